@@ -1,0 +1,79 @@
+"""What comes from outside is checked here, once, with one sentence that says what was expected, what came, which
+sample, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def _as_tensor(value: Any, name: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    try:
+        return torch.from_numpy(np.ascontiguousarray(value))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Expected {name} to be a torch tensor or a numpy array, but it was {type(value).__name__}."
+        ) from None
+
+
+def _first(bad: Tensor) -> int:
+    return int(bad.nonzero()[0])
+
+
+def as_images(x: Any, name: str = "x") -> Tensor:
+    """Images as float32 [N, \\*shape] in [0, 1].
+
+    Raises:
+        ValueError: not floats, no row axis, empty, NaN, or outside [0, 1]; names the first such sample.
+    """
+    t = _as_tensor(x, name)
+    if not t.is_floating_point():
+        hint = " Divide by 255." if t.dtype == torch.uint8 else " Convert them to floats in [0, 1]."
+        raise ValueError(f"Expected {name} to hold floats in [0, 1], but its dtype was {t.dtype}.{hint}")
+    if t.ndim < 2:
+        raise ValueError(
+            f"Expected {name} to be a batch of images with shape [N, channels, height, width] (or [N, features]), "
+            f"but it had shape {tuple(t.shape)}. Add the batch axis: {name}[None]."
+        )
+    if t.numel() == 0:
+        raise ValueError(f"Expected {name} to hold at least one image, but it had shape {tuple(t.shape)}.")
+    t = t.to(torch.float32)
+    low, high = t.flatten(1).amin(1), t.flatten(1).amax(1)  # NaN goes through both
+    if bool((bad := low.isnan()).any()):
+        raise ValueError(f"Expected {name} to be free of NaN, but sample {_first(bad)} has some.")
+    if bool((bad := (low < 0) | (high > 1)).any()):
+        i = _first(bad)
+        hint = " Divide by 255?" if float(high[i]) > 2 else " Normalising belongs to the target, behind the oracle."
+        raise ValueError(
+            f"Expected {name} to lie in [0, 1], but sample {i} ranges from {float(low[i]):g} to {float(high[i]):g}.{hint}"
+        )
+    return t.contiguous()
+
+
+def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
+    """Class indices as int64 [count], each in [0, classes).
+
+    Raises:
+        ValueError: not whole numbers, wrong length, or out of range; names the first such sample.
+    """
+    t = _as_tensor(y, name)
+    if t.ndim == 0:
+        t = t[None].expand(count)
+    if t.is_floating_point() or t.dtype == torch.bool:
+        raise ValueError(f"Expected {name} to hold class indices as integers, but its dtype was {t.dtype}.")
+    if t.shape != (count,):
+        raise ValueError(
+            f"Expected {name} to hold one label for each of the {count} images, shape ({count},), "
+            f"but it had shape {tuple(t.shape)}."
+        )
+    if bool((bad := (t < 0) | (t >= classes)).any()):
+        i = _first(bad)
+        raise ValueError(
+            f"Expected {name} to lie in 0..{classes - 1} (the oracle has {classes} classes), but sample {i} has {int(t[i])}."
+        )
+    return t.to(torch.int64).cpu().contiguous()

@@ -1,0 +1,309 @@
+"""Oracle: the only place where a target is called. It shows what its access level allows and counts every row."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.checks import as_images
+from blackbox.protocol import Access
+from blackbox.targets import Target, as_target
+
+
+class TargetError(RuntimeError):
+    """The target raised, or answered something that is not an answer.
+
+    ``result`` holds what had been reached and paid for when it happened (set by `blackbox.attack`).
+    """
+
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answers to m images.
+
+    label: [m] int64, the class the target names. values: [m, C] probabilities or logits, [m, k] the largest k
+    probabilities in falling order, or None when only labels are shown. classes: [m, k] int64, the classes of a
+    top-k answer. total: C. access: which of these it is.
+    """
+
+    access: Access
+    label: Tensor
+    values: Tensor | None
+    classes: Tensor | None
+    total: int
+
+    def probabilities(self) -> Tensor:
+        """[m, C]: as given; softmax of logits; one-hot of a label; a top-k list with the rest spread evenly."""
+        if self.access is Access.SCORES:
+            return cast(Tensor, self.values)
+        if self.access is Access.LOGITS:
+            return cast(Tensor, self.values).softmax(1)
+        if self.access is Access.LABELS:
+            return torch.nn.functional.one_hot(self.label, self.total).to(torch.float32)
+        p, k = cast(Tensor, self.values), cast(Tensor, self.classes).shape[1]
+        rest = (1 - p.sum(1, keepdim=True)).clamp_min(0) / max(self.total - k, 1)
+        return rest.expand(-1, self.total).scatter(1, cast(Tensor, self.classes), p)
+
+
+class _CallSize:
+    """Finds how many rows a call should carry, from the calls that are made anyway.
+
+    Small calls waste the target's fixed cost, large ones overflow its caches. Starting from 8 rows, a size twice as
+    large is tried whenever enough rows wait, and kept while the best rate seen at that size is higher; two sizes in
+    a row that are no better end the climb.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        self.best = self.probe = min(8, largest)
+        self.rate: dict[int, float] = {}
+        self.settled = False
+
+    def next(self, waiting: int) -> int:
+        """Rows for the next call when ``waiting`` rows are to be evaluated: an even share of the calls needed."""
+        size = self.best if self.settled or self.probe > waiting else self.probe
+        return -(-waiting // -(-waiting // size))
+
+    def tell(self, size: int, seconds: float) -> None:
+        if self.settled or size != self.probe:
+            return
+        rate = size / max(seconds, 1e-9)
+        seen = self.rate.get(size)
+        self.rate[size] = max(rate, seen or 0.0)
+        if rate > 1.03 * self.rate.get(self.best, 0.0) or size == self.best:
+            self.best = size
+        elif seen is None:
+            return  # one slow call may be noise: measure this size once more
+        elif size >= 4 * self.best:
+            self.settled = True
+            return
+        if self.probe * 2 > self.largest:
+            self.settled = True
+        else:
+            self.probe *= 2
+
+
+class Oracle:
+    """A target behind a counter.
+
+    Args:
+        model: a torch module, a callable on [m, \\*shape] floats in [0, 1], a fitted scikit-learn classifier, or a
+            `blackbox.targets.Target`. Normalising and resizing belong to it, behind the oracle.
+        access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown.
+        classes: C, the number of classes.
+        k: how many classes a ``"topk"`` answer lists.
+        returns: what the model gives back: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided
+            once, by the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
+        device: where the target runs; by default where its parameters are.
+        max_rows: the most rows a call may carry. rows_per_call: a fixed number of rows a call instead of the one
+            that the oracle finds by itself; makes runs on a target that is not row-exact repeat to the last bit.
+        probe: the smallest change of an input entry that the target can see (1/255 for 8-bit input).
+        decimals: the number of decimals that scores are rounded to before they are shown.
+
+    A torch target is put in eval mode and called under inference mode: no gradient passes, and no public attribute
+    leads to it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        access: str | Access = "scores",
+        classes: int = 10,
+        *,
+        k: int = 5,
+        returns: str = "auto",
+        device: torch.device | str | None = None,
+        max_rows: int = 1024,
+        rows_per_call: int | None = None,
+        probe: float = 0.0,
+        decimals: int | None = None,
+    ) -> None:
+        self.access = Access.parse(access)
+        if not (isinstance(classes, (int, np.integer)) and classes >= 2):
+            raise ValueError(f"Expected classes to be a whole number of at least 2, but it was {classes!r}.")
+        self.classes = int(classes)
+        if self.access is Access.TOPK and not 1 <= k <= self.classes:
+            raise ValueError(f"Expected k between 1 and {self.classes} (the number of classes), but it was {k}.")
+        self.k = k
+        if returns not in ("auto", "logits", "probabilities", "labels"):
+            raise ValueError(f"Expected returns to be auto, logits, probabilities or labels, but it was {returns!r}.")
+        if max_rows < 1 or (rows_per_call is not None and rows_per_call < 1):
+            raise ValueError("Expected max_rows and rows_per_call to be at least 1.")
+        if not 0 <= probe < 1:
+            raise ValueError(f"Expected probe in [0, 1), in units of the image range, but it was {probe}.")
+        if decimals is not None and decimals < 1:
+            raise ValueError(f"Expected decimals to be at least 1, but it was {decimals}; use access='labels' to hide scores.")
+        self.probe = float(probe)
+        self.decimals = decimals
+        self.__target: Target = as_target(model, device)
+        self.device = self.__target.device
+        self.__returns = returns if returns != "auto" else self.__target.returns
+        self.__size = _CallSize(max_rows)
+        self.__fixed = rows_per_call
+        self.__lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.sizes: Counter[int] = Counter()
+        self.seconds = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Queries charged so far: rows submitted to the target, for whatever purpose, but for uncharged checks."""
+        return sum(count for purpose, count in self.counts.items() if purpose != "verify")
+
+    @property
+    def calls(self) -> int:
+        """How often the target was invoked, uncharged checks included."""
+        return sum(self.sizes.values())
+
+    @property
+    def resolution(self) -> float:
+        """The rounding step of the scores shown; 0 when they are not rounded."""
+        return 0.0 if self.decimals is None else 10.0**-self.decimals
+
+    @property
+    def name(self) -> str:
+        """The target's name for reports."""
+        return self.__target.name
+
+    def __repr__(self) -> str:
+        return f"Oracle({self.name}, access={self.access.name.lower()}, classes={self.classes}, rows={self.rows})"
+
+    def __call__(self, x: Tensor | np.ndarray, purpose: str = "user") -> Reply:
+        """Evaluate images [m, \\*shape] in [0, 1]; each row is one query, charged under ``purpose``.
+
+        Raises:
+            ValueError: the images are not floats in [0, 1] (says which).
+            TargetError: the target raised or gave a wrong answer.
+        """
+        images = as_images(x, "x").to(self.device)
+        parts, start = [], 0
+        while start < len(images):
+            size = self.next_rows(len(images) - start)
+            parts.append(self.submit(images[start : start + size], purpose))
+            start += size
+
+        def join(values: list[Tensor | None]) -> Tensor | None:
+            return None if values[0] is None else torch.cat(cast(list[Tensor], values))
+
+        return Reply(
+            self.access,
+            torch.cat([p.label for p in parts]),
+            join([p.values for p in parts]),
+            join([p.classes for p in parts]),
+            self.classes,
+        )
+
+    def next_rows(self, waiting: int) -> int:
+        """How many of ``waiting`` rows the next call should carry. Costs no query: learned from calls made anyway."""
+        if self.__fixed is not None:
+            return min(self.__fixed, waiting)
+        return self.__size.next(waiting)
+
+    def submit(self, x: Tensor, purpose: str) -> Reply:
+        """One call with float32 rows [m, \\*shape] already checked. The rows are charged as they are submitted,
+        so a target that raises half-way has still been paid."""
+        m = len(x)
+        with self.__lock:
+            self.counts[purpose] += m
+            self.sizes[m] += 1
+        begin = time.perf_counter()
+        try:
+            out = self.__target.predict(x)
+        except Exception as error:
+            raise TargetError(
+                f"The target {self.name} raised {type(error).__name__} on a call with {m} images "
+                f"(call {self.calls}, after {self.rows - m} answered queries): {error}"
+            ) from error
+        seconds = time.perf_counter() - begin
+        with self.__lock:
+            self.seconds += seconds
+            self.__size.tell(m, seconds)
+        return self._reply(out, m)
+
+    def _reply(self, out: Any, m: int) -> Reply:
+        out = _as_tensor(out, self.name)
+        if self.__returns is None:
+            self.__returns = _recognise(out)
+        if self.__returns == "labels":
+            if self.access is not Access.LABELS:
+                raise TargetError(
+                    f"The target {self.name} returns labels only, but the oracle was asked to show "
+                    f"{self.access.name.lower()}. Use Oracle(..., access='labels')."
+                )
+            if out.shape != (m,):
+                raise TargetError(_shape_message(self.name, f"({m},), a label a row", out, m))
+            label = out.to(torch.int64)
+            if m and not (0 <= int(label.min()) and int(label.max()) < self.classes):
+                raise TargetError(
+                    f"Expected labels from 0 to {self.classes - 1} (classes={self.classes}), but the target "
+                    f"{self.name} answered {int(label.max()) if int(label.min()) >= 0 else int(label.min())}."
+                )
+            return Reply(self.access, label, None, None, self.classes)
+        if out.shape != (m, self.classes):
+            raise TargetError(_shape_message(self.name, f"({m}, {self.classes}), a score for each class", out, m))
+        values = out.to(torch.float32)
+        label = values.argmax(1)
+        if self.access is Access.LABELS:
+            self._check_finite(values)
+            return Reply(self.access, label, None, None, self.classes)
+        if self.access is Access.LOGITS:
+            if self.__returns != "logits":
+                raise TargetError(
+                    f"The target {self.name} returns {self.__returns}, but the oracle was asked to show logits. "
+                    "Use access='scores'."
+                )
+            return Reply(self.access, label, values, None, self.classes)
+        if self.__returns == "logits":
+            values = values.softmax(1)
+        if self.access is Access.TOPK:
+            values, classes = values.topk(self.k, dim=1)
+            return Reply(self.access, label, self._rounded(values), classes, self.classes)
+        return Reply(self.access, label, self._rounded(values), None, self.classes)
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        return values if self.decimals is None else values.round(decimals=self.decimals)
+
+    def _check_finite(self, values: Tensor) -> None:
+        bad = torch.isnan(values).any(1)
+        if bool(bad.any()):
+            raise TargetError(
+                f"Expected finite scores, but the target {self.name} answered NaN for row {int(bad.nonzero()[0])} of a call."
+            )
+
+
+def _as_tensor(out: Any, name: str) -> Tensor:
+    if isinstance(out, Tensor):
+        return out
+    try:
+        return torch.from_numpy(np.ascontiguousarray(out))
+    except (TypeError, ValueError) as error:
+        raise TargetError(
+            f"Expected the target {name} to return a tensor or array, but it returned {type(out).__name__}. "
+            "Wrap it in a function that returns the scores alone."
+        ) from error
+
+
+def _recognise(out: Tensor) -> str:
+    if out.ndim == 1 and not out.is_floating_point():
+        return "labels"
+    if out.ndim == 2 and len(out):
+        low, high, total = float(out.min()), float(out.max()), out.sum(1)
+        if low >= 0 and high <= 1 + 1e-6 and bool(((total - 1).abs() < 1e-3).all()):
+            return "probabilities"
+    return "logits"
+
+
+def _shape_message(name: str, expected: str, out: Tensor, m: int) -> str:
+    came = f"but the target {name} returned shape {tuple(out.shape)}"
+    if out.ndim and len(out) != m:
+        return f"Expected one answer for each of the {m} images of a call, {came}. It must not drop or merge rows."
+    return f"Expected answers of shape {expected}, {came}. Check classes=."

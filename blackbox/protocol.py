@@ -1,0 +1,196 @@
+"""The protocol between an attack, which proposes points, and the engine, which disposes of them.
+
+An attack is a frozen dataclass of hyper-parameters with two methods, each a plain function or a generator:
+
+    init(task) -> State                 before the first step
+    step(task, state, k) -> State       iteration k of the paper's loop; None when the paper's loop has ended
+
+A generator asks with ``tell = yield Ask(points)``. Procedures that ask (an estimator, a bisection) are generators
+too and are called with ``yield from``. A State is explicit *between* steps: a dataclass (or tuple, or tensor) in
+which every tensor leads with the row axis, so that the engine can drop finished rows, save and resume. Inside a
+step, ordinary local variables do.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.rng import Stream
+from blackbox.threat import Threat
+
+S = TypeVar("S")
+
+
+class Access(enum.IntEnum):
+    """What a target shows for an image, from least to most."""
+
+    LABELS = 0
+    TOPK = 1
+    SCORES = 2
+    LOGITS = 3
+
+    @classmethod
+    def parse(cls, value: str | Access) -> Access:
+        """``"scores"`` -> ``Access.SCORES``; raises ValueError with the list of names."""
+        if isinstance(value, Access):
+            return value
+        names = {a.name.lower(): a for a in cls}
+        try:
+            return names[str(value).lower().replace("-", "")]
+        except KeyError:
+            raise ValueError(f"Expected access to be one of {', '.join(names)}, but it was {value!r}.") from None
+
+
+class AccessError(ValueError):
+    """The oracle shows less than the attack needs."""
+
+
+class Status(enum.Enum):
+    """How a sample ended; the value is the sentence for a report."""
+
+    SUCCESS = "an adversarial example inside the threat was found"
+    BUDGET = "the query budget was spent without success"
+    CLEAN_WRONG = "the target already gets the clean image wrong; it was not attacked"
+    NO_START = "no adversarial starting point was found"
+    GAVE_UP = "the attack's own loop ended before the budget, without success"
+    ERROR = "the target failed before the sample was finished"
+
+
+class Directions(Protocol):
+    """Probe directions that differ from row to row, made on demand so that memory stays that of one call."""
+
+    count: int
+
+    def make(self, row: Tensor, index: Tensor) -> Tensor:
+        """Directions [m, \\*shape] for the pairs (row[i], index[i])."""
+
+
+class Ask(NamedTuple):
+    """Points to evaluate.
+
+    Without ``u``: one point a row, ``x`` [n, \\*shape]; the engine projects it into the threat.
+    With ``u``: probes at ``x + h * u``; ``u`` is [q, \\*shape], shared by the rows, or `Directions`, own to each row;
+    ``h`` is a number or [n]. Probes are only clipped to the box.
+    ``mask`` [n]: the rows that shall pay.
+    """
+
+    x: Tensor
+    u: Tensor | Directions | None = None
+    h: float | Tensor = 1.0
+    mask: Tensor | None = None
+
+
+class Tell(NamedTuple):
+    """Answers: [n], or [n, q] for probes. NaN / False where nothing was paid.
+
+    ``loss``: larger is closer to success. ``adv``: the target's answer is what the attacker wants (at that point,
+    whether or not it lies inside the threat). ``x``: the projected points really evaluated; None for probes.
+    """
+
+    loss: Tensor
+    adv: Tensor
+    paid: Tensor
+    x: Tensor | None
+
+
+Steps: TypeAlias = Generator[Ask, Tell, S]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an attack sees of its samples: no model, no label, no counter.
+
+    Attributes:
+        x0: [n, \\*shape] the clean images. loss0: [n] the loss there (the clean check has paid for it).
+        ids: [n] sample ids. threat: norm, eps, box. rng: draws for these rows. budget: queries a row, in all.
+        probe: the smallest change of an entry that the target can see (1/255 behind an 8-bit input, else 0).
+        resolution: the smallest change of a score that the target shows (0.01 when rounded to 2 digits, else 0).
+        access: what the target shows. targeted: a given class is wanted. minimises: see `Attack`.
+    """
+
+    x0: Tensor
+    ids: np.ndarray
+    threat: Threat
+    rng: Stream
+    budget: int
+    loss0: Tensor
+    access: Access = Access.SCORES
+    targeted: bool = False
+    minimises: bool = False
+    probe: float = 0.0
+    resolution: float = 0.0
+    low: Tensor | None = None
+    high: Tensor | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.ids)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x0.shape[1:])
+
+    @property
+    def d(self) -> int:
+        return self.x0[0].numel()
+
+    @property
+    def eps(self) -> float:
+        return self.threat.eps
+
+    def distance(self, x: Tensor) -> Tensor:
+        """[n] distances from the clean images in the threat's norm."""
+        return self.threat.distance(x, self.x0)
+
+    def clip(self, x: Tensor) -> Tensor:
+        """``x`` inside the box: where a probe really lands."""
+        return self.threat.clip(x)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Where a candidate really lands: in the threat set, or only in the box for an attack that minimises."""
+        if self.minimises:
+            return self.threat.clip(x)
+        if self.low is not None and self.high is not None:  # Linf: the two bounds are made once a cohort
+            return torch.clamp(x, self.low, self.high)
+        return self.threat.project(x, self.x0)
+
+    def take(self, keep: np.ndarray) -> Task:
+        """The task of the rows in ``keep`` (a boolean mask)."""
+        index = torch.from_numpy(np.flatnonzero(keep)).to(self.x0.device)
+
+        def pick(v: Tensor | None) -> Tensor | None:
+            return None if v is None else v[index]
+
+        return replace(
+            self,
+            x0=self.x0[index],
+            ids=self.ids[keep],
+            rng=self.rng.take(keep),
+            loss0=self.loss0[index],
+            low=pick(self.low),
+            high=pick(self.high),
+        )
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """A frozen dataclass of hyper-parameters.
+
+    ``access``: the least it needs. ``norms``: the norms it serves. ``minimises``: it walks outside the eps-ball
+    towards the smallest distance (candidates are then only clipped to the box, and a row goes on until its distance
+    is within eps or its budget is spent). These three may be set on the class.
+    """
+
+    access: ClassVar[Access]
+    norms: ClassVar[tuple[str, ...]]
+
+    def init(self, t: Task) -> Any: ...
+
+    def step(self, t: Task, s: Any, k: int) -> Any: ...

@@ -1,0 +1,132 @@
+"""Stream: random draws as functions of (seed, sample id, step, tag).
+
+There is no generator object, hence no state: nothing to checkpoint, nothing that two samples share by accident,
+nothing that changes when a batch is cut differently. A draw is a hash of its address, by SplitMix64 (Steele, Lea &
+Flood 2014, "Fast splittable pseudorandom number generators"): each row starts its own sequence at a point that
+the finaliser scatters over the 2**64 states. Shared draws come from numpy's Philox, keyed the same way.
+
+Draws are made on the CPU in every case, so that a run on a GPU sees the very same numbers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+def _mix_int(z: int) -> int:
+    z &= _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser on uint64, in place."""
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
+
+
+@lru_cache(maxsize=4096)
+def _address(seed: int, step: int, tag: str) -> int:
+    z = _mix_int(seed + _GAMMA)
+    z = _mix_int(z ^ ((step + 1) * _GAMMA))
+    return _mix_int(z + zlib.crc32(tag.encode()) * _GAMMA)
+
+
+@lru_cache(maxsize=64)
+def _counters(count: int) -> np.ndarray:
+    out = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GAMMA)
+    out.setflags(write=False)
+    return out
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Draws for the rows of a cohort.
+
+    Args:
+        seed: the run's seed, any integer.
+        ids: [n] sample ids, uint64. The same id gives the same draws in any batch.
+        device: where the draws are delivered.
+    """
+
+    seed: int
+    ids: np.ndarray
+    device: torch.device | str = "cpu"
+
+    def take(self, keep: np.ndarray) -> Stream:
+        """The stream of the rows in ``keep`` (a boolean mask or indices)."""
+        return replace(self, ids=self.ids[keep])
+
+    def _words(self, step: int, tag: str, count: int) -> np.ndarray:
+        """[n, count] uint32, uniform over all values."""
+        key = _mix(self.ids * np.uint64(_GAMMA) + np.uint64(_address(self.seed, step, tag)))
+        return _mix(key[:, None] + _counters((count + 1) // 2)).view(np.uint32)[:, :count]
+
+    def _uniform(self, step: int, tag: str, count: int) -> np.ndarray:
+        return (self._words(step, tag, count) >> np.uint32(8)) * np.float32(2.0**-24)
+
+    def _deliver(self, a: np.ndarray) -> Tensor:
+        out = torch.from_numpy(np.ascontiguousarray(a))
+        return out if self.device == "cpu" else out.to(self.device)
+
+    def uniform_array(self, step: int, tag: str, count: int) -> np.ndarray:
+        """[n, count] float32 in [0, 1) as numpy: for the few numbers a step needs to place a window, say."""
+        return self._uniform(step, tag, count)
+
+    def uniform(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
+        """[n, \\*shape] float32 in [0, 1), different in every row."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        out = self._uniform(step, tag, int(np.prod(shape)))
+        return self._deliver(out.reshape(len(self.ids), *shape))
+
+    def signs(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
+        """[n, \\*shape] of -1 and +1, different in every row."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        bits = self._words(step, tag, int(np.prod(shape))) >> np.uint32(31)
+        out = bits.astype(np.float32) * np.float32(2) - np.float32(1)
+        return self._deliver(out.reshape(len(self.ids), *shape))
+
+    def normal(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
+        """[n, \\*shape] standard normal (Box & Muller 1958), different in every row."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        count = int(np.prod(shape))
+        half = (count + 1) // 2
+        u = self._uniform(step, tag, 2 * half)
+        radius = np.sqrt(np.float32(-2) * np.log(u[:, :half] + np.float32(2.0**-25)))
+        angle = u[:, half:] * np.float32(2 * np.pi)
+        out = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1)[:, :count]
+        return self._deliver(out.reshape(len(self.ids), *shape))
+
+    def permutation(self, step: int, tag: str, count: int) -> Tensor:
+        """[n, count] int64: a random order of ``count`` things in every row."""
+        return self._deliver(np.argsort(self._words(step, tag, count), axis=1, kind="stable"))
+
+    def shared_normal(self, step: int, tag: str, shape: tuple[int, ...]) -> Tensor:
+        """[\\*shape] standard normal, the same for all samples: a function of (seed, step, tag) only."""
+        return self._deliver(self._generator(step, tag).standard_normal(shape, dtype=np.float32))
+
+    def shared_signs(self, step: int, tag: str, shape: tuple[int, ...]) -> Tensor:
+        """[\\*shape] of -1 and +1, the same for all samples."""
+        bits = self._generator(step, tag).integers(0, 2, shape, dtype=np.int8)
+        return self._deliver(bits.astype(np.float32) * np.float32(2) - np.float32(1))
+
+    def shared_permutation(self, step: int, tag: str, count: int) -> Tensor:
+        """[count] int64: a random order, the same for all samples."""
+        return self._deliver(self._generator(step, tag).permutation(count))
+
+    def _generator(self, step: int, tag: str) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=_address(self.seed, step, tag)))

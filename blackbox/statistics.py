@@ -1,0 +1,55 @@
+"""Rates with their denominators and intervals. Everything is derived from raw per-sample outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+
+@lru_cache(maxsize=4096)
+def _wilson(k: int, n: int, level: float) -> tuple[float, float]:
+    if n == 0:
+        return (0.0, 1.0)
+    from scipy.stats import binomtest
+
+    interval = binomtest(k, n).proportion_ci(confidence_level=level, method="wilson")
+    return (float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``k`` of ``n``, with a Wilson interval (Wilson 1927). Of nothing (n = 0) it is NaN, between 0 and 1."""
+
+    k: int
+    n: int
+    level: float = 0.95
+
+    @classmethod
+    def of(cls, outcomes: Any, among: Any = None) -> Rate:
+        """The share of true ``outcomes`` [N] among the samples where ``among`` [N] holds (all by default)."""
+        hit = np.asarray(outcomes, dtype=bool)
+        keep = np.ones_like(hit) if among is None else np.asarray(among, dtype=bool)
+        return cls(int((hit & keep).sum()), int(keep.sum()))
+
+    @property
+    def value(self) -> float:
+        return self.k / self.n if self.n else float("nan")
+
+    @property
+    def low(self) -> float:
+        return _wilson(self.k, self.n, self.level)[0]
+
+    @property
+    def high(self) -> float:
+        return _wilson(self.k, self.n, self.level)[1]
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "– (n = 0)"
+        return f"{100 * self.value:.0f} % [{100 * self.low:.0f}, {100 * self.high:.0f}] ({self.k}/{self.n})"

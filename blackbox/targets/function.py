@@ -1,0 +1,40 @@
+"""Any callable as a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class FunctionTarget:
+    """Calls a function on float32 tensors [m, \\*shape] in [0, 1].
+
+    Args:
+        function: returns [m, C] scores or [m] labels, as tensor or array.
+        device: where the function wants its rows.
+        numpy: hand it a numpy array instead of a tensor.
+        returns: "logits", "probabilities" or "labels"; None lets the oracle tell from the first answer.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        device: torch.device | str | None = None,
+        *,
+        numpy: bool = False,
+        returns: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.device = torch.device(device or "cpu")
+        self.returns = returns
+        self._function, self._numpy = function, numpy
+
+    def predict(self, x: Tensor) -> Any:
+        with torch.inference_mode():
+            # the function gets its own copy: writing into it must not change what the engine records
+            out = self._function(x.numpy(force=True).copy() if self._numpy else x.clone())
+        return out.detach().clone() if isinstance(out, Tensor) else out

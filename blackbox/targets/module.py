@@ -1,0 +1,36 @@
+"""A torch module as a target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class ModuleTarget:
+    """Calls a torch module in eval mode, without gradients, in the dtype of its parameters.
+
+    Args:
+        model: gives [m, C] scores for [m, \\*shape] floats in [0, 1].
+        device: where to move it; by default it stays where its parameters are.
+    """
+
+    returns: str | None = None
+
+    def __init__(self, model: torch.nn.Module, device: torch.device | str | None = None, name: str | None = None) -> None:
+        self.name = name or type(model).__name__
+        if device is not None:
+            model = model.to(device)
+        weight = next((p for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()), None)
+        self.device = torch.device(device) if device is not None else weight.device if weight is not None else torch.device("cpu")
+        self._dtype = torch.float32 if weight is None else weight.dtype
+        self._model = model.eval()
+
+    def predict(self, x: Tensor) -> Any:
+        if self._model.training:  # somebody trained it since: dropout and batch statistics would couple the rows
+            self._model.eval()
+        with torch.inference_mode():
+            out = self._model(x if x.dtype == self._dtype else x.to(self._dtype))
+        # an inference tensor cannot take part in autograd (a surrogate learns from answers); a copy can
+        return out.clone() if isinstance(out, Tensor) else out

@@ -1,0 +1,158 @@
+"""Threat: what an attacker may change. A norm, a radius and the box that images live in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox.rowwise import row_norm, rows, unit
+
+
+class UnsupportedThreat(ValueError):
+    """The attack does not serve this norm, or cannot work with this radius."""
+
+
+@dataclass(frozen=True)
+class Threat:
+    """All images within ``eps`` of the original in one norm, inside the box [lower, upper].
+
+    Use a subclass: `Linf`, `L2` or `L1`. ``eps`` is in units of the image range; ``math.inf`` means no limit but
+    the box, for attacks that look for the smallest distance.
+
+    Raises:
+        ValueError: eps is not a positive number, or larger than the box in Linf.
+    """
+
+    eps: float
+    lower: float = 0.0
+    upper: float = 1.0
+    p: ClassVar[float]
+    norm: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.eps, (int, float)) and self.eps > 0):
+            raise ValueError(
+                f"Expected eps to be a positive number in units of the image range (8/255, say), but it was {self.eps!r}."
+            )
+        if not self.lower < self.upper:
+            raise ValueError(f"Expected lower < upper, but the box was [{self.lower}, {self.upper}].")
+        width = self.upper - self.lower
+        if self.p == math.inf and width < self.eps < math.inf:
+            hint = f" Did you mean {self.eps:g}/255?" if self.eps <= 255 else ""
+            raise ValueError(
+                f"Expected an Linf eps of at most {width:g}, the width of the box [{self.lower:g}, {self.upper:g}], "
+                f"but it was {self.eps:g}.{hint} Images and eps are in [0, 1]."
+            )
+
+    @property
+    def tolerance(self) -> float:
+        """How far float32 rounding may carry a projected point past ``eps``."""
+        return 1e-6 * max(1.0, self.eps) if self.eps < math.inf else 0.0
+
+    def check_dimension(self, d: int) -> None:
+        """Refuse a radius that covers the whole box of ``d`` entries: it constrains nothing, so it is a slip."""
+        width = self.upper - self.lower
+        diameter = {math.inf: width, 2.0: width * math.sqrt(d), 1.0: width * d}[self.p]
+        if diameter < self.eps < math.inf:
+            raise ValueError(
+                f"Expected an {self.norm} eps below {diameter:g}, the diameter of the box for images with {d} entries, "
+                f"but it was {self.eps:g}. Use math.inf for 'no limit'."
+            )
+
+    def distance(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Distance of matching rows: [n, \\*shape], [n, \\*shape] -> [n]."""
+        return row_norm(x - x0, self.p)
+
+    def clip(self, x: Tensor) -> Tensor:
+        """``x`` inside the box."""
+        return x.clamp(self.lower, self.upper)
+
+    def project(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Bring the rows of ``x`` [n, \\*shape] into the ball around ``x0`` and into the box.
+
+        Linf: the nearest point. L2 and L1: first the nearest point of the ball, then of the box; since x0 lies in
+        the box, clipping only shortens the distance, so the result is in both (nearest where the box is inactive).
+        """
+        raise NotImplementedError
+
+    def steepest(self, g: Tensor) -> Tensor:
+        """The direction of unit length in this norm along which a linear loss with gradient ``g`` rises fastest."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        if self.eps == math.inf:
+            return f"{self.norm} unlimited"
+        if self.p == math.inf:
+            over = Fraction(self.eps * 255).limit_denominator(100)
+            if abs(float(over) / 255 - self.eps) < 1e-9 and over.denominator <= 2 and self.eps < 0.25:
+                return f"{self.norm} {over if over.denominator == 1 else float(over)}/255"
+        return f"{self.norm} {self.eps:.6g}"
+
+
+@dataclass(frozen=True)
+class Linf(Threat):
+    """Each entry may change by at most ``eps``."""
+
+    p: ClassVar[float] = math.inf
+    norm: ClassVar[str] = "Linf"
+
+    def project(self, x: Tensor, x0: Tensor) -> Tensor:
+        if self.eps == math.inf:
+            return self.clip(x)
+        return torch.clamp(x, (x0 - self.eps).clamp_min(self.lower), (x0 + self.eps).clamp_max(self.upper))
+
+    def steepest(self, g: Tensor) -> Tensor:
+        return g.sign()
+
+
+@dataclass(frozen=True)
+class L2(Threat):
+    """The Euclidean length of the change is at most ``eps``."""
+
+    p: ClassVar[float] = 2.0
+    norm: ClassVar[str] = "L2"
+
+    def project(self, x: Tensor, x0: Tensor) -> Tensor:
+        if self.eps == math.inf:
+            return self.clip(x)
+        delta = x - x0
+        shrink = (self.eps / row_norm(delta).clamp_min(1e-12)).clamp_max(1.0)
+        return self.clip(torch.where(rows(shrink < 1, x), x0 + delta * rows(shrink, x), x))
+
+    def steepest(self, g: Tensor) -> Tensor:
+        return unit(g)
+
+
+@dataclass(frozen=True)
+class L1(Threat):
+    """The sum of the absolute changes is at most ``eps``."""
+
+    p: ClassVar[float] = 1.0
+    norm: ClassVar[str] = "L1"
+
+    def project(self, x: Tensor, x0: Tensor) -> Tensor:
+        if self.eps == math.inf:
+            return self.clip(x)
+        delta = x - x0
+        outside = row_norm(delta, 1) > self.eps
+        if not bool(outside.any()):
+            return self.clip(x)
+        # Duchi et al. 2008, "Efficient projections onto the l1-ball", fig. 1: soft-threshold by theta.
+        size = delta.flatten(1).abs()
+        ordered = size.sort(dim=1, descending=True).values.double()
+        excess = ordered.cumsum(1) - self.eps
+        count = torch.arange(1, size.shape[1] + 1, device=x.device, dtype=torch.float64)
+        last = (ordered * count > excess).sum(1, keepdim=True) - 1
+        theta = (excess.gather(1, last) / (last + 1)).clamp_min(0).to(x.dtype)
+        shrunk = (delta.flatten(1).sign() * (size - theta).clamp_min(0)).view_as(x)
+        return self.clip(torch.where(rows(outside, x), x0 + shrunk, x))
+
+    def steepest(self, g: Tensor) -> Tensor:
+        flat = g.flatten(1)
+        best = flat.abs().argmax(1, keepdim=True)
+        return torch.zeros_like(flat).scatter(1, best, flat.gather(1, best).sign()).view_as(g)
