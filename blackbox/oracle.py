@@ -20,9 +20,11 @@ from blackbox.targets import Target, as_target
 class TargetError(RuntimeError):
     """The target raised, or answered something that is not an answer.
 
-    ``result`` holds what had been reached and paid for when it happened (set by `blackbox.attack`).
+    row: the row of the call that is to blame, where there is one.
+    result: what had been reached and paid for when it happened (set by `blackbox.attack`).
     """
 
+    row: int | None = None
     result: Any = None
 
 
@@ -109,6 +111,10 @@ class Oracle:
         probe: the smallest change of an input entry that the target can see (1/255 for 8-bit input).
         decimals: the number of decimals that scores are rounded to before they are shown.
 
+    Attributes:
+        rows: queries charged. counts: rows by purpose ("verify" is not charged). failed: rows of calls that raised or
+        whose answer was refused. calls, sizes: calls made, by their number of rows. seconds: time inside the target.
+
     A torch target is put in eval mode and called under inference mode: no gradient passes, and no public attribute
     leads to it.
     """
@@ -152,11 +158,12 @@ class Oracle:
         self.__lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[int] = Counter()
+        self.failed = 0
         self.seconds = 0.0
 
     @property
     def rows(self) -> int:
-        """Queries charged so far: rows submitted to the target, for whatever purpose, but for uncharged checks."""
+        """Queries charged so far: rows the target has answered, for whatever purpose, but for uncharged checks."""
         return sum(count for purpose, count in self.counts.items() if purpose != "verify")
 
     @property
@@ -209,25 +216,29 @@ class Oracle:
         return self.__size.next(waiting)
 
     def submit(self, x: Tensor, purpose: str) -> Reply:
-        """One call with float32 rows [m, \\*shape] already checked. The rows are charged as they are submitted,
-        so a target that raises half-way has still been paid."""
+        """One call with float32 rows [m, \\*shape] already checked. Its rows are charged when the answer is there;
+        rows of a call that failed are kept apart, in ``failed``."""
         m = len(x)
+        try:
+            begin = time.perf_counter()
+            try:
+                out = self.__target.predict(x)
+            except Exception as error:
+                raise TargetError(
+                    f"The target {self.name} raised {type(error).__name__} on a call with {m} images, "
+                    f"after {self.rows} answered queries: {error}"
+                ) from error
+            seconds = time.perf_counter() - begin
+            reply = self._reply(out, m)
+        except BaseException:
+            self.failed += m
+            raise
         with self.__lock:
             self.counts[purpose] += m
             self.sizes[m] += 1
-        begin = time.perf_counter()
-        try:
-            out = self.__target.predict(x)
-        except Exception as error:
-            raise TargetError(
-                f"The target {self.name} raised {type(error).__name__} on a call with {m} images "
-                f"(call {self.calls}, after {self.rows - m} answered queries): {error}"
-            ) from error
-        seconds = time.perf_counter() - begin
-        with self.__lock:
             self.seconds += seconds
             self.__size.tell(m, seconds)
-        return self._reply(out, m)
+        return reply
 
     def _reply(self, out: Any, m: int) -> Reply:
         out = _as_tensor(out, self.name)
@@ -251,9 +262,9 @@ class Oracle:
         if out.shape != (m, self.classes):
             raise TargetError(_shape_message(self.name, f"({m}, {self.classes}), a score for each class", out, m))
         values = out.to(torch.float32)
+        self._check_finite(values)
         label = values.argmax(1)
         if self.access is Access.LABELS:
-            self._check_finite(values)
             return Reply(self.access, label, None, None, self.classes)
         if self.access is Access.LOGITS:
             if self.__returns != "logits":
@@ -273,11 +284,15 @@ class Oracle:
         return values if self.decimals is None else values.round(decimals=self.decimals)
 
     def _check_finite(self, values: Tensor) -> None:
-        bad = torch.isnan(values).any(1)
-        if bool(bad.any()):
-            raise TargetError(
-                f"Expected finite scores, but the target {self.name} answered NaN for row {int(bad.nonzero()[0])} of a call."
-            )
+        if not bool(torch.isnan(values.sum())):  # one number to look at; NaN, and inf beside -inf, come through
+            return
+        row = int((~torch.isfinite(values)).any(1).nonzero()[0])
+        error = TargetError(
+            f"Expected finite scores, but the target {self.name} answered {values[row].tolist()[:10]} "
+            f"for row {row} of a call with {len(values)} images."
+        )
+        error.row = row
+        raise error
 
 
 def _as_tensor(out: Any, name: str) -> Tensor:

@@ -100,6 +100,14 @@ class Tell(NamedTuple):
     x: Tensor | None
 
 
+class Retire(NamedTuple):
+    """What ``init`` or ``step`` returns instead of a State to give up single rows: no start found, say."""
+
+    state: Any
+    rows: Tensor
+    status: Status = Status.NO_START
+
+
 Steps: TypeAlias = Generator[Ask, Tell, S]
 
 

@@ -1,0 +1,61 @@
+"""blackbox: attacks on image classifiers through queries alone, counted to the row.
+
+Everything is imported when it is first used, so that ``blackbox --help`` need not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Oracle": "blackbox.oracle",
+    "Reply": "blackbox.oracle",
+    "TargetError": "blackbox.oracle",
+    "Linf": "blackbox.threat",
+    "L2": "blackbox.threat",
+    "L1": "blackbox.threat",
+    "Threat": "blackbox.threat",
+    "UnsupportedThreat": "blackbox.threat",
+    "Access": "blackbox.protocol",
+    "AccessError": "blackbox.protocol",
+    "Ask": "blackbox.protocol",
+    "Tell": "blackbox.protocol",
+    "Task": "blackbox.protocol",
+    "Steps": "blackbox.protocol",
+    "Status": "blackbox.protocol",
+    "CheckpointError": "blackbox.checkpoint",
+    "AttackResult": "blackbox.results",
+    "Rate": "blackbox.statistics",
+    "attack": "blackbox.run",
+}
+_MODULES = ("attacks", "targets", "estimators", "direction", "bases", "testing", "statistics")
+
+__all__ = [*_WHERE, *_MODULES]
+
+if TYPE_CHECKING:
+    from blackbox import attacks, bases, direction, estimators, statistics, targets, testing
+    from blackbox.checkpoint import CheckpointError
+    from blackbox.oracle import Oracle, Reply, TargetError
+    from blackbox.protocol import Access, AccessError, Ask, Status, Steps, Task, Tell
+    from blackbox.results import AttackResult
+    from blackbox.run import attack
+    from blackbox.statistics import Rate
+    from blackbox.threat import L1, L2, Linf, Threat, UnsupportedThreat
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"blackbox.{name}")
+    else:
+        raise AttributeError(f"module 'blackbox' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

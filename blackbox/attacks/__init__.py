@@ -1,0 +1,55 @@
+"""The attacks, a paper a file, and the table that names them. A new attack is one file and one line here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+REGISTRY: dict[str, str] = {
+    "fd-fgsm": "blackbox.attacks.fd_fgsm:FDFGSM",
+    "fd-ifgsm": "blackbox.attacks.fd_ifgsm:FDIFGSM",
+    "nes": "blackbox.attacks.nes:NES",
+    "spsa": "blackbox.attacks.spsa:SPSA",
+    "zo-signsgd": "blackbox.attacks.zo_signsgd:ZOSignSGD",
+    "simba": "blackbox.attacks.simba:SimBA",
+    "square": "blackbox.attacks.square:Square",
+}
+
+
+def names() -> list[str]:
+    """The registered names."""
+    return list(REGISTRY)
+
+
+def get(name: str) -> Any:
+    """The class behind a name.
+
+    Raises:
+        ValueError: no attack has this name; suggests the nearest.
+    """
+    if name not in REGISTRY:
+        near = difflib.get_close_matches(name, REGISTRY, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"Expected attack to be one of {', '.join(REGISTRY)}, but it was {name!r}.{hint}")
+    module, _, kind = REGISTRY[name].partition(":")
+    return getattr(importlib.import_module(module), kind)
+
+
+def build(name: str, **settings: Any) -> Any:
+    """The attack of this name with its paper's defaults, but for ``settings``."""
+    return get(name)(**settings)
+
+
+def name_of(attack: Any) -> str:
+    """The registered name of an attack, or its class's name for one's own."""
+    address = f"{type(attack).__module__}:{type(attack).__qualname__}"
+    return next((name for name, where in REGISTRY.items() if where == address), type(attack).__qualname__)
+
+
+def __getattr__(kind: str) -> Any:
+    for where in REGISTRY.values():
+        module, _, name = where.partition(":")
+        if name == kind:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {kind!r}")

@@ -1,0 +1,121 @@
+"""Checkpoints: an attack's explicit state on disk, without pickle.
+
+Dataclasses and tuples of a State are written as their fields and the class's address; reading imports that class
+and refuses anything that is not a dataclass or a named tuple. Everything goes through ``torch.save`` and is read with
+``weights_only=True``, so a file cannot run code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """The file is no checkpoint, or belongs to another run."""
+
+
+def encode(value: Any) -> Any:
+    """A State as nested dicts, lists and tensors."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            "class": f"{type(value).__module__}:{type(value).__qualname__}",
+            "fields": {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)},
+        }
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {
+            "class": f"{type(value).__module__}:{type(value).__qualname__}",
+            "fields": {name: encode(getattr(value, name)) for name in value._fields},
+        }
+    if isinstance(value, (tuple, list)):
+        return {type(value).__name__: [encode(v) for v in value]}
+    if isinstance(value, np.ndarray):
+        return {"array": torch.from_numpy(np.ascontiguousarray(value).copy())}
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"Expected a State to hold tensors, numbers, tuples and dataclasses, but it holds {type(value).__name__}.")
+
+
+def decode(value: Any, device: torch.device) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return value["array"].numpy()
+    if "class" in value:
+        kind = _resolve(value["class"])
+        return kind(**{name: decode(v, device) for name, v in value["fields"].items()})
+    ((kind_name, items),) = value.items()
+    decoded = [decode(v, device) for v in items]
+    return tuple(decoded) if kind_name == "tuple" else decoded
+
+
+def _resolve(address: str) -> Any:
+    module, _, qualname = address.partition(":")
+    kind: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        kind = getattr(kind, part)
+    if not (isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))):
+        raise CheckpointError(f"Expected {address} to be a dataclass or a named tuple, but it is {kind!r}.")
+    return kind
+
+
+def fingerprint(*tensors: Tensor | np.ndarray) -> str:
+    """A short hash of the data that a run works on."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        array = np.ascontiguousarray(tensor.numpy(force=True) if isinstance(tensor, Tensor) else tensor)
+        digest.update(str((array.shape, str(array.dtype))).encode())
+        digest.update(array.data)
+    return digest.hexdigest()[:16]
+
+
+def write(path: Path, settings: dict[str, Any], body: dict[str, Any]) -> None:
+    """Write in one piece: a kill leaves the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as f:
+        torch.save({"version": VERSION, "settings": settings, "body": body}, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(part, path)
+
+
+def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The body of a checkpoint that was written under the same settings.
+
+    Raises:
+        CheckpointError: no checkpoint, another version, or other settings (says which, and both values).
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        version, saved, body = content["version"], content["settings"], content["body"]
+    except Exception as error:
+        raise CheckpointError(f"Expected {path} to be a checkpoint of this package, but it cannot be read: {error}") from error
+    if version != VERSION:
+        raise CheckpointError(f"Expected a checkpoint of version {VERSION}, but {path} has version {version}.")
+    different = [
+        f"{name}: {saved.get(name)!r} there, {settings.get(name)!r} here"
+        for name in sorted({*saved, *settings})
+        if saved.get(name) != settings.get(name)
+    ]
+    if different:
+        raise CheckpointError(
+            f"The checkpoint {path} belongs to other settings ({'; '.join(different)}). "
+            "Give another path, or remove the file to start afresh."
+        )
+    return body

@@ -1,0 +1,568 @@
+"""Engine: the one loop. An attack proposes points; the engine projects them, decides who pays, evaluates, checks
+success, keeps the best, retires finished samples, and can stop and go on.
+
+Samples are worked on in cohorts: enough rows for vector arithmetic, few enough for memory. The asks of all cohorts
+in flight share the target's calls, and a new cohort is opened as soon as the rows in flight get few, so that calls
+stay full until the very end. None of this shows in a result: what a sample draws, asks and is told depends on
+(seed, sample id) alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox import checkpoint as disk
+from blackbox.ledger import CODES, LIVE, Ledger
+from blackbox.objective import Objective
+from blackbox.oracle import Oracle, TargetError
+from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
+from blackbox.rng import Stream
+from blackbox.threat import Linf, Threat
+
+CLEAN, INIT = -2, -1  # the phases before step 0
+_IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: samples done of total, successes among them, queries spent, seconds since the start."""
+
+    done: int
+    total: int
+    success: int
+    spent: int
+    seconds: float
+
+
+def take(state: Any, index: Tensor) -> Any:
+    """Keep the rows ``index`` of a State: every tensor in it leads with the row axis."""
+    if isinstance(state, Tensor):
+        return state[index]
+    if isinstance(state, np.ndarray):
+        return state[index.numpy(force=True)]
+    if isinstance(state, tuple):
+        kept = [take(v, index) for v in state]
+        return type(state)(*kept) if hasattr(state, "_fields") else tuple(kept)
+    if is_dataclass(state) and not isinstance(state, type):
+        return replace(state, **{f.name: take(getattr(state, f.name), index) for f in fields(state)})
+    return state
+
+
+@dataclass
+class _Plan:
+    """One Ask, cut to the rows that pay. ``row`` and ``col`` name the m evaluations in order, row by row."""
+
+    ask: Ask
+    points: Tensor | None  # projected candidates [n, *shape]; None for probes
+    row: np.ndarray
+    col: np.ndarray
+    whole: bool  # candidates, every row pays
+    q: int = 1
+    loss: list[Tensor] = field(default_factory=list)
+    adv: list[Tensor] = field(default_factory=list)
+    done: int = 0
+
+    def make(self, task: Task, start: int, stop: int) -> Tensor:
+        """The points of the evaluations start..stop."""
+        if self.whole:
+            assert self.points is not None
+            return self.points if stop - start == len(self.row) else self.points[start:stop]
+        row = torch.from_numpy(self.row[start:stop]).to(task.x0.device)
+        if self.points is not None:
+            return self.points[row]
+        ask, u = self.ask, self.ask.u
+        col = torch.from_numpy(self.col[start:stop]).to(task.x0.device)
+        move = u[col] if isinstance(u, Tensor) else u.make(row, col)  # type: ignore[union-attr]
+        if isinstance(ask.h, Tensor):
+            move = move * ask.h[row].view(-1, *[1] * (move.ndim - 1))
+        elif ask.h != 1.0:
+            move = move * ask.h
+        return task.clip(ask.x[row] + move)
+
+    def tell(self, task: Task) -> Tell:
+        """The answers in the Ask's shape, NaN / False where nothing was paid."""
+        device, n = task.x0.device, task.n
+        loss = self.loss[0] if len(self.loss) == 1 else torch.cat([*self.loss, torch.zeros(0, device=device)])
+        adv = self.adv[0] if len(self.adv) == 1 else torch.cat([*self.adv, torch.zeros(0, dtype=torch.bool, device=device)])
+        if self.whole:
+            return Tell(loss, adv, torch.ones(n, dtype=torch.bool, device=device), self.points)
+        flat = torch.from_numpy(self.row * self.q + self.col).to(device)
+        shape = (n,) if self.points is not None else (n, self.q)
+        out = torch.full((n * self.q,), torch.nan, device=device)
+        out[flat] = loss
+        hit = torch.zeros(n * self.q, dtype=torch.bool, device=device)
+        hit[flat] = adv
+        paid = torch.zeros_like(hit)
+        paid[flat] = True
+        return Tell(out.view(shape), hit.view(shape), paid.view(shape), self.points)
+
+
+@dataclass
+class _Cohort:
+    """Samples that step together. ``samples`` index the ledger; the tensors of task and state follow them."""
+
+    samples: np.ndarray
+    task: Task
+    best: Tensor  # [n, *shape] the example kept so far
+    idle: np.ndarray  # [n] steps in a row without a payment
+    spent_before: np.ndarray  # [n] payments when the step began
+    spent_at_ask: np.ndarray  # [n] payments when the Ask in hand was planned
+    state: Any = None
+    k: int = CLEAN
+    gen: Any = None
+    ask: Ask | None = None
+    plan: _Plan | None = None
+    script: list[_Plan] = field(default_factory=list)  # answers since the last boundary, for a checkpoint
+
+
+class Engine:
+    """Runs one attack against one oracle.
+
+    Args:
+        oracle: the target behind its counter. attack: what to run. threat: norm, eps, box. objective: loss and goal.
+        budget: the most queries a sample may cost, its clean check included.
+        seed: of all draws. cohort: rows that step together; it moves time and memory, never a result.
+        checkpoint: a file that is written every ``every`` seconds and when anything is raised, and read at the start.
+        progress: called with a `Progress` a few times a second.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        attack: Attack,
+        threat: Threat,
+        objective: Objective,
+        *,
+        budget: int,
+        seed: int = 0,
+        cohort: int = 256,
+        checkpoint: Path | None = None,
+        every: float = 30.0,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.oracle, self.attack, self.threat, self.objective = oracle, attack, threat, objective
+        self.budget, self.seed, self.size = budget, seed, cohort
+        self.path, self.every, self.progress = checkpoint, every, progress
+        self.minimises = bool(getattr(attack, "minimises", False))
+        self.carried = 0  # queries that a resumed run had paid before
+
+    def run(self, x: Tensor, y: Tensor, goal: Tensor, ids: np.ndarray) -> Ledger:
+        """Attack images ``x`` [N, \\*shape] with labels ``y`` [N]; ``goal`` [N] is the label to leave or the class to reach.
+
+        Raises:
+            TargetError: the target failed; the ledger so far is in ``self.ledger``, and in the checkpoint.
+        """
+        self.x, self.y, self.goal, self.ids = x, y, goal.to(self.oracle.device), ids
+        self.ledger, self.cohorts, self.waiting = Ledger.open(x), [], np.arange(len(x))
+        if self.path is not None:
+            self._fingerprint = disk.fingerprint(x, y, goal, ids)
+            if self.path.exists():
+                self._restore()
+        self._begin = self._shown = self._saved = time.perf_counter()
+        try:
+            self._loop()
+            if self.path is not None:
+                self._save()
+        except BaseException:
+            for cohort in self.cohorts:
+                self._flush(cohort)
+            if self.path is not None:
+                self._save()
+            raise
+        led = self.ledger
+        led.status[led.first > 0] = CODES[Status.SUCCESS]  # one that minimises goes on after its first success
+        self._verify()
+        self._show(final=True)
+        return self.ledger
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while True:
+            while len(self.waiting) and sum(self._alive(c) for c in self.cohorts) < self.size:
+                self._open()
+            if not self.cohorts:
+                return
+            for cohort in self.cohorts:
+                if cohort.plan is None:  # a restored cohort may hold an Ask answered in part
+                    cohort.plan = self._plan(cohort)
+            self._evaluate()
+            for cohort in self.cohorts:
+                plan, cohort.plan = cohort.plan, None
+                assert plan is not None
+                if self.path is not None:
+                    cohort.script.append(plan)
+                self._advance(cohort, plan.tell(cohort.task))
+            self.cohorts = [c for c in self.cohorts if c.ask is not None]
+            self._show()
+            if self.path is not None and time.perf_counter() - self._saved > self.every:
+                self._save()
+
+    def _alive(self, cohort: _Cohort) -> int:
+        return int((self.ledger.status[cohort.samples] == LIVE).sum())
+
+    def _open(self) -> None:
+        samples, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        cohort = self._cohort(samples)
+        cohort.ask = Ask(cohort.task.x0)  # the clean check, charged like any query
+        self.cohorts.append(cohort)
+
+    def _cohort(self, samples: np.ndarray) -> _Cohort:
+        device = self.oracle.device
+        x0 = self.x[torch.from_numpy(samples)].to(device)
+        low = high = None
+        if isinstance(self.threat, Linf):
+            low = (x0 - self.threat.eps).clamp_min(self.threat.lower)
+            high = (x0 + self.threat.eps).clamp_max(self.threat.upper)
+        task = Task(
+            x0=x0,
+            ids=self.ids[samples],
+            threat=self.threat,
+            rng=Stream(self.seed, self.ids[samples], device if device.type != "cpu" else "cpu"),
+            budget=self.budget,
+            loss0=torch.zeros(len(samples), device=device),
+            access=self.oracle.access,
+            targeted=self.objective.targeted,
+            minimises=self.minimises,
+            probe=self.oracle.probe,
+            resolution=self.oracle.resolution,
+            low=low,
+            high=high,
+        )
+        zeros = np.zeros(len(samples), np.int64)
+        return _Cohort(samples, task, x0.clone(), zeros, zeros, zeros)
+
+    def _plan(self, cohort: _Cohort) -> _Plan:
+        """Who pays: live, in the mask, within budget; decided row by row, left to right, before any call."""
+        ask, task = cohort.ask, cohort.task
+        assert ask is not None
+        status = self.ledger.status[cohort.samples]
+        pays = status == LIVE
+        if ask.mask is not None:
+            pays &= ask.mask.numpy(force=True)
+        if ask.u is None:
+            row = np.flatnonzero(pays)  # a live row has at least one query left
+            points = ask.x if cohort.k == CLEAN else task.project(ask.x)
+            return _Plan(ask, points, row, np.zeros_like(row), len(row) == task.n)
+        q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
+        cohort.spent_at_ask = self.ledger.spent[cohort.samples]
+        left = np.where(pays, self.budget - self.ledger.spent[cohort.samples], 0)
+        row, col = np.nonzero(np.arange(q)[None] < left[:, None])
+        return _Plan(ask, None, row, col, False, q)
+
+    def _evaluate(self) -> None:
+        """Answer all plans, in calls of the size the oracle likes, across cohorts."""
+        todo = [(c, c.plan) for c in self.cohorts if c.plan is not None and c.plan.done < len(c.plan.row)]
+        waiting = sum(len(p.row) - p.done for _, p in todo)
+        at = 0
+        while waiting:
+            size = self.oracle.next_rows(waiting)
+            pieces: list[tuple[_Cohort, _Plan, int]] = []
+            room = size
+            while room:
+                cohort, plan = todo[at]
+                already = sum(n for _, p, n in pieces if p is plan)
+                n = min(room, len(plan.row) - plan.done - already)
+                if n:
+                    pieces.append((cohort, plan, n))
+                    room -= n
+                if room:
+                    at += 1
+            self._call(pieces)
+            waiting -= size
+
+    def _call(self, pieces: list[tuple[_Cohort, _Plan, int]]) -> None:
+        made = [plan.make(cohort.task, plan.done, plan.done + n) for cohort, plan, n in pieces]
+        samples = [cohort.samples[plan.row[plan.done : plan.done + n]] for cohort, plan, n in pieces]
+        x = made[0] if len(made) == 1 else torch.cat(made)
+        who = samples[0] if len(samples) == 1 else np.concatenate(samples)
+        try:
+            reply = self.oracle.submit(x, "attack")
+        except TargetError as error:
+            if error.row is not None:
+                renamed = TargetError(f"{error} That row belongs to sample {int(self.ids[who[error.row]])}.")
+                renamed.row = error.row
+                raise renamed from error
+            raise
+        loss, adv = self.objective(reply, self.goal[torch.from_numpy(who).to(self.goal.device)])
+        loss_array, adv_array, start = loss.numpy(force=True), adv.numpy(force=True), 0
+        for (cohort, plan, n), points in zip(pieces, made, strict=True):
+            stop = start + n
+            if cohort.k == CLEAN:
+                self._clean(cohort, plan, reply.label[start:stop], loss_array[start:stop], adv_array[start:stop])
+            else:
+                self._credit(cohort, plan, points, loss_array[start:stop], adv_array[start:stop])
+            plan.loss.append(loss[start:stop])
+            plan.adv.append(adv[start:stop])
+            plan.done += n
+            start = stop
+
+    # -- the accounts --------------------------------------------------------------------------------------------
+
+    def _clean(self, cohort: _Cohort, plan: _Plan, label: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
+        led = self.ledger
+        who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
+        led.spent[who] += 1
+        led.loss0[who] = led.best[who] = loss
+        led.label0[who] = label.numpy(force=True)
+        led.close(who[led.label0[who] != self.y.numpy()[who]], Status.CLEAN_WRONG)
+        led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
+
+    def _credit(self, cohort: _Cohort, plan: _Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
+        """Charge evaluations, find successes among them, keep the best; then retire who is done."""
+        led, start = self.ledger, plan.done
+        row = plan.row[start : start + len(loss)]
+        who = cohort.samples[row]
+        if plan.points is None:
+            led.spent[cohort.samples] += np.bincount(row, minlength=len(cohort.samples))
+        else:
+            led.spent[who] += 1
+            better = loss > led.best[who]
+            if not self.minimises and better.any():
+                kept = np.flatnonzero(better)
+                led.best[who[kept]] = loss[kept]
+                cohort.best[torch.from_numpy(row[kept])] = points[torch.from_numpy(kept)]
+        if adv.any():
+            self._hits(cohort, plan, points, np.flatnonzero(adv))
+        if start + len(loss) == len(plan.row):  # the whole Ask is answered
+            asked = who if start == 0 else cohort.samples[plan.row]
+            if (over := led.spent[asked] >= self.budget).any():
+                led.close(asked[over], Status.BUDGET)
+
+    def _number(self, cohort: _Cohort, plan: _Plan, i: int) -> int:
+        """Evaluation i of this call was which query of its row?"""
+        at = plan.done + i
+        if plan.points is not None:
+            return int(self.ledger.spent[cohort.samples[plan.row[at]]])
+        asked_before = int(cohort.spent_at_ask[plan.row[at]])
+        return asked_before + int(plan.col[at]) + 1
+
+    def _hits(self, cohort: _Cohort, plan: _Plan, points: Tensor, hit: np.ndarray) -> None:
+        """Adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
+        led, device = self.ledger, cohort.task.x0.device
+        row = plan.row[plan.done + hit]
+        found = points[torch.from_numpy(hit).to(device)]
+        original = cohort.task.x0[torch.from_numpy(row).to(device)]
+        distance = self.threat.distance(found, original).numpy(force=True)
+        for j, i in enumerate(hit):
+            sample, reach = cohort.samples[row[j]], distance[j]
+            inside = reach <= self.threat.eps + self.threat.tolerance
+            if inside and not led.first[sample]:
+                led.first[sample] = self._number(cohort, plan, int(i))
+            elif not self.minimises:
+                continue  # outside the threat, or a later hit of the same Ask
+            if reach < led.distance[sample]:
+                led.distance[sample] = reach
+                cohort.best[row[j]] = found[j]
+            if inside and not (self.minimises and self.threat.eps == np.inf):
+                led.close(np.array([sample]), Status.SUCCESS)
+
+    def _flush(self, cohort: _Cohort) -> None:
+        self.ledger.x[torch.from_numpy(cohort.samples)] = cohort.best.to(self.ledger.x.device)
+
+    def _verify(self) -> None:
+        """Look at every example kept once more, in a fresh call, in a column of its own, at no charge."""
+        led = self.ledger
+        who = np.flatnonzero((led.first > 0) & (led.verified < 0))
+        start = 0
+        while start < len(who):
+            part = who[start : start + self.oracle.next_rows(len(who) - start)]
+            index = torch.from_numpy(part)
+            try:
+                reply = self.oracle.submit(led.x[index].to(self.oracle.device), "verify")
+            except TargetError:
+                return  # the attack itself is complete; what was not looked at says so
+            _, adv = self.objective(reply, self.goal[index.to(self.goal.device)])
+            led.verified[part] = adv.numpy(force=True)
+            start += len(part)
+
+    # -- one cohort's life ---------------------------------------------------------------------------------------
+
+    def _advance(self, cohort: _Cohort, tell: Tell) -> None:
+        """Hand over an answer and find the next Ask; ``cohort.ask`` is None when the cohort is through."""
+        cohort.ask = None
+        if not self._alive(cohort):
+            self._flush(cohort)
+            return
+        if cohort.k == CLEAN:
+            cohort.task = replace(cohort.task, loss0=tell.loss)
+            self._boundary(cohort)
+            return
+        try:
+            cohort.ask = cohort.gen.send(tell)
+        except StopIteration as end:
+            cohort.state = end.value
+            self._boundary(cohort)
+
+    def _boundary(self, cohort: _Cohort) -> None:
+        """Between steps the state is explicit: retire, compact, begin the next step."""
+        led = self.ledger
+        while True:
+            if isinstance(cohort.state, Retire):
+                led.close(cohort.samples[cohort.state.rows.numpy(force=True)], cohort.state.status)
+                cohort.state = cohort.state.state
+            elif cohort.state is None and cohort.k >= 0:
+                led.close(cohort.samples, Status.GAVE_UP)
+            spent = led.spent[cohort.samples]
+            cohort.idle = np.where(spent > cohort.spent_before, 0, cohort.idle + 1)
+            if cohort.idle.max() >= _IDLE_STEPS:
+                led.close(cohort.samples[cohort.idle >= _IDLE_STEPS], Status.GAVE_UP)
+            live = led.status[cohort.samples] == LIVE
+            alive = int(live.sum())
+            if not alive:
+                self._flush(cohort)
+                return
+            if 4 * alive <= 3 * len(live):
+                self._compact(cohort, live)
+            cohort.spent_before = led.spent[cohort.samples]
+            cohort.k += 1
+            cohort.script = []
+            if self._start(cohort):
+                return
+
+    def _start(self, cohort: _Cohort) -> bool:
+        """Begin ``init`` or step k; True when there is an Ask, False when the step was over at once."""
+        attack, task = self.attack, cohort.task
+        made = attack.init(task) if cohort.k == INIT else attack.step(task, cohort.state, cohort.k)
+        if not inspect.isgenerator(made):
+            cohort.state = made
+            return False
+        cohort.gen = made
+        try:
+            cohort.ask = next(made)
+        except StopIteration as end:
+            cohort.state = end.value
+            return False
+        return True
+
+    def _compact(self, cohort: _Cohort, live: np.ndarray) -> None:
+        self._flush(cohort)
+        index = torch.from_numpy(np.flatnonzero(live)).to(cohort.task.x0.device)
+        cohort.task, cohort.state = cohort.task.take(live), take(cohort.state, index)
+        cohort.best, cohort.samples = cohort.best[index], cohort.samples[live]
+        cohort.idle = cohort.idle[live]
+
+    # -- stop and go on ------------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """What a checkpoint must agree with."""
+        return {
+            "attack": repr(self.attack),
+            "threat": repr(self.threat),
+            "objective": repr(self.objective),
+            "access": self.oracle.access.name,
+            "channel": f"probe={self.oracle.probe}, resolution={self.oracle.resolution}, k={self.oracle.k}",
+            "budget": self.budget,
+            "seed": self.seed,
+            "samples": self._fingerprint,
+        }
+
+    def _save(self) -> None:
+        """Each cohort at its own last boundary, with the answers that came since: nothing is ever asked twice."""
+        assert self.path is not None
+        for cohort in self.cohorts:
+            self._flush(cohort)
+        body = {
+            "ledger": self.ledger.state(),
+            "waiting": torch.from_numpy(self.waiting),
+            "cohorts": [self._encode(c) for c in self.cohorts],
+        }
+        disk.write(self.path, self.settings(), body)
+        self._saved = time.perf_counter()
+
+    def _encode(self, cohort: _Cohort) -> dict[str, Any]:
+        answered = cohort.script + ([cohort.plan] if cohort.plan is not None and cohort.plan.done else [])
+        return {
+            "samples": torch.from_numpy(cohort.samples),
+            "idle": torch.from_numpy(cohort.idle),
+            "spent_before": torch.from_numpy(cohort.spent_before),
+            "k": cohort.k,
+            "state": disk.encode(cohort.state),
+            "script": [
+                {
+                    "row": torch.from_numpy(plan.row),
+                    "col": torch.from_numpy(plan.col),
+                    "loss": torch.cat([*plan.loss, torch.zeros(0, device=self.oracle.device)]).cpu(),
+                    "adv": torch.cat([*plan.adv, torch.zeros(0, dtype=torch.bool, device=self.oracle.device)]).cpu(),
+                }
+                for plan in answered
+            ],
+        }
+
+    def _restore(self) -> None:
+        assert self.path is not None
+        body = disk.read(self.path, self.settings())
+        self.ledger = Ledger.restore(body["ledger"])
+        self.waiting = body["waiting"].numpy()
+        self.carried = int(self.ledger.spent.sum())
+        self.cohorts = [c for c in map(self._decode, body["cohorts"]) if c.ask is not None]
+
+    def _decode(self, saved: dict[str, Any]) -> _Cohort:
+        """Rebuild a cohort and replay the answers it had been given since its boundary."""
+        samples = saved["samples"].numpy()
+        cohort = self._cohort(samples)
+        device = self.oracle.device
+        cohort.best = self.ledger.x[torch.from_numpy(samples)].to(device)
+        cohort.idle, cohort.spent_before = saved["idle"].numpy(), saved["spent_before"].numpy()
+        cohort.k = saved["k"]
+        cohort.state = disk.decode(saved["state"], device)
+        if cohort.k == CLEAN:
+            cohort.ask = Ask(cohort.task.x0)
+        else:
+            loss0 = torch.from_numpy(self.ledger.loss0[samples]).to(device)
+            cohort.task = replace(cohort.task, loss0=loss0)
+            self._start(cohort)
+        for part in saved["script"]:
+            plan = self._replay(cohort, part)
+            if plan.done < len(plan.row):  # the call that failed: the rest of this Ask is still to be answered
+                cohort.plan = plan
+                break
+            cohort.script.append(plan)
+            self._advance(cohort, plan.tell(cohort.task))
+        return cohort
+
+    def _replay(self, cohort: _Cohort, part: dict[str, Tensor]) -> _Plan:
+        ask, device = cohort.ask, self.oracle.device
+        assert ask is not None
+        row, col = part["row"].numpy(), part["col"].numpy()
+        loss, adv = part["loss"].to(device), part["adv"].to(device)
+        if ask.u is None:
+            points = ask.x if cohort.k == CLEAN else cohort.task.project(ask.x)
+            return _Plan(ask, points, row, col, len(row) == cohort.task.n, 1, [loss], [adv], len(loss))
+        q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
+        paid_in_part = np.bincount(row[: len(loss)], minlength=len(cohort.samples))
+        cohort.spent_at_ask = self.ledger.spent[cohort.samples] - paid_in_part
+        return _Plan(ask, None, row, col, False, q, [loss], [adv], len(loss))
+
+    def _show(self, final: bool = False) -> None:
+        if self.progress is None:
+            return
+        now = time.perf_counter()
+        if final or now - self._shown > 0.2:
+            self._shown = now
+            led = self.ledger
+            success = int((led.status == CODES[Status.SUCCESS]).sum())
+            done = int((led.status != LIVE).sum())
+            self.progress(Progress(done, len(led.status), success, int(led.spent.sum()), now - self._begin))
+
+
+def iterate(attack: Attack, task: Task) -> Iterator[Any]:
+    """An attack as one endless generator of Asks that is sent Tells: the ask/tell face for one's own loop."""
+    state, k = None, INIT
+    while True:
+        made = attack.init(task) if k == INIT else attack.step(task, state, k)
+        state = (yield from made) if inspect.isgenerator(made) else made
+        if isinstance(state, Retire):
+            state = state.state
+        if state is None and k >= 0:
+            return
+        k += 1

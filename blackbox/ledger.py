@@ -1,0 +1,72 @@
+"""Ledger: what every sample has cost and reached. Plain columns; every rate is derived from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.protocol import Status
+
+LIVE = -1
+CODES = {status: code for code, status in enumerate(Status)}
+STATUSES = list(Status)
+
+
+@dataclass
+class Ledger:
+    """Columns over all N samples.
+
+    spent: queries charged. first: the number of the query that first succeeded, 0 where none did. distance: of the
+    example kept, in the threat's norm; inf where there is none. best: the largest loss seen at a candidate. loss0:
+    the loss at the clean image. label0: the target's label there. status: LIVE or an index into `STATUSES`.
+    verified: 1 the example was adversarial again when looked at once more (uncharged), 0 it was not, -1 not looked at.
+    x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
+    """
+
+    spent: np.ndarray
+    first: np.ndarray
+    distance: np.ndarray
+    best: np.ndarray
+    loss0: np.ndarray
+    label0: np.ndarray
+    status: np.ndarray
+    verified: np.ndarray
+    x: Tensor
+
+    @classmethod
+    def open(cls, x: Tensor) -> Ledger:
+        """An empty ledger for images [N, \\*shape]."""
+        n = len(x)
+        return cls(
+            spent=np.zeros(n, np.int64),
+            first=np.zeros(n, np.int64),
+            distance=np.full(n, np.inf, np.float32),
+            best=np.full(n, -np.inf, np.float32),
+            loss0=np.full(n, np.nan, np.float32),
+            label0=np.full(n, -1, np.int64),
+            status=np.full(n, LIVE, np.int8),
+            verified=np.full(n, -1, np.int8),
+            x=x.clone(),
+        )
+
+    @property
+    def live(self) -> np.ndarray:
+        """[N] bool: samples that go on."""
+        return self.status == LIVE
+
+    def close(self, samples: np.ndarray, status: Status) -> None:
+        """End the samples (indices) that are still live."""
+        open_ = samples[self.status[samples] == LIVE]
+        self.status[open_] = CODES[status]
+
+    def state(self) -> dict[str, Tensor]:
+        """The columns as tensors, for saving."""
+        return {f.name: torch.as_tensor(getattr(self, f.name)).clone() for f in fields(self)}
+
+    @classmethod
+    def restore(cls, state: dict[str, Tensor]) -> Ledger:
+        """The inverse of `state`."""
+        return cls(**{f.name: state[f.name] if f.name == "x" else state[f.name].numpy() for f in fields(cls)})

@@ -1,0 +1,204 @@
+"""AttackResult: raw per-sample outcomes, and what is derived from them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.ledger import STATUSES, Ledger
+from blackbox.protocol import Status
+from blackbox.statistics import Rate
+from blackbox.threat import L1, L2, Linf, Threat
+
+_THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1}
+_COLUMNS = ("success", "queries", "first_success_query", "distance", "loss", "clean_loss", "clean_label", "verified", "y", "goal", "ids")
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """Per-sample columns of one run; all tensors on the CPU.
+
+    Attributes:
+        success: [N] bool, an example inside the threat was found. queries: [N] int64, what the sample was charged.
+        first_success_query: [N] int64, the number of the query that first succeeded; 0 where never.
+        x_adv: [N, \\*shape] float32: the adversarial example; where there is none, the candidate with the largest loss.
+        distance: [N] float32, of a found example from the original in the threat's norm; NaN where there is none.
+        status: N members of `Status`, each with a sentence. loss: [N] the largest loss seen at a candidate.
+        clean_loss, clean_label: [N] at the clean image. verified: [N] int8: 1 the example was adversarial again when
+            looked at once more, uncharged; 0 it was not; -1 there was nothing to look at.
+        y, goal, ids: [N] true label, class to leave or reach, sample id.
+        threat: the threat. config: settings and accounts of the run.
+    """
+
+    success: Tensor
+    queries: Tensor
+    first_success_query: Tensor
+    x_adv: Tensor
+    distance: Tensor
+    status: tuple[Status, ...]
+    loss: Tensor
+    clean_loss: Tensor
+    clean_label: Tensor
+    verified: Tensor
+    y: Tensor
+    goal: Tensor
+    ids: Tensor
+    threat: Threat
+    config: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, ledger: Ledger, y: Tensor, goal: Tensor, ids: np.ndarray, threat: Threat, config: dict[str, Any]
+    ) -> AttackResult:
+        """Read the columns off a ledger."""
+        return cls(
+            success=torch.from_numpy(ledger.first > 0),
+            queries=torch.from_numpy(ledger.spent.copy()),
+            first_success_query=torch.from_numpy(ledger.first.copy()),
+            x_adv=ledger.x.clone(),
+            distance=torch.from_numpy(np.where(np.isfinite(ledger.distance), ledger.distance, np.nan).astype(np.float32)),
+            status=tuple(STATUSES[code] for code in ledger.status),
+            loss=torch.from_numpy(ledger.best.copy()),
+            clean_loss=torch.from_numpy(ledger.loss0.copy()),
+            clean_label=torch.from_numpy(ledger.label0.copy()),
+            verified=torch.from_numpy(ledger.verified.copy()),
+            y=y,
+            goal=goal.cpu(),
+            ids=torch.from_numpy(ids.astype(np.int64)),
+            threat=threat,
+            config=config,
+        )
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def attacked(self) -> Tensor:
+        """[N] bool: the target had the clean image right. The denominator of the success rate."""
+        return torch.tensor([s is not Status.CLEAN_WRONG for s in self.status])
+
+    @property
+    def clean_accuracy(self) -> Rate:
+        """Clean images that the target gets right, of all N."""
+        return Rate.of(self.attacked)
+
+    @property
+    def success_rate(self) -> Rate:
+        """Images fooled, of those the target had right."""
+        return Rate.of(self.success, self.attacked)
+
+    @property
+    def robust_accuracy(self) -> Rate:
+        """Images the target has right and that were not fooled, of all N."""
+        return Rate.of(self.attacked & ~self.success)
+
+    @property
+    def mean_queries(self) -> float:
+        """Mean queries over attacked images, a failure charged at the whole budget (restricted mean)."""
+        return float(self._charged().mean()) if self.attacked.any() else float("nan")
+
+    @property
+    def median_queries(self) -> float:
+        """Median queries over attacked images, a failure charged at the whole budget."""
+        return float(np.median(self._charged().numpy())) if self.attacked.any() else float("nan")
+
+    def _charged(self) -> Tensor:
+        queries = torch.where(self.success, self.queries, torch.tensor(self.config["budget"]))
+        return queries[self.attacked].to(torch.float64)
+
+    def curve(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> list[Rate]:
+        """Success rate within each number of queries, of the images that the target had right."""
+        first = self.first_success_query
+        return [Rate.of((first > 0) & (first <= int(b)), self.attacked) for b in budgets]
+
+    def summary(self) -> str:
+        """What happened, in a few lines, each rate with its denominator and 95 % Wilson interval."""
+        c, attacked = self.config, int(self.attacked.sum())
+        goal = "targeted" if c["targeted"] else "untargeted"
+        lines = [
+            f"{c['attack']} on {c['target']} · sees {c['access']} · {self.threat} · {goal} · "
+            f"budget {c['budget']:,} · seed {c['seed']}",
+            f"clean accuracy   {self.clean_accuracy}  of all images",
+            f"attack success   {self.success_rate}  of images the target had right",
+            f"robust accuracy  {self.robust_accuracy}  of all images: right and not fooled",
+        ]
+        if attacked:
+            lines.append(
+                f"queries          mean {self.mean_queries:.1f}, median {self.median_queries:g} an attacked image "
+                f"(failures charged at {c['budget']:,}); {int(self.queries.sum()):,} spent in all"
+            )
+        if self.success.any():
+            lines.append(
+                f"distance         median {float(self.distance[self.success].median()):.4g}, "
+                f"largest {float(self.distance[self.success].max()):.4g} in {self.threat.norm}"
+            )
+        others = [s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in self.status]
+        lines += [f"note             {self.status.count(s)} images: {s.value}" for s in others]
+        if (again := int((self.verified == 0).sum())) > 0:
+            lines.append(
+                f"warning          {again} examples were not adversarial when looked at once more: the target's answers "
+                "depend on the batch or on chance"
+            )
+        if c.get("carried"):
+            lines.append(f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"AttackResult({self.config['attack']} on {self.config['target']}, {self.threat}, success {self.success_rate})"
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict a sample, without images: what `save` writes to outcomes.csv."""
+        columns = {name: getattr(self, name).tolist() for name in _COLUMNS}
+        return [
+            {**{name: column[i] for name, column in columns.items()}, "status": self.status[i].name.lower()}
+            for i in range(len(self))
+        ]
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write config.json, outcomes.csv (raw, one line a sample), examples.safetensors and summary.txt."""
+        from safetensors.torch import save_file
+
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        threat = {"norm": self.threat.norm, "eps": self.threat.eps, "lower": self.threat.lower, "upper": self.threat.upper}
+        (path / "config.json").write_text(json.dumps({**self.config, "threat": threat}, indent=2) + "\n")
+        with open(path / "outcomes.csv", "w", newline="") as f:
+            records = self.records()
+            writer = csv.DictWriter(f, fieldnames=[*_COLUMNS, "status"])
+            writer.writeheader()
+            writer.writerows(records)
+        tensors = {name: getattr(self, name).contiguous() for name in _COLUMNS}
+        tensors["status"] = torch.tensor([STATUSES.index(s) for s in self.status], dtype=torch.int8)
+        save_file({**tensors, "x_adv": self.x_adv.contiguous()}, path / "examples.safetensors", {"format": "blackbox-result-1"})
+        (path / "summary.txt").write_text(self.summary() + "\n")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> AttackResult:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: the folder holds no saved result.
+        """
+        from safetensors.torch import load_file
+
+        path = Path(folder)
+        if not (path / "config.json").exists() or not (path / "examples.safetensors").exists():
+            raise FileNotFoundError(
+                f"Expected {path} to hold a saved result (config.json, examples.safetensors), but it does not. "
+                "Write one with AttackResult.save."
+            )
+        config = json.loads((path / "config.json").read_text())
+        tensors = load_file(path / "examples.safetensors")
+        spec = config["threat"]
+        threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
+        status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
+        return cls(status=status, threat=threat, config=config, **tensors)

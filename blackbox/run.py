@@ -1,0 +1,177 @@
+"""``blackbox.attack``: one attack, one oracle, many images."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox import attacks
+from blackbox.checks import as_images, as_labels
+from blackbox.engine import Engine, Progress
+from blackbox.ledger import Ledger
+from blackbox.objective import Objective
+from blackbox.oracle import Oracle, TargetError
+from blackbox.protocol import AccessError, Attack, Status
+from blackbox.results import AttackResult
+from blackbox.threat import Threat, UnsupportedThreat
+
+
+def attack(
+    oracle: Oracle,
+    x: Tensor | np.ndarray,
+    y: Tensor | np.ndarray,
+    attack: str | Attack = "square",
+    threat: Threat | None = None,
+    budget: int = 1000,
+    *,
+    target: Tensor | np.ndarray | int | None = None,
+    seed: int = 0,
+    objective: str = "margin",
+    ids: Tensor | np.ndarray | None = None,
+    cohort: int = 256,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> AttackResult:
+    """Attack images through queries alone.
+
+    Args:
+        oracle: the hidden target behind its counter.
+        x: [N, \\*shape] floats of any dtype in [0, 1], tensor or array. y: [N] true labels.
+        attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``.
+        threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``.
+        budget: the most queries one image may cost; its clean check is the first of them.
+        target: the class to reach, one for all or [N]; None for any wrong class.
+        seed: of every draw. ids: [N] whole numbers that name the samples, by default 0..N-1. What happens to a sample
+            depends on (seed, id) and on nothing else, so a shard that passes its samples' ids gets the same results.
+        objective: ``"margin"`` or ``"cross-entropy"``.
+        cohort: rows that step together: time and memory, never a result.
+        checkpoint: a file that lets a killed run go on where it was: the same call with the same file.
+        progress: called with a `blackbox.engine.Progress` a few times a second.
+
+    Returns:
+        An `AttackResult` with per-sample columns.
+
+    Raises:
+        ValueError: images, labels, target, budget or ids that cannot be; says which sample.
+        UnsupportedThreat: the attack does not serve the norm. AccessError: the oracle shows too little for it.
+        TargetError: the target failed. Its ``result`` holds everything reached and paid for until then.
+        CheckpointError: the file belongs to other settings.
+    """
+    if not isinstance(oracle, Oracle):
+        raise TypeError(f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...).")
+    if not isinstance(threat, Threat):
+        raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {threat!r}.")
+    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 1:
+        raise ValueError(f"Expected budget to be a whole number of queries, at least 1, but it was {budget!r}.")
+    if cohort < 1:
+        raise ValueError(f"Expected cohort to be at least 1, but it was {cohort}.")
+    images = as_images(x, "x").cpu()
+    labels = as_labels(y, len(images), oracle.classes, "y")
+    threat.check_dimension(images[0].numel())
+    _check_box(images, threat)
+    goal = labels if target is None else _goal(target, labels, oracle.classes)
+    name, chosen = _resolve(attack, oracle, threat)
+    numbers = _ids(ids, len(images))
+
+    engine = Engine(
+        oracle,
+        chosen,
+        threat,
+        Objective(objective, target is not None, oracle.resolution),
+        budget=int(budget),
+        seed=int(seed),
+        cohort=cohort,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        progress=progress,
+    )
+    before, seconds_before, begin = dict(oracle.counts), oracle.seconds, time.perf_counter()
+
+    def result(ledger: Ledger) -> AttackResult:
+        config: dict[str, Any] = {
+            "attack": name,
+            "parameters": repr(chosen),
+            "target": oracle.name,
+            "access": oracle.access.name.lower(),
+            "threat": {"norm": threat.norm, **asdict(threat)},
+            "budget": int(budget),
+            "seed": int(seed),
+            "objective": objective,
+            "targeted": target is not None,
+            "cohort": cohort,
+            "verify_rows": oracle.counts["verify"] - before.get("verify", 0),
+            "failed_rows": oracle.failed,
+            "carried": engine.carried,
+            "seconds": time.perf_counter() - begin,
+            "target_seconds": oracle.seconds - seconds_before,
+        }
+        return AttackResult.of(ledger, labels, goal, numbers, threat, config)
+
+    try:
+        return result(engine.run(images, labels, goal, numbers))
+    except TargetError as error:
+        ledger = engine.ledger
+        everyone = np.arange(len(images))
+        ledger.close(everyone[ledger.spent >= budget], Status.BUDGET)
+        ledger.close(everyone, Status.ERROR)
+        error.result = result(ledger)
+        raise
+
+
+def _check_box(images: Tensor, threat: Threat) -> None:
+    low, high = float(images.min()), float(images.max())
+    if low < threat.lower or high > threat.upper:
+        raise ValueError(
+            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but it ranges from {low:g} to {high:g}."
+        )
+
+
+def _goal(target: Any, labels: Tensor, classes: int) -> Tensor:
+    if isinstance(target, (int, np.integer)):
+        target = torch.full((len(labels),), int(target))
+    goal = as_labels(target, len(labels), classes, "target")
+    same = (goal == labels).nonzero()
+    if len(same):
+        i = int(same[0])
+        raise ValueError(
+            f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])}."
+        )
+    return goal
+
+
+def _ids(ids: Any, count: int) -> np.ndarray:
+    if ids is None:
+        return np.arange(count, dtype=np.uint64)
+    array = ids.numpy(force=True) if isinstance(ids, Tensor) else np.asarray(ids)
+    if array.shape != (count,) or array.dtype.kind not in "iu" or (count and array.min() < 0):
+        raise ValueError(
+            f"Expected ids to be {count} whole numbers, none negative, but they had shape {array.shape} and dtype {array.dtype}."
+        )
+    if len(np.unique(array)) != count:
+        raise ValueError("Expected ids to differ from each other, but some occur twice: such samples would share their draws.")
+    return array.astype(np.uint64)
+
+
+def _resolve(attack: str | Attack, oracle: Oracle, threat: Threat) -> tuple[str, Attack]:
+    chosen = attacks.build(attack) if isinstance(attack, str) else attack
+    if isinstance(chosen, type) or not isinstance(chosen, Attack):
+        raise TypeError(
+            "Expected attack to be a name from blackbox.attacks.names() or an attack such as blackbox.attacks.Square(), "
+            f"but it was {attack!r}."
+        )
+    name = attacks.name_of(chosen)
+    if threat.norm not in chosen.norms:
+        raise UnsupportedThreat(f"Expected a threat in {' or '.join(chosen.norms)} for {name}, but it was {threat}.")
+    if oracle.access < chosen.access:
+        raise AccessError(
+            f"Expected an oracle that shows at least {chosen.access.name.lower()} for {name}, "
+            f"but this one shows {oracle.access.name.lower()} only."
+        )
+    return name, chosen

@@ -1,0 +1,90 @@
+"""Surrogates: models one owns, trained at home or from a target's answers, and what their gradients do to a target.
+
+    net    = surrogates.train(surrogates.build("resnet20"), train_set, surrogates.Recipe(epochs=20), seed=0)
+    x_adv  = surrogates.craft(net, x, y, "mi-fgsm", threat=Linf(8/255), steps=10)
+    matrix = surrogates.transfer_matrix({"a": net}, {"hidden": oracle}, x, y, attacks=["fgsm"], threats=[Linf(8/255)])
+
+Names are loaded on first use, so that importing the package does not import torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surrogates import data as data
+    from surrogates import gradients as gradients
+    from surrogates import models as models
+    from surrogates import presets as presets
+    from surrogates.answers import Answers as Answers
+    from surrogates.answers import ask as ask
+    from surrogates.craft import craft as craft
+    from surrogates.data import Dataset as Dataset
+    from surrogates.data import load as load
+    from surrogates.data import split as split
+    from surrogates.matrix import TransferMatrix as TransferMatrix
+    from surrogates.models import build as build
+    from surrogates.models import from_spec as from_spec
+    from surrogates.models import load_weights as load_weights
+    from surrogates.models import save_weights as save_weights
+    from surrogates.predict import accuracy as accuracy
+    from surrogates.predict import fidelity as fidelity
+    from surrogates.predict import predict as predict
+    from surrogates.recipe import Recipe as Recipe
+    from surrogates.recipe import TrainReport as TrainReport
+    from surrogates.train import report as report
+    from surrogates.train import train as train
+    from surrogates.transfer import transfer_matrix as transfer_matrix
+
+_MODULES = ("data", "gradients", "models", "presets")
+_FROM = {
+    "Answers": "answers",
+    "ask": "answers",
+    "craft": "craft",
+    "Dataset": "data",
+    "load": "data",
+    "split": "data",
+    "TransferMatrix": "matrix",
+    "build": "models",
+    "from_spec": "models",
+    "load_weights": "models",
+    "save_weights": "models",
+    "accuracy": "predict",
+    "fidelity": "predict",
+    "predict": "predict",
+    "Recipe": "recipe",
+    "TrainReport": "recipe",
+    "report": "train",
+    "train": "train",
+    "transfer_matrix": "transfer",
+}
+__all__ = sorted([*_MODULES, *_FROM])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _FROM:
+        value = getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+class _Package(ModuleType):
+    """Importing the file train.py would bind the package's name ``train`` to the module; the function shall win."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and _FROM.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
