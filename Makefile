@@ -1,0 +1,43 @@
+# Each of these does all the set-up it needs on a fresh clone: python3 (3.11 or later), make and access to PyPI.
+#   make demo    the first run: install, then `blackbox demo` (writes runs/demo/)
+#   make test    the test suite          make slow    the long tests
+#   make check   ruff and mypy           make clean   remove the environment and what runs wrote
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# one thread a process: the tests run in two, and arithmetic repeats to the last bit
+ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test slow check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/blackbox demo
+
+test: $(VENV)/.installed-dev
+	$(ONE) $(BIN)/python -m pytest -q -n 2
+
+slow: $(VENV)/.installed-dev
+	$(ONE) $(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Expected python 3.11 or later, but $(PYTHON) is $$($(PYTHON) --version). Use make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The project and all it needs in one pip command, so that torch and torchvision are chosen as a pair.
+$(VENV)/.installed: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
