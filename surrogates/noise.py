@@ -1,0 +1,70 @@
+"""Noise of the same size as a crafted change: the floor that any transfer rate has to be read against."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from blackbox.rng import Stream
+from blackbox.rowwise import row_norm, rows
+from blackbox.threat import Threat
+
+KINDS = ("linf", "rms")
+_PIECE = 8_000_000  # numbers at once, to bound memory
+
+
+def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: object) -> Tensor:
+    """``x`` [n, \\*shape] with a change drawn uniformly from [-eps, eps] in every entry, then cut to the box.
+
+    Matched Linf: no entry moves by more than eps. The cut makes the largest move of an image slightly smaller still.
+    """
+    return _each(x, ids, lambda part, rng, _: threat.clip(part + (2 * rng.uniform(0, "noise", _shape(x)) - 1) * threat.eps), seed)
+
+
+def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: object) -> Tensor:
+    """``x`` [n, \\*shape] with Gaussian noise whose Euclidean length *after* the cut to the box is ``length`` [n].
+
+    Matched RMS: RMS is the length divided by the root of the number of entries. Cutting shortens a change, so the noise
+    is scaled up until what is left of it has the length wanted (bisection, to one part in a million). Where the box has
+    no room for so long a change along the draw, the longest there is remains.
+    """
+
+    def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
+        z = rng.normal(0, "noise", _shape(x))
+        want = length[where].to(part)
+
+        def left(scale: Tensor) -> Tensor:
+            return row_norm(threat.clip(part + rows(scale, z) * z) - part)
+
+        high = want / row_norm(z).clamp_min(1e-12)
+        low = torch.zeros_like(high)
+        short = left(high) < want * (1 - 1e-6)  # nothing was cut from the others: they are done
+        exact = ~short
+        for _ in range(24):
+            if not bool(short.any()):
+                break
+            low = torch.where(short, high, low)
+            high = torch.where(short, 2 * high, high)
+            short &= left(high) < want
+        if not bool(exact.all()):
+            for _ in range(26):
+                middle = (low + high) / 2
+                below = left(middle) < want
+                low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        scale = torch.where(exact, want / row_norm(z).clamp_min(1e-12), high)
+        return threat.clip(part + rows(scale, z) * z)
+
+    return _each(x, ids, one, seed)
+
+
+def _shape(x: Tensor) -> tuple[int, ...]:
+    return tuple(x.shape[1:])
+
+
+def _each(x: Tensor, ids, change, seed: int) -> Tensor:  # type: ignore[no-untyped-def]
+    size = max(1, _PIECE // max(x[0].numel(), 1))
+    out = torch.empty_like(x)
+    for start in range(0, len(x), size):
+        where = slice(start, start + size)
+        out[where] = change(x[where], Stream(seed, ids[where]), where)
+    return out

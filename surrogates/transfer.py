@@ -1,0 +1,156 @@
+"""Measuring transfer: craft on every source, show the result to every target, keep what each said of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blackbox.checks import as_images, as_labels
+from blackbox.oracle import Oracle, TargetError
+from blackbox.rowwise import row_norm
+from blackbox.threat import Linf, Threat
+from surrogates import presets
+from surrogates.craft import _ids, craft
+from surrogates.gradients import as_nets
+from surrogates.matrix import TransferMatrix
+from surrogates.noise import gaussian_noise, uniform_noise
+from surrogates.predict import class_count, logits
+from surrogates.presets import Preset
+
+Source = nn.Module | Sequence[nn.Module]
+
+
+def transfer_matrix(
+    sources: Mapping[str, Source],
+    targets: Mapping[str, Oracle],
+    x: Any,
+    y: Any,
+    attacks: Sequence[str | Preset] = ("fgsm", "mi-fgsm"),
+    threats: Sequence[Threat] = (Linf(8 / 255),),
+    *,
+    target: Any = None,
+    steps: int | None = None,
+    seed: int = 0,
+    ids: Any = None,
+    noise: bool = True,
+    chunk: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> TransferMatrix:
+    """Per-image outcomes of every source x attack x threat on every target.
+
+    Args:
+        sources: name -> net, or several nets as one source (mean of their logits).
+        targets: name -> `Oracle`. Clean images are charged under ``"clean"``, crafted ones under ``"transfer"``, noise
+            under ``"noise"``: N, N x sources x attacks x threats, and N x (2 an Linf threat, 1 another) queries.
+        x: [N, \\*shape] images in [0, 1]. y: [N] true labels.
+        attacks: names from `presets.names` or `Preset`s. threats: the radii to compare.
+        target: a class, or [N] classes, to be reached (targeted transfer).
+        steps: T for all multi-step attacks, instead of each preset's own.
+        seed, ids: as for `craft`. chunk: images a call of a source.
+        noise: also show every target noise of the same size, the floor of any transfer rate. For an Linf threat uniform
+            in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted change, image by image,
+            after the cut to the box (matched RMS; where several sources or attacks share the threat, the RMS of the
+            largest of their changes to that image, so that the floor is rather too high than too low).
+        progress: called with a line on each cell as it begins.
+
+    Raises:
+        ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or tells other classes apart
+            than a source does. TargetError: a target failed; ``error.result`` is the matrix so far (what is missing is
+            in no rate).
+    """
+    images = as_images(x, "x")
+    recipes = [presets.get(a) for a in attacks]
+    _check_names(sources, targets, recipes, threats)
+    nets = {name: as_nets(source) for name, source in sources.items()}
+    classes = _classes(nets, targets, images)
+    labels = as_labels(y, len(images), classes, "y")
+    goals = None if target is None else as_labels(target, len(images), classes, "target")
+    numbers = _ids(ids, len(images))
+    matrix = TransferMatrix.empty(
+        tuple(sources), tuple(targets), tuple(r.name for r in recipes), tuple(threats), labels.numpy(),
+        None if goals is None else goals.numpy(), numbers, images[0].numel(), seed,
+    )  # fmt: skip
+    for a, preset in enumerate(recipes):
+        matrix.steps[a] = (steps or preset.steps) if preset.steps > 1 else 1
+    matrix.cost[:] = [[preset.cost(int(matrix.steps[a]), len(n)) for a, preset in enumerate(recipes)] for n in nets.values()]
+    say = progress or (lambda line: None)
+
+    def show(points: Tensor, purpose: str, into: np.ndarray) -> None:
+        for t, (name, oracle) in enumerate(targets.items()):
+            before = oracle.rows
+            try:
+                into[t] = oracle(points, purpose=purpose).label.cpu().numpy()
+            except TargetError as error:
+                error.result = matrix
+                raise
+            finally:
+                matrix.queries[name] = matrix.queries.get(name, 0) + oracle.rows - before
+
+    say("clean images")
+    for s, members in enumerate(nets.values()):
+        matrix.clean_source[s] = _labels(members, images)
+    show(images, "clean", matrix.clean_target)
+    for e, threat in enumerate(threats):
+        largest = torch.zeros(len(images))
+        for s, (name, members) in enumerate(nets.items()):
+            for a, preset in enumerate(recipes):
+                say(f"{preset.name} on {name}, {threat}")
+                made = craft(
+                    members, images, labels, preset, threat=threat, steps=int(matrix.steps[a]), target=goals, seed=seed,
+                    ids=numbers, chunk=chunk,
+                ).to(images.device)  # fmt: skip
+                change = made - images
+                length = row_norm(change).cpu()
+                matrix.l2[s, a, e], matrix.linf[s, a, e] = length.numpy(), row_norm(change, np.inf).cpu().numpy()
+                largest = torch.maximum(largest, length)
+                matrix.adv_source[s, a, e] = _labels(members, made)
+                show(made, "transfer", matrix.adv_target[s, a, e])
+        if noise:
+            say(f"noise, {threat}")
+            kinds = {1: gaussian_noise(images, largest.to(images.device), threat, seed, numbers)}
+            if threat.norm == "Linf":
+                kinds[0] = uniform_noise(images, threat, seed, numbers)
+            for kind, noisy in sorted(kinds.items()):
+                matrix.noise_l2[e, kind] = row_norm(noisy - images).cpu().numpy()
+                matrix.noise_linf[e, kind] = row_norm(noisy - images, np.inf).cpu().numpy()
+                show(noisy, "noise", matrix.noise_target[e, kind])
+    return matrix
+
+
+def _labels(nets: tuple[nn.Module, ...], x: Tensor) -> np.ndarray:
+    total = logits(nets[0], x)
+    for net in nets[1:]:
+        total = total + logits(net, x)
+    return total.argmax(1).numpy()
+
+
+def _check_names(
+    sources: Mapping[str, Source], targets: Mapping[str, Oracle], recipes: Sequence[Preset], threats: Sequence[Threat]
+) -> None:
+    for what, found in (("sources", sources), ("targets", targets), ("attacks", recipes), ("threats", threats)):
+        if not found:
+            raise ValueError(f"Expected at least one of the {what}, but there were none.")
+    if len({r.name for r in recipes}) < len(recipes) or len(set(threats)) < len(threats):
+        raise ValueError("Expected attacks and threats without repetition, but one is named twice.")
+    for name, oracle in targets.items():
+        if not isinstance(oracle, Oracle):
+            raise ValueError(
+                f"Expected an Oracle as target {name!r}, but it was {type(oracle).__name__}. Wrap it, so that its queries are "
+                "counted: blackbox.Oracle(model, access='labels', classes=...)."
+            )
+
+
+def _classes(nets: Mapping[str, tuple[nn.Module, ...]], targets: Mapping[str, Oracle], images: Tensor) -> int:
+    counts = {f"source {name!r}": class_count(members[0], images, f"source {name!r}") for name, members in nets.items()}
+    counts |= {f"target {name!r}": oracle.classes for name, oracle in targets.items()}
+    (first, expected), *others = counts.items()
+    for name, count in others:
+        if count != expected:
+            raise ValueError(
+                f"Expected sources and targets to tell the same classes apart, but {first} has {expected} and {name} has {count}."
+            )
+    return expected
