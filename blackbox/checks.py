@@ -74,6 +74,6 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
     if bool((bad := (t < 0) | (t >= classes)).any()):
         i = _first(bad)
         raise ValueError(
-            f"Expected {name} to lie in 0..{classes - 1} (the oracle has {classes} classes), but sample {i} has {int(t[i])}."
+            f"Expected {name} to lie in 0..{classes - 1} (there are {classes} classes), but sample {i} has {int(t[i])}."
         )
     return t.to(torch.int64).cpu().contiguous()

@@ -79,7 +79,9 @@ def ask(oracle: Oracle, pool: Any, queries: int, seed: int = 0, purpose: str = "
 def _whole(p: Tensor, label: Tensor, start: int) -> Tensor:
     """Probabilities that sum to one: rounding may have left them short, or nothing at all."""
     if bool((bad := ~p.isfinite().all(1)).any()):
-        raise ValueError(f"Expected finite scores from the target, but answer {start + int(bad.nonzero()[0])} held NaN or infinity.")
+        raise ValueError(
+            f"Expected finite scores from the target, but answer {start + int(bad.nonzero()[0])} held NaN or infinity."
+        )
     total = p.sum(1, keepdim=True)
     named = torch.nn.functional.one_hot(label, p.shape[1]).to(p.dtype)
     return torch.where(total > 0, p / total.clamp_min(1e-12), named)

@@ -60,7 +60,9 @@ def craft(
     preset = presets.get(attack)
     x0 = as_images(x, "x")
     if bool(((x0 < threat.lower) | (x0 > threat.upper)).any()):
-        raise ValueError(f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not.")
+        raise ValueError(
+            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not."
+        )
     home = x0.device
     threat.check_dimension(x0[0].numel())
     source = Autograd(nets, x0, loss, targeted=target is not None, chunk=chunk)
@@ -70,7 +72,9 @@ def craft(
         goal = as_labels(target, len(x0), source.classes, "target")
         if bool((same := goal == labels).any()):
             i = int(same.nonzero()[0])
-            raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}.")
+            raise ValueError(
+                f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}."
+            )
     count, length = _schedule(preset, threat, steps, step)
     rng = Stream(seed, _ids(ids, len(x0)), source.device)
     x0, goal = x0.to(source.device), goal.to(source.device)
@@ -109,7 +113,7 @@ def move(threat: Threat, g: Tensor, x: Tensor, step: float) -> Tensor:
         return step * threat.steepest(g)
     flat = g.flatten(1)
     wall = torch.where(flat > 0, threat.upper - x.flatten(1), x.flatten(1) - threat.lower) * (flat != 0)
-    size, order = flat.abs().sort(dim=1, descending=True, stable=True)
+    order = flat.abs().argsort(dim=1, descending=True, stable=True)
     room = wall.gather(1, order).double()
     used = room.cumsum(1) - room
     amount = torch.minimum(room, (step - used).clamp_min(0)).to(x.dtype)
@@ -134,7 +138,9 @@ def _schedule(preset: Preset, threat: Threat, steps: int | None, step: float | N
     if steps is not None and not (isinstance(steps, (int, np.integer)) and steps >= 1):
         raise ValueError(f"Expected steps to be a whole number of at least 1, but it was {steps!r}.")
     if preset.steps == 1 and steps is not None and steps > 1:
-        raise ValueError(f"Expected steps=1 for {preset.name}, which takes a single step, but it was {steps}. Use i-fgsm.")
+        raise ValueError(
+            f"Expected steps=1 for {preset.name}, which takes a single step, but it was {steps}. Use i-fgsm."
+        )
     if step is not None and not 0 < step < math.inf:
         raise ValueError(f"Expected step to be positive, in units of the threat's norm, but it was {step!r}.")
     if threat.eps == math.inf and (step is None or preset.random_start):
@@ -148,5 +154,7 @@ def _ids(ids: Any, count: int) -> np.ndarray:
         return np.arange(count, dtype=np.uint64)
     out = np.asarray(ids.cpu() if isinstance(ids, Tensor) else ids)
     if out.shape != (count,) or out.dtype.kind not in "iu":
-        raise ValueError(f"Expected ids to be one whole number for each of the {count} images, but they had shape {out.shape}.")
+        raise ValueError(
+            f"Expected ids to be one whole number for each of the {count} images, but they had shape {out.shape}."
+        )
     return out.astype(np.uint64)

@@ -123,7 +123,7 @@ def npz(path: str | Path, **options: Any) -> Dataset:
 def as_dataset(data: Dataset | tuple[Any, Any], classes: int | None = None) -> Dataset:
     """A Dataset from itself or from a pair (images, labels).
 
-    Labels may be None where only a teacher's answers will be used; they are then -1 nowhere: class 0 everywhere.
+    Labels may be None where only a teacher's answers will be used, and its labels never read: class 0 stands for them.
     """
     if isinstance(data, Dataset):
         return data

@@ -85,7 +85,9 @@ class Autograd:
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         several = len(self.nets) > 1
-        counts = [class_count(net, x, f"net {i} of the ensemble" if several else "the net") for i, net in enumerate(self.nets)]
+        counts = [
+            class_count(net, x, f"net {i} of the ensemble" if several else "the net") for i, net in enumerate(self.nets)
+        ]
         if len(set(counts)) > 1:
             raise ValueError(
                 f"Expected the nets of an ensemble to tell the same classes apart, but they have {', '.join(map(str, counts))} "
@@ -107,7 +109,9 @@ class Autograd:
                 out[where] = g[: where.stop - where.start]
         if not bool(out.isfinite().all()):
             bad = int((~out.isfinite()).flatten(1).any(1).nonzero()[0])
-            raise ValueError(f"Expected finite gradients, but that of row {bad} holds NaN or infinity. Was the net trained?")
+            raise ValueError(
+                f"Expected finite gradients, but that of row {bad} holds NaN or infinity. Was the net trained?"
+            )
         return out
 
     def _piece(self, x: Tensor, goal: Tensor) -> Tensor:

@@ -82,13 +82,17 @@ def _images(raw: np.ndarray, where: str) -> torch.Tensor:
     if raw.dtype == np.uint8:
         raw = raw.astype(np.float32) / np.float32(255)
     elif raw.dtype.kind != "f":
-        raise ValueError(f"Expected the images in {where} to be uint8 or floats in [0, 1], but their dtype was {raw.dtype}.")
+        raise ValueError(
+            f"Expected the images in {where} to be uint8 or floats in [0, 1], but their dtype was {raw.dtype}."
+        )
     if raw.ndim == 3:
         raw = raw[:, None]
     if raw.ndim == 4 and raw.shape[1] not in (1, 3) and raw.shape[3] in (1, 3):
         raw = raw.transpose(0, 3, 1, 2)
     if raw.ndim != 4:
-        raise ValueError(f"Expected the images in {where} to have shape [N, H, W] or [N, C, H, W], but it was {raw.shape}.")
+        raise ValueError(
+            f"Expected the images in {where} to have shape [N, H, W] or [N, C, H, W], but it was {raw.shape}."
+        )
     return torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float32))
 
 
@@ -123,7 +127,9 @@ def folder(
 
     path = Path(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"Expected a folder with one subfolder of images for each class at {path}, but there is none.")
+        raise FileNotFoundError(
+            f"Expected a folder with one subfolder of images for each class at {path}, but there is none."
+        )
     try:
         listing = ImageFolder(str(path))
     except FileNotFoundError as error:
@@ -184,7 +190,9 @@ def _folder_index(folders: Sequence[str], classes: Sequence[str] | str | Path | 
     for name in folders:
         hits = next((keys[key] for key in _keys(name) if key in keys), [])
         if len(hits) != 1:
-            why = "is none of them" if not hits else f"fits {len(hits)} of them ({', '.join(names[i] for i in hits[:2])})"
+            why = (
+                "is none of them" if not hits else f"fits {len(hits)} of them ({', '.join(names[i] for i in hits[:2])})"
+            )
             raise ValueError(f"Expected every folder to be one of the {len(names)} classes given, but {name!r} {why}.")
         out.append(hits[0])
     return out
@@ -208,7 +216,9 @@ def torchvision_set(kind: str, root: str | Path, train: bool = False) -> Dataset
         ValueError: unknown kind. FileNotFoundError: the files are not there, or damaged.
     """
     if kind not in TORCHVISION:
-        raise ValueError(f"Expected data as digits, folder:, npz: or one of {', '.join(TORCHVISION)}, but it was {kind!r}.")
+        raise ValueError(
+            f"Expected data as digits, folder:, npz: or one of {', '.join(TORCHVISION)}, but it was {kind!r}."
+        )
     from torchvision import datasets
 
     maker = getattr(datasets, TORCHVISION[kind])

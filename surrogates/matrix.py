@@ -112,7 +112,9 @@ class TransferMatrix:
         named = self.adv_target[s, a, e, t]
         return Rate.of(self._fooled(named), self._among(given, t, s, self.adv_source[s, a, e]) & (named >= 0))
 
-    def split(self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct") -> Split:
+    def split(
+        self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
+    ) -> Split:
         """Same mistake as the source, another mistake, none. With goals, a mistake is any label but the true one."""
         s, a, e, t = self._cell(source, target, attack, threat)
         named, own = self.adv_target[s, a, e, t], self.adv_source[s, a, e]
@@ -127,7 +129,12 @@ class TransferMatrix:
         return Rate.of(self._fooled(self.adv_source[s, a, e]), clean & self._off_goal(self.clean_source[s]))
 
     def noise_rate(
-        self, target: str, threat: Threat | str, kind: str = "rms", given: str = "target-correct", source: str | None = None
+        self,
+        target: str,
+        threat: Threat | str,
+        kind: str = "rms",
+        given: str = "target-correct",
+        source: str | None = None,
     ) -> Rate:
         """How often noise of the same size fools ``target``.
 
@@ -142,7 +149,9 @@ class TransferMatrix:
         k = self._at(KINDS, kind, "kind of noise")
         t, e = self._at(self.targets, target, "target"), self._threat(threat)
         if given == "source-fooled" or (given == "both-correct" and source is None):
-            raise ValueError(f"Expected all, target-correct or (with a source) both-correct for noise, but given was {given!r}.")
+            raise ValueError(
+                f"Expected all, target-correct or (with a source) both-correct for noise, but given was {given!r}."
+            )
         named = self.noise_target[e, k, t]
         s = 0 if source is None else self._at(self.sources, source, "source")
         return Rate.of(self._fooled(named), self._among(given, t, s, None) & (named >= 0))
@@ -180,7 +189,9 @@ class TransferMatrix:
         threats = [{"norm": t.norm, "eps": t.eps, "lower": t.lower, "upper": t.upper} for t in self.threats]
         names = {"sources": self.sources, "targets": self.targets, "attacks": self.attacks, "threats": threats}
         rest = {"d": self.d, "seed": self.seed, "queries": self.queries}
-        (folder / "transfer.json").write_text(json.dumps({"format": 1} | names | rest, indent=1) + "\n", encoding="utf-8")
+        (folder / "transfer.json").write_text(
+            json.dumps({"format": 1} | names | rest, indent=1) + "\n", encoding="utf-8"
+        )
         return folder
 
     @classmethod
@@ -196,10 +207,13 @@ class TransferMatrix:
                 arrays = {name: file[name] for name in file.files}
             threats = tuple(_NORMS[t["norm"]](t["eps"], t["lower"], t["upper"]) for t in raw["threats"])
             names = {k: tuple(raw[k]) for k in ("sources", "targets", "attacks")}
-            fixed = {name: arrays[name] for name in _ARRAYS} | {"goals": arrays.get("goals")}
-            return cls(**names, threats=threats, **fixed, d=raw["d"], seed=raw["seed"], queries=raw["queries"])
+            fixed: dict[str, Any] = {name: arrays[name] for name in _ARRAYS} | {"goals": arrays.get("goals")}
+            fixed |= names | {"threats": threats} | {k: raw[k] for k in ("d", "seed", "queries")}
+            return cls(**fixed)
         except Exception as error:
-            raise ValueError(f"Expected a saved transfer matrix in {folder}, but it could not be read: {error!r}.") from None
+            raise ValueError(
+                f"Expected a saved transfer matrix in {folder}, but it could not be read: {error!r}."
+            ) from None
 
     def _fooled(self, named: np.ndarray) -> np.ndarray:
         return named != self.labels if self.goals is None else named == self.goals
@@ -238,7 +252,9 @@ class TransferMatrix:
         if isinstance(threat, str):
             return self._at(tuple(str(t) for t in self.threats), threat, "threat")
         if threat not in self.threats:
-            raise ValueError(f"Expected a threat of this matrix ({', '.join(map(str, self.threats))}), but it was {threat}.")
+            raise ValueError(
+                f"Expected a threat of this matrix ({', '.join(map(str, self.threats))}), but it was {threat}."
+            )
         return self.threats.index(threat)
 
     @staticmethod

@@ -50,7 +50,9 @@ def table(matrix: TransferMatrix, given: str) -> str:
         block = []
         for k in noise_kinds(matrix, e):
             rates = [cell(matrix.noise_rate(t, threat, KINDS[k], noise_given(given))) for t in matrix.targets]
-            block.append([str(threat), "noise", NOISE[KINDS[k]], "0", f"{size(matrix.noise_l2[e, k], matrix.d):.1f}", *rates])
+            block.append(
+                [str(threat), "noise", NOISE[KINDS[k]], "0", f"{size(matrix.noise_l2[e, k], matrix.d):.1f}", *rates]
+            )
         for s, source in enumerate(matrix.sources):
             for a, attack in enumerate(matrix.attacks):
                 rates = [cell(matrix.rate(source, t, attack, threat, given)) for t in matrix.targets]
@@ -60,7 +62,9 @@ def table(matrix: TransferMatrix, given: str) -> str:
     width = [max(len(line[i]) for block in [[head], *blocks] for line in block) for i in range(len(head))]
 
     def lay(line: list[str]) -> str:
-        return "  ".join(text.rjust(w) if 2 < i else text.ljust(w) for i, (text, w) in enumerate(zip(line, width, strict=True))).rstrip()
+        return "  ".join(
+            text.rjust(w) if i > 2 else text.ljust(w) for i, (text, w) in enumerate(zip(line, width, strict=True))
+        ).rstrip()
 
     rule = "-" * (sum(width) + 2 * (len(width) - 1))
     body = [text for block in blocks for text in (rule, *map(lay, block))]
@@ -89,18 +93,36 @@ def records(matrix: TransferMatrix) -> list[dict[str, Any]]:
     for e, threat in enumerate(matrix.threats):
         for target in matrix.targets:
             for k in noise_kinds(matrix, e):
-                sizes = {"rms": size(matrix.noise_l2[e, k], matrix.d) / 255, "linf": float(matrix.noise_linf[e, k].mean())}
+                sizes = {
+                    "rms": size(matrix.noise_l2[e, k], matrix.d) / 255,
+                    "linf": float(matrix.noise_linf[e, k].mean()),
+                }
                 for given in ("all", "target-correct"):
                     rate = matrix.noise_rate(target, threat, KINDS[k], given)
                     nothing = float("nan")
-                    row = {"source": "noise", "attack": KINDS[k], "steps": 0, "cost": 0, "same": nothing, "other": nothing}
+                    row = {
+                        "source": "noise",
+                        "attack": KINDS[k],
+                        "steps": 0,
+                        "cost": 0,
+                        "same": nothing,
+                        "other": nothing,
+                    }
                     add(threat, target, rate, given, **row, **sizes)
             for s, source in enumerate(matrix.sources):
                 for a, attack in enumerate(matrix.attacks):
-                    sizes = {"rms": size(matrix.l2[s, a, e], matrix.d) / 255, "linf": float(matrix.linf[s, a, e].mean())}
+                    sizes = {
+                        "rms": size(matrix.l2[s, a, e], matrix.d) / 255,
+                        "linf": float(matrix.linf[s, a, e].mean()),
+                    }
                     for given in GIVEN:
                         rate = matrix.rate(source, target, attack, threat, given)
                         split = matrix.split(source, target, attack, threat, given)
-                        row = {"source": source, "attack": attack, "steps": int(matrix.steps[a]), "cost": int(matrix.cost[s, a])}
+                        row = {
+                            "source": source,
+                            "attack": attack,
+                            "steps": int(matrix.steps[a]),
+                            "cost": int(matrix.cost[s, a]),
+                        }
                         add(threat, target, rate, given, **row, same=split.same.value, other=split.other.value, **sizes)
     return out

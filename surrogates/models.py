@@ -88,7 +88,9 @@ def build(
     if zoo and size[0] != 3:
         raise ValueError(f"Expected 3 channels for {name}, but shape was {size}. Repeat the grey channel three times.")
     if not zoo and min(size[1:]) < _ARCHS[name].smallest:
-        raise ValueError(f"Expected images of at least {_ARCHS[name].smallest} pixels a side for {name}, but shape was {size}.")
+        raise ValueError(
+            f"Expected images of at least {_ARCHS[name].smallest} pixels a side for {name}, but shape was {size}."
+        )
     with _INIT, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = _torchvision(name, classes) if zoo else _ARCHS[name].make(size, classes)
@@ -110,7 +112,9 @@ def _torchvision(name: str, classes: int) -> nn.Module:
 
     known, short = _torchvision_names(), name.removeprefix(_PREFIX)
     if short not in known:
-        raise ValueError(f"Expected a classifier of torchvision after {_PREFIX!r}, but it was {short!r}. {_suggest(short, known)}")
+        raise ValueError(
+            f"Expected a classifier of torchvision after {_PREFIX!r}, but it was {short!r}. {_suggest(short, known)}"
+        )
     slow = {"init_weights": True} if short in ("googlenet", "inception_v3") else {}
     return zoo.get_model(short, weights=None, num_classes=classes, **slow)
 

@@ -33,7 +33,9 @@ class Normalised(nn.Module):
         super().__init__()
         for name, value in (("mean", mean), ("std", std)):
             if len(value) not in (1, shape[0]):
-                raise ValueError(f"Expected {name} to have 1 or {shape[0]} entries (channels), but it had {len(value)}.")
+                raise ValueError(
+                    f"Expected {name} to have 1 or {shape[0]} entries (channels), but it had {len(value)}."
+                )
         if min(std) <= 0:
             raise ValueError(f"Expected std to be positive, but it was {std}.")
         self.net, self.shape, self.classes, self.arch = net, tuple(shape), classes, arch
@@ -131,7 +133,9 @@ class ResNet(nn.Module):
 
     @staticmethod
     def _layer(inside: int, outside: int, stride: int, blocks: int) -> nn.Sequential:
-        return nn.Sequential(*(_Block(inside if i == 0 else outside, outside, stride if i == 0 else 1) for i in range(blocks)))
+        return nn.Sequential(
+            *(_Block(inside if i == 0 else outside, outside, stride if i == 0 else 1) for i in range(blocks))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,15 +16,19 @@ KINDS = ("linf", "rms")
 _PIECE = 8_000_000  # numbers at once, to bound memory
 
 
-def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: object) -> Tensor:
+def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
     """``x`` [n, \\*shape] with a change drawn uniformly from [-eps, eps] in every entry, then cut to the box.
 
     Matched Linf: no entry moves by more than eps. The cut makes the largest move of an image slightly smaller still.
     """
-    return _each(x, ids, lambda part, rng, _: threat.clip(part + (2 * rng.uniform(0, "noise", _shape(x)) - 1) * threat.eps), seed)
+
+    def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
+        return threat.clip(part + (2 * rng.uniform(0, "noise", _shape(x)) - 1) * threat.eps)
+
+    return _each(x, seed, ids, one)
 
 
-def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: object) -> Tensor:
+def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
     """``x`` [n, \\*shape] with Gaussian noise whose Euclidean length *after* the cut to the box is ``length`` [n].
 
     Matched RMS: RMS is the length divided by the root of the number of entries. Cutting shortens a change, so the noise
@@ -54,17 +61,18 @@ def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: ob
         scale = torch.where(exact, want / row_norm(z).clamp_min(1e-12), high)
         return threat.clip(part + rows(scale, z) * z)
 
-    return _each(x, ids, one, seed)
+    return _each(x, seed, ids, one)
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:
     return tuple(x.shape[1:])
 
 
-def _each(x: Tensor, ids, change, seed: int) -> Tensor:  # type: ignore[no-untyped-def]
+def _each(x: Tensor, seed: int, ids: np.ndarray, change: Callable[[Tensor, Stream, slice], Tensor]) -> Tensor:
+    """Change the rows a piece at a time."""
     size = max(1, _PIECE // max(x[0].numel(), 1))
     out = torch.empty_like(x)
     for start in range(0, len(x), size):
         where = slice(start, start + size)
-        out[where] = change(x[where], Stream(seed, ids[where]), where)
+        out[where] = change(x[where], Stream(seed, ids[where], x.device), where)
     return out

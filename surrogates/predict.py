@@ -101,7 +101,9 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net") -> int:
         ) from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:
         came = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(f"Expected {name} to answer an image with one score a class, shape [1, classes], but it gave {came}.")
+        raise ValueError(
+            f"Expected {name} to answer an image with one score a class, shape [1, classes], but it gave {came}."
+        )
     return out.shape[1]
 
 
@@ -121,7 +123,9 @@ def logits(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
             out.append(part[: where.stop - where.start].float().cpu())
     scores = torch.cat(out)
     if bool((bad := scores.isnan().any(1)).any()):
-        raise ValueError(f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?")
+        raise ValueError(
+            f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?"
+        )
     return scores
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from blackbox.direction import Direction, chain, mean_abs, momentum, nesterov, stateless
+from blackbox.direction import Direction, chain, identity, mean_abs, momentum, nesterov
 from blackbox.threat import Threat
 
 
@@ -45,7 +45,7 @@ class Preset:
         """The chain from gradient to the direction *before* the threat's steepest step is taken along it."""
         mu = self.decay if decay is None else decay
         if mu is None:
-            return stateless(lambda g: g)
+            return identity()
         return chain(mean_abs(), nesterov(mu, step) if self.lookahead else momentum(mu))
 
 

@@ -59,20 +59,33 @@ class Recipe:
             object.__setattr__(self, "augment", tuple(self.augment))
         for name, choices in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"Expected {name} to be one of {', '.join(choices)}, but it was {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"Expected {name} to be one of {', '.join(choices)}, but it was {getattr(self, name)!r}."
+                )
         if unknown := [a for a in self.augment or () if a not in AUGMENTATIONS]:
-            raise ValueError(f"Expected augment to name some of {', '.join(AUGMENTATIONS)}, but it named {unknown[0]!r}.")
+            raise ValueError(
+                f"Expected augment to name some of {', '.join(AUGMENTATIONS)}, but it named {unknown[0]!r}."
+            )
         for name, least in (("epochs", 1), ("batch_size", 2), ("least_updates", 1), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value >= least):
                 raise ValueError(f"Expected {name} to be a whole number of at least {least}, but it was {value!r}.")
-        for name, low, high in (("momentum", 0, 1), ("warmup", 0, 1), ("held_out", 0, 1), ("weight_decay", 0, math.inf)):
+        for name, low, high in (
+            ("momentum", 0, 1),
+            ("warmup", 0, 1),
+            ("held_out", 0, 1),
+            ("weight_decay", 0, math.inf),
+        ):
             if not low <= getattr(self, name) < high:
                 raise ValueError(f"Expected {name} in [{low}, {high}), but it was {getattr(self, name)!r}.")
         if (self.lr is not None and not 0 < self.lr < math.inf) or not 0 < self.temperature < math.inf:
-            raise ValueError(f"Expected lr and temperature to be positive, but they were {self.lr!r} and {self.temperature!r}.")
+            raise ValueError(
+                f"Expected lr and temperature to be positive, but they were {self.lr!r} and {self.temperature!r}."
+            )
         if self.patience is not None and not self.held_out:
-            raise ValueError("Expected held_out > 0 with patience: without held-out images there is nothing to lose patience by.")
+            raise ValueError(
+                "Expected held_out > 0 with patience: without held-out images there is nothing to lose patience by."
+            )
 
     def rate(self, done: float) -> float:
         """The learning rate's factor when the share ``done`` of all updates has been made."""
@@ -117,9 +130,17 @@ class TrainReport:
 
     def summary(self) -> str:
         """The report in a line or two."""
-        source = f"{self.queries} of {self.budget} queries, {'soft' if self.soft else 'hard'} labels" if self.budget else "own labels"
+        source = (
+            f"{self.queries} of {self.budget} queries, {'soft' if self.soft else 'hard'} labels"
+            if self.budget
+            else "own labels"
+        )
         kept = self.best - 1
         held = f", held-out {100 * self.held_out_accuracy[kept]:.1f} %" if self.held_out_accuracy and kept >= 0 else ""
-        fit = f"{100 * self.accuracy[kept]:.1f} % of them learned{held}" if self.accuracy and kept >= 0 else "nothing learned"
+        fit = (
+            f"{100 * self.accuracy[kept]:.1f} % of them learned{held}"
+            if self.accuracy and kept >= 0
+            else "nothing learned"
+        )
         text = f"{self.images} images ({source}), {len(self.loss)} epochs in {self.seconds:.1f} s, {fit}"
         return "\n".join([text, *self.notes])

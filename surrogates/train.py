@@ -83,12 +83,12 @@ def train(
     order = rng.permutation(len(lesson.labels))
     aside = round(recipe.held_out * len(order))
     if recipe.held_out and not 1 <= aside <= len(order) - 2:
-        raise ValueError(f"Expected enough images to hold out a share of {recipe.held_out:g}, but there were {len(order)}.")
+        raise ValueError(
+            f"Expected enough images to hold out a share of {recipe.held_out:g}, but there were {len(order)}."
+        )
     held = lesson.take(order[:aside]) if aside else None
     lesson = lesson.take(order[aside:])
-    out = TrainReport(
-        images=len(lesson.labels), held_out=aside, soft=lesson.soft is not None, seed=seed, **account,
-    )  # fmt: skip
+    out = TrainReport(len(lesson.labels), aside, account[0], account[1], lesson.soft is not None, seed)
     if out.queries < out.budget:
         out.notes.append(f"{out.queries} of {out.budget} queries were spent: the pool holds no more images.")
     object.__setattr__(net, "_train_report", out)
@@ -105,22 +105,30 @@ def report(net: nn.Module) -> TrainReport:
 
 
 def _lesson(
-    train_set: Dataset | Answers | tuple[Any, Any], seed: int, teacher: Oracle | None, queries: int | None, soft: bool | None
-) -> tuple[_Lesson, dict[str, int]]:
-    account = {"queries": 0, "budget": 0}
+    train_set: Dataset | Answers | tuple[Any, Any],
+    seed: int,
+    teacher: Oracle | None,
+    queries: int | None,
+    soft: bool | None,
+) -> tuple[_Lesson, tuple[int, int]]:
+    account = (0, 0)  # queries spent, budget
     if teacher is not None:
         if isinstance(train_set, Answers):
-            raise ValueError("Expected a pool of images with a teacher, but these are answers already. Leave teacher= out.")
+            raise ValueError(
+                "Expected a pool of images with a teacher, but these are answers already. Leave teacher= out."
+            )
         if queries is None:
             raise ValueError("Expected queries= with a teacher: how many images may be shown to it?")
         pool = train_set if isinstance(train_set, Dataset) else as_dataset((train_set[0], None))
         train_set = ask(teacher, pool, queries, seed)
-        account = {"queries": len(train_set), "budget": int(queries)}
+        account = (len(train_set), int(queries))
     elif queries is not None:
         raise ValueError("Expected teacher= with queries=: whom shall they be put to?")
     if isinstance(train_set, Answers):
         if soft and train_set.probabilities is None:
-            raise ValueError("Expected a target that shows scores for soft labels, but it shows labels only. Use soft=False.")
+            raise ValueError(
+                "Expected a target that shows scores for soft labels, but it shows labels only. Use soft=False."
+            )
         values = None if soft is False else train_set.probabilities
         return _Lesson(train_set.images, train_set.labels, values, train_set.augment), account
     if soft:
@@ -252,7 +260,9 @@ def _run(
             if not (np.isfinite(now) and np.isfinite(out.loss[-1]) and _finite(net)):
                 out.stopped = "diverged"
                 kept = f"epoch {out.best} is kept" if out.best else "the initial weights are kept"
-                out.notes.append(f"Diverged in epoch {epoch}: the loss was {now:g}; {kept}. Try a smaller lr than {out.lr:g}.")
+                out.notes.append(
+                    f"Diverged in epoch {epoch}: the loss was {now:g}; {kept}. Try a smaller lr than {out.lr:g}."
+                )
                 warnings.warn(out.notes[-1], stacklevel=3)
                 break
             if held is None or now < best_loss:
@@ -278,7 +288,9 @@ def _finite(net: nn.Module) -> bool:
     return all(bool(v.isfinite().all()) for v in net.state_dict().values() if v.is_floating_point())
 
 
-def _evaluate(net: nn.Module, held: _Lesson, recipe: Recipe, device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
+def _evaluate(
+    net: nn.Module, held: _Lesson, recipe: Recipe, device: torch.device, dtype: torch.dtype
+) -> tuple[float, float]:
     """Mean loss and accuracy on the images held out."""
     net.eval()
     total, right = 0.0, 0

@@ -76,7 +76,9 @@ def transfer_matrix(
     )  # fmt: skip
     for a, preset in enumerate(recipes):
         matrix.steps[a] = (steps or preset.steps) if preset.steps > 1 else 1
-    matrix.cost[:] = [[preset.cost(int(matrix.steps[a]), len(n)) for a, preset in enumerate(recipes)] for n in nets.values()]
+    matrix.cost[:] = [
+        [preset.cost(int(matrix.steps[a]), len(n)) for a, preset in enumerate(recipes)] for n in nets.values()
+    ]
     say = progress or (lambda line: None)
 
     def show(points: Tensor, purpose: str, into: np.ndarray) -> None:

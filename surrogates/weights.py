@@ -44,7 +44,9 @@ def save_weights(net: nn.Module, path: str | Path) -> Path:
         raise ValueError(f"Expected a path that ends in .safetensors, but it was {path}.")
     header: dict[str, str] = {}
     if isinstance(net, Normalised) and net.arch:
-        known = Header(net.arch, net.classes, net.shape, tuple(net.mean.flatten().tolist()), tuple(net.std.flatten().tolist()))
+        known = Header(
+            net.arch, net.classes, net.shape, tuple(net.mean.flatten().tolist()), tuple(net.std.flatten().tolist())
+        )
         header[_KEY] = json.dumps(asdict(known))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().cpu().contiguous() for k, v in _inner(net).state_dict().items()}, path, metadata=header)
@@ -103,7 +105,9 @@ def load_weights(net: Net, path: str | Path) -> Net:
     if missing or extra:
         parts = [f"lacks {_few(missing)}"] if missing else []
         parts += [f"has {_few(extra)}, which the net does not know"] if extra else []
-        raise ValueError(f"Expected {path} to hold the weights of {what}, but it {' and '.join(parts)}. Is it another net's?")
+        raise ValueError(
+            f"Expected {path} to hold the weights of {what}, but it {' and '.join(parts)}. Is it another net's?"
+        )
     if wrong:
         k = wrong[0]
         raise ValueError(
