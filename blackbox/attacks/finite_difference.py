@@ -1,0 +1,89 @@
+"""What the attacks by finite differences share: which estimator, and what it will cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from blackbox import bases
+from blackbox.estimators import Coordinates, Estimator, Groups, Refine, Subspace
+
+METHODS = ("full", "groups", "refine", "pca", "dct", "tiles")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost a sample that no step fools, known before it starts.
+
+    gradient: queries of each step's gradient. total: queries in all, the clean check included. cut: the last
+    gradient has fewer queries than it would like. ended: the attack's own loop ends within the budget.
+    """
+
+    gradient: tuple[int, ...]
+    total: int
+    cut: bool
+    ended: bool
+
+    @property
+    def steps(self) -> int:
+        """Steps that the budget affords."""
+        return len(self.gradient)
+
+    def __str__(self) -> str:
+        if not self.gradient:
+            return "The budget affords no step."
+        low, high = min(self.gradient), max(self.gradient)
+        each = f"{high}" if low == high else f"{low} to {high}"
+        plural = "" if self.steps == 1 else "s"
+        cut = "; the last gradient is cut short by the budget" if self.cut else ""
+        return f"1 query for the clean check, {self.steps} step{plural} of {each} for the gradient and 1 for the point: {self.total} at most{cut}."
+
+
+def plan_steps(estimator: Estimator, shape: tuple[int, ...], budget: int, steps: int | None) -> Plan:
+    """The plan of a loop: clean check; then a gradient and a candidate each step, the centre's loss carried along."""
+    spent, gradient, cut = 1, [], False
+    while (steps is None or len(gradient) < steps) and budget - spent >= 2 and not cut:
+        full = estimator.plan(shape, False, len(gradient))
+        cut = full > budget - spent - 1
+        gradient.append(min(full, budget - spent - 1))
+        spent += gradient[-1] + 1
+    return Plan(tuple(gradient), spent, cut, steps is not None and len(gradient) == steps and not cut)
+
+
+def choose(
+    method: str, h: float, size: int, count: int | None, two_sided: bool, images: Tensor | str | None
+) -> Estimator:
+    """The estimator behind a word, for settings that come from a command line.
+
+    Raises:
+        ValueError: no such method, or ``pca`` without images.
+    """
+    if method == "full":
+        return Coordinates(h, two_sided)
+    if method == "groups":
+        return Groups(h, size, two_sided=two_sided)
+    if method == "refine":
+        return Refine(h, count or 100, two_sided=two_sided)
+    if method == "dct":
+        return Subspace(bases.DCT(most=count or 100), h, two_sided)
+    if method == "tiles":
+        return Subspace(bases.Tiles(size), h, two_sided)
+    if method == "pca":
+        if images is None:
+            raise ValueError(
+                "Expected images of the attacker's own for method='pca' (a tensor [N, *shape], or an .npz file that "
+                "holds `images`), but there were none."
+            )
+        return Subspace(bases.pca(_load(images) if isinstance(images, str) else images, count or 100), h, two_sided)
+    raise ValueError(f"Expected method to be one of {', '.join(METHODS)}, but it was {method!r}.")
+
+
+def _load(path: str) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as file:
+        if "images" not in file:
+            raise ValueError(f"Expected {path} to hold an array named images, but it holds {', '.join(file) or 'nothing'}.")
+        images = file["images"]
+    images = images[:, None] if images.ndim == 3 else images
+    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)

@@ -1,0 +1,88 @@
+"""NES (Ilyas et al. 2018, arXiv:1804.08598)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox.attacks.finite_difference import Plan, plan_steps
+from blackbox.estimators import Gaussian
+from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.rowwise import rows
+
+
+@dataclass(frozen=True)
+class NES:
+    """Projected steps along a gradient from antithetic Gaussian probes, section 3.2 (query-limited).
+
+    Each step costs ``samples`` queries for the gradient and 1 for the new point. Gradients are averaged over steps
+    with ``momentum``; a row whose loss has not risen over ``plateau`` steps halves its step, as the authors' code does.
+
+    Departs from the paper: the step is a share of eps instead of 0.01 at eps 0.05; the plateau is read from the loss at
+    the new points, each row for itself; probes are corrected for the clip to the box (`estimators.Gaussian`).
+
+    Args:
+        sigma: standard deviation of a pixel in a probe (the paper: 0.001). samples: probes a step (the paper: 50).
+        step_size: the first step as a share of eps: 0.2, the paper's 0.01 at eps 0.05. smallest: the least step as a
+            share of eps (the authors' code: 5e-5 at 0.05). momentum: the authors' code's 0.9.
+        plateau: steps without a rise before the step is halved (the authors' code: 5). own: a row's own directions.
+    """
+
+    access: ClassVar[Access] = Access.TOPK
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+
+    sigma: float = 0.001
+    samples: int = 50
+    step_size: float = 0.2
+    smallest: float = 0.001
+    momentum: float = 0.9
+    plateau: int = 5
+    own: bool = False
+
+    @dataclass
+    class State:
+        x: Tensor
+        loss: Tensor
+        average: Tensor
+        step: Tensor
+        reference: Tensor  # the loss when the plateau's window began
+        age: Tensor
+
+    @property
+    def estimator(self) -> Gaussian:
+        return Gaussian(self.sigma, self.samples, own=self.own)
+
+    def plan(self, shape: tuple[int, ...], budget: int) -> Plan:
+        """What a run will cost a sample of this shape that no step fools."""
+        return plan_steps(self.estimator, shape, budget, None)
+
+    def init(self, t: Task) -> State:
+        step = torch.full_like(t.loss0, self.step_size * self.size(t))
+        return self.State(t.x0, t.loss0, torch.zeros_like(t.x0), step, t.loss0, torch.zeros_like(t.loss0))
+
+    @staticmethod
+    def size(t: Task) -> float:
+        """What steps are a share of: eps, or the box where there is no limit."""
+        return t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+
+    def step(self, t: Task, s: State, k: int) -> Steps[State]:
+        left = t.budget - 1 - k * (self.samples + 1)
+        g = yield from self.estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
+        average = self.momentum * s.average + (1 - self.momentum) * g
+        a = yield Ask(s.x + rows(s.step, s.x) * t.threat.steepest(average))
+        assert a.x is not None
+        loss = torch.where(a.paid, a.loss, s.loss)
+        over = s.age + 1 >= self.plateau
+        stuck = over & (loss <= s.reference)
+        step = torch.where(stuck, (s.step / 2).clamp_min(self.smallest * self.size(t)), s.step)
+        return self.State(
+            torch.where(rows(a.paid, s.x), a.x, s.x),
+            loss,
+            average,
+            step,
+            torch.where(over, loss, s.reference),
+            torch.where(over, torch.zeros_like(s.age), s.age + 1),
+        )

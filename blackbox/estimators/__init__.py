@@ -1,0 +1,52 @@
+"""Gradients from queries: each estimator is a frozen dataclass of settings, one idea a file.
+
+    g = yield from estimator.estimate(t, x, k)        # [n, *shape], of the loss; attacks ascend
+    estimator.plan(shape)                             # the queries that costs a row, before it runs
+
+    Coordinates   one pixel at a time                     exact where the target is linear
+    Groups        pixels in random groups                 Bhagoji et al. 2018, random grouping; coarse to fine
+    Refine        blocks that are split where it pays     coarse to fine within one estimate
+    Subspace      any orthonormal basis: PCA, DCT, tiles  Bhagoji et al. 2018, PCA
+    Gaussian      random directions: RGF, NES             unbiased, also beside the box's edges
+    Rademacher    random signs: SPSA                      unbiased, also beside the box's edges
+"""
+
+# ruff: noqa: F401  (named for type checkers only; loaded on first use)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "Estimator": "blackbox.estimators.probes",
+    "radius": "blackbox.estimators.probes",
+    "Coordinates": "blackbox.estimators.coordinate",
+    "Groups": "blackbox.estimators.groups",
+    "Refine": "blackbox.estimators.refine",
+    "Subspace": "blackbox.estimators.subspace",
+    "Gaussian": "blackbox.estimators.gaussian",
+    "Rademacher": "blackbox.estimators.spsa",
+}
+
+__all__ = [*_WHERE]
+
+if TYPE_CHECKING:
+    from blackbox.estimators.coordinate import Coordinates
+    from blackbox.estimators.gaussian import Gaussian
+    from blackbox.estimators.groups import Groups
+    from blackbox.estimators.probes import Estimator, radius
+    from blackbox.estimators.refine import Refine
+    from blackbox.estimators.spsa import Rademacher
+    from blackbox.estimators.subspace import Subspace
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'blackbox.estimators' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
