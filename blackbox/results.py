@@ -175,7 +175,7 @@ class AttackResult:
             writer = csv.DictWriter(f, fieldnames=[*_COLUMNS, "status"])
             writer.writeheader()
             writer.writerows(records)
-        tensors = {name: getattr(self, name).contiguous() for name in _COLUMNS}
+        tensors = {name: getattr(self, name).contiguous().clone() for name in _COLUMNS}  # y and goal may be one tensor
         tensors["status"] = torch.tensor([STATUSES.index(s) for s in self.status], dtype=torch.int8)
         save_file({**tensors, "x_adv": self.x_adv.contiguous()}, path / "examples.safetensors", {"format": "blackbox-result-1"})
         (path / "summary.txt").write_text(self.summary() + "\n")

@@ -1,0 +1,63 @@
+"""Run folders: the effective configuration, the exact command, versions, seed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
+
+
+def command() -> str:
+    """The command line as typed."""
+    words = list(sys.argv)
+    words[0] = "python -m blackbox" if words[0].endswith("__main__.py") else Path(words[0]).name
+    return " ".join([words[0], *map(shlex.quote, words[1:])])
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    import blackbox
+
+    out = {"blackbox": blackbox.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            out[name] = "not installed"
+    return out
+
+
+def create(out: str | None, verb: str, *names: str) -> Path:
+    """The run's folder, made now, so that a path that cannot be written is known before the first query.
+
+    Raises:
+        ValueError: the path is a file.
+    """
+    words = "-".join(n.replace("/", "_").replace(":", "-") for n in (verb, *names))
+    path = Path(out) if out else Path("runs") / f"{words}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"Expected --out to be a folder, but {path} is a file.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_config(path: Path, settings: dict[str, Any]) -> Path:
+    """``run.json``: the command, its settings with all defaults filled in, and versions."""
+    import torch
+
+    where = path / "run.json"
+    content = {
+        "command": command(),
+        "settings": settings,
+        "versions": versions(),
+        "machine": {"platform": platform.platform(), "torch_threads": torch.get_num_threads()},
+    }
+    where.write_text(json.dumps(content, indent=2, default=str) + "\n")
+    return where

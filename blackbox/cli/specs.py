@@ -1,0 +1,228 @@
+"""Model and data specs -> things that can be attacked and things to attack with.
+
+Models: ``digits:svm-rbf`` and ``digits:all`` (built in), ``resnet20:path.safetensors``, ``torchvision:resnet18:path``,
+``path.safetensors`` (written by this package), ``runs/s1`` (a folder that ``blackbox surrogate`` wrote),
+``file.py:function``. Data: ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and its kin.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from blackbox.oracle import Oracle
+    from surrogates import Dataset
+
+SURROGATE_FILE = "surrogate.safetensors"
+PICKS = ("spread", "first", "random")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model behind its spec. ``model``: what an Oracle takes. ``net``: the same where gradients pass, else None."""
+
+    name: str
+    spec: str
+    model: Any
+    net: Any = None
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images to work on; ``index`` [N]: where each stood in the data, its sample id."""
+
+    data: Dataset
+    index: np.ndarray
+    spec: str
+
+
+def models(spec: str, data: Dataset, classes: int | None = None, seed: int = 0) -> list[Model]:
+    """The models of one spec (several behind ``digits:all`` or ``digits:svm-rbf,knn``).
+
+    Raises:
+        ValueError: no such model, or one that does not fit the data. FileNotFoundError: no such file.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "digits":
+        return [_digits(name, seed) for name in _digit_names(rest, data)]
+    if Path(kind).suffix == ".py":
+        return [Model(rest or Path(kind).stem, spec, *_from_file(Path(kind), rest))]
+    if Path(spec).suffix == ".onnx":
+        raise ValueError(
+            f"Expected a model that this version can run, but {spec} is an ONNX file: that adapter comes with the extra "
+            "[onnx] of a later version. Until then write a function that calls onnxruntime: file.py:function."
+        )
+    import surrogates as sg
+
+    if (Path(spec) / SURROGATE_FILE).is_file():
+        net = sg.from_spec(str(Path(spec) / SURROGATE_FILE))
+        return [Model(Path(spec).name, spec, net, net)]
+    if Path(spec).is_dir():
+        raise ValueError(f"Expected {spec} to hold a {SURROGATE_FILE}, written by blackbox surrogate, but it does not.")
+    try:
+        net = sg.from_spec(spec, classes, data.shape if ":" in spec or not Path(spec).suffix else None, seed)
+    except ValueError as error:
+        if not str(error).startswith("Expected the name of a net"):
+            raise
+        raise ValueError(f"{error} Other models are digits:NAME, file.py:function and path.safetensors.") from None
+    parts = spec.split(":")
+    return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, net, net)]
+
+
+def _digit_names(rest: str, data: Dataset) -> list[str]:
+    from blackbox.cli import digits
+
+    chosen = digits.names(rest)
+    if data.shape != (1, 8, 8) or len(data.classes) != 10:
+        raise ValueError(f"Expected --data digits for the built-in digit targets, but the data are {data}.")
+    return chosen
+
+
+def _digits(name: str, seed: int) -> Model:
+    from blackbox.cli import digits
+    from blackbox.targets.module import ModuleTarget
+    from blackbox.targets.sklearn import SklearnTarget
+
+    fitted = digits.fit(name, seed)
+    if name in ("cnn", "mlp"):
+        return Model(name, f"digits:{name}", ModuleTarget(fitted, name=name), fitted)
+    return Model(name, f"digits:{name}", SklearnTarget(fitted, name=name))
+
+
+def _from_file(path: Path, name: str) -> tuple[Any, Any]:
+    """``file.py:name``: a model, a callable on images, or a function without arguments that returns one of them."""
+    import torch
+
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a Python file at {path}, but there is none.")
+    if not name:
+        raise ValueError(f"Expected the name of a function after the file, {path}:function, but there was none.")
+    loader = importlib.util.spec_from_file_location(f"blackbox_target_{path.stem}", path)
+    assert loader is not None and loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    sys.modules[loader.name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        loader.loader.exec_module(module)
+        made = _named(module, name, path)
+    except (ValueError, FileNotFoundError) as error:
+        if str(error).startswith("Expected"):
+            raise
+        raise _broken(path, error) from error
+    except Exception as error:
+        raise _broken(path, error) from error
+    finally:
+        sys.path.pop(0)
+    return made, made if isinstance(made, torch.nn.Module) else None
+
+
+def _broken(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"Expected {path} to load, but it raised {type(error).__name__}: {error}")
+
+
+def _named(module: Any, name: str, path: Path) -> Any:
+    import torch
+
+    if not hasattr(module, name):
+        have = [k for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        near = difflib.get_close_matches(name, have, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(have) or 'no functions'}."
+        raise ValueError(f"Expected {path} to define {name!r}, but it does not.{hint}")
+    found = getattr(module, name)
+    if isinstance(found, torch.nn.Module) or not callable(found):
+        return found
+    required = [
+        p
+        for p in inspect.signature(found).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    return found if required else found()
+
+
+def images(
+    spec: str,
+    *,
+    n: int | None = None,
+    pick: str = "spread",
+    split: str | None = None,
+    size: int | None = None,
+    classes: str | None = None,
+    seed: int = 0,
+    default_split: str = "attack",
+) -> Images:
+    """Load data and choose ``n`` of it.
+
+    Args:
+        spec: see above. split: ``target``, ``surrogate`` or ``attack`` of the digits; ``test`` or ``train`` of
+            torchvision's sets. pick: ``first`` n in file order, ``spread`` evenly over the file order (a folder is
+            sorted by class), or ``random``. size, classes: as in `surrogates.loaders.folder`.
+    """
+    import surrogates as sg
+
+    kind = spec.partition(":")[0].lower()
+    options: dict[str, Any] = {}
+    if size is not None:
+        options["size"] = size
+    if classes is not None:
+        options["classes"] = classes
+    if options and kind not in ("folder", "npz"):
+        raise ValueError(f"Expected --size and --class-names with folder: or npz: data, but the data are {spec!r}.")
+    if size is not None and kind == "npz":
+        raise ValueError("Expected --size with folder: data, but the data are an npz file, whose images have a size already.")
+    if kind == "digits" and spec.lower() == "digits":
+        from blackbox.cli import digits
+
+        data = digits.parts().get(split or default_split)
+        if data is None:
+            raise ValueError(f"Expected --split to be one of {', '.join(digits.PARTS)} for the digits, but it was {split!r}.")
+    else:
+        if kind in ("folder", "npz"):
+            if split is not None:
+                raise ValueError(f"Expected no --split with {kind}: data, which has no parts; name another path instead.")
+        elif split not in (None, "train", "test"):
+            raise ValueError(f"Expected --split to be train or test for {kind}, but it was {split!r}.")
+        elif split == "train":
+            options["train"] = True
+        data = sg.load(spec, **options)
+    index = _pick(len(data), n, pick, seed)
+    return Images(data.take(index), index, spec)
+
+
+def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
+    if pick not in PICKS:
+        raise ValueError(f"Expected --pick to be one of {', '.join(PICKS)}, but it was {pick!r}.")
+    if n is None or n >= total:
+        return np.arange(total)
+    if n < 1:
+        raise ValueError(f"Expected --n to be at least 1, but it was {n}.")
+    if pick == "first":
+        return np.arange(n)
+    if pick == "spread":
+        return np.arange(n) * total // n
+    return np.sort(np.random.Generator(np.random.Philox(seed)).permutation(total)[:n])
+
+
+def oracle(model: Model, access: str, classes: int, device: str | None = None, rows_per_call: int | None = None) -> Oracle:
+    """A fresh Oracle before a model, under its spec's name."""
+    import torch
+
+    import blackbox as bb
+    from blackbox.targets import Target
+    from blackbox.targets.module import ModuleTarget
+
+    made = model.model
+    if isinstance(made, torch.nn.Module):
+        made = ModuleTarget(made, device, name=model.name)
+    elif not isinstance(made, Target) and callable(made):
+        from blackbox.targets.function import FunctionTarget
+
+        made = FunctionTarget(made, device, name=model.name)
+    return bb.Oracle(made, access=access, classes=classes, rows_per_call=rows_per_call)

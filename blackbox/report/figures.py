@@ -1,0 +1,133 @@
+"""Pictures of query attacks: success against queries, and what the images look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox.report import style
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from blackbox.results import AttackResult
+
+
+def budgets(most: int) -> np.ndarray:
+    """Numbers of queries from 1 to ``most``, evenly on a logarithmic scale."""
+    return np.unique(np.round(np.geomspace(1, max(most, 2), 160)).astype(int))
+
+
+def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Success against queries") -> Path:
+    """Share of the attacked images fooled within q queries, with 95 % Wilson bands; one line a result."""
+    height = 4.2
+    made = style.figure(7.2, height)
+    axes = made.add_axes((0.085, 0.13, 0.885, 0.70))
+    most = max(int(r.config["budget"]) for r in results.values())
+    for i, (name, result) in enumerate(results.items()):
+        at = budgets(int(result.config["budget"]))
+        rates = result.curve(at)
+        colour, dash = style.COLOURS[i % len(style.COLOURS)], style.DASHES[i % len(style.DASHES)]
+        middle = [100 * r.value for r in rates]
+        low, high = [100 * r.low for r in rates], [100 * r.high for r in rates]
+        axes.fill_between(at, low, high, step="post", color=colour, alpha=0.13, linewidth=0)
+        axes.step(at, middle, where="post", color=colour, linestyle=dash, linewidth=2, label=name)
+    axes.set_xscale("log")
+    axes.set_xlim(1, most)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("queries an image (logarithmic)", fontsize=9.5, color=style.INK)
+    axes.set_ylabel("fooled, %", fontsize=9.5, color=style.INK)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    style.clean(axes)
+    if len(results) > 1:
+        axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9, labelcolor=style.INK, loc="upper left", handlelength=3)
+    first = next(iter(results.values()))
+    counts = sorted({int(r.attacked.sum()) for r in results.values()})
+    attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    under = f"Of the {attacked} images that the target had right; {first.threat}; bands are 95 % Wilson intervals."
+    style.heading(made, title, under, height)
+    return style.save(made, path)
+
+
+def examples(
+    result: AttackResult, images: Tensor, classes: Sequence[str], path: Path, columns: int = 6
+) -> Path | None:
+    """Clean image, adversarial example and their difference, for images of different classes; None without a success."""
+    chosen = choose(result, columns)
+    if not len(chosen):
+        return None
+    pairs = [(images[i], result.x_adv[i]) for i in chosen]
+    heads = [_name(classes, int(result.y[i])) for i in chosen]
+    notes = [f"{int(result.first_success_query[i]):,} queries" for i in chosen]
+    under = f"{result.config['attack']} on {result.config['target']}, {result.threat}; true class above, price below."
+    rows = [("clean", [a for a, _ in pairs]), ("adversarial", [b for _, b in pairs]), ("difference", [b - a for a, b in pairs])]
+    return gallery(rows, heads, notes, "What the target was fooled by", under, path)
+
+
+def choose(result: AttackResult, count: int) -> np.ndarray:
+    """Fooled images, one of each class first, in file order."""
+    fooled = np.flatnonzero(result.success.numpy())
+    _, first = np.unique(result.y.numpy()[fooled], return_index=True)
+    rest = np.setdiff1d(np.arange(len(fooled)), first)
+    return np.sort(fooled[np.concatenate([first, rest])[:count]])
+
+
+def gallery(
+    rows: Sequence[tuple[str, Sequence[Tensor]]],
+    heads: Sequence[str],
+    notes: Sequence[str] | Sequence[Sequence[str]],
+    title: str,
+    under: str,
+    path: Path,
+) -> Path:
+    """A grid of images. A row whose name starts with "difference" is drawn around grey, each image stretched to its
+    largest entry. ``notes``: a line under each column, or for each row a line under each image."""
+    across, down = len(heads), len(rows)
+    nested = bool(notes) and not isinstance(notes[0], str)
+    side, gap, left, head, foot = 1.0, 0.08, 1.15, 0.98, 0.34
+    under_row = 0.24 if nested else 0.0
+    width = max(left + across * (side + gap) + 0.15, 6.0)
+    height = head + down * (side + gap + under_row) + foot
+    made = style.figure(width, height)
+    for r, (name, images) in enumerate(rows):
+        y = height - head - (r + 1) * (side + gap) - r * under_row + gap
+        made.text((left - 0.12) / width, (y + side / 2) / height, name, fontsize=9, color=style.INK, ha="right", va="center")
+        for c, image in enumerate(images):
+            axes = made.add_axes(((left + c * (side + gap)) / width, y / height, side / width, side / height))
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for edge in axes.spines.values():
+                edge.set_color(style.GRID)
+            _draw(axes, image, name.startswith("difference"))
+            if r == 0:
+                axes.set_title(heads[c], fontsize=9, color=style.INK, pad=4)
+            note = notes[r][c] if nested else (notes[c] if notes and r == down - 1 else "")
+            axes.set_xlabel(note, fontsize=8, color=style.PALE, labelpad=3)
+    style.heading(made, title, under, height)
+    return style.save(made, path)
+
+
+def _draw(axes: Any, image: Tensor, difference: bool) -> None:
+    """An image [C, H, W] of one or three channels, pixels as squares where there are few."""
+    array = image.numpy(force=True)
+    smooth = "nearest" if max(array.shape[-2:]) <= 64 else "antialiased"
+    grey = array.shape[0] == 1
+    if difference:
+        largest = float(np.abs(array).max()) or 1.0
+        if grey:
+            axes.imshow(array[0], cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation=smooth)
+            return
+        array = 0.5 + array / (2 * largest)
+    if grey:
+        axes.imshow(array[0], cmap="gray_r", vmin=0, vmax=1, interpolation=smooth)
+    else:
+        axes.imshow(np.moveaxis(array[:3], 0, -1).clip(0, 1), interpolation=smooth)
+
+
+def _name(classes: Sequence[str], index: int) -> str:
+    """A class's name, short enough to stand over a small picture."""
+    name = str(classes[index]) if index < len(classes) else str(index)
+    return name if len(name) <= 14 else name[:13] + "…"
