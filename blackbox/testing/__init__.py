@@ -1,0 +1,63 @@
+"""Test your own attack, estimator or target with the checks that this package's own parts must pass.
+
+    from blackbox.testing import AttackContract
+
+    class TestMine(AttackContract):
+        attack = MyAttack(step_size=0.1)
+
+and ``pytest`` runs every check of the contract on every norm that the attack serves, untargeted and targeted.
+`AttackContract` and `EstimatorContract` need pytest; the analytic targets need nothing but torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "AttackContract": "blackbox.testing.attack_contract",
+    "Case": "blackbox.testing.attack_contract",
+    "EstimatorContract": "blackbox.testing.estimator_contract",
+    "Affine": "blackbox.testing.targets",
+    "Constant": "blackbox.testing.targets",
+    "Failing": "blackbox.testing.targets",
+    "Noisy": "blackbox.testing.targets",
+    "Problem": "blackbox.testing.targets",
+    "Quadratic": "blackbox.testing.targets",
+    "Quantised": "blackbox.testing.targets",
+    "Recording": "blackbox.testing.targets",
+    "ReluNet": "blackbox.testing.targets",
+    "Sphere": "blackbox.testing.targets",
+    "affine_problem": "blackbox.testing.targets",
+}
+
+__all__ = [*_WHERE]
+
+if TYPE_CHECKING:
+    from blackbox.testing.attack_contract import AttackContract, Case
+    from blackbox.testing.estimator_contract import EstimatorContract
+    from blackbox.testing.targets import (
+        Affine,
+        Constant,
+        Failing,
+        Noisy,
+        Problem,
+        Quadratic,
+        Quantised,
+        Recording,
+        ReluNet,
+        Sphere,
+        affine_problem,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
