@@ -94,7 +94,7 @@ class _Plan:
         loss = self.loss[0] if len(self.loss) == 1 else torch.cat([*self.loss, torch.zeros(0, device=device)])
         adv = self.adv[0] if len(self.adv) == 1 else torch.cat([*self.adv, torch.zeros(0, dtype=torch.bool, device=device)])
         if self.whole:
-            return Tell(loss, adv, torch.ones(n, dtype=torch.bool, device=device), self.points)
+            return Tell(loss, adv, torch.ones_like(adv), self.points)
         flat = torch.from_numpy(self.row * self.q + self.col).to(device)
         shape = (n,) if self.points is not None else (n, self.q)
         out = torch.full((n * self.q,), torch.nan, device=device)
