@@ -5,37 +5,22 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blackbox.oracle import Oracle
 from surrogates.answers import Answers, ask
 from surrogates.data import Dataset, as_dataset
+from surrogates.lesson import Lesson, augmented, batches, lesson_loss
 from surrogates.predict import class_count, cut, pieces, place
 from surrogates.recipe import Recipe, TrainReport
 
 Net = TypeVar("Net", bound=nn.Module)
 Progress = Callable[[int, TrainReport], None]
 _NORM = (nn.modules.batchnorm._BatchNorm,)
-
-
-@dataclass(frozen=True, eq=False)
-class _Lesson:
-    """What is learned: images, labels [n], soft labels [n, C] or None."""
-
-    images: Tensor
-    labels: Tensor
-    soft: Tensor | None
-    augment: tuple[str, ...]
-
-    def take(self, index: np.ndarray) -> _Lesson:
-        i = torch.from_numpy(index)
-        return _Lesson(self.images[i], self.labels[i], None if self.soft is None else self.soft[i], self.augment)
 
 
 def train(
@@ -110,7 +95,7 @@ def _lesson(
     teacher: Oracle | None,
     queries: int | None,
     soft: bool | None,
-) -> tuple[_Lesson, tuple[int, int]]:
+) -> tuple[Lesson, tuple[int, int]]:
     account = (0, 0)  # queries spent, budget
     if teacher is not None:
         if isinstance(train_set, Answers):
@@ -130,16 +115,16 @@ def _lesson(
                 "Expected a target that shows scores for soft labels, but it shows labels only. Use soft=False."
             )
         values = None if soft is False else train_set.probabilities
-        return _Lesson(train_set.images, train_set.labels, values, train_set.augment), account
+        return Lesson(train_set.images, train_set.labels, values, train_set.augment), account
     if soft:
         raise ValueError("Expected a teacher or Answers for soft labels, but the training set has class indices only.")
     if not isinstance(train_set, Dataset) and train_set[1] is None:
         raise ValueError("Expected labels, or a teacher to give them, but there were neither.")
     data = as_dataset(train_set)
-    return _Lesson(data.images, data.labels, None, data.augment), account
+    return Lesson(data.images, data.labels, None, data.augment), account
 
 
-def _check(lesson: _Lesson, classes: int, taught: bool) -> None:
+def _check(lesson: Lesson, classes: int, taught: bool) -> None:
     high = int(lesson.labels.max())
     if high >= classes or (lesson.soft is not None and lesson.soft.shape[1] != classes):
         count = lesson.soft.shape[1] if lesson.soft is not None else high + 1
@@ -165,51 +150,15 @@ def _settings(net: nn.Module, recipe: Recipe, count: int) -> tuple[int, float]:
         return batch, recipe.lr
     if recipe.optimiser == "adam":
         return batch, 1e-3
-    base = 0.1 if any(isinstance(part, _NORM) for part in net.modules()) else 0.01
-    return batch, base * min(batch / recipe.batch_size, 1.0)
-
-
-def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """The order in pieces; a last piece of one image joins the one before it, because batch norm has nothing to average
-    over in one image."""
-    cuts = list(range(size, len(order), size))
-    if cuts and len(order) - cuts[-1] == 1:
-        cuts.pop()
-    return np.split(order, cuts)
-
-
-def _augmented(x: Tensor, kinds: tuple[str, ...], rng: np.random.Generator) -> Tensor:
-    """Shift and mirror a batch [m, C, H, W], each image by its own draw."""
-    if "crop" in kinds:
-        h, w = x.shape[2:]
-        pad = min(4, max(1, min(h, w) // 8))
-        padded = F.pad(x, (pad, pad, pad, pad))
-        top = torch.from_numpy(rng.integers(0, 2 * pad + 1, len(x))).to(x.device)
-        left = torch.from_numpy(rng.integers(0, 2 * pad + 1, len(x))).to(x.device)
-        at = torch.arange(len(x), device=x.device)[:, None, None]
-        high = (top[:, None] + torch.arange(h, device=x.device))[:, :, None]
-        wide = (left[:, None] + torch.arange(w, device=x.device))[:, None, :]
-        x = padded.permute(0, 2, 3, 1)[at, high, wide].permute(0, 3, 1, 2).contiguous()
-    if "flip" in kinds:
-        mirror = torch.from_numpy(rng.random(len(x)) < 0.5).to(x.device)
-        x = torch.where(mirror[:, None, None, None], x.flip(3), x)
-    return x
-
-
-def _loss(out: Tensor, labels: Tensor, soft: Tensor | None, temperature: float) -> Tensor:
-    """Mean loss of a batch: cross-entropy to labels, or to probabilities softened by a temperature."""
-    if soft is None:
-        return F.cross_entropy(out, labels)
-    if temperature == 1:
-        return F.cross_entropy(out, soft)
-    wanted = (soft.clamp_min(1e-12).log() / temperature).softmax(1)  # log p is the logits up to a constant
-    return F.cross_entropy(out / temperature, wanted) * temperature**2
+    if any(isinstance(part, _NORM) for part in net.modules()):
+        return batch, 0.1 * min(batch / recipe.batch_size, 1.0)
+    return batch, 0.025
 
 
 def _run(
     net: nn.Module,
-    lesson: _Lesson,
-    held: _Lesson | None,
+    lesson: Lesson,
+    held: Lesson | None,
     recipe: Recipe,
     out: TrainReport,
     rng: np.random.Generator,
@@ -229,7 +178,7 @@ def _run(
         optimiser = torch.optim.SGD(weights, out.lr, recipe.momentum, weight_decay=recipe.weight_decay)
     images, labels = lesson.images.to(device, dtype), lesson.labels.to(device)
     soft = None if lesson.soft is None else lesson.soft.to(device, dtype)
-    per_epoch = len(_batches(np.arange(len(labels)), out.batch_size))
+    per_epoch = len(batches(np.arange(len(labels)), out.batch_size))
     best, best_loss, begin = _copy(net), float("inf"), time.perf_counter()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(out.seed)  # for dropout, which draws from the global generator
@@ -237,12 +186,13 @@ def _run(
             net.train()
             total = torch.zeros((), device=device)
             right = torch.zeros((), device=device)
-            for index in _batches(rng.permutation(len(labels)), out.batch_size):
+            for index in batches(rng.permutation(len(labels)), out.batch_size):
                 for group in optimiser.param_groups:
                     group["lr"] = out.lr * recipe.rate((out.updates + 1) / (per_epoch * recipe.epochs + 1))
                 i = torch.from_numpy(index).to(device)
-                scores = _tensor(net(_augmented(images[i], kinds, rng)))
-                loss = _loss(scores, labels[i], None if soft is None else soft[i], recipe.temperature)
+                answer = net(augmented(images[i], kinds, rng))
+                scores = answer if isinstance(answer, Tensor) else answer[0]  # without auxiliary outputs
+                loss = lesson_loss(scores, labels[i], None if soft is None else soft[i], recipe.temperature)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
@@ -276,10 +226,6 @@ def _run(
     net.eval()
 
 
-def _tensor(out: Any) -> Tensor:
-    return out if isinstance(out, Tensor) else out[0]
-
-
 def _copy(net: nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().clone() for k, v in net.state_dict().items()}
 
@@ -289,7 +235,7 @@ def _finite(net: nn.Module) -> bool:
 
 
 def _evaluate(
-    net: nn.Module, held: _Lesson, recipe: Recipe, device: torch.device, dtype: torch.dtype
+    net: nn.Module, held: Lesson, recipe: Recipe, device: torch.device, dtype: torch.dtype
 ) -> tuple[float, float]:
     """Mean loss and accuracy on the images held out."""
     net.eval()
@@ -299,6 +245,6 @@ def _evaluate(
             count = where.stop - where.start
             scores = net(cut(held.images, where, fill).to(device, dtype))[:count].float().cpu()
             soft = None if held.soft is None else held.soft[where]
-            total += float(_loss(scores, held.labels[where], soft, recipe.temperature)) * count
+            total += float(lesson_loss(scores, held.labels[where], soft, recipe.temperature)) * count
             right += int((scores.argmax(1) == held.labels[where]).sum())
     return total / len(held.labels), right / len(held.labels)

@@ -1,0 +1,46 @@
+"""Small nets whose gradients one can write down, and doubles for targets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Affine(nn.Module):
+    """logits = W x + b for flattened images."""
+
+    def __init__(self, d: int, classes: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(seed)
+        self.w = nn.Parameter(torch.randn(classes, d, generator=g))
+        self.b = nn.Parameter(torch.randn(classes, generator=g))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.w.T + self.b
+
+
+class Bowl(nn.Module):
+    """Two logits, 0 and sum a (x - c)^2 / 2: the margin's gradient is a (x - c)."""
+
+    def __init__(self, a: Tensor, c: Tensor) -> None:
+        super().__init__()
+        self.a, self.c = nn.Parameter(a), c
+
+    def forward(self, x: Tensor) -> Tensor:
+        value = (self.a * (x - self.c) ** 2).flatten(1).sum(1) / 2
+        return torch.stack([torch.zeros_like(value), value], 1)
+
+
+class Scripted:
+    """A target that answers from a list, call by call."""
+
+    def __init__(self, answers: list[list[int]]) -> None:
+        self.answers = [torch.tensor(a) for a in answers]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.answers.pop(0)
+
+
+def images(n: int, shape: tuple[int, ...] = (1, 4, 4), seed: int = 0, low: float = 0.2, high: float = 0.8) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return low + (high - low) * torch.rand(n, *shape, generator=g)
