@@ -66,7 +66,10 @@ class Status(enum.Enum):
 class Directions(Protocol):
     """Probe directions that differ from row to row, made on demand so that memory stays that of one call."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """Directions a row."""
+        ...
 
     def make(self, row: Tensor, index: Tensor) -> Tensor:
         """Directions [m, \\*shape] for the pairs (row[i], index[i])."""

@@ -39,7 +39,7 @@ class FDIFGSM:
     method: str = "full"
     h: float = 0.01
     size: int = 8
-    count: int | None = None
+    count: int = 100
     two_sided: bool = True
     images: Tensor | str | None = field(default=None, repr=False, compare=False)
     estimator: Estimator | None = None

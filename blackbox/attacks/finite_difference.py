@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from blackbox import bases
-from blackbox.estimators import Coordinates, Estimator, Groups, Refine, Subspace
+from blackbox.estimators import Coordinates, Estimator, Groups, Progressive, Subspace
 
-METHODS = ("full", "groups", "refine", "pca", "dct", "tiles")
+METHODS = ("full", "groups", "blocks", "pca", "dct", "tiles")
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,16 @@ class Plan:
         each = f"{high}" if low == high else f"{low} to {high}"
         plural = "" if self.steps == 1 else "s"
         cut = "; the last gradient is cut short by the budget" if self.cut else ""
-        return f"1 query for the clean check, {self.steps} step{plural} of {each} for the gradient and 1 for the point: {self.total} at most{cut}."
+        return (
+            f"1 query for the clean check, {self.steps} step{plural} of {each} for the gradient and 1 for the point: "
+            f"{self.total} at most{cut}."
+        )
 
 
 def plan_steps(estimator: Estimator, shape: tuple[int, ...], budget: int, steps: int | None) -> Plan:
     """The plan of a loop: clean check; then a gradient and a candidate each step, the centre's loss carried along."""
-    spent, gradient, cut = 1, [], False
+    spent, cut = 1, False
+    gradient: list[int] = []
     while (steps is None or len(gradient) < steps) and budget - spent >= 2 and not cut:
         full = estimator.plan(shape, False, len(gradient))
         cut = full > budget - spent - 1
@@ -52,31 +56,49 @@ def plan_steps(estimator: Estimator, shape: tuple[int, ...], budget: int, steps:
     return Plan(tuple(gradient), spent, cut, steps is not None and len(gradient) == steps and not cut)
 
 
+def plan_rounds(estimator: Progressive, shape: tuple[int, ...], budget: int) -> Plan:
+    """The plan of one gradient in rounds, with a candidate after each."""
+    spent, cut = 1, False
+    gradient: list[int] = []
+    for bill in estimator.rounds(shape):
+        if budget - spent < 2 or cut:
+            return Plan(tuple(gradient), spent, cut, False)
+        cut = bill > budget - spent - 1
+        gradient.append(min(bill, budget - spent - 1))
+        spent += gradient[-1] + 1
+    return Plan(tuple(gradient), spent, cut, not cut)
+
+
 def choose(
-    method: str, h: float, size: int, count: int | None, two_sided: bool, images: Tensor | str | None
+    method: str,
+    h: float,
+    size: int,
+    count: int,
+    two_sided: bool,
+    images: Tensor | str | None,
+    gradually: bool = False,
 ) -> Estimator:
     """The estimator behind a word, for settings that come from a command line.
 
     Raises:
         ValueError: no such method, or ``pca`` without images.
     """
+    first = -(-count // 16) if gradually else None
     if method == "full":
         return Coordinates(h, two_sided)
-    if method == "groups":
-        return Groups(h, size, two_sided=two_sided)
-    if method == "refine":
-        return Refine(h, count or 100, two_sided=two_sided)
+    if method in ("groups", "blocks"):
+        return Groups(h, size, 1 if gradually else None, method == "blocks", two_sided)
     if method == "dct":
-        return Subspace(bases.DCT(most=count or 100), h, two_sided)
+        return Subspace(bases.DCT(most=count), h, two_sided, first)
     if method == "tiles":
-        return Subspace(bases.Tiles(size), h, two_sided)
+        return Subspace(bases.Tiles(size), h, two_sided, first)
     if method == "pca":
         if images is None:
             raise ValueError(
                 "Expected images of the attacker's own for method='pca' (a tensor [N, *shape], or an .npz file that "
                 "holds `images`), but there were none."
             )
-        return Subspace(bases.pca(_load(images) if isinstance(images, str) else images, count or 100), h, two_sided)
+        return Subspace(bases.pca(_load(images) if isinstance(images, str) else images, count), h, two_sided, first)
     raise ValueError(f"Expected method to be one of {', '.join(METHODS)}, but it was {method!r}.")
 
 

@@ -5,7 +5,6 @@
 
     Coordinates   one pixel at a time                     exact where the target is linear
     Groups        pixels in random groups                 Bhagoji et al. 2018, random grouping; coarse to fine
-    Refine        blocks that are split where it pays     coarse to fine within one estimate
     Subspace      any orthonormal basis: PCA, DCT, tiles  Bhagoji et al. 2018, PCA
     Gaussian      random directions: RGF, NES             unbiased, also beside the box's edges
     Rademacher    random signs: SPSA                      unbiased, also beside the box's edges
@@ -19,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "Estimator": "blackbox.estimators.probes",
+    "Progressive": "blackbox.estimators.probes",
     "radius": "blackbox.estimators.probes",
     "Coordinates": "blackbox.estimators.coordinate",
     "Groups": "blackbox.estimators.groups",
-    "Refine": "blackbox.estimators.refine",
     "Subspace": "blackbox.estimators.subspace",
     "Gaussian": "blackbox.estimators.gaussian",
     "Rademacher": "blackbox.estimators.spsa",
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
     from blackbox.estimators.coordinate import Coordinates
     from blackbox.estimators.gaussian import Gaussian
     from blackbox.estimators.groups import Groups
-    from blackbox.estimators.probes import Estimator, radius
-    from blackbox.estimators.refine import Refine
+    from blackbox.estimators.probes import Estimator, Progressive, radius
     from blackbox.estimators.spsa import Rademacher
     from blackbox.estimators.subspace import Subspace
 

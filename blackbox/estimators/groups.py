@@ -1,9 +1,11 @@
-"""Random grouping: one difference for many pixels."""
+"""Grouping: one difference for many pixels, and from coarse groups to fine ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from blackbox.rowwise import row_sum
 
 @dataclass(frozen=True)
 class Groups:
-    """Differences along random groups of pixels: 2 * ceil(d / size) queries two-sided.
+    """Differences along groups of pixels: 2 * ceil(d / size) queries two-sided.
 
     Source: Bhagoji et al. 2018, arXiv:1712.09491, query reduction by random feature grouping. The pixels are dealt
     into groups at random, all of a group move together, and each gets the group's share: the gradient of least norm
@@ -22,75 +24,147 @@ class Groups:
     df / (2 h size), away from the box's edges).
 
     Departs from the paper: the groups are fresh for every step *and* every sample, the clip to the box is accounted
-    for, and ``size`` may fall from step to step (``finest``), from coarse to fine. When ``most`` is below the plan
-    the groups are made larger until the whole image is covered.
+    for, neighbours may be grouped, and groups may become smaller (``finest``). Between the steps of an iterated attack
+    the size is halved. Within one gradient, `refine` halves every group, asks for one half and gives the other the
+    rest of the difference (exact where the loss is linear), so that all rounds together cost little more than the
+    finest one alone; SignHunter (Al-Dujaili & O'Reilly 2020, arXiv:1902.06894) halves its chunks in this way.
+    When ``most`` is below the plan, groups are made larger until the whole image is covered; in `refine` only those
+    with the largest differences are halved.
 
     Args:
         h: probe radius in units of the image range (as in the paper, 0.01). size: pixels a group (the paper: 8 on
-            MNIST and CIFAR-10). finest: halve the size after every step k until it is this; by default it stays.
+            MNIST and CIFAR-10). finest: the size in the end, ``size`` over a power of two; by default ``size``.
+        neighbours: groups of neighbouring pixels, along Morton's curve, instead of random ones.
         two_sided: f(x+h) - f(x-h); else f(x+h) - f(x). block: groups an Ask.
     """
 
     h: float = 0.01
     size: int = 8
     finest: int | None = None
+    neighbours: bool = False
     two_sided: bool = True
     block: int = 64
 
     def __post_init__(self) -> None:
-        if self.size < 1 or (self.finest is not None and not 1 <= self.finest <= self.size):
+        low = self.finest or self.size
+        if self.size < 1 or low < 1 or self.size % low or (self.size // low).bit_count() != 1:
             raise ValueError(
-                f"Expected size of at least 1 and finest between 1 and size, but they were {self.size} and {self.finest}."
+                "Expected size of at least 1 and finest to be size over a power of two (64 and 1, say), "
+                f"but they were {self.size} and {self.finest}."
             )
 
     def size_at(self, k: int) -> int:
-        """Pixels a group at step k."""
-        return self.size if self.finest is None else max(self.finest, self.size >> k)
+        """Pixels a group at step k, or in round k."""
+        return max(self.finest or self.size, self.size >> k)
 
     def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
         count = -(-torch.Size(shape).numel() // self.size_at(k))
         return 2 * count if self.two_sided else count + centre
 
+    def rounds(self, shape: tuple[int, ...]) -> list[int]:
+        """What each round of `refine` costs a row."""
+        d, each = torch.Size(shape).numel(), 2 if self.two_sided else 1
+        halvings = (self.size // (self.finest or self.size)).bit_length() - 1
+        return [each * -(-d // (self.size >> max(0, k - 1))) for k in range(halvings + 1)]
+
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
-        each = 2 if self.two_sided else 1
         size = min(self.size_at(k), t.d)
-        count = limit(-(-t.d // size), most, each, 0 if self.two_sided or loss is not None else 1)
+        before = 0 if self.two_sided or loss is not None else 1
+        count = limit(-(-t.d // size), most, 2 if self.two_sided else 1, before)
         if not count:
             return torch.zeros_like(x)
         size = max(size, -(-t.d // count))
-        count = -(-t.d // size)
-        h = radius(t, self.h, size**0.5, self.two_sided)
-        flat = x.flatten(1)
-        if self.two_sided:
-            base, inward = None, torch.full_like(flat, h)
-            moved = (t.clip(x + h) - t.clip(x - h)).flatten(1)
+        push, moved, base = yield from self.ends(t, x, loss, size)
+        order = self.deal(t, k, size)
+        diff = yield from self.along(t, x, order, push, base)
+        return self.spread(t, torch.zeros_like(moved), order, diff, moved)[:, : t.d].view_as(x)
+
+    def refine(
+        self, t: Task, x: Tensor, k: int, g: Tensor, loss: Tensor | None = None, most: int | None = None
+    ) -> Steps[Tensor]:
+        """Round k of a gradient at ``x``: ``g`` is what round k - 1 returned."""
+        if k == 0:
+            return (yield from self.estimate(t, x, 0, loss, most))
+        size = self.size >> (k - 1)
+        each, before = (2, 0) if self.two_sided else (1, int(loss is None))
+        order = self.deal(t, 0, size)
+        count = limit(order.shape[1], most, each, before)
+        if not count or size == 1:
+            return g
+        push, moved, base = yield from self.ends(t, x, loss, size // 2)
+        out = torch.cat([g.flatten(1), push[:, -1:]], 1)
+        at = order.flatten(1)
+        whole = row_sum((out.gather(1, at) * moved.gather(1, at)).view(-1, size)).view(t.n, -1)
+        if count < order.shape[1]:
+            pick = whole.abs().sort(dim=1, descending=True, stable=True).indices[:, :count]
+            order = order.gather(1, pick[:, :, None].expand(-1, -1, size))
+            whole = whole.gather(1, pick)
+        first, second = order[:, :, : size // 2], order[:, :, size // 2 :]
+        half = yield from self.along(t, x, first, push, base)
+        out = self.spread(t, out, first, half, moved)
+        out = self.spread(t, out, second, whole - half, moved)
+        return out[:, : t.d].view_as(x)
+
+    def deal(self, t: Task, k: int, size: int) -> Tensor:
+        """[n, groups, size]: the pixels of each group. A dummy pixel d fills the last group up; it never moves."""
+        if self.neighbours:
+            order = morton(t.shape).to(t.x0.device).expand(t.n, -1)
         else:
+            order = t.rng.permutation(k, "groups", t.d)
+        count = -(-t.d // size)
+        return torch.cat([order, order.new_full((t.n, count * size - t.d), t.d)], 1).view(t.n, count, size)
+
+    def ends(self, t: Task, x: Tensor, loss: Tensor | None, size: int) -> Steps[tuple[Tensor, Tensor, Tensor | None]]:
+        """What each pixel is pushed by and what the box leaves of it, [n, d + 1]; and the loss at the centre."""
+        h = radius(t, self.h, size**0.5, self.two_sided)
+        flat, pad = x.flatten(1), x.new_zeros(t.n, 1)
+        if self.two_sided:
+            push, moved, base = torch.full_like(flat, h), (t.clip(x + h) - t.clip(x - h)).flatten(1), None
+        else:
+            push = torch.where(flat + h <= t.threat.upper, h, -h)  # at the box's edge: inwards
+            moved = t.clip(flat + push) - flat
             base = yield from centre(x, loss)
-            inward = torch.where(flat + h <= t.threat.upper, h, -h)
-            moved = t.clip(flat + inward) - flat
-        # A dummy pixel d fills the last group up; it never moves.
-        order = t.rng.permutation(k, "groups", t.d)
-        order = torch.cat([order, order.new_full((t.n, count * size - t.d), t.d)], 1).view(t.n, count, size)
-        pad = flat.new_zeros(t.n, 1)
-        moved, inward = torch.cat([moved, pad], 1), torch.cat([inward, pad], 1)
-        g = torch.zeros_like(moved)
-        for start, stop in blocks(count, self.block):
+        return torch.cat([push, pad], 1), torch.cat([moved, pad], 1), base
+
+    def along(self, t: Task, x: Tensor, order: Tensor, push: Tensor, base: Tensor | None) -> Steps[Tensor]:
+        """The differences [n, groups] along groups [n, groups, size]."""
+        each, parts = (2 if base is None else 1), []
+        for start, stop in blocks(order.shape[1], self.block):
             pixels = order[:, start:stop]
 
             def make(row: Tensor, index: Tensor, pixels: Tensor = pixels) -> Tensor:
                 at = pixels[row, index // each]
-                push = inward[row[:, None], at]
+                move = push[row[:, None], at]
                 if each == 2:
-                    push = push * (1 - 2 * (index % 2))[:, None]
-                u = push.new_zeros(len(row), t.d + 1).scatter_(1, at, push)
+                    move = move * (1 - 2 * (index % 2))[:, None]
+                u = move.new_zeros(len(row), t.d + 1).scatter_(1, at, move)
                 return u[:, : t.d].view(-1, *t.shape)
 
-            m = stop - start
-            a = yield Ask(x, u=Own(each * m, make))
-            at = pixels.flatten(1)
-            v = moved.gather(1, at).view(t.n * m, size)
-            share = differences(a.loss, base).flatten() / row_sum(v * v).clamp_min(1e-12)
-            g.scatter_(1, at, (share[:, None] * v).view(t.n, m * size))
-        return g[:, : t.d].view_as(x)
+            a = yield Ask(x, u=Own(each * (stop - start), make))
+            parts.append(differences(a.loss, base))
+        return torch.cat(parts, 1)
+
+    def spread(self, t: Task, g: Tensor, order: Tensor, diff: Tensor, moved: Tensor) -> Tensor:
+        """Write each group's gradient of least norm into ``g`` [n, d + 1]."""
+        _, count, size = order.shape
+        at = order.flatten(1)
+        v = moved.gather(1, at).view(t.n * count, size)
+        share = diff.flatten() / row_sum(v * v).clamp_min(1e-12)
+        return g.scatter(1, at, (share[:, None] * v).view(t.n, count * size))
+
+
+@lru_cache(maxsize=8)
+def morton(shape: tuple[int, ...]) -> Tensor:
+    """[d] int64: the entries of an image [channels, height, width] along Morton's curve, which keeps neighbours
+    together, the channels of a pixel next to each other; the entries of anything else in memory order."""
+    d = int(np.prod(shape))
+    if len(shape) != 3:
+        return torch.arange(d)
+    c, h, w = shape
+    channel, i, j = (a.ravel() for a in np.meshgrid(np.arange(c), np.arange(h), np.arange(w), indexing="ij"))
+    code = np.zeros(d, np.int64)
+    for bit in range(max(h, w).bit_length()):
+        code |= ((i >> bit) & 1) << (2 * bit + 1) | ((j >> bit) & 1) << (2 * bit)
+    return torch.from_numpy(np.lexsort((channel, code)))

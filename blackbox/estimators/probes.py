@@ -35,6 +35,21 @@ class Estimator(Protocol):
     ) -> Steps[Tensor]: ...
 
 
+@runtime_checkable
+class Progressive(Estimator, Protocol):
+    """An estimator whose gradient at one point can be had in rounds, each building on the one before.
+
+    ``rounds(shape)``: what each round costs a row. ``refine(t, x, k, g, loss, most)``: round k, given the result ``g``
+    of round k - 1 (zeros before the first).
+    """
+
+    def rounds(self, shape: tuple[int, ...]) -> list[int]: ...
+
+    def refine(
+        self, t: Task, x: Tensor, k: int, g: Tensor, loss: Tensor | None = None, most: int | None = None
+    ) -> Steps[Tensor]: ...
+
+
 @dataclass(frozen=True)
 class Own:
     """Directions of each row's own, made when a call is put together (`blackbox.protocol.Directions`)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -37,29 +38,58 @@ class Subspace:
         basis: from `blackbox.bases`: ``PCA.fit(images, 100)``, ``DCT(count=100)``, ``Tiles(4)``.
         h: the largest change of a pixel, in units of the image range (0.01, the paper's delta, is that of the
             whole unit direction; it is far below what 8-bit input shows).
-        two_sided: f(x+h) - f(x-h); else f(x+h) - f(x). block: directions an Ask.
+        two_sided: f(x+h) - f(x-h); else f(x+h) - f(x). first: directions in the first round of
+            `refine`; each further round doubles them. block: directions an Ask.
     """
 
     basis: Basis
     h: float = 0.01
     two_sided: bool = True
+    first: int | None = None
     block: int = 64
 
     def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
         count = self.basis.count(tuple(shape))
         return 2 * count if self.two_sided else count + centre
 
+    def rounds(self, shape: tuple[int, ...]) -> list[int]:
+        """What each round of `refine` costs a row."""
+        each, edges = 2 if self.two_sided else 1, self.edges(self.basis.count(tuple(shape)))
+        return [each * (b - a) for a, b in pairwise(edges)]
+
+    def edges(self, count: int) -> list[int]:
+        """Where the rounds of `refine` begin and end: ``first`` directions, then twice as many in all, and so on."""
+        edges = [0, min(self.first or count, count)]
+        while edges[-1] < count:
+            edges.append(min(2 * edges[-1], count))
+        return edges
+
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
-        g = torch.zeros_like(x)
+        g = yield from self.add(t, x, torch.zeros_like(x), 0, self.basis.count(t.shape), loss, most)
+        return g
+
+    def refine(
+        self, t: Task, x: Tensor, k: int, g: Tensor, loss: Tensor | None = None, most: int | None = None
+    ) -> Steps[Tensor]:
+        """Round k of a gradient at ``x``: ``g`` is what round k - 1 returned, zeros before the first."""
+        start, stop = self.edges(self.basis.count(t.shape))[k : k + 2]
+        g = yield from self.add(t, x, g, start, stop - start, loss, most)
+        return g
+
+    def add(
+        self, t: Task, x: Tensor, g: Tensor, first: int, count: int, loss: Tensor | None, most: int | None
+    ) -> Steps[Tensor]:
+        """``g`` and the parts along the directions first .. first + count."""
         each = 2 if self.two_sided else 1
-        count = limit(self.basis.count(t.shape), most, each, 0 if self.two_sided or loss is not None else 1)
+        count = limit(count, most, each, 0 if self.two_sided or loss is not None else 1)
         if not count:
             return g
+        g = g.clone()
         base = None if self.two_sided else (yield from centre(x, loss))
         for start, stop in blocks(count, self.block):
-            u = self.basis.make(t.shape, torch.arange(start, stop, device=x.device))
+            u = self.basis.make(t.shape, torch.arange(first + start, first + stop, device=x.device))
             length = 1 / row_norm(u, torch.inf)  # of the direction scaled to a largest entry of 1
             h = torch.tensor([radius(t, self.h, s, self.two_sided) * s for s in length.tolist()], device=x.device)
             push = u * rows(h, u)
