@@ -89,7 +89,8 @@ class Threat:
             return f"{self.norm} unlimited"
         if self.p == math.inf:
             over = Fraction(self.eps * 255).limit_denominator(100)
-            if abs(float(over) / 255 - self.eps) < 1e-9 and over.denominator <= 2 and self.eps < 0.25:
+            short = round(self.eps, 3) == self.eps  # 0.1 was meant as 0.1, not as 25.5/255
+            if not short and abs(float(over) / 255 - self.eps) < 1e-9 and over.denominator <= 2 and self.eps < 0.25:
                 return f"{self.norm} {over if over.denominator == 1 else float(over)}/255"
         return f"{self.norm} {self.eps:.6g}"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from blackbox.cli import NO_SUCCESS, Exit, folder, parse, specs
@@ -68,16 +67,29 @@ def run(
 
 
 def build(name: str, pairs: list[str]) -> Any:
-    """The attack with the settings of ``--set``."""
+    """The attack with the settings of ``--set``; ``images=`` may be a data spec, of which the attacker's part is read."""
     from blackbox import attacks
 
     kind = attacks.get(name)
-    return kind(**parse.settings(kind, pairs))
+    values = parse.settings(kind, pairs)
+    spec = values.get("images")
+    if isinstance(spec, str) and not spec.endswith(".npz"):
+        split = None if spec.partition(":")[0] in ("digits", "folder", "npz") else "train"
+        values["images"] = specs.images(spec, split=split, default_split="surrogate").data.images
+    return kind(**values)
 
 
 def parameters(attack: Any) -> dict[str, Any]:
-    """The hyper-parameters as they will be used."""
-    return asdict(attack) if is_dataclass(attack) and not isinstance(attack, type) else {"repr": repr(attack)}
+    """The hyper-parameters as they will be used; whatever is no plain value by its own description."""
+    if not is_dataclass(attack) or isinstance(attack, type):
+        return {"repr": repr(attack)}
+    values = {f.name: getattr(attack, f.name) for f in fields(attack)}
+    out = {}
+    for name, value in values.items():
+        shape = tuple(getattr(value, "shape", ()))
+        plain = value is None or isinstance(value, (bool, int, float, str))
+        out[name] = value if plain else f"{len(value)} images of {shape[1:]}" if shape else repr(value)
+    return out
 
 
 def set_threads(threads: int | None) -> None:
@@ -117,20 +129,15 @@ def goals(targeted: str | None, images: specs.Images, classes: int, seed: int) -
 
 
 def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget: int) -> str:
-    """What the run may cost, before it costs anything."""
-    count, worst = len(data), len(data) * budget
-    lines = [
-        f"plan             {name} on {target}: {count:,} images × at most {budget:,} queries = at most {worst:,} queries, {threat}"
-    ]
+    """What the run may cost, before it costs anything: by the attack's own plan where it has one."""
     method = getattr(attack, "plan", None)
-    if method is None:
-        return lines[0]
-    shape = data.shape
-    known = {"shape": shape, "budget": budget, "eps": threat.eps, "threat": threat, "d": data.images[0].numel()}
-    accepted = inspect.signature(method).parameters
-    bill = method(**{k: v for k, v in known.items() if k in accepted})
-    lines.append(f"the attack's own {bill if isinstance(bill, str) else f'{bill:,} queries an image for one pass of its loop'}")
-    return "\n".join(lines)
+    bill = method(data.shape, budget) if method is not None else None
+    most = min(budget, bill.total) if bill is not None else budget
+    line = (
+        f"plan             {name} on {target}, {threat}: {len(data):,} images × at most {most:,} queries "
+        f"= at most {len(data) * most:,}"
+    )
+    return line if bill is None else f"{line}\nan image         {str(bill)[0].lower()}{str(bill)[1:]}"
 
 
 def save(result: AttackResult, path: Any, data: Any, target: str) -> None:

@@ -1,0 +1,121 @@
+"""``blackbox doctor``: the installation, and a self-check of counting against control targets."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import time
+
+from typing import TYPE_CHECKING
+
+from blackbox.cli import FAILED, Exit, folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from blackbox.oracle import Oracle
+    from blackbox.results import AttackResult
+
+_EXTRAS = {
+    "app": ("gradio",),
+    "dask": ("dask", "distributed"),
+    "onnx": ("onnxruntime",),
+    "data": ("pandas", "pyarrow"),
+    "models": ("timm",),
+    "peers": ("foolbox", "art", "torchattacks"),
+}
+
+
+def run() -> None:
+    """Print what is there; exit code 1 if counting is wrong."""
+    import torch
+
+    import blackbox as bb
+
+    line("blackbox", f"{bb.__version__}, python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    line("packages", ", ".join(f"{k} {v}" for k, v in folder.versions().items() if k not in ("blackbox", "python")))
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
+    line("torch build", f"{build}, {torch.get_num_threads()} threads of {os.cpu_count()} cores")
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        line("accelerator", names)
+    else:
+        line("accelerator", "none; everything runs on the CPU")
+    for extra, modules in _EXTRAS.items():
+        missing = [m for m in modules if importlib.util.find_spec(m) is None]
+        line(f"extra [{extra}]", "present" if not missing else f"missing: pip install 'blackbox-transfer[{extra}]'")
+    faults = check()
+    if faults:
+        raise Exit(FAILED, "\n".join(["The self-check of counting failed:", *faults]))
+
+
+def line(name: str, text: str) -> None:
+    """One finding."""
+    print(f"{name:<16} {text}", flush=True)
+
+
+class Control:
+    """A target that counts for itself. It names class 1 where the mean of an image is above ``limit``, else class 0."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit, self.seen = limit, 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        import torch
+
+        self.seen += len(x)
+        mean = x.flatten(1).mean(1)
+        return torch.stack([torch.full_like(mean, self.limit), mean], 1)
+
+
+def check() -> list[str]:
+    """Run attacks on control targets whose outcome is known; returns what is wrong.
+
+    Always 0: no image can reach a mean of 2, so success is 0 %, and every budget is spent or the attack's loop ends.
+    Affine: grey images of 0.45 lie at Linf distance 0.05 from the limit 0.5, so one exact sign step fools all of them
+    with a radius 10 % larger and none with one 10 % smaller.
+    """
+    import torch
+
+    import blackbox as bb
+
+    faults: list[str] = []
+    noise = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    grey = torch.full((12, 1, 8, 8), 0.45)
+    cases: list[tuple[str, str, float, Tensor, float, int, float]] = [
+        (name, "a target that always answers 0", 2.0, noise, 0.1, 37, 0.0) for name in bb.attacks.names()
+    ]
+    cases += [
+        ("fd-fgsm", "an affine target within reach", 0.5, grey, 0.055, 200, 1.0),
+        ("fd-fgsm", "an affine target out of reach", 0.5, grey, 0.045, 200, 0.0),
+    ]
+    begin = time.perf_counter()
+    for name, what, limit, x, eps, budget, expected in cases:
+        target = Control(limit)
+        oracle = bb.Oracle(target, access="logits", classes=2, returns="logits")
+        try:
+            kind = bb.attacks.get(name)
+            threat = bb.Linf(eps) if "Linf" in kind.norms else bb.L2(eps)
+            result = bb.attack(oracle, x, torch.zeros(12, dtype=torch.int64), name, threat, budget, seed=1)
+        except Exception as error:  # a broken attack is a finding, not the end of the check
+            faults.append(f"{name} on {what}: {type(error).__name__}: {error}")
+        else:
+            faults += judge(f"{name} on {what}", target.seen, oracle, result, expected)
+    line("self-check", f"took {time.perf_counter() - begin:.1f} s: {'FAILED' if faults else 'all ok'}")
+    return faults
+
+
+def judge(what: str, seen: int, oracle: Oracle, result: AttackResult, expected: float) -> list[str]:
+    """Compare the target's own count, the oracle's, the samples' charges, the budget and the known success rate."""
+    spent, looked, budget = int(result.queries.sum()), oracle.counts["verify"], result.config["budget"]
+    found = [
+        (seen != oracle.rows + looked, f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} uncharged"),
+        (oracle.rows != spent, f"the oracle counted {oracle.rows} rows, the samples were charged {spent}"),
+        (int(result.queries.max()) > budget, f"a sample was charged {int(result.queries.max())} of a budget of {budget}"),
+        (result.success_rate.value != expected, f"success was {result.success_rate}, expected {100 * expected:.0f} %"),
+    ]
+    wrong = [f"{what}: {text}." for bad, text in found if bad]
+    state = "FAILED" if wrong else "ok"
+    line("self-check", f"{state:<6} {what}: {seen:,} rows seen, {spent:,} charged, success {result.success_rate}")
+    return wrong

@@ -1,0 +1,102 @@
+"""``blackbox list``: what there is."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable
+
+_DATA = (
+    ("digits", "1,797 handwritten digits of 8×8 pixels, embedded in scikit-learn; nothing to download"),
+    ("folder:PATH", "one folder of images a class (--size, --class-names)"),
+    ("npz:PATH", "a numpy file with the arrays images and labels"),
+)
+_MODELS = (
+    ("digits:NAME", "a built-in target on the digits, see: blackbox list targets"),
+    ("NET:path.safetensors", "one of the nets below with weights (.safetensors, or .pt with tensors only)"),
+    ("path.safetensors", "weights that this package wrote: they name their net"),
+    ("runs/s1", "a folder that blackbox surrogate wrote"),
+    ("file.py:function", "a function of your own: the model's answer to images, or without arguments a maker of a model"),
+)
+
+
+def run(what: str) -> None:
+    """Print one list, or all."""
+    lists: dict[str, Callable[[], tuple[str, list[str], list[list[str]]]]] = {
+        "attacks": _attacks, "presets": _presets, "targets": _targets, "models": _models, "data": _data,
+    }  # fmt: skip
+    if what != "all" and what not in lists:
+        near = difflib.get_close_matches(what, lists, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"Expected one of {', '.join(lists)} or all, but it was {what!r}.{hint}")
+    for i, name in enumerate(lists if what == "all" else [what]):
+        if i:
+            print()
+        _show(*lists[name]())
+
+
+def _show(title: str, head: list[str], rows: list[list[str]]) -> None:
+    """A table: in columns on a terminal, tab-separated in a pipe."""
+    if not sys.stdout.isatty():
+        print(f"# {title}")
+        for row in [head, *rows]:
+            print("\t".join(row))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _attacks() -> tuple[str, list[str], list[list[str]]]:
+    from blackbox import attacks
+
+    rows = []
+    for name in attacks.names():
+        kind = attacks.get(name)
+        rows.append([name, kind.access.name.lower(), " ".join(kind.norms), _paper(sys.modules[kind.__module__].__doc__)])
+    return "attacks through queries", ["name", "needs", "norms", "paper"], rows
+
+
+def _paper(doc: str | None) -> str:
+    """The paper named in the first sentence of a module: "Title (Authors year, arXiv:number)."."""
+    first = (doc or "").strip().split("\n\n")[0].replace("\n", " ").rstrip(".")
+    found = re.search(r"\(([^()]*\d{4}.*)\)$", first)
+    return found.group(1) if found else first
+
+
+def _presets() -> tuple[str, list[str], list[list[str]]]:
+    from surrogates import presets
+
+    found = [presets.get(name) for name in presets.names()]
+    rows = [[p.name, "gradients", "Linf L2 L1", f"{p.paper}, arXiv:{p.arxiv}"] for p in found]
+    return "attacks crafted on surrogates (blackbox transfer)", ["name", "needs", "norms", "paper"], rows
+
+
+def _targets() -> tuple[str, list[str], list[list[str]]]:
+    from blackbox.cli import digits
+
+    rows = [[f"digits:{name}", what] for name, what in digits.WHAT.items()]
+    return "built-in targets", ["name", "what it is"], [*rows, ["digits:all", "all of them"]]
+
+
+def _models() -> tuple[str, list[str], list[list[str]]]:
+    from surrogates import models
+
+    nets = [[name, "net"] for name in models.names() if not name.startswith("torchvision:")]
+    zoo = len(models.names()) - len(nets)
+    return "models", ["spec", "what it is"], [
+        *map(list, _MODELS), *nets, ["torchvision:NAME", f"{zoo} classifiers of torchvision, by its names"],
+    ]  # fmt: skip
+
+
+def _data() -> tuple[str, list[str], list[list[str]]]:
+    from surrogates import loaders
+
+    kin = [[f"{name}:ROOT", "torchvision's copy under ROOT; never downloaded"] for name in loaders.TORCHVISION]
+    return "data", ["spec", "what it is"], [*map(list, _DATA), *kin]

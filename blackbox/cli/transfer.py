@@ -1,0 +1,134 @@
+"""``blackbox transfer``: craft on surrogates, show to targets, count and compare with noise."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli import folder, parse, specs
+from blackbox.cli.attack import goals, set_threads
+from blackbox.cli.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def run(
+    source: list[str], to: list[str], attacks: str, *, eps: str | None, norm: str | None, threat: str | None,
+    steps: int | None, given: str, targeted: str | None, data: str, n: int | None, pick: str, split: str | None,
+    size: int | None, class_names: str | None, classes: int | None, seed: int, device: str | None,
+    threads: int | None, out: str | None, quiet: bool,
+) -> None:  # fmt: skip
+    """Check, plan, measure, save, tell."""
+    from surrogates import presets
+    from surrogates.matrix import GIVEN
+
+    radii = parse.threats(norm, eps, threat)
+    names = parse.words(attacks)
+    if not names:
+        raise ValueError("Expected --attacks to name at least one, for example fgsm,mi-fgsm, but it was empty.")
+    recipes = [presets.get(name) for name in names]
+    if given not in GIVEN:
+        raise ValueError(f"Expected --given to be one of {', '.join(GIVEN)}, but it was {given!r}.")
+    set_threads(threads)
+
+    import blackbox as bb
+    import surrogates as sg
+
+    images = specs.images(data, n=n, pick=pick, split=split, size=size, classes=class_names, seed=seed)
+    count = classes or len(images.data.classes)
+    sources: dict[str, Any] = {}
+    for model in _models(source, images, count):
+        if model.net is None:
+            raise ValueError(
+                f"Expected a net on --from, whose gradients craft the examples, but {model.spec} has none. Train one from its "
+                f"answers: blackbox surrogate --target {model.spec}"
+            )
+        sources[_free(model.name, sources)] = model.net.to(device) if device else model.net
+    targets = {}
+    for model in _models(to, images, count):
+        targets[_free(model.name, targets)] = specs.oracle(model, "labels", count, device)
+    path = folder.create(out, "transfer", *sources)
+    effective = {
+        "verb": "transfer", "from": source, "to": to, "attacks": [r.name for r in recipes],
+        "threats": [{"norm": r.norm, "eps": r.eps} for r in radii], "steps": steps, "given": given, "targeted": targeted,
+        "data": data, "split": split, "n": len(images.data), "pick": pick, "size": size, "class_names": class_names,
+        "classes": count, "seed": seed, "device": device or "cpu",
+    }  # fmt: skip
+    folder.write_config(path, effective)
+    cells = len(sources) * len(recipes) * len(radii)
+    noise = sum(2 if r.norm == "Linf" else 1 for r in radii)
+    say(
+        f"plan             {cells} × {len(images.data):,} examples, shown to {len(targets)} targets: "
+        f"{len(images.data) * (1 + cells + noise):,} queries each, {noise * len(images.data):,} of them for noise",
+        quiet,
+    )
+    try:
+        matrix = sg.transfer_matrix(
+            sources, targets, images.data.images, images.data.labels, recipes, radii,
+            target=goals(targeted, images, count, seed), steps=steps, seed=seed, ids=images.index,
+            progress=_progress(cells + len(radii) + 1, quiet),
+        )  # fmt: skip
+    except bb.TargetError as error:
+        if error.result is None:
+            raise
+        save(error.result, path, given)
+        raise bb.TargetError(f"{error} The answers before it are saved in {path}.") from error
+    save(matrix, path, given)
+    say(matrix.table(given), quiet)
+    say("queries          " + ", ".join(f"{name} {spent:,}" for name, spent in matrix.queries.items()), quiet)
+    say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
+
+
+def _models(words: list[str], images: specs.Images, classes: int) -> list[specs.Model]:
+    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``."""
+    out = []
+    for word in words:
+        for part in [word] if word.startswith("digits:") or ".py:" in word else parse.words(word):
+            out += specs.models(part, images.data, classes)
+    return out
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """A name for the table that no other model has."""
+    if name not in taken:
+        return name
+    return next(f"{name} ({i})" for i in range(2, len(taken) + 3) if f"{name} ({i})" not in taken)
+
+
+def _progress(cells: int, quiet: bool) -> Callable[[str], None] | None:
+    """A line on each cell as it begins: rewritten in place on a terminal, every few seconds elsewhere."""
+    import time
+
+    if quiet:
+        return None
+    live, last, done = sys.stderr.isatty(), time.perf_counter(), 0
+
+    def line(text: str) -> None:
+        nonlocal last, done
+        done += 1
+        now = time.perf_counter()
+        if live:
+            print(f"\r\x1b[K{done} of {cells}: {text}", end="\r\x1b[K" if done == cells else "", file=sys.stderr, flush=True)
+        elif now - last >= 5:
+            last = now
+            print(f"{done} of {cells}: {text}", file=sys.stderr, flush=True)
+
+    return line
+
+
+def save(matrix: Any, path: Any, given: str) -> None:
+    """Raw outcomes, table, heat map and report."""
+    from blackbox.report import pages, raw
+
+    matrix.save(path)
+    raw.write_transfer(matrix, path / "outcomes.csv")
+    raw.write_rates(matrix, path / "rates.csv")
+    (path / "summary.txt").write_text(matrix.table(given) + "\n")
+    picture = matrix.plot(path / "transfer.png", given)
+    page = pages.Page(f"Transfer from {', '.join(matrix.sources)}")
+    page.text(f"{len(matrix)} images, seed {matrix.seed}. Queries: {', '.join(f'{k} {v:,}' for k, v in matrix.queries.items())}.")
+    page.picture("Transfer rates", picture)
+    page.pre(matrix.table(given))
+    page.text("Settings and versions: run.json.")
+    page.write(path)

@@ -1,0 +1,47 @@
+"""Raw outcomes of a transfer matrix as CSV, one line an image and cell; and the rates that follow from them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surrogates.noise import KINDS
+
+if TYPE_CHECKING:
+    from surrogates import TransferMatrix
+
+
+def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
+    """Columns: image (sample id), label, source, attack, threat, target, clean (the target's class for the clean image),
+    named (its class for the changed one), source_named (the source's class for it; empty for noise)."""
+    labels, ids = matrix.labels.tolist(), matrix.ids.tolist()
+    with open(path, "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["image", "label", "source", "attack", "threat", "target", "clean", "named", "source_named"])
+        for e, threat in enumerate(matrix.threats):
+            for t, target in enumerate(matrix.targets):
+                clean = matrix.clean_target[t].tolist()
+                for k, kind in enumerate(KINDS):
+                    named = matrix.noise_target[e, k, t].tolist()
+                    if max(named) >= 0:
+                        cell = ("noise", kind, str(threat), target)
+                        out.writerows([i, y, *cell, c, a, ""] for i, y, c, a in zip(ids, labels, clean, named, strict=True))
+                for s, source in enumerate(matrix.sources):
+                    for a, attack in enumerate(matrix.attacks):
+                        named, own = matrix.adv_target[s, a, e, t].tolist(), matrix.adv_source[s, a, e].tolist()
+                        cell = (source, attack, str(threat), target)
+                        out.writerows(
+                            [i, y, *cell, c, b, o] for i, y, c, b, o in zip(ids, labels, clean, named, own, strict=True)
+                        )
+    return path
+
+
+def write_rates(matrix: TransferMatrix, path: Path) -> Path:
+    """What `TransferMatrix.records` says: every rate with its denominator, count and interval."""
+    records = matrix.records()
+    with open(path, "w", newline="") as file:
+        out = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
+        out.writeheader()
+        out.writerows(records)
+    return path
