@@ -86,7 +86,7 @@ class _Plan:
             move = move * ask.h[row].view(-1, *[1] * (move.ndim - 1))
         elif ask.h != 1.0:
             move = move * ask.h
-        return task.clip(ask.x[row] + move)
+        return task.clip(ask.x[row] + move).to(torch.float32)
 
     def tell(self, task: Task) -> Tell:
         """The answers in the Ask's shape, NaN / False where nothing was paid."""
@@ -251,7 +251,7 @@ class Engine:
             pays &= ask.mask.numpy(force=True)
         if ask.u is None:
             row = np.flatnonzero(pays)  # a live row has at least one query left
-            points = ask.x if cohort.k == CLEAN else task.project(ask.x)
+            points = ask.x if cohort.k == CLEAN else task.project(ask.x.to(torch.float32))
             return _Plan(ask, points, row, np.zeros_like(row), len(row) == task.n)
         q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
         cohort.spent_at_ask = self.ledger.spent[cohort.samples]
@@ -536,7 +536,7 @@ class Engine:
         row, col = part["row"].numpy(), part["col"].numpy()
         loss, adv = part["loss"].to(device), part["adv"].to(device)
         if ask.u is None:
-            points = ask.x if cohort.k == CLEAN else cohort.task.project(ask.x)
+            points = ask.x if cohort.k == CLEAN else cohort.task.project(ask.x.to(torch.float32))
             return _Plan(ask, points, row, col, len(row) == cohort.task.n, 1, [loss], [adv], len(loss))
         q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
         paid_in_part = np.bincount(row[: len(loss)], minlength=len(cohort.samples))

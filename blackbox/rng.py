@@ -77,7 +77,8 @@ class Stream:
         return _mix(key[:, None] + _counters((count + 1) // 2)).view(np.uint32)[:, :count]
 
     def _uniform(self, step: int, tag: str, count: int) -> np.ndarray:
-        return (self._words(step, tag, count) >> np.uint32(8)) * np.float32(2.0**-24)
+        # uint32 times float32 would be float64 to numpy; 24 bits fit a float32 exactly
+        return (self._words(step, tag, count) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
     def _deliver(self, a: np.ndarray) -> Tensor:
         out = torch.from_numpy(np.ascontiguousarray(a))
