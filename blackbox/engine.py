@@ -131,6 +131,7 @@ class Engine:
         oracle: the target behind its counter. attack: what to run. threat: norm, eps, box. objective: loss and goal.
         budget: the most queries a sample may cost, its clean check included.
         seed: of all draws. cohort: rows that step together; it moves time and memory, never a result.
+        start: [N, \*shape] images the attack may start from.
         checkpoint: a file that is written every ``every`` seconds and when anything is raised, and read at the start.
         progress: called with a `Progress` a few times a second.
     """
@@ -145,12 +146,13 @@ class Engine:
         budget: int,
         seed: int = 0,
         cohort: int = 256,
+        start: Tensor | None = None,
         checkpoint: Path | None = None,
         every: float = 30.0,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.oracle, self.attack, self.threat, self.objective = oracle, attack, threat, objective
-        self.budget, self.seed, self.size = budget, seed, cohort
+        self.budget, self.seed, self.size, self.start_images = budget, seed, cohort, start
         self.path, self.every, self.progress = checkpoint, every, progress
         self.minimises = bool(getattr(attack, "minimises", False))
         self.carried = 0  # queries that a resumed run had paid before
@@ -164,7 +166,8 @@ class Engine:
         self.x, self.y, self.goal, self.ids = x, y, goal.to(self.oracle.device), ids
         self.ledger, self.cohorts, self.waiting = Ledger.open(x), [], np.arange(len(x))
         if self.path is not None:
-            self._fingerprint = disk.fingerprint(x, y, goal, ids)
+            starts = () if self.start_images is None else (self.start_images,)
+            self._fingerprint = disk.fingerprint(x, y, goal, ids, *starts)
             if self.path.exists():
                 self._restore()
         self._begin = self._shown = self._saved = time.perf_counter()
@@ -237,6 +240,7 @@ class Engine:
             resolution=self.oracle.resolution,
             low=low,
             high=high,
+            start=None if self.start_images is None else self.start_images[torch.from_numpy(samples)].to(device),
         )
         zeros = np.zeros(len(samples), np.int64)
         return _Cohort(samples, task, x0.clone(), zeros, zeros, zeros)

@@ -124,6 +124,8 @@ class Task:
         probe: the smallest change of an entry that the target can see (1/255 behind an 8-bit input, else 0).
         resolution: the smallest change of a score that the target shows (0.01 when rounded to 2 digits, else 0).
         access: what the target shows. targeted: a given class is wanted. minimises: see `Attack`.
+        start: [n, \*shape] images to start from, given by the user, or None. Whether they are adversarial is for the
+            attack to ask, at a charge.
     """
 
     x0: Tensor
@@ -139,6 +141,7 @@ class Task:
     resolution: float = 0.0
     low: Tensor | None = None
     high: Tensor | None = None
+    start: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -187,6 +190,7 @@ class Task:
             loss0=self.loss0[index],
             low=pick(self.low),
             high=pick(self.high),
+            start=pick(self.start),
         )
 
 

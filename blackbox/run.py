@@ -35,6 +35,7 @@ def attack(
     target: Tensor | np.ndarray | int | None = None,
     seed: int = 0,
     objective: str = "margin",
+    start: Tensor | np.ndarray | None = None,
     ids: Tensor | np.ndarray | None = None,
     cohort: int = 256,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -52,6 +53,8 @@ def attack(
         seed: of every draw. ids: [N] whole numbers that name the samples, by default 0..N-1. What happens to a sample
             depends on (seed, id) and on nothing else, so a shard that passes its samples' ids gets the same results.
         objective: ``"margin"`` or ``"cross-entropy"``.
+        start: [N, \*shape] images to start from, for attacks that walk from an adversarial image to the original: an
+            example found elsewhere, or an image of the class to reach. Looking at them is charged.
         cohort: rows that step together: time and memory, never a result.
         checkpoint: a file that lets a killed run go on where it was: the same call with the same file.
         progress: called with a `blackbox.engine.Progress` a few times a second.
@@ -80,6 +83,11 @@ def attack(
     goal = labels if target is None else _goal(target, labels, oracle.classes)
     name, chosen = _resolve(attack, oracle, threat)
     numbers = _ids(ids, len(images))
+    starts = None if start is None else as_images(start, "start").cpu()
+    if starts is not None and starts.shape != images.shape:
+        raise ValueError(
+            f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
+        )
 
     engine = Engine(
         oracle,
@@ -89,6 +97,7 @@ def attack(
         budget=int(budget),
         seed=int(seed),
         cohort=cohort,
+        start=starts,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
     )
