@@ -103,18 +103,19 @@ def test_stays_inside_the_threat_and_the_box(name: str, threat: Threat) -> None:
     assert not torch.equal(made, x)
 
 
-@pytest.mark.parametrize("arch", ["mlp", "cnn", "resnet20"])
+@pytest.mark.parametrize("arch", ["mlp", "lenet", "cnn"])
 def test_a_row_does_not_depend_on_its_batch(arch: str) -> None:
-    net = sg.build(arch, 4, (3, 8, 8), seed=1)
-    x, y = images(9, (3, 8, 8)), torch.arange(9) % 4
-    every = dict(attack="pgd", threat=Linf(0.05), steps=3, seed=3)
+    """In L2, where the last bit of a gradient shows; a sign step would mostly hide it."""
+    net = sg.build(arch, 4, (3, 32, 32), seed=1)
+    x, y = images(9, (3, 32, 32)), torch.arange(9) % 4
+    every = {"attack": "pgd", "threat": L2(0.5), "steps": 4, "seed": 3}
     whole = sg.craft(net, x, y, **every)  # type: ignore[arg-type]
     order = torch.tensor([4, 0, 8, 2, 6, 1, 3, 7, 5])
     mixed = sg.craft(net, x[order], y[order], ids=order, **every)  # type: ignore[arg-type]
     assert torch.equal(mixed, whole[order])
     for i in (0, 5):
         assert torch.equal(sg.craft(net, x[i : i + 1], y[i : i + 1], ids=[i], **every), whole[i : i + 1])  # type: ignore[arg-type]
-    assert torch.equal(sg.craft(net, x.repeat(40, 1, 1, 1), y.repeat(40), ids=list(range(9)) * 40, **every)[-9:], whole)  # type: ignore[arg-type]
+    assert torch.equal(sg.craft(net, x.repeat(5, 1, 1, 1), y.repeat(5), ids=list(range(9)) * 5, **every)[-9:], whole)  # type: ignore[arg-type]
 
 
 def test_the_start_depends_on_seed_and_id_alone_and_fills_the_ball() -> None:
@@ -214,10 +215,13 @@ def test_defaults_of_the_presets() -> None:
     ],
 )
 def test_bad_input_gets_a_sentence(change: dict, words: str) -> None:
-    args = (
-        dict(nets=sg.build("mlp", 3, (1, 4, 4)), x=images(3), y=torch.arange(3), attack="mi-fgsm", threat=Linf(0.1))
-        | change
-    )
+    args = {
+        "nets": sg.build("mlp", 3, (1, 4, 4)),
+        "x": images(3),
+        "y": torch.arange(3),
+        "attack": "mi-fgsm",
+        "threat": Linf(0.1),
+    } | change
     with pytest.raises(ValueError) as error:
         sg.craft(**args)  # type: ignore[arg-type]
     assert words in str(error.value) and "\n" not in str(error.value)

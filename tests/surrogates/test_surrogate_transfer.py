@@ -116,6 +116,17 @@ def test_outcomes_and_queries_of_a_real_run() -> None:
     assert (m.noise_linf[0, 0] <= 0.1 + 1e-6).all() and np.isnan(m.noise_l2[1, 0]).all()
 
 
+def test_noise_is_as_long_as_the_longest_change_to_the_image() -> None:
+    flat = Affine(16)
+    with torch.no_grad():
+        flat.w.zero_()  # no gradient, no change
+    target = Oracle(Affine(16, seed=4), "labels", 3)
+    m = sg.transfer_matrix(
+        {"a": Affine(16), "flat": flat}, {"t": target}, images(4), torch.arange(4) % 3, ["fgsm"], [T]
+    )
+    assert not m.l2[1].any() and np.allclose(m.noise_l2[0, 1], m.l2[0, 0, 0], rtol=1e-4) and m.l2[0].min() > 0.3
+
+
 def test_an_image_fares_alike_in_any_batch() -> None:
     def run(rows: list[int]) -> sg.TransferMatrix:
         x, y, net = images(6)[rows], (torch.arange(6) % 3)[rows], Affine(16, seed=1)
@@ -224,9 +235,12 @@ def test_names_that_are_not_there_get_a_sentence() -> None:
     ],
 )
 def test_bad_input_gets_a_sentence(change: dict[str, Any], words: str) -> None:
-    args: dict[str, Any] = dict(
-        sources={"a": Affine(16)}, targets={"t": Oracle(Affine(16), "labels", 3)}, x=images(3), y=torch.arange(3)
-    )
+    args: dict[str, Any] = {
+        "sources": {"a": Affine(16)},
+        "targets": {"t": Oracle(Affine(16), "labels", 3)},
+        "x": images(3),
+        "y": torch.arange(3),
+    }
     with pytest.raises(ValueError) as error:
         sg.transfer_matrix(**(args | change))
     assert words in str(error.value) and "\n" not in str(error.value)
