@@ -69,10 +69,14 @@ def examples(
 
 def choose(result: AttackResult, count: int) -> np.ndarray:
     """Fooled images, one of each class first, in file order."""
-    fooled = np.flatnonzero(result.success.numpy())
-    _, first = np.unique(result.y.numpy()[fooled], return_index=True)
-    rest = np.setdiff1d(np.arange(len(fooled)), first)
-    return np.sort(fooled[np.concatenate([first, rest])[:count]])
+    return spread(np.flatnonzero(result.success.numpy()), result.y.numpy(), count)
+
+
+def spread(index: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Up to ``count`` of the images ``index``, of as many classes as there are, in file order."""
+    _, first = np.unique(labels[index], return_index=True)
+    rest = np.setdiff1d(np.arange(len(index)), first)
+    return np.sort(index[np.concatenate([first, rest])[:count]])
 
 
 def gallery(
@@ -87,7 +91,7 @@ def gallery(
     largest entry. ``notes``: a line under each column, or for each row a line under each image."""
     across, down = len(heads), len(rows)
     nested = bool(notes) and not isinstance(notes[0], str)
-    side, gap, left, head, foot = 1.0, 0.08, 1.15, 0.98, 0.34
+    side, gap, left, head, foot = 1.0, 0.08, 1.35, 0.86, 0.34
     under_row = 0.24 if nested else 0.0
     width = max(left + across * (side + gap) + 0.15, 6.0)
     height = head + down * (side + gap + under_row) + foot

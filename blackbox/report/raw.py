@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from surrogates.noise import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from blackbox.results import AttackResult
     from surrogates import TransferMatrix
 
 
@@ -42,6 +45,16 @@ def write_rates(matrix: TransferMatrix, path: Path) -> Path:
     records = matrix.records()
     with open(path, "w", newline="") as file:
         out = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
+        out.writeheader()
+        out.writerows(records)
+    return path
+
+
+def write_queries(results: Mapping[str, AttackResult], path: Path) -> Path:
+    """Several query attacks in one table: the attack's name, then the columns of outcomes.csv."""
+    records = [{"attack": name} | record for name, result in results.items() for record in result.records()]
+    with open(path, "w", newline="") as file:
+        out = csv.DictWriter(file, fieldnames=list(records[0]))
         out.writeheader()
         out.writerows(records)
     return path

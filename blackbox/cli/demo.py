@@ -1,0 +1,240 @@
+"""``blackbox demo``: the main job end to end on embedded digits, offline.
+
+Six hidden targets, some without any gradient. A surrogate is trained from the labels of one of them; examples crafted on
+it are shown to all six. Beside it, what the same target gives away through its scores alone. Every number is computed;
+two runs give identical ones (fixed call sizes, one thread).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli import demo_text as text
+from blackbox.cli import digits, folder, pool
+from blackbox.cli.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from blackbox.oracle import Oracle
+    from blackbox.results import AttackResult
+    from surrogates import TransferMatrix
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the demo does; written to run.json.
+
+    teacher: the hidden target that is asked. eps: Linf radius, large because the images have 64 pixels only.
+    label_queries: paid for the surrogate. arch: its net; a small smooth one transfers better here than a cnn.
+    attacks: crafted on it. images: how many are attacked through queries, each with at most ``budget``.
+    groups: pixels a random group. components: of the PCA, fitted on the attacker's own images.
+    rows_per_call: fixed, so that results repeat to the last bit on any target.
+    """
+
+    teacher: str = "svm-rbf"
+    eps: float = 0.15
+    label_queries: int = 1600
+    arch: str = "mlp"
+    epochs: int = 10
+    lr: float = 2e-3
+    attacks: tuple[str, ...] = ("fgsm", "i-fgsm", "mi-fgsm")
+    images: int = 100
+    budget: int = 500
+    h: float = 0.05
+    groups: int = 4
+    components: int = 16
+    rows_per_call: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that the tables and pictures are made of. ``crafted``: the last attack's examples for the images that
+    are also attacked through queries."""
+
+    settings: Settings
+    own: int
+    agreement: Any
+    matrix: TransferMatrix
+    crafted: Tensor
+    queries: dict[str, AttackResult]
+
+
+def run(out: str, seed: int, quiet: bool) -> None:
+    """Measure, print the two tables, write the folder."""
+    begin = time.perf_counter()
+    settings = Settings(seed=seed)
+    path = folder.create(out, "demo")
+    with one_thread():
+        outcome = measure(settings, quiet)
+        write(outcome, path)
+    say(f"saved    {path}/: report.html, report.md, pictures, raw outcomes, run.json", quiet)
+    say("next     blackbox attack --target digits:knn --attack square --eps 0.2    or your own model: --target file.py:load", quiet)
+    if not quiet:
+        print(f"took {time.perf_counter() - begin:.1f} s", file=sys.stderr)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch and the linear algebra under scikit-learn in one thread: sums are then added up in one order."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def measure(settings: Settings, quiet: bool) -> Outcome:
+    """The whole experiment; prints each table as soon as it is there."""
+    import blackbox as bb
+    import surrogates as sg
+
+    data, threat, seed = digits.parts(), bb.Linf(settings.eps), settings.seed
+    victims, own = data["attack"], data["surrogate"]
+    say(text.threat_model(settings, len(own)), quiet)
+
+    teacher = oracle(settings, settings.teacher, "labels")
+    recipe = sg.Recipe(epochs=settings.epochs, optimiser="adam", lr=settings.lr)
+    net = sg.build(settings.arch, classes=10, shape=own.shape, seed=seed)
+    shown = pool.widen(own, settings.label_queries, seed)
+    sg.train(net, shown, recipe, seed=seed, teacher=teacher, queries=settings.label_queries)
+    paid = teacher.rows
+    agreement = sg.fidelity(net, teacher, victims.images)
+
+    targets = {name: oracle(settings, name, "labels") for name in digits.NAMES}
+    matrix = sg.transfer_matrix(
+        {settings.arch: net}, targets, victims.images, victims.labels, settings.attacks, [threat], seed=seed
+    )
+    say(text.targets(matrix), quiet)
+    say(text.surrogate(settings, paid, agreement), quiet)
+    say(text.transfer(settings, matrix), quiet)
+
+    x, y = victims.images[: settings.images], victims.labels[: settings.images]
+    crafted = sg.craft(net, x, y, settings.attacks[-1], threat=threat, seed=seed)  # as in the matrix, image by image
+    results = {}
+    for name, attack in query_attacks(settings, own.images).items():
+        scores = oracle(settings, settings.teacher, "scores")
+        results[name] = bb.attack(scores, x, y, attack, threat, settings.budget, seed=seed)
+    outcome = Outcome(settings, len(own), agreement, matrix, crafted, results)
+    say(text.queries(outcome), quiet)
+    say(text.together(outcome), quiet)
+    return outcome
+
+
+def oracle(settings: Settings, name: str, access: str) -> Oracle:
+    """A fresh counter before a hidden target."""
+    made: Oracle = digits.oracle(name, access, settings.rows_per_call)
+    return made
+
+
+def query_attacks(settings: Settings, own: Any) -> dict[str, Any]:
+    """Finite differences in full, in random groups and along the principal components of the attacker's own images;
+    and a random search as the reference for query efficiency."""
+    from blackbox.attacks import FDFGSM, FDIFGSM, Square
+
+    grouped = {"method": "groups", "h": settings.h, "size": settings.groups}
+    pca = {"method": "pca", "h": settings.h, "count": settings.components, "images": own}
+    return {
+        "fd-fgsm, full": FDFGSM(h=settings.h),
+        "fd-fgsm, groups": FDFGSM(**grouped),
+        "fd-fgsm, PCA": FDFGSM(**pca),
+        "fd-ifgsm, PCA": FDIFGSM(**pca),
+        "square": Square(),
+    }
+
+
+def write(outcome: Outcome, path: Path) -> None:
+    """Raw outcomes, pictures, report, configuration."""
+    from dataclasses import asdict
+
+    from blackbox.report import figures, pages, raw
+
+    settings, matrix, results = outcome.settings, outcome.matrix, outcome.queries
+    matrix.save(path)
+    raw.write_transfer(matrix, path / "outcomes-transfer.csv")
+    raw.write_rates(matrix, path / "rates-transfer.csv")
+    for name, result in results.items():
+        result.save(path / "queries" / name.replace(", ", "-"))
+    raw.write_queries(results, path / "outcomes-queries.csv")
+    heat = matrix.plot(path / "transfer.png")
+    curve = figures.curves(results, path / "queries.png", f"What {settings.teacher} gives away through its scores")
+    shown = examples(outcome, path / "examples.png")
+    folder.write_config(path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS})
+
+    page = pages.Page("Transfer and queries against hidden targets: digits")
+    page.pre(text.threat_model(settings, outcome.own))
+    page.pre(text.targets(matrix))
+    page.head("Examples crafted on a surrogate")
+    page.pre(text.surrogate(settings, settings.label_queries, outcome.agreement))
+    page.pre(text.transfer(settings, matrix))
+    page.picture("Transfer rates as a heat map", heat)
+    page.head("Through queries alone")
+    page.pre(text.queries(outcome))
+    page.picture("Success against queries", curve)
+    page.head("Both together")
+    page.text(text.together(outcome))
+    if shown is not None:
+        page.picture("Clean, adversarial and difference images", shown)
+    page.head("How to read this")
+    for line in text.READING:
+        page.text(line)
+    page.write(path)
+    (path / "summary.txt").write_text(
+        "\n".join(
+            [
+                text.threat_model(settings, outcome.own),
+                text.targets(matrix),
+                text.surrogate(settings, settings.label_queries, outcome.agreement),
+                text.transfer(settings, matrix),
+                text.queries(outcome),
+                text.together(outcome),
+                "",
+            ]
+        )
+    )
+
+
+def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
+    """Images on which every way fools the teacher: by the surrogate's gradients, and by queries, one below the other."""
+    import numpy as np
+
+    from blackbox.report import figures
+
+    settings, matrix = outcome.settings, outcome.matrix
+    data, first = digits.parts()["attack"], slice(0, settings.images)
+    x, y = data.images[first], data.labels[first]
+    t, a = matrix.targets.index(settings.teacher), len(settings.attacks) - 1
+    ways = [name for name in ("fd-fgsm, groups", "square") if name in outcome.queries]
+    fooled = (matrix.adv_target[0, a, 0, t][first] != y.numpy()) & (matrix.clean_target[t][first] == y.numpy())
+    for name in ways:
+        fooled &= outcome.queries[name].success.numpy()
+    index = figures.spread(np.flatnonzero(fooled), y.numpy(), columns)
+    if not len(index):
+        return None
+    judge = oracle(settings, settings.teacher, "labels")  # for the captions; in no bill
+
+    def says(images: Any) -> list[str]:
+        return [f"“{int(c)}”" for c in judge(images).label]
+
+    clean = x[index]
+    made = {f"{settings.attacks[a]}\non the surrogate": outcome.crafted[index]}
+    made |= {f"{name}\nthrough queries": outcome.queries[name].x_adv[index] for name in ways}
+    rows, notes = [("clean", list(clean))], [says(clean)]
+    for name, images in made.items():
+        rows += [(name, list(images)), ("difference", list(images - clean))]
+        notes += [says(images), [""] * len(index)]
+    under = f"Below each image: what {settings.teacher} says. Linf {settings.eps:g}; in a difference red is darker ink, blue lighter."
+    return figures.gallery(rows, [f"true: {int(c)}" for c in y[index]], notes, f"Ways to fool {settings.teacher}", under, path)

@@ -1,0 +1,132 @@
+"""The demo's tables and sentences. Every number comes from the outcomes handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli import digits
+
+if TYPE_CHECKING:
+    from blackbox.cli.demo import Outcome, Settings
+    from blackbox.statistics import Rate
+    from surrogates import TransferMatrix
+
+NOISE = {"linf": "uniform noise, same Linf", "rms": "Gaussian noise, same RMS"}
+READING = (
+    "Transfer rate: of the held-out images that the target gets right clean, the share that it gets wrong when changed. "
+    "Square brackets hold 95 % Wilson intervals. Read every rate against the noise rows: noise of the same size fools too.",
+    "A query is one image evaluated by the target. The clean check, probes and failed tries are all charged. A failure "
+    "counts with what its attack would have spent at most: its own plan, or the budget.",
+    "The surrogate saw nothing of the images attacked, nor of the targets' training data. The principal components were "
+    "fitted on the attacker's own images.",
+)
+
+
+def cell(rate: Rate) -> str:
+    """``34 [30, 38]``: per cent and interval."""
+    if not rate.n:
+        return "–"
+    return f"{100 * rate.value:.0f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def lay(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns, the first ``left`` flush left, the others flush right."""
+    width = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, width, strict=True))).rstrip()
+        for row in rows
+    )
+
+
+def threat_model(s: Settings, own: int) -> str:
+    """Who knows what, who may do what."""
+    return (
+        f"threat model  surrogate: labels of {s.teacher}, {own} images of one's own · "
+        f"query attack: scores of {s.teacher} · Linf {s.eps:g}"
+    )
+
+
+def targets(matrix: TransferMatrix) -> str:
+    """How good the hidden targets are on the images attacked."""
+    parts = [f"{name} {100 * matrix.clean_accuracy(name).value:.1f}" for name in matrix.targets]
+    return f"accuracy %    {'  '.join(parts)}   ({len(matrix)} held-out digits)"
+
+
+def surrogate(s: Settings, paid: int, agreement: Rate) -> str:
+    """What the surrogate cost and how far it agrees."""
+    return (
+        f"surrogate     {s.arch} from {paid:,} label queries; names the class that {s.teacher} names for {agreement} "
+        "held-out digits"
+    )
+
+
+def transfer(s: Settings, matrix: TransferMatrix) -> str:
+    """The first table."""
+    threat = matrix.threats[0]
+    head = ["crafted with", *(f"{name}{'*' if name == s.teacher else ''}" for name in matrix.targets)]
+    rows = [head]
+    for kind, name in NOISE.items():
+        rows.append([name, *(cell(matrix.noise_rate(t, threat, kind)) for t in matrix.targets)])
+    for attack in matrix.attacks:
+        rows.append([attack.upper(), *(cell(matrix.rate(s.arch, t, attack, threat)) for t in matrix.targets)])
+    without = ", ".join(name for name in matrix.targets if "no gradient" in digits.WHAT[name])
+    return "\n".join(
+        [
+            "",
+            f"transfer rate, %: of the images a target gets right, those it gets wrong when changed [95 % Wilson], {threat}",
+            lay(rows),
+            f"* its labels taught the surrogate. Without any gradient: {without}.",
+        ]
+    )
+
+
+def queries(o: Outcome) -> str:
+    """The second table: what the scores of the same target give away."""
+    s = o.settings
+    attacked = next(iter(o.queries.values())).attacked
+    full = _mean(next(iter(o.queries.values())))
+    rows = [["attack", f"fooled of {int(attacked.sum())}, %", "mean", "median", "at most", "spent in all", "saving"]]
+    for name, result in o.queries.items():
+        mean = _mean(result)
+        rows.append(
+            [
+                name,
+                cell(result.success_rate),
+                f"{mean:.1f}",
+                f"{_median(result):g}",
+                f"{int(result.queries.max())}",
+                f"{int(result.queries.sum()):,}",
+                f"{full / mean:.1f} ×",
+            ]
+        )
+    return "\n".join(
+        [
+            "",
+            f"queries to the scores of {s.teacher}: an image, failures counted with all they spent; budget {s.budget}, Linf {s.eps:g}",
+            lay(rows),
+            f"groups: {s.groups} random pixels each; PCA: {s.components} components of one's own images; saving: mean against {next(iter(o.queries))}.",
+        ]
+    )
+
+
+def _mean(result: Any) -> float:
+    return float(result.queries[result.attacked].double().mean())
+
+
+def _median(result: Any) -> float:
+    return float(result.queries[result.attacked].double().quantile(0.5))
+
+
+def together(o: Outcome) -> str:
+    """When the surrogate's bill is the smaller one, and how far it gets."""
+    s, matrix = o.settings, o.matrix
+    best = max(matrix.attacks, key=lambda a: matrix.rate(s.arch, s.teacher, a, matrix.threats[0]).value)
+    rate = matrix.rate(s.arch, s.teacher, best, matrix.threats[0])
+    name = "fd-fgsm, groups"
+    mean, fooled = _mean(o.queries[name]), o.queries[name].success_rate
+    return (
+        f"\ntogether      on {s.teacher}: {best.upper()} on the surrogate fools {100 * rate.value:.0f} % for {s.label_queries:,} queries "
+        f"in all, whatever the number of images;\n              {name} fools {100 * fooled.value:.0f} % for {mean:.1f} an image: "
+        f"the surrogate is the cheaper from {int(s.label_queries / mean) + 1} images on."
+    )
