@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -262,8 +263,8 @@ class Oracle:
         if out.shape != (m, self.classes):
             raise TargetError(_shape_message(self.name, f"({m}, {self.classes}), a score for each class", out, m))
         values = out.to(torch.float32)
-        self._check_finite(values)
-        label = values.argmax(1)
+        top, label = values.max(1)
+        self._check_finite(values, top)
         if self.access is Access.LABELS:
             return Reply(self.access, label, None, None, self.classes)
         if self.access is Access.LOGITS:
@@ -272,7 +273,7 @@ class Oracle:
                     f"The target {self.name} returns {self.__returns}, but the oracle was asked to show logits. "
                     "Use access='scores'."
                 )
-            return Reply(self.access, label, values, None, self.classes)
+            return Reply(self.access, label, self._rounded(values), None, self.classes)
         if self.__returns == "logits":
             values = values.softmax(1)
         if self.access is Access.TOPK:
@@ -283,10 +284,14 @@ class Oracle:
     def _rounded(self, values: Tensor) -> Tensor:
         return values if self.decimals is None else values.round(decimals=self.decimals)
 
-    def _check_finite(self, values: Tensor) -> None:
-        if not bool(torch.isnan(values.sum())):  # one number to look at; NaN, and inf beside -inf, come through
+    def _check_finite(self, values: Tensor, top: Tensor) -> None:
+        """A row is an answer when its largest score is finite: -inf is a masked class, NaN and inf come through."""
+        if math.isfinite(float(top.sum())):  # one number to look at
             return
-        row = int((~torch.isfinite(values)).any(1).nonzero()[0])
+        bad = ~torch.isfinite(top)
+        if not bool(bad.any()):
+            return
+        row = int(bad.nonzero()[0])
         error = TargetError(
             f"Expected finite scores, but the target {self.name} answered {values[row].tolist()[:10]} "
             f"for row {row} of a call with {len(values)} images."
