@@ -28,7 +28,7 @@ class FDIFGSM:
 
     Args:
         method, h, size, count, two_sided, images, estimator: as in `FDFGSM`.
-        step: the length of a step as a share of eps: 1/8, the paper's for CIFAR-10 (1/30 for MNIST).
+        step_size: the length of a step as a share of eps: 1/8, the paper's for CIFAR-10 (1/30 for MNIST).
         steps: how many at most: 10, the paper's for CIFAR-10 (40 for MNIST); None: as long as the budget lasts.
         momentum: decay of the accumulated gradient (MI-FGSM, arXiv:1710.06081, takes 1.0); 0 for none.
     """

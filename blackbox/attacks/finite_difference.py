@@ -51,8 +51,11 @@ def plan_steps(estimator: Estimator, shape: tuple[int, ...], budget: int, steps:
     while (steps is None or len(gradient) < steps) and budget - spent >= 2 and not cut:
         full = estimator.plan(shape, False, len(gradient))
         cut = full > budget - spent - 1
-        gradient.append(min(full, budget - spent - 1))
-        spent += gradient[-1] + 1
+        paid = estimator.plan(shape, False, len(gradient), budget - spent - 1)
+        if not paid:
+            break
+        gradient.append(paid)
+        spent += paid + 1
     return Plan(tuple(gradient), spent, cut, steps is not None and len(gradient) == steps and not cut)
 
 
@@ -60,12 +63,19 @@ def plan_rounds(estimator: Progressive, shape: tuple[int, ...], budget: int) -> 
     """The plan of one gradient in rounds, with a candidate after each."""
     spent, cut = 1, False
     gradient: list[int] = []
-    for bill in estimator.rounds(shape):
+    each = 2 if estimator.two_sided else 1
+    for k, bill in enumerate(estimator.rounds(shape)):
         if budget - spent < 2 or cut:
             return Plan(tuple(gradient), spent, cut, False)
         cut = bill > budget - spent - 1
-        gradient.append(min(bill, budget - spent - 1))
-        spent += gradient[-1] + 1
+        paid = bill
+        if cut:
+            left = budget - spent - 1
+            paid = estimator.plan(shape, False, 0, left) if k == 0 else left // each * each
+        if not paid:
+            break
+        gradient.append(paid)
+        spent += paid + 1
     return Plan(tuple(gradient), spent, cut, not cut)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
 from blackbox.protocol import Ask, Steps, Task
 
 
@@ -32,9 +32,8 @@ class Coordinates:
     two_sided: bool = True
     block: int = 64
 
-    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
-        d = torch.Size(shape).numel()
-        return 2 * d if self.two_sided else d + centre
+    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int:
+        return bill(torch.Size(shape).numel(), self.two_sided, centre, most)
 
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import rows, weighted_sum
 
@@ -39,8 +39,8 @@ class Gaussian:
     def __post_init__(self) -> None:
         check_samples(self.samples, self.two_sided)
 
-    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
-        return self.samples if self.two_sided else self.samples + centre
+    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int:
+        return bill(self.samples // 2 if self.two_sided else self.samples, self.two_sided, centre, most)
 
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import row_sum
 
@@ -57,9 +57,12 @@ class Groups:
         """Pixels a group at step k, or in round k."""
         return max(self.finest or self.size, self.size >> k)
 
-    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
-        count = -(-torch.Size(shape).numel() // self.size_at(k))
-        return 2 * count if self.two_sided else count + centre
+    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int:
+        d = torch.Size(shape).numel()
+        size = min(self.size_at(k), d)
+        count = limit(-(-d // size), most, 2 if self.two_sided else 1, 0 if self.two_sided else int(centre))
+        size = max(size, -(-d // count)) if count else d
+        return bill(-(-d // size) if count else 0, self.two_sided, centre, most)
 
     def rounds(self, shape: tuple[int, ...]) -> list[int]:
         """What each round of `refine` costs a row."""

@@ -19,8 +19,8 @@ LEVELS = 2  # probe steps of a quantised target that a probe moves at the least,
 class Estimator(Protocol):
     """A frozen dataclass of settings.
 
-    ``plan(shape, centre, k)``: the queries that one estimate costs a row. ``centre``: the loss at ``x`` is not known
-    and has to be paid for, where the estimator needs it (one-sided differences do, two-sided ones do not).
+    ``plan(shape, centre, k, most)``: the queries that one estimate costs a row. ``centre``: the loss at ``x`` is not
+    known and has to be paid for, where the estimator needs it (one-sided differences do, two-sided ones do not).
 
     ``estimate(t, x, k, loss, most)``: the gradient [n, \\*shape] of the loss at ``x`` [n, \\*shape], to be ascended.
     ``loss`` [n]: the loss at ``x``, if known. ``most``: a bill that must not be exceeded, when a row has fewer queries
@@ -28,7 +28,7 @@ class Estimator(Protocol):
     (NaN) count as no difference, so a row that ended in between has finite numbers.
     """
 
-    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int: ...
+    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int: ...
 
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
@@ -39,9 +39,12 @@ class Estimator(Protocol):
 class Progressive(Estimator, Protocol):
     """An estimator whose gradient at one point can be had in rounds, each building on the one before.
 
-    ``rounds(shape)``: what each round costs a row. ``refine(t, x, k, g, loss, most)``: round k, given the result ``g``
-    of round k - 1 (zeros before the first).
+    ``rounds(shape)``: what each round costs a row; ``two_sided``: in pairs. ``refine(t, x, k, g, loss, most)``: round k,
+    given the result ``g`` of round k - 1 (zeros before the first).
     """
+
+    @property
+    def two_sided(self) -> bool: ...
 
     def rounds(self, shape: tuple[int, ...]) -> list[int]: ...
 
@@ -80,6 +83,13 @@ def radius(t: Task, h: float, length: float = 1.0, two_sided: bool = True) -> fl
 def limit(wanted: int, most: int | None, each: int, before: int = 0) -> int:
     """How many differences of ``each`` queries fit into ``most``, after ``before`` queries for the centre."""
     return wanted if most is None else max(0, min(wanted, (most - before) // each))
+
+
+def bill(wanted: int, two_sided: bool, centre: bool, most: int | None) -> int:
+    """What ``wanted`` differences cost, with the centre where it must be paid for, when at most ``most`` may be spent."""
+    each, before = (2, 0) if two_sided else (1, int(centre))
+    count = limit(wanted, most, each, before)
+    return each * count + before if count else 0
 
 
 def blocks(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from blackbox.estimators.gaussian import averaged, check_samples
-from blackbox.estimators.probes import radius
+from blackbox.estimators.probes import bill, radius
 from blackbox.protocol import Steps, Task
 
 
@@ -35,8 +35,8 @@ class Rademacher:
     def __post_init__(self) -> None:
         check_samples(self.samples, True)
 
-    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
-        return self.samples
+    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int:
+        return bill(self.samples // 2, True, centre, most)
 
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None

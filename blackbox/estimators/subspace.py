@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import bill, blocks, centre, differences, limit, radius
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import row_dot, row_norm, rows
 
@@ -48,9 +48,8 @@ class Subspace:
     first: int | None = None
     block: int = 64
 
-    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0) -> int:
-        count = self.basis.count(tuple(shape))
-        return 2 * count if self.two_sided else count + centre
+    def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int:
+        return bill(self.basis.count(tuple(shape)), self.two_sided, centre, most)
 
     def rounds(self, shape: tuple[int, ...]) -> list[int]:
         """What each round of `refine` costs a row."""
