@@ -30,6 +30,7 @@ from blackbox.threat import Linf, Threat
 
 CLEAN, INIT = -2, -1  # the phases before step 0
 _IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
+_IDLE_ASKS = 1000  # the same for the Asks of a cohort: a step must not spin either
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class _Cohort:
     gen: Any = None
     ask: Ask | None = None
     plan: _Plan | None = None
+    empty: int = 0  # Asks in a row that nobody paid for
     script: list[_Plan] = field(default_factory=list)  # answers since the last boundary, for a checkpoint
 
 
@@ -204,6 +206,9 @@ class Engine:
                 assert plan is not None
                 if self.path is not None:
                     cohort.script.append(plan)
+                cohort.empty = 0 if len(plan.row) else cohort.empty + 1
+                if cohort.empty >= _IDLE_ASKS:
+                    self.ledger.close(cohort.samples, Status.GAVE_UP)
                 self._advance(cohort, plan.tell(cohort.task))
             self.cohorts = [c for c in self.cohorts if c.ask is not None]
             self._show()
@@ -525,13 +530,16 @@ class Engine:
             loss0 = torch.from_numpy(self.ledger.loss0[samples]).to(device)
             cohort.task = replace(cohort.task, loss0=loss0)
             self._start(cohort)
-        for part in saved["script"]:
+        for i, part in enumerate(saved["script"]):
             plan = self._replay(cohort, part)
             if plan.done < len(plan.row):  # the call that failed: the rest of this Ask is still to be answered
                 cohort.plan = plan
                 break
             cohort.script.append(plan)
-            self._advance(cohort, plan.tell(cohort.task))
+            if i + 1 < len(saved["script"]):  # the step went on; who ended in a later Ask is in the ledger already
+                cohort.ask = cohort.gen.send(plan.tell(cohort.task))
+            else:
+                self._advance(cohort, plan.tell(cohort.task))
         return cohort
 
     def _replay(self, cohort: _Cohort, part: dict[str, Tensor]) -> _Plan:
