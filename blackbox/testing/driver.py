@@ -34,10 +34,11 @@ def drive(
     asked = torch.zeros(t.n, dtype=torch.int64)
     if not inspect.isgenerator(steps):
         return steps, asked
+    running: Any = steps
     try:
-        ask = next(steps)
+        ask = next(running)
         while True:
-            ask = steps.send(_answer(ask, t, loss, asked, until))
+            ask = running.send(_answer(ask, t, loss, asked, until))
     except StopIteration as end:
         return end.value, asked
 

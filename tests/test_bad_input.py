@@ -1,0 +1,115 @@
+"""Bad input: one sentence with what was expected, what came, which sample, and how to mend it; nothing is spent."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import blackbox as bb
+from blackbox import attacks
+from blackbox.testing import Failing, Noisy, Recording, affine_problem
+
+P = affine_problem("Linf")
+X, Y = P.x, P.y
+
+
+def spoilt(i: int, value: float) -> torch.Tensor:
+    x = X.clone()
+    x[i, 0, 0, 0] = value
+    return x
+
+
+BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
+    ("above 1", {"x": X * 255}, ValueError, r"x to lie in \[0, 1\], but sample 0 ranges from .* Divide by 255\?"),
+    ("below 0", {"x": spoilt(3, -0.5)}, ValueError, "sample 3 ranges from -0.5 .*Normalising belongs to the target"),
+    ("a little above 1", {"x": spoilt(1, 1.01)}, ValueError, "sample 1 ranges .* to 1.01"),
+    ("nan", {"x": spoilt(2, math.nan)}, ValueError, "free of NaN, but sample 2 has some"),
+    ("inf", {"x": spoilt(4, math.inf)}, ValueError, "sample 4 ranges from .* to inf"),
+    ("bytes", {"x": (X * 255).to(torch.uint8)}, ValueError, "floats in .*dtype was torch.uint8. Divide by 255"),
+    ("integers", {"x": X.to(torch.int64)}, ValueError, "dtype was torch.int64. Convert them to floats"),
+    ("no batch axis", {"x": X[0, 0, 0]}, ValueError, r"shape \(4,\). Add the batch axis: x\[None\]"),
+    ("no images", {"x": X[:0], "y": Y[:0]}, ValueError, r"at least one image, but it had shape \(0, 3, 4, 4\)"),
+    ("a list", {"x": [[object()]]}, ValueError, "x to be a torch tensor or a numpy array, but it was list"),
+    ("labels too large", {"y": Y.where(Y != Y[3], 3)}, ValueError, r"y to lie in 0..2 .*3 classes.*, but sample \d has 3"),
+    ("labels negative", {"y": -Y - 1}, ValueError, "y to lie in 0..2 .*sample 0 has -"),
+    ("labels as floats", {"y": Y.float()}, ValueError, "class indices as integers, but its dtype was torch.float32"),
+    ("labels one-hot", {"y": torch.eye(3, dtype=torch.int64)[Y]}, ValueError, r"one label for each of the 5 images, shape \(5,\), but it had shape \(5, 3\)"),
+    ("too few labels", {"y": Y[:4]}, ValueError, r"each of the 5 images.*had shape \(4,\)"),
+    ("target class as the label", {"target": Y}, ValueError, r"target to differ from the true label, but sample 0 has target class \d"),
+    ("target out of range", {"target": 7}, ValueError, "target to lie in 0..2"),
+    ("target of another length", {"target": (Y[:2] + 1) % 3}, ValueError, "one label for each of the 5 images"),
+    ("a radius for the wrong scale", {"threat": lambda: bb.Linf(8)}, ValueError, r"Did you mean 8/255\?"),
+    ("a radius of zero", {"threat": lambda: bb.L2(0)}, ValueError, "eps to be a positive number"),
+    ("a negative radius", {"threat": lambda: bb.L1(-1)}, ValueError, "eps to be a positive number .*-1"),
+    ("a radius over the box", {"threat": lambda: bb.L2(50)}, ValueError, "diameter of the box for images with 48 entries, but it was 50"),
+    ("a number for a threat", {"threat": 0.1}, TypeError, r"a threat such as blackbox.Linf\(8/255\), but it was 0.1"),
+    ("no threat", {"threat": None}, TypeError, "a threat such as"),
+    ("a smaller box", {"threat": lambda: bb.Linf(0.1, 0.5, 1.0)}, ValueError, r"x to lie in the threat's box \[0.5, 1\]"),
+    ("budget 0", {"budget": 0}, ValueError, "budget to be a whole number of queries, at least 1, but it was 0"),
+    ("budget 1.5", {"budget": 1.5}, ValueError, "whole number of queries, at least 1, but it was 1.5"),
+    ("budget True", {"budget": True}, ValueError, "whole number of queries"),
+    ("cohort 0", {"cohort": 0}, ValueError, "cohort to be at least 1"),
+    ("ids twice", {"ids": [1, 2, 2, 3, 4]}, ValueError, "ids to differ from each other"),
+    ("ids negative", {"ids": [-1, 2, 7, 3, 4]}, ValueError, "none negative"),
+    ("ids too few", {"ids": [1, 2]}, ValueError, "ids to be 5 whole numbers"),
+    ("ids as floats", {"ids": [0.5, 1, 2, 3, 4]}, ValueError, "5 whole numbers.*dtype float64"),
+    ("an unknown attack", {"attack": "sqare"}, ValueError, r"fd-fgsm.*but it was 'sqare'. Did you mean 'square'\?"),
+    ("an attack's class", {"attack": attacks.Square}, TypeError, r"an attack such as blackbox.attacks.Square\(\)"),
+    ("no attack", {"attack": 3}, TypeError, "a name from blackbox.attacks.names"),
+    ("an unknown objective", {"objective": "hinge"}, ValueError, "margin, cross-entropy, but it was 'hinge'"),
+    ("a norm that is not served", {"attack": "simba", "threat": lambda: bb.L1(1.0)}, bb.UnsupportedThreat, "for simba, but it was L1 1"),
+    ("an oracle that shows too little", {"access": "labels"}, bb.AccessError, "at least topk for square, but this one shows labels only"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "kind", "message"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad_arguments(change: dict[str, Any], kind: type[Exception], message: str) -> None:
+    given: dict[str, Any] = {"x": X, "y": Y, "attack": "square", "threat": bb.Linf(0.1), "budget": 9, "access": "logits", **change}
+    seen = Recording(P.target)
+    oracle = bb.Oracle(seen, given.pop("access"), 3, returns="logits")
+    with pytest.raises(kind, match=message) as caught:
+        threat = given.pop("threat")
+        bb.attack(oracle, given.pop("x"), given.pop("y"), given.pop("attack"), threat() if callable(threat) else threat, **given)
+    assert seen.count == oracle.rows == 0, "nothing may be spent before the arguments are checked"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_instead_of_an_oracle() -> None:
+    with pytest.raises(TypeError, match=r"an Oracle, but it was Affine. Wrap the model: blackbox.Oracle\(model"):
+        bb.attack(P.target, X, Y, "square", bb.Linf(0.1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [np.float64, np.float16])
+def test_arrays_are_as_good_as_tensors(given: type) -> None:
+    a = bb.attack(bb.Oracle(P.target, "logits", 3), X.numpy().astype(given), Y.numpy().astype(np.int32), "square", bb.Linf(0.1), 9)
+    x = torch.from_numpy(X.numpy().astype(given)).float()
+    b = bb.attack(bb.Oracle(P.target, "logits", 3), x, Y, "square", bb.Linf(0.1), 9)
+    assert torch.equal(a.x_adv, b.x_adv) and torch.equal(a.queries, b.queries)
+
+
+@pytest.mark.parametrize("how", ["raise", "nan", "inf", "shape", "drop", "flat", "object"])
+@pytest.mark.parametrize("attack", ["square", "nes", "simba"])
+def test_a_target_that_fails_late(how: str, attack: str) -> None:
+    """On the thousandth call: one sentence, and everything paid for in error.result."""
+    seen = Recording(Failing(P.target, 1000, how))
+    oracle = bb.Oracle(seen, "logits", 3, returns="logits", rows_per_call=1)
+    with pytest.raises(bb.TargetError) as caught:
+        bb.attack(oracle, X, Y, attack, bb.Linf(0.001), 5000)
+    r = caught.value.result
+    assert int(r.queries.sum()) == oracle.rows == 999 and oracle.failed == 1
+    assert bb.Status.ERROR in r.status and r.x_adv.shape == X.shape
+    assert len(str(caught.value)) > 40 and "\n" not in str(caught.value)
+    if how in ("nan", "inf"):
+        assert "That row belongs to sample" in str(caught.value)
+    if how == "raise":
+        assert "planned failure on call 1000" in str(caught.value) and "999 answered queries" in str(caught.value)
+
+
+def test_a_target_of_chance_is_counted_and_reported() -> None:
+    oracle = bb.Oracle(Noisy(P.target, 1.0, seed=3), "scores", 3, returns="logits")
+    r = bb.attack(oracle, X, Y, "square", bb.Linf(0.001), 300)
+    assert oracle.rows == int(r.queries.sum()) and (r.verified == 0).any() and "looked at once more" in r.summary()
