@@ -124,7 +124,7 @@ class Task:
         probe: the smallest change of an entry that the target can see (1/255 behind an 8-bit input, else 0).
         resolution: the smallest change of a score that the target shows (0.01 when rounded to 2 digits, else 0).
         access: what the target shows. targeted: a given class is wanted. minimises: see `Attack`.
-        start: [n, \*shape] images to start from, given by the user, or None. Whether they are adversarial is for the
+        start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial is for the
             attack to ask, at a charge.
     """
 
