@@ -14,6 +14,7 @@ REGISTRY: dict[str, str] = {
     "zo-signsgd": "blackbox.attacks.zo_signsgd:ZOSignSGD",
     "simba": "blackbox.attacks.simba:SimBA",
     "square": "blackbox.attacks.square:Square",
+    "signhunter": "blackbox.attacks.signhunter:SignHunter",
 }
 
 
