@@ -87,16 +87,15 @@ def _value(text: str, hint: Any, name: str) -> Any:
     options = get_args(hint) if not isinstance(hint, type) else (hint,)
     if type(None) in options and text.lower() in ("none", ""):
         return None
+    wrong: ValueError | None = None
     for kind in (bool, int, float, str):
-        if kind in options or hint is kind:
+        if kind in options:
             try:
                 return _cast(text, kind, name)
-            except ValueError:
-                if kind is bool or kind is str:
-                    continue
-                if float in options or str in options:
-                    continue
-                raise
+            except ValueError as error:
+                wrong = error
+    if wrong is not None:
+        raise wrong
     if all(isinstance(option, str) for option in options) and options:  # Literal["a", "b"]
         if text not in options:
             raise ValueError(f"Expected {name} to be one of {', '.join(options)}, but it was {text!r}.")

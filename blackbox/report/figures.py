@@ -92,12 +92,12 @@ def gallery(
     across, down = len(heads), len(rows)
     nested = bool(notes) and not isinstance(notes[0], str)
     side, gap, left, head, foot = 1.0, 0.08, 1.35, 0.86, 0.34
-    under_row = 0.24 if nested else 0.0
+    below = [(0.24 if any(notes[r]) else 0.14) if nested else 0.0 for r in range(down)]  # room for a row's notes
     width = max(left + across * (side + gap) + 0.15, 6.0)
-    height = head + down * (side + gap + under_row) + foot
+    height = head + down * (side + gap) + sum(below) + foot
     made = style.figure(width, height)
     for r, (name, images) in enumerate(rows):
-        y = height - head - (r + 1) * (side + gap) - r * under_row + gap
+        y = height - head - (r + 1) * (side + gap) - sum(below[:r]) + gap
         made.text((left - 0.12) / width, (y + side / 2) / height, name, fontsize=9, color=style.INK, ha="right", va="center")
         for c, image in enumerate(images):
             axes = made.add_axes(((left + c * (side + gap)) / width, y / height, side / width, side / height))
@@ -122,7 +122,7 @@ def _draw(axes: Any, image: Tensor, difference: bool) -> None:
     if difference:
         largest = float(np.abs(array).max()) or 1.0
         if grey:
-            axes.imshow(array[0], cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation=smooth)
+            axes.imshow(array[0], cmap="RdBu_r", vmin=-1.4 * largest, vmax=1.4 * largest, interpolation=smooth)
             return
         array = 0.5 + array / (2 * largest)
     if grey:
