@@ -133,7 +133,7 @@ class Engine:
         oracle: the target behind its counter. attack: what to run. threat: norm, eps, box. objective: loss and goal.
         budget: the most queries a sample may cost, its clean check included.
         seed: of all draws. cohort: rows that step together; it moves time and memory, never a result.
-        start: [N, \*shape] images the attack may start from.
+        start: [N, \\*shape] images the attack may start from.
         checkpoint: a file that is written every ``every`` seconds and when anything is raised, and read at the start.
         progress: called with a `Progress` a few times a second.
     """

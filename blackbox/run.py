@@ -53,7 +53,7 @@ def attack(
         seed: of every draw. ids: [N] whole numbers that name the samples, by default 0..N-1. What happens to a sample
             depends on (seed, id) and on nothing else, so a shard that passes its samples' ids gets the same results.
         objective: ``"margin"`` or ``"cross-entropy"``.
-        start: [N, \*shape] images to start from, for attacks that walk from an adversarial image to the original: an
+        start: [N, \\*shape] images to start from, for attacks that walk from an adversarial image to the original: an
             example found elsewhere, or an image of the class to reach. Looking at them is charged.
         cohort: rows that step together: time and memory, never a result.
         checkpoint: a file that lets a killed run go on where it was: the same call with the same file.

@@ -84,13 +84,13 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(bb.CheckpointError, match="Expected .* to be a checkpoint of this package"):
+        with pytest.raises(bb.CheckpointError, match=r"Expected .* to be a checkpoint of this package"):
             go(tmp_path / name)
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other")
     with pytest.raises(bb.CheckpointError, match="to be a checkpoint of this package"):
         go(tmp_path / "other")
     torch.save({"version": 99, "settings": {}, "body": {}}, tmp_path / "later")
-    with pytest.raises(bb.CheckpointError, match="version 1, but .* has version 99"):
+    with pytest.raises(bb.CheckpointError, match=r"version 1, but .* has version 99"):
         go(tmp_path / "later")
 
 
@@ -145,7 +145,7 @@ def test_encode_and_decode() -> None:
 
 
 def test_what_a_state_cannot_hold() -> None:
-    with pytest.raises(TypeError, match="a State to hold tensors.*it holds set"):
+    with pytest.raises(TypeError, match=r"a State to hold tensors.*it holds set"):
         disk.encode((1, {2}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -365,10 +366,8 @@ def test_a_stop_right_after_a_hit_among_probes(tmp_path: Path) -> None:
     for stop in range(1, len(whole_seen.sizes) + 1):
         path = tmp_path / str(stop)
         first, second = Recording(Failing(ONE, stop)), Recording(ONE)
-        try:
+        with contextlib.suppress(bb.TargetError):
             go(first, path)
-        except bb.TargetError:
-            pass
         resumed = go(second, path)
         assert resumed.queries.tolist() == whole.queries.tolist(), f"stopped at call {stop}"
         assert resumed.first_success_query.tolist() == whole.first_success_query.tolist()

@@ -25,7 +25,7 @@ MAY: dict[str, set[str]] = {
     "protocol": {"rng", "threat"},
     "statistics": set(),
     "checks": set(),
-    "targets": {"targets", "protocol", "checks"},
+    "targets": {"targets", "protocol", "checks", "rng"},
     "objective": {"oracle", "protocol"},
     "oracle": {"checks", "protocol", "targets"},
     "ledger": {"protocol"},

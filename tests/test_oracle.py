@@ -179,7 +179,7 @@ class TestInputs:
             ((X * 255).to(torch.uint8), "dtype was torch.uint8. Divide by 255"),
             (X[0, 0, 0], "Add the batch axis"),
             (X[:0], "at least one image"),
-            (X.where(X < X.max(), torch.nan), "free of NaN"),
+            (X.where(X.max() > X, torch.nan), "free of NaN"),
             ([object()], "torch tensor or a numpy array"),
         ],
     )
@@ -239,7 +239,7 @@ class TestTargets:
     def test_labels_are_recognised(self) -> None:
         r = Oracle(lambda x: NET(x).argmax(1), "labels", 4)(X)
         assert torch.equal(r.label, NET(X).argmax(1))
-        with pytest.raises(TargetError, match="returns labels only.*access='labels'"):
+        with pytest.raises(TargetError, match=r"returns labels only.*access='labels'"):
             Oracle(lambda x: NET(x).argmax(1), "scores", 4)(X)
 
     def test_labels_out_of_range(self) -> None:
@@ -252,7 +252,7 @@ class TestTargets:
             return NET(x).softmax(1)
 
         assert torch.allclose(Oracle(p, "scores", 4)(X).values, p(X))  # type: ignore[arg-type]
-        with pytest.raises(TargetError, match="returns probabilities.*Use access='scores'"):
+        with pytest.raises(TargetError, match=r"returns probabilities.*Use access='scores'"):
             Oracle(p, "logits", 4)(X)
 
     def test_numpy_callable(self) -> None:
@@ -288,7 +288,7 @@ class TestTargets:
             Oracle(svc, "scores", 4)(X)
         with pytest.raises(ValueError, match="Call fit first"):
             Oracle(RandomForestClassifier(), "scores", 4)
-        with pytest.raises(ValueError, match="to be 0..3"):
+        with pytest.raises(ValueError, match=r"to be 0..3"):
             Oracle(RandomForestClassifier(3).fit(a, b + 1), "scores", 4)
 
     @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ Each broken part is a sound toy, broken in one place; the sound toy passes the s
 from __future__ import annotations
 
 import inspect
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +24,6 @@ from blackbox.oracle import Oracle
 from blackbox.protocol import Ask, Retire, Status, Steps, Task
 from blackbox.rowwise import rows, weighted_sum
 from blackbox.testing import AttackContract, Case, EstimatorContract
-from blackbox.testing.targets import Recording
 from blackbox.threat import L2
 
 LINF, L2_CASE = Case("Linf", False), Case("L2", False)

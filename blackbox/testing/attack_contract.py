@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import inspect
@@ -19,7 +20,7 @@ from torch import Tensor
 import blackbox.attacks
 import blackbox.run
 from blackbox.oracle import Oracle, TargetError
-from blackbox.protocol import Access, Retire, Status
+from blackbox.protocol import Retire, Status
 from blackbox.results import AttackResult
 from blackbox.testing.targets import Constant, Failing, Model, Problem, Recording, ReluNet, affine_problem
 from blackbox.threat import L1, L2, Linf, Threat, UnsupportedThreat
@@ -265,10 +266,8 @@ class AttackContract:
             path = tmp_path / f"{call}.checkpoint"
             first, second = Recording(Failing(problem.target, call, how)), Recording(problem.target)
             where = f"after a stop by {how!r} on call {call} of {calls}"
-            try:
+            with contextlib.suppress(TargetError, KeyboardInterrupt):
                 go(first, path)
-            except (TargetError, KeyboardInterrupt):
-                pass
             resumed = go(second, path)
             _same(whole, resumed, None, where)
             asked = Counter(first.tally())
