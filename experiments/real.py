@@ -1,0 +1,53 @@
+"""The real targets that the experiments measure on: other people's nets, real images, nothing of it in this repository.
+
+``--data ROOT`` names the folder (``../shared/data`` by default); its README says what must be in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import blackbox as bb
+import surrogates as sg
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hidden net, the first images of its test set that it has right (in file order), a threat, own images."""
+
+    name: str
+    net: torch.nn.Module
+    images: Tensor
+    labels: Tensor
+    threat: bb.Threat
+    own: Tensor  # the attacker's images, none of them attacked
+
+
+def right(net: torch.nn.Module, data: sg.Dataset, count: int) -> tuple[Tensor, Tensor]:
+    """The first ``count`` images that the net classifies as labelled."""
+    predicted = sg.predict(net, data.images)
+    index = (predicted == data.labels).nonzero()[:count, 0]
+    if len(index) < count:
+        raise ValueError(f"Expected {count} correctly classified images, but {data.name} has {len(index)}.")
+    return data.images[index], data.labels[index]
+
+
+def mnist(root: Path, count: int, eps: float = 0.3) -> Case:
+    """The LeNet on MNIST, Linf 0.3. The attacker owns the second half of the test set."""
+    net = sg.from_spec(f"lenet:{root / 'weights' / 'mnist_lenet5_clntrained.safetensors'}", shape=(1, 28, 28))
+    data = sg.load(f"npz:{root / 'mnist_test.npz'}")
+    half = len(data) // 2
+    images, labels = right(net, data.take(slice(0, half)), count)
+    return Case("MNIST LeNet", net, images, labels, bb.Linf(eps), data.images[half:])
+
+
+def cifar(root: Path, count: int, depth: int = 20, eps: float = 8 / 255) -> Case:
+    """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder."""
+    net = sg.from_spec(f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32))
+    images, labels = right(net, sg.load(f"folder:{root / 'cifar10' / 'test'}"), count)
+    own = sg.load(f"folder:{root / 'cifar10' / 'train'}").images
+    return Case(f"CIFAR ResNet-{depth}", net, images, labels, bb.Linf(eps), own)

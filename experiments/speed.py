@@ -1,0 +1,125 @@
+"""How near to the bare forward pass does an attack run?
+
+    python -m experiments.speed --data ../shared/data
+
+Two ratios, each from one process on one machine, so that the machine's mood cancels:
+
+  same calls   wall time of the attack / time of the bare net on calls of the very same sizes, in the same order of size
+  best rate    wall time of the attack / (counted rows / the net's best rate at any batch size)
+
+The attack and the bare calls are run in turn, ``repeats`` times; the median of the pairwise ratios is reported with
+the smallest and the largest. Writes experiments/results/speed.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import blackbox as bb
+from blackbox import attacks
+from experiments.real import Case, cifar, mnist
+
+
+@dataclass(frozen=True)
+class Settings:
+    data: str = "../shared/data"
+    few: int = 100  # images for the first ratio
+    many: int = 1000  # images for the second
+    budget: int = 1000
+    repeats: int = 3
+    seed: int = 0
+    attacks: tuple[str, ...] = ("square", "nes", "fd-ifgsm", "simba")
+    best_rate: tuple[str, ...] = ("square",)
+    best_rate_target: str = "CIFAR ResNet-20"
+
+
+def bare(case: Case, sizes: Counter[int]) -> float:
+    """Seconds of the net alone on calls of these sizes."""
+    pool = case.images.repeat(-(-max(sizes) // len(case.images)), 1, 1, 1)
+    with torch.inference_mode():
+        begin = time.perf_counter()
+        for size, count in sizes.items():
+            x = pool[:size]
+            for _ in range(count):
+                case.net(x)
+        return time.perf_counter() - begin
+
+
+def best_rate(case: Case) -> float:
+    """Rows a second at the best of the batch sizes 8, 16, ... 512, the best of five calls each."""
+    best = 0.0
+    for size in (8, 16, 32, 64, 128, 256, 512):
+        for _ in range(5):
+            best = max(best, size / bare(case, Counter({size: 1})))
+    return best
+
+
+def run(case: Case, name: str, settings: Settings) -> tuple[float, bb.Oracle]:
+    """Wall seconds of one attack, and its oracle."""
+    oracle = bb.Oracle(case.net, access="scores", classes=10)
+    chosen = attacks.build(name, **({"method": "groups", "steps": None} if name == "fd-ifgsm" else {}))
+    begin = time.perf_counter()
+    bb.attack(oracle, case.images, case.labels, chosen, case.threat, settings.budget, seed=settings.seed)
+    return time.perf_counter() - begin, oracle
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=Settings.data)
+    parser.add_argument("--repeats", type=int, default=Settings.repeats)
+    given = parser.parse_args()
+    settings = Settings(data=given.data, repeats=given.repeats)
+    root, rows = Path(settings.data), []
+    for case in (cifar(root, settings.few), mnist(root, settings.few)):
+        bare(case, Counter({32: 3}))  # the first calls of a net are slow
+        for name in settings.attacks:
+            ratios, counted = [], 0
+            for _ in range(settings.repeats):
+                wall, oracle = run(case, name, settings)
+                ratios.append(wall / bare(case, oracle.sizes))
+                counted = oracle.rows
+            rows.append(report("same calls", case, name, settings.few, counted, ratios))
+    many = cifar(root, settings.many)
+    for name in settings.best_rate:
+        ratios, counted = [], 0
+        for _ in range(settings.repeats):
+            rate = best_rate(many)
+            wall, oracle = run(many, name, settings)
+            rate = max(rate, best_rate(many))
+            ratios.append(wall * rate / oracle.rows)
+            counted = oracle.rows
+        rows.append(report("best rate", many, name, settings.many, counted, ratios))
+    out = Path("experiments/results/speed.json")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    out.write_text(json.dumps({"settings": asdict(settings), "machine": machine, "rows": rows}, indent=1) + "\n")
+    print(f"wrote {out}")
+
+
+def report(kind: str, case: Case, name: str, n: int, counted: int, ratios: list[float]) -> dict[str, object]:
+    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    print(
+        f"{kind:11} {case.name:16} {name:10} n={n:<5} rows={counted:<7} {middle:.3f}  [{low:.3f}, {high:.3f}]",
+        flush=True,
+    )
+    return {
+        "ratio": kind,
+        "target": case.name,
+        "attack": name,
+        "n": n,
+        "rows": counted,
+        "median": middle,
+        "all": ratios,
+    }
+
+
+if __name__ == "__main__":
+    main()
