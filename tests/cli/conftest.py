@@ -54,3 +54,13 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
         return subprocess.CompletedProcess(list(words), code, out.getvalue(), err.getvalue())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the demo printed, and its folder: one run for all tests that look at it."""
+    folder = tmp_path_factory.mktemp("demo")
+    out = run("demo", "--out", "r", cwd=folder)
+    assert out.returncode == 0, out.stderr
+    assert "Traceback" not in out.stderr
+    return out.stdout, folder / "r"

@@ -15,15 +15,6 @@ pytestmark = pytest.mark.xdist_group("demo")  # one run serves all of these
 RAW = ("outcomes-transfer.csv", "outcomes-queries.csv", "rates-transfer.csv", "summary.txt")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    folder = tmp_path_factory.mktemp("demo")
-    out = run("demo", "--out", "r", cwd=folder)
-    assert out.returncode == 0, out.stderr
-    assert "Traceback" not in out.stderr
-    return out.stdout, folder / "r"
-
-
 def rows(path: Path) -> list[dict[str, str]]:
     with open(path) as file:
         return list(csv.DictReader(file))
