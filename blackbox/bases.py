@@ -125,7 +125,9 @@ class Fixed:
             raise ValueError("Expected directions to be a float tensor [m, *shape].")
         flat = u.detach().flatten(1).double().cpu()
         if len(flat) > flat.shape[1]:
-            raise ValueError(f"Expected at most {flat.shape[1]} directions (the image's entries), but there were {len(flat)}.")
+            raise ValueError(
+                f"Expected at most {flat.shape[1]} directions (the image's entries), but there were {len(flat)}."
+            )
         if float((flat @ flat.T - torch.eye(len(flat))).abs().max()) > 1e-5:
             q, r = torch.linalg.qr(flat.T)
             if float(r.diagonal().abs().min()) < 1e-9 * float(r.diagonal().abs().max()):
@@ -181,7 +183,9 @@ def pca(images: Any, count: int) -> Fixed:
 
 def _image(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise ValueError(f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}.")
+        raise ValueError(
+            f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}."
+        )
     return shape[0], shape[1], shape[2]
 
 
@@ -201,3 +205,23 @@ def _frequencies(shape: tuple[int, int, int], low: float, most: int | None) -> T
     i, j, channel = (a.ravel() for a in np.meshgrid(np.arange(high), np.arange(wide), np.arange(c), indexing="ij"))
     order = np.lexsort((channel, i, i**2 * w**2 + j**2 * h**2))
     return torch.from_numpy(np.stack([channel, i, j], 1)[order][:most].astype(np.int64))
+
+
+@lru_cache(maxsize=64)
+def bump(height: int, width: int) -> Tensor:
+    """[height, width], a pyramid of squares: j squares from the rim an entry is the sum over i <= j of 1/(n+1-i)**2.
+
+    Source: Andriushchenko et al. 2020, arXiv:1912.00049, equation 2.
+    """
+    n = max(height, width) // 2
+    r, s = torch.arange(height)[:, None] - height // 2, torch.arange(width)[None] - width // 2
+    level = n - torch.maximum(r.abs(), s.abs())
+    return torch.tensor([1.0 / (n + 1 - j) ** 2 for j in range(n + 1)]).cumsum(0)[level.clamp(0, n)]
+
+
+@lru_cache(maxsize=64)
+def ridge(side: int) -> Tensor:
+    """[side, side], two bumps of opposite sign side by side; length 1 (arXiv:1912.00049, section 3.4)."""
+    k = side // 2
+    v = torch.cat([bump(k, side), -bump(side - k, side)]) if k else bump(side, side)
+    return v / v.norm()

@@ -26,6 +26,8 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # Its L2 and L1 proposals are smooth bumps of 3 x 3 pixels and more: they cannot follow the weights of a random
     # affine target, so they reach a multiple of its optimum only.
     "square": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}],
+    # The paper's 100 is for images of thousands of entries; on 48 the guess would jump from corner to corner.
+    "bandits": [{"attack": attacks.build("bandits", prior_rate=10.0)}],
     # All changes are of one size, which in L2 is longer than a gradient needs; the paper's start is not drawn.
     "signhunter": [
         {"randomised": False, "optimum_factor": {"L2": 1.5}},

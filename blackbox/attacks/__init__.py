@@ -15,6 +15,7 @@ REGISTRY: dict[str, str] = {
     "simba": "blackbox.attacks.simba:SimBA",
     "square": "blackbox.attacks.square:Square",
     "signhunter": "blackbox.attacks.signhunter:SignHunter",
+    "bandits": "blackbox.attacks.bandits:Bandits",
 }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.bases import bump, ridge
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import row_norm, row_sum, rows
 
@@ -133,23 +133,6 @@ def lp_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     moved[where] = new
     length = row_norm(moved, p).clamp_min(1e-12)
     return t.x0 + (moved * rows(t.eps / length, moved)).view_as(x)
-
-
-@lru_cache(maxsize=64)
-def bump(height: int, width: int) -> Tensor:
-    """Equation 2: a pyramid of squares around the middle; j squares from the rim an entry is sum_i<=j 1/(n+1-i)**2."""
-    n = max(height, width) // 2
-    r, s = torch.arange(height)[:, None] - height // 2, torch.arange(width)[None] - width // 2
-    level = n - torch.maximum(r.abs(), s.abs())
-    return torch.tensor([1.0 / (n + 1 - j) ** 2 for j in range(n + 1)]).cumsum(0)[level.clamp(0, n)]
-
-
-@lru_cache(maxsize=64)
-def ridge(side: int) -> Tensor:
-    """Two bumps of opposite sign side by side, filling the square; length 1."""
-    k = side // 2
-    v = torch.cat([bump(k, side), -bump(side - k, side)]) if k else bump(side, side)
-    return v / v.norm()
 
 
 def tiling(t: Task) -> Tensor:
