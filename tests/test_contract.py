@@ -27,7 +27,17 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # affine target, so they reach a multiple of its optimum only.
     "square": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}],
     # The paper's 100 is for images of thousands of entries; on 48 the guess would jump from corner to corner.
-    "bandits": [{"attack": attacks.build("bandits", prior_rate=10.0)}],
+    "bandits": [{"norms": ("L2",)}, {"norms": ("Linf",), "attack": attacks.build("bandits", prior_rate=10.0)}],
+    # Walks along the boundary: may settle on the nearest point of a class that is not the nearest one.
+    "hop-skip-jump": [{"optimum_share": 0.8}],
+    "rays": [{"optimum_share": 0.8, "randomised": False}],
+    "tangent": [{"optimum_share": 0.8}, {"optimum_share": 0.8, "attack": attacks.build("tangent", ratio=1.5)}],
+    # In a subspace the optimum of a target with random weights cannot be reached; with all of the space it must be.
+    "qeba": [
+        {"optimum_share": 0.8, "attack": attacks.build("qeba", share=1.0)},
+        {"optimum_share": 0.8, "attack": attacks.build("qeba", noise="resize", share=1.0)},
+    ],
+    "geoda": [{"optimum_share": 0.8, "attack": attacks.build("geoda", share=1.0)}],
     # All changes are of one size, which in L2 is longer than a gradient needs; the paper's start is not drawn.
     "signhunter": [
         {"randomised": False, "optimum_factor": {"L2": 1.5}},

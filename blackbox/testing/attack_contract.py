@@ -363,9 +363,11 @@ class AttackContract:
         problem = self.problem(case)
         result = self._run(case, problem, _THREATS[case.norm](math.inf), self.optimum_budget)
         ratio = result.distance.double() / problem.optimum
+        need = math.ceil(self.optimum_share * self.samples)
         expect(
-            bool(((ratio >= 1 - 1e-4) & (ratio <= 1.25)).all()),
-            f"Expected distances of 1 to 1.25 times the optimum, but the ratios were {[round(r, 3) for r in ratio.tolist()]}.",
+            bool((ratio >= 1 - 1e-4).all()) and int((ratio <= 1.25).sum()) >= need,
+            f"Expected distances of 1 to 1.25 times the optimum for {need} of {self.samples} samples, but the ratios were "
+            f"{[round(r, 3) for r in ratio.tolist()]}.",
         )
 
     def test_constant_target(self, case: Case) -> None:

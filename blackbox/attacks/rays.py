@@ -1,0 +1,95 @@
+"""RayS (Chen & Gu 2020, arXiv:2006.12792)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox import search
+from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.rowwise import rows
+
+
+@dataclass(frozen=True)
+class RayS:
+    """Search over sign vectors for the ray with the nearest boundary, block by block: Algorithms 1 to 3.
+
+    The image is cut into 2, 4, 8 ... stretches of entries; the signs of one stretch are flipped at a time. One query
+    at the best radius so far rejects most flips; one that holds is followed by a bisection of the radius. A step is
+    one query: a row tries a flip or is in the middle of a bisection.
+
+    Departs from the paper: the tolerance is no more than 1/50 of the radius, for targets whose boundary is that near; a
+    flip is tried one tolerance inside the best radius, so that none is kept that gains less than the bisection could
+    tell; the start is the first of all +1, all -1 and random signs that leads to an adversarial corner of the box, or
+    the signs of a given start. After single entries the search begins again with halves.
+
+    Args:
+        tolerance: of the radius, in units of the image range: 1e-3 (the authors' code, where it is an L2 length).
+        tries: sign vectors for a start.
+    """
+
+    access: ClassVar[Access] = Access.LABELS
+    norms: ClassVar[tuple[str, ...]] = ("Linf",)
+    minimises: ClassVar[bool] = True
+
+    tolerance: float = 1e-3
+    tries: int = search.TRIES
+
+    def __post_init__(self) -> None:
+        if not self.tolerance > 0 or self.tries < 1:
+            raise ValueError(
+                f"Expected tolerance > 0 and tries of at least 1, but they were {self.tolerance} and {self.tries}."
+            )
+
+    @dataclass
+    class State:
+        sign: Tensor  # [n, *shape] of the best ray
+        low: Tensor  # [n] not adversarial on that ray; equal to high when there is nothing to bisect
+        high: Tensor  # [n] adversarial on that ray: the best radius so far
+        place: Tensor  # [n] int64 how many stretches have been tried
+
+    def init(self, t: Task) -> Steps[Retire]:
+        width = t.threat.upper - t.threat.lower
+        sign, todo = torch.ones_like(t.x0), torch.ones(t.n, dtype=torch.bool, device=t.x0.device)
+        known = [sign, -sign] if t.start is None else [torch.where(t.start >= t.x0, sign, -sign), sign, -sign]
+        for i in range(self.tries):
+            if not bool(todo.any()):
+                break
+            trial = known[i] if i < len(known) else t.rng.signs(0, f"start {i}", t.shape)
+            a = yield Ask(t.x0 + width * trial, mask=todo)
+            sign, todo = torch.where(rows(a.adv, sign), trial, sign), todo & ~a.adv
+        low = torch.zeros(t.n, device=t.x0.device)
+        return Retire(self.State(sign, low, low + width, torch.zeros_like(low, dtype=torch.int64)), todo)
+
+    def step(self, t: Task, s: State, k: int) -> Steps[State]:
+        tolerance = (s.high / 50).clamp_max(self.tolerance).clamp_min(max(t.probe / 2, search.ROUNDING))
+        inside = s.high - s.low > tolerance  # in the middle of a bisection
+        sign = torch.where(rows(inside, s.sign), s.sign, self.flip(t, s))
+        radius = torch.where(inside, (s.low + s.high) / 2, s.high - tolerance)
+        a = yield Ask(t.x0 + rows(radius, sign) * sign, mask=radius > 0)
+        failed = torch.where(a.paid, torch.where(inside, radius, s.high), s.low)
+        return self.State(
+            sign=torch.where(rows(a.adv, sign), sign, s.sign),
+            low=torch.where(a.adv, torch.where(inside, s.low, torch.zeros_like(s.low)), failed),
+            high=torch.where(a.adv, radius, s.high),
+            place=s.place + (~inside & a.paid),
+        )
+
+    def flip(self, t: Task, s: State) -> Tensor:
+        """The best signs with the stretch at ``s.place`` turned."""
+        size = [-(-t.d // 2**j) for j in range(1, max(1, (t.d - 1).bit_length()) + 1)]
+        before = [0]  # stretches on coarser levels
+        for one in size:
+            before.append(before[-1] + -(-t.d // one))
+        at = s.place % before[-1]
+        level = torch.zeros_like(at)
+        for end in before[1:-1]:
+            level += at >= end
+        length = torch.tensor(size, device=at.device)[level]
+        first = (at - torch.tensor(before, device=at.device)[level]) * length
+        entry = torch.arange(t.d, device=at.device)
+        turn = (entry >= first[:, None]) & (entry < (first + length)[:, None])
+        return torch.where(turn.view_as(s.sign), -s.sign, s.sign)
