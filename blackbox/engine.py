@@ -23,10 +23,10 @@ from torch import Tensor
 from blackbox import checkpoint as disk
 from blackbox.ledger import CODES, LIVE, Ledger
 from blackbox.objective import Objective
-from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
 from blackbox.rng import Stream
-from blackbox.threat import Linf, Threat
+from blackbox.threat import Linf, Threat, eight_bit
 
 CLEAN, INIT = -2, -1  # the phases before step 0
 _IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
@@ -108,6 +108,15 @@ class _Plan:
 
 
 @dataclass
+class _Ballot:
+    """A success that one answer of a randomised target claims: evaluation ``at`` of the plan, and the votes so far."""
+
+    at: int
+    yes: int = 0
+    no: int = 0
+
+
+@dataclass
 class _Cohort:
     """Samples that step together. ``samples`` index the ledger; the tensors of task and state follow them."""
 
@@ -123,6 +132,7 @@ class _Cohort:
     ask: Ask | None = None
     plan: _Plan | None = None
     empty: int = 0  # Asks in a row that nobody paid for
+    ballots: list[_Ballot] = field(default_factory=list)  # claims of the Ask in hand that are still to be voted on
     script: list[_Plan] = field(default_factory=list)  # answers since the last boundary, for a checkpoint
 
 
@@ -136,6 +146,8 @@ class Engine:
         start: [N, \\*shape] images the attack may start from.
         checkpoint: a file that is written every ``every`` seconds and when anything is raised, and read at the start.
         progress: called with a `Progress` a few times a second.
+        votes: 1, or an odd number: a success counts when the majority of so many fresh answers, all charged, confirm it.
+        eight_bit: at the end round every example to an 8-bit image, towards the original, and look at it once more.
     """
 
     def __init__(
@@ -152,10 +164,13 @@ class Engine:
         checkpoint: Path | None = None,
         every: float = 30.0,
         progress: Callable[[Progress], None] | None = None,
+        votes: int = 1,
+        eight_bit: bool = False,
     ) -> None:
         self.oracle, self.attack, self.threat, self.objective = oracle, attack, threat, objective
         self.budget, self.seed, self.size, self.start_images = budget, seed, cohort, start
         self.path, self.every, self.progress = checkpoint, every, progress
+        self.votes, self.eight_bit = votes, eight_bit
         self.minimises = bool(getattr(attack, "minimises", False))
         self.carried = 0  # queries that a resumed run had paid before
 
@@ -186,6 +201,8 @@ class Engine:
         led = self.ledger
         led.status[led.first > 0] = CODES[Status.SUCCESS]  # one that minimises goes on after its first success
         self._verify()
+        if self.eight_bit:
+            self._round()
         self._show(final=True)
         return self.ledger
 
@@ -201,6 +218,8 @@ class Engine:
                 if cohort.plan is None:  # a restored cohort may hold an Ask answered in part
                     cohort.plan = self._plan(cohort)
             self._evaluate()
+            if self.votes > 1:
+                self._vote()
             for cohort in self.cohorts:
                 plan, cohort.plan = cohort.plan, None
                 assert plan is not None
@@ -243,6 +262,8 @@ class Engine:
             minimises=self.minimises,
             probe=self.oracle.probe,
             resolution=self.oracle.resolution,
+            noise=self.oracle.noise,
+            randomised=self.oracle.randomised,
             low=low,
             high=high,
             start=None if self.start_images is None else self.start_images[torch.from_numpy(samples)].to(device),
@@ -294,14 +315,7 @@ class Engine:
         samples = [cohort.samples[plan.row[plan.done : plan.done + n]] for cohort, plan, n in pieces]
         x = made[0] if len(made) == 1 else torch.cat(made)
         who = samples[0] if len(samples) == 1 else np.concatenate(samples)
-        try:
-            reply = self.oracle.submit(x, "attack")
-        except TargetError as error:
-            if error.row is not None:
-                renamed = TargetError(f"{error} That row belongs to sample {int(self.ids[who[error.row]])}.")
-                renamed.row = error.row
-                raise renamed from error
-            raise
+        reply = self._submit(x, who)
         loss, adv = self.objective(reply, self.goal[torch.from_numpy(who).to(self.goal.device)])
         loss_array, adv_array, start = loss.numpy(force=True), adv.numpy(force=True), 0
         for (cohort, plan, n), points in zip(pieces, made, strict=True):
@@ -315,6 +329,17 @@ class Engine:
             plan.done += n
             start = stop
 
+    def _submit(self, x: Tensor, who: np.ndarray) -> Reply:
+        """One charged call with a row for each of the samples ``who``; an error names the sample."""
+        try:
+            return self.oracle.submit(x, "attack")
+        except TargetError as error:
+            if error.row is not None:
+                renamed = TargetError(f"{error} That row belongs to sample {int(self.ids[who[error.row]])}.")
+                renamed.row = error.row
+                raise renamed from error
+            raise
+
     # -- the accounts --------------------------------------------------------------------------------------------
 
     def _clean(self, cohort: _Cohort, plan: _Plan, label: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
@@ -323,7 +348,13 @@ class Engine:
         led.spent[who] += 1
         led.loss0[who] = led.best[who] = loss
         led.label0[who] = label.numpy(force=True)
-        led.close(who[led.label0[who] != self.y.numpy()[who]], Status.CLEAN_WRONG)
+        wrong = led.label0[who] != self.y.numpy()[who]
+        if self.votes == 1:
+            led.close(who[wrong], Status.CLEAN_WRONG)
+        else:  # a claim like any other: one wrong answer of a randomised target proves nothing
+            short = self.budget - led.spent[who] < self.votes // 2 + 1
+            led.close(who[wrong & short], Status.CLEAN_WRONG)
+            cohort.ballots += [_Ballot(plan.done + int(i)) for i in np.flatnonzero(wrong & ~short)]
         led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
 
     def _credit(self, cohort: _Cohort, plan: _Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
@@ -365,15 +396,96 @@ class Engine:
         for j, i in enumerate(hit):
             sample, reach = cohort.samples[row[j]], distance[j]
             inside = reach <= self.threat.eps + self.threat.tolerance
-            if inside and not led.first[sample]:
-                led.first[sample] = self._number(cohort, plan, int(i))
-            elif not self.minimises:
-                continue  # outside the threat, or a later hit of the same Ask
-            if reach < led.distance[sample]:
-                led.distance[sample] = reach
-                cohort.best[row[j]] = found[j]
-            if inside and not (self.minimises and self.threat.eps == np.inf):
-                led.close(np.array([sample]), Status.SUCCESS)
+            better = reach < led.distance[sample]
+            if inside and self.votes > 1:
+                if not led.first[sample] or (self.minimises and better):
+                    cohort.ballots.append(_Ballot(plan.done + int(i)))
+            elif (inside and not led.first[sample]) or (self.minimises and better):
+                self._keep(cohort, row[j], found[j], reach, inside, self._number(cohort, plan, int(i)))
+
+    def _keep(self, cohort: _Cohort, row: int, point: Tensor, reach: float, inside: bool, number: int) -> None:
+        """Credit an adversarial point of a row, known since its query ``number``."""
+        led, sample = self.ledger, cohort.samples[row]
+        if inside and not led.first[sample]:
+            led.first[sample] = number
+        if reach < led.distance[sample]:
+            led.distance[sample] = reach
+            led.trace.append((int(sample), number, float(reach)))
+            cohort.best[row] = point
+        if inside and not (self.minimises and self.threat.eps == np.inf):
+            led.close(np.array([sample]), Status.SUCCESS)
+
+    # -- votes ---------------------------------------------------------------------------------------------------
+
+    def _vote(self) -> None:
+        """Put the claims of the answered Asks to the vote: fresh answers, charged, until a majority is certain.
+
+        The answer that made a claim has no vote: it was picked for being what it is. A row's claims are heard one
+        after the other, in the order they were made; one that the row cannot pay for lapses. Votes are asked for in
+        the number that can decide at the earliest, so no cut of the calls makes a vote more or less.
+        """
+        for cohort in self.cohorts:
+            if cohort.ballots and cohort.plan is not None:
+                cohort.plan.adv = [torch.cat(cohort.plan.adv)]  # a claim that is outvoted is taken back in it
+        while called := [(c, b, n) for c in self.cohorts for b, n in self._called(c)]:
+            votes = [(c, b, c.plan.make(c.task, b.at, b.at + 1)) for c, b, n in called for _ in range(n)]  # type: ignore[union-attr]
+            start = 0
+            while start < len(votes):
+                part = votes[start : start + self.oracle.next_rows(len(votes) - start)]
+                self._poll(part)
+                start += len(part)
+
+    def _called(self, cohort: _Cohort) -> list[tuple[_Ballot, int]]:
+        """For each live row its first open ballot, with the fewest votes that could decide it."""
+        led, plan, heard, kept = self.ledger, cohort.plan, {}, []
+        for ballot in cohort.ballots:
+            assert plan is not None
+            row = int(plan.row[ballot.at])
+            sample = cohort.samples[row]
+            if led.status[sample] != LIVE:
+                continue
+            short = self.votes // 2 + 1 - max(ballot.yes, ballot.no)
+            if row not in heard:
+                if self.budget - led.spent[sample] < short:
+                    if cohort.k == CLEAN:
+                        led.close(np.array([sample]), Status.CLEAN_WRONG)  # undecided: the first answer stands
+                    continue
+                heard[row] = (ballot, short)
+            kept.append(ballot)
+        cohort.ballots = kept
+        return list(heard.values())
+
+    def _poll(self, votes: list[tuple[_Cohort, _Ballot, Tensor]]) -> None:
+        """One call of votes: charge them, count them, and settle the ballots that they decide."""
+        led = self.ledger
+        who = np.array([c.samples[c.plan.row[b.at]] for c, b, _ in votes])  # type: ignore[union-attr]
+        reply = self._submit(torch.cat([point for _, _, point in votes]), who)
+        _, adv = self.objective(reply, self.goal[torch.from_numpy(who).to(self.goal.device)])
+        wrong = reply.label.numpy(force=True) != self.y.numpy()[who]
+        said = np.where([c.k == CLEAN for c, _, _ in votes], wrong, adv.numpy(force=True))
+        for (cohort, ballot, point), sample, yes in zip(votes, who, said, strict=True):
+            led.spent[sample] += 1
+            ballot.yes, ballot.no = ballot.yes + int(yes), ballot.no + int(not yes)
+            if max(ballot.yes, ballot.no) > self.votes // 2:
+                cohort.ballots.remove(ballot)
+                self._settle(cohort, ballot, point, int(sample))
+            if led.spent[sample] >= self.budget:
+                led.close(np.array([sample]), Status.CLEAN_WRONG if ballot in cohort.ballots and cohort.k == CLEAN else Status.BUDGET)
+
+    def _settle(self, cohort: _Cohort, ballot: _Ballot, point: Tensor, sample: int) -> None:
+        plan, led = cohort.plan, self.ledger
+        assert plan is not None
+        row = int(plan.row[ballot.at])
+        if cohort.k == CLEAN:
+            if ballot.yes > ballot.no:
+                led.close(np.array([sample]), Status.CLEAN_WRONG)
+            else:
+                led.label0[sample] = int(self.y[sample])
+        elif ballot.yes > ballot.no:
+            reach = float(self.threat.distance(point, cohort.task.x0[row : row + 1])[0])
+            self._keep(cohort, row, point[0], reach, True, int(led.spent[sample]))
+        else:
+            plan.adv[0][ballot.at] = False
 
     def _flush(self, cohort: _Cohort) -> None:
         self.ledger.x[torch.from_numpy(cohort.samples)] = cohort.best.to(self.ledger.x.device)
@@ -381,18 +493,36 @@ class Engine:
     def _verify(self) -> None:
         """Look at every example kept once more, in a fresh call, in a column of its own, at no charge."""
         led = self.ledger
-        who = np.flatnonzero((led.first > 0) & (led.verified < 0))
+        try:
+            self._look(np.flatnonzero((led.first > 0) & (led.verified < 0)), led.verified)
+        except TargetError:
+            pass  # the attack itself is complete; what was not looked at says so
+
+    def _look(self, who: np.ndarray, column: np.ndarray) -> None:
+        """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of fresh looks."""
         start = 0
         while start < len(who):
             part = who[start : start + self.oracle.next_rows(len(who) - start)]
             index = torch.from_numpy(part)
-            try:
-                reply = self.oracle.submit(led.x[index].to(self.oracle.device), "verify")
-            except TargetError:
-                return  # the attack itself is complete; what was not looked at says so
-            _, adv = self.objective(reply, self.goal[index.to(self.goal.device)])
-            led.verified[part] = adv.numpy(force=True)
+            yes = np.zeros(len(part), np.int64)
+            for _ in range(self.votes):
+                reply = self.oracle.submit(self.ledger.x[index].to(self.oracle.device), "verify")
+                yes += self.objective(reply, self.goal[index.to(self.goal.device)])[1].numpy(force=True)
+            column[part] = 2 * yes > self.votes
             start += len(part)
+
+    def _round(self) -> None:
+        """Make 8-bit images of all examples, and look whether those inside the threat are still adversarial."""
+        led, n = self.ledger, len(self.x)
+        for start in range(0, n, self.size):
+            part = slice(start, min(n, start + self.size))
+            led.x[part] = eight_bit(led.x[part], self.x[part])
+            reach = self.threat.distance(led.x[part], self.x[part]).numpy()
+            led.distance[part] = np.where(np.isfinite(led.distance[part]), reach, np.inf)
+        found = led.first > 0
+        inside = led.distance <= self.threat.eps + self.threat.tolerance
+        led.rounded[found & ~inside] = 0
+        self._look(np.flatnonzero(found & inside), led.rounded)
 
     # -- one cohort's life ---------------------------------------------------------------------------------------
 
@@ -469,7 +599,9 @@ class Engine:
             "threat": repr(self.threat),
             "objective": repr(self.objective),
             "access": self.oracle.access.name,
-            "channel": f"probe={self.oracle.probe}, resolution={self.oracle.resolution}, k={self.oracle.k}",
+            "channel": f"probe={self.oracle.probe}, resolution={self.oracle.resolution}, k={self.oracle.k}, "
+            f"noise={self.oracle.noise}, randomised={self.oracle.randomised}",
+            "votes": self.votes,
             "budget": self.budget,
             "seed": self.seed,
             "samples": self._fingerprint,
@@ -496,6 +628,7 @@ class Engine:
             "spent_before": torch.from_numpy(cohort.spent_before),
             "k": cohort.k,
             "state": disk.encode(cohort.state),
+            "ballots": torch.tensor([(b.at, b.yes, b.no) for b in cohort.ballots], dtype=torch.int64).view(-1, 3),
             "script": [
                 {
                     "row": torch.from_numpy(plan.row),
@@ -524,6 +657,7 @@ class Engine:
         cohort.idle, cohort.spent_before = saved["idle"].numpy(), saved["spent_before"].numpy()
         cohort.k = saved["k"]
         cohort.state = disk.decode(saved["state"], device)
+        cohort.ballots = [_Ballot(*row) for row in saved["ballots"].tolist()]
         if cohort.k == CLEAN:
             cohort.ask = Ask(cohort.task.x0)
         else:
@@ -532,7 +666,8 @@ class Engine:
             self._start(cohort)
         for i, part in enumerate(saved["script"]):
             plan = self._replay(cohort, part)
-            if plan.done < len(plan.row):  # the call that failed: the rest of this Ask is still to be answered
+            if plan.done < len(plan.row) or (cohort.ballots and i + 1 == len(saved["script"])):
+                # the call that failed: the rest of this Ask is still to be answered, or its claims to be voted on
                 cohort.plan = plan
                 break
             cohort.script.append(plan)

@@ -23,6 +23,8 @@ class Ledger:
     example kept, in the threat's norm; inf where there is none. best: the largest loss seen at a candidate. loss0:
     the loss at the clean image. label0: the target's label there. status: LIVE or an index into `STATUSES`.
     verified: 1 the example was adversarial again when looked at once more (uncharged), 0 it was not, -1 not looked at.
+    rounded: the same of the example rounded to 8 bits, where that was wished for. trace: (sample, query, distance)
+    whenever an example nearer than the one before was found.
     x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
 
@@ -34,6 +36,8 @@ class Ledger:
     label0: np.ndarray
     status: np.ndarray
     verified: np.ndarray
+    rounded: np.ndarray
+    trace: list[tuple[int, int, float]]
     x: Tensor
 
     @classmethod
@@ -49,6 +53,8 @@ class Ledger:
             label0=np.full(n, -1, np.int64),
             status=np.full(n, LIVE, np.int8),
             verified=np.full(n, -1, np.int8),
+            rounded=np.full(n, -1, np.int8),
+            trace=[],
             x=x.clone(),
         )
 
@@ -64,9 +70,12 @@ class Ledger:
 
     def state(self) -> dict[str, Tensor]:
         """The columns as tensors, for saving."""
-        return {f.name: torch.as_tensor(getattr(self, f.name)).clone() for f in fields(self)}
+        columns = {f.name: torch.as_tensor(getattr(self, f.name)).clone() for f in fields(self) if f.name != "trace"}
+        return {**columns, "trace": torch.tensor(self.trace, dtype=torch.float64).view(-1, 3)}
 
     @classmethod
     def restore(cls, state: dict[str, Tensor]) -> Ledger:
         """The inverse of `state`."""
-        return cls(**{f.name: state[f.name] if f.name == "x" else state[f.name].numpy() for f in fields(cls)})
+        trace = [(int(sample), int(query), distance) for sample, query, distance in state["trace"].tolist()]
+        columns = {f.name: state[f.name].numpy() for f in fields(cls) if f.name not in ("x", "trace")}
+        return cls(**columns, trace=trace, x=state["x"])

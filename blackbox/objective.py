@@ -22,7 +22,8 @@ class Objective:
         kind: ``"margin"`` (Carlini & Wagner 2017, arXiv:1608.04644, f6: best other class minus the true one, or the
             target class minus the best other) or ``"cross-entropy"`` (-log p_label, or log p_target).
         targeted: the goal is a class to reach instead of a label to leave.
-        resolution: the rounding step of the scores; probabilities are floored at half of it before the logarithm.
+        resolution: the rounding step of the scores, or twice the standard deviation of their noise where that is more;
+            probabilities are floored at half of it before the logarithm.
 
     Logits are used as they are; from probabilities the margin is taken between their logarithms, which are the
     logits up to a constant. From the top k only, an unlisted class counts with an equal share of the mass that the

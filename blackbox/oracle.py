@@ -15,7 +15,7 @@ from torch import Tensor
 
 from blackbox.checks import as_images
 from blackbox.protocol import Access
-from blackbox.targets import Target, as_target
+from blackbox.targets import Answer, Target, as_target, recognise
 
 
 class TargetError(RuntimeError):
@@ -111,6 +111,9 @@ class Oracle:
             that the oracle finds by itself; makes runs on a target that is not row-exact repeat to the last bit.
         probe: the smallest change of an input entry that the target can see (1/255 for 8-bit input).
         decimals: the number of decimals that scores are rounded to before they are shown.
+        noise: standard deviation of a score that is shown. randomised: the same image may get another answer.
+            Probe, noise and randomised are what the target itself says of them (the channels of `blackbox.targets`
+            do) unless they are given here.
 
     Attributes:
         rows: queries charged. counts: rows by purpose ("verify" is not charged). failed: rows of calls that raised or
@@ -131,8 +134,10 @@ class Oracle:
         device: torch.device | str | None = None,
         max_rows: int = 1024,
         rows_per_call: int | None = None,
-        probe: float = 0.0,
+        probe: float | None = None,
         decimals: int | None = None,
+        noise: float | None = None,
+        randomised: bool | None = None,
     ) -> None:
         self.access = Access.parse(access)
         if not (isinstance(classes, (int, np.integer)) and classes >= 2):
@@ -145,15 +150,22 @@ class Oracle:
             raise ValueError(f"Expected returns to be auto, logits, probabilities or labels, but it was {returns!r}.")
         if max_rows < 1 or (rows_per_call is not None and rows_per_call < 1):
             raise ValueError("Expected max_rows and rows_per_call to be at least 1.")
-        if not 0 <= probe < 1:
+        if probe is not None and not 0 <= probe < 1:
             raise ValueError(f"Expected probe in [0, 1), in units of the image range, but it was {probe}.")
         if decimals is not None and decimals < 1:
             raise ValueError(f"Expected decimals to be at least 1, but it was {decimals}; use access='labels' to hide scores.")
-        self.probe = float(probe)
+        if noise is not None and not (math.isfinite(noise) and noise >= 0):
+            raise ValueError(f"Expected noise to be a standard deviation, at least 0, but it was {noise}.")
         self.decimals = decimals
         self.__target: Target = as_target(model, device)
         self.device = self.__target.device
-        self.__returns = returns if returns != "auto" else self.__target.returns
+        self.probe = float(getattr(self.__target, "probe", 0.0) if probe is None else probe)
+        self.noise = float(getattr(self.__target, "noise", 0.0) if noise is None else noise)
+        self.randomised = bool(getattr(self.__target, "randomised", False) if randomised is None else randomised)
+        said = self.__target.returns
+        if said is not None and returns not in ("auto", said):
+            raise ValueError(f"Expected returns to be {said!r}, which is what {self.name} gives back, but it was {returns!r}.")
+        self.__returns = returns if returns != "auto" else said
         self.__size = _CallSize(max_rows)
         self.__fixed = rows_per_call
         self.__lock = threading.Lock()
@@ -175,7 +187,13 @@ class Oracle:
     @property
     def resolution(self) -> float:
         """The rounding step of the scores shown; 0 when they are not rounded."""
-        return 0.0 if self.decimals is None else 10.0**-self.decimals
+        own = 0.0 if self.decimals is None else 10.0**-self.decimals
+        return max(own, float(getattr(self.__target, "resolution", 0.0)))
+
+    @property
+    def flags(self) -> np.ndarray | None:
+        """[rows] bool: which of the rows answered so far a stateful detector took for an attack; None without one."""
+        return getattr(self.__target, "flags", None)
 
     @property
     def name(self) -> str:
@@ -242,9 +260,12 @@ class Oracle:
         return reply
 
     def _reply(self, out: Any, m: int) -> Reply:
+        named = None
+        if isinstance(out, Answer):
+            named, out = out.label, out.scores
         out = _as_tensor(out, self.name)
         if self.__returns is None:
-            self.__returns = _recognise(out)
+            self.__returns = recognise(out)
         if self.__returns == "labels":
             if self.access is not Access.LABELS:
                 raise TargetError(
@@ -265,6 +286,7 @@ class Oracle:
         values = out.to(torch.float32)
         top, label = values.max(1)
         self._check_finite(values, top)
+        label = label if named is None else named
         if self.access is Access.LABELS:
             return Reply(self.access, label, None, None, self.classes)
         if self.access is Access.LOGITS:
@@ -310,16 +332,6 @@ def _as_tensor(out: Any, name: str) -> Tensor:
             f"Expected the target {name} to return a tensor or array, but it returned {type(out).__name__}. "
             "Wrap it in a function that returns the scores alone."
         ) from error
-
-
-def _recognise(out: Tensor) -> str:
-    if out.ndim == 1 and not out.is_floating_point():
-        return "labels"
-    if out.ndim == 2 and len(out):
-        low, high, total = float(out.min()), float(out.max()), out.sum(1)
-        if low >= 0 and high <= 1 + 1e-6 and bool(((total - 1).abs() < 1e-3).all()):
-            return "probabilities"
-    return "logits"
 
 
 def _shape_message(name: str, expected: str, out: Tensor, m: int) -> str:

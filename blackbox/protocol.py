@@ -61,6 +61,7 @@ class Status(enum.Enum):
     NO_START = "no adversarial starting point was found"
     GAVE_UP = "the attack's own loop ended before the budget, without success"
     ERROR = "the target failed before the sample was finished"
+    ROUNDED_AWAY = "an adversarial example was found, but not one that is adversarial as an 8-bit image"
 
 
 class Directions(Protocol):
@@ -123,6 +124,7 @@ class Task:
         ids: [n] sample ids. threat: norm, eps, box. rng: draws for these rows. budget: queries a row, in all.
         probe: the smallest change of an entry that the target can see (1/255 behind an 8-bit input, else 0).
         resolution: the smallest change of a score that the target shows (0.01 when rounded to 2 digits, else 0).
+        noise: standard deviation of a score that the target shows. randomised: the same image may get another answer.
         access: what the target shows. targeted: a given class is wanted. minimises: see `Attack`.
         start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial is for the
             attack to ask, at a charge.
@@ -139,6 +141,8 @@ class Task:
     minimises: bool = False
     probe: float = 0.0
     resolution: float = 0.0
+    noise: float = 0.0
+    randomised: bool = False
     low: Tensor | None = None
     high: Tensor | None = None
     start: Tensor | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,24 @@ from torch import Tensor
 
 from blackbox.ledger import STATUSES, Ledger
 from blackbox.protocol import Status
-from blackbox.statistics import Rate
+from blackbox.statistics import Detection, Rate
 from blackbox.threat import L1, L2, Linf, Threat
 
 _THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1}
-_COLUMNS = ("success", "queries", "first_success_query", "distance", "loss", "clean_loss", "clean_label", "verified", "y", "goal", "ids")
+_COLUMNS = (
+    "success",
+    "queries",
+    "first_success_query",
+    "distance",
+    "loss",
+    "clean_loss",
+    "clean_label",
+    "verified",
+    "y",
+    "goal",
+    "ids",
+    "success_float",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,9 @@ class AttackResult:
         status: N members of `Status`, each with a sentence. loss: [N] the largest loss seen at a candidate.
         clean_loss, clean_label: [N] at the clean image. verified: [N] int8: 1 the example was adversarial again when
             looked at once more, uncharged; 0 it was not; -1 there was nothing to look at.
+        success_float: [N] bool: ``success`` itself; with ``eight_bit`` what it was before the examples were rounded.
+            ``success``, ``x_adv`` and ``distance`` are then those of the rounded examples, ``verified`` of the others.
+        trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a sample's nearest example was bettered.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
         threat: the threat. config: settings and accounts of the run.
     """
@@ -53,19 +69,32 @@ class AttackResult:
     ids: Tensor
     threat: Threat
     config: dict[str, Any]
+    success_float: Tensor = None  # type: ignore[assignment]
+    trace: Tensor = field(default_factory=lambda: torch.zeros(0, 3, dtype=torch.float64))
+
+    def __post_init__(self) -> None:
+        if self.success_float is None:
+            object.__setattr__(self, "success_float", self.success.clone())
 
     @classmethod
     def of(
         cls, ledger: Ledger, y: Tensor, goal: Tensor, ids: np.ndarray, threat: Threat, config: dict[str, Any]
     ) -> AttackResult:
         """Read the columns off a ledger."""
+        found = ledger.first > 0
+        success = found & (ledger.rounded == 1) if config.get("eight_bit") else found
+        lost = found & ~success
         return cls(
-            success=torch.from_numpy(ledger.first > 0),
+            success=torch.from_numpy(success),
+            success_float=torch.from_numpy(found),
+            trace=torch.tensor(ledger.trace, dtype=torch.float64).view(-1, 3),
             queries=torch.from_numpy(ledger.spent.copy()),
-            first_success_query=torch.from_numpy(ledger.first.copy()),
+            first_success_query=torch.from_numpy(np.where(success, ledger.first, 0)),
             x_adv=ledger.x.clone(),
-            distance=torch.from_numpy(np.where(np.isfinite(ledger.distance), ledger.distance, np.nan).astype(np.float32)),
-            status=tuple(STATUSES[code] for code in ledger.status),
+            distance=torch.from_numpy(
+                np.where(np.isfinite(ledger.distance), ledger.distance, np.nan).astype(np.float32)
+            ),
+            status=tuple(Status.ROUNDED_AWAY if away else STATUSES[c] for c, away in zip(ledger.status, lost, strict=True)),
             loss=torch.from_numpy(ledger.best.copy()),
             clean_loss=torch.from_numpy(ledger.loss0.copy()),
             clean_label=torch.from_numpy(ledger.label0.copy()),
@@ -119,6 +148,17 @@ class AttackResult:
         first = self.first_success_query
         return [Rate.of((first > 0) & (first <= int(b)), self.attacked) for b in budgets]
 
+    def distance_at(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> Tensor:
+        """[len(budgets), N] float32: the smallest distance found within so many queries, inf where there is none.
+
+        For an attack that minimises, examples outside the threat count too: this is its distance against queries.
+        """
+        out = torch.full((len(budgets), len(self)), torch.inf)
+        for row, budget in zip(out, budgets, strict=True):
+            within = self.trace[self.trace[:, 1] <= int(budget)]
+            row.scatter_reduce_(0, within[:, 0].long(), within[:, 2].float(), "amin")
+        return out
+
     def summary(self) -> str:
         """What happened, in a few lines, each rate with its denominator and 95 % Wilson interval."""
         c, attacked = self.config, int(self.attacked.sum())
@@ -140,7 +180,19 @@ class AttackResult:
                 f"distance         median {float(self.distance[self.success].median()):.4g}, "
                 f"largest {float(self.distance[self.success].max()):.4g} in {self.threat.norm}"
             )
-        others = [s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in self.status]
+        if c.get("eight_bit"):
+            lost = int((self.success_float & ~self.success).sum())
+            lines.append(
+                f"8-bit images     success above is after rounding; before it {Rate.of(self.success_float, self.attacked)}, "
+                f"so rounding lost {lost}"
+            )
+        if c.get("votes", 1) > 1:
+            lines.append(f"votes            a success is the majority of {c['votes']} fresh answers, all charged")
+        if c.get("detection"):
+            lines.append(f"detection        {Detection(**c['detection'])}")
+        others = [
+            s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in self.status
+        ]
         lines += [f"note             {self.status.count(s)} images: {s.value}" for s in others]
         if (again := int((self.verified == 0).sum())) > 0:
             lines.append(
@@ -148,7 +200,9 @@ class AttackResult:
                 "depend on the batch or on chance"
             )
         if c.get("carried"):
-            lines.append(f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again")
+            lines.append(
+                f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again"
+            )
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -168,7 +222,12 @@ class AttackResult:
 
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        threat = {"norm": self.threat.norm, "eps": self.threat.eps, "lower": self.threat.lower, "upper": self.threat.upper}
+        threat = {
+            "norm": self.threat.norm,
+            "eps": self.threat.eps,
+            "lower": self.threat.lower,
+            "upper": self.threat.upper,
+        }
         (path / "config.json").write_text(json.dumps({**self.config, "threat": threat}, indent=2) + "\n")
         with open(path / "outcomes.csv", "w", newline="") as f:
             records = self.records()
@@ -177,7 +236,12 @@ class AttackResult:
             writer.writerows(records)
         tensors = {name: getattr(self, name).contiguous().clone() for name in _COLUMNS}  # y and goal may be one tensor
         tensors["status"] = torch.tensor([STATUSES.index(s) for s in self.status], dtype=torch.int8)
-        save_file({**tensors, "x_adv": self.x_adv.contiguous()}, path / "examples.safetensors", {"format": "blackbox-result-1"})
+        tensors["trace"] = self.trace.contiguous()
+        save_file(
+            {**tensors, "x_adv": self.x_adv.contiguous()},
+            path / "examples.safetensors",
+            {"format": "blackbox-result-1"},
+        )
         (path / "summary.txt").write_text(self.summary() + "\n")
         return path
 

@@ -21,7 +21,13 @@ from blackbox.objective import Objective
 from blackbox.oracle import Oracle, TargetError
 from blackbox.protocol import AccessError, Attack, Status
 from blackbox.results import AttackResult
+from blackbox.statistics import Detection
 from blackbox.threat import Threat, UnsupportedThreat
+
+
+VOTES = 11
+"""Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
+(binomial tail), so a thousand queries with a hundred lucky hits yield 0.03 false successes; 5 votes would yield 0.9."""
 
 
 def attack(
@@ -40,6 +46,8 @@ def attack(
     cohort: int = 256,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    votes: int | None = None,
+    eight_bit: bool = False,
 ) -> AttackResult:
     """Attack images through queries alone.
 
@@ -58,6 +66,11 @@ def attack(
         cohort: rows that step together: time and memory, never a result.
         checkpoint: a file that lets a killed run go on where it was: the same call with the same file.
         progress: called with a `blackbox.engine.Progress` a few times a second.
+        votes: how many fresh answers, an odd number, all charged, a success is put to; the majority decides, and a row
+            that cannot pay for it has no success. The answer that claimed the success has no vote. By default 1 (no
+            vote), and `VOTES` where the oracle says that it is randomised. A clean image is called wrong the same way.
+        eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, towards the original, and
+            success is that of the rounded one, looked at without charge; ``success_float`` keeps what it was before.
 
     Returns:
         An `AttackResult` with per-sample columns.
@@ -69,13 +82,19 @@ def attack(
         CheckpointError: the file belongs to other settings.
     """
     if not isinstance(oracle, Oracle):
-        raise TypeError(f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...).")
+        raise TypeError(
+            f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...)."
+        )
     if not isinstance(threat, Threat):
         raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {threat!r}.")
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 1:
         raise ValueError(f"Expected budget to be a whole number of queries, at least 1, but it was {budget!r}.")
     if cohort < 1:
         raise ValueError(f"Expected cohort to be at least 1, but it was {cohort}.")
+    if votes is None:
+        votes = VOTES if oracle.randomised else 1
+    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
+        raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {votes!r}.")
     images = as_images(x, "x").cpu()
     labels = as_labels(y, len(images), oracle.classes, "y")
     threat.check_dimension(images[0].numel())
@@ -93,15 +112,22 @@ def attack(
         oracle,
         chosen,
         threat,
-        Objective(objective, target is not None, oracle.resolution),
+        Objective(objective, target is not None, max(oracle.resolution, 2 * oracle.noise)),
         budget=int(budget),
         seed=int(seed),
         cohort=cohort,
         start=starts,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
+        votes=int(votes),
+        eight_bit=eight_bit,
     )
+    asked = None if oracle.flags is None else len(oracle.flags)
     before, seconds_before, begin = dict(oracle.counts), oracle.seconds, time.perf_counter()
+
+    def detection(charged: int) -> dict[str, int] | None:
+        """Of the charged queries, not of the looks after them."""
+        return None if asked is None else asdict(Detection.of(oracle.flags[asked : asked + charged]))  # type: ignore[index]
 
     def result(ledger: Ledger) -> AttackResult:
         config: dict[str, Any] = {
@@ -115,6 +141,9 @@ def attack(
             "objective": objective,
             "targeted": target is not None,
             "cohort": cohort,
+            "votes": int(votes),
+            "eight_bit": eight_bit,
+            "detection": detection(int(ledger.spent.sum()) - engine.carried),
             "verify_rows": oracle.counts["verify"] - before.get("verify", 0),
             "failed_rows": oracle.failed,
             "carried": engine.carried,
@@ -164,7 +193,9 @@ def _ids(ids: Any, count: int) -> np.ndarray:
             f"Expected ids to be {count} whole numbers, none negative, but they had shape {array.shape} and dtype {array.dtype}."
         )
     if len(np.unique(array)) != count:
-        raise ValueError("Expected ids to differ from each other, but some occur twice: such samples would share their draws.")
+        raise ValueError(
+            "Expected ids to differ from each other, but some occur twice: such samples would share their draws."
+        )
     return array.astype(np.uint64)
 
 

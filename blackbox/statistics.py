@@ -53,3 +53,31 @@ class Rate:
         if not self.n:
             return "– (n = 0)"
         return f"{100 * self.value:.0f} % [{100 * self.low:.0f}, {100 * self.high:.0f}] ({self.k}/{self.n})"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How detectable a stream of queries was.
+
+    queries: looked at. flagged: those that resembled an earlier one. first: the number of the first flagged query,
+    0 where none was.
+    """
+
+    queries: int
+    flagged: int
+    first: int
+
+    @classmethod
+    def of(cls, flags: np.ndarray) -> Detection:
+        """From [m] bool in the order of the queries."""
+        hit = np.flatnonzero(flags)
+        return cls(len(flags), len(hit), int(hit[0]) + 1 if len(hit) else 0)
+
+    @property
+    def share(self) -> float:
+        return self.flagged / self.queries if self.queries else float("nan")
+
+    def __str__(self) -> str:
+        if not self.flagged:
+            return f"none of {self.queries:,} queries flagged"
+        return f"{100 * self.share:.1f} % of {self.queries:,} queries flagged, the first was query {self.first:,}"

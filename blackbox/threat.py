@@ -157,3 +157,21 @@ class L1(Threat):
         flat = g.flatten(1)
         best = flat.abs().argmax(1, keepdim=True)
         return torch.zeros_like(flat).scatter(1, best, flat.gather(1, best).sign()).view_as(g)
+
+
+def eight_bit(x: Tensor, x0: Tensor) -> Tensor:
+    """``x`` [n, \\*shape] as 8-bit images (multiples of 1/255), every entry rounded towards ``x0``.
+
+    An entry takes the last multiple on its way from ``x`` to ``x0``, so no entry moves away from ``x0`` and the
+    distance in every norm only falls; where there is no multiple between the two (``x0`` is no 8-bit image), it takes
+    the one nearest to ``x0``. Entries that reach an 8-bit ``x0`` are equal to it.
+    """
+    grain = 1e-4  # in levels: float32 rounding, 1.5e-5, must not cost a level; it is 4e-7 in the image range
+    level, level0 = x.double() * 255, x0.double() * 255
+    nearest0 = level0.round()
+    down, up = (level + grain).floor(), (level - grain).ceil()
+    kept = torch.where(level >= level0, down, up)
+    passed = torch.where(level >= level0, kept < level0 - grain, kept > level0 + grain)
+    kept = torch.where(passed, nearest0, kept)
+    same = (kept == nearest0) & ((level0 - nearest0).abs() < grain)
+    return torch.where(same, x0, kept.to(x.dtype) / 255)

@@ -25,7 +25,7 @@ MAY: dict[str, set[str]] = {
     "protocol": {"rng", "threat"},
     "statistics": set(),
     "checks": set(),
-    "targets": {"targets", "protocol", "checks", "rng"},
+    "targets": {"targets", "protocol", "checks", "rng", "statistics"},
     "objective": {"oracle", "protocol"},
     "oracle": {"checks", "protocol", "targets"},
     "ledger": {"protocol"},

@@ -65,16 +65,16 @@ def radius(t: Task, h: float, length: float = 1.0, two_sided: bool = True) -> fl
     """The probe radius to use instead of ``h``: the largest change of a pixel, big enough to be seen.
 
     A target behind 8-bit inputs cannot see less than ``t.probe``: there the radius is rounded up to a whole number of
-    levels, `LEVELS` at the least, so that what is asked is what is seen. Scores rounded to steps of r put an error
-    of order r on a difference; the radius that balances it against curvature is of order r**(1/3) for two-sided and
+    levels, `LEVELS` at the least, so that what is asked is what is seen. Scores rounded to steps of r, or with noise of
+    standard deviation r, put an error of order r on a difference; the radius that balances it against curvature is of order r**(1/3) for two-sided and
     r**(1/2) for one-sided differences (Nocedal & Wright 2006, Numerical Optimization, section 8.1, with the image
     range as the unit of curvature), measured along the probe.
 
     Args:
         length: Euclidean length of a direction whose largest entry is 1 (1 for a pixel, sqrt(d) for signs everywhere).
     """
-    if t.resolution:
-        h = max(h, t.resolution ** (1 / 3 if two_sided else 1 / 2) / length)
+    if floor := max(t.resolution, t.noise):
+        h = max(h, floor ** (1 / 3 if two_sided else 1 / 2) / length)
     if t.probe:
         h = max(math.ceil(h / t.probe - 1e-6), LEVELS) * t.probe
     return min(h, (t.threat.upper - t.threat.lower) / 2)

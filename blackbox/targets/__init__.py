@@ -1,11 +1,46 @@
-"""What can stand behind an Oracle. Each adapter answers a batch of images and knows nothing of counting."""
+"""What can stand behind an Oracle. Each adapter answers a batch of images and knows nothing of counting.
+
+Channels and defences are targets around a target, so they stack: ``EightBit(Noisy(net, 0.01))`` rounds the image to
+8 bits, asks the net, and adds noise to its scores.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+import importlib
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+_WHERE = {
+    "Channel": "channels",
+    "LabelsOnly": "channels",
+    "TopK": "channels",
+    "Rounded": "channels",
+    "Noisy": "channels",
+    "EightBit": "channels",
+    "ReverseSigmoid": "defences",
+    "JPEG": "defences",
+    "InputNoise": "defences",
+    "RandomResize": "defences",
+    "Blacklight": "stateful",
+    "Detection": "stateful",
+}
+
+if TYPE_CHECKING:
+    from blackbox.targets.channels import Channel, EightBit, LabelsOnly, Noisy, Rounded, TopK
+    from blackbox.targets.defences import JPEG, InputNoise, RandomResize, ReverseSigmoid
+    from blackbox.targets.stateful import Blacklight, Detection
+
+
+class Answer(NamedTuple):
+    """An answer whose label is said apart from its scores, where rounding or deceit has made them disagree.
+
+    label: [m] int64. scores: [m, C].
+    """
+
+    label: Tensor
+    scores: Tensor
 
 
 @runtime_checkable
@@ -14,6 +49,11 @@ class Target(Protocol):
 
     name: for reports. device: where `predict` wants its rows. returns: "logits", "probabilities", "labels", or None
     when the oracle shall tell from the first answer.
+
+    A target may also say what stands between it and a client, and an `Oracle` listens: ``probe`` (the smallest change
+    of an input entry that it sees), ``resolution`` (the step its scores are rounded to), ``noise`` (standard deviation
+    of a score), ``randomised`` (the same image may get another answer), ``flags`` ([m] bool, the rows so far that a
+    detector took for an attack).
     """
 
     name: str
@@ -21,7 +61,18 @@ class Target(Protocol):
     returns: str | None
 
     def predict(self, x: Tensor) -> Any:
-        """Float rows [m, \\*shape] in [0, 1] -> [m, C] scores or [m] labels."""
+        """Float rows [m, \\*shape] in [0, 1] -> [m, C] scores, [m] labels, or an `Answer` with both."""
+
+
+def recognise(out: Tensor) -> str:
+    """What an answer looks like: whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities."""
+    if out.ndim == 1 and not out.is_floating_point():
+        return "labels"
+    if out.ndim == 2 and len(out):
+        low, high, total = float(out.min()), float(out.max()), out.sum(1)
+        if low >= 0 and high <= 1 + 1e-6 and bool(((total - 1).abs() < 1e-3).all()):
+            return "probabilities"
+    return "logits"
 
 
 def as_target(model: Any, device: torch.device | str | None = None) -> Target:
@@ -46,3 +97,15 @@ def as_target(model: Any, device: torch.device | str | None = None) -> Target:
         "Expected the model to be a torch module, a callable on [m, *shape] floats, a fitted scikit-learn classifier "
         f"or a blackbox target, but it was {model!r}."
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"blackbox.targets.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})
