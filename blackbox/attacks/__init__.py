@@ -16,6 +16,7 @@ REGISTRY: dict[str, str] = {
     "square": "blackbox.attacks.square:Square",
     "signhunter": "blackbox.attacks.signhunter:SignHunter",
     "bandits": "blackbox.attacks.bandits:Bandits",
+    "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",
     "hop-skip-jump": "blackbox.attacks.hop_skip_jump:HopSkipJump",
     "geoda": "blackbox.attacks.geoda:GeoDA",
     "qeba": "blackbox.attacks.qeba:QEBA",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import Own, radius
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import rows, unit
+
+_MOST = 7.0  # tanh(7) = 1 - 2e-6
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Bandits:
     @dataclass
     class State:
         x: Tensor
-        prior: Tensor
+        guess: Tensor
 
     def init(self, t: Task) -> State:
         c, h, w = grid(t)
@@ -65,8 +68,9 @@ class Bandits:
         exploration = self.exploration or (1.0 if linf else 0.01)
         root = t.d**0.5
         length = radius(t, (self.probe or (0.1 if linf else 0.01)) / root, root) * root
-        u = t.rng.normal(k, "exploration", tuple(s.prior.shape[1:])) * (exploration / s.prior[0].numel() ** 0.5)
-        ends = torch.stack([unit(widen(s.prior + u, t)), unit(widen(s.prior - u, t))], 1) * length
+        prior = tanh(s.guess) if linf else s.guess
+        u = t.rng.normal(k, "exploration", tuple(prior.shape[1:])) * (exploration / prior[0].numel() ** 0.5)
+        ends = torch.stack([unit(widen(prior + u, t)), unit(widen(prior - u, t))], 1) * length
         a = yield Ask(s.x, u=Own(2, lambda row, index: ends[row, index]))
         slope = (a.loss[:, 0] - a.loss[:, 1]) / (length * exploration)
         g = rows(torch.where(a.paid.all(1), slope, torch.zeros_like(slope)), u) * u
@@ -74,12 +78,16 @@ class Bandits:
         if bool(hit.any()):
             yield Ask(s.x + torch.where(rows(a.adv[:, 0], s.x), ends[:, 0], ends[:, 1]), mask=hit)
         rate = (self.rate or (0.2 if linf else 0.1)) * (t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower)
-        prior_rate = self.prior_rate or (100.0 if linf else 0.1)
-        if linf:  # exponentiated gradients on (prior + 1) / 2: Algorithm 3 and appendix B
-            prior = torch.tanh(torch.atanh(s.prior) + prior_rate * g).clamp(-1 + 1e-6, 1 - 1e-6)
-        else:
-            prior = s.prior + prior_rate * g
-        return self.State(t.project(s.x + rate * t.threat.steepest(widen(prior, t))), prior)
+        guess = s.guess + (self.prior_rate or (100.0 if linf else 0.1)) * g
+        if linf:
+            guess = guess.clamp(-_MOST, _MOST)  # else tanh is flat and the guess can never be corrected
+        move = t.threat.steepest(widen(guess, t))  # the sign of the guess is that of the prior
+        return self.State(t.project(s.x + rate * move), guess)
+
+
+def tanh(v: Tensor) -> Tensor:
+    """torch's own on a CPU rounds an entry one way or another by its place in memory; numpy's does not."""
+    return torch.from_numpy(np.tanh(v.numpy())) if v.device.type == "cpu" else v.tanh()
 
 
 def grid(t: Task) -> tuple[int, int, int]:
