@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/blackbox demo
 
 test: $(VENV)/.installed-dev
-	$(ONE) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(ONE) $(BIN)/python -m pytest -q -n 2
 
 slow: $(VENV)/.installed-dev
 	$(ONE) $(BIN)/python -m pytest -q -m slow

@@ -43,7 +43,10 @@ def run() -> None:
 def _explain(error: Exception) -> int:
     """What went wrong, in a sentence. The package's own errors say how to mend it."""
     if isinstance(error, ModuleNotFoundError):
-        return _say(f"Expected the package {error.name} to be installed, but it is not. Install it: pip install {error.name}", USAGE)
+        return _say(
+            f"Expected the package {error.name} to be installed, but it is not. Install it: pip install {error.name}",
+            USAGE,
+        )
     text = str(error).strip()
     if type(error).__name__ == "TargetError":
         return _say(text, FAILED)

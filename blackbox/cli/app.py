@@ -25,11 +25,14 @@ Data = Annotated[str, typer.Option("--data", "-d", help="digits, folder:PATH, np
 N = Annotated[int | None, typer.Option("--n", "-n", help="How many images.", show_default="all")]
 Pick = Annotated[str, typer.Option(help="Which n: spread evenly over the data, first, or random.")]
 Split = Annotated[
-    str | None, typer.Option(help="digits: attack, surrogate, target; torchvision sets: test, train.", show_default="held out")
+    str | None,
+    typer.Option(help="digits: attack, surrogate, target; torchvision sets: test, train.", show_default="held out"),
 ]
 Size = Annotated[int | None, typer.Option(help="Side of the images: folders are resized and cut to it.")]
 ClassNames = Annotated[str | None, typer.Option(help="File with a class name a line, in the target's index order.")]
-Classes = Annotated[int | None, typer.Option(help="How many classes the target tells apart.", show_default="as the data")]
+Classes = Annotated[
+    int | None, typer.Option(help="How many classes the target tells apart.", show_default="as the data")
+]
 Norm = Annotated[str | None, typer.Option(help="linf, l2 or l1.", show_default="linf")]
 Eps = Annotated[str | None, typer.Option(help="Radius for images in [0, 1]: 8/255, 0.03.")]
 Threat = Annotated[str | None, typer.Option(help="Norm and radius in one: linf:8/255.")]
@@ -62,7 +65,9 @@ def demo(
 
 @app.command()
 def attack(
-    target: Annotated[str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, resnet20:w.safetensors, file.py:load")],
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, resnet20:w.safetensors, file.py:load")
+    ],
     attack: Annotated[str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks.")] = "square",
     data: Data = "digits",
     norm: Norm = None,
@@ -70,15 +75,21 @@ def attack(
     threat: Threat = None,
     budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000,
     access: Annotated[str, typer.Option(help="What the target shows: labels, topk, scores, logits.")] = "scores",
-    targeted: Annotated[str | None, typer.Option(help="A class to reach, or random (another one for each image).")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the attack: --set p_init=0.1")] = None,
+    targeted: Annotated[
+        str | None, typer.Option(help="A class to reach, or random (another one for each image).")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the attack: --set p_init=0.1")
+    ] = None,
     n: N = None,
     pick: Pick = "spread",
     split: Split = None,
     size: Size = None,
     class_names: ClassNames = None,
     classes: Classes = None,
-    checkpoint: Annotated[str | None, typer.Option(help="File that lets a killed run go on: same command again.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="File that lets a killed run go on: same command again.")
+    ] = None,
     seed: Seed = 0,
     device: Device = None,
     threads: Threads = None,
@@ -97,7 +108,9 @@ def attack(
 
 @app.command()
 def surrogate(
-    target: Annotated[str, typer.Option("--target", "-t", help="The model to imitate: digits:svm-rbf, file.py:load, …")],
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="The model to imitate: digits:svm-rbf, file.py:load, …")
+    ],
     queries: Annotated[int, typer.Option("--queries", help="The most images that may be shown to the target.")] = 1600,
     arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, resnet20, torchvision:NAME")] = "cnn",
     access: Annotated[str, typer.Option(help="What the target shows: labels, topk, scores, logits.")] = "labels",
@@ -129,15 +142,25 @@ def surrogate(
 
 @app.command()
 def transfer(
-    source: Annotated[list[str], typer.Option("--from", help="Surrogate: runs/s1, resnet20:w.safetensors; repeatable.")],
+    source: Annotated[
+        list[str], typer.Option("--from", help="Surrogate: runs/s1, resnet20:w.safetensors; repeatable.")
+    ],
     to: Annotated[list[str], typer.Option("--to", help="Target: digits:all, file.py:load, …; repeatable.")],
-    attacks: Annotated[str, typer.Option(help="Names from blackbox list presets, with commas.")] = "fgsm,i-fgsm,mi-fgsm",
+    attacks: Annotated[
+        str, typer.Option(help="Names from blackbox list presets, with commas.")
+    ] = "fgsm,i-fgsm,mi-fgsm",
     eps: Eps = None,
     norm: Norm = None,
     threat: Threat = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the iterative attacks.", show_default="the paper's")] = None,
-    given: Annotated[str, typer.Option(help="Denominator: all, target-correct, both-correct, source-fooled")] = "target-correct",
-    targeted: Annotated[str | None, typer.Option(help="A class to reach, or random (another one for each image).")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the iterative attacks.", show_default="the paper's")
+    ] = None,
+    given: Annotated[
+        str, typer.Option(help="Denominator: all, target-correct, both-correct, source-fooled")
+    ] = "target-correct",
+    targeted: Annotated[
+        str | None, typer.Option(help="A class to reach, or random (another one for each image).")
+    ] = None,
     data: Data = "digits",
     n: N = None,
     pick: Pick = "spread",
@@ -163,7 +186,9 @@ def transfer(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="attacks, presets, models, data or targets; all of them by default.")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="attacks, presets, models, data or targets; all of them by default.")
+    ] = "all",
 ) -> None:
     """What there is: name, what it needs, norms, paper."""
     from blackbox.cli.listing import run

@@ -61,7 +61,10 @@ def run(
         raise bb.TargetError(f"{error} The results of the {spent:,} queries before it are saved in {path}.") from error
     save(result, path, images.data, found[0].name)
     say(result.summary(), quiet)
-    say(f"saved            {path}/: report.html, report.md, outcomes.csv, examples.safetensors, pictures, run.json", quiet)
+    say(
+        f"saved            {path}/: report.html, report.md, outcomes.csv, examples.safetensors, pictures, run.json",
+        quiet,
+    )
     if not bool(result.success.any()):
         raise Exit(NO_SUCCESS, f"No success: none of the {int(result.attacked.sum())} images attacked was fooled.")
 
@@ -151,7 +154,9 @@ def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
         pictures.append(("Clean, adversarial, difference", shown))
     note = "The difference is drawn around grey and stretched to its largest entry."
     page = pages.Page(f"{result.config['attack']} on {target}")
-    page.text(f"{result.threat}, budget {result.config['budget']:,} queries an image, target shows {result.config['access']}.")
+    page.text(
+        f"{result.threat}, budget {result.config['budget']:,} queries an image, target shows {result.config['access']}."
+    )
     page.pre(result.summary())
     for title, where in pictures:
         page.picture(title, where)

@@ -174,7 +174,9 @@ def write(outcome: Outcome, path: Path) -> None:
     heat = matrix.plot(path / "transfer.png")
     curve = figures.curves(results, path / "queries.png", f"What {settings.teacher} gives away through its scores")
     shown = examples(outcome, path / "examples.png")
-    folder.write_config(path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS})
+    folder.write_config(
+        path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS}
+    )
 
     page = pages.Page("Transfer and queries against hidden targets: digits")
     page.pre(text.threat_model(settings, outcome.own))
@@ -239,4 +241,6 @@ def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
         rows += [(name, list(images)), ("difference", list(images - clean))]
         notes += [says(images), [""] * len(index)]
     under = f"Below each image: what {settings.teacher} says. Linf {settings.eps:g}; in a difference red is darker ink, blue lighter."
-    return figures.gallery(rows, [f"true: {int(c)}" for c in y[index]], notes, f"Ways to fool {settings.teacher}", under, path)
+    return figures.gallery(
+        rows, [f"true: {int(c)}" for c in y[index]], notes, f"Ways to fool {settings.teacher}", under, path
+    )

@@ -34,7 +34,9 @@ def lay(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Columns, the first ``left`` flush left, the others flush right."""
     width = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
-        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, width, strict=True))).rstrip()
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, width, strict=True))
+        ).rstrip()
         for row in rows
     )
 

@@ -9,7 +9,7 @@ The targets learn from one part of the digits, the attacker owns another, and th
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def names(words: str) -> list[str]:
     return chosen
 
 
-@lru_cache(maxsize=None)
+@cache
 def fit(name: str, seed: int = 0) -> Any:
     """Train the hidden target of this name on the part ``"target"``: a torch module or a fitted classifier."""
     names(name)

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import platform
 import time
-
 from typing import TYPE_CHECKING
 
 from blackbox.cli import FAILED, Exit, folder
@@ -110,9 +109,15 @@ def judge(what: str, seen: int, oracle: Oracle, result: AttackResult, expected: 
     """Compare the target's own count, the oracle's, the samples' charges, the budget and the known success rate."""
     spent, looked, budget = int(result.queries.sum()), oracle.counts["verify"], result.config["budget"]
     found = [
-        (seen != oracle.rows + looked, f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} uncharged"),
+        (
+            seen != oracle.rows + looked,
+            f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} uncharged",
+        ),
         (oracle.rows != spent, f"the oracle counted {oracle.rows} rows, the samples were charged {spent}"),
-        (int(result.queries.max()) > budget, f"a sample was charged {int(result.queries.max())} of a budget of {budget}"),
+        (
+            int(result.queries.max()) > budget,
+            f"a sample was charged {int(result.queries.max())} of a budget of {budget}",
+        ),
         (result.success_rate.value != expected, f"success was {result.success_rate}, expected {100 * expected:.0f} %"),
     ]
     wrong = [f"{what}: {text}." for bad, text in found if bad]

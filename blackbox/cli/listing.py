@@ -17,7 +17,10 @@ _MODELS = (
     ("NET:path.safetensors", "one of the nets below with weights (.safetensors, or .pt with tensors only)"),
     ("path.safetensors", "weights that this package wrote: they name their net"),
     ("runs/s1", "a folder that blackbox surrogate wrote"),
-    ("file.py:function", "a function of your own: the model's answer to images, or without arguments a maker of a model"),
+    (
+        "file.py:function",
+        "a function of your own: the model's answer to images, or without arguments a maker of a model",
+    ),
 )
 
 
@@ -59,7 +62,9 @@ def _attacks() -> tuple[str, list[str], list[list[str]]]:
     rows = []
     for name in attacks.names():
         kind = attacks.get(name)
-        rows.append([name, kind.access.name.lower(), " ".join(kind.norms), _paper(sys.modules[kind.__module__].__doc__)])
+        rows.append(
+            [name, kind.access.name.lower(), " ".join(kind.norms), _paper(sys.modules[kind.__module__].__doc__)]
+        )
     return "attacks through queries", ["name", "needs", "norms", "paper"], rows
 
 

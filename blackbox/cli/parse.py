@@ -78,7 +78,9 @@ def settings(kind: type, pairs: list[str]) -> dict[str, Any]:
             have = ", ".join(f"{n}={f.default!r}" if f.default is not MISSING else n for n, f in known.items())
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Expected a setting of {kind.__name__} ({have or 'it has none'}), but it was {name!r}.{hint}")
+            raise ValueError(
+                f"Expected a setting of {kind.__name__} ({have or 'it has none'}), but it was {name!r}.{hint}"
+            )
         out[name] = _value(value.strip(), hints.get(name, str), name)
     return out
 

@@ -176,17 +176,23 @@ def images(
     if options and kind not in ("folder", "npz"):
         raise ValueError(f"Expected --size and --class-names with folder: or npz: data, but the data are {spec!r}.")
     if size is not None and kind == "npz":
-        raise ValueError("Expected --size with folder: data, but the data are an npz file, whose images have a size already.")
+        raise ValueError(
+            "Expected --size with folder: data, but the data are an npz file, whose images have a size already."
+        )
     if kind == "digits" and spec.lower() == "digits":
         from blackbox.cli import digits
 
         data = digits.parts().get(split or default_split)
         if data is None:
-            raise ValueError(f"Expected --split to be one of {', '.join(digits.PARTS)} for the digits, but it was {split!r}.")
+            raise ValueError(
+                f"Expected --split to be one of {', '.join(digits.PARTS)} for the digits, but it was {split!r}."
+            )
     else:
         if kind in ("folder", "npz"):
             if split is not None:
-                raise ValueError(f"Expected no --split with {kind}: data, which has no parts; name another path instead.")
+                raise ValueError(
+                    f"Expected no --split with {kind}: data, which has no parts; name another path instead."
+                )
         elif split not in (None, "train", "test"):
             raise ValueError(f"Expected --split to be train or test for {kind}, but it was {split!r}.")
         elif split == "train":
@@ -210,7 +216,9 @@ def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
     return np.sort(np.random.Generator(np.random.Philox(seed)).permutation(total)[:n])
 
 
-def oracle(model: Model, access: str, classes: int, device: str | None = None, rows_per_call: int | None = None) -> Oracle:
+def oracle(
+    model: Model, access: str, classes: int, device: str | None = None, rows_per_call: int | None = None
+) -> Oracle:
     """A fresh Oracle before a model, under its spec's name."""
     import torch
 

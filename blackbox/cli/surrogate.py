@@ -78,7 +78,14 @@ def run(
 
 
 def attacker_images(
-    data: str, n: int | None, pick: str, split: str | None, size: int | None, class_names: str | None, holdout: int, seed: int
+    data: str,
+    n: int | None,
+    pick: str,
+    split: str | None,
+    size: int | None,
+    class_names: str | None,
+    holdout: int,
+    seed: int,
 ) -> tuple[Dataset, Dataset]:
     """The attacker's images, and others kept aside to measure agreement on.
 

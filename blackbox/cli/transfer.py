@@ -45,7 +45,7 @@ def run(
                 f"answers: blackbox surrogate --target {model.spec}"
             )
         sources[_free(model.name, sources)] = model.net.to(device) if device else model.net
-    targets = {}
+    targets: dict[str, Any] = {}
     for model in _models(to, images, count):
         targets[_free(model.name, targets)] = specs.oracle(model, "labels", count, device)
     path = folder.create(out, "transfer", *sources)
@@ -109,7 +109,12 @@ def _progress(cells: int, quiet: bool) -> Callable[[str], None] | None:
         done += 1
         now = time.perf_counter()
         if live:
-            print(f"\r\x1b[K{done} of {cells}: {text}", end="\r\x1b[K" if done == cells else "", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[K{done} of {cells}: {text}",
+                end="\r\x1b[K" if done == cells else "",
+                file=sys.stderr,
+                flush=True,
+            )
         elif now - last >= 5:
             last = now
             print(f"{done} of {cells}: {text}", file=sys.stderr, flush=True)
@@ -127,7 +132,9 @@ def save(matrix: Any, path: Any, given: str) -> None:
     (path / "summary.txt").write_text(matrix.table(given) + "\n")
     picture = matrix.plot(path / "transfer.png", given)
     page = pages.Page(f"Transfer from {', '.join(matrix.sources)}")
-    page.text(f"{len(matrix)} images, seed {matrix.seed}. Queries: {', '.join(f'{k} {v:,}' for k, v in matrix.queries.items())}.")
+    page.text(
+        f"{len(matrix)} images, seed {matrix.seed}. Queries: {', '.join(f'{k} {v:,}' for k, v in matrix.queries.items())}."
+    )
     page.picture("Transfer rates", picture)
     page.pre(matrix.table(given))
     page.text("Settings and versions: run.json.")

@@ -43,7 +43,15 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     style.clean(axes)
     if len(results) > 1:
-        axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9, labelcolor=style.INK, loc="upper left", handlelength=3)
+        axes.legend(
+            frameon=True,
+            framealpha=0.9,
+            edgecolor="none",
+            fontsize=9,
+            labelcolor=style.INK,
+            loc="upper left",
+            handlelength=3,
+        )
     first = next(iter(results.values()))
     counts = sorted({int(r.attacked.sum()) for r in results.values()})
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -52,9 +60,7 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     return style.save(made, path)
 
 
-def examples(
-    result: AttackResult, images: Tensor, classes: Sequence[str], path: Path, columns: int = 6
-) -> Path | None:
+def examples(result: AttackResult, images: Tensor, classes: Sequence[str], path: Path, columns: int = 6) -> Path | None:
     """Clean image, adversarial example and their difference, for images of different classes; None without a success."""
     chosen = choose(result, columns)
     if not len(chosen):
@@ -63,7 +69,11 @@ def examples(
     heads = [_name(classes, int(result.y[i])) for i in chosen]
     notes = [f"{int(result.first_success_query[i]):,} queries" for i in chosen]
     under = f"{result.config['attack']} on {result.config['target']}, {result.threat}; true class above, price below."
-    rows = [("clean", [a for a, _ in pairs]), ("adversarial", [b for _, b in pairs]), ("difference", [b - a for a, b in pairs])]
+    rows = [
+        ("clean", [a for a, _ in pairs]),
+        ("adversarial", [b for _, b in pairs]),
+        ("difference", [b - a for a, b in pairs]),
+    ]
     return gallery(rows, heads, notes, "What the target was fooled by", under, path)
 
 
@@ -98,7 +108,9 @@ def gallery(
     made = style.figure(width, height)
     for r, (name, images) in enumerate(rows):
         y = height - head - (r + 1) * (side + gap) - sum(below[:r]) + gap
-        made.text((left - 0.12) / width, (y + side / 2) / height, name, fontsize=9, color=style.INK, ha="right", va="center")
+        made.text(
+            (left - 0.12) / width, (y + side / 2) / height, name, fontsize=9, color=style.INK, ha="right", va="center"
+        )
         for c, image in enumerate(images):
             axes = made.add_axes(((left + c * (side + gap)) / width, y / height, side / width, side / height))
             axes.set_xticks([])

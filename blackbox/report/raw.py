@@ -29,7 +29,9 @@ def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
                     named = matrix.noise_target[e, k, t].tolist()
                     if max(named) >= 0:
                         cell = ("noise", kind, str(threat), target)
-                        out.writerows([i, y, *cell, c, a, ""] for i, y, c, a in zip(ids, labels, clean, named, strict=True))
+                        out.writerows(
+                            [i, y, *cell, c, a, ""] for i, y, c, a in zip(ids, labels, clean, named, strict=True)
+                        )
                 for s, source in enumerate(matrix.sources):
                     for a, attack in enumerate(matrix.attacks):
                         named, own = matrix.adv_target[s, a, e, t].tolist(), matrix.adv_source[s, a, e].tolist()

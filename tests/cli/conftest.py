@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run(*words: str, cwd: Path | str | None = None, timeout: float = 300, **env: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str, cwd: Path | str | None = None, timeout: float = 300, **env: str
+) -> subprocess.CompletedProcess[str]:
     """``python -m blackbox WORDS`` from another folder; standard streams are pipes, so not a terminal."""
     known = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **env}
     known.pop("BLACKBOX_TRACEBACK", None)
@@ -57,10 +60,15 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What the demo printed, and its folder: one run for all tests that look at it."""
-    folder = tmp_path_factory.mktemp("demo")
-    out = run("demo", "--out", "r", cwd=folder)
-    assert out.returncode == 0, out.stderr
-    assert "Traceback" not in out.stderr
-    return out.stdout, folder / "r"
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[str, Path]:
+    """What the demo printed, and its folder: one run for all tests that look at it, whichever worker they are in."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared if worker_id == "master" else shared.parent) / "demo"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "stdout").exists():
+            folder.mkdir(exist_ok=True)
+            out = run("demo", "--out", "r", cwd=folder)
+            assert out.returncode == 0, out.stderr
+            assert "Traceback" not in out.stderr
+            (folder / "stdout").write_text(out.stdout)
+    return (folder / "stdout").read_text(), folder / "r"

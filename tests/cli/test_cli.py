@@ -99,7 +99,15 @@ def test_attack_writes_a_folder_that_says_everything(cli: Cli, tmp_path: Path) -
     assert "30 images × at most 60 queries = at most 1,800" in out.stdout
     assert "attack success" in out.stdout
     folder = tmp_path / "r"
-    for name in ("report.html", "report.md", "curve.png", "examples.png", "outcomes.csv", "examples.safetensors", "summary.txt"):
+    for name in (
+        "report.html",
+        "report.md",
+        "curve.png",
+        "examples.png",
+        "outcomes.csv",
+        "examples.safetensors",
+        "summary.txt",
+    ):
         assert (folder / name).stat().st_size > 0, name
     made = json.loads((folder / "run.json").read_text())
     assert made["command"].endswith("blackbox " + " ".join(words))
@@ -112,7 +120,7 @@ def test_attack_writes_a_folder_that_says_everything(cli: Cli, tmp_path: Path) -
     assert len(rows) == 30
     assert all(int(row["queries"]) <= 60 for row in rows)
     html = (folder / "report.html").read_text()
-    assert "data:image/png;base64," in html and "src=\"curve" not in html
+    assert "data:image/png;base64," in html and 'src="curve' not in html
 
     import blackbox as bb
 
@@ -123,34 +131,89 @@ def test_attack_writes_a_folder_that_says_everything(cli: Cli, tmp_path: Path) -
 
 def test_same_command_same_outcomes(cli: Cli, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        out = cli("attack", "--target", "digits:svm-rbf", "--eps", "0.2", "--budget", "40", "--n", "12", "--quiet", "--out", name)
+        out = cli(
+            "attack",
+            "--target",
+            "digits:svm-rbf",
+            "--eps",
+            "0.2",
+            "--budget",
+            "40",
+            "--n",
+            "12",
+            "--quiet",
+            "--out",
+            name,
+        )
         assert out.returncode == 0, out.stderr
         assert out.stdout == ""
     assert (tmp_path / "a" / "outcomes.csv").read_text() == (tmp_path / "b" / "outcomes.csv").read_text()
 
 
-def test_own_function_as_a_target(cli: Cli, own: Path) -> None:
-    out = cli("attack", "-t", "target.py:brightness", "-a", "fd-fgsm", "-d", "npz:grey.npz", "--threat", "linf:14/255", "-b", "200", "-o", "r")
+def test_own_function_as_a_target(said: Cli, own: Path) -> None:
+    out = said(
+        "attack",
+        "-t",
+        "target.py:brightness",
+        "-a",
+        "fd-fgsm",
+        "-d",
+        "npz:grey.npz",
+        "--threat",
+        "linf:14/255",
+        "-b",
+        "200",
+        "-o",
+        "r",
+    )
     assert out.returncode == 0, out.stderr  # the limit lies at 0.05 < 14/255
     assert "100 % [76, 100] (12/12)  of images the target had right" in out.stdout
-    out = cli("attack", "-t", "target.py:brightness", "-a", "fd-fgsm", "-d", "npz:grey.npz", "--eps", "12/255", "-b", "200", "-o", "r")
+    out = said(
+        "attack",
+        "-t",
+        "target.py:brightness",
+        "-a",
+        "fd-fgsm",
+        "-d",
+        "npz:grey.npz",
+        "--eps",
+        "12/255",
+        "-b",
+        "200",
+        "-o",
+        "r",
+    )
     sentence(out, 3, "No success")
 
 
-def test_a_function_without_arguments_makes_the_model(cli: Cli, own: Path) -> None:
-    out = cli("attack", "-t", "target.py:model", "-d", "npz:grey.npz", "--eps", "0.3", "-b", "20", "--access", "logits", "-o", "r")
+def test_a_function_without_arguments_makes_the_model(said: Cli, own: Path) -> None:
+    out = said(
+        "attack",
+        "-t",
+        "target.py:model",
+        "-d",
+        "npz:grey.npz",
+        "--eps",
+        "0.3",
+        "-b",
+        "20",
+        "--access",
+        "logits",
+        "-o",
+        "r",
+    )
     assert out.returncode in (0, 3), out.stderr
     assert "model" in out.stdout
 
 
-def test_no_success_is_exit_code_3(cli: Cli, own: Path) -> None:
-    out = cli("attack", "-t", "target.py:stubborn", "-d", "npz:grey.npz", "--eps", "8/255", "-b", "10", "-o", "r")
+def test_no_success_is_exit_code_3(said: Cli, own: Path) -> None:
+    out = said("attack", "-t", "target.py:stubborn", "-d", "npz:grey.npz", "--eps", "8/255", "-b", "10", "-o", "r")
     sentence(out, 3, "No success", "12")
     assert (own / "r" / "outcomes.csv").exists()
 
 
-def test_a_target_that_fails_leaves_what_was_paid_for(cli: Cli, own: Path) -> None:
-    out = cli("attack", "-t", "target.py:dies_late", "-d", "npz:grey.npz", "--eps", "8/255", "-b", "50", "-o", "r")
+def test_a_target_that_fails_leaves_what_was_paid_for(said: Cli, own: Path) -> None:
+    out = said("attack", "-t", "target.py:dies_late", "-d", "npz:grey.npz", "--eps", "8/255", "-b", "50", "-o", "r")
     sentence(out, 1, "the line is dead", "saved in r", "after ")
     with open(own / "r" / "outcomes.csv") as file:
         rows = list(csv.DictReader(file))
@@ -159,7 +222,9 @@ def test_a_target_that_fails_leaves_what_was_paid_for(cli: Cli, own: Path) -> No
 
 
 def test_targeted(cli: Cli, tmp_path: Path) -> None:
-    out = cli("attack", "-t", "digits:logreg", "--eps", "0.4", "-b", "200", "-n", "10", "--targeted", "random", "-o", "r")
+    out = cli(
+        "attack", "-t", "digits:logreg", "--eps", "0.4", "-b", "200", "-n", "10", "--targeted", "random", "-o", "r"
+    )
     assert out.returncode == 0, out.stderr
     with open(tmp_path / "r" / "outcomes.csv") as file:
         rows = list(csv.DictReader(file))
@@ -167,13 +232,13 @@ def test_targeted(cli: Cli, tmp_path: Path) -> None:
     assert len({(int(row["goal"]) - int(row["y"])) % 10 for row in rows}) > 1
 
 
-def test_checkpoint_goes_on(cli: Cli, tmp_path: Path) -> None:
+def test_checkpoint_goes_on(said: Cli, tmp_path: Path) -> None:
     words = ("attack", "-t", "digits:logreg", "--eps", "0.2", "-b", "50", "-n", "10", "--checkpoint", "c.pt", "-o")
-    first, second = cli(*words, "a"), cli(*words, "b")
+    first, second = said(*words, "a"), said(*words, "b")
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert "resumed" in second.stdout and "resumed" not in first.stdout
     assert (tmp_path / "a" / "outcomes.csv").read_text() == (tmp_path / "b" / "outcomes.csv").read_text()
-    sentence(cli(*words, "c", "--seed", "1"), 2, "belongs to other settings", "seed")
+    sentence(said(*words, "c", "--seed", "1"), 2, "belongs to other settings", "seed")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +269,10 @@ def test_checkpoint_goes_on(cli: Cli, tmp_path: Path) -> None:
         (("--eps", "0.1", "--targeted", "12"), ("12", "0..9")),
         (("--eps", "0.1", "--threads", "0"), ("--threads",)),
         (("--eps", "0.1", "--attack", "fd-fgsm", "--set", "method=pca"), ("images",)),
-        (("--eps", "0.1", "--attack", "fd-fgsm", "--set", "method=pca", "--set", "images=nowhere.npz"), ("nowhere.npz",)),
+        (
+            ("--eps", "0.1", "--attack", "fd-fgsm", "--set", "method=pca", "--set", "images=nowhere.npz"),
+            ("nowhere.npz",),
+        ),
     ],
 )
 def test_errors_are_one_sentence(said: Cli, words: tuple[str, ...], expected: tuple[str, ...]) -> None:
@@ -251,7 +319,21 @@ def test_unknown_verb_and_option_are_usage_errors(cli: Cli) -> None:
 
 
 def test_surrogate_then_transfer(cli: Cli, tmp_path: Path) -> None:
-    out = cli("surrogate", "--target", "digits:svm-rbf", "--queries", "500", "--arch", "mlp", "--epochs", "8", "--holdout", "150", "--out", "s1")
+    out = cli(
+        "surrogate",
+        "--target",
+        "digits:svm-rbf",
+        "--queries",
+        "500",
+        "--arch",
+        "mlp",
+        "--epochs",
+        "8",
+        "--holdout",
+        "150",
+        "--out",
+        "s1",
+    )
     assert out.returncode == 0, out.stderr
     assert "500 to train, 150 to measure; 650 in all" in out.stdout
     assert "agreement" in out.stdout
@@ -260,7 +342,21 @@ def test_surrogate_then_transfer(cli: Cli, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "s1" / "training.json").read_text())
     assert report["queries"] == 500 and report["soft"] is False
 
-    out = cli("transfer", "--from", "s1", "--to", "digits:svm-rbf,knn", "--attacks", "fgsm,mi-fgsm", "--eps", "0.1,0.2", "--n", "60", "--out", "t1")
+    out = cli(
+        "transfer",
+        "--from",
+        "s1",
+        "--to",
+        "digits:svm-rbf,knn",
+        "--attacks",
+        "fgsm,mi-fgsm",
+        "--eps",
+        "0.1,0.2",
+        "--n",
+        "60",
+        "--out",
+        "t1",
+    )
     assert out.returncode == 0, out.stderr
     assert "Linf 0.1" in out.stdout and "Linf 0.2" in out.stdout and "noise" in out.stdout
     folder = tmp_path / "t1"
@@ -281,11 +377,21 @@ def test_surrogate_then_transfer(cli: Cli, tmp_path: Path) -> None:
     assert matrix.rate("s1", "knn", "mi-fgsm", "Linf 0.2") == by_hand
 
 
-
 def test_transfer_and_surrogate_errors(said: Cli) -> None:
-    sentence(said("transfer", "--from", "digits:knn", "--to", "digits:mlp", "--eps", "0.1"), 2, "gradients", "blackbox surrogate")
-    sentence(said("transfer", "--from", "digits:mlp", "--to", "digits:mlp", "--attacks", "mi-fgms", "--eps", "0.1"), 2, "mi")
-    sentence(said("transfer", "--from", "digits:mlp", "--to", "digits:mlp", "--eps", "0.1", "--given", "luck"), 2, "target-correct")
+    sentence(
+        said("transfer", "--from", "digits:knn", "--to", "digits:mlp", "--eps", "0.1"),
+        2,
+        "gradients",
+        "blackbox surrogate",
+    )
+    sentence(
+        said("transfer", "--from", "digits:mlp", "--to", "digits:mlp", "--attacks", "mi-fgms", "--eps", "0.1"), 2, "mi"
+    )
+    sentence(
+        said("transfer", "--from", "digits:mlp", "--to", "digits:mlp", "--eps", "0.1", "--given", "luck"),
+        2,
+        "target-correct",
+    )
     sentence(said("surrogate", "--target", "digits:knn", "--queries", "0"), 2, "--queries")
 
 
@@ -299,7 +405,6 @@ def test_list_names_every_attack(cli: Cli) -> None:
     assert cells >= {*bb.attacks.names(), *sg.presets.names(), "digits:svm-rbf", "folder:PATH"}
     row = next(line for line in out.stdout.splitlines() if line.startswith("square\t"))
     assert "1912.00049" in row and "Linf" in row
-
 
 
 def test_doctor_checks_the_counting(cli: Cli) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from tests.cli.conftest import run
 
-pytestmark = pytest.mark.xdist_group("demo")  # one run serves all of these
 RAW = ("outcomes-transfer.csv", "outcomes-queries.csv", "rates-transfer.csv", "summary.txt")
 
 
@@ -22,7 +21,16 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_folder_is_complete(demo: tuple[str, Path]) -> None:
     _, folder = demo
-    for name in (*RAW, "report.html", "report.md", "transfer.png", "queries.png", "examples.png", "transfer.npz", "run.json"):
+    for name in (
+        *RAW,
+        "report.html",
+        "report.md",
+        "transfer.png",
+        "queries.png",
+        "examples.png",
+        "transfer.npz",
+        "run.json",
+    ):
         assert (folder / name).stat().st_size > 0, name
     made = json.loads((folder / "run.json").read_text())
     assert made["settings"]["eps"] == 0.2 and made["settings"]["label_queries"] == 1600
@@ -70,8 +78,16 @@ def test_query_table_follows_from_the_raw_outcomes(demo: tuple[str, Path]) -> No
 def test_the_story_holds(demo: tuple[str, Path]) -> None:
     """Crafted examples beat noise of the same size on every target; PCA is cheaper than the full difference."""
     _, folder = demo
-    rates = {(r["attack"], r["target"]): float(r["rate"]) for r in rows(folder / "rates-transfer.csv") if r["given"] == "target-correct"}
-    lows = {(r["attack"], r["target"]): float(r["low"]) for r in rows(folder / "rates-transfer.csv") if r["given"] == "target-correct"}
+    rates = {
+        (r["attack"], r["target"]): float(r["rate"])
+        for r in rows(folder / "rates-transfer.csv")
+        if r["given"] == "target-correct"
+    }
+    lows = {
+        (r["attack"], r["target"]): float(r["low"])
+        for r in rows(folder / "rates-transfer.csv")
+        if r["given"] == "target-correct"
+    }
     for target in ("cnn", "mlp", "logreg", "svm-rbf", "forest", "knn"):
         assert lows["mi-fgsm", target] > max(rates["linf", target], rates["rms", target])
     found = rows(folder / "outcomes-queries.csv")

@@ -17,7 +17,9 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 FILES = {code.splitlines()[0][2:].strip(): code for kind, code in BLOCKS if kind == "python" and code.startswith("# ")}
 SCRIPTS = [code for kind, code in BLOCKS if kind == "python" and not code.startswith("# ")]
-COMMANDS = [line[2:] for kind, code in BLOCKS if kind == "console" for line in code.splitlines() if line.startswith("$ ")]
+COMMANDS = [
+    line[2:] for kind, code in BLOCKS if kind == "console" for line in code.splitlines() if line.startswith("$ ")
+]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
@@ -33,7 +35,9 @@ def test_the_readme_has_what_these_tests_look_for() -> None:
 def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(code)
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    out = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    out = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+    )
     assert out.returncode == 0, out.stderr
     assert "attack success" in out.stdout
 
@@ -52,7 +56,6 @@ def test_commands_run(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "t1" / "transfer.png").exists()
 
 
-@pytest.mark.xdist_group("demo")
 def test_the_demo_prints_what_the_readme_shows(demo: tuple[str, Path]) -> None:
     """The same lines; numbers within a few points, because kernels differ in the last bit from processor to processor."""
     shown = next(code for kind, code in BLOCKS if kind == "console" and code.startswith("$ blackbox demo"))
