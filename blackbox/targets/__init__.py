@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 _WHERE = {
+    "FunctionTarget": "function",
+    "ModuleTarget": "module",
+    "SklearnTarget": "sklearn",
     "Channel": "channels",
     "LabelsOnly": "channels",
     "TopK": "channels",
@@ -30,6 +33,9 @@ _WHERE = {
 if TYPE_CHECKING:
     from blackbox.targets.channels import Channel, EightBit, LabelsOnly, Noisy, Rounded, TopK
     from blackbox.targets.defences import JPEG, InputNoise, RandomResize, ReverseSigmoid
+    from blackbox.targets.function import FunctionTarget
+    from blackbox.targets.module import ModuleTarget
+    from blackbox.targets.sklearn import SklearnTarget
     from blackbox.targets.stateful import Blacklight, Detection
 
 
