@@ -9,6 +9,7 @@ stay full until the very end. None of this shows in a result: what a sample draw
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
 from collections.abc import Callable, Iterator
@@ -181,7 +182,8 @@ class Engine:
             TargetError: the target failed; the ledger so far is in ``self.ledger``, and in the checkpoint.
         """
         self.x, self.y, self.goal, self.ids = x, y, goal.to(self.oracle.device), ids
-        self.ledger, self.cohorts, self.waiting = Ledger.open(x), [], np.arange(len(x))
+        self.ledger, self.waiting = Ledger.open(x), np.arange(len(x))
+        self.cohorts: list[_Cohort] = []
         if self.path is not None:
             starts = () if self.start_images is None else (self.start_images,)
             self._fingerprint = disk.fingerprint(x, y, goal, ids, *starts)
@@ -493,10 +495,8 @@ class Engine:
     def _verify(self) -> None:
         """Look at every example kept once more, in a fresh call, in a column of its own, at no charge."""
         led = self.ledger
-        try:
+        with contextlib.suppress(TargetError):  # the attack itself is complete; what was not looked at says so
             self._look(np.flatnonzero((led.first > 0) & (led.verified < 0)), led.verified)
-        except TargetError:
-            pass  # the attack itself is complete; what was not looked at says so
 
     def _look(self, who: np.ndarray, column: np.ndarray) -> None:
         """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of fresh looks."""
@@ -571,13 +571,13 @@ class Engine:
     def _start(self, cohort: _Cohort) -> bool:
         """Begin ``init`` or step k; True when there is an Ask, False when the step was over at once."""
         attack, task = self.attack, cohort.task
-        made = attack.init(task) if cohort.k == INIT else attack.step(task, cohort.state, cohort.k)
+        made: Any = attack.init(task) if cohort.k == INIT else attack.step(task, cohort.state, cohort.k)
         if not inspect.isgenerator(made):
             cohort.state = made
             return False
         cohort.gen = made
         try:
-            cohort.ask = next(made)
+            cohort.ask = next(cohort.gen)
         except StopIteration as end:
             cohort.state = end.value
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from torch import Tensor
 from blackbox.ledger import STATUSES, Ledger
 from blackbox.protocol import Status
 from blackbox.statistics import Detection, Rate
-from blackbox.threat import L1, L2, Linf, Threat
+from blackbox.threat import L0, L1, L2, Linf, Threat
 
-_THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1}
+_THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
 _COLUMNS = (
     "success",
     "queries",
@@ -148,7 +149,7 @@ class AttackResult:
         first = self.first_success_query
         return [Rate.of((first > 0) & (first <= int(b)), self.attacked) for b in budgets]
 
-    def distance_at(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> Tensor:
+    def distance_at(self, budgets: Sequence[int] | np.ndarray) -> Tensor:
         """[len(budgets), N] float32: the smallest distance found within so many queries, inf where there is none.
 
         For an attack that minimises, examples outside the threat count too: this is its distance against queries.

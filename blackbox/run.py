@@ -24,7 +24,6 @@ from blackbox.results import AttackResult
 from blackbox.statistics import Detection
 from blackbox.threat import Threat, UnsupportedThreat
 
-
 VOTES = 11
 """Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
 (binomial tail), so a thousand queries with a hundred lucky hits yield 0.03 false successes; 5 votes would yield 0.9."""

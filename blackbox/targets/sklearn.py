@@ -32,9 +32,9 @@ class SklearnTarget:
                 f"Expected the classifier's classes to be 0..{len(classes) - 1}, but they were {list(classes)[:10]}. "
                 "Fit it on class indices."
             )
-        self._predict = getattr(model, "predict_proba", None)
-        self.returns = "probabilities" if self._predict is not None else "labels"
-        self._predict = self._predict or model.predict
+        probabilities = getattr(model, "predict_proba", None)
+        self.returns: str | None = "labels" if probabilities is None else "probabilities"
+        self._predict = probabilities or model.predict
 
     def predict(self, x: Tensor) -> Any:
         return np.asarray(self._predict(x.flatten(1).numpy(force=True)))

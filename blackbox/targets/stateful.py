@@ -75,8 +75,8 @@ class Blacklight(Channel):
         out = self._behind.predict(x)  # first: a call that fails leaves no trace
         prints = self.fingerprints(x)
         labels = self._label(out).tolist()
-        scores = out.scores if isinstance(out, Answer) else torch.as_tensor(out)
-        scores = None if scores.ndim == 1 else scores
+        shown = out.scores if isinstance(out, Answer) else torch.as_tensor(out)
+        scores = None if shown.ndim == 1 else shown
         changed = False
         for i, hashes in enumerate(prints):
             number, nearest = len(self._flags), self._nearest(hashes)

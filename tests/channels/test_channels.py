@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -122,7 +122,7 @@ class TestImages:
 
     def test_jpeg_is_near_and_closer_at_high_quality(self) -> None:
         x = torch.linspace(0, 1, 3 * 16 * 16).view(1, 3, 16, 16)
-        fine, coarse = (self.through(lambda t, q=q: JPEG(t, q), x) for q in (95, 10))
+        fine, coarse = self.through(lambda t: JPEG(t, 95), x), self.through(lambda t: JPEG(t, 10), x)
         assert 0 < (fine - x).abs().mean() < (coarse - x).abs().mean() < 0.1
         assert torch.allclose(fine * 255, (fine * 255).round(), atol=1e-4)
         assert self.through(JPEG, x[:, :1]).shape == (1, 1, 16, 16)
@@ -173,7 +173,8 @@ class TestWhatAnOracleLearns:
         heard = []
 
         class Listens:
-            access, norms = bb.Access.LABELS, ("Linf",)
+            access: ClassVar[bb.Access] = bb.Access.LABELS
+            norms: ClassVar[tuple[str, ...]] = ("Linf",)
 
             def init(self, t: bb.Task) -> Any:
                 heard.append(t)
@@ -219,7 +220,8 @@ class TestWhatAnOracleLearns:
     def test_the_loss_has_a_floor_at_the_noise(self) -> None:
         """A probability cut to 0 by noise must not look like a margin of 70."""
         sure = FunctionTarget(lambda x: torch.tensor([[1.0, 0.0]]).expand(len(x), 2), returns="probabilities")
-        r = bb.attack(bb.Oracle(Noisy(sure, 0.01), classes=2), torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64), threat=bb.Linf(0.1), budget=2)
+        oracle = bb.Oracle(Noisy(sure, 0.01), classes=2)
+        r = bb.attack(oracle, torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64), threat=bb.Linf(0.1), budget=2)
         assert (r.clean_loss.abs() < 6).all()
 
 
@@ -238,7 +240,7 @@ class TestWhatAnOracleLearns:
     ],
 )
 def test_bad_settings(bad: Callable[[], Any]) -> None:
-    with pytest.raises(ValueError, match="Expected .* but"):
+    with pytest.raises(ValueError, match=r"Expected .* but"):
         bad()
 
 
