@@ -17,6 +17,7 @@ _WHERE = {
     "Linf": "blackbox.threat",
     "L2": "blackbox.threat",
     "L1": "blackbox.threat",
+    "L0": "blackbox.threat",
     "Threat": "blackbox.threat",
     "UnsupportedThreat": "blackbox.threat",
     "Access": "blackbox.protocol",
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from blackbox.results import AttackResult
     from blackbox.run import attack
     from blackbox.statistics import Rate
-    from blackbox.threat import L1, L2, Linf, Threat, UnsupportedThreat
+    from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
 
 def __getattr__(name: str) -> Any:

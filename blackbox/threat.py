@@ -21,7 +21,7 @@ class UnsupportedThreat(ValueError):
 class Threat:
     """All images within ``eps`` of the original in one norm, inside the box [lower, upper].
 
-    Use a subclass: `Linf`, `L2` or `L1`. ``eps`` is in units of the image range; ``math.inf`` means no limit but
+    Use a subclass: `Linf`, `L2`, `L1` or `L0`. ``eps`` is in units of the image range; ``math.inf`` means no limit but
     the box, for attacks that look for the smallest distance.
 
     Raises:
@@ -157,6 +157,83 @@ class L1(Threat):
         flat = g.flatten(1)
         best = flat.abs().argmax(1, keepdim=True)
         return torch.zeros_like(flat).scatter(1, best, flat.gather(1, best).sign()).view_as(g)
+
+
+@dataclass(frozen=True)
+class L0(Threat):
+    """At most ``eps`` pixels may change, each in all its channels and as far as the box allows.
+
+    A pixel is a place [height, width] of an image [channels, height, width]; in anything else each entry is one.
+
+    Raises:
+        ValueError: eps is not a whole number of pixels.
+    """
+
+    p: ClassVar[float] = 0.0
+    norm: ClassVar[str] = "L0"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eps < math.inf and self.eps != int(self.eps):
+            raise ValueError(f"Expected an L0 eps to be a whole number of pixels, but it was {self.eps:g}.")
+
+    def check_dimension(self, d: int) -> None:
+        """Refuse more pixels than the image has entries."""
+        if d < self.eps < math.inf:
+            raise ValueError(
+                f"Expected an L0 eps of at most {d} pixels for images with {d} entries, but it was {self.eps:g}. "
+                "Use math.inf for 'no limit'."
+            )
+
+    @staticmethod
+    def _pixels(change: Tensor) -> Tensor:
+        """[n, \\*shape] -> [n, pixels]: the largest change of a pixel's channels."""
+        change = change.abs()
+        return (change.amax(1) if change.ndim == 4 else change).flatten(1)
+
+    def distance(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Pixels that differ in any channel: [n, \\*shape], [n, \\*shape] -> [n]."""
+        return (self._pixels(x - x0) > 0).sum(1).to(x.dtype)  # a count, exact in any order
+
+    def project(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Keep the eps pixels that change most (by Euclidean length), put the others back, and clip to the box."""
+        x = self.clip(x)
+        change = self._squares(x - x0)
+        if self.eps >= change.shape[1]:
+            return x
+        least = change.topk(int(self.eps), dim=1).values[:, -1:]
+        keep = change >= least
+        if bool((keep.sum(1) > self.eps).any()):  # ties: the first pixels stay
+            order = change.sort(dim=1, descending=True, stable=True).indices[:, : int(self.eps)]
+            keep = torch.zeros_like(keep).scatter(1, order, True)
+        return torch.where(self._spread(keep, x), x, x0)
+
+    def steepest(self, g: Tensor) -> Tensor:
+        """The pixel whose gradient is largest (in the sum over channels) and the signs there: one pixel changes."""
+        size = g.abs()
+        if g.ndim == 4:
+            total = size[:, 0]
+            for channel in range(1, g.shape[1]):
+                total = total + size[:, channel]
+            size = total
+        flat = size.flatten(1)
+        best = torch.zeros_like(flat, dtype=torch.bool).scatter(1, flat.argmax(1, keepdim=True), True)
+        return torch.where(self._spread(best, g), g.sign(), torch.zeros_like(g))
+
+    @staticmethod
+    def _squares(change: Tensor) -> Tensor:
+        """[n, \\*shape] -> [n, pixels]: the squared length of each pixel's change."""
+        change = change * change
+        if change.ndim == 4:  # channels are few; a fixed order keeps rows apart
+            total = change[:, 0]
+            for channel in range(1, change.shape[1]):
+                total = total + change[:, channel]
+            change = total
+        return change.flatten(1)
+
+    @staticmethod
+    def _spread(keep: Tensor, x: Tensor) -> Tensor:
+        return keep.view(-1, 1, *x.shape[2:]) if x.ndim == 4 else keep.view_as(x)
 
 
 def eight_bit(x: Tensor, x0: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ REGISTRY: dict[str, str] = {
     "signhunter": "blackbox.attacks.signhunter:SignHunter",
     "bandits": "blackbox.attacks.bandits:Bandits",
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",
+    "sparse": "blackbox.attacks.sparse:SparseRS",
     "hop-skip-jump": "blackbox.attacks.hop_skip_jump:HopSkipJump",
     "geoda": "blackbox.attacks.geoda:GeoDA",
     "qeba": "blackbox.attacks.qeba:QEBA",

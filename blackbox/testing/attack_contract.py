@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,9 +23,16 @@ from blackbox.oracle import Oracle, TargetError
 from blackbox.protocol import Retire, Status
 from blackbox.results import AttackResult
 from blackbox.testing.targets import Constant, Failing, Model, Problem, Recording, ReluNet, affine_problem
-from blackbox.threat import L1, L2, Linf, Threat, UnsupportedThreat
+from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
-_THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1}
+
+
+def _pixels(eps: float) -> L0:
+    """L0 counts pixels: the whole number of them that a radius allows."""
+    return L0(eps if eps == math.inf else max(1, math.floor(eps)))
+
+
+_THREATS: dict[str, Callable[[float], Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": _pixels}
 _COLUMNS = (
     "success",
     "queries",

@@ -58,7 +58,7 @@ class Affine:
         """[n] float64: how far ``x`` [n, \\*shape] of class ``y`` [n] is from the nearest boundary, the box left aside.
 
         Args:
-            norm: "Linf", "L2" or "L1". target: [n] the class to reach; only for two classes, where it is the other one.
+            norm: "Linf", "L2", "L1", or "L0" (pixels, each as far as the box [0, 1] allows). target: [n] the class to reach; only for two classes, where it is the other one.
 
         Raises:
             ValueError: a target among more than two classes: its region is bounded by several planes.
@@ -66,7 +66,13 @@ class Affine:
         if target is not None and len(self.weight) != 2:
             raise ValueError(f"Expected two classes for a closed-form targeted distance, but there are {len(self.weight)}.")
         margin, normal = self._margins(x, y)
-        reach = margin / row_norm(normal.flatten(0, 1), _DUAL[norm]).view_as(margin)
+        if norm == "L0":
+            inside = x.flatten(1).double()[:, None]
+            most = torch.maximum(-normal * (1 - inside), normal * inside).view(*margin.shape, *x.shape[1:])
+            most = (most.sum(2) if x.ndim == 4 else most).flatten(2).sort(dim=2, descending=True).values
+            reach = (most.cumsum(2) <= margin[:, :, None]).sum(2).double() + 1
+        else:
+            reach = margin / row_norm(normal.flatten(0, 1), _DUAL[norm]).view_as(margin)
         return reach.scatter(1, y[:, None], math.inf).amin(1)
 
     def nearest(self, x: Tensor, y: Tensor, norm: str, beyond: float = 1.0) -> Tensor:
@@ -118,14 +124,20 @@ def affine_problem(
     classes = 2 if targeted else 3
     size = rng.uniform(0.5, 1.5, (classes, *shape))
     weight = torch.tensor(size * rng.choice([-1.0, 1.0], size.shape), dtype=torch.float32)
-    target = Affine(weight, -0.5 * weight.flatten(1).sum(1))
+    bias = -0.5 * weight.flatten(1).sum(1)
+    if norm == "L0":  # class 0 leads by what lies between three and four of the strongest pixels in mid-grey
+        gain = 0.5 * (weight[1:] - weight[:1]).abs()
+        strongest = (gain.sum(1) if len(shape) == 3 else gain).flatten(1).sort(dim=1, descending=True).values
+        bias[1:] -= strongest[:, :3].sum(1) + 0.5 * strongest[:, 3]
+    target = Affine(weight, bias)
     kept: list[Tensor] = []
     while len(kept) < samples:
         x = torch.tensor(rng.uniform(0.35, 0.65, (1024, *shape)), dtype=torch.float32)
         y = target(x).argmax(1)
-        near = target.distance(x, y, "L1")
+        near = target.distance(x, y, "L0" if norm == "L0" else "L1")
         # L1 moves one entry by the whole distance: 0.65 + 1.25 * 0.25 < 1
-        good = (near > 0.1) & (near < 0.25)
+        # L0: four pixels are not enough for 0.8 times the optimum, and five are 1.25 times
+        good = (near == 4) if norm == "L0" else (near > 0.1) & (near < 0.25)
         if alike:
             reach = target.distance(x, y, norm)
             middle = reach[good].median()
