@@ -18,11 +18,16 @@ REGISTRY: dict[str, str] = {
     "bandits": "blackbox.attacks.bandits:Bandits",
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",
     "sparse": "blackbox.attacks.sparse:SparseRS",
+    "evolution": "blackbox.attacks.evolution:Evolution",
     "hop-skip-jump": "blackbox.attacks.hop_skip_jump:HopSkipJump",
     "geoda": "blackbox.attacks.geoda:GeoDA",
     "qeba": "blackbox.attacks.qeba:QEBA",
     "tangent": "blackbox.attacks.tangent:Tangent",
     "rays": "blackbox.attacks.rays:RayS",
+    "sign-flip": "blackbox.attacks.sign_flip:SignFlip",
+    "sign-opt": "blackbox.attacks.sign_opt:SignOPT",
+    "surfree": "blackbox.attacks.surfree:SurFree",
+    "boundary": "blackbox.attacks.boundary:Boundary",
 }
 
 

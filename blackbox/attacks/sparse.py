@@ -23,7 +23,7 @@ class SparseRS:
     the loss does not fall: one query. The share shrinks over the budget by the paper's schedule.
 
     Args:
-        alpha_init: the share in the beginning: 0.3 (appendix A, L0).
+        alpha_init: the share in the beginning: 0.3, targeted 0.1 (the authors' commands for L0).
 
     Needs: scores, or at least the top k. State: x [n, \\*shape], loss [n], chosen [n, pixels].
     With ``bb.L0(1)`` it is a one-pixel attack (Su et al. 2019, arXiv:1710.08864) by random search instead of by
@@ -35,10 +35,10 @@ class SparseRS:
     access: ClassVar[Access] = Access.TOPK
     norms: ClassVar[tuple[str, ...]] = ("L0",)
 
-    alpha_init: float = 0.3
+    alpha_init: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha_init <= 1:
+        if self.alpha_init is not None and not 0 < self.alpha_init <= 1:
             raise ValueError(f"Expected alpha_init, a share of the pixels, in (0, 1], but it was {self.alpha_init}.")
 
     @dataclass
@@ -82,7 +82,8 @@ class SparseRS:
     def share(self, t: Task, k: int) -> float:
         """Algorithm 1's alpha at step k."""
         done = (k + 1) * 10_000 / t.budget
-        return self.alpha_init / next((v for start, v in zip(_FROM[::-1], _DIVISOR[::-1], strict=True) if done > start), 1)
+        first = self.alpha_init or (0.1 if t.targeted else 0.3)
+        return first / next((v for start, v in zip(_FROM[::-1], _DIVISOR[::-1], strict=True) if done > start), 1)
 
 
 def places(shape: tuple[int, ...]) -> int:
