@@ -101,7 +101,7 @@ class Tell(NamedTuple):
     loss: Tensor
     adv: Tensor
     paid: Tensor
-    x: Tensor | None
+    x: Any  # Tensor; Any, so that an attack that asked for points need not rule None out
 
 
 class Retire(NamedTuple):

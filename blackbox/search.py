@@ -29,11 +29,11 @@ def start(t: Task, tries: int = TRIES) -> Steps[tuple[Tensor, Tensor]]:
     gives most images of one kind of noise the same class. A target class is seldom met that way: give a start then.
     """
     x, todo = t.x0, torch.ones(t.n, dtype=torch.bool, device=t.x0.device)
-    given = t.start is not None
-    for i in range(tries + given):
+    given = [] if t.start is None else [t.start]
+    for i in range(tries + len(given)):
         if not bool(todo.any()):
             break
-        a = yield Ask(t.start if given and not i else noise(t, i - given), mask=todo)
+        a = yield Ask(given[i] if i < len(given) else noise(t, i - len(given)), mask=todo)  # type: ignore[arg-type]
         assert a.x is not None
         x, todo = torch.where(rows(a.adv, x), a.x, x), todo & ~a.adv
     return x, ~todo

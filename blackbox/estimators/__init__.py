@@ -10,7 +10,7 @@
     Rademacher    random signs: SPSA                      unbiased, also beside the box's edges
 """
 
-# ruff: noqa: F401  (named for type checkers only; loaded on first use)
+
 from __future__ import annotations
 
 import importlib

@@ -91,12 +91,13 @@ def named(noise: str | Noise | bases.Basis, share: float = 0.25) -> Noise:
     """
     if not isinstance(noise, str):
         return noise if hasattr(noise, "draw") else Span(noise)  # type: ignore[arg-type, return-value]
-    known = {"white": White, "dct": lambda: LowFrequencies(share), "resize": lambda: Resized(1 / share)}
-    if noise not in known:
-        raise ValueError(
-            f"Expected noise to be one of {', '.join(known)} or a basis of blackbox.bases, but it was {noise!r}."
-        )
-    return known[noise]()  # type: ignore[operator]
+    if noise == "white":
+        return White()
+    if noise == "dct":
+        return LowFrequencies(share)
+    if noise == "resize":
+        return Resized(1 / share)
+    raise ValueError(f"Expected noise to be white, dct, resize or a basis of blackbox.bases, but it was {noise!r}.")
 
 
 def radius(t: Task, h: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ def radius(t: Task, h: float, length: float = 1.0, two_sided: bool = True) -> fl
 
     A target behind 8-bit inputs cannot see less than ``t.probe``: there the radius is rounded up to a whole number of
     levels, `LEVELS` at the least, so that what is asked is what is seen. Scores rounded to steps of r, or with noise of
-    standard deviation r, put an error of order r on a difference; the radius that balances it against curvature is of order r**(1/3) for two-sided and
+    standard deviation r, put an error of order r on a difference; the radius that balances it
+    against curvature is of order r**(1/3) for two-sided and
     r**(1/2) for one-sided differences (Nocedal & Wright 2006, Numerical Optimization, section 8.1, with the image
     range as the unit of curvature), measured along the probe.
 

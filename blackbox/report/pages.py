@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b2a3a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -24,7 +25,7 @@ class Page:
     """Blocks in order; `write` makes report.md and report.html of them."""
 
     title: str
-    blocks: list[tuple[str, object]] = field(default_factory=list)
+    blocks: list[tuple[str, Any]] = field(default_factory=list)
 
     def head(self, text: str) -> None:
         """A heading."""
@@ -60,10 +61,10 @@ class Page:
             elif kind == "pre":
                 out.append(f"```\n{content}\n```")
             elif kind == "picture":
-                title, path = content  # type: ignore[misc]
+                title, path = content
                 out.append(f"![{title}]({path.name})")
             elif kind == "table":
-                head, rows = content  # type: ignore[misc]
+                head, rows = content
                 marks = [":--", *["--:"] * (len(head) - 1)]
                 out.append("\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in [head, marks, *rows]))
             else:
@@ -79,11 +80,11 @@ class Page:
             elif kind == "pre":
                 out.append(f"<pre>{html.escape(str(content))}</pre>")
             elif kind == "picture":
-                title, path = content  # type: ignore[misc]
+                title, path = content
                 data = base64.b64encode(path.read_bytes()).decode()
                 out.append(f'<p><img alt="{html.escape(title)}" src="data:image/png;base64,{data}"></p>')
             elif kind == "table":
-                head, rows = content  # type: ignore[misc]
+                head, rows = content
                 top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
                 body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
                 out.append(f"<table><tr>{top}</tr>{body}</table>")

@@ -9,7 +9,7 @@ and ``pytest`` runs every check of the contract on every norm that the attack se
 `AttackContract` and `EstimatorContract` need pytest; the analytic targets need nothing but torch.
 """
 
-# ruff: noqa: F401  (named for type checkers only; loaded on first use)
+
 from __future__ import annotations
 
 import importlib

@@ -26,7 +26,6 @@ from blackbox.testing.targets import Constant, Failing, Model, Problem, Recordin
 from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
 
-
 def _pixels(eps: float) -> L0:
     """L0 counts pixels: the whole number of them that a radius allows."""
     return L0(eps if eps == math.inf else max(1, math.floor(eps)))

@@ -58,7 +58,8 @@ class Affine:
         """[n] float64: how far ``x`` [n, \\*shape] of class ``y`` [n] is from the nearest boundary, the box left aside.
 
         Args:
-            norm: "Linf", "L2", "L1", or "L0" (pixels, each as far as the box [0, 1] allows). target: [n] the class to reach; only for two classes, where it is the other one.
+            norm: "Linf", "L2", "L1", or "L0" (pixels, each as far as the box [0, 1] allows).
+            target: [n] the class to reach; only for two classes, where it is the other one.
 
         Raises:
             ValueError: a target among more than two classes: its region is bounded by several planes.
