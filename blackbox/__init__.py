@@ -31,6 +31,7 @@ _WHERE = {
     "AttackResult": "blackbox.results",
     "Rate": "blackbox.statistics",
     "attack": "blackbox.run",
+    "starts": "blackbox.pool",
 }
 _MODULES = ("attacks", "targets", "estimators", "direction", "bases", "testing", "statistics")
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from blackbox import attacks, bases, direction, estimators, statistics, targets, testing
     from blackbox.checkpoint import CheckpointError
     from blackbox.oracle import Oracle, Reply, TargetError
+    from blackbox.pool import starts
     from blackbox.protocol import Access, AccessError, Ask, Status, Steps, Task, Tell
     from blackbox.results import AttackResult
     from blackbox.run import attack

@@ -33,7 +33,7 @@ def start(t: Task, tries: int = TRIES) -> Steps[tuple[Tensor, Tensor]]:
     for i in range(tries + len(given)):
         if not bool(todo.any()):
             break
-        a = yield Ask(given[i] if i < len(given) else noise(t, i - len(given)), mask=todo)  # type: ignore[arg-type]
+        a = yield Ask(given[i] if i < len(given) else noise(t, i - len(given)), mask=todo)
         assert a.x is not None
         x, todo = torch.where(rows(a.adv, x), a.x, x), todo & ~a.adv
     return x, ~todo

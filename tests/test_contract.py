@@ -32,12 +32,18 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "hop-skip-jump": [{"optimum_share": 0.8}],
     "rays": [{"optimum_share": 0.8, "randomised": False}],
     "tangent": [{"optimum_share": 0.8}, {"optimum_share": 0.8, "attack": attacks.build("tangent", ratio=1.5)}],
+    "sign-flip": [{"optimum_share": 0.8}],
+    "sign-opt": [{"optimum_share": 0.8}],
+    "boundary": [{"optimum_share": 0.8}],
     # In a subspace the optimum of a target with random weights cannot be reached; with all of the space it must be.
     "qeba": [
         {"optimum_share": 0.8, "attack": attacks.build("qeba", share=1.0)},
         {"optimum_share": 0.8, "attack": attacks.build("qeba", noise="resize", share=1.0)},
     ],
+    "surfree": [{"optimum_share": 0.8, "attack": attacks.build("surfree", share=1.0)}],
     "geoda": [{"optimum_share": 0.8, "attack": attacks.build("geoda", share=1.0)}],
+    # Adam steps by the sign of a coordinate's slope, which in L2 is longer than a gradient needs.
+    "zoo": [{"optimum_factor": {"L2": 1.5}}],
     # All changes are of one size, which in L2 is longer than a gradient needs; the paper's start is not drawn.
     "signhunter": [
         {"randomised": False, "optimum_factor": {"L2": 1.5}},

@@ -19,6 +19,7 @@ REGISTRY: dict[str, str] = {
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",
     "sparse": "blackbox.attacks.sparse:SparseRS",
     "evolution": "blackbox.attacks.evolution:Evolution",
+    "zoo": "blackbox.attacks.zoo:ZOO",
     "hop-skip-jump": "blackbox.attacks.hop_skip_jump:HopSkipJump",
     "geoda": "blackbox.attacks.geoda:GeoDA",
     "qeba": "blackbox.attacks.qeba:QEBA",

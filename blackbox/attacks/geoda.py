@@ -24,9 +24,9 @@ class GeoDA(HopSkipJump):
     from the original along that normal (L2) or its signs (Linf). The number of probes grows from step to step by
     ``decay ** (-2 / 3)``, the best division of a given budget (section 3.3).
 
-    Departs from the paper: the state, the start and the bisection are HopSkipJump's; the ray is tried at the
-    last distance, and one that is not adversarial there leaves the point where it is, for more probes to come;
-    the first number of probes is given, and the number of steps follows from the budget.
+    Departs from the paper: the state, the start and the bisection are HopSkipJump's, and so is the jump where the ray
+    is not adversarial at the last distance, that is, leads nowhere nearer; the first number of probes is given, and the
+    number of steps follows from the budget.
 
     Args:
         evals: labels for the first normal: 70 (the authors' code starts with 50 to 80).
@@ -58,4 +58,6 @@ class GeoDA(HopSkipJump):
 
         length, some = t.distance(x), row_norm(g) > 0
         step, held = yield from search.halve(path, length, some, 1)
-        return torch.where(rows(held, x), path(step), x), held
+        others = torch.where(rows(held, g), torch.zeros_like(g), g)
+        far, jumped = yield from super().jump(t, x, others, k)
+        return torch.where(rows(held, x), path(step), far), held | jumped

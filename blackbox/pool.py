@@ -1,0 +1,59 @@
+"""Start images for targeted attacks that know labels only, from images that the attacker has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.checks import as_images
+from blackbox.rng import Stream
+
+
+def starts(images: Any, labels: Any, target: Any, *, ids: Any = None, seed: int = 0) -> Tensor:
+    """For each sample an image of the class to reach, ``attack(..., target=target, start=starts(...))``.
+
+    The choice depends on (seed, id) and the pool alone: every attack is given the same, whatever the batch. Whether the
+    target sees the wanted class in it is for the attack to ask, at a charge of one query; give as ``labels`` what the
+    target itself says, where that is known, and no start is wasted.
+
+    Args:
+        images: [M, \\*shape] the attacker's own, in [0, 1]. labels: [M] their classes. target: [N] classes to reach.
+        ids: [N] the samples' ids as given to ``attack``, by default 0..N-1. seed: of the choice.
+
+    Returns:
+        [N, \\*shape] float32.
+
+    Raises:
+        ValueError: the lengths differ, or the pool has no image of a class to reach; says which.
+    """
+    pool = as_images(images, "images").cpu()
+    known, wanted = _whole(labels, "labels"), _whole(target, "target")
+    if len(known) != len(pool):
+        raise ValueError(f"Expected one label for each of the {len(pool)} images, but there were {len(known)}.")
+    numbers = np.arange(len(wanted)) if ids is None else _whole(ids, "ids")
+    if len(numbers) != len(wanted):
+        raise ValueError(
+            f"Expected one id for each of the {len(wanted)} classes to reach, but there were {len(numbers)}."
+        )
+    draw = Stream(int(seed), numbers.astype(np.uint64)).uniform_array(0, "start image", 1)[:, 0]
+    chosen = np.zeros(len(wanted), np.int64)
+    for one in np.unique(wanted):
+        have, rows = np.flatnonzero(known == one), np.flatnonzero(wanted == one)
+        if not len(have):
+            raise ValueError(
+                f"Expected images of class {one}, which sample {int(numbers[rows[0]])} shall reach, but the pool has none."
+            )
+        chosen[rows] = have[(draw[rows] * np.float32(len(have))).astype(np.int64).clip(max=len(have) - 1)]
+    return pool[torch.from_numpy(chosen)]
+
+
+def _whole(values: Any, name: str) -> np.ndarray:
+    array = values.numpy(force=True) if isinstance(values, Tensor) else np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"Expected {name} to be a row of whole numbers, but it had shape {array.shape} and dtype {array.dtype}."
+        )
+    return array
