@@ -8,6 +8,7 @@
     Subspace      any orthonormal basis: PCA, DCT, tiles  Bhagoji et al. 2018, PCA
     Gaussian      random directions: RGF, NES             unbiased, also beside the box's edges
     Rademacher    random signs: SPSA                      unbiased, also beside the box's edges
+    PriorGuided   a guess mixed into random directions    P-RGF: for a surrogate's gradient, say
 """
 
 
@@ -22,6 +23,7 @@ _WHERE = {
     "radius": "blackbox.estimators.probes",
     "Coordinates": "blackbox.estimators.coordinate",
     "Groups": "blackbox.estimators.groups",
+    "PriorGuided": "blackbox.estimators.prior",
     "Subspace": "blackbox.estimators.subspace",
     "Gaussian": "blackbox.estimators.gaussian",
     "Rademacher": "blackbox.estimators.spsa",
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from blackbox.estimators.coordinate import Coordinates
     from blackbox.estimators.gaussian import Gaussian
     from blackbox.estimators.groups import Groups
+    from blackbox.estimators.prior import PriorGuided
     from blackbox.estimators.probes import Estimator, Progressive, radius
     from blackbox.estimators.spsa import Rademacher
     from blackbox.estimators.subspace import Subspace
