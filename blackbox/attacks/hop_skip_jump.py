@@ -1,4 +1,4 @@
-"""HopSkipJump (Chen, Jordan & Wainwright 2020, arXiv:1904.02144), the machinery of its variants too."""
+"""HopSkipJump (Chen, Jordan & Wainwright 2020, arXiv:1904.02144)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SignFlip: decision-based attacks boosted with random sign flip (Chen, Zhang, Hu & Wu, ECCV 2020)."""
+"""SignFlip (Chen, Zhang, Hu & Wu 2020, ECCV)."""
 
 from __future__ import annotations
 
