@@ -33,7 +33,7 @@ ClassNames = Annotated[str | None, typer.Option(help="File with a class name a l
 Classes = Annotated[
     int | None, typer.Option(help="How many classes the target tells apart.", show_default="as the data")
 ]
-Norm = Annotated[str | None, typer.Option(help="linf, l2 or l1.", show_default="linf")]
+Norm = Annotated[str | None, typer.Option(help="linf, l2, l1 or l0.", show_default="linf")]
 Eps = Annotated[str | None, typer.Option(help="Radius for images in [0, 1]: 8/255, 0.03.")]
 Threat = Annotated[str | None, typer.Option(help="Norm and radius in one: linf:8/255.")]
 Device = Annotated[str | None, typer.Option(help="Where nets run: cpu, cuda.", show_default="cpu")]

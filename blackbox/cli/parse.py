@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 if TYPE_CHECKING:
     from blackbox.threat import Threat
 
-NORMS = ("linf", "l2", "l1")
+
+def kinds() -> dict[str, type[Threat]]:
+    """The threats there are, by the lower-case name of their norm."""
+    from blackbox.threat import Threat
+
+    return {kind.norm.lower(): kind for kind in Threat.__subclasses__()}
 
 
 def number(text: str, name: str = "eps") -> float:
@@ -36,20 +41,18 @@ def threats(norm: str | None, eps: str | None, threat: str | None) -> list[Threa
     Raises:
         ValueError: no such norm, no radius, or a radius that cannot be.
     """
-    from blackbox.threat import L1, L2, Linf
-
     if threat is not None:
         if norm is not None or eps is not None:
             raise ValueError("Expected either --threat or --norm and --eps, but both were given.")
         norm, _, eps = threat.partition(":")
     norm = (norm or "linf").strip().lower().replace("_", "").replace("-", "")
-    kinds: dict[str, type[Threat]] = {"linf": Linf, "l2": L2, "l1": L1}
-    if norm not in kinds:
-        raise ValueError(f"Expected the norm to be one of {', '.join(NORMS)}, but it was {norm!r}.")
+    known = kinds()
+    if norm not in known:
+        raise ValueError(f"Expected the norm to be one of {', '.join(known)}, but it was {norm!r}.")
     radii = words(eps or "")
     if not radii:
         raise ValueError("Expected a radius, for example --eps 8/255 (images lie in [0, 1]), but none was given.")
-    return [kinds[norm](number(word)) for word in radii]
+    return [known[norm](number(word)) for word in radii]
 
 
 def one_threat(norm: str | None, eps: str | None, threat: str | None) -> Threat:

@@ -253,7 +253,7 @@ def test_checkpoint_goes_on(said: Cli, tmp_path: Path) -> None:
         ((), ("--eps 8/255",)),
         (("--eps", "-0.1"), ("positive",)),
         (("--threat", "linf:0.1", "--eps", "0.1"), ("either",)),
-        (("--norm", "l3", "--eps", "0.1"), ("linf, l2, l1",)),
+        (("--norm", "l3", "--eps", "0.1"), ("linf, l2, l1")),
         (("--eps", "0.1", "--access", "pixels"), ("labels", "scores")),
         (("--eps", "0.1", "--budget", "0"), ("budget", "at least 1")),
         (("--eps", "0.1", "--n", "0"), ("--n", "at least 1")),
