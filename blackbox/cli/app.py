@@ -33,6 +33,14 @@ ClassNames = Annotated[str | None, typer.Option(help="File with a class name a l
 Classes = Annotated[
     int | None, typer.Option(help="How many classes the target tells apart.", show_default="as the data")
 ]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="Subtracted inside nets loaded from weights; one, or one a channel: 0.5,0.5,0.5",
+        show_default="the net's own",
+    ),
+]
+Std = Annotated[str | None, typer.Option(help="Divided by, likewise: 1", show_default="the net's own")]
 Norm = Annotated[str | None, typer.Option(help="linf, l2, l1 or l0.", show_default="linf")]
 Eps = Annotated[str | None, typer.Option(help="Radius for images in [0, 1]: 8/255, 0.03.")]
 Threat = Annotated[str | None, typer.Option(help="Norm and radius in one: linf:8/255.")]
@@ -87,6 +95,8 @@ def attack(
     size: Size = None,
     class_names: ClassNames = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="File that lets a killed run go on: same command again.")
     ] = None,
@@ -101,7 +111,7 @@ def attack(
 
     run(
         target, attack, data, norm=norm, eps=eps, threat=threat, budget=budget, access=access, targeted=targeted,
-        settings=settings or [], n=n, pick=pick, split=split, size=size, class_names=class_names, classes=classes,
+        settings=settings or [], n=n, pick=pick, split=split, size=size, class_names=class_names, classes=classes, mean=mean, std=std,
         checkpoint=checkpoint, seed=seed, device=device, threads=threads, out=out, quiet=quiet,
     )  # fmt: skip
 
@@ -124,6 +134,8 @@ def surrogate(
     size: Size = None,
     class_names: ClassNames = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     device: Device = None,
     threads: Threads = None,
@@ -135,7 +147,7 @@ def surrogate(
 
     run(
         target, queries, arch, access=access, data=data, holdout=holdout, epochs=epochs, optimiser=optimiser, n=n,
-        pick=pick, split=split, size=size, class_names=class_names, classes=classes, seed=seed, device=device,
+        pick=pick, split=split, size=size, class_names=class_names, classes=classes, mean=mean, std=std, seed=seed, device=device,
         threads=threads, out=out, quiet=quiet,
     )  # fmt: skip
 
@@ -168,6 +180,8 @@ def transfer(
     size: Size = None,
     class_names: ClassNames = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     device: Device = None,
     threads: Threads = None,
@@ -179,7 +193,7 @@ def transfer(
 
     run(
         source, to, attacks, eps=eps, norm=norm, threat=threat, steps=steps, given=given, targeted=targeted, data=data,
-        n=n, pick=pick, split=split, size=size, class_names=class_names, classes=classes, seed=seed, device=device,
+        n=n, pick=pick, split=split, size=size, class_names=class_names, classes=classes, mean=mean, std=std, seed=seed, device=device,
         threads=threads, out=out, quiet=quiet,
     )  # fmt: skip
 

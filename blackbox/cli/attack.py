@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def run(
     target: str, attack: str, data: str, *, norm: str | None, eps: str | None, threat: str | None, budget: int,
     access: str, targeted: str | None, settings: list[str], n: int | None, pick: str, split: str | None,
-    size: int | None, class_names: str | None, classes: int | None, checkpoint: str | None, seed: int,
+    size: int | None, class_names: str | None, classes: int | None, mean: str | None, std: str | None, checkpoint: str | None, seed: int,
     device: str | None, threads: int | None, out: str | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Parse, check everything that can be checked before the first query, attack, save, tell."""
@@ -32,7 +32,7 @@ def run(
 
     images = specs.images(data, n=n, pick=pick, split=split, size=size, classes=class_names, seed=seed)
     count = classes or len(images.data.classes)
-    found = specs.models(target, images.data, count)
+    found = specs.models(target, images.data, count, mean=mean, std=std)
     if len(found) > 1:
         raise ValueError(f"Expected one target, but {target} names {len(found)}. Choose one of them: {found[0].spec} …")
     oracle = specs.oracle(found[0], access, count, device)
@@ -42,7 +42,7 @@ def run(
         "verb": "attack", "target": found[0].spec, "attack": attack, "parameters": parameters(chosen),
         "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budget": budget, "access": oracle.access.name.lower(),
         "targeted": targeted, "data": data, "split": split, "n": len(images.data), "pick": pick, "size": size,
-        "class_names": class_names, "classes": count, "seed": seed, "device": str(oracle.device),
+        "class_names": class_names, "classes": count, "mean": mean, "std": std, "seed": seed, "device": str(oracle.device),
         "checkpoint": checkpoint,
     }  # fmt: skip
     folder.write_config(path, effective)

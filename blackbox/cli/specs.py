@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.cli import parse
+
 if TYPE_CHECKING:
     from blackbox.oracle import Oracle
     from surrogates import Dataset
@@ -44,8 +46,12 @@ class Images:
     spec: str
 
 
-def models(spec: str, data: Dataset, classes: int | None = None, seed: int = 0) -> list[Model]:
+def models(
+    spec: str, data: Dataset, classes: int | None = None, seed: int = 0, mean: str | None = None, std: str | None = None
+) -> list[Model]:
     """The models of one spec (several behind ``digits:all`` or ``digits:svm-rbf,knn``).
+
+    ``mean``, ``std``: of the normalisation inside a net that is loaded from weights, ``"0.5"`` or one number a channel.
 
     Raises:
         ValueError: no such model, or one that does not fit the data. FileNotFoundError: no such file.
@@ -68,13 +74,24 @@ def models(spec: str, data: Dataset, classes: int | None = None, seed: int = 0) 
     if Path(spec).is_dir():
         raise ValueError(f"Expected {spec} to hold a {SURROGATE_FILE}, written by blackbox surrogate, but it does not.")
     try:
-        net = sg.from_spec(spec, classes, data.shape if ":" in spec or not Path(spec).suffix else None, seed)
+        net = sg.from_spec(
+            spec,
+            classes,
+            data.shape if ":" in spec or not Path(spec).suffix else None,
+            seed,
+            mean=_numbers(mean, "--mean"),
+            std=_numbers(std, "--std"),
+        )
     except ValueError as error:
         if not str(error).startswith("Expected the name of a net"):
             raise
         raise ValueError(f"{error} Other models are digits:NAME, file.py:function and path.safetensors.") from None
     parts = spec.split(":")
     return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, net, net)]
+
+
+def _numbers(text: str | None, name: str) -> list[float] | None:
+    return None if text is None else [parse.number(word, name) for word in parse.words(text)]
 
 
 def _digit_names(rest: str, data: Dataset) -> list[str]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def run(
     target: str, queries: int, arch: str, *, access: str, data: str, holdout: int, epochs: int, optimiser: str,
-    n: int | None, pick: str, split: str | None, size: int | None, class_names: str | None, classes: int | None,
+    n: int | None, pick: str, split: str | None, size: int | None, class_names: str | None,
+    classes: int | None, mean: str | None, std: str | None,
     seed: int, device: str | None, threads: int | None, out: str | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Ask, train, measure agreement on images that were not asked about, save."""
@@ -32,7 +33,7 @@ def run(
         raise ValueError(f"Expected --queries to be at least 1, but it was {queries}.")
     own, kept = attacker_images(data, n, pick, split, size, class_names, holdout, seed)
     count = classes or len(own.classes)
-    found = specs.models(target, own, count)
+    found = specs.models(target, own, count, mean=mean, std=std)
     if len(found) > 1:
         raise ValueError(f"Expected one target, but {target} names {len(found)}. Choose one of them: {found[0].spec} …")
     oracle = specs.oracle(found[0], access, count, device)
@@ -46,7 +47,7 @@ def run(
         "verb": "surrogate", "target": found[0].spec, "access": oracle.access.name.lower(), "queries": queries,
         "arch": arch, "recipe": asdict(recipe), "data": data, "split": split, "own_images": len(own),
         "shown_images": len(shown), "held_out": len(kept), "n": n, "pick": pick, "size": size,
-        "class_names": class_names, "classes": count, "seed": seed, "device": device or "cpu",
+        "class_names": class_names, "classes": count, "mean": mean, "std": std, "seed": seed, "device": device or "cpu",
     }  # fmt: skip
     folder.write_config(path, effective)
     say(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(
     source: list[str], to: list[str], attacks: str, *, eps: str | None, norm: str | None, threat: str | None,
     steps: int | None, given: str, targeted: str | None, data: str, n: int | None, pick: str, split: str | None,
-    size: int | None, class_names: str | None, classes: int | None, seed: int, device: str | None,
+    size: int | None, class_names: str | None, classes: int | None, mean: str | None, std: str | None, seed: int, device: str | None,
     threads: int | None, out: str | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Check, plan, measure, save, tell."""
@@ -38,7 +38,7 @@ def run(
     images = specs.images(data, n=n, pick=pick, split=split, size=size, classes=class_names, seed=seed)
     count = classes or len(images.data.classes)
     sources: dict[str, Any] = {}
-    for model in _models(source, images, count):
+    for model in _models(source, images, count, mean, std):
         if model.net is None:
             raise ValueError(
                 f"Expected a net on --from, whose gradients craft the examples, but {model.spec} has none. Train one from its "
@@ -46,14 +46,14 @@ def run(
             )
         sources[_free(model.name, sources)] = model.net.to(device) if device else model.net
     targets: dict[str, Any] = {}
-    for model in _models(to, images, count):
+    for model in _models(to, images, count, mean, std):
         targets[_free(model.name, targets)] = specs.oracle(model, "labels", count, device)
     path = folder.create(out, "transfer", *sources)
     effective = {
         "verb": "transfer", "from": source, "to": to, "attacks": [r.name for r in recipes],
         "threats": [{"norm": r.norm, "eps": r.eps} for r in radii], "steps": steps, "given": given, "targeted": targeted,
         "data": data, "split": split, "n": len(images.data), "pick": pick, "size": size, "class_names": class_names,
-        "classes": count, "seed": seed, "device": device or "cpu",
+        "classes": count, "mean": mean, "std": std, "seed": seed, "device": device or "cpu",
     }  # fmt: skip
     folder.write_config(path, effective)
     cells = len(sources) * len(recipes) * len(radii)
@@ -80,12 +80,14 @@ def run(
     say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
 
 
-def _models(words: list[str], images: specs.Images, classes: int) -> list[specs.Model]:
+def _models(
+    words: list[str], images: specs.Images, classes: int, mean: str | None, std: str | None
+) -> list[specs.Model]:
     """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``."""
     out = []
     for word in words:
         for part in [word] if word.startswith("digits:") or ".py:" in word else parse.words(word):
-            out += specs.models(part, images.data, classes)
+            out += specs.models(part, images.data, classes, mean=mean, std=std)
     return out
 
 

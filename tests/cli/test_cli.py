@@ -306,6 +306,26 @@ def test_models_that_cannot_be(said: Cli, own: Path) -> None:
     tried("digits:knn", "--data digits", data="npz:grey.npz")
 
 
+def test_normalisation_of_weights(said: Cli, tmp_path: Path) -> None:
+    """A net loaded from weights sees (x - mean) / std: with a mean far from that of its training it is wrong about most."""
+    import surrogates as sg
+    from blackbox.cli import digits
+
+    net = sg.build("mlp", classes=10, shape=(1, 8, 8))
+    sg.save_weights(
+        sg.train(net, digits.parts()["target"], sg.Recipe(epochs=4, optimiser="adam")), tmp_path / "w.safetensors"
+    )
+    right = []
+    for name, words in (("a", ()), ("b", ("--mean", "5"))):
+        out = said("attack", "-t", "mlp:w.safetensors", "--eps", "0.1", "-b", "1", "-n", "100", "-o", name, *words)
+        assert out.returncode == 3, out.stderr
+        with open(tmp_path / name / "outcomes.csv") as file:
+            right.append(sum(row["clean_label"] == row["y"] for row in csv.DictReader(file)))
+    assert right[0] > 80 and right[1] < 50
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["settings"]["mean"] == "5"
+    sentence(said("attack", "-t", "mlp:w.safetensors", "--eps", "0.1", "--mean", "x"), 2, "--mean")
+
+
 def test_errors_reach_the_shell(cli: Cli) -> None:
     sentence(cli("attack", "--target", "digits:knn", "--attack", "sqare", "--eps", "0.1"), 2, "Did you mean 'square'")
     sentence(cli("attack", "--target", "digits:knn", "--eps", "8"), 2, "Did you mean 8/255")
