@@ -45,7 +45,9 @@ def encode(value: Any) -> Any:
         return value.detach().cpu().clone()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"Expected a State to hold tensors, numbers, tuples and dataclasses, but it holds {type(value).__name__}.")
+    raise TypeError(
+        f"Expected a State to hold tensors, numbers, tuples and dataclasses, but it holds {type(value).__name__}."
+    )
 
 
 def decode(value: Any, device: torch.device) -> Any:
@@ -105,7 +107,9 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, saved, body = content["version"], content["settings"], content["body"]
     except Exception as error:
-        raise CheckpointError(f"Expected {path} to be a checkpoint of this package, but it cannot be read: {error}") from error
+        raise CheckpointError(
+            f"Expected {path} to be a checkpoint of this package, but it cannot be read: {error}"
+        ) from error
     if version != VERSION:
         raise CheckpointError(f"Expected a checkpoint of version {VERSION}, but {path} has version {version}.")
     different = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -257,3 +258,21 @@ def test_scipy_waits_until_it_is_needed() -> None:
     code = "import sys, blackbox.statistics; print('scipy' in sys.modules, 'torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False False"
+
+
+class TestFigures:
+    def test_no_two_lines_look_alike(self) -> None:
+        from blackbox.report import style
+
+        assert len({style.line(i) for i in range(36)}) == 36
+
+    def test_distances_of_many(self, tmp_path: Path) -> None:
+        from blackbox.report.distances import distances
+        from blackbox.report.figures import curves
+
+        made = {f"attack {i}": result([2, 3, 60], trace=TestDistance.TRACE) for i in range(8)}
+        made["never"] = result([NEVER])
+        for draw, name in ((distances, "d.png"), (curves, "c.png")):
+            path = draw(made, tmp_path / name)
+            assert path is not None and path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 10_000
+        assert distances({"never": result([NEVER])}, tmp_path / "none.png") is None

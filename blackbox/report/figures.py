@@ -30,13 +30,13 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     for i, (name, result) in enumerate(results.items()):
         at = budgets(int(result.config["budget"]))
         rates = result.curve(at)
-        colour, dash = style.COLOURS[i % len(style.COLOURS)], style.DASHES[i % len(style.DASHES)]
+        colour, dash = style.line(i)
         middle = [100 * r.value for r in rates]
         low, high = [100 * r.low for r in rates], [100 * r.high for r in rates]
         axes.fill_between(at, low, high, step="post", color=colour, alpha=0.13, linewidth=0)
         axes.step(at, middle, where="post", color=colour, linestyle=dash, linewidth=2, label=name)
     axes.set_xscale("log")
-    axes.set_xlim(1, most)
+    axes.set_xlim(1, max(most, 2))
     axes.set_ylim(0, 100)
     axes.set_xlabel("queries an image (logarithmic)", fontsize=9.5, color=style.INK)
     axes.set_ylabel("fooled, %", fontsize=9.5, color=style.INK)

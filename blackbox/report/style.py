@@ -11,6 +11,11 @@ COLOURS = ("#b23a48", "#1f6f8b", "#d98e2b", "#5a1846", "#4c956c", "#8a8f98")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
 
+def line(i: int) -> tuple[Any, Any]:
+    """Colour and dashes of line i: 36 lines before one looks like another."""
+    return COLOURS[i % len(COLOURS)], DASHES[(i + i // len(COLOURS)) % len(DASHES)]
+
+
 def figure(width: float, height: float) -> Any:
     """An empty figure in inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

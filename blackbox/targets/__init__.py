@@ -30,6 +30,8 @@ _WHERE = {
     "Detection": "stateful",
 }
 
+__all__ = ["Answer", "Target", "as_target", *_WHERE]
+
 if TYPE_CHECKING:
     from blackbox.targets.channels import Channel, EightBit, LabelsOnly, Noisy, Rounded, TopK
     from blackbox.targets.defences import JPEG, InputNoise, RandomResize, ReverseSigmoid
@@ -114,4 +116,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHERE})
+    return sorted(__all__)

@@ -28,7 +28,7 @@ class FunctionTarget:
         returns: str | None = None,
         name: str | None = None,
     ) -> None:
-        self.name: str = name or getattr(function, "__name__", type(function).__name__)
+        self.name = str(name or getattr(function, "__name__", type(function).__name__))
         self.device = torch.device(device or "cpu")
         self.returns = returns
         self._function, self._numpy = function, numpy

@@ -1,0 +1,61 @@
+"""Median distance against queries: how attacks that walk towards the original compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from blackbox.report import style
+from blackbox.report.figures import budgets
+from blackbox.statistics import median_distance
+
+if TYPE_CHECKING:
+    from blackbox.results import AttackResult
+
+
+def distances(
+    results: Mapping[str, AttackResult], path: Path, title: str = "Median distance against queries"
+) -> Path | None:
+    """Median of the smallest distance found within q queries, with 95 % bands; one line a result.
+
+    A line begins where half of the attacked images have an example. None where no result has a finite median.
+    """
+    height = 4.2
+    made = style.figure(7.2, height)
+    axes = made.add_axes((0.095, 0.13, 0.875, 0.70))
+    drawn, start = 0, np.inf
+    for i, (name, result) in enumerate(results.items()):
+        estimates = median_distance(result, budgets(int(result.config["budget"])).tolist())
+        at = np.array([q for q, e in estimates.items() if np.isfinite(e.value) and e.value > 0])
+        if not len(at):
+            continue
+        drawn, start = drawn + 1, min(start, float(at[0]))
+        middle, low, high = np.array([(estimates[q].value, estimates[q].low, estimates[q].high) for q in at]).T
+        top = np.where(np.isfinite(high), high, middle.max() * 1e3)  # an open end leaves the picture at the top
+        colour, dash = style.line(i)
+        axes.fill_between(at, np.maximum(low, middle.min() * 1e-3), top, step="post", color=colour, alpha=0.13, linewidth=0)
+        axes.step(at, middle, where="post", color=colour, linestyle=dash, linewidth=2, label=name)
+    if not drawn:
+        return None
+    medians = np.concatenate([np.asarray(line.get_ydata()) for line in axes.get_lines()])
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(start, max(int(r.config["budget"]) for r in results.values()))
+    axes.set_ylim(medians.min() / 1.5, medians.max() * 1.5)
+    first = next(iter(results.values()))
+    axes.set_xlabel("queries an image (logarithmic)", fontsize=9.5, color=style.INK)
+    axes.set_ylabel(f"median {first.threat.norm} distance", fontsize=9.5, color=style.INK)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
+    style.clean(axes)
+    if drawn > 1:
+        axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9, labelcolor=style.INK, loc="upper right", handlelength=3)
+    counts = sorted({int(r.attacked.sum()) for r in results.values()})
+    attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    under = f"Of the {attacked} images that the target had right; bands are exact 95 % intervals of the median."
+    style.heading(made, title, under, height)
+    return style.save(made, path)
