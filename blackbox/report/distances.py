@@ -23,6 +23,8 @@ def distances(
 
     A line begins where half of the attacked images have an example. None where no result has a finite median.
     """
+    from matplotlib.ticker import LogLocator
+
     height = 4.2
     made = style.figure(7.2, height)
     axes = made.add_axes((0.095, 0.13, 0.875, 0.70))
@@ -50,6 +52,7 @@ def distances(
     axes.set_ylabel(f"median {first.threat.norm} distance", fontsize=9.5, color=style.INK)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_formatter(lambda value, _: "")
     style.clean(axes)
     if drawn > 1:
