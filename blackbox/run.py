@@ -70,6 +70,7 @@ def attack(
             vote), and `VOTES` where the oracle says that it is randomised. A clean image is called wrong the same way.
         eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, towards the original, and
             success is that of the rounded one, looked at without charge; ``success_float`` keeps what it was before.
+            Rounding costs little where eps is a whole number of levels (k/255), and much where it is a few and a half.
 
     Returns:
         An `AttackResult` with per-sample columns.

@@ -65,6 +65,18 @@ class TestFlags:
             guard.predict(torch.cat([a, b]))
             assert bool(guard.flags[1]) is flagged
 
+    def test_shared_hashes_of_different_queries_do_not_add_up(self) -> None:
+        """Half of each of two earlier images: the larger share counts, not their sum."""
+        a, b = images(1), images(1, 5)
+        mixed = torch.cat([a[:, :, :8], b[:, :, 8:]], 2)
+        prints = Blacklight(NET).fingerprints(torch.cat([a, b, mixed]))
+        one, other = (len(np.intersect1d(p, prints[2])) for p in prints[:2])
+        assert min(one, other) > 3
+        for threshold, flagged in ((max(one, other) - 1, True), (max(one, other), False)):
+            guard = Blacklight(NET, threshold=threshold)
+            guard.predict(torch.cat([a, b, mixed]))
+            assert guard.flags.tolist() == [False, False, flagged]
+
     def test_fingerprints_are_the_largest_hashes_of_all_windows(self) -> None:
         guard = Blacklight(NET, kept=30, threshold=10)
         (few,) = guard.fingerprints(images(1))
