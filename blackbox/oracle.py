@@ -60,39 +60,55 @@ class Reply:
 class _CallSize:
     """Finds how many rows a call should carry, from the calls that are made anyway.
 
-    Small calls waste the target's fixed cost, large ones overflow its caches. Starting from 8 rows, a size twice as
-    large is tried whenever enough rows wait, and kept while the best rate seen at that size is higher; two sizes in
-    a row that are no better end the climb.
+    Small calls waste the target's fixed cost, large ones overflow its caches, and the machine's mood moves both. So
+    each size (a power of two; a call counts for the nearest) has its rate, the fastest is used, and the two sizes
+    beside it are tried twice when they are new and once more after every ``_AGAIN`` calls.
     """
+
+    _AGAIN = 64
+    _LATEST = 0.25  # weight of the newest call in a size's rate
 
     def __init__(self, largest: int) -> None:
         self.largest = largest
-        self.best = self.probe = min(8, largest)
+        self.top = largest.bit_length() - 1
+        self.level = min(5, self.top)  # sizes are 2**level: start from 32 rows
+        self.calls = 0
         self.rate: dict[int, float] = {}
-        self.settled = False
+        self.tried: Counter[int] = Counter()
+        self.last: dict[int, int] = {}  # the number of the last call of a level
+
+    @property
+    def best(self) -> int:
+        """The size that is now thought the fastest."""
+        return 1 << self.level
 
     def next(self, waiting: int) -> int:
-        """Rows for the next call when ``waiting`` rows are to be evaluated: an even share of the calls needed."""
-        size = self.best if self.settled or self.probe > waiting else self.probe
-        return -(-waiting // -(-waiting // size))
+        """Rows for the next call when ``waiting`` rows are to be evaluated: an even share of about as many calls as
+        the best size makes of them."""
+        calls = max(round(waiting / self._wanted(waiting)), -(-waiting // self.largest), 1)
+        return -(-waiting // calls)
+
+    def _wanted(self, waiting: int) -> int:
+        for level in (self.level + 1, self.level - 1):
+            known = self.tried[level] >= 2 and self.calls - self.last[level] < self._AGAIN
+            if 0 <= level <= self.top and not known and 1 << level <= waiting:
+                return 1 << level
+        return self.best
 
     def tell(self, size: int, seconds: float) -> None:
-        if self.settled or size != self.probe:
+        if size < 1:
             return
+        level = min(round(math.log2(size)), self.top)
         rate = size / max(seconds, 1e-9)
-        seen = self.rate.get(size)
-        self.rate[size] = max(rate, seen or 0.0)
-        if rate > 1.03 * self.rate.get(self.best, 0.0) or size == self.best:
-            self.best = size
-        elif seen is None:
-            return  # one slow call may be noise: measure this size once more
-        elif size >= 4 * self.best:
-            self.settled = True
-            return
-        if self.probe * 2 > self.largest:
-            self.settled = True
-        else:
-            self.probe *= 2
+        self.calls += 1
+        self.tried[level] += 1
+        self.last[level] = self.calls
+        # The first call of a size pays for its kernels, so it does not stay in the mean.
+        seen = self.rate.get(level, rate)
+        self.rate[level] = rate if self.tried[level] <= 2 else seen + self._LATEST * (rate - seen)
+        ahead = max(self.rate, key=lambda each: self.rate[each])
+        if self.rate[ahead] > 1.02 * self.rate.get(self.level, 0.0):
+            self.level = ahead
 
 
 class Oracle:
@@ -247,6 +263,8 @@ class Oracle:
                     f"The target {self.name} raised {type(error).__name__} on a call with {m} images, "
                     f"after {self.rows} answered queries: {error}"
                 ) from error
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered
             seconds = time.perf_counter() - begin
             reply = self._reply(out, m)
         except BaseException:

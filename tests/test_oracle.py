@@ -221,10 +221,27 @@ class TestCounting:
     def test_the_call_size_climbs_to_the_fastest(self, best: int) -> None:
         size = _CallSize(1024)
         for _ in range(60):
-            n = size.next(4096)
+            n = size.next(4099)
             size.tell(n, 1e-3 + n * 1e-4 + (max(0, n - best) ** 2) * 1e-4)
         fastest = max((2**i for i in range(3, 11)), key=lambda n: n / (1e-3 + n * 1e-4 + max(0, n - best) ** 2 * 1e-4))
-        assert size.settled and fastest / 2 <= size.best <= fastest * 2
+        assert fastest / 2 <= size.best <= fastest * 2
+
+    def test_the_call_size_follows_a_target_that_changes(self) -> None:
+        """One noisy call must not fix the size for good."""
+        size = _CallSize(1024)
+        for best in (512, 32):
+            for _ in range(900):
+                n = size.next(5000)
+                size.tell(n, 1e-3 + n * 1e-4 + (max(0, n - best) ** 2) * 1e-4)
+            assert size.best in (best // 2, best, best * 2)
+
+    def test_a_slow_first_call_of_a_size_is_forgotten(self) -> None:
+        size, seen = _CallSize(1024), set()
+        for _ in range(40):
+            n = size.next(100_000)
+            size.tell(n, 1e-3 + n * 1e-4 + 10 * (n not in seen))
+            seen.add(n)
+        assert size.best >= 256  # from there on the rates differ by less than 2 %
 
     @pytest.mark.parametrize("waiting", [1, 7, 8, 9, 100, 1023, 1025, 5000])
     def test_a_call_is_never_larger_than_what_waits_or_is_allowed(self, waiting: int) -> None:
