@@ -49,7 +49,7 @@ class Settings:
     lr: float = 2e-3
     attacks: tuple[str, ...] = ("fgsm", "i-fgsm", "mi-fgsm")
     images: int = 100
-    budget: int = 500
+    budget: int = 250
     h: float = 0.05
     groups: int = 2
     components: int = 16

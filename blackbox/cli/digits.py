@@ -60,7 +60,7 @@ def fit(name: str, seed: int = 0) -> Any:
         import surrogates as sg
 
         net = sg.build(name, classes=10, shape=data.shape, seed=seed + 1)  # another start than a surrogate's seed 0
-        return sg.train(net, data, sg.Recipe(epochs=15, optimiser="adam", lr=3e-3), seed=seed + 1)
+        return sg.train(net, data, sg.Recipe(epochs=6, least_updates=8, optimiser="adam", lr=1e-2), seed=seed + 1)
     return _classical(name, seed).fit(data.images.flatten(1).numpy(), data.labels.numpy())
 
 
