@@ -69,7 +69,7 @@ class Engine:
         *,
         budget: int,
         seed: int = 0,
-        cohort: int = 256,
+        cohort: int = 128,
         start: Tensor | None = None,
         checkpoint: Path | None = None,
         every: float = 30.0,

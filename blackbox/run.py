@@ -42,7 +42,7 @@ def attack(
     objective: str = "margin",
     start: Tensor | np.ndarray | None = None,
     ids: Tensor | np.ndarray | None = None,
-    cohort: int = 256,
+    cohort: int = 128,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     votes: int | None = None,

@@ -41,15 +41,21 @@ class Settings:
     images: int = 100
     images_labels: int = 20
     budget: int = 1000
-    budget_near: int = 1000  # of the label-only attacks that look for the smallest distance
-    near_seeds: tuple[int, ...] = (0,)
-    at: tuple[int, ...] = (300, 1000)
+    at: tuple[int, ...] = (
+        300,
+        1000,
+    )  # distances of the label-only attacks after so many queries; the last: their budget
+    at_long: tuple[int, ...] = (1000, 5000)
+    seeds_long: tuple[int, ...] = (0,)
     seeds: tuple[int, ...] = (0, 1, 2)
     slow: tuple[str, ...] = ("ART SimBA px", "ART SimBA dct", "ART ZOO")  # hundreds of calls of one row: one seed only
     l2: float = 1.0
     pixels: int = 5
     time_images: int = 100
     time_budget: int = 60
+    time_images_labels: int = 50
+    time_budget_labels: int = 150
+    time_images_peers: int = 5
     time_repeats: int = 3
 
 
@@ -61,7 +67,8 @@ class Part:
     threat: Callable[[Case, Settings], bb.Threat]
     labels: bool
     peers: dict[str, tuple[str, peers.Peer]]
-    near: bool = False  # distances are compared, not successes
+    near: str = ""  # where distances are compared and not successes: the field of `Settings` that says after how many
+    seeds: str = "seeds"  # the field that says which seeds
 
 
 PARTS = {
@@ -70,7 +77,8 @@ PARTS = {
     "l2": Part(cifar, lambda c, s: bb.L2(s.l2), False, peers.L2_SCORES),
     "pixels": Part(cifar, lambda c, s: bb.L0(s.pixels), False, peers.PIXELS),
     "labels": Part(cifar, lambda c, s: c.threat, True, peers.LINF_LABELS),
-    "near": Part(cifar, lambda c, s: bb.L2(math.inf), True, peers.LABELS, near=True),
+    "near": Part(cifar, lambda c, s: bb.L2(math.inf), True, peers.LABELS, near="at"),
+    "near-long": Part(cifar, lambda c, s: bb.L2(math.inf), True, peers.LABELS, near="at_long", seeds="seeds_long"),
 }
 
 
@@ -88,10 +96,14 @@ def ours(part: Part, threat: bb.Threat) -> list[str]:
 def attack(case: Case, name: str, threat: bb.Threat, n: int, budget: int, seed: int) -> bb.AttackResult:
     """One of ours on the first n images."""
     shows = "labels" if attacks.get(name).access is bb.Access.LABELS else "scores"
-    return bb.attack(bb.Oracle(case.net, access=shows), case.images[:n], case.labels[:n], name, threat, budget, seed=seed)
+    return bb.attack(
+        bb.Oracle(case.net, access=shows), case.images[:n], case.labels[:n], name, threat, budget, seed=seed
+    )
 
 
-def one_image(case: Case, peer: peers.Peer, i: int, threat: bb.Threat, budget: int, seed: int) -> tuple[peers.Meter, str]:
+def one_image(
+    case: Case, peer: peers.Peer, i: int, threat: bb.Threat, budget: int, seed: int
+) -> tuple[peers.Meter, str]:
     """A peer on image i; what went wrong, if anything did."""
     x, y = case.images[i : i + 1], case.labels[i : i + 1]
     meter = peers.Meter(case.net, x, int(y), threat, budget).eval()
@@ -108,8 +120,9 @@ def one_image(case: Case, peer: peers.Peer, i: int, threat: bb.Threat, budget: i
 def measure(part: Part, case: Case, name: str, threat: bb.Threat, settings: Settings) -> dict[str, Any]:
     """Everybody's images and seeds for one attack, ours or a peer's."""
     n = settings.images_labels if part.labels else settings.images
-    budget = settings.budget_near if part.near else settings.budget
-    seeds = settings.near_seeds if part.near else settings.seeds[:1] if name in settings.slow else settings.seeds
+    at = getattr(settings, part.near) if part.near else ()
+    budget = at[-1] if at else settings.budget
+    seeds = settings.seeds[:1] if name in settings.slow else getattr(settings, part.seeds)
     first: list[list[int]] = []
     near: list[list[float]] = []
     note = ""
@@ -117,15 +130,22 @@ def measure(part: Part, case: Case, name: str, threat: bb.Threat, settings: Sett
         if name in part.peers:
             runs = [one_image(case, part.peers[name][1], i, threat, budget, seed * n + i) for i in range(n)]
             first.append([meter.first for meter, _ in runs])
-            near += [[meter.distance_at(q) for q in settings.at] for meter, _ in runs]
+            near += [[meter.distance_at(q) for q in at] for meter, _ in runs]
             note = note or next((wrong for _, wrong in runs if wrong), "")
         else:
             result = attack(case, name, threat, n, budget, seed)
             first.append(result.first_success_query.tolist())
-            near += result.distance_at(settings.at).T.tolist() if part.near else []
-    out: dict[str, Any] = {"attack": name, "peer": name in part.peers, "n": n, "seeds": list(seeds), "budget": budget, "note": note}
-    if part.near:
-        out |= {f"median distance at {q}": float(np.median([d[j] for d in near])) for j, q in enumerate(settings.at)}
+            near += result.distance_at(at).T.tolist() if at else []
+    out: dict[str, Any] = {
+        "attack": name,
+        "peer": name in part.peers,
+        "n": n,
+        "seeds": list(seeds),
+        "budget": budget,
+        "note": note,
+    }
+    if at:
+        out |= {f"median distance at {q}": float(np.median([d[j] for d in near])) for j, q in enumerate(at)}
         return out | {"distances": near}
     hit = np.array(first)
     spent = np.where(hit > 0, hit, budget)
@@ -140,8 +160,12 @@ def measure(part: Part, case: Case, name: str, threat: bb.Threat, settings: Sett
 
 def clock(part: Part, case: Case, name: str, threat: bb.Threat, settings: Settings) -> dict[str, Any]:
     """Wall time over the bare forward time of the same calls, attack and bare calls in turn."""
-    budget, ratios = settings.time_budget * (5 if part.labels else 1), []
-    n = settings.time_images if name not in part.peers else 5
+    budget, n = settings.time_budget, settings.time_images
+    if part.labels:
+        budget, n = settings.time_budget_labels, settings.time_images_labels
+    if name in part.peers:
+        n = settings.time_images_peers
+    ratios = []
     for _ in range(settings.time_repeats):
         sizes: list[int] = []
         hook = case.net.register_forward_pre_hook(lambda net, given, seen=sizes: seen.append(len(given[0])))
@@ -154,7 +178,13 @@ def clock(part: Part, case: Case, name: str, threat: bb.Threat, settings: Settin
         wall = time.perf_counter() - begin
         hook.remove()
         ratios.append(wall / bare(case, sizes))
-    return {"attack": name, "wall / forward": statistics.median(ratios), "all": ratios, "time images": n, "time budget": budget}
+    return {
+        "attack": name,
+        "wall / forward": statistics.median(ratios),
+        "all": ratios,
+        "time images": n,
+        "time budget": budget,
+    }
 
 
 def load() -> dict[str, Any]:
@@ -195,7 +225,9 @@ def main() -> None:
                 continue
             row = work(part, case, name, threat, settings)
             save(settings, kind, key, row)
-            short = {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("first", "distances")}
+            short = {
+                k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k not in ("first", "distances")
+            }
             print(title, short, flush=True)
 
 
