@@ -5,20 +5,12 @@ python -m experiments.tables
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import blackbox as bb
-from experiments import measured
-
-RESULTS = Path("experiments/results")
-
-
-def load(name: str) -> dict[str, Any] | None:
-    """One experiment's JSON, or None where it has not been run."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+from experiments import measured, tables_transfer
+from experiments.stored import load
 
 
 def queries(name: str) -> list[str]:
@@ -90,6 +82,7 @@ PARTS = {
     "pixels": "Scores, few pixels",
     "labels": "Labels only, Linf",
     "near": "Labels only, smallest L2 distance",
+    "near-long": "Labels only, smallest L2 distance",
 }
 
 
@@ -143,7 +136,14 @@ def standing(rows: list[dict[str, Any]]) -> list[str]:
     if not any(r["peer"] for r in rows) or "first" not in rows[0]:
         return []
     broken = {
-        peer: {(s, i) for r in rows if r["peer"] == peer for s, row in enumerate(r["first"]) for i, q in enumerate(row) if q}
+        peer: {
+            (s, i)
+            for r in rows
+            if r["peer"] == peer
+            for s, row in enumerate(r["first"])
+            for i, q in enumerate(row)
+            if q
+        }
         for peer in (True, False)
     }
     cases = len(rows[0]["first"]) * rows[0]["n"]
@@ -156,7 +156,8 @@ def standing(rows: list[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     head = ["# Results", "", "Made by `python -m experiments.tables` from `experiments/results/*.json`.", ""]
-    text = "\n".join([*head, *queries("search"), *queries("differences"), *queries("targeted"), *peers(), *speed(), *memory()])
+    searches = [*queries("search"), *queries("differences"), *queries("targeted")]
+    text = "\n".join([*head, *searches, *peers(), *speed(), *memory(), *tables_transfer.all_tables()])
     Path("experiments/RESULTS.md").write_text(text.rstrip() + "\n")
     print(text)
     measured.main()
