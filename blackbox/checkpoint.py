@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-VERSION = 1
+VERSION = 2
 
 
 class CheckpointError(ValueError):

@@ -47,6 +47,7 @@ class Plan:
     loss: list[np.ndarray] = field(default_factory=list)
     adv: list[np.ndarray] = field(default_factory=list)
     done: int = 0
+    shown: list[np.ndarray] = field(default_factory=list)  # [m, C] pieces, for an attack that is informed
 
     def make(self, task: Task, start: int, stop: int) -> Tensor:
         """The points of the evaluations start..stop."""
@@ -71,6 +72,14 @@ class Plan:
             return self.loss[0], self.adv[0]
         return np.concatenate([*self.loss, np.zeros(0, np.float32)]), np.concatenate([*self.adv, np.zeros(0, np.bool_)])
 
+    def display(self, n: int, device: torch.device) -> Tensor | None:
+        """What the target showed, [n, C], NaN where nothing was paid; None where it is not kept."""
+        if not self.shown or self.points is None:
+            return None
+        out = np.full((n, self.shown[0].shape[1]), np.nan, np.float32)
+        out[self.row] = np.concatenate(self.shown)
+        return deliver(out, device)
+
     def tell(self, task: Task) -> Tell:
         """The answers in the Ask's shape, NaN / False where nothing was paid."""
         (loss, adv), device = self.answers(), task.x0.device
@@ -81,7 +90,8 @@ class Plan:
             answered, hit = loss, adv
             loss, adv, paid = np.full(shape, np.nan, np.float32), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
             loss.reshape(-1)[flat], adv.reshape(-1)[flat], paid.reshape(-1)[flat] = answered, hit, True
-        return Tell(deliver(loss, device), deliver(adv, device), deliver(paid, device), self.points)
+        shown = self.display(task.n, device)
+        return Tell(deliver(loss, device), deliver(adv, device), deliver(paid, device), self.points, shown)
 
 
 @dataclass

@@ -82,6 +82,8 @@ class Engine:
         self.path, self.every, self.progress = checkpoint, every, progress
         self.votes, self.eight_bit = votes, eight_bit
         self.minimises = bool(getattr(attack, "minimises", False))
+        self.informed = bool(getattr(attack, "informed", False))
+        self.parts = tuple(getattr(attack, "parts", ()))
         self.carried = 0  # queries that a resumed run had paid before
 
     def run(self, x: Tensor, y: Tensor, goal: Tensor, ids: np.ndarray) -> Ledger:
@@ -91,7 +93,7 @@ class Engine:
             TargetError: the target failed; the ledger so far is in ``self.ledger``, and in the checkpoint.
         """
         self.x, self.y, self.goal, self.ids = x, y, goal.numpy(force=True), ids
-        self.ledger, self.waiting = Ledger.open(x), np.arange(len(x))
+        self.ledger, self.waiting = Ledger.open(x, len(self.parts)), np.arange(len(x))
         self.cohorts: list[Cohort] = []
         if self.path is not None:
             starts = () if self.start_images is None else (self.start_images,)
@@ -178,6 +180,7 @@ class Engine:
             low=low,
             high=high,
             start=None if self.start_images is None else self.start_images[torch.from_numpy(samples)].to(device),
+            goal=torch.from_numpy(self.goal[samples]).to(device) if self.informed else None,
         )
         zeros = np.zeros(len(samples), np.int64)
         return Cohort(samples, task, x0.clone(), zeros, zeros, zeros)
@@ -193,7 +196,8 @@ class Engine:
         if ask.u is None:
             row = np.flatnonzero(pays)  # a live row has at least one query left
             points = ask.x if cohort.k == CLEAN else task.project(ask.x.to(torch.float32))
-            return Plan(ask, points, row, np.zeros_like(row), len(row) == task.n)
+            shown = [np.zeros((0, self.oracle.classes), np.float32)] if self.informed else []
+            return Plan(ask, points, row, np.zeros_like(row), len(row) == task.n, shown=shown)
         q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
         cohort.spent_at_ask = self.ledger.spent[cohort.samples]
         left = np.where(pays, self.budget - self.ledger.spent[cohort.samples], 0)
@@ -228,6 +232,7 @@ class Engine:
         who = samples[0] if len(samples) == 1 else np.concatenate(samples)
         reply = self.submit(x, who)
         loss, adv = self.objective.judge(reply, self.goal[who])
+        shown = self.objective.shown(reply, self.oracle.classes) if self.informed else None
         start = 0
         for (cohort, plan, n), points in zip(pieces, made, strict=True):
             stop = start + n
@@ -237,6 +242,8 @@ class Engine:
                 self._credit(cohort, plan, points, loss[start:stop], adv[start:stop])
             plan.loss.append(loss[start:stop])
             plan.adv.append(adv[start:stop])
+            if shown is not None and plan.points is not None:
+                plan.shown.append(shown[start:stop])
             plan.done += n
             start = stop
 
@@ -275,8 +282,12 @@ class Engine:
         who = cohort.samples[row]
         if plan.points is None:
             led.spent[cohort.samples] += np.bincount(row, minlength=len(cohort.samples))
+            if self.parts and plan.ask.part is not None:
+                np.add.at(led.parts, (who, plan.ask.part.numpy(force=True)[row]), 1)
         else:
             led.spent[who] += 1
+            if self.parts and plan.ask.part is not None:
+                np.add.at(led.parts, (who, plan.ask.part.numpy(force=True)[row]), 1)
             better = loss > led.best[who]
             if not self.minimises and better.any():
                 kept = np.flatnonzero(better)
@@ -319,6 +330,8 @@ class Engine:
         led, sample = self.ledger, cohort.samples[row]
         if inside and not led.first[sample]:
             led.first[sample] = number
+            if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
+                led.winner[sample] = int(cohort.plan.ask.part[row])
         if reach < led.distance[sample]:
             led.distance[sample] = reach
             led.trace.append((int(sample), number, float(reach)))

@@ -24,7 +24,8 @@ class Ledger:
     the loss at the clean image. label0: the target's label there. status: LIVE or an index into `STATUSES`.
     verified: 1 the example was adversarial again when looked at once more (uncharged), 0 it was not, -1 not looked at.
     rounded: the same of the example rounded to 8 bits, where that was wished for. trace: (sample, query, distance)
-    whenever an example nearer than the one before was found.
+    whenever an example nearer than the one before was found. parts: [N, P] queries of each of the attack's parts (those
+    that it names in `Ask.part`); winner: the part that succeeded first, -1 where none is known.
     x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
 
@@ -39,10 +40,12 @@ class Ledger:
     rounded: np.ndarray
     trace: list[tuple[int, int, float]]
     x: Tensor
+    parts: np.ndarray
+    winner: np.ndarray
 
     @classmethod
-    def open(cls, x: Tensor) -> Ledger:
-        """An empty ledger for images [N, \\*shape]."""
+    def open(cls, x: Tensor, parts: int = 0) -> Ledger:
+        """An empty ledger for images [N, \\*shape] and an attack of so many parts."""
         n = len(x)
         return cls(
             spent=np.zeros(n, np.int64),
@@ -56,6 +59,8 @@ class Ledger:
             rounded=np.full(n, -1, np.int8),
             trace=[],
             x=x.clone(),
+            parts=np.zeros((n, parts), np.int32),
+            winner=np.full(n, -1, np.int16),
         )
 
     @property

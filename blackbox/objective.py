@@ -69,6 +69,19 @@ class Objective:
                 own, other = self._log(own), self._log(other)
         return (own - other if self.targeted else other - own), adv
 
+    def shown(self, reply: Reply, classes: int) -> np.ndarray:
+        """[m, classes] float32: what an answer shows, as logits: logarithms of probabilities, NaN for classes not
+        listed; from a label alone 0 for the class named."""
+        if reply.values is None or reply.access is Access.TOPK:
+            out = np.full((len(reply.label), classes), np.nan, np.float32)
+            listed = reply.label[:, None] if reply.values is None else reply.classes
+            assert listed is not None
+            values = np.zeros_like(out[:, :1]) if reply.values is None else self._log(reply.values.numpy(force=True))
+            np.put_along_axis(out, listed.numpy(force=True), values, 1)
+            return out
+        values = reply.values.numpy(force=True)
+        return self._log(values) if reply.access is Access.SCORES else values.astype(np.float32)
+
     def _log(self, p: np.ndarray) -> np.ndarray:
         return np.log(np.maximum(p, np.float32(max(self.resolution / 2, _SMALLEST))))
 

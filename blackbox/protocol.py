@@ -83,13 +83,15 @@ class Ask(NamedTuple):
     Without ``u``: one point a row, ``x`` [n, \\*shape]; the engine projects it into the threat.
     With ``u``: probes at ``x + h * u``; ``u`` is [q, \\*shape], shared by the rows, or `Directions`, own to each row;
     ``h`` is a number or [n]. Probes are only clipped to the box.
-    ``mask`` [n]: the rows that shall pay.
+    ``mask`` [n]: the rows that shall pay. ``part`` [n] int64: which of the attack's ``parts`` proposed each point; the
+    ledger keeps queries and successes of each.
     """
 
     x: Tensor
     u: Tensor | Directions | None = None
     h: float | Tensor = 1.0
     mask: Tensor | None = None
+    part: Tensor | None = None
 
 
 class Tell(NamedTuple):
@@ -97,12 +99,15 @@ class Tell(NamedTuple):
 
     ``loss``: larger is closer to success. ``adv``: the target's answer is what the attacker wants (at that point,
     whether or not it lies inside the threat). ``x``: the projected points really evaluated; None for probes.
+    ``shown``: for an attack that is `informed`, [n, C] what the target showed of each point, as logits (logarithms of
+    probabilities; with labels alone 0 for the class named), NaN where it showed nothing. None for others, and for probes.
     """
 
     loss: Tensor
     adv: Tensor
     paid: Tensor
     x: Any  # Tensor; Any, so that an attack that asked for points need not rule None out
+    shown: Any = None
 
 
 class Retire(NamedTuple):
@@ -129,6 +134,7 @@ class Task:
         access: what the target shows. targeted: a given class is wanted. minimises: see `Attack`.
         start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial is for the
             attack to ask, at a charge.
+        goal: [n] the class to leave, or to reach when targeted, for an attack that is `informed`; None for others.
     """
 
     x0: Tensor
@@ -147,6 +153,7 @@ class Task:
     low: Tensor | None = None
     high: Tensor | None = None
     start: Tensor | None = None
+    goal: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -196,6 +203,7 @@ class Task:
             low=pick(self.low),
             high=pick(self.high),
             start=pick(self.start),
+            goal=pick(self.goal),
         )
 
 
@@ -205,7 +213,9 @@ class Attack(Protocol):
 
     ``access``: the least it needs. ``norms``: the norms it serves. ``minimises``: it walks outside the eps-ball
     towards the smallest distance (candidates are then only clipped to the box, and a row goes on until its distance
-    is within eps or its budget is spent). These three may be set on the class.
+    is within eps or its budget is spent). ``informed``: it compares a prior with the target, so it is told the goal and
+    what the target shows, not the loss alone. ``parts``: names of what it is made of, for `Ask.part`. ``needs_prior``:
+    it cannot run without a `blackbox.prior.Prior` in its field ``prior``. All these may be set on the class.
     """
 
     access: ClassVar[Access]

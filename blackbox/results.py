@@ -176,6 +176,14 @@ class AttackResult:
                 f"queries          mean {self.mean_queries:.1f}, median {self.median_queries:g} an attacked image "
                 f"(failures charged at {c['budget']:,}); {int(self.queries.sum()):,} spent in all"
             )
+        if prior := c.get("prior"):
+            lines.append(
+                f"prior            {prior['gradients']:,} gradients and {prior['passes']:,} passes of {prior['members']} "
+                f"member(s) beside the queries, {prior['gradients_per_image']:.0f} gradients an image"
+            )
+        if parts := c.get("parts"):
+            told = (f"{name} {p['queries']:,} for {p['successes']}" for name, p in parts.items() if p["queries"])
+            lines.append(f"parts            queries and successes: {', '.join(told) or 'none'}")
         if self.success.any():
             lines.append(
                 f"distance         median {float(self.distance[self.success].median()):.4g}, "

@@ -37,6 +37,7 @@ def pack(cohort: Cohort) -> dict[str, Any]:
                 "col": torch.from_numpy(plan.col),
                 "loss": torch.from_numpy(loss),
                 "adv": torch.from_numpy(adv),
+                **({"shown": torch.from_numpy(np.concatenate(plan.shown))} if plan.shown else {}),
             }
             for plan in answered
             for loss, adv in [plan.answers()]
@@ -81,7 +82,8 @@ def _replay(engine: Engine, cohort: Cohort, part: dict[str, Tensor]) -> Plan:
     loss, adv = part["loss"].numpy(), part["adv"].numpy()
     if ask.u is None:
         points = ask.x if cohort.k == CLEAN else cohort.task.project(ask.x.to(torch.float32))
-        return Plan(ask, points, row, col, len(row) == cohort.task.n, 1, [loss], [adv], len(loss))
+        shown = [part["shown"].numpy()] if "shown" in part else []
+        return Plan(ask, points, row, col, len(row) == cohort.task.n, 1, [loss], [adv], len(loss), shown)
     q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
     paid_in_part = np.bincount(row[: len(loss)], minlength=len(cohort.samples))
     cohort.spent_at_ask = engine.ledger.spent[cohort.samples] - paid_in_part

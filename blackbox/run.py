@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from blackbox import attacks
+from blackbox import prior as priors
 from blackbox.checks import as_images, as_labels
 from blackbox.engine import Engine, Progress
 from blackbox.ledger import Ledger
@@ -40,6 +41,7 @@ def attack(
     target: Tensor | np.ndarray | int | None = None,
     seed: int = 0,
     objective: str = "margin",
+    prior: priors.Prior | None = None,
     start: Tensor | np.ndarray | None = None,
     ids: Tensor | np.ndarray | None = None,
     cohort: int = 128,
@@ -60,6 +62,8 @@ def attack(
         seed: of every draw. ids: [N] whole numbers that name the samples, by default 0..N-1. What happens to a sample
             depends on (seed, id) and on nothing else, so a shard that passes its samples' ids gets the same results.
         objective: ``"margin"`` or ``"cross-entropy"``.
+        prior: what is known beside the answers, ``surrogates.prior(nets)``, for an attack that is given by name (one
+            with settings holds its own). What the attack asked of it stands in ``config["prior"]``, beside the queries.
         start: [N, \\*shape] images to start from, for attacks that walk from an adversarial image to the original: an
             example found elsewhere, or an image of the class to reach. Looking at them is charged.
         cohort: rows that step together: time and memory, never a result.
@@ -100,7 +104,10 @@ def attack(
     threat.check_dimension(images[0].numel())
     _check_box(images, threat)
     goal = labels if target is None else _goal(target, labels, oracle.classes)
-    name, chosen = resolve(attack, oracle, threat)
+    name, chosen = resolve(attack, oracle, threat, prior)
+    priors.require(chosen, name, tuple(images.shape[1:]), oracle.classes)
+    held = priors.of(chosen)
+    known = (0, 0) if held is None else (held.gradients, held.passes)
     numbers = _ids(ids, len(images))
     starts = None if start is None else as_images(start, "start").cpu()
     if starts is not None and starts.shape != images.shape:
@@ -149,6 +156,8 @@ def attack(
             "carried": engine.carried,
             "seconds": time.perf_counter() - begin,
             "target_seconds": oracle.seconds - seconds_before,
+            "prior": None if held is None else _bill(held, known, len(images)),
+            "parts": _parts(chosen, ledger),
         }
         return AttackResult.of(ledger, labels, goal, numbers, threat, config)
 
@@ -161,6 +170,27 @@ def attack(
         ledger.close(everyone, Status.ERROR)
         error.result = result(ledger)
         raise
+
+
+def _bill(prior: priors.Prior, before: tuple[int, int], count: int) -> dict[str, Any]:
+    """What an attack on ``count`` images asked of its prior."""
+    gradients, passes = prior.gradients - before[0], prior.passes - before[1]
+    return {
+        "prior": repr(prior),
+        "members": prior.members,
+        "gradients": gradients,
+        "passes": passes,
+        "gradients_per_image": gradients / count,
+    }
+
+
+def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
+    """What each part of an attack cost and found."""
+    names = tuple(getattr(attack, "parts", ()))
+    if not names:
+        return None
+    spent, won = ledger.parts.sum(0), np.bincount(ledger.winner[ledger.winner >= 0], minlength=len(names))
+    return {name: {"queries": int(q), "successes": int(s)} for name, q, s in zip(names, spent, won, strict=True)}
 
 
 def _check_box(images: Tensor, threat: Threat) -> None:
@@ -199,13 +229,19 @@ def _ids(ids: Any, count: int) -> np.ndarray:
     return array.astype(np.uint64)
 
 
-def resolve(attack: str | Attack, oracle: Oracle, threat: Threat) -> tuple[str, Attack]:
+def resolve(
+    attack: str | Attack, oracle: Oracle, threat: Threat, prior: priors.Prior | None = None
+) -> tuple[str, Attack]:
     """The attack's name and the attack, when it serves the norm and is shown enough.
 
+    An attack that has a method ``settle(access, threat)`` gives the attack to run in its place: one name may stand for
+    different searches at different access levels.
+
     Raises:
+        ValueError: a prior for an attack that takes none, or that has settings already.
         UnsupportedThreat, AccessError, TypeError: it cannot be run so. Nothing has been asked.
     """
-    chosen = attacks.build(attack) if isinstance(attack, str) else attack
+    chosen = _built(attack, prior)
     if isinstance(chosen, type) or not isinstance(chosen, Attack):
         raise TypeError(
             "Expected attack to be a name from blackbox.attacks.names() or an attack such as blackbox.attacks.Square(), "
@@ -219,4 +255,21 @@ def resolve(attack: str | Attack, oracle: Oracle, threat: Threat) -> tuple[str, 
             f"Expected an oracle that shows at least {chosen.access.name.lower()} for {name}, "
             f"but this one shows {oracle.access.name.lower()} only."
         )
+    if (settle := getattr(chosen, "settle", None)) is not None:
+        chosen = settle(oracle.access, threat)
     return name, chosen
+
+
+def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:
+    if prior is None:
+        return attacks.build(attack) if isinstance(attack, str) else attack
+    if not isinstance(attack, str):
+        raise ValueError(
+            f"Expected prior= with the name of an attack, but the attack was {attack!r:.80}. Put the prior into its settings: "
+            "blackbox.attacks.build(name, prior=...)."
+        )
+    if "prior" not in getattr(attacks.get(attack), "__dataclass_fields__", {}):
+        raise ValueError(
+            f"Expected an attack that takes a prior, {', '.join(attacks.with_prior())}, but it was {attack!r}. Leave prior= out."
+        )
+    return attacks.build(attack, prior=prior)

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from surrogates.predict import accuracy as accuracy
     from surrogates.predict import fidelity as fidelity
     from surrogates.predict import predict as predict
+    from surrogates.prior import prior as prior
     from surrogates.recipe import Recipe as Recipe
     from surrogates.recipe import TrainReport as TrainReport
     from surrogates.runs import Retrained as Retrained
@@ -89,6 +90,7 @@ _FROM = {
     "accuracy": "predict",
     "fidelity": "predict",
     "predict": "predict",
+    "prior": "prior",
     "Recipe": "recipe",
     "TrainReport": "recipe",
     "report": "train",

@@ -90,7 +90,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(bb.CheckpointError, match="to be a checkpoint of this package"):
         go(tmp_path / "other")
     torch.save({"version": 99, "settings": {}, "body": {}}, tmp_path / "later")
-    with pytest.raises(bb.CheckpointError, match=r"version 1, but .* has version 99"):
+    with pytest.raises(bb.CheckpointError, match=r"version 2, but .* has version 99"):
         go(tmp_path / "later")
 
 
@@ -101,7 +101,7 @@ class Bomb:
 
 def test_a_file_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
-    torch.save({"version": 1, "settings": Bomb(), "body": {}}, tmp_path / "bomb")
+    torch.save({"version": 2, "settings": Bomb(), "body": {}}, tmp_path / "bomb")
     with pytest.raises(bb.CheckpointError):
         go(tmp_path / "bomb")
     assert not (tmp_path / "exploded").exists()

@@ -18,6 +18,7 @@ from blackbox.results import AttackResult
 from blackbox.rowwise import row_norm
 from blackbox.testing import AttackContract
 from blackbox.testing.attack_contract import Case
+from blackbox.testing.priors import LinearPrior
 from blackbox.testing.targets import Problem
 
 
@@ -42,6 +43,18 @@ def _settles(name: str, **knobs: Any) -> list[dict[str, Any]]:
     """All samples must reach a given class; without one, four of five must, and the fifth be where another is nearest."""
     free = {"attack": name, **knobs, "goals": (False,), "optimum_share": 0.8, "contract": Settles}
     return [{"attack": name, **knobs, "goals": (True,)}, free]
+
+
+def _told(name: str, knobs: dict[str, Any] | None = None, **settings: Any) -> list[dict[str, Any]]:
+    """An attack that holds a prior: of three classes where any will do, of two where one is to be reached. ``knobs``: more."""
+    return [
+        {
+            "attack": attacks.build(name, prior=LinearPrior.of_problem(2 if targeted else 3), **settings),
+            "goals": (targeted,),
+            **(knobs or {}),
+        }
+        for targeted in (False, True)
+    ]
 
 
 KNOBS: dict[str, list[dict[str, Any]]] = {
@@ -88,6 +101,17 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
         {"randomised": False, "optimum_factor": {"L2": 1.5}},
         {"attack": attacks.build("signhunter", start="stripes", order="columns"), "optimum_factor": {"L2": 1.5}},
     ],
+    "p-rgf": _told("p-rgf"),
+    # As SimBA's: the L2 step is a length of its own (0.2), and the contract's images need 0.06 in all.
+    "simba-ods": _told("simba-ods", step_size=0.02),
+    "gfcs": _told("gfcs", step_size=0.02),
+    # A search over the members' weights has no other draws than its members; in the span of two it cannot reach more.
+    "bases": _told("bases", {"randomised": False}),
+    # Square's L1 and L2 proposals cannot follow the weights of a random affine target (see "square").
+    "transfer-start": _told("transfer-start", {"optimum_factor": {"L2": 3.0, "L1": 4.0}}),
+    "hybrid": _told("hybrid"),
+    # Without a prior it is Square; in L0 Sparse-RS.
+    "auto": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}],
 }
 
 

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FACES = ("cli", "report", "app", "sweep", "__main__")
 PARTS = {"protocol", "rowwise", "bases"}
 MAY: dict[str, set[str]] = {
-    "attacks": {*PARTS, "attacks", "estimators", "search", "direction", "threat"},
+    "attacks": {*PARTS, "attacks", "candidates", "estimators", "search", "direction", "threat", "prior"},
+    "candidates": {*PARTS, "candidates", "attacks", "direction", "prior"},
+    "prior": {"rowwise"},
     "estimators": {*PARTS, "estimators"},
     "bases": {*PARTS},
     "search": {*PARTS, "search"},
@@ -38,6 +40,7 @@ MAY: dict[str, set[str]] = {
 }
 SURROGATES = {
     "oracle", "threat", "objective", "direction", "rng", "results", "statistics", "checks", "rowwise", "protocol", "checkpoint",
+    "prior",
 }  # fmt: skip
 LATE = {"torchvision", "matplotlib", "sklearn", "gradio", "dask", "distributed", "onnxruntime", "rich", "typer", "pandas", "timm"}
 

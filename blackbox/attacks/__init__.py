@@ -31,6 +31,13 @@ REGISTRY: dict[str, str] = {
     "sign-opt": "blackbox.attacks.sign_opt:SignOPT",
     "surfree": "blackbox.attacks.surfree:SurFree",
     "boundary": "blackbox.attacks.boundary:Boundary",
+    "p-rgf": "blackbox.attacks.p_rgf:PRGF",
+    "simba-ods": "blackbox.attacks.simba_ods:SimBAODS",
+    "gfcs": "blackbox.attacks.gfcs:GFCS",
+    "bases": "blackbox.attacks.bases:BASES",
+    "transfer-start": "blackbox.attacks.transfer_start:TransferStart",
+    "hybrid": "blackbox.attacks.hybrid:Hybrid",
+    "auto": "blackbox.attacks.auto:Auto",
 }
 
 
@@ -56,6 +63,11 @@ def get(name: str) -> Any:
 def build(name: str, **settings: Any) -> Any:
     """The attack of this name with its paper's defaults, but for ``settings``."""
     return get(name)(**settings)
+
+
+def with_prior() -> list[str]:
+    """The names of attacks that take a prior (``build(name, prior=...)``)."""
+    return [name for name in REGISTRY if "prior" in getattr(get(name), "__dataclass_fields__", {})]
 
 
 def name_of(attack: Any) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.bases import bump, ridge
+from blackbox.attacks.stripes import grid as grid
+from blackbox.attacks.stripes import stripes as stripes
+from blackbox.bases import ridge
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import row_norm, row_sum, rows
 
@@ -50,14 +52,16 @@ class Square:
         loss: Tensor
 
     def init(self, t: Task) -> Steps[State]:
-        c, h, w = grid(t)
-        if t.threat.norm == "Linf":
-            start = t.x0.view(-1, c, h, w) + t.eps * t.rng.signs(0, "stripes", (c, 1, w))
-        else:
-            delta = tiling(t)
-            start = t.x0.view(-1, c, h, w) + t.eps * delta / rows(row_norm(delta, t.threat.p).clamp_min(1e-12), delta)
-        a = yield Ask(start.view_as(t.x0))
+        a = yield Ask(stripes(t))
         return self.State(a.x, a.loss)
+
+    def from_start(self, t: Task, x: Tensor, loss: Tensor) -> Steps[State]:
+        """Begin at ``x`` [n, \\*shape], whose loss [n] is known, or at the stripes where it is worse than the clean image."""
+        worse = ~(loss > t.loss0)
+        if bool(worse.any()):
+            a = yield Ask(stripes(t), mask=worse)
+            x, loss = torch.where(rows(worse & a.paid, x), a.x, x), torch.where(worse & a.paid, a.loss, loss)
+        return self.State(x, loss)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         side = self.side(t, k)
@@ -73,11 +77,6 @@ class Square:
         done = (k + 2) * 10_000 / t.budget
         p = self.p_init / 2 ** sum(done > at for at in _HALVINGS)
         return max(1, min(round(math.sqrt(p * h * w)), h, w))
-
-
-def grid(t: Task) -> tuple[int, int, int]:
-    """Channels, height, width."""
-    return (*(1,) * (3 - len(t.shape)), *t.shape)  # type: ignore[return-value]
 
 
 def windows(t: Task, draw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -138,12 +137,3 @@ def lp_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     moved[where] = new
     length = row_norm(moved, p).clamp_min(1e-12)
     return t.x0 + (moved * rows(t.eps / length, moved)).view_as(x)
-
-
-def tiling(t: Task) -> Tensor:
-    """Where the Lp versions start (section 3.4): five tiles a side, in each a bump with a random sign a channel."""
-    c, h, w = grid(t)
-    a, b = max(h // 5, 1), max(w // 5, 1)
-    down, across = -(-h // a), -(-w // b)
-    signs = t.rng.signs(0, "tiles", (c, down, across)).repeat_interleave(a, 2).repeat_interleave(b, 3)
-    return (signs * bump(a, b).to(t.x0).repeat(down, across))[:, :, :h, :w]

@@ -137,7 +137,7 @@ def measure(settings: Settings, quiet: bool) -> Outcome:
     for name, attack in query_attacks(settings, own.images).items():
         scores = oracle(settings, settings.teacher, "scores")
         results[name] = bb.attack(scores, x, y, attack, threat, settings.budget, seed=seed)
-    for name, (attack, within) in more_attacks(settings).items():
+    for name, (attack, within) in more_attacks(settings, net).items():
         target = oracle(settings, settings.teacher, "labels" if attack.access is bb.Access.LABELS else "scores")
         results[name] = bb.attack(target, x, y, attack, within, settings.budget, seed=seed)
     outcome = Outcome(settings, len(own), agreement, matrix, crafted, results)
@@ -168,13 +168,17 @@ def query_attacks(settings: Settings, own: Any) -> dict[str, Any]:
     }
 
 
-def more_attacks(settings: Settings) -> dict[str, tuple[Any, Threat]]:
-    """Those asked for by name, with the settings of their papers: label -> the attack and the threat it serves."""
+def more_attacks(settings: Settings, net: Any) -> dict[str, tuple[Any, Threat]]:
+    """Those asked for by name, with the settings of their papers: label -> the attack and the threat it serves.
+
+    Those that hold a prior are given the surrogate ``net``.
+    """
     import blackbox as bb
+    import surrogates as sg
 
     found = {}
     for name in settings.more:
-        attack = bb.attacks.build(name)
+        attack = bb.attacks.build(name, **({"prior": sg.prior(net)} if name in bb.attacks.with_prior() else {}))
         within = digits.threat(attack.norms, settings.eps)
         words = [name]
         if attack.access is bb.Access.LABELS:

@@ -78,6 +78,7 @@ def check() -> list[str]:
     import torch
 
     import blackbox as bb
+    from blackbox.testing.priors import LinearPrior
 
     faults: list[str] = []
     noise = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -96,7 +97,8 @@ def check() -> list[str]:
         try:
             kind = bb.attacks.get(name)
             threat = digits.threat(kind.norms, eps)
-            result = bb.attack(oracle, x, torch.zeros(12, dtype=torch.int64), name, threat, budget, seed=1)
+            knows = LinearPrior.noise(2, shape=(1, 8, 8)) if getattr(kind, "needs_prior", False) else None
+            result = bb.attack(oracle, x, torch.zeros(12, dtype=torch.int64), name, threat, budget, seed=1, prior=knows)
         except Exception as error:  # a broken attack is a finding, not the end of the check
             faults.append(f"{name} on {what}: {type(error).__name__}: {error}")
         else:

@@ -493,6 +493,7 @@ class _Spy:
         self.inner, self.seen = inner, seen
         self.access, self.norms = inner.access, inner.norms
         self.minimises = bool(getattr(inner, "minimises", False))
+        self.informed, self.parts = bool(getattr(inner, "informed", False)), tuple(getattr(inner, "parts", ()))
         self.asked_at: list[int] = []
         self.faults: list[str] = []
         self.repr_before = repr(inner)

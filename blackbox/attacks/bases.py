@@ -1,0 +1,76 @@
+"""BASES (Cai, Song, Krishnamurthy, Roy-Chowdhury & Asif 2022, arXiv:2208.03610)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox.candidates.craft import Wish, craft
+from blackbox.prior import Prior
+from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.rowwise import row_sum, rows
+
+
+@dataclass(frozen=True)
+class BASES:
+    """A search over the weights of an ensemble: one craft a query, on weights moved one coordinate at a time.
+
+    The first query is the craft on even weights. Then a step takes the next member in turn, moves its weight up and
+    down by ``rate``, and keeps of the two crafts and the weights at hand what the target likes best.
+
+    Departs from the paper: the members' logits are weighted, not their losses; crafts go on from the best point (the
+    paper's warm start) by ten plain steps of 3 eps / 10. One member has nothing to weigh: then it ends after the start.
+
+    Args:
+        prior: `surrogates.prior(nets)`, of several nets. rate: 0.005 in the paper for 10 to 20 members; 0.1 here for a few
+            (ours). steps, step_size: of a craft; the latter a share of eps (ours).
+    """
+
+    access: ClassVar[Access] = Access.TOPK
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    informed: ClassVar[bool] = True
+    needs_prior: ClassVar[bool] = True
+
+    prior: Prior | None = None
+    rate: float = 0.1
+    steps: int = 10
+    step_size: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1 or self.steps < 1 or not self.step_size > 0:
+            raise ValueError(
+                "Expected rate in (0, 1), steps of at least 1 and step_size > 0, but they were "
+                f"{self.rate}, {self.steps} and {self.step_size}."
+            )
+
+    @dataclass
+    class State:
+        x: Tensor
+        loss: Tensor
+        weights: Tensor  # [n, M]
+
+    def init(self, t: Task) -> Steps[State]:
+        assert self.prior is not None
+        weights = torch.full((t.n, self.prior.members), 1 / self.prior.members, device=t.x0.device)
+        a = yield Ask(craft(t, self.prior, t.x0, Wish.of(t, weights), self.steps, self.step_size))
+        return self.State(a.x, a.loss, weights)
+
+    def step(self, t: Task, s: State, k: int) -> Steps[State | None]:
+        assert self.prior is not None
+        m = self.prior.members
+        if m == 1:
+            return None
+        best, loss, weights = s.x, s.loss, s.weights
+        for way in (self.rate, -self.rate):
+            tried = s.weights.clone()
+            tried[:, k % m] = (tried[:, k % m] + way).clamp_min(0)
+            tried = tried / row_sum(tried)[:, None].clamp_min(1e-12)
+            new = craft(t, self.prior, s.x, Wish.of(t, tried), self.steps, self.step_size)
+            a = yield Ask(new)
+            better = a.loss > loss
+            best, loss = torch.where(rows(better, best), a.x, best), torch.where(better, a.loss, loss)
+            weights = torch.where(better[:, None], tried, weights)
+        return self.State(best, loss, weights)

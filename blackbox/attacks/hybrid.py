@@ -1,0 +1,135 @@
+"""Hybrid: surrogates and random search in one budget, by a bandit for each image (this project's own)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from blackbox.attacks.hybrid_labels import HybridLabels
+from blackbox.attacks.square import stripes
+from blackbox.attacks.transfer_start import TransferStart
+from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
+from blackbox.prior import Prior
+from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.rowwise import rows
+from blackbox.threat import Threat
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """Thompson sampling over candidate makers: each image gets whatever works on it.
+
+    It starts from a craft on all members, one query. Then a maker is drawn a step: each has a Beta posterior of its worth,
+    one number is drawn from each, the largest proposes. The point is kept where the target's loss rises; the maker is
+    rewarded by 3 times the relative drop of the margin, cut to [0, 1]. A maker that would propose the same again at
+    the same point is not drawn, and what equals the best point is never paid for: a square is tried instead. Where the
+    start is worse than the clean image it is dropped, Square's stripes are looked at, and every maker that relies on
+    the prior begins with ``doubt`` failures: a prior that misleads shall cost little.
+
+    With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all candidates and HopSkipJump).
+
+    Args:
+        prior: `surrogates.prior(nets)`. makers: `blackbox.candidates.usual` and one's own; one of them has to be `Squares`.
+        reward: of a relative drop of the margin (3). doubt: see above (ours).
+    """
+
+    access: ClassVar[Access] = Access.LABELS
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    informed: ClassVar[bool] = True
+    needs_prior: ClassVar[bool] = True
+
+    prior: Prior | None = None
+    makers: tuple[Maker, ...] = field(default_factory=usual)
+    reward: float = 3.0
+    doubt: float = 6.0
+
+    def __post_init__(self) -> None:
+        if not any(isinstance(m, Squares) for m in self.makers):
+            raise ValueError("Expected makers with a Squares among them, which can always propose, but there was none.")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("start", "stripes", *(m.name for m in self.makers))
+
+    def settle(self, access: Access, threat: Threat) -> Any:
+        """The search for what the target shows."""
+        if access > Access.LABELS:
+            return self
+        if threat.norm == "Linf":
+            return HybridLabels(self.prior)
+        return TransferStart("hop-skip-jump", self.prior, candidates=True)
+
+    @dataclass
+    class State:
+        x: Tensor
+        loss: Tensor
+        shown: Tensor  # [n, C]
+        a: Tensor  # [n, makers] of the Beta posteriors
+        b: Tensor
+        tried: Tensor  # [n, makers] at this very point
+        live: Tensor  # [n] paid for the last candidate and did not succeed: worth crafting for
+        bank: Bank
+
+    def init(self, t: Task) -> Steps[State]:
+        assert self.prior is not None
+        a = yield Ask(
+            craft(t, self.prior, t.x0, Wish.of(t)), part=torch.zeros(t.n, dtype=torch.int64, device=t.x0.device)
+        )
+        worse = ~(a.loss > t.loss0)
+        x, loss, shown = torch.where(rows(worse, a.x), t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
+        shown = torch.where(worse[:, None], torch.nan, shown)
+        alive = a.paid & ~a.adv
+        if bool(worse.any()):
+            b = yield Ask(stripes(t), mask=worse, part=torch.ones(t.n, dtype=torch.int64, device=x.device))
+            better = b.loss > loss
+            x, loss = torch.where(rows(better, x), b.x, x), torch.where(better, b.loss, loss)
+            shown = torch.where(better[:, None], b.shown, shown)
+        blank = torch.zeros(t.n, len(self.makers), device=x.device, dtype=torch.float64)
+        first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
+        suspect = torch.tensor([self.doubt * m.surrogate for m in self.makers]).to(blank)
+        second = second + torch.where(worse[:, None], suspect, 0.0)
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, Bank.open(t, self.prior))
+
+    def step(self, t: Task, s: State, k: int) -> Steps[State]:
+        assert self.prior is not None
+        bank = s.bank.copy()
+        scene = Scene(t, self.prior, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
+        arm = self.draw(scene, s)
+        x, tried = s.x.clone(), s.tried.clone()
+        for i, maker in enumerate(self.makers):
+            if bool((chosen := arm == i).any()):
+                x[chosen] = maker.make(scene.take(chosen))
+        x = t.project(x)
+        if bool((same := (x == s.x).flatten(1).all(1)).any()):
+            last = next(i for i, m in enumerate(self.makers) if isinstance(m, Squares))
+            tried[same] |= torch.nn.functional.one_hot(arm[same], len(self.makers)).bool()
+            arm = torch.where(same, last, arm)
+            x[same] = self.makers[last].make(scene.take(same))
+        a = yield Ask(x, part=arm + 2)
+        better = a.loss > s.loss
+        gain = (self.reward * (a.loss - s.loss) / s.loss.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
+        took = torch.nn.functional.one_hot(arm, len(self.makers)).bool() & a.paid[:, None]
+        once = torch.tensor([m.once for m in self.makers], device=x.device)
+        return self.State(
+            x=torch.where(rows(better, x), a.x, s.x),
+            loss=torch.where(better, a.loss, s.loss),
+            shown=torch.where(better[:, None], a.shown, s.shown),
+            a=s.a + took * gain[:, None].double(),
+            b=s.b + took * (1 - gain[:, None].double()),
+            tried=(tried | (took & once)) & ~better[:, None],
+            live=a.paid & ~a.adv,
+            bank=bank,
+        )
+
+    def draw(self, scene: Scene, s: State) -> Tensor:
+        """[n] the maker of each row."""
+        u = scene.t.rng.uniform_array(scene.k, "maker", len(self.makers)).astype("float64")
+        worth = torch.from_numpy(betaincinv(s.a.numpy(force=True), s.b.numpy(force=True), u)).to(s.x.device)
+        for i, maker in enumerate(self.makers):
+            able = maker.ready(scene) & (s.live | (not maker.surrogate))
+            worth[:, i] = torch.where(able & ~s.tried[:, i], worth[:, i], -1.0)
+        return worth.argmax(1)

@@ -1,0 +1,72 @@
+"""P-RGF (Cheng et al. 2019, arXiv:1906.06919)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox.candidates.craft import Wish, reach, slope
+from blackbox.estimators import PriorGuided
+from blackbox.prior import Prior
+from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.rowwise import rows
+
+
+@dataclass(frozen=True)
+class PRGF:
+    """Steps along gradients estimated from random directions that lean towards the surrogates' gradient.
+
+    The estimate is `estimators.PriorGuided`, with the prior's margin gradient at the current point; a step costs 1 look
+    along the prior, ``looks`` for the gradient's length, up to ``samples`` directions (none where the prior is as good
+    as it gets), and 1 query for the new point.
+
+    Departs from the paper: the loss is the engine's margin; the new point is looked at after every step, and a step that
+    lowers the loss is taken all the same, as in the paper; the gradient's length is looked at every time (`PriorGuided`).
+
+    Args:
+        prior: `surrogates.prior(nets)`. samples: directions a step: 10 (the paper has 50 for budgets of 10,000; short
+            runs need more steps, ours). looks: 10, the authors' code. h: as in `PriorGuided`.
+        step_size: as a share of eps: 0.2 (ours; the share that `NES` has).
+    """
+
+    access: ClassVar[Access] = Access.TOPK
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    informed: ClassVar[bool] = True
+    needs_prior: ClassVar[bool] = True
+
+    prior: Prior | None = None
+    samples: int = 10
+    looks: int = 10
+    h: float = 0.0001
+    step_size: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.step_size > 0 or self.samples < 1 or self.looks < 1 or not self.h > 0:
+            raise ValueError(
+                "Expected step_size > 0, samples and looks of at least 1 and h > 0, but they were "
+                f"{self.step_size}, {self.samples}, {self.looks} and {self.h}."
+            )
+
+    @dataclass
+    class State:
+        x: Tensor
+        loss: Tensor
+
+    def init(self, t: Task) -> State:
+        return self.State(t.x0, t.loss0)
+
+    def step(self, t: Task, s: State, k: int) -> Steps[State]:
+        prior = self.prior
+        assert prior is not None
+
+        def guess(task: Task, x: Tensor, step: int) -> Tensor:
+            return slope(prior, x, Wish.of(t))
+
+        estimator = PriorGuided(guess, self.h, self.samples, self.looks)
+        left = t.budget - 1 - k * (2 + self.looks + self.samples)
+        g = yield from estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
+        a = yield Ask(s.x + self.step_size * reach(t) * t.threat.steepest(g))
+        return self.State(torch.where(rows(a.paid, s.x), a.x, s.x), torch.where(a.paid, a.loss, s.loss))

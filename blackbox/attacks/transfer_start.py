@@ -1,0 +1,84 @@
+"""Transfer start: any attack that can start from an image, started from a craft on surrogates (this project's own)."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+
+from blackbox import attacks
+from blackbox.candidates.opening import opening, outward
+from blackbox.prior import Prior
+from blackbox.protocol import Access, Attack, Task
+
+_FROM_IMAGE = "square or an attack on labels, such as rays, sign-flip, hop-skip-jump or boundary"
+
+
+@dataclass(frozen=True)
+class TransferStart:
+    """One query for a full-ball craft on all members (ten plain steps of 3 eps / 10); what it does not fool goes on by
+    queries from there. Measured beside other hybrids in the project's notes; Suya et al. 2020, arXiv:1908.07000, start
+    query attacks from transfer candidates too.
+
+    Args:
+        attack: a registered name or an attack that can start from an image. By default Square with a p_init of 0.1: the
+            start is good, so the squares begin small.
+        prior: `surrogates.prior(nets)`. candidates: ask for every static candidate (`candidates.Static`) before.
+    """
+
+    access: ClassVar[Access] = Access.TOPK  # of the default; an instance has its attack's
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
+    informed: ClassVar[bool] = True
+    needs_prior: ClassVar[bool] = True
+    minimises: ClassVar[bool] = False
+    parts: ClassVar[tuple[str, ...]] = ("start", "static", "search")
+
+    attack: str | Attack = "square"
+    prior: Prior | None = None
+    candidates: bool = False
+
+    def __post_init__(self) -> None:
+        inner = self.inner
+        if not (getattr(inner, "minimises", False) or hasattr(inner, "from_start")):
+            raise ValueError(
+                f"Expected an attack that can start from an image ({_FROM_IMAGE}), but it was {self.attack!r}. "
+                "Others begin at the clean image whatever they are given."
+            )
+        # an instance has the access, norms and ways of the attack that it starts
+        object.__setattr__(self, "access", inner.access)
+        object.__setattr__(self, "norms", tuple(inner.norms))
+        object.__setattr__(self, "minimises", bool(getattr(inner, "minimises", False)))
+
+    @property
+    def inner(self) -> Any:
+        """The attack that is started."""
+        if not isinstance(self.attack, str):
+            return self.attack
+        return attacks.build(self.attack, **({"p_init": 0.1} if self.attack == "square" else {}))
+
+    def init(self, t: Task) -> Any:
+        assert self.prior is not None
+        inner = self.inner
+        first = yield from opening(t, self.prior, self.candidates)
+        if hasattr(inner, "from_start"):
+            return (yield from _searching(t, inner.from_start(t, first.x, first.loss)))
+        x, _ = yield from outward(t, first.x, first.adv)
+        return (yield from _searching(t, inner.init(replace(t, start=x))))
+
+    def step(self, t: Task, s: Any, k: int) -> Any:
+        return (yield from _searching(t, self.inner.step(t, s, k)))
+
+
+def _searching(t: Task, made: Any) -> Any:
+    """What the started attack does, under the part that is its own."""
+    if not inspect.isgenerator(made):
+        return made
+    part, tell = torch.full((t.n,), 2, dtype=torch.int64, device=t.x0.device), None
+    try:
+        while True:
+            ask = made.send(tell)
+            tell = yield ask._replace(part=part)
+    except StopIteration as end:
+        return end.value

@@ -1,0 +1,41 @@
+"""Candidate makers: small parts that each propose a next point for a row, for an attack that chooses among them.
+
+A maker is a frozen dataclass with a name, the Beta prior of its worth, and two methods; see `Maker`. One's own goes into
+``blackbox.attacks.build("hybrid", prior=..., makers=(*blackbox.candidates.usual(), Mine()))``.
+"""
+
+from __future__ import annotations
+
+from blackbox.candidates.bank import Bank
+from blackbox.candidates.craft import Wish, calibrated, craft
+from blackbox.candidates.crossover import Crossover
+from blackbox.candidates.maker import Maker, Scene
+from blackbox.candidates.recraft import Recraft
+from blackbox.candidates.squares import Squares
+from blackbox.candidates.static import Static
+
+__all__ = [
+    "Bank",
+    "Crossover",
+    "Maker",
+    "Recraft",
+    "Scene",
+    "Squares",
+    "Static",
+    "Wish",
+    "calibrated",
+    "craft",
+    "usual",
+]
+
+
+def usual() -> tuple[Maker, ...]:
+    """The six makers of `hybrid`, in the order of the project's measurements (g, h, k, C, c, s)."""
+    return (
+        Recraft("recraft", (3.0, 3.0)),
+        Recraft("recraft, random", (2.0, 3.0), random=True),
+        Static("static", (3.0, 3.0)),
+        Crossover("crossover, runner-up", (2.0, 4.0), runner_up=True),
+        Crossover("crossover, random", (1.5, 4.0)),
+        Squares("square", (1.5, 4.0)),
+    )

@@ -1,0 +1,107 @@
+"""Bank: full-ball candidates of each row, crafted from the clean image when they are first wanted and then kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from blackbox.candidates.craft import Wish, craft, fused, inside, reach
+from blackbox.prior import Prior
+from blackbox.protocol import Task
+from blackbox.rowwise import rows
+
+if TYPE_CHECKING:
+    from blackbox.candidates.maker import Scene
+
+MOST = 9  # classes (untargeted) or variants (targeted) that a row keeps candidates of: all others of CIFAR-10
+
+
+@dataclass
+class Bank:
+    """Slots of a row: 0 to M-1 each member alone; M all members with momentum and diverse views; behind it one for each
+    of the row's nearest classes (untargeted: a candidate that shall become this class), or variants with random weights
+    and starts (targeted).
+
+    images: [n, S, \\*shape]. made, asked: [n, S] crafted; shown to the target. aims: [n, S - M - 1] the classes.
+    """
+
+    images: Tensor
+    made: Tensor
+    asked: Tensor
+    aims: Tensor
+
+    @classmethod
+    def open(cls, t: Task, prior: Prior) -> Bank:
+        """An empty bank; the classes are those that the prior finds nearest at the clean images."""
+        assert t.goal is not None
+        count = MOST if t.targeted else min(prior.classes - 1, MOST)
+        scores = fused(prior.logits(t.x0), None).scatter(1, t.goal[:, None], -torch.inf)
+        order = scores.argsort(1, descending=True, stable=True)[:, :count]
+        aims = t.goal[:, None].expand(-1, count).clone() if t.targeted else order
+        slots = prior.members + 1 + count
+        blank = torch.zeros(t.n, slots, dtype=torch.bool, device=t.x0.device)
+        asked = blank.clone()
+        if prior.members == 1:
+            asked[:, 0] = True  # the member alone is what the start was crafted on
+        return cls(t.x0.new_zeros(t.n, slots, *t.shape), blank, asked, aims)
+
+    @property
+    def first(self) -> int:
+        """The first slot behind the members' and the joint one."""
+        return self.made.shape[1] - self.aims.shape[1]
+
+    def copy(self) -> Bank:
+        """A bank for the next step: States of earlier steps keep what they have asked. The images are shared: each is a
+        function of its row and slot, whenever it is made."""
+        return replace(self, asked=self.asked.clone())
+
+    def get(self, scene: Scene, slot: Tensor) -> Tensor:
+        """The candidates [m, \\*shape] in ``slot`` [m] of the scene's rows, crafted where they are not there yet."""
+        at, joint = scene.at, self.first - 1
+        missing = ~self.made[at, slot]
+        for kind in (missing & (slot != joint), missing & (slot == joint)):
+            if bool(kind.any()):
+                part, which = scene.take(kind), slot[kind]
+                self.images[part.at, which] = self._craft(part, which, joint)
+                self.made[part.at, which] = True
+        return self.images[at, slot]
+
+    def _craft(self, scene: Scene, slot: Tensor, joint: int) -> Tensor:
+        t, m = scene.t, scene.prior.members
+        alone = slot < m
+        even = torch.full((t.n, m), 1 / m, device=t.x0.device)
+        weights = torch.where(alone[:, None], torch.nn.functional.one_hot(slot.clamp_max(m - 1), m).to(even), even)
+        assert t.goal is not None
+        if int(slot[0]) == joint:
+            return craft(t, scene.prior, t.x0, Wish.of(t, weights), step=0.2, diverse="joint", decay=1.0)
+        aims = self.aims[scene.at].gather(1, (slot - self.first).clamp_min(0)[:, None])[:, 0]
+        start = t.x0
+        if t.targeted:
+            # every slot its own draws; a row's draws do not depend on when it came to this slot
+            tables = torch.stack([dirichlet(t, 0, f"bank {j}", m) for j in range(self.aims.shape[1])], 1)
+            j = (slot - self.first).clamp_min(0)
+            row = torch.arange(t.n, device=j.device)
+            weights = torch.where(alone[:, None], weights, tables[row, j])
+            noise = torch.zeros_like(t.x0)
+            for i in j.unique().tolist():
+                noise[j == i] = t.rng.take((j == i).numpy(force=True)).signs(i, "bank start", t.shape)
+            start = torch.where(rows(alone, t.x0), t.x0, inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise)))
+        wish = Wish(
+            torch.where(alone, t.goal, aims), torch.where(alone, torch.full_like(alone, t.targeted), True), weights
+        )
+        return craft(t, scene.prior, start, wish)
+
+
+def dirichlet(t: Task, k: int, tag: str, members: int, concentration: float = 0.7) -> Tensor:
+    """[n, M] random weights of the members (Dirichlet .7, as in the project's measurements)."""
+    from scipy.special import gammaincinv
+
+    u = t.rng.uniform_array(k, f"weights {tag}", members).clip(1e-6, 1 - 1e-6)
+    g = torch.from_numpy(gammaincinv(concentration, u.astype("float64"))).clamp_min(1e-12)
+    total = g[:, 0].clone()
+    for m in range(1, members):
+        total += g[:, m]
+    return (g / total[:, None]).float().to(t.x0.device)

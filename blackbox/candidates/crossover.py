@@ -1,0 +1,54 @@
+"""Crossover: a window of another candidate, put into the best point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.attacks.square import Square, grid, windows
+from blackbox.candidates.maker import Scene
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """A square of ``scale`` times Square's side, copied from the candidate of a random class; or, with ``runner_up``, of the
+    class that the target finds second best at the best point (and in ``stray`` of the tries of a random one)."""
+
+    name: str = "crossover"
+    worth: tuple[float, float] = (1.5, 4.0)
+    runner_up: bool = False
+    stray: float = 0.3
+    scale: int = 2
+    p_init: float = 0.1
+    once: ClassVar[bool] = False
+    surrogate: ClassVar[bool] = True
+
+    def ready(self, scene: Scene) -> Tensor:
+        return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
+
+    def make(self, scene: Scene) -> Tensor:
+        t, k = scene.t, scene.k
+        draw = t.rng.uniform_array(k, self.name, 4)
+        aims = scene.bank.aims[scene.at]
+        slot = torch.from_numpy((draw[:, 2] * aims.shape[1]).astype("int64")).to(aims.device)
+        if self.runner_up and not t.targeted:
+            rivals = scene.rivals()
+            best, second = rivals.max(1)
+            match = aims == second[:, None]
+            use = match.any(1) & (best > -torch.inf) & torch.from_numpy(draw[:, 3] >= self.stray).to(aims.device)
+            slot = torch.where(use, match.int().argmax(1), slot)
+        other = scene.bank.get(scene, slot + scene.bank.first)
+        return window(scene, draw[:, :2], self.scale * Square(self.p_init).side(t, k), other)
+
+
+def window(scene: Scene, draw: np.ndarray, side: int, other: Tensor) -> Tensor:
+    """The best points with a square of ``other`` in them, at the place that ``draw`` [n, 2] gives."""
+    c, h, w = grid(scene.t)
+    down, across, _, _ = windows(scene.t, draw, min(side, h, w))
+    on = torch.from_numpy(down[:, None, :, None] & across[:, None, None]).to(other.device)
+    v = (len(other), c, h, w)
+    return torch.where(on, other.view(v), scene.x.view(v)).view_as(other)

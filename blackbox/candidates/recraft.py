@@ -1,0 +1,47 @@
+"""Calibrated re-craft: a few steps from the best point on surrogates that agree with the target there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox.candidates.bank import dirichlet
+from blackbox.candidates.craft import Wish, calibrated, craft, inside, reach
+from blackbox.candidates.maker import Scene
+
+
+@dataclass(frozen=True)
+class Recraft:
+    """The members' logits are shifted by the constant that makes them equal to the target's at the best point, so that
+    they aim at the class which the *target* finds closest.
+
+    random: with random weights of the members (Dirichlet .7), diverse views and a small random start.
+    steps, step: of the craft, the latter as a share of eps (ours).
+    """
+
+    name: str = "recraft"
+    worth: tuple[float, float] = (3.0, 3.0)
+    random: bool = False
+    steps: int = 5
+    step: float = 0.3
+    surrogate: ClassVar[bool] = True
+
+    @property
+    def once(self) -> bool:
+        return not self.random
+
+    def ready(self, scene: Scene) -> Tensor:
+        return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
+
+    def make(self, scene: Scene) -> Tensor:
+        t, k, x = scene.t, scene.k, scene.x
+        weights = dirichlet(t, k, self.name, scene.prior.members) if self.random else None
+        shift = calibrated(scene.prior, x, scene.shown, weights)
+        if self.random:
+            noise = t.rng.uniform(k, f"{self.name} start", t.shape) - 0.5
+            x = inside(t, x + 0.2 * reach(t) * t.threat.steepest(noise))
+        tag = f"{self.name} {k}" if self.random else ""
+        return craft(t, scene.prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag)

@@ -1,0 +1,104 @@
+"""Prior: what an attack may know beside the target's answers, such as the gradients of nets one owns.
+
+``surrogates.prior(nets)`` makes one of trained nets; anything with the same five names will do. An attack that holds a
+prior is still an attack through queries alone: the prior is asked about points, the target about candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from blackbox.rowwise import rows
+
+Pull = Callable[[Tensor, Tensor], Tensor]
+"""logits [m, M, C] of M members and the rows [m] they belong to -> covector [m, M, C]: what to ascend, and by how much."""
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """M members that each give C logits for an image, and gradients of any function of them.
+
+    What it says of a row must not depend on the rows beside it, to the last bit.
+
+    Attributes:
+        classes: C. members: M. gradients: gradients taken so far (one image through one member). passes: images shown to
+            a member without a gradient.
+    """
+
+    classes: int
+    members: int
+    gradients: int
+    passes: int
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[n, M, C] for images [n, \\*shape] in [0, 1]."""
+        ...
+
+    def gradient(self, x: Tensor, pull: Pull) -> Tensor:
+        """[n, \\*shape]: for each row the sum over members and classes of ``covector * d logit / d x``.
+
+        ``pull`` is called with the logits of pieces of the rows; where its covector is zero for a member, that member's
+        gradient need not be taken.
+        """
+        ...
+
+    def check(self, shape: tuple[int, ...], classes: int) -> None:
+        """Raises ValueError, in one sentence, where images of this shape or so many classes cannot be served."""
+        ...
+
+
+def of(attack: Any) -> Prior | None:
+    """The prior that an attack holds, if any."""
+    return getattr(attack, "prior", None)
+
+
+def require(attack: Any, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """Before anything is asked: the attack has the prior it needs, and the prior fits.
+
+    Raises:
+        ValueError: it has none, or one for other images or classes.
+    """
+    prior = of(attack)
+    if prior is None:
+        if getattr(attack, "needs_prior", False):
+            raise ValueError(
+                f"Expected a prior for {name}, which searches with the gradients of nets you own, but there was none. "
+                "Give prior=surrogates.prior(nets), or take auto, which runs without one too."
+            )
+        return
+    if not isinstance(prior, Prior):
+        raise ValueError(
+            f"Expected prior to be a blackbox.prior.Prior, but it was {type(prior).__name__}. Make one: surrogates.prior(nets)."
+        )
+    prior.check(shape, classes)
+
+
+def agree(what: str, expected: tuple[tuple[int, ...], int], came: tuple[tuple[int, ...], int]) -> None:
+    """One sentence where the prior's (shape, classes) are not those of the attack."""
+    (shape, classes), (other, count) = expected, came
+    if shape != other:
+        raise ValueError(
+            f"Expected {what} to take images of shape {other}, which are attacked, but it takes {shape}. "
+            "Train surrogates on images of that size, or put a resize in front of them."
+        )
+    if classes != count:
+        raise ValueError(
+            f"Expected {what} to tell the target's {count} classes apart, but it has {classes}. "
+            "Train surrogates on the target's classes, in the target's order."
+        )
+
+
+def aim(scores: Tensor, goal: Tensor, targeted: bool | Tensor) -> Tensor:
+    """The margin's covector [n, C] at ``scores`` [n, C]: +1 at what shall rise, -1 at what shall fall.
+
+    Untargeted: the best other class against ``goal`` [n]; targeted (all, or the rows of [n] where true): ``goal``
+    against the best other.
+    """
+    other = scores.scatter(1, goal[:, None], -torch.inf).argmax(1)
+    up = torch.zeros_like(scores).scatter(1, other[:, None], 1.0).scatter(1, goal[:, None], -1.0)
+    sign = torch.as_tensor(targeted, device=scores.device).expand(len(scores))
+    return torch.where(rows(sign, up), -up, up)

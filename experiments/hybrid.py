@@ -1,0 +1,167 @@
+"""Surrogates and queries in one budget: what does the hybrid save on a hidden CIFAR ResNet-32?
+
+    python -m experiments.hybrid --data ../shared/data
+
+Two surrogates, a ResNet-20 and a small all-convolutional net, are trained on cifar10/train (600 images a class, none of
+them attacked, no answer of the target among the labels). Then 200 correctly classified test images, Linf 8/255, budget
+1,000, seeds 0 to 2, failures charged at the budget: square (no prior), transfer-start, hybrid and auto with scores;
+sign-flip, transfer-start with RayS, and hybrid with labels; hybrid with surrogates that know nothing (random weights) and
+that mislead (negated gradients); square and hybrid towards a class (the next one). Wall times include the crafts.
+Writes experiments/results/hybrid.json row by row; a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import blackbox as bb
+import surrogates as sg
+from experiments.real import Case, cifar
+
+
+@dataclass(frozen=True)
+class Settings:
+    data: str = "../shared/data"
+    images: int = 200
+    budget: int = 1000
+    seeds: tuple[int, ...] = (0, 1, 2)
+    depth: int = 32
+    nets: tuple[str, ...] = ("resnet20", "cnn")
+    epochs: int = 30
+    out: str = "experiments/results/hybrid.json"
+
+
+def surrogates(settings: Settings) -> list[torch.nn.Module]:
+    """The nets, trained once and kept in runs/ (not committed: they can be made again)."""
+    folder, out = Path("runs/hybrid"), []
+    data = None
+    for i, name in enumerate(settings.nets):
+        path = folder / f"{name}-{settings.epochs}.safetensors"
+        if not path.exists():
+            data = data or sg.load(f"folder:{Path(settings.data) / 'cifar10' / 'train'}")
+            begin = time.perf_counter()
+            net = sg.train(sg.build(name, 10, (3, 32, 32), seed=i), data, sg.Recipe(epochs=settings.epochs), seed=i)
+            folder.mkdir(parents=True, exist_ok=True)
+            sg.save_weights(net, path)
+            print(f"trained {name} in {time.perf_counter() - begin:.0f} s", flush=True)
+        out.append(sg.from_spec(str(path), shape=(3, 32, 32)))
+    return out
+
+
+class Misled:
+    """A prior whose gradients point the wrong way, and whose logits are honest: poisoned surrogates."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.classes, self.members, self.gradients, self.passes = inner.classes, inner.members, 0, 0
+
+    def __repr__(self) -> str:
+        return f"negated {self.inner!r}"
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.inner.logits(x)
+        self.passes = self.inner.passes
+        return out
+
+    def gradient(self, x: torch.Tensor, pull: Any) -> torch.Tensor:
+        out = -self.inner.gradient(x, pull)
+        self.gradients = self.inner.gradients
+        return out
+
+    def check(self, shape: tuple[int, ...], classes: int) -> None:
+        self.inner.check(shape, classes)
+        self.classes = classes
+
+
+def plan(settings: Settings) -> dict[str, tuple[str, bool, Callable[[], Any]]]:
+    """Row -> (access, targeted, the attack)."""
+    build = bb.attacks.build
+
+    def nets() -> Any:
+        return sg.prior(surrogates(settings))
+
+    def first() -> Any:
+        return sg.prior(surrogates(settings)[:1])
+
+    def blank() -> Any:
+        return sg.prior([sg.build(name, 10, (3, 32, 32), seed=100 + i) for i, name in enumerate(settings.nets)])
+
+    return {
+        "square": ("scores", False, lambda: build("square")),
+        "hybrid": ("scores", False, lambda: build("hybrid", prior=nets())),
+        "transfer-start": ("scores", False, lambda: build("transfer-start", prior=nets())),
+        "auto": ("scores", False, lambda: build("auto", prior=nets())),
+        "hybrid, one net": ("scores", False, lambda: build("hybrid", prior=first())),
+        "hybrid, random weights": ("scores", False, lambda: build("hybrid", prior=blank())),
+        "hybrid, misled": ("scores", False, lambda: build("hybrid", prior=Misled(nets()))),
+        "labels: sign-flip": ("labels", False, lambda: build("sign-flip")),
+        "labels: transfer-start, rays": ("labels", False, lambda: build("transfer-start", attack="rays", prior=nets())),
+        "labels: hybrid": ("labels", False, lambda: build("hybrid", prior=nets())),
+        "targeted: square": ("scores", True, lambda: build("square")),
+        "targeted: hybrid": ("scores", True, lambda: build("hybrid", prior=nets())),
+        "gfcs": ("scores", False, lambda: build("gfcs", prior=nets())),
+        "simba-ods": ("scores", False, lambda: build("simba-ods", prior=nets())),
+        "bases": ("scores", False, lambda: build("bases", prior=nets())),
+        "p-rgf": ("scores", False, lambda: build("p-rgf", prior=nets())),
+    }
+
+
+def measure(case: Case, name: str, settings: Settings, seed: int) -> dict[str, Any]:
+    """One row of the table: one attack, one seed."""
+    access, targeted, attack = plan(settings)[name]
+    goal = (case.labels + 1) % 10 if targeted else None
+    oracle, made = bb.Oracle(case.net, access), attack()
+    begin = time.perf_counter()
+    result = bb.attack(oracle, case.images, case.labels, made, case.threat, settings.budget, target=goal, seed=seed)
+    seconds = time.perf_counter() - begin
+    spent = np.where(result.success.numpy(), result.queries.numpy() - 1, settings.budget)  # without the clean check
+    return {
+        "attack": name, "seed": seed, "target": case.name, "threat": str(case.threat), "images": len(case.images),
+        "budget": settings.budget, "access": access, "targeted": targeted,
+        "success": [int(result.success.sum()), len(spent)],
+        "mean": result.mean_queries, "mean without the clean check": float(spent.mean()),
+        "standard error": float(spent.std(ddof=1) / len(spent) ** 0.5) if len(spent) > 1 else None,
+        "median": result.median_queries, "seconds": seconds, "prior": result.config["prior"],
+        "parts": result.config["parts"], "queries": result.queries.tolist(), "found": result.success.tolist(),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=Settings.data)
+    parser.add_argument("--images", type=int, default=Settings.images)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(Settings.seeds))
+    parser.add_argument("--epochs", type=int, default=Settings.epochs)
+    parser.add_argument("--only", action="append", choices=list(plan(Settings())), help="one row; may be repeated")
+    parser.add_argument("--out", default=Settings.out)
+    given = parser.parse_args()
+    settings = Settings(
+        data=given.data, images=given.images, seeds=tuple(given.seeds), epochs=given.epochs, out=given.out
+    )
+    out = Path(settings.out)
+    done = json.loads(out.read_text())["rows"] if out.exists() else []
+    case = cifar(Path(settings.data), settings.images, settings.depth)
+    for name in given.only or plan(settings):
+        for seed in settings.seeds:
+            if any((r["attack"], r["seed"], r["images"]) == (name, seed, settings.images) for r in done):
+                continue
+            done.append(row := measure(case, name, settings, seed))
+            out.parent.mkdir(parents=True, exist_ok=True)
+            new = out.with_suffix(".new")
+            new.write_text(json.dumps({"settings": asdict(settings), "rows": done}, indent=1) + "\n")
+            new.replace(out)
+            success, rate = row["success"], f"{row['mean']:.1f} queries, median {row['median']:g}"
+            print(f"{name}, seed {seed}: {rate}, {success[0]}/{success[1]}, {row['seconds']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

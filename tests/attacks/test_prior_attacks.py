@@ -1,0 +1,213 @@
+"""Attacks that hold a prior: with labels alone, with priors that know nothing or mislead, and what they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import blackbox as bb
+from blackbox import attacks
+from blackbox.attacks.hybrid_labels import HybridLabels
+from blackbox.candidates import Squares, Wish, calibrated, craft, usual
+from blackbox.candidates.craft import fused
+from blackbox.prior import aim
+from blackbox.testing import AttackContract
+from blackbox.testing.driver import task
+from blackbox.testing.priors import LinearPrior
+from blackbox.testing.targets import Affine, affine_problem
+
+NAMES = ("p-rgf", "simba-ods", "gfcs", "bases", "transfer-start", "hybrid", "auto")
+NORMS = {"Linf": bb.Linf, "L2": bb.L2}
+
+
+class TestHybridLabels(AttackContract):
+    attack = HybridLabels(LinearPrior.of_problem(3))
+    goals = (False,)
+    access = "labels"
+    optimum_share = 0.8
+
+
+class TestHybridLabelsTargeted(AttackContract):
+    attack = HybridLabels(LinearPrior.of_problem(2))
+    goals = (True,)
+    access = "labels"
+
+
+class TestTransferStartOnLabels(AttackContract):
+    attack = attacks.build("transfer-start", attack="rays", prior=LinearPrior.of_problem(3))
+    goals = (False,)
+    access = "labels"
+    optimum_share = 0.8
+    randomised = False
+
+
+class TestHybridMisled(AttackContract):
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(3, sign=-1.0))
+    goals = (False,)
+    # squares alone are left, and they cannot follow random weights (see "square")
+    optimum_factor: ClassVar[dict[str, float]] = {"L2": 3.0}
+
+
+def run(
+    name: Any, norm: str = "Linf", share: float = 1.25, budget: int = 300, access: str = "scores", **more: Any
+) -> bb.AttackResult:
+    known = affine_problem(norm, alike=True)
+    oracle = bb.Oracle(known.target, access, 3, returns="logits", k=2)
+    return bb.attack(oracle, known.x, known.y, name, NORMS[norm](share * float(known.optimum.max())), budget, **more)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_good_prior_is_worth_a_query_or_few(name: str, norm: str) -> None:
+    settings = (
+        {}
+        if name in ("bases", "transfer-start", "hybrid", "auto", "p-rgf")
+        else {"step_size": 0.5 if norm == "Linf" else 0.02}
+    )
+    result = run(attacks.build(name, prior=LinearPrior.of_problem(blur=0.0), **settings), norm)
+    most = 2 if name in ("bases", "transfer-start", "hybrid", "auto") else 100
+    assert result.success.all() and int(result.queries.max()) <= most
+
+
+@pytest.mark.parametrize("access", ["topk", "scores", "logits", "labels"])
+def test_hybrid_serves_every_access(access: str) -> None:
+    prior = LinearPrior.of_problem(blur=1.0)
+    result = run("hybrid", share=1.6, access=access, prior=prior, budget=600)
+    assert result.success.all()
+    assert sum(p["successes"] for p in result.config["parts"].values()) == 5
+    # the clean check belongs to no part
+    assert sum(p["queries"] for p in result.config["parts"].values()) == int(result.queries.sum()) - 5
+
+
+@pytest.mark.parametrize("access", ["scores", "labels"])
+@pytest.mark.parametrize("prior", [LinearPrior.noise(), LinearPrior.of_problem(sign=-1.0)], ids=["noise", "misled"])
+def test_a_bad_prior_does_not_stop_hybrid(prior: LinearPrior, access: str) -> None:
+    assert run("hybrid", share=2.5, access=access, prior=prior, budget=1000).success.all()
+
+
+def test_what_the_prior_cost_stands_beside_the_queries() -> None:
+    prior = LinearPrior.of_problem(members=2, blur=0.0)
+    bill = run("transfer-start", prior=prior).config["prior"]
+    assert bill["gradients"] == 5 * 2 * 10 and bill["gradients_per_image"] == 20 and bill["members"] == 2
+    again = run("transfer-start", prior=prior).config["prior"]
+    assert again["gradients"] == 100, "a prior that serves two runs is billed to each for itself"
+    assert run("square").config["prior"] is None
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "auto"])
+def test_without_a_prior_one_sentence(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"Expected a prior for {name}, .* surrogates.prior\(nets\)"):
+        run(name)
+
+
+def test_a_prior_that_does_not_fit_one_sentence() -> None:
+    with pytest.raises(ValueError, match="the target's 3 classes apart, but it has 2"):
+        run("hybrid", prior=LinearPrior.of_problem(2))
+    with pytest.raises(ValueError, match=r"images of shape \(3, 4, 4\), which are attacked, but it takes \(3, 5, 5\)"):
+        run("hybrid", prior=LinearPrior.noise(shape=(3, 5, 5)))
+    with pytest.raises(ValueError, match="an attack that takes a prior, p-rgf"):
+        run("square", prior=LinearPrior.noise())
+    with pytest.raises(ValueError, match="with the name of an attack"):
+        run(attacks.build("hybrid"), prior=LinearPrior.noise())
+    with pytest.raises(ValueError, match="to be a blackbox.prior.Prior, but it was list"):
+        run("hybrid", prior=[])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("budget", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_smallest_budgets(name: str, budget: int) -> None:
+    assert int(run(name, prior=LinearPrior.noise(), budget=budget).queries.max()) <= budget
+
+
+def test_auto_chooses() -> None:
+    for access, norm, prior, choice in (
+        ("scores", "Linf", None, "Square("),
+        ("labels", "Linf", None, "SignFlip("),
+        ("labels", "L2", None, "Tangent("),
+        ("scores", "Linf", LinearPrior.noise(), "Hybrid("),
+        ("labels", "Linf", LinearPrior.noise(), "HybridLabels("),
+        ("labels", "L2", LinearPrior.noise(), "TransferStart("),
+    ):
+        result = run("auto", norm, access=access, prior=prior, budget=4)
+        assert result.config["attack"] == "auto" and result.config["parameters"].startswith(choice)
+
+
+def test_transfer_start_needs_an_attack_that_starts_from_an_image() -> None:
+    with pytest.raises(ValueError, match="can start from an image"):
+        attacks.build("transfer-start", attack="nes")
+
+
+# -- the parts --------------------------------------------------------------------------------------------------
+
+
+def test_aim_is_the_margins_covector() -> None:
+    scores = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
+    goal = torch.tensor([0, 0])
+    assert aim(scores, goal, False).tolist() == [[-1, 0, 1], [-1, 1, 0]]
+    assert aim(scores, goal, True).tolist() == [[1, 0, -1], [1, -1, 0]]
+    assert aim(scores, goal, torch.tensor([False, True])).tolist() == [[-1, 0, 1], [1, -1, 0]]
+
+
+def test_craft_on_an_affine_prior_ends_in_the_corner() -> None:
+    known = affine_problem("Linf")
+    prior = LinearPrior(known.target.weight[None], known.target.bias[None])
+    t = replace(task(known.x, threat=bb.Linf(0.02)), goal=known.y)
+    made = craft(t, prior, known.x, Wish.of(t))
+    assert torch.allclose((made - known.x).abs(), torch.full_like(made, 0.02), atol=1e-6)
+    other = known.target(made).scatter(1, known.y[:, None], -1e9).argmax(1)
+    slope = known.target.weight[other] - known.target.weight[known.y]
+    assert torch.equal((made - known.x).sign(), slope.sign())
+
+
+def test_calibration_makes_the_prior_agree_where_the_target_spoke() -> None:
+    known = affine_problem("Linf")
+    prior = LinearPrior.noise()
+    shown = known.target(known.x)
+    shift = calibrated(prior, known.x, shown)
+    assert torch.allclose(fused(prior.logits(known.x), None) + shift, shown, atol=1e-5)
+    top = torch.where(shown == shown.amin(1, keepdim=True), torch.nan, shown)
+    agreed = fused(prior.logits(known.x), None) + calibrated(prior, known.x, top)
+    least = top.nan_to_num(nan=1e9).amin(1, keepdim=True)
+    assert (agreed[top.isnan()] <= least.flatten() + 1e-5).all()
+    assert torch.allclose(agreed[~top.isnan()], shown[~top.isnan()], atol=1e-5)
+    nothing = torch.full_like(shown, torch.nan)
+    assert not calibrated(prior, known.x, nothing).any()
+
+
+def test_hybrid_wants_a_maker_that_can_always_propose() -> None:
+    with pytest.raises(ValueError, match="makers with a Squares among them"):
+        attacks.build("hybrid", makers=tuple(m for m in usual() if not isinstance(m, Squares)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A maker of one's own that knows the answer."""
+
+    target: Affine
+    name: str = "answer"
+    worth: tuple[float, float] = (50.0, 1.0)
+    once: bool = True
+    surrogate: bool = False
+
+    def ready(self, scene: Any) -> Tensor:
+        return torch.ones(scene.t.n, dtype=torch.bool)
+
+    def make(self, scene: Any) -> Tensor:
+        return self.target.nearest(scene.t.x0, scene.t.goal, "Linf", 1.2).float()
+
+
+def test_a_maker_of_ones_own_joins_and_is_credited() -> None:
+    target = affine_problem("Linf", alike=True).target
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(sign=-1.0), makers=(*usual(), Answer(target)))
+    result = run(attack, share=1.25)
+    assert result.success.all() and result.config["parts"]["answer"]["successes"] >= 4
+    assert int(result.queries.max()) <= 8
+
+
+def test_the_summary_names_the_prior_and_the_parts() -> None:
+    text = run("hybrid", prior=LinearPrior.of_problem(blur=0.0)).summary()
+    assert "gradients an image" in text and "start 5 for 5" in text
