@@ -33,7 +33,7 @@ class Aggregate(Part):
 @dataclass(frozen=True)
 class Variance(Aggregate):
     """g + v, v the difference between neighbours' mean and point at the step before (VMI; Wang & He 2021,
-    arXiv:2103.15571, eq. 6-7)."""
+    arXiv:2103.15571, eq. 6-7). The neighbours lie around x itself, whatever looks ahead for g."""
 
     def total(self, points: int, k: int, steps: int) -> int:
         return points + 1 if k < steps - 1 else 1  # nobody would see the last step's variance
@@ -41,7 +41,7 @@ class Variance(Aggregate):
     def __call__(self, walk: Walk, at: Tensor, probe: Probe) -> Tensor:
         g = walk.gradient(at)
         before = walk.kept.get("aggregate", torch.zeros_like(g))
-        walk.kept["aggregate"] = probe(walk, at) - g if walk.k < walk.steps - 1 else before
+        walk.kept["aggregate"] = probe(walk, walk.x) - g if walk.k < walk.steps - 1 else before
         return g + before
 
 

@@ -19,8 +19,9 @@ class DI(View):
     arXiv:1803.06978, section 3.3: p = 0.5, 299 -> 330, so rate 1.1).
 
     Departs from the paper: it hands the padded image to the net as it is (``back=False``, with p = 1 only, and for nets
-    that take other sizes); ours brings it back, so that any net takes it. The side grows by one pixel at least (a tenth
-    of an 8-pixel image is none).
+    that take other sizes); ours is that picture at the image's own size, so that any net takes it: the image shrunk
+    once, not enlarged and shrunk again, which would blur it twice. The side grows by one pixel at least (a tenth of an
+    8-pixel image is none).
     """
 
     p: float = 0.5
@@ -63,8 +64,8 @@ class DEM(View):
 def resized(x: Tensor, u: Tensor, p: float, rates: list[float], back: bool = True) -> Tensor:
     """Rows [m, c, h, w], draws u [m, 4] (whether, size, top, left) and rates -> rows of the same shape, or padded ones.
 
-    Bilinear interpolation and padding act on rows and columns apart, so the whole way there and back is one matrix a
-    side, whatever size was drawn.
+    Bilinear interpolation and padding act on rows and columns apart, so both are one matrix a side, whatever size was
+    drawn.
     """
     tall, wide, dice = [], [], u.cpu().tolist()
     for (whether, size, top, left), rate in zip(dice, rates, strict=True):
@@ -91,9 +92,11 @@ def sizes(side: int, rate: float, size: float, place: float) -> tuple[int, int, 
 
 @lru_cache(maxsize=1024)
 def _matrix(side: int, full: int, inner: int, at: int, back: bool) -> Tensor:
-    """[side, side]: enlarge to ``inner``, lay it at ``at`` into ``full`` zeros, bring it back; or without the last."""
+    """[full, side]: enlarge to ``inner``, lay it at ``at`` into ``full`` zeros; ``back``: [side, side], all of it scaled by
+    side / full and rounded to whole pixels."""
     if back:
-        return interpolation(full, side)[:, at : at + inner] @ interpolation(side, inner)
+        full, inner, at = side, round(side * inner / full), round(at * side / full)
+        at = min(at, full - inner)
     laid = torch.zeros(full, side, dtype=torch.float64)
     laid[at : at + inner] = interpolation(side, inner)
     return laid

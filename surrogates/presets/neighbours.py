@@ -34,9 +34,10 @@ PRESETS = (
         "Variance tuning NI-FGSM",
         "Wang & He 2021",
         "2103.15571",
-        "as vmi-fgsm, at x + a * mu * m",
+        "as vmi-fgsm, the gradient at x + a * mu * m, the neighbours around x",
         Momentum() | LookAhead() | Neighbourhood(20, 1.5) | Variance(),
-        departures="as vmi-fgsm and ni-fgsm; the neighbours lie around the point ahead.",
+        departures="as vmi-fgsm and ni-fgsm; the neighbours' mean is held against the gradient ahead, which is there, not "
+        "against another one at x.",
     ),
     Preset(
         "gra",

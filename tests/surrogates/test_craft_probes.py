@@ -79,7 +79,7 @@ def test_two_steps_of_vmi_by_hand() -> None:
     assert torch.allclose(made("vmi-fgsm"), cut(x1 + 0.05 * m.sign(), x), atol=1e-6)
 
 
-def test_vni_takes_gradient_and_neighbours_ahead() -> None:
+def test_vni_takes_the_gradient_ahead_and_neighbours_around_the_point() -> None:
     net, x = bowl()
     a, c = net.a.detach(), net.c
     m = torch.zeros_like(x)
@@ -88,7 +88,7 @@ def test_vni_takes_gradient_and_neighbours_ahead() -> None:
         look = at + 0.1 / 3 * m
         g = a * (look - c)
         m = m + hat(g + v)
-        v = torch.stack([a * (look + near(k, j, 1.5) - c) for j in range(20)]).mean(0) - g
+        v = torch.stack([a * (at + near(k, j, 1.5) - c) for j in range(20)]).mean(0) - g
         at = cut(at + 0.1 / 3 * m.sign(), x)
     assert torch.allclose(made("vni-fgsm", 3), at, atol=1e-6)
 

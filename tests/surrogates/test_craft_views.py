@@ -65,9 +65,10 @@ def test_di_is_what_interpolate_and_pad_give() -> None:
             continue
         h, w = 20 + int(size * 6), 30 + int(size * 9)
         up, side = int(top * (26 - h + 1)), int(left * (39 - w + 1))
-        big = F.interpolate(x[i : i + 1], size=(h, w), mode="bilinear", align_corners=False)
-        big = F.pad(big, (side, 39 - w - side, up, 26 - h - up))
-        want = F.interpolate(big, size=(20, 30), mode="bilinear", align_corners=False)
+        down, across = round(20 * h / 26), round(30 * w / 39)  # the padded picture at the image's own size
+        top, left = min(round(up * 20 / 26), 20 - down), min(round(side * 30 / 39), 30 - across)
+        want = F.interpolate(x[i : i + 1], size=(down, across), mode="bilinear", align_corners=False)
+        want = F.pad(want, (left, 30 - across - left, top, 20 - down - top))
         assert torch.allclose(got[i : i + 1], want, atol=1e-5)
         sizes.append((h, up))
     assert {h for h, _ in sizes} == set(range(20, 26)) and len({up for _, up in sizes}) >= 5
