@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from blackbox.checks import as_images
+from blackbox.journal import Journal, JournalError, Journalled
 from blackbox.protocol import Access
 from blackbox.targets import Answer, Target, as_target, recognise
 
@@ -134,6 +137,7 @@ class Oracle:
     Attributes:
         rows: queries charged. counts: rows by purpose ("verify" is not charged). failed: rows of calls that raised or
         whose answer was refused. calls, sizes: calls made, by their number of rows. seconds: time inside the target.
+        replayed, cached: rows by purpose that a journal answered: of an earlier run, of this one. Not charged.
 
     A torch target is put in eval mode and called under inference mode: no gradient passes, and no public attribute
     leads to it.
@@ -184,9 +188,12 @@ class Oracle:
         self.__returns = returns if returns != "auto" else said
         self.__size = _CallSize(max_rows)
         self.__fixed = rows_per_call
+        self.__journal: Journal | None = None
         self.__lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[int] = Counter()
+        self.replayed: Counter[str] = Counter()
+        self.cached: Counter[str] = Counter()
         self.failed = 0
         self.seconds = 0.0
 
@@ -210,6 +217,36 @@ class Oracle:
     def flags(self) -> np.ndarray | None:
         """[rows] bool: which of the rows answered so far a stateful detector took for an attack; None without one."""
         return getattr(self.__target, "flags", None)
+
+    @property
+    def retried(self) -> int:
+        """Rows of calls that timed out and were made again (`blackbox.targets.Retrying`); each is charged once."""
+        return int(getattr(self.__target, "retried", 0))
+
+    @contextlib.contextmanager
+    def journalled(self, journal: Journal) -> Iterator[None]:
+        """Within it every answer of the target goes through ``journal``, which stands behind all channels, and is closed
+        at the end.
+
+        What the journal answers is not charged: it is counted in ``replayed`` and ``cached``.
+        """
+        outer, holder = self.__target, None
+        inner: Any = outer
+        while hasattr(inner, "_behind"):  # a channel
+            holder, inner = inner, inner._behind
+        kept: Any = Journalled(inner, journal)
+        if holder is None:
+            self.__target = kept
+        else:
+            holder._behind = kept
+        self.__journal = journal
+        try:
+            yield
+        finally:
+            journal.close()
+            self.__journal, self.__target = None, outer
+            if holder is not None:
+                holder._behind = inner
 
     @property
     def name(self) -> str:
@@ -252,12 +289,17 @@ class Oracle:
 
     def submit(self, x: Tensor, purpose: str) -> Reply:
         """One call with float32 rows [m, \\*shape] already checked. Its rows are charged when the answer is there;
-        rows of a call that failed are kept apart, in ``failed``."""
-        m = len(x)
+        rows of a call that failed are kept apart, in ``failed``. A journal's answers are not charged."""
+        m, journal = len(x), self.__journal
+        if journal is not None:
+            journal.begin(purpose)
+            replayed, cached = journal.replayed[purpose], journal.cached[purpose]
         try:
             begin = time.perf_counter()
             try:
                 out = self.__target.predict(x)
+            except JournalError:
+                raise
             except Exception as error:
                 raise TargetError(
                     f"The target {self.name} raised {type(error).__name__} on a call with {m} images, "
@@ -266,15 +308,26 @@ class Oracle:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered
             seconds = time.perf_counter() - begin
-            reply = self._reply(out, m)
+            paid = m if journal is None else journal.asked
+            try:
+                reply = self._reply(out, m)
+            except TargetError as error:
+                if journal is not None:
+                    journal.withdraw(error.row)
+                raise
         except BaseException:
-            self.failed += m
+            self.failed += m if journal is None else journal.asked
             raise
         with self.__lock:
-            self.counts[purpose] += m
-            self.sizes[m] += 1
+            self.counts[purpose] += paid
             self.seconds += seconds
-            self.__size.tell(m, seconds)
+            if paid:
+                self.sizes[paid] += 1
+            if paid == m:
+                self.__size.tell(m, seconds)
+            if journal is not None:
+                self.replayed[purpose] += journal.replayed[purpose] - replayed
+                self.cached[purpose] += journal.cached[purpose] - cached
         return reply
 
     def _reply(self, out: Any, m: int) -> Reply:

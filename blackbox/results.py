@@ -212,6 +212,13 @@ class AttackResult:
             lines.append(
                 f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again"
             )
+        if (kept := c.get("journal")) and (kept["cached"] or kept["in_doubt"]):
+            lines.append(
+                f"journal          {kept['cached']:,} of these queries were answered from the cache, unpaid; "
+                f"{kept['in_doubt']:,} more were asked of the target in runs that ended before the answer came"
+            )
+        if c.get("retried_rows"):
+            lines.append(f"retried          {c['retried_rows']:,} images were sent again after a call failed, and charged once")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
+from blackbox.checkpoint import fingerprint
 from blackbox.checks import as_images, as_labels
 from blackbox.engine import Engine, Progress
+from blackbox.journal import Journal
 from blackbox.ledger import Ledger
 from blackbox.objective import Objective
 from blackbox.oracle import Oracle, TargetError
@@ -46,6 +49,8 @@ def attack(
     ids: Tensor | np.ndarray | None = None,
     cohort: int = 128,
     checkpoint: str | os.PathLike[str] | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    cache: bool = False,
     progress: Callable[[Progress], None] | None = None,
     votes: int | None = None,
     eight_bit: bool = False,
@@ -68,6 +73,11 @@ def attack(
             example found elsewhere, or an image of the class to reach. Looking at them is charged.
         cohort: rows that step together: time and memory, never a result.
         checkpoint: a file that lets a killed run go on where it was: the same call with the same file.
+        journal: the same for targets whose answers cost money or hours: every answer is in this file before the attack
+            sees it, and is never paid for twice (`blackbox.journal`; what it cannot promise is said there). Written at
+            every call, where a checkpoint is written every half minute.
+        cache: with a journal: an image that the run has asked about before is answered from it. It counts against the
+            sample's budget but not on the target's bill; ``config["journal"]`` tells the two apart.
         progress: called with a `blackbox.engine.Progress` a few times a second.
         votes: how many fresh answers, an odd number, all charged, a success is put to; the majority decides, and a row
             that cannot pay for it has no success. The answer that claimed the success has no vote. By default 1 (no
@@ -83,7 +93,7 @@ def attack(
         ValueError: images, labels, target, budget or ids that cannot be; says which sample.
         UnsupportedThreat: the attack does not serve the norm. AccessError: the oracle shows too little for it.
         TargetError: the target failed. Its ``result`` holds everything reached and paid for until then.
-        CheckpointError: the file belongs to other settings.
+        CheckpointError: the file belongs to other settings. JournalError: the same of a journal, or it is in use.
     """
     if not isinstance(oracle, Oracle):
         raise TypeError(
@@ -129,7 +139,9 @@ def attack(
         votes=int(votes),
         eight_bit=eight_bit,
     )
+    store = _keep(journal, cache, engine, oracle, (images, labels, goal, numbers, *([] if starts is None else [starts])))
     asked = None if oracle.flags is None else len(oracle.flags)
+    replayed, cached, retried = oracle.replayed.copy(), oracle.cached.copy(), oracle.retried
     before, seconds_before, begin = dict(oracle.counts), oracle.seconds, time.perf_counter()
 
     def detection(charged: int) -> dict[str, int] | None:
@@ -137,6 +149,7 @@ def attack(
         return None if asked is None else asdict(Detection.of(oracle.flags[asked : asked + charged]))  # type: ignore[index]
 
     def result(ledger: Ledger) -> AttackResult:
+        again = oracle.replayed - replayed
         config: dict[str, Any] = {
             "attack": name,
             "parameters": repr(chosen),
@@ -153,7 +166,16 @@ def attack(
             "detection": detection(int(ledger.spent.sum()) - engine.carried),
             "verify_rows": oracle.counts["verify"] - before.get("verify", 0),
             "failed_rows": oracle.failed,
-            "carried": engine.carried,
+            "carried": engine.carried + again.total() - again["verify"],
+            "journal": store
+            and {
+                "path": str(store.path),
+                "paid": sum(oracle.counts.values()) - sum(before.values()),
+                "replayed": again.total(),
+                "cached": (oracle.cached - cached).total(),
+                "in_doubt": store.in_doubt,
+            },
+            "retried_rows": oracle.retried - retried,
             "seconds": time.perf_counter() - begin,
             "target_seconds": oracle.seconds - seconds_before,
             "prior": None if held is None else _bill(held, known, len(images)),
@@ -162,7 +184,8 @@ def attack(
         return AttackResult.of(ledger, labels, goal, numbers, threat, config)
 
     try:
-        return result(engine.run(images, labels, goal, numbers))
+        with contextlib.nullcontext() if store is None else oracle.journalled(store):
+            return result(engine.run(images, labels, goal, numbers))
     except TargetError as error:
         ledger = engine.ledger
         everyone = np.arange(len(images))
@@ -191,6 +214,27 @@ def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
         return None
     spent, won = ledger.parts.sum(0), np.bincount(ledger.winner[ledger.winner >= 0], minlength=len(names))
     return {name: {"queries": int(q), "successes": int(s)} for name, q, s in zip(names, spent, won, strict=True)}
+
+
+def _keep(
+    path: str | os.PathLike[str] | None, cache: bool, engine: Engine, oracle: Oracle, data: tuple[Any, ...]
+) -> Journal | None:
+    """The journal of this run, where one is wished for."""
+    if path is None:
+        if cache:
+            raise ValueError("Expected a journal for the cache to read from, but there was none. Give journal=path.")
+        return None
+    if engine.path is not None:
+        raise ValueError(
+            "Expected either a checkpoint or a journal, but both were given. A journal holds all that a checkpoint does."
+        )
+    if cache and oracle.randomised:
+        raise ValueError(
+            f"Expected no cache before {oracle.name}, which may answer the same image otherwise each time. Leave cache out."
+        )
+    engine._fingerprint = fingerprint(*data)
+    settings = {**engine.settings(), "target": oracle.name, "classes": oracle.classes, "cohort": engine.size}
+    return Journal(path, settings, cache=cache)
 
 
 def _check_box(images: Tensor, threat: Threat) -> None:

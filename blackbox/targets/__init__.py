@@ -27,6 +27,7 @@ _WHERE = {
     "InputNoise": "defences",
     "RandomResize": "defences",
     "Blacklight": "stateful",
+    "Retrying": "retrying",
     "Detection": "stateful",
 }
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from blackbox.targets.defences import JPEG, InputNoise, RandomResize, ReverseSigmoid
     from blackbox.targets.function import FunctionTarget
     from blackbox.targets.module import ModuleTarget
+    from blackbox.targets.retrying import Retrying
     from blackbox.targets.sklearn import SklearnTarget
     from blackbox.targets.stateful import Blacklight, Detection
 
@@ -62,6 +64,10 @@ class Target(Protocol):
     of an input entry that it sees), ``resolution`` (the step its scores are rounded to), ``noise`` (standard deviation
     of a score), ``randomised`` (the same image may get another answer), ``flags`` ([m] bool, the rows so far that a
     detector took for an attack).
+
+    A target that charges, and can be asked again for an answer that it gave already, says ``keyed = True``: then it is
+    called ``predict(x, keys=[...])`` behind a journal, with a word for each row that names this very query, the same in
+    every attempt; a word that it has answered before it answers again, and charges nothing.
     """
 
     name: str

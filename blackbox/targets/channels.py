@@ -74,6 +74,10 @@ class Channel:
     def flags(self) -> np.ndarray | None:
         return self._inherited("flags", None)
 
+    @property
+    def retried(self) -> int:
+        return self._inherited("retried", 0)
+
     def _inherited(self, name: str, otherwise: Any) -> Any:
         return getattr(self._behind, name, otherwise)
 

@@ -1,0 +1,67 @@
+"""A target that is asked again when it times out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from blackbox.targets import as_target
+
+
+class Retrying:
+    """Makes a call again that failed on the way, after waits that grow.
+
+    Only the target that is paid belongs inside; channels go around it, so that what they draw does not depend on a line's
+    mood. However many tries a call takes, its rows are charged once, when the answer is there. Whether the far side charged
+    the tries before is known to the far side alone, unless it takes keys (`blackbox.targets.Target`): they stay the same.
+
+    Args:
+        model: anything an `Oracle` takes. tries: calls at most, the first among them. wait: seconds before the second;
+            each wait is ``factor`` times the one before, ``longest`` at most. Ours: 0.5, 1, 2 and 4 s.
+        on: the errors to try again after. OSError covers TimeoutError, ConnectionError, and what urllib and requests raise.
+        sleep: waits so many seconds.
+
+    Attributes:
+        retried: rows of calls that were made again.
+
+    Raises:
+        ValueError: no tries, or waits below zero.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tries: int = 5,
+        wait: float = 0.5,
+        factor: float = 2.0,
+        longest: float = 60.0,
+        on: tuple[type[Exception], ...] = (OSError,),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if tries < 1 or wait < 0 or factor < 0 or longest < 0:
+            raise ValueError(
+                f"Expected at least one try and no wait below zero, but tries={tries}, wait={wait}, factor={factor}."
+            )
+        self._target = as_target(model)
+        self.name, self.device, self.returns = self._target.name, self._target.device, self._target.returns
+        self.keyed = bool(getattr(self._target, "keyed", False))
+        self.tries, self.retried = tries, 0
+        self._waits = [min(wait * factor**i, longest) for i in range(tries - 1)]
+        self._on, self._sleep = on, sleep
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._target, name)  # probe, noise, randomised, flags
+
+    def predict(self, x: Tensor, **keys: Any) -> Any:
+        for wait in self._waits:
+            try:
+                return self._target.predict(x, **keys)
+            except self._on:
+                self.retried += len(x)
+                self._sleep(wait)
+        return self._target.predict(x, **keys)
