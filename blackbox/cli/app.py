@@ -86,6 +86,12 @@ def attack(
     checkpoint: Annotated[
         str | None, typer.Option(help="File that lets a killed run go on: same command again.")
     ] = None,
+    journal: Annotated[
+        str | None,
+        typer.Option(help="The same for costly targets: every answer is kept at once and never paid for twice."),
+    ] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="With --journal: ask no image twice.")] = False,
+    retries: Annotated[int, typer.Option(help="Calls made again, after growing waits, when the target times out.")] = 0,
 ) -> None:
     """Attack a target through queries alone. Exit code 3 when no image was fooled."""
     from blackbox.cli.attack import run
@@ -93,6 +99,7 @@ def attack(
     run(
         target, attack, budget=budget, access=access, channels=channel or [], votes=votes, eight_bit=eight_bit,
         targeted=targeted, start=start, pool=pool, settings=settings or [], checkpoint=checkpoint,
+        journal=journal, cache=cache, retries=retries,
         images=images, within=within, nets=nets, common=common,
     )  # fmt: skip
 
@@ -155,6 +162,28 @@ def transfer(
         source, to, attacks, steps=steps, given=given, targeted=targeted,
         images=images, within=within, nets=nets, common=common,
     )  # fmt: skip
+
+
+@app.command()
+def sweep(
+    study: Annotated[str, typer.Argument(help="A TOML file: the grid, and the images.")],
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Workers on this machine.")] = 1,
+    backend: Annotated[str, typer.Option(help="threading, or loky (processes).")] = "threading",
+    dask: Annotated[str | None, typer.Option(help="Dask scheduler instead: tcp://host:8786")] = None,
+    shards: Annotated[
+        int | None, typer.Option(help="Jobs that the cells of a point are cut into.", show_default="one a block")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print cells and worst-case queries, and stop.")] = False,
+    store: Annotated[str | None, typer.Option(help="SQLite file.", show_default="OUT/store.sqlite")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/NAME of the study")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """A grid of attacks or transfers; killed and started again it does only what is missing."""
+    from blackbox.cli.sweep import run
+
+    run(study, store, jobs, backend, dask, shards, plan, out, quiet)
 
 
 @app.command("list")

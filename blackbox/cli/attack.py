@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def run(
     target: str, attack: str, *, budget: int, access: str | None, channels: list[str], votes: int | None,
     eight_bit: bool, targeted: str | None, start: str | None, pool: str | None, settings: list[str],
-    checkpoint: str | None, images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+    checkpoint: str | None, journal: str | None, cache: bool, retries: int, images: options.Images, within: options.Within,
+    nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Parse, check everything that can be checked before the first query, attack, save, tell."""
     wanted = parse.one_threat(within)
@@ -38,7 +39,7 @@ def run(
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
-    found = specs.one_model(target, shown.data, count, nets)
+    found = specs.retrying(specs.one_model(target, shown.data, count, nets), retries, nets.device)
     goal = goals(targeted, shown, count, common.seed)
     first = starts.read(start, pool, shown, goal, attacks.values(), common.seed)
     # an oracle for each attack: what a channel draws follows from the rows that it has seen
@@ -52,6 +53,7 @@ def run(
         "parameters": used if len(used) > 1 else next(iter(used.values())),
         "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budget": budget, "access": shows, "channels": channels,
         "votes": votes, "eight_bit": eight_bit, "targeted": targeted, "start": start, "pool": pool, "checkpoint": checkpoint,
+        "journal": journal, "cache": cache, "retries": retries,
         **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
         "device": str(next(iter(oracles.values())).device),
     }  # fmt: skip
@@ -62,12 +64,13 @@ def run(
     alone, results = len(attacks) == 1, {}
     for name, made in attacks.items():
         where = path if alone else path / name
-        kept = checkpoint if alone or checkpoint is None else _beside(checkpoint, name)
+        kept, book = (p if alone or p is None else _beside(p, name) for p in (checkpoint, journal))
         try:
             with attack_progress(budget, common.quiet, "attack" if alone else name) as progress:
                 results[name] = bb.attack(
                     oracles[name], shown.data.images, shown.data.labels, made, wanted, budget, target=goal,
                     seed=common.seed, start=first if starts.takes(made) else None, ids=shown.index, checkpoint=kept,
+                    journal=book, cache=cache,
                     progress=progress, votes=votes, eight_bit=eight_bit,
                 )  # fmt: skip
         except bb.TargetError as error:

@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +240,23 @@ def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
     if pick == "spread":
         return np.arange(n) * total // n
     return np.sort(np.random.Generator(np.random.Philox(seed)).permutation(total)[:n])
+
+
+def retrying(model: Model, retries: int, device: str | None = None) -> Model:
+    """The model, asked again up to ``retries`` times where a call fails on the way.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if retries < 0:
+        raise ValueError(f"Expected --retries to be at least 0, but it was {retries}.")
+    if not retries:
+        return model
+    from blackbox.targets import Retrying, as_target
+
+    target = as_target(model.model, device)
+    target.name = model.name
+    return replace(model, model=Retrying(target, tries=retries + 1))
 
 
 def oracle(

@@ -1,0 +1,30 @@
+"""Sweeps: a grid of attacks or transfers, planned first, run on one machine or many, kept cell by cell.
+
+    from blackbox.sweep import Study
+    table = Study.load("study.toml").run("runs/study.sqlite", jobs=2)
+    print(table)
+
+A study is data (`study`); it unfolds into cells (`plan`), which workers work off (`work`) under joblib (`run`); every cell's
+raw outcomes go to a store as they come (`store`), and every rate is derived from them (`table`). A cell's result is a
+function of the study alone: not of workers, shards, restarts or the order of things.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {"Study": "study", "Plan": "plan", "Store": "store", "StoreError": "store", "Table": "table"}
+__all__ = list(_WHERE)
+
+if TYPE_CHECKING:
+    from blackbox.sweep.plan import Plan
+    from blackbox.sweep.store import Store, StoreError
+    from blackbox.sweep.study import Study
+    from blackbox.sweep.table import Table
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"blackbox.sweep.{_WHERE[name]}"), name)

@@ -1,0 +1,158 @@
+"""A study unfolded: its grid points, its cells, what they may cost, and by what they are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from blackbox.sweep.study import Study
+
+FORMAT = 1
+"""Raised when a cell's result is another for the same study: cells of an older format are not read."""
+
+
+class Point(NamedTuple):
+    """One point of the grid. ``source`` and ``preset`` are those of a transfer; ``attack`` and ``budget`` of an attack."""
+
+    kind: str
+    target: str
+    what: str
+    threat: str
+    seed: int
+    budget: int = 0
+    source: str = ""
+
+    def __str__(self) -> str:
+        words = [self.what, f"from {self.source}" if self.source else "", f"on {self.target}", self.threat]
+        return ", ".join(filter(None, [*words, f"budget {self.budget}" if self.budget else "", f"seed {self.seed}"]))
+
+
+class Cell(NamedTuple):
+    """One block of images at one point. key: a hash of all that decides its result."""
+
+    key: str
+    point: Point
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study comes to, on the images it names.
+
+    count: images. prints: a hash of the images, of each file that a spec names, and of the settings of a point: workers
+    whose files hold something else refuse the work.
+    """
+
+    study: Study
+    count: int
+    prints: dict[str, str]
+
+    @classmethod
+    def of(cls, study: Study) -> Plan:
+        """Look at the data and files that the study names.
+
+        Raises:
+            ValueError, FileNotFoundError: data or a model that is not there; says which.
+        """
+        from blackbox.sweep import work
+
+        data = work.images(study)
+        specs = {spec for grid in (study.attack, study.transfer) if grid is not None for spec in grid.targets}
+        specs |= set(study.transfer.sources) if study.transfer else set()
+        return cls(study, len(data.index), {"": work.data_print(study), **{s: file_print(s) for s in sorted(specs)}})
+
+    @property
+    def points(self) -> list[Point]:
+        """Every point of the grid, in the order of the study."""
+        out: list[Point] = []
+        if (a := self.study.attack) is not None:
+            out += [
+                Point("attack", t, str(n), e, s, b)
+                for t, n, e, b, s in product(a.targets, a.attacks, a.threats, a.budgets, a.seeds)
+            ]
+        if (m := self.study.transfer) is not None:  # targets last: what is crafted once is shown to all of them
+            out += [
+                Point("transfer", t, p, e, s, source=source)
+                for source, p, e, s, t in product(m.sources, m.presets, m.threats, m.seeds, m.targets)
+            ]
+        return out
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, point by point."""
+        blocks = [(i, min(i + self.study.block, self.count)) for i in range(0, self.count, self.study.block)]
+        for point in self.points:
+            start = hashlib.sha256(self._identity(point).encode())
+            for i, j in blocks:
+                digest = start.copy()
+                digest.update(f"{i}:{j}".encode())
+                yield Cell(digest.hexdigest()[:32], point, i, j)
+
+    def _identity(self, point: Point) -> str:
+        study = self.study
+        grid = study.attack if point.kind == "attack" else study.transfer
+        assert grid is not None
+        varied = ("targets", "attacks", "threats", "budgets", "seeds", "sources", "presets")
+        fixed = {k: v for k, v in grid.model_dump().items() if k not in varied}
+        how = {"block": study.block, "rows": study.rows, "classes": study.classes, "mean": study.mean, "std": study.std}
+        files = [self.prints[point.target], self.prints.get(point.source, "")]
+        return json.dumps([FORMAT, point, fixed, how, self.prints[""], files], sort_keys=True)
+
+    def worst(self, cell: Cell) -> int:
+        """The most queries a cell may cost."""
+        n = cell.stop - cell.start
+        if cell.point.kind == "attack":
+            return n * cell.point.budget
+        noise = self.study.transfer is not None and self.study.transfer.noise
+        return n * (2 + (0 if not noise else 2 if cell.point.threat.lower().startswith("linf") else 1))
+
+    def summary(self, done: dict[str, float] | None = None) -> str:
+        """Cells, worst-case queries, and the time that is left by the cells done so far (seconds of each)."""
+        done = done or {}
+        cells = list(self.cells())
+        left = [c for c in cells if c.key not in done]
+        queries, rest = sum(map(self.worst, cells)), sum(map(self.worst, left))
+        lines = [
+            f"plan             {self.study.name}: {len(self.points):,} points × {-(-self.count // self.study.block):,} blocks "
+            f"of {self.study.block} images = {len(cells):,} cells, at most {queries:,} queries",
+        ]
+        if len(left) < len(cells):
+            spent = sum(done[c.key] for c in cells if c.key in done)
+            rate = spent / max(queries - rest, 1)
+            lines.append(
+                f"left             {len(left):,} cells, at most {rest:,} queries, about {rate * rest:,.0f} s on one worker "
+                f"(by the {len(cells) - len(left):,} cells done)"
+            )
+        return "\n".join(lines)
+
+    def job(self, cells: list[Cell]) -> dict[str, Any]:
+        """Cells as they are sent to a worker: text, numbers and paths."""
+        return {
+            "study": self.study.text(),
+            "prints": self.prints,
+            "cells": [[*c[:1], list(c.point), *c[2:]] for c in cells],
+        }
+
+
+def file_print(spec: str) -> str:
+    """A hash of the file (or folder of weights) that a model's spec names; "" where it names none.
+
+    Raises:
+        FileNotFoundError: it names one that is not there.
+    """
+    from blackbox.cli.specs import SURROGATE_FILE
+
+    parts = [part for part in (spec, spec.partition(":")[0], spec.rpartition(":")[2]) if part]
+    for part in parts:
+        for path in (Path(part), Path(part) / SURROGATE_FILE):
+            if path.is_file():
+                return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    named = next((p for p in parts if Path(p).suffix in (".py", ".safetensors", ".pth", ".pt", ".onnx")), None)
+    if named:
+        raise FileNotFoundError(f"Expected the model {spec}, but there is no file {named}.")
+    return ""

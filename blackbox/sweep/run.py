@@ -1,0 +1,180 @@
+"""Working off a study: missing cells go through joblib, and every result is stored as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+from blackbox.sweep import work
+from blackbox.sweep.plan import Cell, Plan
+from blackbox.sweep.store import Store
+from blackbox.sweep.study import Study
+from blackbox.sweep.table import Table
+
+BACKENDS = ("threading", "loky")
+DEATHS = 3
+"""Times in a row that workers may die without a cell being finished in between."""
+
+Say = Callable[[int, int, int], None]
+
+
+def run(
+    study: Study,
+    store: str | os.PathLike[str],
+    *,
+    jobs: int = 1,
+    backend: str = "threading",
+    dask: str | None = None,
+    shards: int | None = None,
+    progress: Say | None = None,
+) -> Table:
+    """Work off what the store does not hold yet.
+
+    Args:
+        store: a SQLite file; what is in it is not done again, and other processes may work on the same at once.
+        jobs: workers. backend: "threading" (nets and scikit-learn leave the interpreter free while they work), or "loky":
+            processes, for targets that do not.
+        dask: the address of a Dask scheduler, tcp://host:8786; its workers need this package, and the files that the
+            study names under the same paths. They are sent paths and numbers, never models.
+        shards: into how many jobs the cells of a point are cut; by default one for each block. Of no influence on results.
+        progress: called with (cells done, cells in all, failed) after each job.
+
+    Returns:
+        The table. Cells that failed are in ``table.failures``; the next run tries them again.
+
+    Raises:
+        ValueError: the study, its data or the way to run it is wrong; nothing has been asked.
+        StoreError: the store cannot be used, or the disk is full. RuntimeError: workers keep dying.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"Expected backend to be one of {', '.join(BACKENDS)}, but it was {backend!r}.")
+    if jobs < 1 or (shards is not None and shards < 1):
+        raise ValueError(f"Expected jobs and shards to be at least 1, but they were {jobs} and {shards}.")
+    plan = Plan.of(study)
+    cells = list(plan.cells())
+    failures: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(Store(store))
+        stack.callback(kept.release)
+        parallel = stack.enter_context(_parallel(jobs, backend, dask))
+        idle = deaths = 0
+        while True:
+            done = kept.done()
+            left = [c for c in cells if c.key not in done and c.key not in failures]
+            if not left:
+                break
+            count, moved = len(cells) - len(left) - len(failures), False
+            try:
+                for results in parallel(_offers(plan, left, kept, shards)):
+                    kept.add(results)
+                    kept.beat()
+                    moved = True
+                    failures |= {r["key"]: r["error"] for r in results if r["error"]}
+                    count += sum(not r["error"] for r in results)
+                    if progress:
+                        progress(count, len(cells), len(failures))
+            except Exception as error:
+                if not _died(error):
+                    raise
+                deaths = 1 if moved else deaths + 1
+                if deaths >= DEATHS:
+                    raise RuntimeError(
+                        f"Expected workers that live, but they died {deaths} times without finishing a cell ({error}). "
+                        "Is memory short? What is done is kept."
+                    ) from error
+                kept.release()
+                continue
+            if not moved:  # nothing was free: another process has the rest in hand
+                idle += 1
+                time.sleep(min(0.05 * 2**idle, 2.0))
+        return Table.read(plan, kept, failures)
+
+
+def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None) -> Iterator[Any]:
+    """Jobs, each claimed when a worker is about to take it.
+
+    The cells of a transfer that differ in the target alone go together, block by block: what is crafted once is shown to
+    all of them.
+    """
+    from joblib import delayed
+
+    alike = sorted(
+        left, key=lambda c: (c.point._replace(target=""), c.start) if c.point.kind == "transfer" else (c.point, 0)
+    )
+    for _, group in groupby(
+        alike, key=lambda c: c.point._replace(target="" if c.point.kind == "transfer" else c.point.target)
+    ):
+        cells = list(group)
+        starts = sorted({c.start for c in cells})
+        size = 1 if shards is None else -(-len(starts) // shards)
+        for i in range(0, len(starts), size):
+            part = set(starts[i : i + size])
+            offered = [c for c in cells if c.start in part]
+            mine = set(kept.claim([c.key for c in offered]))
+            if mine:
+                yield delayed(work.job)(plan.job([c for c in offered if c.key in mine]))
+
+
+@contextlib.contextmanager
+def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[Iterator[Any]], Iterator[Any]]]:
+    """joblib.Parallel, set up for one of the ways to run, giving results in the order in which they come."""
+    import joblib
+    import torch
+
+    threads = torch.get_num_threads()
+    how: dict[str, Any] = {"n_jobs": jobs, "backend": backend}
+    client = None
+    if dask is not None:
+        client = _client(dask)
+        how = {"n_jobs": -1, "backend": "dask", "client": client, "wait_for_workers_timeout": 30}
+    elif backend == "loky" and jobs > 1:
+        how["initializer"] = work.ready
+
+    def go(offers: Iterator[Any]) -> Iterator[Any]:
+        with joblib.parallel_config(**how):
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+        return parallel(offers)
+
+    try:
+        yield go
+    except TimeoutError as error:
+        if client is None:
+            raise
+        raise ValueError(
+            f"Expected workers at the Dask scheduler {dask}, but none came within 30 s. Start dask worker {dask}."
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
+        if client is not None:
+            client.close()
+
+
+def _client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            "Expected the extra [dask] to be installed, but it is not. pip install 'blackbox-transfer[dask]'"
+        ) from None
+    if not address.startswith(("tcp://", "tls://")):
+        raise ValueError(
+            f"Expected the address of a Dask scheduler such as tcp://127.0.0.1:8786, but it was {address!r}."
+        )
+    try:
+        return Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Expected a Dask scheduler at {address}, but none answered within 10 s: {error}") from None
+
+
+def _died(error: BaseException) -> bool:
+    """Is it a worker's death (and no fault of ours)?"""
+    return type(error).__name__ in (
+        "TerminatedWorkerError",
+        "BrokenProcessPool",
+        "KilledWorker",
+        "ShutdownExecutorError",
+    )

@@ -1,0 +1,166 @@
+"""The store of a sweep: one SQLite file (WAL), a row a cell, written as cells finish. Several processes may share it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS head (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, columns BLOB NOT NULL, seconds REAL, host TEXT, at REAL);
+CREATE INDEX IF NOT EXISTS times ON cells (key, seconds);
+CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, host TEXT, process INTEGER, at REAL);
+"""
+STALE = 60.0
+"""Seconds after which a claim of another machine that shows no sign of life is void."""
+
+
+class StoreError(ValueError):
+    """The file is no store, of another version, or cannot be written."""
+
+
+class Store:
+    """Finished cells by key, and who is at work on which.
+
+    A key is a hash of all that decides a cell's result, so one store may hold several studies, and a study that grew is
+    completed. Claims only save work: two processes that do the same cell find the same, and the first is kept.
+
+    Raises:
+        StoreError: the file is no store, or of another version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._me = (platform.node(), os.getpid())
+        self._lock = threading.RLock()  # joblib asks for the next job in threads of its own
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement in filter(str.strip, _TABLES.split(";")):
+                self._db.execute(statement)
+            self._db.execute("INSERT OR IGNORE INTO head VALUES ('version', ?)", (str(VERSION),))
+            self._db.execute("COMMIT")
+            ((version,),) = self._db.execute("SELECT value FROM head WHERE name = 'version'")
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"Expected {self.path} to be a store of this package, but it cannot be used: {error}."
+            ) from error
+        if version != str(VERSION):
+            self.close()
+            raise StoreError(
+                f"Expected a store of version {VERSION}, but {self.path} has version {version}. Give another path."
+            )
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def done(self) -> dict[str, float]:
+        """Seconds that each finished cell took, by its key."""
+        return dict(self._db.execute("SELECT key, seconds FROM cells"))
+
+    def has(self, key: str) -> bool:
+        return self._db.execute("SELECT 1 FROM cells WHERE key = ?", (key,)).fetchone() is not None
+
+    def columns(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The outcomes of finished cells."""
+        out = {}
+        for key in keys:
+            found = self._db.execute("SELECT columns FROM cells WHERE key = ?", (key,)).fetchone()
+            if found:
+                out[key] = found[0]
+        return out
+
+    def add(self, results: Iterable[dict[str, Any]]) -> None:
+        """Keep finished cells, and give back their claims: in one piece.
+
+        Raises:
+            StoreError: the disk is full, say. What is kept stays kept.
+        """
+        results, now = list(results), time.time()
+        with self._lock:
+            self._add(results, now)
+
+    def _add(self, results: list[dict[str, Any]], now: float) -> None:
+        rows = [(r["key"], r["columns"], r["seconds"], r["host"], now) for r in results if r["columns"] is not None]
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", rows)
+                self._db.executemany("DELETE FROM claims WHERE key = ?", [(r["key"],) for r in results])
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"Expected to write {self.path}, but: {error}. The cells before are kept: make room and give the same command again."
+            ) from error
+
+    # -- claims --------------------------------------------------------------------------------------------------
+
+    def claim(self, keys: list[str]) -> list[str]:
+        """Those of ``keys`` that are neither done nor in the hands of another process that is alive; now in ours."""
+        with self._lock:
+            return self._claim(keys)
+
+    def _claim(self, keys: list[str]) -> list[str]:
+        self._db.execute("BEGIN IMMEDIATE")
+        mine = []
+        for key in keys:
+            if self.has(key):
+                continue
+            held = self._db.execute("SELECT host, process, at FROM claims WHERE key = ?", (key,)).fetchone()
+            if held and tuple(held[:2]) != self._me and self._alive(*held):
+                continue
+            self._db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)", (key, *self._me, time.time()))
+            mine.append(key)
+        self._db.execute("COMMIT")
+        return mine
+
+    def beat(self) -> None:
+        """Show that we are alive."""
+        with self._lock:
+            self._db.execute("UPDATE claims SET at = ? WHERE host = ? AND process = ?", (time.time(), *self._me))
+
+    def release(self) -> None:
+        """Give back whatever we still hold."""
+        with self._lock:
+            self._db.execute("DELETE FROM claims WHERE host = ? AND process = ?", self._me)
+
+    def _alive(self, host: str, process: int, at: float) -> bool:
+        if host != self._me[0]:
+            return time.time() - at < STALE
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return time.time() - at < STALE or not _reused(process, at)
+
+
+def _reused(process: int, since: float) -> bool:
+    """Is the process of this number younger than the claim? Then its owner is gone. (Known on Linux only.)"""
+    try:
+        ticks = float(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
+        up = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    return time.time() - up + ticks / os.sysconf("SC_CLK_TCK") > since + 1

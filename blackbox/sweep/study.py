@@ -1,0 +1,254 @@
+"""A study as data: what a TOML file may say, checked whole before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from blackbox.sweep.table import Table
+    from blackbox.threat import Threat
+
+
+def _several(value: Any) -> Any:
+    """One value stands for a list of it."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _different(values: list[Any]) -> list[Any]:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f"Expected values that differ, but {value} is there twice.")
+    return values
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def read_threat(text: str) -> Threat:
+    """``"linf:8/255"`` -> Linf(8/255)."""
+    from blackbox.cli import parse
+    from blackbox.cli.options import Within
+
+    return parse.one_threat(Within(threat=text))
+
+
+Words = Annotated[list[str], BeforeValidator(_several), Field(min_length=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_several), Field(min_length=1)]
+
+
+class _Grid(_Part):
+    threats: Words
+    seeds: Seeds = [0]
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_repeats(cls, values: Any) -> Any:
+        return _different(values) if isinstance(values, list) else values
+
+    @field_validator("threats")
+    @classmethod
+    def _norms(cls, values: list[str]) -> list[str]:
+        for value in values:
+            read_threat(value)
+        return values
+
+
+class Named(_Part):
+    """An attack by name, with the settings that differ from its paper's."""
+
+    name: str
+    settings: dict[str, bool | int | float | str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "settings" not in value:
+            return {"name": value.get("name"), "settings": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+    @model_validator(mode="after")
+    def _known(self) -> Named:
+        from dataclasses import fields
+
+        from blackbox import attacks
+
+        kind = attacks.get(self.name)
+        known = [f.name for f in fields(kind)]
+        for name in self.settings:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise ValueError(
+                    f"Expected a setting of {self.name} ({', '.join(known) or 'it has none'}), but it was {name!r}."
+                    + (f" Did you mean {near[0]!r}?" if near else "")
+                )
+        attacks.build(self.name, **self.settings)
+        return self
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
+
+
+class Images(_Part):
+    """Which images; as the options of the command line."""
+
+    data: str = "digits"
+    n: Annotated[int, Field(ge=1)] | None = None
+    pick: Literal["spread", "first", "random"] = "spread"
+    split: str | None = None
+    size: Annotated[int, Field(ge=1)] | None = None
+    class_names: str | None = None
+
+
+class Attacks(_Grid):
+    """Query attacks: every target x attack x threat x budget x seed."""
+
+    targets: Words
+    attacks: Annotated[list[Named], BeforeValidator(_several), Field(min_length=1)]
+    budgets: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_several), Field(min_length=1)]
+    access: str | None = None
+    channels: list[str] = []
+    votes: Annotated[int, Field(ge=1)] | None = None
+    eight_bit: bool = False
+    targeted: str | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> Attacks:
+        """Every attack serves every threat, and is shown enough: said now, not by a cell at midnight."""
+        from blackbox import attacks
+        from blackbox.cli import channels
+        from blackbox.protocol import Access
+
+        if self.votes is not None and self.votes % 2 == 0:
+            raise ValueError(
+                f"Expected votes to be an odd number, so that there is a majority, but it was {self.votes}."
+            )
+        shown = Access.parse(channels.access(self.access, channels.read(self.channels)).partition(":")[0])
+        for named in self.attacks:
+            kind = attacks.get(named.name)
+            for text in self.threats:
+                if read_threat(text).norm not in kind.norms:
+                    raise ValueError(
+                        f"Expected a threat in {' or '.join(kind.norms)} for {named.name}, but it was {text}."
+                    )
+            if shown < kind.access:
+                raise ValueError(
+                    f"Expected access to at least {kind.access.name.lower()} for {named.name}, but it was {shown.name.lower()}."
+                )
+        return self
+
+
+class Transfer(_Grid):
+    """Transfer: every source x target x preset x threat x seed, beside noise of the same size."""
+
+    sources: Words
+    targets: Words
+    presets: Words
+    steps: Annotated[int, Field(ge=1)] | None = None
+    noise: bool = True
+    targeted: str | None = None
+
+    @field_validator("presets")
+    @classmethod
+    def _presets(cls, values: list[str]) -> list[str]:
+        from surrogates import presets
+
+        return [presets.get(value).name for value in values]
+
+
+class Study(_Part):
+    """A grid of cells over some images.
+
+    Args:
+        name: of the study. images: which. attack, transfer: the grids; one of them at least.
+        block: images that are worked on together: a cell holds the outcomes of one block. rows: of a call of the target.
+            Both belong to the study, so that a target whose answers change in the last bit with the size of a call
+            gives the same however the work is cut.
+        classes, mean, std: how models are loaded, as for the command line.
+
+    Raises:
+        ValueError: everything that is wrong, in one message.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "study"
+    images: Images = Images()
+    attack: Attacks | None = None
+    transfer: Transfer | None = None
+    block: Annotated[int, Field(ge=1)] = 32
+    rows: Annotated[int, Field(ge=1)] = 128
+    classes: Annotated[int, Field(ge=2)] | None = None
+    mean: str | None = None
+    std: str | None = None
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ValueError(_sentence("the study", error)) from None
+
+    @model_validator(mode="after")
+    def _some(self) -> Study:
+        if self.attack is None and self.transfer is None:
+            raise ValueError("Expected a grid, [attack] or [transfer], but there was none.")
+        return self
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Study:
+        """Read a TOML file.
+
+        Raises:
+            FileNotFoundError: no such file. ValueError: no TOML, or no study; says all that is wrong.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"Expected a study at {path}, but there is no such file.")
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"Expected {path} to be TOML, but it is not: {error}.") from None
+        try:
+            return cls(**{"name": path.stem.replace(" ", "-"), **values})
+        except ValueError as error:
+            raise ValueError(str(error).replace("the study", str(path), 1)) from None
+
+    def text(self) -> str:
+        """The study as JSON: what a worker is sent."""
+        return self.model_dump_json()
+
+    @classmethod
+    def parse(cls, text: str) -> Study:
+        """The inverse of `text`."""
+        return cls(**json.loads(text))
+
+    def run(self, store: str | os.PathLike[str], **how: Any) -> Table:
+        """Work off what the store does not hold yet, and read the table; `blackbox.sweep.run.run` says how."""
+        from blackbox.sweep.run import run
+
+        return run(self, store, **how)
+
+
+def _sentence(what: str, error: ValidationError) -> str:
+    """All faults at once: where, what was expected, what came."""
+    known = sorted({name for part in (Study, Images, Attacks, Transfer) for name in part.model_fields})
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(step) for step in fault["loc"]) or "the whole"
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+            said = "no such key." + (f" Did you mean {near[0]!r}?" if near else "")
+        elif fault["type"] == "missing":
+            said = "Expected this key, but it is missing."
+        else:
+            said = fault["msg"].removeprefix("Value error, ")
+            said = said if said.startswith("Expected") else f"{said}, but it was {fault['input']!r}."
+        lines.append(f"  {where}: {said}")
+    return f"Expected a study, but {what} has {len(lines)} fault{'s'[: len(lines) > 1]}:\n" + "\n".join(lines)

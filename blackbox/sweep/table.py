@@ -1,0 +1,129 @@
+"""What a study found: raw outcomes of each point, and the rates that follow from them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox.statistics import Rate
+from blackbox.sweep.plan import Plan, Point
+from blackbox.sweep.store import Store
+
+
+@dataclass(frozen=True)
+class Table:
+    """Outcomes by point of the grid; ``outcomes[point]`` maps a column's name to an array over the images done.
+
+    failures: what went wrong, by cell; such images are in no rate. done, total: cells.
+    """
+
+    plan: Plan
+    outcomes: dict[Point, dict[str, np.ndarray]]
+    failures: dict[str, str] = field(default_factory=dict)
+    done: int = 0
+    total: int = 0
+
+    @classmethod
+    def read(cls, plan: Plan, store: Store, failures: dict[str, str] | None = None) -> Table:
+        """Whatever of a plan a store holds."""
+        from safetensors.numpy import load
+
+        parts: dict[Point, list[dict[str, np.ndarray]]] = {point: [] for point in plan.points}
+        cells = list(plan.cells())
+        found = store.columns(cell.key for cell in cells)
+        for cell in cells:
+            if cell.key in found:
+                parts[cell.point].append(load(found[cell.key]))
+        outcomes = {
+            point: {name: np.concatenate([each[name] for each in some]) for name in some[0]} if some else {}
+            for point, some in parts.items()
+        }
+        return cls(plan, outcomes, failures or {}, len(found), len(cells))
+
+    def rate(self, point: Point) -> Rate:
+        """Images fooled, of those that the target had right (and, with a goal, did not call the goal)."""
+        found = self.outcomes[point]
+        if not found:
+            return Rate(0, 0)
+        if point.kind == "attack":
+            return Rate.of(found["success"], found["attacked"])
+        return Rate.of(_fooled(found, found["adv_target"]), _right(found))
+
+    def noise(self, point: Point) -> Rate | None:
+        """The same for noise of the same size: the worse of the kinds there are. None for a query attack."""
+        found = self.outcomes[point]
+        if point.kind == "attack" or not found:
+            return None
+        kinds = [k for k in found["noise_target"].T if (k >= 0).all()]
+        return max((Rate.of(_fooled(found, k), _right(found)) for k in kinds), key=lambda r: r.k, default=None)
+
+    def queries(self, point: Point) -> tuple[float, float]:
+        """Mean and median queries over attacked images, a failure charged at the budget; NaN where there are none."""
+        found = self.outcomes[point]
+        if point.kind != "attack" or not found or not found["attacked"].any():
+            return float("nan"), float("nan")
+        charged = np.where(found["success"], found["queries"], point.budget)[found["attacked"]]
+        return float(charged.mean()), float(np.median(charged))
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict a point, for a CSV file."""
+        out = []
+        for point in self.outcomes:
+            rate, noise, (mean, median) = self.rate(point), self.noise(point), self.queries(point)
+            asked = self.outcomes[point].get("queries")
+            out.append({
+                **point._asdict(), "images": len(self.outcomes[point].get("y", ())), "fooled": rate.k, "of": rate.n,
+                "rate": rate.value, "low": rate.low, "high": rate.high, "noise": noise.value if noise else "",
+                "mean_queries": mean, "median_queries": median, "spent": int(asked.sum()) if asked is not None else "",
+            })  # fmt: skip
+        return out
+
+    def __str__(self) -> str:
+        from blackbox.cli.table import cell, lay
+
+        out = []
+        for kind, head in (("attack", "attack"), ("transfer", "preset")):
+            points = [p for p in self.outcomes if p.kind == kind]
+            if not points:
+                continue
+            extra = ["budget", "mean queries"] if kind == "attack" else ["source", "noise"]
+            rows = [["target", head, "threat", "seed", *extra, "fooled, % [95 %]", "n"]]
+            for p in points:
+                noise, rate = self.noise(p), self.rate(p)
+                more = (
+                    [f"{p.budget:,}", f"{self.queries(p)[0]:.1f}"]
+                    if kind == "attack"
+                    else [p.source, cell(noise) if noise else "–"]
+                )
+                rows.append([p.target, p.what, p.threat, str(p.seed), *more, cell(rate), str(rate.n)])
+            out.append(lay(rows, left=3))
+        note = "fooled: of the images that the target had right, with Wilson interval"
+        if self.done < self.total:
+            note += f"; {self.total - self.done:,} of {self.total:,} cells are missing"
+        return "\n\n".join([*out, note])
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``rates.csv`` and ``summary.txt``; the raw outcomes are in the store."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        records = self.records()
+        with open(path / "rates.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(records[0]))
+            writer.writeheader()
+            writer.writerows(records)
+        (path / "summary.txt").write_text(f"{self}\n")
+        return path
+
+
+def _fooled(found: dict[str, np.ndarray], named: np.ndarray) -> np.ndarray:
+    return named == found["goal"] if "goal" in found else named != found["y"]
+
+
+def _right(found: dict[str, np.ndarray]) -> np.ndarray:
+    clean = found["clean_target"]
+    return (clean == found["y"]) & (clean != found["goal"] if "goal" in found else True)

@@ -1,0 +1,211 @@
+"""What a worker does: given text, numbers and paths, it loads data and models once, and works off cells.
+
+Everything here is a function of what it is sent. A cell is run on its own block of images with oracles made afresh, calls
+of a fixed size and one thread, so its outcomes do not depend on which worker had it, or on what that worker did before.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import platform
+import threading
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from blackbox.sweep.plan import Point, file_print
+from blackbox.sweep.study import Study, read_threat
+
+if TYPE_CHECKING:
+    from blackbox.cli import specs
+
+_LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
+
+
+def images(study: Study) -> specs.Images:
+    """The images of a study, loaded once a process."""
+    with _LOADING:
+        return _images(study.images.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _images(text: str) -> specs.Images:
+    from blackbox.cli import options, specs
+
+    return specs.images(options.Images(**json.loads(text)))
+
+
+def data_print(study: Study) -> str:
+    """A hash of the images, their labels and their ids."""
+    from blackbox.checkpoint import fingerprint
+
+    found = images(study)
+    return fingerprint(found.data.images, found.data.labels, found.index)
+
+
+@lru_cache(maxsize=8)
+def _study(text: str) -> Study:
+    return Study.parse(text)
+
+
+@lru_cache(maxsize=32)
+def _model(text: str, spec: str, print_: str) -> specs.Model:
+    from blackbox.cli import options, specs
+
+    study = _study(text)
+    _expect(spec, print_, file_print(spec))
+    shown = images(study)
+    nets = options.Nets(study.classes, study.mean, study.std)
+    return specs.one_model(spec, shown.data, study.classes or len(shown.data.classes), nets)
+
+
+@lru_cache(maxsize=8)
+def _checked(text: str, print_: str) -> bool:
+    _expect("the data", print_, data_print(_study(text)))
+    return True
+
+
+def _expect(what: str, there: str, here: str) -> None:
+    if here != there:
+        raise ValueError(
+            f"Expected {what} to be the same on every machine, but on {platform.node()} its hash is {here or 'none'}, and where "
+            f"the study was planned {there or 'none'}. Copy it there."
+        )
+
+
+def ready() -> None:
+    """Import torch before the first task: loky's guard against leaks takes an import after it for one, and kills the worker
+    (joblib/joblib#869)."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
+    """Work off cells, ``Plan.job``. One dict a cell: key, columns (bytes) or error, seconds, host.
+
+    An error of a cell is its result: the others go on.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    out = []
+    text, prints = sent["study"], sent["prints"]
+    for key, point, start, stop in sent["cells"]:
+        begin = time.perf_counter()
+        result: dict[str, Any] = {"key": key, "host": platform.node(), "columns": None, "error": ""}
+        try:
+            with _LOADING:
+                _checked(text, prints[""])
+            result["columns"] = run(text, prints, Point(*point), start, stop)
+        except Exception as error:
+            said = str(error).strip() or "no message"
+            result["error"] = said if said.startswith("Expected") else f"{type(error).__name__}: {said}"
+        out.append({**result, "seconds": time.perf_counter() - begin})
+    return out
+
+
+def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> bytes:
+    """The outcomes of one cell: columns over its images, as safetensors."""
+    import torch
+    from safetensors.torch import save
+
+    columns = (_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop)
+    return save({name: torch.as_tensor(column).contiguous() for name, column in columns.items()})
+
+
+def _load(text: str, prints: dict[str, str], spec: str) -> specs.Model:
+    with _LOADING:
+        return _model(text, spec, prints[spec])
+
+
+def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> dict[str, Any]:
+    import torch
+
+    import blackbox as bb
+    from blackbox.cli import channels, specs
+    from blackbox.cli.attack import goals
+
+    study, grid = _study(text), _study(text).attack
+    assert grid is not None
+    named = next(n for n in grid.attacks if str(n) == point.what)
+    model, shown = _load(text, prints, point.target), images(study)
+    count = study.classes or len(shown.data.classes)
+    stack = channels.read(grid.channels)
+    access = channels.access(grid.access, stack)
+    # what channels draw goes by the row's number, so each block has draws of its own
+    oracle = specs.oracle(model, access, count, None, study.rows, stack, (point.seed << 32) + start)
+    goal = goals(grid.targeted, shown, count, point.seed)
+    result = bb.attack(
+        oracle, shown.data.images[start:stop], shown.data.labels[start:stop],
+        bb.attacks.build(named.name, **named.settings), read_threat(point.threat), point.budget,
+        target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, seed=point.seed, ids=shown.index[start:stop],
+        votes=grid.votes, eight_bit=grid.eight_bit,
+    )  # fmt: skip
+    names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
+    columns = {name: getattr(result, name) for name in names.split()}
+    columns["attacked"] = result.attacked
+    columns["x_adv_print"] = torch.stack([_digest(row) for row in result.x_adv])
+    return columns
+
+
+def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> dict[str, Any]:
+    import surrogates as sg
+    from blackbox.cli import specs
+    from blackbox.cli.attack import goals
+
+    study, grid = _study(text), _study(text).transfer
+    assert grid is not None
+    shown = images(study)
+    count = study.classes or len(shown.data.classes)
+    source = _load(text, prints, point.source)
+    if source.net is None:
+        raise ValueError(f"Expected a net as source, whose gradients craft the examples, but {point.source} has none.")
+    oracle = specs.oracle(_load(text, prints, point.target), "labels", count, None, study.rows)
+    goal = goals(grid.targeted, shown, count, point.seed)
+    goal = goal if goal is None or isinstance(goal, int) else goal[start:stop]
+    x, y, ids = shown.data.images[start:stop], shown.data.labels[start:stop], shown.index[start:stop]
+    made = _crafted(text, point.source, prints[point.source], point.what, point.threat, point.seed, start, stop)
+    matrix = sg.transfer_matrix(
+        {"source": source.net}, {"target": oracle}, x, y, [point.what], [read_threat(point.threat)], target=goal,
+        steps=grid.steps, seed=point.seed, ids=ids, noise=grid.noise, make=lambda *_: made,
+    )  # fmt: skip
+    columns: dict[str, Any] = {
+        "y": matrix.labels, "ids": ids, "clean_source": matrix.clean_source[0], "clean_target": matrix.clean_target[0],
+        "adv_source": matrix.adv_source[0, 0, 0], "adv_target": matrix.adv_target[0, 0, 0, 0],
+        "linf": matrix.linf[0, 0, 0], "l2": matrix.l2[0, 0, 0], "noise_target": matrix.noise_target[0, :, 0].T.copy(),
+    }  # fmt: skip
+    if matrix.goals is not None:
+        columns["goal"] = matrix.goals
+    return columns
+
+
+@lru_cache(maxsize=2)
+def _crafted(text: str, spec: str, print_: str, preset: str, threat: str, seed: int, start: int, stop: int) -> Any:
+    """The examples of one block: crafted once, shown to every target that comes next."""
+    import surrogates as sg
+    from blackbox.cli.attack import goals
+
+    study, shown = _study(text), images(_study(text))
+    count = study.classes or len(shown.data.classes)
+    grid = study.transfer
+    assert grid is not None
+    goal = goals(grid.targeted, shown, count, seed)
+    with _LOADING:
+        net = copy.deepcopy(
+            _model(text, spec, print_).net
+        )  # crafting may hook into a net that another thread is asking
+    return sg.craft(
+        net, shown.data.images[start:stop], shown.data.labels[start:stop], preset, threat=read_threat(threat),
+        steps=grid.steps if sg.presets.get(preset).steps > 1 else None, seed=seed, ids=shown.index[start:stop],
+        target=goal if goal is None or isinstance(goal, int) else goal[start:stop],
+    )  # fmt: skip
+
+
+def _digest(row: Any) -> Any:
+    """[16] uint8: what an image is known by, where keeping it would take too much room."""
+    import torch
+
+    return torch.tensor(list(hashlib.sha256(row.numpy(force=True).tobytes()).digest()[:16]), dtype=torch.uint8)

@@ -1,0 +1,289 @@
+"""Sweeps as they run: the same bits however the work is cut, and nothing done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blackbox.sweep import Plan, Store, Study, Table
+from blackbox.sweep import work as worker
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = """
+import os, pathlib, time, torch
+HERE = pathlib.Path(__file__).parent
+W = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+
+def linear(x):
+    with open(HERE / "asked", "a") as f:
+        f.write(f"{len(x)}\\n")
+    time.sleep(float(os.environ.get("SLOW", "0")))
+    return (x.flatten(1)[:, None] * W).sum(2)
+
+def dies(x):
+    if not (HERE / "died").exists():
+        (HERE / "died").touch()
+        os.kill(os.getpid(), 9)
+    return linear(x)
+
+def net():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+
+def refuses(x):
+    raise ConnectionError("not today")
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "target.py").write_text(TARGET)
+    draw = np.random.default_rng(0)
+    images = draw.uniform(0.2, 0.8, (14, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", images=images, labels=draw.integers(0, 3, 14))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    for cached in (worker._images, worker._model, worker._study, worker._checked, worker._crafted):
+        cached.cache_clear()
+    return tmp_path
+
+
+def study(target: str = "target.py:linear", **more: Any) -> Study:
+    return Study(
+        images={"data": "npz:data.npz"}, block=4, classes=3,
+        attack={"targets": target, "attacks": ["square", "simba"], "threats": "linf:0.05", "budgets": [10, 30], "seeds": [0, 1]},
+        **more,
+    )  # fmt: skip
+
+
+def asked(folder: Path) -> int:
+    path = folder / "asked"
+    return sum(map(int, path.read_text().split())) if path.exists() else 0
+
+
+def same(a: Table, b: Table) -> bool:
+    assert a.outcomes.keys() == b.outcomes.keys()
+    return all(
+        a.outcomes[p].keys() == b.outcomes[p].keys()
+        and all(
+            np.array_equal(a.outcomes[p][k], b.outcomes[p][k], equal_nan=a.outcomes[p][k].dtype.kind == "f")
+            for k in a.outcomes[p]
+        )
+        for p in a.outcomes
+    )
+
+
+def test_bit_equal_for_any_shards_and_workers_and_nothing_is_done_twice(here: Path) -> None:
+    whole = study().run("one", shards=1)
+    assert whole.done == whole.total == 8 * 4 and not whole.failures
+    first = asked(here)
+    assert first == sum(int(o["queries"].sum()) for o in whole.outcomes.values()) + sum(
+        int((o["verified"] >= 0).sum()) for o in whole.outcomes.values()
+    )
+    again = study().run("one")
+    assert same(whole, again) and asked(here) == first
+    for i, how in enumerate(({"shards": 3}, {"jobs": 2}, {"jobs": 3, "shards": 2})):
+        assert same(whole, study().run(f"store{i}", **how)), how
+    assert all(len(o["y"]) == 14 and o["ids"].tolist() == list(range(14)) for o in whole.outcomes.values())
+
+
+def test_a_study_that_grew_does_only_what_is_new(here: Path) -> None:
+    small = study()
+    small.run("s")
+    before = asked(here)
+    values = small.model_dump()
+    values["attack"]["budgets"] = [10, 30, 50]
+    grown = Study(**values)
+    assert "left             16 cells" in Plan.of(grown).summary(Store("s").done())
+    table = grown.run("s")
+    new = [p for p in table.outcomes if p.budget == 50]
+    cost = sum(int(table.outcomes[p]["queries"].sum() + (table.outcomes[p]["verified"] >= 0).sum()) for p in new)
+    assert asked(here) - before == cost
+
+
+def test_rates_are_those_of_one_attack_on_all_images(here: Path) -> None:
+    import blackbox as bb
+
+    table = study().run("s")
+    point = next(p for p in table.outcomes if p.what == "square" and p.budget == 30 and p.seed == 1)
+    data = np.load("data.npz")
+    model = worker._model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
+    alone = bb.attack(bb.Oracle(model, classes=3), data["images"], data["labels"], "square", bb.Linf(0.05), 30, seed=1)
+    assert table.rate(point) == alone.success_rate
+    assert table.queries(point) == (alone.mean_queries, alone.median_queries)
+    np.testing.assert_array_equal(table.outcomes[point]["queries"], alone.queries.numpy())
+    record = next(r for r in table.records() if r["what"] == "square" and r["budget"] == 30 and r["seed"] == 1)
+    assert (record["fooled"], record["of"], record["images"]) == (alone.success_rate.k, alone.success_rate.n, 14)
+    assert "square" in str(table) and table.save("out").joinpath("rates.csv").read_text().count("\n") == 9
+
+
+def test_loky_workers_and_one_that_dies(here: Path) -> None:
+    whole = study().run("one")
+    assert same(whole, study().run("two", jobs=2, backend="loky"))
+    table = study("target.py:dies").run("three", jobs=2, backend="loky")
+    assert (here / "died").exists() and table.done == table.total and not table.failures
+    for p, o in table.outcomes.items():
+        np.testing.assert_array_equal(o["queries"], whole.outcomes[p._replace(target="target.py:linear")]["queries"])
+
+
+def test_a_cell_that_fails_says_why_and_the_others_go_on(here: Path) -> None:
+    both = study(["target.py:refuses", "target.py:linear"])
+    table = both.run("s")
+    assert len(table.failures) == 32 and table.done == 32 and table.total == 64
+    assert all("not today" in reason for reason in table.failures.values())
+    assert "32 of 64 cells are missing" in str(table)
+    assert len(both.run("s").failures) == 32  # tried again
+
+
+def test_a_file_that_is_another_on_the_worker(here: Path) -> None:
+    plan = Plan.of(study())
+    sent = plan.job(list(plan.cells())[:1])
+    (here / "target.py").write_text(TARGET + "\n# changed\n")
+    (result,) = worker.job(sent)
+    assert result["columns"] is None and "Expected target.py:linear to be the same on every machine" in result["error"]
+    (here / "target.py").unlink()
+    (result,) = worker.job(sent)
+    assert "Expected the model target.py:linear, but there is no file target.py" in result["error"]
+
+
+def test_transfer(here: Path) -> None:
+    grid = {
+        "sources": "digits:mlp",
+        "targets": ["digits:mlp", "digits:knn"],
+        "presets": ["fgsm", "mim"],
+        "threats": ["linf:0.1", "l2:0.5"],
+    }
+    values: dict[str, Any] = {"images": {"n": 12}, "block": 5, "transfer": grid}
+    table = Study(**values).run("s", jobs=2)
+    assert not table.failures and table.total == 2 * 2 * 2 * 3
+    assert same(table, Study(**values).run("t", shards=1))
+    for point, found in table.outcomes.items():
+        assert len(found["y"]) == 12 and found["noise_target"].shape == (12, 2)
+        assert table.noise(point) is not None
+        if point.target == "digits:mlp":  # white box: what fools the source fools it
+            np.testing.assert_array_equal(found["adv_source"], found["adv_target"])
+    assert {p.what for p in table.outcomes} == {"fgsm", "mi-fgsm"}
+    import surrogates as sg
+    from blackbox.cli import digits
+
+    shown = worker.images(Study(**values))
+    import blackbox as bb
+
+    alone = sg.transfer_matrix(
+        {"a": digits.fit("mlp")}, {"b": digits.oracle("knn", "labels")}, shown.data.images, shown.data.labels, ["mi-fgsm"],
+        [bb.Linf(0.1)], ids=shown.index,
+    )  # fmt: skip
+    point = next(p for p in table.outcomes if p[1:4] == ("digits:knn", "mi-fgsm", "linf:0.1"))
+    assert table.rate(point) == alone.rate("a", "b", "mi-fgsm", bb.Linf(0.1))
+
+
+SCRIPT = "from blackbox.sweep import Study; import sys; Study.load('study.toml').run('shared')"
+
+
+def test_two_processes_share_a_store_and_one_is_killed(here: Path) -> None:
+    whole = study().run("one")
+    (here / "asked").unlink()
+    toml = (
+        'images = { data = "npz:data.npz" }\nblock = 4\nclasses = 3\n[attack]\ntargets = "target.py:linear"\n'
+        'attacks = ["square", "simba"]\nthreats = "linf:0.05"\nbudgets = [10, 30]\nseeds = [0, 1]\n'
+    )
+    (here / "study.toml").write_text(toml)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "SLOW": "0.05"}
+    two = [subprocess.Popen([sys.executable, "-c", SCRIPT], env=env) for _ in range(2)]
+    store = Store("shared")
+    end = time.monotonic() + 300
+    while len(store.done()) < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    two[0].send_signal(signal.SIGKILL)
+    assert two[0].wait() == -9 and two[1].wait(timeout=300) == 0
+    done = store.done()
+    assert len(done) == 32
+    table = Table.read(Plan.of(study()), store)
+    assert same(whole, table)
+    cost = sum(int(o["queries"].sum() + (o["verified"] >= 0).sum()) for o in table.outcomes.values())
+    assert asked(here) - cost <= 4 * 31  # at most the cell in the dead one's hands was done again
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    pytest.importorskip("distributed")
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env}
+    runs = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--no-dashboard",
+            ],
+            **quiet,
+        )
+    ]
+    runs += [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                address,
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--nworkers",
+                "1",
+                "--no-dashboard",
+            ],
+            **quiet,
+        )
+        for _ in range(2)
+    ]
+    yield address, runs
+    for run in runs:
+        run.kill()
+        run.wait()
+
+
+def test_dask_workers_killed_and_restarted_find_the_same(here: Path, scheduler: tuple[str, list[Any]]) -> None:
+    address, runs = scheduler
+    values = study(str(here / "target.py") + ":linear").model_dump()
+    values["images"]["data"] = f"npz:{here / 'data.npz'}"  # workers run in a folder of their own
+    there = Study(**values)
+    whole = there.run("one")
+    killed = False
+
+    def kill(done: int, total: int, failed: int) -> None:
+        nonlocal killed
+        if done >= 4 and not killed:
+            killed = True
+            runs[-1].kill()
+
+    table = there.run("two", dask=address, progress=kill)
+    assert killed and not table.failures and table.done == table.total
+    assert same(whole, table)
+
+
+def test_a_scheduler_that_is_not_there(here: Path) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(ValueError, match="Expected the address of a Dask scheduler such as"):
+        study().run("s", dask="localhost:1")
+    with pytest.raises(ValueError, match="threading, loky"):
+        study().run("s", backend="ray")
