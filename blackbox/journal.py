@@ -324,6 +324,4 @@ def _arrays(out: Any) -> tuple[np.ndarray, ...]:
 
 
 def _versions() -> str:
-    import blackbox
-
-    return f"blackbox {blackbox.__version__}, torch {torch.__version__}, numpy {np.__version__}"
+    return f"torch {torch.__version__}, numpy {np.__version__}"

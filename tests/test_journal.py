@@ -212,7 +212,7 @@ def test_a_run_that_asks_otherwise_is_stopped_before_it_pays(tmp_path: Path) -> 
         db.execute("UPDATE calls SET prints = ? WHERE id = 5", (bytes(len(blob)),))
     paid = len(target.charged)
     with pytest.raises(
-        JournalError, match=r"asks for something else. Nothing was paid. The journal was written with blackbox"
+        JournalError, match=r"asks for something else. Nothing was paid. The journal was written with torch"
     ):
         go(target, tmp_path / "j")
     assert len(target.charged) == paid
