@@ -76,6 +76,8 @@ def art(kind: str, **options: Any) -> Peer:
     def run(meter: Meter, x: Tensor, y: Tensor, threat: bb.Threat, budget: int, seed: int) -> None:
         from art.estimators.classification import PyTorchClassifier
 
+        if not hasattr(np, "mat"):
+            np.mat = np.asmatrix  # gone from numpy 2; ART's GeoDA still asks for it
         loss, shape = torch.nn.CrossEntropyLoss(), tuple(x.shape[1:])
         wrapped = PyTorchClassifier(Softmax(meter), loss, shape, 10, clip_values=(0.0, 1.0), device_type="cpu")
         np.random.seed(seed)

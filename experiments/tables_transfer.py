@@ -43,11 +43,11 @@ def pairs() -> list[str]:
         "gradients an image where a preset is shared. In pairs: images that one alone fools, and McNemar's exact p.",
         "",
     ]
-    settings = sorted({(row["eps"], row["source"], row["n"]) for row in found["rows"]})
-    for eps, source, n in settings:
-        rows = {r["attack"]: r for r in found["rows"] if (r["eps"], r["source"], r["n"]) == (eps, source, n)}
+    settings = sorted({(row["eps"], row["source"], row["n"], row["seed"]) for row in found["rows"]})
+    for eps, source, n, seed in settings:
+        rows = {r["attack"]: r for r in found["rows"] if (r["eps"], r["source"], r["n"], r["seed"]) == (eps, source, n, seed)}
         lines += [
-            f"### Linf {eps:g}/255, {source} ResNet-20, {n} images",
+            f"### Linf {eps:g}/255, {source} ResNet-20, {n} images, seed {seed}",
             "",
             "| ours | | torchattacks | | ours alone | theirs alone | p |",
             "|---|---|---|---|---|---|---|",

@@ -28,10 +28,10 @@ DEPTHS = (20, 32)
 @dataclass(frozen=True)
 class Settings:
     data: str = "../shared/data"
-    images: int = 300
+    images: int = 200
     eps: tuple[int, ...] = (4, 8)  # in 255ths
     attacks: tuple[str, ...] = ("fgsm", "mi-fgsm", "mi-di-ti-fgsm")
-    epochs: int = 20
+    epochs: int = 8
     seed: int = 0
     cache: str = "runs/nets"
 

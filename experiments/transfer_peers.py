@@ -123,7 +123,7 @@ def images(settings: Settings, source: torch.nn.Module, target: torch.nn.Module)
     data = sg.load(f"folder:{Path(settings.data) / 'cifar10' / 'test'}")
     right = (sg.predict(source, data.images) == data.labels) & (sg.predict(target, data.images) == data.labels)
     index = right.nonzero()[:, 0]
-    index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(settings.seed))][: settings.images]
+    index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(0))][: settings.images]
     return data.images[index], data.labels[index]
 
 
@@ -137,12 +137,18 @@ def main() -> None:
     parser.add_argument("--eps", type=float, default=Settings.eps, help="in 255ths")
     parser.add_argument("--images", type=int, default=Settings.images)
     parser.add_argument("--source", choices=("given", "trained"), default=Settings.source)
-    settings = Settings(**vars(parser.parse_args()))
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of the draws; the images stay the same")
+    parser.add_argument("--only", default="", help="attacks whose name, ours or the peer's, has this in it")
+    given = vars(parser.parse_args())
+    only = given.pop("only").lower()
+    settings = Settings(**given)
     source, target = nets(settings)
     x, y = images(settings, source, target)
     threat = bb.Linf(settings.eps / 255)
-    key = {"eps": settings.eps, "source": settings.source, "n": len(x)}
+    key = {"eps": settings.eps, "source": settings.source, "n": len(x), "seed": settings.seed}
     for label, (theirs, craft) in attacks().items():
+        if only not in label.lower():
+            continue
         if any(row["attack"] == label and all(row[k] == v for k, v in key.items()) for row in load()):
             continue
         begin = time.perf_counter()
