@@ -39,7 +39,7 @@ class Bank:
         assert t.goal is not None
         count = MOST if t.targeted else min(prior.classes - 1, MOST)
         scores = fused(prior.logits(t.x0), None).scatter(1, t.goal[:, None], -torch.inf)
-        order = scores.argsort(1, descending=True, stable=True)[:, :count]
+        order = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :count]
         aims = t.goal[:, None].expand(-1, count).clone() if t.targeted else order
         slots = prior.members + 1 + count
         blank = torch.zeros(t.n, slots, dtype=torch.bool, device=t.x0.device)
