@@ -62,7 +62,7 @@ class Paid:
 def go(target: Any, path: Path | None, rows: int | None = 2, attack: Any = "square", **more: Any) -> bb.AttackResult:
     oracle = bb.Oracle(target, more.pop("access", "scores"), 3, rows_per_call=rows)
     setting: dict[str, Any] = {"budget": 15, "seed": 0, **more}
-    result = bb.attack(oracle, PROBLEM.x, PROBLEM.y, attack, bb.Linf(0.026), journal=path, **setting)
+    result = bb.attack(oracle, PROBLEM.x, PROBLEM.y, attack, bb.Linf(0.022), journal=path, **setting)
     spent = int(result.queries.sum())
     assert oracle.rows + (oracle.replayed + oracle.cached).total() - oracle.replayed["verify"] == spent
     return result

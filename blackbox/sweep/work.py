@@ -113,7 +113,8 @@ def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) 
     from safetensors.torch import save
 
     columns = (_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop)
-    return save({name: torch.as_tensor(column).contiguous() for name, column in columns.items()})
+    # copies: two columns may share their memory, which the format refuses
+    return save({name: torch.as_tensor(column).clone().contiguous() for name, column in columns.items()})
 
 
 def _load(text: str, prints: dict[str, str], spec: str) -> specs.Model:
