@@ -233,9 +233,9 @@ class Journal:
         self.cached[purpose] += len(x) - len(fresh) - replayed
         for each, n in taken.items():
             self._times[purpose, each] += n
-            queue = self._queue.get((purpose, each))
-            for _ in range(min(n, len(queue or ()))):
-                queue.popleft()  # type: ignore[union-attr]
+            if (pending := self._queue.get((purpose, each))) is not None:
+                for _ in range(min(n, len(pending))):
+                    pending.popleft()
         if self.cache:
             self._known.update(
                 (each, (last, row) if call == _THIS else (call, row)) for each, (call, row) in new.items()

@@ -29,10 +29,14 @@ class Prior(Protocol):
             a member without a gradient.
     """
 
-    classes: int
-    members: int
     gradients: int
     passes: int
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def members(self) -> int: ...
 
     def logits(self, x: Tensor) -> Tensor:
         """[n, M, C] for images [n, \\*shape] in [0, 1]."""

@@ -42,7 +42,8 @@ class NetPrior:
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         self.members, self.gradients, self.passes = len(self.nets), 0, 0
-        self.chunk, self._fits = chunk, ((), 0)
+        self.chunk = chunk
+        self._fits: tuple[tuple[int, ...], int] = ((), 0)
         built = {net.shape for net in self.nets if isinstance(net, Normalised)}
         if len(built) > 1:
             raise ValueError(

@@ -75,10 +75,12 @@ def _searching(t: Task, made: Any) -> Any:
     """What the started attack does, under the part that is its own."""
     if not inspect.isgenerator(made):
         return made
-    part, tell = torch.full((t.n,), 2, dtype=torch.int64, device=t.x0.device), None
+    part = torch.full((t.n,), 2, dtype=torch.int64, device=t.x0.device)
+    search: Any = made
+    tell: Any = None
     try:
         while True:
-            ask = made.send(tell)
+            ask = search.send(tell)
             tell = yield ask._replace(part=part)
     except StopIteration as end:
         return end.value

@@ -70,7 +70,8 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     assert said.startswith("Expected a study, but ") and "grid.toml has" in said
     for word in (
         "attack.attacks.0: Expected attack to be one of", "Did you mean 'square'?", "Expected a setting of nes", "'sampels'",
-        "attack.budgts: no such key. Did you mean 'budgets'?", "attack.budgets: Expected this key", "attack.seeds: Value should have at least 1 item",
+        "attack.budgts: no such key. Did you mean 'budgets'?", "attack.budgets: Expected this key",
+        "attack.seeds: Value should have at least 1 item",
         "attack.threats: Expected an Linf eps of at most 1", "8/255", "images.n: Input should be greater than or equal to 1",
     ):  # fmt: skip
         assert word in said, (word, said)
