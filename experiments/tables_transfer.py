@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from scipy.stats import binomtest
 
 import blackbox as bb
 from experiments.stored import RESULTS, load
+from experiments.transfer_peers import SHARED
 
 
 def matrix() -> list[str]:
@@ -49,21 +49,23 @@ def pairs() -> list[str]:
         lines += [
             f"### Linf {eps:g}/255, {source} ResNet-20, {n} images, seed {seed}",
             "",
-            "| ours | | torchattacks | | ours alone | theirs alone | p |",
+            "| ours (joined by /) | | torchattacks | | ours alone | theirs alone | p |",
             "|---|---|---|---|---|---|---|",
         ]
-        names = list(rows)
-        for name, peer in pairwise(names):
-            if rows[peer]["peer"] and not rows[name]["peer"]:
-                lines.append(
-                    f"| {name} | {rows[name]['rate']} | {peer.removeprefix('torchattacks ')} | {rows[peer]['rate']} | "
-                    f"{paired(rows[name], rows[peer])} |"
-                )
-        matched = {name for name, peer in pairwise(names) if rows[peer]["peer"]}
-        single = [name for name in names if not rows[name]["peer"] and name not in matched]
-        lines += [f"| {name} | {rows[name]['rate']} | | | | | |" for name in single]
+        partner = {name: peer_of(name) for name in rows if not rows[name]["peer"]}
+        for name, peer in partner.items():
+            shown = f"| {name.replace('|', '/')} | {rows[name]['rate']} "
+            if peer in rows:
+                shown += f"| {peer.removeprefix('torchattacks ')} | {rows[peer]['rate']} | {paired(rows[name], rows[peer])} |"
+            lines.append(shown if peer in rows else shown + "| | | | | |")
         lines += ["", *leaders(rows), ""]
     return lines
+
+
+def peer_of(name: str) -> str:
+    """The peer's label beside one of ours, "" where it has no such attack."""
+    preset, _, step = name.partition(", step")
+    return f"torchattacks {SHARED[preset][1]}{', step' + step if step else ''}" if preset in SHARED else ""
 
 
 def leaders(rows: dict[str, Any]) -> list[str]:

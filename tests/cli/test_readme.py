@@ -43,6 +43,13 @@ def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     assert "attack success" in out.stdout
 
 
+def test_the_recipe_runs(tmp_path: Path) -> None:
+    (tmp_path / "recipe.py").write_text(FILES["recipe.py"] + "\nassert (x_adv - data['attacked'].images).abs().max() > 0.1\n")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    out = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert out.returncode == 0, out.stderr
+
+
 def test_commands_run(tmp_path: Path) -> None:
     for name, code in FILES.items():
         (tmp_path / name).write_text(code)
