@@ -7,8 +7,8 @@ Targets of one architecture, trained alike but for the update: plain; "fast" FGS
 (Madry et al. 2018); "free" training (Shafahi et al. 2019), at the eps they are attacked with. The attacker trains on images of
 one's own and asks nothing: a plain net, and one made slightly robust (eps / 4, after Springer et al. 2021). Against each target:
 noise of the same size, examples transferred from both nets, Square through scores and RayS through labels, and PGD on the
-target's own gradients; where queries do better than these, its 20 steps were too few. Every entry: of the attacked images that the target has
-right, those it gets wrong. Writes experiments/results/defences_<data>.json and .txt, and docs/defences.png.
+target's own gradients; where queries do better than these, its 20 steps were too few. Every entry: of the attacked images
+that the target has right, those it gets wrong. Writes experiments/results/defences_<data>.json and .txt, and docs/defences.png.
 """
 
 from __future__ import annotations
