@@ -112,14 +112,18 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
         ) from error
     if version != VERSION:
         raise CheckpointError(f"Expected a checkpoint of version {VERSION}, but {path} has version {version}.")
-    different = [
-        f"{name}: {saved.get(name)!r} there, {settings.get(name)!r} here"
-        for name in sorted({*saved, *settings})
-        if saved.get(name) != settings.get(name)
-    ]
-    if different:
+    if different := differences(saved, settings):
         raise CheckpointError(
-            f"The checkpoint {path} belongs to other settings ({'; '.join(different)}). "
+            f"The checkpoint {path} belongs to other settings ({different}). "
             "Give another path, or remove the file to start afresh."
         )
     return body
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """What a kept file and a run disagree in, for a message; empty when they agree."""
+    return "; ".join(
+        f"{name}: {there.get(name)!r} there, {here.get(name)!r} here"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    )

@@ -97,7 +97,7 @@ class Engine:
         self.cohorts: list[Cohort] = []
         if self.path is not None:
             starts = () if self.start_images is None else (self.start_images,)
-            self._fingerprint = disk.fingerprint(x, y, goal, ids, *starts)
+            self.identify(x, y, goal, ids, *starts)
             if self.path.exists():
                 self._restore()
         self._begin = self._shown = self._saved = time.perf_counter()
@@ -280,14 +280,12 @@ class Engine:
         led, start = self.ledger, plan.done
         row = plan.row[start : start + len(loss)]
         who = cohort.samples[row]
+        if self.parts and plan.ask.part is not None:
+            np.add.at(led.parts, (who, plan.ask.part_of(row)), 1)
         if plan.points is None:
             led.spent[cohort.samples] += np.bincount(row, minlength=len(cohort.samples))
-            if self.parts and plan.ask.part is not None:
-                np.add.at(led.parts, (who, plan.ask.part.numpy(force=True)[row]), 1)
         else:
             led.spent[who] += 1
-            if self.parts and plan.ask.part is not None:
-                np.add.at(led.parts, (who, plan.ask.part.numpy(force=True)[row]), 1)
             better = loss > led.best[who]
             if not self.minimises and better.any():
                 kept = np.flatnonzero(better)
@@ -331,7 +329,7 @@ class Engine:
         if inside and not led.first[sample]:
             led.first[sample] = number
             if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
-                led.winner[sample] = int(cohort.plan.ask.part[row])
+                led.winner[sample] = cohort.plan.ask.part_of(np.array([row]))[0]
         if reach < led.distance[sample]:
             led.distance[sample] = reach
             led.trace.append((int(sample), number, float(reach)))
@@ -444,8 +442,12 @@ class Engine:
 
     # -- stop and go on ------------------------------------------------------------------------------------------
 
+    def identify(self, *data: Tensor | np.ndarray) -> None:
+        """Say which data the run is on: a part of its `settings`."""
+        self._fingerprint = disk.fingerprint(*data)
+
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
+        """What a checkpoint must agree with, once the run is identified."""
         return {
             "attack": repr(self.attack),
             "threat": repr(self.threat),

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checkpoint import CheckpointError
+from blackbox.checkpoint import CheckpointError, differences
 from blackbox.targets import Answer, Target
 
 VERSION = 1
@@ -142,14 +142,9 @@ class Journal:
                 f"Expected a journal of version {VERSION}, but {self.path} has version {head.get('version', 'none')}."
             )
         there = json.loads(head["settings"])
-        different = [
-            f"{name}: {there.get(name)!r} there, {here.get(name)!r} here"
-            for name in sorted({*there, *here})
-            if there.get(name) != here.get(name)
-        ]
-        if different:
+        if different := differences(there, here):
             raise JournalError(
-                f"Expected the journal of this run, but {self.path} belongs to other settings ({'; '.join(different)}). "
+                f"Expected the journal of this run, but {self.path} belongs to other settings ({different}). "
                 "Give another path; nothing was asked."
             )
         self._run, self._made_with = head["run"], head["made with"]

@@ -7,7 +7,8 @@ prior is still an attack through queries alone: the prior is asked about points,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -53,6 +54,22 @@ class Prior(Protocol):
     def check(self, shape: tuple[int, ...], classes: int) -> None:
         """Raises ValueError, in one sentence, where images of this shape or so many classes cannot be served."""
         ...
+
+
+@dataclass(frozen=True)
+class Guided:
+    """What attacks that search with a prior have in common. prior: ``surrogates.prior(nets)``."""
+
+    informed: ClassVar[bool] = True
+    needs_prior: ClassVar[bool] = True
+
+    prior: Prior | None = None
+
+    @property
+    def known(self) -> Prior:
+        """The prior; a run without one is refused before it begins (`require`)."""
+        assert self.prior is not None
+        return self.prior
 
 
 def of(attack: Any) -> Prior | None:

@@ -83,15 +83,21 @@ class Ask(NamedTuple):
     Without ``u``: one point a row, ``x`` [n, \\*shape]; the engine projects it into the threat.
     With ``u``: probes at ``x + h * u``; ``u`` is [q, \\*shape], shared by the rows, or `Directions`, own to each row;
     ``h`` is a number or [n]. Probes are only clipped to the box.
-    ``mask`` [n]: the rows that shall pay. ``part`` [n] int64: which of the attack's ``parts`` proposed each point; the
-    ledger keeps queries and successes of each.
+    ``mask`` [n]: the rows that shall pay. ``part``: which of the attack's ``parts`` proposed the points, a number or [n]
+    int64; the ledger keeps queries and successes of each.
     """
 
     x: Tensor
     u: Tensor | Directions | None = None
     h: float | Tensor = 1.0
     mask: Tensor | None = None
-    part: Tensor | None = None
+    part: Tensor | int | None = None
+
+    def part_of(self, row: np.ndarray) -> np.ndarray:
+        """The part of each of these rows."""
+        if isinstance(self.part, Tensor):
+            return self.part.numpy(force=True)[row]
+        return np.full(len(row), self.part)
 
 
 class Tell(NamedTuple):

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
-from blackbox.checkpoint import fingerprint
 from blackbox.checks import as_images, as_labels
 from blackbox.engine import Engine, Progress
 from blackbox.journal import Journal
@@ -232,7 +231,7 @@ def _keep(
         raise ValueError(
             f"Expected no cache before {oracle.name}, which may answer the same image otherwise each time. Leave cache out."
         )
-    engine._fingerprint = fingerprint(*data)
+    engine.identify(*data)
     settings = {**engine.settings(), "target": oracle.name, "classes": oracle.classes, "cohort": engine.size}
     return Journal(path, settings, cache=cache)
 

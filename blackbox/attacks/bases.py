@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.craft import Wish, craft
-from blackbox.prior import Prior
+from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import row_sum, rows
 
 
 @dataclass(frozen=True)
-class BASES:
+class BASES(Guided):
     """A search over the weights of an ensemble: one craft a query, on weights moved one coordinate at a time.
 
     The first query is the craft on even weights. Then a step takes the next member in turn, moves its weight up and
@@ -31,10 +31,7 @@ class BASES:
 
     access: ClassVar[Access] = Access.TOPK
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
-    informed: ClassVar[bool] = True
-    needs_prior: ClassVar[bool] = True
 
-    prior: Prior | None = None
     rate: float = 0.1
     steps: int = 10
     step_size: float = 0.3
@@ -53,14 +50,12 @@ class BASES:
         weights: Tensor  # [n, M]
 
     def init(self, t: Task) -> Steps[State]:
-        assert self.prior is not None
-        weights = torch.full((t.n, self.prior.members), 1 / self.prior.members, device=t.x0.device)
-        a = yield Ask(craft(t, self.prior, t.x0, Wish.of(t, weights), self.steps, self.step_size))
+        weights = torch.full((t.n, self.known.members), 1 / self.known.members, device=t.x0.device)
+        a = yield Ask(craft(t, self.known, t.x0, Wish.of(t, weights), self.steps, self.step_size))
         return self.State(a.x, a.loss, weights)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State | None]:
-        assert self.prior is not None
-        m = self.prior.members
+        m = self.known.members
         if m == 1:
             return None
         best, loss, weights = s.x, s.loss, s.weights
@@ -68,7 +63,7 @@ class BASES:
             tried = s.weights.clone()
             tried[:, k % m] = (tried[:, k % m] + way).clamp_min(0)
             tried = tried / row_sum(tried)[:, None].clamp_min(1e-12)
-            new = craft(t, self.prior, s.x, Wish.of(t, tried), self.steps, self.step_size)
+            new = craft(t, self.known, s.x, Wish.of(t, tried), self.steps, self.step_size)
             a = yield Ask(new)
             better = a.loss > loss
             best, loss = torch.where(rows(better, best), a.x, best), torch.where(better, a.loss, loss)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from blackbox.attacks.simba_ods import diversified, length, up_or_down
+from blackbox.attacks.simba_ods import UpOrDown, diversified
 from blackbox.candidates.craft import Wish, slope
-from blackbox.prior import Prior
-from blackbox.protocol import Access, Steps, Task
+from blackbox.protocol import Steps, Task
 
 
 @dataclass(frozen=True)
-class GFCS:
+class GFCS(UpOrDown):
     """Gradient first, coimage second: the margin gradient of a surrogate not tried at this point yet, up or else down;
     when all of them have failed, output-diversified directions (SimBA-ODS), until one raises the loss and the
     surrogates' gradients are worth a try again.
@@ -24,20 +22,8 @@ class GFCS:
     (the direction's sign); points are projected into the threat.
 
     Args:
-        prior: `surrogates.prior(nets)`. step_size: as in `SimBAODS`: L2 length 0.2, in Linf a share of eps of 0.5.
+        prior: `surrogates.prior(nets)`. step_size: see `UpOrDown`.
     """
-
-    access: ClassVar[Access] = Access.TOPK
-    norms: ClassVar[tuple[str, ...]] = ("L2", "Linf")
-    informed: ClassVar[bool] = True
-    needs_prior: ClassVar[bool] = True
-
-    prior: Prior | None = None
-    step_size: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.step_size is not None and not self.step_size > 0:
-            raise ValueError(f"Expected step_size > 0, but it was {self.step_size}.")
 
     @dataclass
     class State:
@@ -46,33 +32,31 @@ class GFCS:
         left: Tensor  # [n, M] members whose gradient was not tried at this point
 
     def init(self, t: Task) -> State:
-        assert self.prior is not None
-        return self.State(t.x0, t.loss0, torch.ones(t.n, self.prior.members, dtype=torch.bool, device=t.x0.device))
+        return self.State(t.x0, t.loss0, torch.ones(t.n, self.known.members, dtype=torch.bool, device=t.x0.device))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        assert self.prior is not None
-        m = self.prior.members
+        m = self.known.members
         draw = t.rng.uniform(k, "net", m)
         first = s.left.any(1)
         net = torch.where(s.left | ~first[:, None], draw, -1.0).argmax(1)
         alone = torch.nn.functional.one_hot(net, m).to(s.x)
         g = self.gradients(t, s, k, net, alone, first)
-        x, loss = yield from up_or_down(t, s.x, s.loss, length(t, self.step_size) * t.threat.steepest(g))
+        x, loss = yield from self.either(t, s.x, s.loss, t.threat.steepest(g))
         left = s.left & ~(first[:, None] & alone.bool())
         return self.State(x, loss, left | (loss > s.loss)[:, None])
 
     def gradients(self, t: Task, s: State, k: int, net: Tensor, alone: Tensor, first: Tensor) -> Tensor:
         """The margin's where ``first`` [n], else the diversified direction, each row's through its own member."""
-        assert self.prior is not None and t.goal is not None
+        assert t.goal is not None
         g = torch.zeros_like(s.x)
         for kind in (first, ~first):
             if bool(kind.any()):
                 part = t.take(kind.numpy(force=True))
                 x = s.x[kind]
                 made = (
-                    slope(self.prior, x, Wish.of(part, alone[kind]))
+                    slope(self.known, x, Wish.of(part, alone[kind]))
                     if kind is first
-                    else diversified(part, self.prior, x, k, net[kind])
+                    else diversified(part, self.known, x, k, net[kind])
                 )
                 g[kind] = made
         return g

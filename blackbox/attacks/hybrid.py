@@ -13,14 +13,14 @@ from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.square import stripes
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
-from blackbox.prior import Prior
+from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import rows
 from blackbox.threat import Threat
 
 
 @dataclass(frozen=True)
-class Hybrid:
+class Hybrid(Guided):
     """Thompson sampling over candidate makers: each image gets whatever works on it.
 
     It starts from a craft on all members, one query. Then a maker is drawn a step: each has a Beta posterior of its worth,
@@ -39,10 +39,7 @@ class Hybrid:
 
     access: ClassVar[Access] = Access.LABELS
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
-    informed: ClassVar[bool] = True
-    needs_prior: ClassVar[bool] = True
 
-    prior: Prior | None = None
     makers: tuple[Maker, ...] = field(default_factory=usual)
     reward: float = 3.0
     doubt: float = 6.0
@@ -61,7 +58,7 @@ class Hybrid:
             return self
         if threat.norm == "Linf":
             return HybridLabels(self.prior)
-        return TransferStart("hop-skip-jump", self.prior, candidates=True)
+        return TransferStart(self.prior, "hop-skip-jump", candidates=True)
 
     @dataclass
     class State:
@@ -75,16 +72,13 @@ class Hybrid:
         bank: Bank
 
     def init(self, t: Task) -> Steps[State]:
-        assert self.prior is not None
-        a = yield Ask(
-            craft(t, self.prior, t.x0, Wish.of(t)), part=torch.zeros(t.n, dtype=torch.int64, device=t.x0.device)
-        )
+        a = yield Ask(craft(t, self.known, t.x0, Wish.of(t)), part=0)
         worse = ~(a.loss > t.loss0)
         x, loss, shown = torch.where(rows(worse, a.x), t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
         shown = torch.where(worse[:, None], torch.nan, shown)
         alive = a.paid & ~a.adv
         if bool(worse.any()):
-            b = yield Ask(stripes(t), mask=worse, part=torch.ones(t.n, dtype=torch.int64, device=x.device))
+            b = yield Ask(stripes(t), mask=worse, part=1)
             better = b.loss > loss
             x, loss = torch.where(rows(better, x), b.x, x), torch.where(better, b.loss, loss)
             shown = torch.where(better[:, None], b.shown, shown)
@@ -92,12 +86,11 @@ class Hybrid:
         first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
         suspect = torch.tensor([self.doubt * m.surrogate for m in self.makers]).to(blank)
         second = second + torch.where(worse[:, None], suspect, 0.0)
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, Bank.open(t, self.prior))
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, Bank.open(t, self.known))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        assert self.prior is not None
         bank = s.bank.copy()
-        scene = Scene(t, self.prior, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
+        scene = Scene(t, self.known, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
         arm = self.draw(scene, s)
         x, tried = s.x.clone(), s.tried.clone()
         for i, maker in enumerate(self.makers):

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from blackbox.attacks.square import grid
 from blackbox.candidates.opening import opening
-from blackbox.prior import Prior
+from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
 from blackbox.rowwise import row_norm, rows
 
 
 @dataclass(frozen=True)
-class HybridLabels:
+class HybridLabels(Guided):
     """All full-ball candidates first; then a search over sign vectors for the ray with the nearest boundary, as RayS
     (arXiv:2006.12792) does, from the first candidate's signs: a move replaces a window of them by one colour, or by the
     signs of a class's candidate. A new vector is tried at ``inside`` times the best radius; one that holds is tried at
@@ -32,11 +32,8 @@ class HybridLabels:
     access: ClassVar[Access] = Access.LABELS
     norms: ClassVar[tuple[str, ...]] = ("Linf",)
     minimises: ClassVar[bool] = True
-    informed: ClassVar[bool] = True
-    needs_prior: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("start", "static", "outward", "window, colour", "window, candidate")
 
-    prior: Prior | None = None
     inside: float = 0.98
     tolerance: float = 0.05
     borrow: float = 0.5
@@ -53,13 +50,12 @@ class HybridLabels:
         drawn: Tensor  # [n] int64 moves so far
 
     def init(self, t: Task) -> Steps[Retire]:
-        assert self.prior is not None
-        first = yield from opening(t, self.prior, everything=True)
+        first = yield from opening(t, self.known, everything=True)
         assert first.bank is not None
         delta = first.x - t.x0
         # beside what did not change, the ray goes up: a sign has to be one of two
         sign = torch.where(delta < 0, -1.0, 1.0)
-        width, part = t.threat.upper - t.threat.lower, torch.full((t.n,), 2, dtype=torch.int64, device=sign.device)
+        width, part = t.threat.upper - t.threat.lower, torch.full((t.n,), 2, device=sign.device)
         reach, found = row_norm(delta, torch.inf), torch.zeros_like(first.adv)
         low = torch.where(first.adv, 0.0, reach)
         high = torch.where(first.adv, reach, (2 * reach).clamp(1e-3, width))

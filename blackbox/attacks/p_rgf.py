@@ -10,13 +10,13 @@ from torch import Tensor
 
 from blackbox.candidates.craft import Wish, reach, slope
 from blackbox.estimators import PriorGuided
-from blackbox.prior import Prior
+from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import rows
 
 
 @dataclass(frozen=True)
-class PRGF:
+class PRGF(Guided):
     """Steps along gradients estimated from random directions that lean towards the surrogates' gradient.
 
     The estimate is `estimators.PriorGuided`, with the prior's margin gradient at the current point; a step costs 1 look
@@ -34,10 +34,7 @@ class PRGF:
 
     access: ClassVar[Access] = Access.TOPK
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
-    informed: ClassVar[bool] = True
-    needs_prior: ClassVar[bool] = True
 
-    prior: Prior | None = None
     samples: int = 10
     looks: int = 10
     h: float = 0.0001
@@ -59,7 +56,7 @@ class PRGF:
         return self.State(t.x0, t.loss0)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        prior = self.prior
+        prior = self.known
         assert prior is not None
 
         def guess(task: Task, x: Tensor, step: int) -> Tensor:

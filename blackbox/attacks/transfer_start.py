@@ -6,18 +6,16 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import torch
-
 from blackbox import attacks
 from blackbox.candidates.opening import opening, outward
-from blackbox.prior import Prior
+from blackbox.prior import Guided
 from blackbox.protocol import Access, Attack, Task
 
 _FROM_IMAGE = "square or an attack on labels, such as rays, sign-flip, hop-skip-jump or boundary"
 
 
 @dataclass(frozen=True)
-class TransferStart:
+class TransferStart(Guided):
     """One query for a full-ball craft on all members (ten plain steps of 3 eps / 10); what it does not fool goes on by
     queries from there. Measured beside other hybrids in the project's notes; Suya et al. 2020, arXiv:1908.07000, start
     query attacks from transfer candidates too.
@@ -30,13 +28,10 @@ class TransferStart:
 
     access: ClassVar[Access] = Access.TOPK  # of the default; an instance has its attack's
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
-    informed: ClassVar[bool] = True
-    needs_prior: ClassVar[bool] = True
     minimises: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("start", "static", "search")
 
     attack: str | Attack = "square"
-    prior: Prior | None = None
     candidates: bool = False
 
     def __post_init__(self) -> None:
@@ -59,28 +54,26 @@ class TransferStart:
         return attacks.build(self.attack, **({"p_init": 0.1} if self.attack == "square" else {}))
 
     def init(self, t: Task) -> Any:
-        assert self.prior is not None
         inner = self.inner
-        first = yield from opening(t, self.prior, self.candidates)
+        first = yield from opening(t, self.known, self.candidates)
         if hasattr(inner, "from_start"):
-            return (yield from _searching(t, inner.from_start(t, first.x, first.loss)))
+            return (yield from _searching(inner.from_start(t, first.x, first.loss)))
         x, _ = yield from outward(t, first.x, first.adv)
-        return (yield from _searching(t, inner.init(replace(t, start=x))))
+        return (yield from _searching(inner.init(replace(t, start=x))))
 
     def step(self, t: Task, s: Any, k: int) -> Any:
-        return (yield from _searching(t, self.inner.step(t, s, k)))
+        return (yield from _searching(self.inner.step(t, s, k)))
 
 
-def _searching(t: Task, made: Any) -> Any:
+def _searching(made: Any) -> Any:
     """What the started attack does, under the part that is its own."""
     if not inspect.isgenerator(made):
         return made
-    part = torch.full((t.n,), 2, dtype=torch.int64, device=t.x0.device)
     search: Any = made
     tell: Any = None
     try:
         while True:
             ask = search.send(tell)
-            tell = yield ask._replace(part=part)
+            tell = yield ask._replace(part=2)
     except StopIteration as end:
         return end.value

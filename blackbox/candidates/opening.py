@@ -29,7 +29,7 @@ def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
     """Ask for the craft on all members and, with ``everything``, for each static candidate, until one is adversarial.
     Part 0 is the craft on all, part 1 the others.
     """
-    a = yield Ask(craft(t, prior, t.x0, Wish.of(t)), part=torch.zeros(t.n, dtype=torch.int64, device=t.x0.device))
+    a = yield Ask(craft(t, prior, t.x0, Wish.of(t)), part=0)
     x, loss, adv, todo = a.x, a.loss, a.adv, a.paid & ~a.adv
     if not everything:
         return Opened(x, loss, adv, None)
@@ -46,7 +46,7 @@ def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
         trial[part.at] = bank.get(part, slot)
         mask = torch.zeros_like(todo)
         mask[part.at] = True
-        a = yield Ask(trial, mask=mask, part=torch.ones(t.n, dtype=torch.int64, device=x.device))
+        a = yield Ask(trial, mask=mask, part=1)
         x, loss = torch.where(rows(a.adv, x), a.x, x), torch.where(a.adv, a.loss, loss)
         adv, todo = adv | a.adv, todo & ~a.adv & (a.paid | ~mask)
     return Opened(x, loss, adv, bank)
@@ -57,10 +57,9 @@ def outward(t: Task, x: Tensor, adv: Tensor, part: int = 2) -> Steps[tuple[Tenso
 
     Returns them [n, \\*shape] and [n] whether they are adversarial.
     """
-    width, number = t.threat.upper - t.threat.lower, torch.full((t.n,), part, dtype=torch.int64, device=x.device)
-    delta, todo, far = x - t.x0, ~adv, 1.0
+    width, delta, todo, far = t.threat.upper - t.threat.lower, x - t.x0, ~adv, 1.0
     while bool((todo := todo & (far * row_norm(delta, torch.inf) < width)).any()) and far < 1e6:
         far *= 2
-        a = yield Ask(t.x0 + far * delta, mask=todo, part=number)
+        a = yield Ask(t.x0 + far * delta, mask=todo, part=part)
         x, adv, todo = torch.where(rows(a.adv, x), a.x, x), adv | a.adv, todo & ~a.adv & a.paid
     return x, adv
