@@ -88,7 +88,7 @@ def require(attack: Any, name: str, shape: tuple[int, ...], classes: int) -> Non
         if getattr(attack, "needs_prior", False):
             raise ValueError(
                 f"Expected a prior for {name}, which searches with the gradients of nets you own, but there was none. "
-                "Give prior=surrogates.prior(nets), or take auto, which runs without one too."
+                "Give prior=surrogates.prior(nets) (on the command line --surrogate), or take auto, which runs without one too."
             )
         return
     if not isinstance(prior, Prior):

@@ -58,7 +58,7 @@ def attack(
     common: Run,
     attack: Annotated[
         str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
-    ] = "square",
+    ] = "auto",
     budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000,
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None,
     channel: Annotated[
@@ -92,6 +92,10 @@ def attack(
     ] = None,
     cache: Annotated[bool, typer.Option("--cache", help="With --journal: ask no image twice.")] = False,
     retries: Annotated[int, typer.Option(help="Calls made again, after growing waits, when the target times out.")] = 0,
+    surrogate: Annotated[
+        list[str] | None,
+        typer.Option(help="A net of yours that auto, hybrid and their kin may use: runs/s1, cnn:w.safetensors; repeatable."),
+    ] = None,
 ) -> None:
     """Attack a target through queries alone. Exit code 3 when no image was fooled."""
     from blackbox.cli.attack import run
@@ -99,7 +103,7 @@ def attack(
     run(
         target, attack, budget=budget, access=access, channels=channel or [], votes=votes, eight_bit=eight_bit,
         targeted=targeted, start=start, pool=pool, settings=settings or [], checkpoint=checkpoint,
-        journal=journal, cache=cache, retries=retries,
+        journal=journal, cache=cache, retries=retries, surrogates=surrogate or [],
         images=images, within=within, nets=nets, common=common,
     )  # fmt: skip
 

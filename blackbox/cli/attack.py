@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def run(
     target: str, attack: str, *, budget: int, access: str | None, channels: list[str], votes: int | None,
     eight_bit: bool, targeted: str | None, start: str | None, pool: str | None, settings: list[str],
-    checkpoint: str | None, journal: str | None, cache: bool, retries: int, images: options.Images, within: options.Within,
-    nets: options.Nets, common: options.Run,
+    checkpoint: str | None, journal: str | None, cache: bool, retries: int, surrogates: list[str],
+    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Parse, check everything that can be checked before the first query, attack, save, tell."""
     wanted = parse.one_threat(within)
@@ -35,17 +35,19 @@ def run(
     set_threads(nets.threads)
 
     import blackbox as bb
+    from blackbox import prior as priors
     from blackbox.run import resolve
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), retries, nets.device)
     goal = goals(targeted, shown, count, common.seed)
+    attacks = informed(attacks, surrogates, shown, count, nets)
     first = starts.read(start, pool, shown, goal, attacks.values(), common.seed)
     # an oracle for each attack: what a channel draws follows from the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
     for name, made in attacks.items():
-        resolve(made, oracles[name], wanted)
+        priors.require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
     path = folder.create(common.out, "attack", found.name, "-".join(attacks))
     used = {name: parameters(made) for name, made in attacks.items()}
     effective = {
@@ -53,7 +55,7 @@ def run(
         "parameters": used if len(used) > 1 else next(iter(used.values())),
         "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budget": budget, "access": shows, "channels": channels,
         "votes": votes, "eight_bit": eight_bit, "targeted": targeted, "start": start, "pool": pool, "checkpoint": checkpoint,
-        "journal": journal, "cache": cache, "retries": retries,
+        "journal": journal, "cache": cache, "retries": retries, "surrogates": surrogates,
         **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
         "device": str(next(iter(oracles.values())).device),
     }  # fmt: skip
@@ -136,6 +138,30 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
             values["images"] = specs.own(spec).images
         made[name] = kind(**values)
     return made
+
+
+def informed(
+    attacks: dict[str, Any], words: list[str], shown: specs.Images, classes: int, nets: options.Nets
+) -> dict[str, Any]:
+    """The attacks, those that take a prior with the nets of ``--surrogate`` as one. Each has its own, with its own bill.
+
+    Raises:
+        ValueError: surrogates, but no attack that takes them; one that is no net, or does not fit.
+    """
+    takes = [name for name, made in attacks.items() if hasattr(made, "prior")]
+    if not words:
+        return attacks
+    if not takes:
+        from blackbox.attacks import with_prior
+
+        raise ValueError(
+            f"Expected --surrogate with an attack that takes one, {', '.join(with_prior())}, but --attack names "
+            f"{', '.join(attacks)}."
+        )
+    import surrogates as sg
+
+    found = list(specs.sources(words, "--surrogate", shown, classes, nets).values())
+    return {name: replace(made, prior=sg.prior(found)) if name in takes else made for name, made in attacks.items()}
 
 
 def _beside(checkpoint: str, name: str) -> str:

@@ -101,6 +101,39 @@ def one_model(spec: str, data: Dataset, classes: int, nets: options.Nets) -> Mod
     return found[0]
 
 
+def several(words: Sequence[str], images: Images, classes: int, nets: options.Nets) -> list[Model]:
+    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``."""
+    out = []
+    for word in words:
+        for part in [word] if word.startswith("digits:") or ".py:" in word else parse.words(word):
+            out += models(part, images.data, classes, nets)
+    return out
+
+
+def sources(words: Sequence[str], option: str, images: Images, classes: int, nets: options.Nets) -> dict[str, Any]:
+    """The nets of several specs under names that differ; ``option`` is what they were given with.
+
+    Raises:
+        ValueError: a model that no gradient passes through.
+    """
+    out: dict[str, Any] = {}
+    for model in several(words, images, classes, nets):
+        if model.net is None:
+            raise ValueError(
+                f"Expected a net on {option}, whose gradients craft the examples, but {model.spec} has none. Train one from "
+                f"its answers: blackbox surrogate --target {model.spec}"
+            )
+        out[free(model.name, out)] = model.net.to(nets.device) if nets.device else model.net
+    return out
+
+
+def free(name: str, taken: dict[str, Any]) -> str:
+    """A name for the table that no other model has."""
+    if name not in taken:
+        return name
+    return next(f"{name} ({i})" for i in range(2, len(taken) + 3) if f"{name} ({i})" not in taken)
+
+
 def _numbers(text: str | None, name: str) -> list[float] | None:
     return None if text is None else [parse.number(word, name) for word in parse.words(text)]
 

@@ -37,17 +37,10 @@ def run(
 
     shown = specs.images(images, seed)
     count = nets.classes or len(shown.data.classes)
-    sources: dict[str, Any] = {}
-    for model in _models(source, shown, count, nets):
-        if model.net is None:
-            raise ValueError(
-                f"Expected a net on --from, whose gradients craft the examples, but {model.spec} has none. Train one from its "
-                f"answers: blackbox surrogate --target {model.spec}"
-            )
-        sources[_free(model.name, sources)] = model.net.to(device) if device else model.net
+    sources = specs.sources(source, "--from", shown, count, nets)
     targets: dict[str, Any] = {}
-    for model in _models(to, shown, count, nets):
-        targets[_free(model.name, targets)] = specs.oracle(model, "labels", count, device)
+    for model in specs.several(to, shown, count, nets):
+        targets[specs.free(model.name, targets)] = specs.oracle(model, "labels", count, device)
     path = folder.create(common.out, "transfer", *sources)
     effective = {
         "verb": "transfer", "from": source, "to": to, "attacks": [r.name for r in recipes],
@@ -77,22 +70,6 @@ def run(
     say(matrix.table(given), quiet)
     say("queries          " + ", ".join(f"{name} {spent:,}" for name, spent in matrix.queries.items()), quiet)
     say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
-
-
-def _models(words: list[str], images: specs.Images, classes: int, nets: options.Nets) -> list[specs.Model]:
-    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``."""
-    out = []
-    for word in words:
-        for part in [word] if word.startswith("digits:") or ".py:" in word else parse.words(word):
-            out += specs.models(part, images.data, classes, nets)
-    return out
-
-
-def _free(name: str, taken: dict[str, Any]) -> str:
-    """A name for the table that no other model has."""
-    if name not in taken:
-        return name
-    return next(f"{name} ({i})" for i in range(2, len(taken) + 3) if f"{name} ({i})" not in taken)
 
 
 def _progress(cells: int, quiet: bool) -> Callable[[str], None] | None:
