@@ -31,6 +31,7 @@ _WHERE = {
     "AttackResult": "blackbox.results",
     "Rate": "blackbox.statistics",
     "attack": "blackbox.run",
+    "evaluate": "blackbox.evaluation",
     "starts": "blackbox.pool",
 }
 _MODULES = ("attacks", "targets", "estimators", "direction", "bases", "testing", "statistics")
@@ -40,6 +41,7 @@ __all__ = [*_WHERE, *_MODULES]
 if TYPE_CHECKING:
     from blackbox import attacks, bases, direction, estimators, statistics, targets, testing
     from blackbox.checkpoint import CheckpointError
+    from blackbox.evaluation import evaluate
     from blackbox.oracle import Oracle, Reply, TargetError
     from blackbox.pool import starts
     from blackbox.protocol import Access, AccessError, Ask, Status, Steps, Task, Tell

@@ -77,3 +77,24 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
             f"Expected {name} to lie in 0..{classes - 1} (there are {classes} classes), but sample {i} has {int(t[i])}."
         )
     return t.to(torch.int64).cpu().contiguous()
+
+
+def as_ids(ids: Any, count: int, distinct: bool = True) -> np.ndarray:
+    """[count] uint64 names of samples, which decide their draws; 0..count-1 where none are given.
+
+    Raises:
+        ValueError: other than ``count`` whole numbers, a negative one, or (if they shall be distinct) one twice.
+    """
+    if ids is None:
+        return np.arange(count, dtype=np.uint64)
+    array = ids.numpy(force=True) if isinstance(ids, Tensor) else np.asarray(ids)
+    if array.shape != (count,) or array.dtype.kind not in "iu" or (count and array.min() < 0):
+        raise ValueError(
+            f"Expected ids to be {count} whole numbers, none negative, one for each image, but they had shape {array.shape} "
+            f"and dtype {array.dtype}."
+        )
+    if distinct and len(np.unique(array)) != count:
+        raise ValueError(
+            "Expected ids to differ from each other, but some occur twice: such samples would share their draws."
+        )
+    return array.astype(np.uint64)

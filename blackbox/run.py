@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
-from blackbox.checks import as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.engine import Engine, Progress
 from blackbox.journal import Journal
 from blackbox.ledger import Ledger
@@ -117,7 +117,7 @@ def attack(
     priors.require(chosen, name, tuple(images.shape[1:]), oracle.classes)
     held = priors.of(chosen)
     known = (0, 0) if held is None else (held.gradients, held.passes)
-    numbers = _ids(ids, len(images))
+    numbers = as_ids(ids, len(images))
     starts = None if start is None else as_images(start, "start").cpu()
     if starts is not None and starts.shape != images.shape:
         raise ValueError(
@@ -255,21 +255,6 @@ def _goal(target: Any, labels: Tensor, classes: int) -> Tensor:
             f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])}."
         )
     return goal
-
-
-def _ids(ids: Any, count: int) -> np.ndarray:
-    if ids is None:
-        return np.arange(count, dtype=np.uint64)
-    array = ids.numpy(force=True) if isinstance(ids, Tensor) else np.asarray(ids)
-    if array.shape != (count,) or array.dtype.kind not in "iu" or (count and array.min() < 0):
-        raise ValueError(
-            f"Expected ids to be {count} whole numbers, none negative, but they had shape {array.shape} and dtype {array.dtype}."
-        )
-    if len(np.unique(array)) != count:
-        raise ValueError(
-            "Expected ids to differ from each other, but some occur twice: such samples would share their draws."
-        )
-    return array.astype(np.uint64)
 
 
 def resolve(

@@ -222,6 +222,41 @@ def median(values: np.ndarray, level: float = 0.95) -> Estimate:
 
 
 @dataclass(frozen=True)
+class VirtualBest:
+    """The best single attack of each image in hindsight: what a perfect choice among them would have reached.
+
+    success: the images that at least one attack fooled. queries: mean of the fewest, failures charged. share: of the
+    images that some attack fooled, on how many each was the quickest (ties count for all who tie).
+    """
+
+    success: Rate
+    queries: Estimate
+    share: dict[str, Rate]
+
+
+def virtual_best(
+    results: Mapping[str, Outcomes], horizon: int | None = None, level: float = 0.95, seed: int = 0
+) -> VirtualBest:
+    """The per-image best of several attacks on the same images (the "virtual best solver" of algorithm selection; Rice
+    1976). It is optimistic where attacks are random: the best of several draws is better than any.
+
+    Raises:
+        ValueError: no results, or results about other samples.
+    """
+    if not results:
+        raise ValueError("Expected at least one result, but there was none.")
+    every = list(results.values())
+    _same_samples(every)
+    most = _horizon(every, horizon)
+    keep = np.logical_and.reduce([_whole(r) for r in every])
+    cost = np.stack([_costs(r, most)[keep] for r in every])
+    hit = np.stack([_within(r, most)[keep] for r in every])
+    best, found = cost.min(0), hit.any(0)
+    share = {name: Rate.of(hit[i] & (cost[i] == best), found) for i, name in enumerate(results)}
+    return VirtualBest(Rate.of(found), _bootstrap(best, level, seed), share)
+
+
+@dataclass(frozen=True)
 class Common:
     """Results on the images that all of them fooled. n: how many. mean, median: queries of each result there."""
 

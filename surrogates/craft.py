@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.rng import Stream
 from blackbox.threat import Threat
 from surrogates import presets
@@ -90,7 +90,7 @@ def craft(
     )  # fmt: skip
     goal = _goal(preset, parts, y, target, len(x0), source.classes).to(source.device)
     count, length = _schedule(preset, threat, steps, step)
-    numbers = _ids(ids, len(x0))
+    numbers = as_ids(ids, len(x0), distinct=False)
     partners = _pool(pool, x0, goal, numbers, source.classes).to(source.device)
     rng, out = Stream(seed, numbers, source.device), torch.empty_like(x0)
     with source.open():
@@ -154,14 +154,3 @@ def _schedule(preset: Preset, threat: Threat, steps: int | None, step: float | N
         raise ValueError(f"Expected a finite eps for {preset.name}, but it was infinite.")
     count = int(steps or preset.steps)
     return count, float(step) if step is not None else preset.step(threat, count)
-
-
-def _ids(ids: Any, count: int) -> np.ndarray:
-    if ids is None:
-        return np.arange(count, dtype=np.uint64)
-    out = np.asarray(ids.cpu() if isinstance(ids, Tensor) else ids)
-    if out.shape != (count,) or out.dtype.kind not in "iu":
-        raise ValueError(
-            f"Expected ids to be one whole number for each of the {count} images, but they had shape {out.shape}."
-        )
-    return out.astype(np.uint64)

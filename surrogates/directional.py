@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.objective import Objective
 from blackbox.oracle import Oracle
 from blackbox.protocol import Access
 from blackbox.rng import Stream
 from surrogates.alignment import input_gradient
 from surrogates.bootstrap import TwoLevel, two_level
-from surrogates.craft import _ids
 from surrogates.frame import Frame
 from surrogates.runs import Source
 
@@ -113,7 +112,7 @@ class DirectionalProbe:
             )
         gradients = [input_gradient(net, images, labels, self.loss).flatten(1).numpy() for net in surrogates.values()]
         pull = np.stack(gradients, 1)  # [N, K, d]
-        stream, before = Stream(seed, _ids(ids, len(images))), oracle.rows
+        stream, before = Stream(seed, as_ids(ids, len(images))), oracle.rows
         slope, size = np.full((k, len(images)), np.nan), np.zeros(len(images))
         for part in _pieces(len(images), (k + self.directions) * d):
             drawn = (

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from blackbox.checks import as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.oracle import Oracle
 from blackbox.threat import Linf, Threat
 from surrogates import presets
-from surrogates.craft import _ids, craft
+from surrogates.craft import craft
 from surrogates.effort import at_effort, at_length, least_length
 from surrogates.league_result import Entry, League
 from surrogates.presets import Preset
@@ -51,7 +51,7 @@ def league(
     if len(source) != 1 or len(target) != 1:
         raise ValueError(f"Expected one source and one target, but there were {len(source)} and {len(target)}.")
     images, recipes, (name,), (hidden,) = as_images(x, "x"), [presets.get(a) for a in attacks], source, target
-    rows, numbers = expand(source, seeds_of(seed)), _ids(ids, len(images))
+    rows, numbers = expand(source, seeds_of(seed)), as_ids(ids, len(images))
     width = max(len(members) for _, _, members in rows)
     fitted = {(p.name, g): at_effort(p, g, width) for p in recipes for g in dict.fromkeys(efforts)}
     running = {key: preset for key, preset in fitted.items() if preset is not None}

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.oracle import Oracle, TargetError
 from blackbox.rowwise import row_norm
 from blackbox.threat import Linf, Threat
 from surrogates import presets
-from surrogates.craft import _ids, craft
+from surrogates.craft import craft
 from surrogates.matrix import TransferMatrix
 from surrogates.noise import gaussian_noise, uniform_noise
 from surrogates.predict import class_count, logits
@@ -81,7 +81,7 @@ def transfer_matrix(
     classes = _classes(nets, targets, images)
     labels = as_labels(y, len(images), classes, "y")
     goals = None if target is None else as_labels(target, len(images), classes, "target")
-    numbers = _ids(ids, len(images))
+    numbers = as_ids(ids, len(images))
     matrix = TransferMatrix.empty(
         tuple(nets), tuple(targets), tuple(r.name for r in recipes), tuple(threats), labels.numpy(),
         None if goals is None else goals.numpy(), numbers, images[0].numel(), seeds[0], tuple(run for _, run, _ in rows),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FACES = ("cli", "report", "app", "sweep", "__main__")
+FACES = ("cli", "report", "app", "sweep", "evaluation", "__main__")
 PARTS = {"protocol", "rowwise", "bases"}
 MAY: dict[str, set[str]] = {
     "attacks": {*PARTS, "attacks", "candidates", "estimators", "search", "direction", "threat", "prior"},

@@ -276,3 +276,22 @@ class TestFigures:
             path = draw(made, tmp_path / name)
             assert path is not None and path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 10_000
         assert distances({"never": result([NEVER])}, tmp_path / "none.png") is None
+
+
+class TestVirtualBest:
+    def test_each_image_by_its_quickest_attack(self) -> None:
+        a, b = result([10, NEVER, 30, NEVER, 7]), result([20, 5, NEVER, NEVER, 7])
+        found = stats.virtual_best({"a": a, "b": b})
+        assert (found.success.k, found.success.n) == (4, 5)
+        assert found.queries.value == pytest.approx((10 + 5 + 30 + 100 + 7) / 5)
+        assert (found.share["a"].k, found.share["b"].k, found.share["a"].n) == (3, 2, 4)  # the last image is a tie
+
+    def test_within_fewer_queries(self) -> None:
+        found = stats.virtual_best({"a": result([10, 60])}, horizon=50)
+        assert found.success.k == 1 and found.queries.value == 30
+
+    def test_what_cannot_be_compared(self) -> None:
+        with pytest.raises(ValueError, match="at least one"):
+            stats.virtual_best({})
+        with pytest.raises(ValueError, match="same"):
+            stats.virtual_best({"a": result([1, 2]), "b": result([1, 2], ids=[5, 6])})

@@ -86,7 +86,9 @@ class Hybrid(Guided):
         first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
         suspect = torch.tensor([self.doubt * m.surrogate for m in self.makers]).to(blank)
         second = second + torch.where(worse[:, None], suspect, 0.0)
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, Bank.open(t, self.known))
+        bank = Bank.open(t, self.known)
+        bank.striped |= worse
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, bank)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         bank = s.bank.copy()

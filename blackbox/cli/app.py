@@ -110,6 +110,39 @@ def attack(
 
 @app.command()
 @shared
+def evaluate(
+    target: Target,
+    images: Images,
+    within: Within,
+    nets: Nets,
+    common: Run,
+    budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
+    levels: Annotated[str, typer.Option(help="What the target shows: labels, topk, scores, with commas.")] = "labels,scores",
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="What stands before the target, from it outwards: round:2, jpeg:75; repeatable."),
+    ] = None,
+    surrogate: Annotated[
+        list[str] | None, typer.Option(help="A net of yours that the attacker may use: runs/s1; repeatable.")
+    ] = None,
+    own: Annotated[
+        str | None,
+        typer.Option(help="Images to train surrogates on, without a query: folder:PATH, …", show_default="digits: their own part"),
+    ] = None,
+    arch: Annotated[str, typer.Option(help="Nets to train on --own, with commas; two kinds are worth more than one.")] = "cnn,mlp",
+    epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30,
+) -> None:
+    """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling."""
+    from blackbox.cli.evaluate import run
+
+    run(
+        target, budgets, levels, channel or [], surrogate or [], own, arch, epochs,
+        images=images, within=within, nets=nets, common=common,
+    )  # fmt: skip
+
+
+@app.command()
+@shared
 def surrogate(
     target: Target,
     images: Images,

@@ -24,6 +24,12 @@ def table(results: Mapping[str, AttackResult]) -> str:
     unlimited = first.threat.eps == math.inf
     text = [_head(first), lay(_distances(results, budget) if unlimited else _successes(results, budget))]
     if not unlimited:
+        best = statistics.virtual_best(results)
+        quickest = ", ".join(f"{name} {rate.k}" for name, rate in best.share.items())
+        text.append(
+            f"virtual best (each image by its quickest attack): {best.success} fooled, mean {best.queries.value:,.1f} "
+            f"[{best.queries.low:,.1f}, {best.queries.high:,.1f}] queries; quickest: {quickest}"
+        )
         name, *others = results
         text += [""] + [f"{name} against {other}: {statistics.paired(first, results[other])}" for other in others]
     return "\n".join(text)

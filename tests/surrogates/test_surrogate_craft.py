@@ -213,7 +213,7 @@ def test_defaults_of_the_presets() -> None:
         ({"x": images(3, (3, 4, 4))}, "1 channels for the net, but they had 3"),
         ({"x": images(3, (1, 8, 8))}, "It was built for (1, 4, 4)"),
         ({"x": images(3) * 300}, "Divide by 255"),
-        ({"ids": [1, 2]}, "ids to be one whole number"),
+        ({"ids": [1, 2]}, "ids to be 3 whole numbers"),
         ({"threat": Linf(float("inf"))}, "finite eps"),
         ({"nets": []}, "one or more torch modules"),
     ],

@@ -1,0 +1,111 @@
+"""``blackbox evaluate``: how robust is this model, at each level of access and each number of queries?"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli import channels as between
+from blackbox.cli import folder, options, parse, specs
+from blackbox.cli.attack import set_threads
+from blackbox.cli.progress import attack_progress, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blackbox.engine import Progress
+
+
+def run(
+    target: str, budgets: str, levels: str, channels: list[str], surrogates: list[str], own: str | None, arch: str,
+    epochs: int, *, images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+) -> None:  # fmt: skip
+    """Check, make surrogates, evaluate, save, tell."""
+    wanted = parse.one_threat(within)
+    counts = [parse.whole(word, "--budgets") for word in parse.words(budgets)]
+    shows = parse.words(levels)
+    stack = between.read(channels)
+    set_threads(nets.threads)
+
+    from blackbox.evaluation import evaluate
+    from blackbox.report import pages
+    from blackbox.report.robustness import robustness
+
+    shown = specs.images(images, common.seed)
+    count = nets.classes or len(shown.data.classes)
+    found = specs.one_model(target, shown.data, count, nets)
+    for level in shows:  # what the channels hide is said before anything is trained
+        between.access(level, stack)
+    path = folder.create(common.out, "evaluate", found.name)
+    effective = {
+        "verb": "evaluate", "target": found.spec, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
+        "levels": shows, "channels": channels, "surrogates": surrogates, "own": own, "arch": arch, "epochs": epochs,
+        **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
+    }  # fmt: skip
+    folder.write_config(path, effective)
+    mine = specs.sources(surrogates, "--surrogate", shown, count, nets)
+    mine |= train(
+        own or ("digits" if images.data.lower() == "digits" and not mine else None), arch, epochs, count, shown, common
+    )
+    most = len(shown.data) * sum(counts) * len(shows)
+    say(
+        f"plan             {found.name}, {wanted}: {len(shown.data):,} images × {' + '.join(f'{b:,}' for b in counts)} queries × "
+        f"{len(shows)} levels of access = at most {most:,}; surrogates: {', '.join(mine) or 'none'}",
+        common.quiet,
+    )
+    with ExitStack() as bars:
+
+        def progress(what: str) -> Callable[[Progress], None] | None:
+            bars.close()  # the bar before this one is through
+            return bars.enter_context(attack_progress(max(counts), common.quiet, what))
+
+        got = evaluate(
+            lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
+            shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, budgets=counts, levels=shows,
+            seed=common.seed, ids=shown.index, progress=progress,
+        )  # fmt: skip
+    got.save(path)
+    (path / "summary.txt").write_text(got.table() + "\n")
+    page = pages.Page(f"How robust is {found.name}?")
+    page.text(f"{wanted}, {len(shown.data)} images of {shown.spec}, seed {common.seed}. An image is robust in a row when the model "
+              "is right on it and neither this attack nor the same with fewer queries found an example.")  # fmt: skip
+    head, *cells = got.cells()
+    page.table([head[0], *head[1:]], cells)
+    for note in got.notes:
+        page.text(f"Note: {note}")
+    page.picture("Robust accuracy against queries", robustness(got, path / "robustness.png"))
+    page.text(
+        "Images by row: evaluation.json. Raw outcomes of each run: the folders beside it. Settings and versions: run.json."
+    )
+    page.write(path)
+    say(got.table(), common.quiet)
+    say(
+        f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
+        common.quiet,
+    )
+
+
+def train(
+    own: str | None, arch: str, epochs: int, classes: int, shown: specs.Images, common: options.Run
+) -> dict[str, Any]:
+    """Surrogates from one's own images and their true labels: no query. None where there are no such images."""
+    if own is None:
+        return {}
+    import surrogates as sg
+
+    data = specs.own(own)
+    if data.shape != shown.data.shape or len(data.classes) != classes:
+        raise ValueError(
+            f"Expected --own to hold images of shape {shown.data.shape} in {classes} classes, as the target takes, but it has "
+            f"{data.shape} in {len(data.classes)}."
+        )
+    out: dict[str, Any] = {}
+    for i, name in enumerate(parse.words(arch)):
+        say(
+            f"surrogate        {name} from {len(data):,} images of {own} and their true labels, {epochs} epochs",
+            common.quiet,
+        )
+        net = sg.build(name, classes=classes, shape=data.shape, seed=common.seed + i)
+        out[specs.free(name, out)] = sg.train(net, data, sg.Recipe(epochs=epochs), seed=common.seed + i)
+    return out

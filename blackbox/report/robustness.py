@@ -1,0 +1,43 @@
+"""Robust accuracy against queries: the figure of an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from blackbox.report import style
+
+if TYPE_CHECKING:
+    from blackbox.evaluation import Evaluation
+
+
+def robustness(found: Evaluation, path: Path) -> Path:
+    """A line for each level of access with 95 % intervals; the clean accuracy above, the white-box ceiling below."""
+    made = style.figure(7.2, 4.2)
+    axes = made.add_axes((0.09, 0.13, 0.62, 0.80))
+    searched = [r for r in found.rows if r.budget]
+    for i, sees in enumerate(dict.fromkeys(r.sees for r in searched)):
+        rows = [r.robust for r in searched if r.sees == sees]
+        value = np.array([100 * r.value for r in rows])
+        reach = np.abs(np.array([[100 * r.low for r in rows], [100 * r.high for r in rows]]) - value)
+        colour, dashes = style.line(i)
+        axes.errorbar(
+            [r.budget for r in searched if r.sees == sees], value, reach, color=colour, ls=dashes, marker="o", ms=4,
+            capsize=3, label=f"sees {sees}",
+        )  # fmt: skip
+    flat = {"clean": found.rows[0], "white-box PGD": next((r for r in found.rows if r.sees == "everything"), None)}
+    transfer = [r for r in found.rows if r.sees == "nothing" and " from " in r.attack]
+    flat["best transfer, no query"] = min(transfer, key=lambda r: r.robust.value, default=None)
+    for (name, row), dashes in zip(flat.items(), (":", "--", "-."), strict=True):
+        if row is not None:
+            axes.axhline(100 * row.robust.value, color=style.PALE, lw=1.2, ls=dashes, label=name)
+    axes.set(xscale="log", ylim=(-2, 102), xlabel="queries an image may cost", ylabel="robust accuracy, %")
+    axes.grid(True, color=style.GRID)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=9)
+    axes.set_title(f"{found.threat}, {len(found.labels)} images", loc="left", fontsize=11, color=style.INK)
+    made.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,97 @@
+"""Evaluate: an affine model whose robust accuracy is known in closed form, at every level of access."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import blackbox as bb
+
+D, N = 12, 20
+W = torch.randn(2, D, generator=torch.Generator().manual_seed(1))
+
+
+class Affine(nn.Module):
+    """Two classes; the distance to the boundary in Linf is |margin| / ||w0 - w1||_1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(W.clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.flatten(1) - 0.5) @ self.weight.T
+
+
+X = 0.5 + 0.1 * (torch.rand(N, D, generator=torch.Generator().manual_seed(2)) - 0.5)
+NET = Affine()
+with torch.no_grad():
+    SCORES = NET(X)
+    Y = SCORES.argmax(1)
+    REACH = (SCORES[:, 0] - SCORES[:, 1]).abs() / (W[0] - W[1]).abs().sum()
+EPS = float(REACH.median()) * 1.001
+FALL = int((REACH < EPS).sum())
+
+
+def run(**more: object) -> bb.evaluation.Evaluation:  # type: ignore[name-defined]
+    args: dict = {"nets": {"own": NET}, "white_box": NET, "budgets": (5, 60), "presets": ("fgsm",)} | more
+    return bb.evaluate(lambda access: bb.Oracle(NET, access, 2, rows_per_call=16), X, Y, bb.Linf(EPS), **args)
+
+
+def test_every_row_is_what_the_closed_form_says() -> None:
+    found = run()
+    # with the target's own gradients, every image within reach falls at the first step, and no other ever does
+    for sees, budget, attack in [("nothing", 0, "fgsm from own"), ("labels", 60, "auto"), ("scores", 60, "auto")]:
+        assert int(found.row(sees, budget, attack).wrong.sum()) == FALL, sees
+    assert int(found.row("everything").wrong.sum()) == FALL
+    assert found.row("nothing", 0, "none (clean images)").robust.value == 1.0
+    assert np.array_equal(found.row("scores", 60).wrong, (REACH < EPS).numpy())
+    assert not found.notes
+
+
+def test_what_falls_early_is_not_attacked_again() -> None:
+    found = run(levels=("scores",))
+    early, late = found.row("scores", 5), found.row("scores", 60)
+    assert len(found.results["scores", 60]) == N - int(early.wrong.sum()) < N
+    assert not bool((early.wrong & ~late.wrong).any()) and late.queries > early.queries
+    assert early.queries == int(found.results["scores", 5].queries.sum())
+
+
+def test_a_mislabelled_image_counts_as_wrong_everywhere() -> None:
+    y = Y.clone()
+    y[3] = 1 - y[3]
+    found = bb.evaluate(
+        lambda access: bb.Oracle(NET, access, 2, rows_per_call=16), X, y, bb.Linf(1e-4), budgets=(4,), nets={"own": NET},
+        white_box=NET, presets=("fgsm",),
+    )  # fmt: skip
+    assert all(bool(r.wrong[3]) for r in found.rows) and found.rows[0].robust.k == N - 1
+
+
+def test_misleading_gradients_are_noted() -> None:
+    class Masked(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.detach() + 0 * x)  # right answers, no gradient worth the name
+
+    found = run(white_box=Masked(), nets=None, levels=("scores",), budgets=(200,))
+    assert any("mislead" in n for n in found.notes)
+
+
+def test_saved_and_shown(tmp_path: Path) -> None:
+    found = run()
+    found.save(tmp_path / "e")
+    body = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    last = next(r for r in body["rows"] if r["sees"] == "scores" and r["budget"] == 60)
+    assert len(last["wrong"]) == FALL and last["robust"] == pytest.approx(1 - FALL / N)
+    again = bb.AttackResult.load(tmp_path / "e" / "scores-5")
+    assert torch.equal(again.success, found.results["scores", 5].success)
+    assert "labels" in found.table() and "PGD" in found.table()
+
+
+def test_bad_budgets() -> None:
+    for budgets in ((), (0,), (10, 5), (5, 5)):
+        with pytest.raises(ValueError, match="ascending"):
+            run(budgets=budgets)
