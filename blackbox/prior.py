@@ -113,13 +113,15 @@ def agree(what: str, expected: tuple[tuple[int, ...], int], came: tuple[tuple[in
         )
 
 
-def aim(scores: Tensor, goal: Tensor, targeted: bool | Tensor) -> Tensor:
+def aim(scores: Tensor, goal: Tensor, targeted: bool | Tensor, soft: bool = False) -> Tensor:
     """The margin's covector [n, C] at ``scores`` [n, C]: +1 at what shall rise, -1 at what shall fall.
 
     Untargeted: the best other class against ``goal`` [n]; targeted (all, or the rows of [n] where true): ``goal``
-    against the best other.
+    against the best other. soft: the other classes by their softmax, not the best alone; that is the direction of the
+    cross-entropy's gradient, whatever the confidence.
     """
-    other = scores.scatter(1, goal[:, None], -torch.inf).argmax(1)
-    up = torch.zeros_like(scores).scatter(1, other[:, None], 1.0).scatter(1, goal[:, None], -1.0)
+    others = scores.scatter(1, goal[:, None], -torch.inf)
+    best = torch.nn.functional.one_hot(others.argmax(1), scores.shape[1]).to(scores)
+    up = (others.softmax(1) if soft else best).scatter(1, goal[:, None], -1.0)
     sign = torch.as_tensor(targeted, device=scores.device).expand(len(scores))
     return torch.where(rows(sign, up), -up, up)

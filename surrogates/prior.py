@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +22,7 @@ def prior(nets: Any, *, chunk: int | None = None) -> Prior:
 
     Args:
         nets: a net or several that give logits for images in [0, 1], with the same classes, in the target's order.
-        chunk: images a call: a quarter of what `craft` takes, since an attack asks for few rows at a time. A result
+        chunk: images a call: an eighth of what `craft` takes, since an attack asks for few rows at a time. A result
             may change in its last bits with ``chunk``, never with the rows that are asked together.
 
     Raises:
@@ -65,6 +67,7 @@ class NetPrior:
                 digest.update(name.encode())
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         self.digest = digest.hexdigest()[:16]
+        self._lean = [lean(net) for net in self.nets]
 
     def __repr__(self) -> str:  # says which nets: a checkpoint compares it
         return f"prior({self.members} nets, {self.digest})"
@@ -88,11 +91,11 @@ class NetPrior:
         self.gradients, self.passes = kept
 
     def _size(self, x: Tensor) -> int:
-        return self.chunk or max(4, chunk_rows(tuple(x.shape[1:]), self.device) // 4)
+        return self.chunk or max(4, chunk_rows(tuple(x.shape[1:]), self.device) // 8)
 
     def logits(self, x: Tensor) -> Tensor:
         out = []
-        with frozen(self.nets), torch.no_grad():
+        with frozen(self._lean), torch.no_grad():
             for where, fill in pieces(len(x), self._size(x)):
                 out.append(self._scores(cut(x, where, fill).to(self.device))[: where.stop - where.start])
         self.passes += len(x) * self.members
@@ -102,7 +105,7 @@ class NetPrior:
 
     def gradient(self, x: Tensor, pull: Pull) -> Tensor:
         out = torch.zeros_like(x)
-        with frozen(self.nets), torch.enable_grad():
+        with frozen(self._lean), torch.enable_grad():
             for where, fill in pieces(len(x), self._size(x)):
                 count = where.stop - where.start
                 given = cut(x, where, fill).to(self.device).detach().requires_grad_()
@@ -123,7 +126,33 @@ class NetPrior:
         return out
 
     def _scores(self, x: Tensor) -> Tensor:
-        return torch.stack([net(x.to(place(net)[1])).float() for net in self.nets], 1)
+        return torch.stack([net(x.to(place(net)[1])).float() for net in self._lean], 1)
+
+
+def lean(net: nn.Module) -> nn.Module:
+    """A copy of the net with each batch norm folded into the convolution before it, channels last: the same function up
+    to rounding, about half as fast again where an attack asks for a few gradients at a time. The net itself where it cannot
+    be traced, or where the copy would say something else."""
+    from torch.fx.experimental.optimization import fuse
+
+    device, dtype = place(net)
+    if not isinstance(net, Normalised) or len(net.shape) != 3:
+        return net
+    training = net.training
+    try:
+        net.eval()
+        made = copy.deepcopy(net)
+        made.net = fuse(made.net).eval()
+        made = made.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ramp = torch.linspace(0, 1, 2 * math.prod(net.shape), device=device, dtype=dtype).view(2, *net.shape)
+        with torch.no_grad():
+            told, known = made(ramp), net(ramp)
+        same = told.shape == known.shape and torch.allclose(told, known, rtol=1e-3, atol=1e-3)
+        return made if same else net
+    except Exception:  # a net that fx cannot trace is used as it is
+        return net
+    finally:
+        net.train(training)
 
 
 def _finite(v: Tensor, what: str) -> None:

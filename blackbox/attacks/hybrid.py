@@ -72,7 +72,7 @@ class Hybrid(Guided):
         bank: Bank
 
     def init(self, t: Task) -> Steps[State]:
-        a = yield Ask(craft(t, self.known, t.x0, Wish.of(t)), part=0)
+        a = yield Ask(craft(t, self.known, t.x0, Wish.of(t, soft=True)), part=0)
         worse = ~(a.loss > t.loss0)
         x, loss, shown = torch.where(rows(worse, a.x), t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
         shown = torch.where(worse[:, None], torch.nan, shown)

@@ -20,19 +20,20 @@ class Wish:
     """What crafted rows are to become. All tensors lead with the rows; None stands for the plain choice.
 
     classes: [n] to leave, or to reach where ``towards`` [n] (or for all). weights: [n, M] of the members; even by default.
-    shift: [n, C] added to the weighted mean of the logits.
+    shift: [n, C] added to the weighted mean of the logits. soft: as in `prior.aim`.
     """
 
     classes: Tensor
     towards: Tensor | bool
     weights: Tensor | None = None
     shift: Tensor | None = None
+    soft: bool = False
 
     @classmethod
-    def of(cls, t: Task, weights: Tensor | None = None, shift: Tensor | None = None) -> Wish:
+    def of(cls, t: Task, weights: Tensor | None = None, shift: Tensor | None = None, soft: bool = False) -> Wish:
         """The task's own goal."""
         assert t.goal is not None
-        return cls(t.goal, t.targeted, weights, shift)
+        return cls(t.goal, t.targeted, weights, shift, soft)
 
 
 def fused(scores: Tensor, weights: Tensor | None) -> Tensor:
@@ -55,7 +56,7 @@ def slope(prior: Prior, x: Tensor, wish: Wish) -> Tensor:
         total = fused(scores, weights)
         if wish.shift is not None:
             total = total + wish.shift[at]
-        v = aim(total, wish.classes[at], towards[at])[:, None]
+        v = aim(total, wish.classes[at], towards[at], wish.soft)[:, None]
         share = torch.full_like(scores[:, :, :1], 1 / scores.shape[1]) if weights is None else weights[:, :, None]
         return v * share
 

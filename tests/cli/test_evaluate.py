@@ -1,0 +1,65 @@
+"""``blackbox evaluate`` and ``attack --surrogate`` through real subprocesses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def cli(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "blackbox", *words], capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def surrogate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("s") / "s1"
+    done = cli("surrogate", "--target", "digits:mlp", "--arch", "mlp", "--queries", "200", "--epochs", "5", "-q", "-o", str(where))
+    assert done.returncode == 0, done.stderr
+    return where
+
+
+def test_evaluate_writes_a_page_and_every_row(tmp_path: Path, surrogate: Path) -> None:
+    out = tmp_path / "e"
+    done = cli(
+        "evaluate", "--target", "digits:mlp", "--eps", "0.15", "--n", "12", "--budgets", "10,40",
+        "--surrogate", str(surrogate), "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    body = json.loads((out / "evaluation.json").read_text())
+    rows = {(r["sees"], r["budget"]): r for r in body["rows"] if r["sees"] in ("labels", "scores", "everything")}
+    assert set(rows) == {(s, b) for s in ("labels", "scores") for b in (10, 40)} | {("everything", 0)}
+    for sees in ("labels", "scores"):
+        assert set(rows[sees, 10]["wrong"]) <= set(rows[sees, 40]["wrong"])
+        assert rows[sees, 40]["queries"] <= 12 * 50
+    assert "robust accuracy" in done.stdout and "mi-fgsm from s1" in done.stdout
+    assert (out / "robustness.png").stat().st_size > 5_000 and "<table>" in (out / "report.html").read_text()
+    assert json.loads((out / "run.json").read_text())["settings"]["budgets"] == [10, 40]
+
+
+def test_attack_takes_surrogates_and_tells_their_bill(tmp_path: Path, surrogate: Path) -> None:
+    done = cli(
+        "attack", "--target", "digits:svm-rbf", "--eps", "0.2", "--n", "10", "--budget", "40", "--surrogate", str(surrogate),
+        "--out", str(tmp_path / "a"),
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    assert "auto on svm-rbf" in done.stdout and "gradients" in done.stdout and "recraft" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["attack", "--attack", "square", "--surrogate", "{s}"], "Expected --surrogate with an attack that takes one"),
+        (["attack", "--attack", "hybrid"], "Expected a prior for hybrid"),
+        (["attack", "--surrogate", "digits:forest"], "Expected a net on --surrogate"),
+        (["evaluate", "--budgets", "100,10"], "ascending"),
+        (["evaluate", "--own", "npz:nowhere.npz"], "nowhere.npz"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path, surrogate: Path, words: list[str], said: str) -> None:
+    verb, *rest = (w.replace("{s}", str(surrogate)) for w in words)
+    done = cli(verb, "--target", "digits:svm-rbf", "--eps", "0.1", "--n", "5", "--out", str(tmp_path / "x"), *rest)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
