@@ -1,0 +1,150 @@
+"""Drawings of rays: the loss against its tangent, and the regions that are crossed."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox.app import draw
+from blackbox.report import style
+from surrogates.ray import Region
+
+if TYPE_CHECKING:
+    from blackbox.app.bench import Bench, Shot
+    from blackbox.app.compute import Crossing
+    from surrogates.ray import Ray
+
+_MOST_THUMBNAILS = 7
+_LINEAR = 0.1
+
+
+def svg(made: Any, name: str, alt: str) -> str:
+    """A matplotlib figure as HTML."""
+    file = io.BytesIO()
+    made.savefig(file, format="svg", metadata={"Date": None})
+    return f'<div class="bb" id="{name}"><img class="bb-full" style="width:100%" alt="{alt}" src="{draw.data(file.getvalue(), "image/svg+xml")}"></div>'
+
+
+def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str, leave: int) -> Any:
+    """The true loss along the FGSM ray against the line that FGSM believes in."""
+    height = 5.0
+    made = style.figure(9.2, height)
+    axes = made.add_axes((0.085, 0.115, 0.885, 0.70))
+    eps, true, line = ray.epsilons, ray.loss[0], ray.tangent[0]
+    radius = float(ray.linear_radius(_LINEAR)[0])
+    axes.fill_between(eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="what the tangent leaves out")
+    axes.plot(eps, true, color=style.COLOURS[1], linewidth=2.6, label="true loss")
+    axes.plot(eps, line, color=style.COLOURS[0], linewidth=2, linestyle="--", label="first-order Taylor: loss + eps · |gradient|₁")
+    axes.plot([0], [ray.start[0]], "o", color=style.INK, markersize=6)
+    top, low = max(true.max(), line.max()), min(true.min(), line.min(), 0.0)
+    room = (top - low) * 0.16 + 1e-9
+    axes.set_ylim(low - 0.02 * (top - low), top + room)
+    axes.set_xlim(0, eps[-1])
+    if 0 < radius < eps[-1]:
+        axes.axvline(radius, color=style.PALE, linewidth=1.2, linestyle=":")
+        axes.annotate(
+            f"up to eps {radius:.3g} the tangent\nis right to 10 %", (radius, top + 0.5 * room), xytext=(6, 0),
+            textcoords="offset points", fontsize=9, color=style.PALE, va="center",
+        )  # fmt: skip
+    for edge in _edges(ray.label[0], eps):
+        axes.axvline(edge[0], color=style.INK, linewidth=1)
+        where = low + 0.04 * (top - low)
+        axes.annotate(
+            f"becomes “{draw.classname(bench, edge[1])}”", (edge[0], where), xytext=(4, 0), textcoords="offset points",
+            fontsize=9, color=style.INK, rotation=90, va="bottom",
+        )  # fmt: skip
+    axes.set_xlabel("eps: how far along the sign of the gradient (image range 0 to 1)", fontsize=9.5, color=style.INK)
+    axes.set_ylabel(f"{loss} of “{draw.classname(bench, leave)}”", fontsize=9.5, color=style.INK)
+    style.clean(axes)
+    axes.legend(loc="upper left", fontsize=9, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
+    under = f"{surrogate}, {shot.name}. Slope of the tangent at 0: {ray.slope[0]:.3g}. Vertical lines: the label changes."
+    style.heading(made, "The loss along the FGSM ray, and the line that FGSM believes in", under, height)
+    return made
+
+
+def _edges(label: np.ndarray, eps: np.ndarray, most: int = 6) -> list[tuple[float, int]]:
+    at = np.flatnonzero(label[1:] != label[:-1])[:most]
+    return [(float(eps[i + 1]), int(label[i + 1])) for i in at]
+
+
+def crossing(bench: Bench, shot: Shot, made: Crossing, surrogate: str, target: str) -> Any:
+    """Two strips of regions, the image along the way above them, and how the classes' probabilities change places."""
+    eps, height = made.ray.epsilons, 6.4
+    figure = style.figure(9.6, height)
+    left, wide = 0.13, 0.85
+    _images(figure, bench, made, left, wide)
+    colours = _colours([*made.surrogate, *made.target], made.leave)
+    for row, (name, found) in enumerate((("surrogate", made.surrogate), ("target", made.target))):
+        axes = figure.add_axes((left, 0.565 - 0.085 * row, wide, 0.07))
+        axes.set_xlim(0, eps[-1])
+        axes.set_ylim(0, 1)
+        axes.set_yticks([])
+        axes.set_xticks([])
+        for region in found:
+            axes.axvspan(region.start, region.stop, color=colours[region.label], linewidth=0)
+            if region.start > 0:
+                axes.axvline(region.start, color="white", linewidth=1.5)
+            text = draw.classname(bench, region.label)
+            if (region.stop - region.start) / eps[-1] > 0.011 * min(len(text), 16) + 0.01:
+                axes.text(
+                    (region.start + region.stop) / 2, 0.5, text if len(text) <= 16 else text[:15] + "…", ha="center", va="center",
+                    color="white", fontsize=10, weight="bold",
+                )  # fmt: skip
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10, color=style.INK)
+    axes = figure.add_axes((left, 0.09, wide, 0.36))
+    p = made.ray.probabilities[0]
+    seen = list(dict.fromkeys(r.label for r in made.surrogate))
+    strongest = [int(k) for k in np.argsort(-p.max(0)) if int(k) not in seen][: max(0, 6 - len(seen))]
+    for k in [*seen, *strongest]:
+        if p[:, k].max() < 0.02:
+            continue
+        colour = colours.get(k, style.PALE)
+        axes.plot(eps, 100 * p[:, k], color=colour, linewidth=2 if k in colours else 1, label=draw.classname(bench, k))
+    axes.set_xlim(0, eps[-1])
+    axes.set_ylim(0, 101)
+    axes.set_xlabel("eps along the sign of the surrogate's gradient", fontsize=9.5, color=style.INK)
+    axes.set_ylabel("surrogate's\nprobability, %", fontsize=9.5, color=style.INK)
+    style.clean(axes)
+    axes.legend(loc="center right", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
+    under = f"{shot.name}; from “{surrogate}” along its own gradient, seen by it and by {target}. Borders found by bisection, ±{eps[-1] / 1000:.2g}."
+    style.heading(figure, "Decision regions along the ray", under, height)
+    return figure
+
+
+def _images(figure: Any, bench: Bench, made: Crossing, left: float, wide: float) -> None:
+    """The image at evenly spaced places of the ray."""
+    eps = np.linspace(0, made.ray.epsilons[-1], _MOST_THUMBNAILS)
+    points = made.ray.line.at(np.zeros(len(eps), dtype=np.int64), eps)
+    side = 0.105
+    for e, point in zip(eps, points, strict=True):
+        middle = left + wide * float(e / eps[-1])
+        at = min(max(middle - side / 2, left - side / 2 + 0.0), left + wide - side)
+        axes = figure.add_axes((at, 0.685, side, side * figure.get_figwidth() / figure.get_figheight()))
+        small = max(point.shape[1:]) <= 64
+        pixels = draw.pixels(point)
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_xlabel(f"{e:.3g}", fontsize=8.5, color=style.PALE, labelpad=2)
+
+
+def _colours(found: list[Region], leave: int) -> dict[int, str]:
+    """The right class in blue-green, the others each in its own colour."""
+    others = [c for c in (*style.COLOURS, "#7b5ea7", "#2f4858", "#a36a00", "#c06c84") if c != style.COLOURS[1]]
+    labels = [k for k in dict.fromkeys(region.label for region in found) if k != leave]
+    return {leave: style.COLOURS[1], **{k: others[i % len(others)] for i, k in enumerate(labels)}}
+
+
+def regions_table(bench: Bench, made: Crossing, surrogate: str, target: str) -> str:
+    """Label and eps where it changes, of both models."""
+    head = ["model", "label", "from eps", "to eps"]
+    rows = [
+        [name, draw.classname(bench, r.label), f"{r.start:.4f}", f"{r.stop:.4f}"]
+        for name, found in ((surrogate, made.surrogate), (target, made.target))
+        for r in found
+    ]
+    return f'<div class="bb" id="bb-regions"><div class="bb-wide">{draw.table(head, rows)}</div><p class="bb-dim">{made.asked:,} queries to the target for its row.</p></div>'
