@@ -59,12 +59,20 @@ class Said:
         return self.right and self.label != self.leave
 
     def bars(self, count: int = 5) -> list[tuple[int, float, float]]:
-        """(class, probability before, after) of the classes that matter: the right one and the largest, largest first."""
+        """(class, probability before, after): the right class first, so that it stays where it is, then the largest."""
         if self.before is None or self.after is None:
             return []
-        wanted = [int(self.after.argmax()), self.leave, self.label_before, *self.after.argsort(descending=True).tolist()]
+        wanted = [
+            int(self.after.argmax()),
+            self.leave,
+            self.label_before,
+            *self.after.argsort(descending=True).tolist(),
+        ]
         kept = list(dict.fromkeys(wanted))[:count]
-        return sorted(((k, float(self.before[k]), float(self.after[k])) for k in kept), key=lambda bar: -bar[2])
+        return sorted(
+            ((k, float(self.before[k]), float(self.after[k])) for k in kept),
+            key=lambda bar: (bar[0] != self.leave, -bar[2]),
+        )
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,9 @@ def changed(bench: Bench, shot: Shot, surrogate: str, way: str, eps: float, leav
 def direction(bench: Bench, shot: Shot, surrogate: str, leave: int) -> Tensor:
     """[1, C, H, W]: the sign of the surrogate's gradient at the image; the slider moves along it without taking it again."""
     net, label = bench.net(surrogate), torch.tensor([leave])
-    return _recent((id(bench), "sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label))
+    return _recent(
+        (id(bench), "sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label)
+    )
 
 
 def replied(target: str, label: int | None, shown: Reply, reply: Reply) -> Said:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,37 +24,8 @@ if TYPE_CHECKING:
 
 _WNID = re.compile(r"^n\d{8}")
 RIGHT, WRONG, CHANGE = style.COLOURS[1], style.COLOURS[0], style.COLOURS[2]
-CSS = f"""
-.bb {{ color: var(--body-text-color); font-size: 15px; line-height: 1.4; }}
-.bb-pics {{ display: flex; gap: .6rem; align-items: center; justify-content: center; flex-wrap: wrap; }}
-.bb-pics figure {{ margin: 0; width: min(27%, 250px); min-width: 130px; text-align: center; }}
-.bb-pics img {{ width: 100%; aspect-ratio: var(--ratio); border: 1px solid var(--border-color-primary); border-radius: 4px; }}
-.bb-pics figcaption {{ margin-top: .3rem; }} .bb-op {{ font-size: 1.8rem; color: var(--body-text-color-subdued); padding-bottom: 2.6rem; }}
-.bb small, .bb-dim {{ color: var(--body-text-color-subdued); font-size: 13px; }}
-.bb-says {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; margin-top: .9rem; }}
-.bb-card {{ border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .7rem .9rem .8rem; border-top: 4px solid {RIGHT}; }}
-.bb-card.fooled {{ border-top-color: {WRONG}; }} .bb-card h4 {{ margin: 0; font-size: 15px; }}
-.bb-verdict {{ font-size: 1.15rem; font-weight: 600; margin: .25rem 0 .5rem; }}
-.bb-bar {{ display: grid; grid-template-columns: minmax(2.2rem, 9rem) 1fr 3.6rem; gap: .5rem; align-items: center; margin: 3px 0; }}
-.bb-bars.short .bb-bar {{ grid-template-columns: 2.2rem 1fr 3.6rem; }}
-.bb-bar > span:first-child {{ text-align: right; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
-.bb-track {{ position: relative; height: 17px; background: var(--background-fill-secondary); border-radius: 3px; }}
-.bb-track i {{ position: absolute; left: 0; top: 0; bottom: 0; border-radius: 3px; }}
-.bb-track b {{ position: absolute; top: -3px; bottom: -3px; width: 2px; background: var(--body-text-color); }}
-.bb-num {{ font-variant-numeric: tabular-nums; text-align: right; }}
-.bb-meter {{ position: relative; height: 30px; border-radius: 5px; background: var(--background-fill-secondary); overflow: hidden; margin: .3rem 0 .8rem; }}
-.bb-meter i {{ position: absolute; inset: 0 auto 0 0; background: {CHANGE}; }}
-.bb-meter span {{ position: absolute; inset: 0; padding: .2rem .8rem; font-weight: 600; font-variant-numeric: tabular-nums; color: var(--body-text-color); }}
-.bb-note {{ padding: .5rem .8rem; border-left: 4px solid {CHANGE}; background: var(--background-fill-secondary); }}
-.bb-wrong {{ padding: .5rem .8rem; border-left: 4px solid {WRONG}; background: var(--background-fill-secondary); }}
-.bb pre {{ font-size: 12.5px; overflow-x: auto; background: var(--background-fill-secondary); padding: .6rem .8rem; line-height: 1.45; }}
-.bb table {{ border-collapse: collapse; font-size: 13px; }} .bb td, .bb th {{ padding: .2rem .7rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--border-color-primary); }} .bb .bb-wide {{ overflow: auto; max-height: 22rem; }}
-.bb-full {{ max-width: 100%; height: auto; background: white; border-radius: 4px; }}
-.bb-sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); gap: .6rem; }}
-.bb-sheet figure {{ margin: 0; }} .bb-sheet img {{ width: 100%; border: 1px solid var(--border-color-primary); }}
-.bb-trail {{ width: 100%; height: 110px; }}
-"""
+CSS = f":root {{ --bb-right: {RIGHT}; --bb-wrong: {WRONG}; --bb-change: {CHANGE}; --bb-pale: {style.PALE}; }}\n"
+CSS += (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
 
 
 def classname(bench: Bench, index: int) -> str:
@@ -93,20 +65,23 @@ def difference(change: Tensor, full: float) -> np.ndarray:
 
 
 def _figure(source: str, title: str, under: str, small: bool) -> str:
-    how = ' style="image-rendering: pixelated"' if small else ""
-    return f'<figure><img src="{source}" alt="{escape(title)}"{how}><figcaption>{escape(title)}<br><small>{escape(under)}</small></figcaption></figure>'
+    few = ' class="bb-few"' if small else ""
+    words = f"{escape(title)}<br><small>{escape(under)}</small>"
+    return f'<figure><img src="{source}" alt="{escape(title)}"{few}><figcaption>{words}</figcaption></figure>'
 
 
-def _equation(bench: Bench, clean: Tensor, image: Tensor, full: float, middle: str, last: str, name: str) -> str:
+def _equation(
+    bench: Bench, clean: Tensor, image: Tensor, full: float, middle: str, last: str, under: str, name: str
+) -> str:
     small = max(clean.shape[1:]) <= 64
     change = image - clean
-    moved = f"largest {float(change.abs().max()):.4f} = {255 * float(change.abs().max()):.1f}/255"
+    moved = f"at most {255 * float(change.abs().max()):.1f}/255"
     parts = [
         _figure(picture(pixels(clean)), "original", name, small),
         '<div class="bb-op">+</div>',
         _figure(picture(difference(change, full)), middle, moved, small),
         '<div class="bb-op">=</div>',
-        _figure(picture(pixels(image)), last, f"full colour is ±{full:g}" if not small else "every pixel as it is", small),
+        _figure(picture(pixels(image)), last, under, small),
     ]
     high, wide = clean.shape[1:]
     return f'<div class="bb-pics" style="--ratio: {wide} / {high}">' + "".join(parts) + "</div>"
@@ -116,17 +91,18 @@ def card(bench: Bench, said: Said, role: str) -> str:
     """What one model says, before and after."""
     now, was = classname(bench, said.label), classname(bench, said.label_before)
     if not said.right:
-        verdict = f"“{was}”: wrong before any change" if said.label == said.label_before else f"wrong before any change: “{was}”, now “{now}”"
+        verdict = f"wrong before any change: “{was}”" + (f", now “{now}”" if now != was else "")
     elif said.fooled:
         verdict = f"“{was}” became “{now}”"
     else:
-        verdict = f"still “{now}”" if said.label == said.label_before else f"“{now}”"
+        verdict = f"still “{now}”"
     bars = []
     for k, p, q in said.bars():
-        colour = RIGHT if k == said.leave else WRONG if k == said.label else style.PALE
+        tick = f'<b style="left:calc({100 * p:.1f}% - 1px)"></b>' if p >= 0.005 else ""
+        kind = "right" if k == said.leave else "wrong" if k == said.label else ""
         bars.append(
             f'<div class="bb-bar"><span title="{escape(classname(bench, k))}">{escape(classname(bench, k))}</span>'
-            f'<div class="bb-track"><i style="width:{100 * q:.1f}%;background:{colour}"></i><b style="left:calc({100 * p:.1f}% - 1px)"></b></div>'
+            f'<div class="bb-track"><i class="{kind}" style="width:{100 * q:.1f}%"></i>{tick}</div>'
             f'<span class="bb-num">{100 * q:.1f} %</span></div>'
         )
     body = "".join(bars) or '<div class="bb-dim">This target shows its label, no probabilities.</div>'
@@ -144,12 +120,17 @@ def frame(bench: Bench, made: Frame, name: str) -> str:
     cards = card(bench, made.surrogate, "surrogate: its gradients are known (white box)")
     cards += card(bench, made.target, "hidden target: sees the same image (transfer)")
     foot = (
-        f"Black ticks: before the change. Blue-green: the right class; red: a wrong one that is named. Computed in "
-        f"{1000 * made.seconds:.0f} ms. To draw this page the hidden target has been asked about {made.asked:,} images so far."
+        f"The change is drawn so that ±{bench.most:g} is full colour. Bars: blue-green the right class, red a wrong one that is named; "
+        f"ticks: before the change. Computed in {1000 * made.seconds:.0f} ms. To draw this page the hidden target has been asked "
+        f"about {made.asked:,} images so far; no attack pays for those."
     )
-    pics = _equation(bench, made.clean, made.image, bench.most, middle, "what both models see", name)
+    says = f"{classname(bench, made.surrogate.label)} to one, {classname(bench, made.target.label)} to the other"
+    if made.surrogate.label == made.target.label:
+        says = f"{classname(bench, made.target.label)} to both"
+    pics = _equation(bench, made.clean, made.image, bench.most, middle, "changed image", says, name)
+    marks = f'data-eps="{made.eps:.4f}" data-ms="{1000 * made.seconds:.2f}" data-fooled="{int(made.target.fooled)}"'
     return (
-        f'<div class="bb" id="bb-frame" data-eps="{made.eps:.4f}" data-ms="{1000 * made.seconds:.2f}" data-fooled="{int(made.target.fooled)}">'
+        f'<div class="bb" id="bb-frame" {marks}>'
         f'{pics}<div class="bb-says">{cards}</div><p class="bb-dim">{foot}</p></div>'
     )
 
@@ -159,11 +140,19 @@ def meter(bench: Bench, made: Meter, name: str) -> str:
     share = min(1.0, made.spent / max(made.budget, 1))
     state = made.ended or "running"
     full = max(bench.most, made.eps)
-    pics = _equation(bench, made.clean, made.image, full, "the change", "its best image" if made.ended else "best question so far", name)
-    cards = card(bench, made.said, "hidden target, as the attack sees it: answers only") if made.said is not None else ""
+    label = f"{classname(bench, made.said.label)} to the target" if made.said is not None else ""
+    last = "its best image" if made.ended else "best question so far"
+    pics = _equation(bench, made.clean, made.image, full, "change", last, label, name)
+    cards = (
+        card(bench, made.said, "hidden target, as the attack sees it: answers only") if made.said is not None else ""
+    )
     mark = "bb-note" if made.said is None or not made.said.fooled else "bb-wrong"
     won = made.result is not None and bool(made.result.success[0])
-    first = f" First fooled at query {int(made.result.first_success_query[0]):,}." if won and made.result is not None else ""
+    first = (
+        f" First fooled at query {int(made.result.first_success_query[0]):,}."
+        if won and made.result is not None
+        else ""
+    )
     return (
         f'<div class="bb" id="bb-meter" data-spent="{made.spent}" data-ended="{escape(made.ended)}">'
         f'<div class="bb-meter"><i style="width:{100 * share:.1f}%"></i><span>{made.spent:,} of at most {made.budget:,} queries'
@@ -184,30 +173,36 @@ def _trail(made: Meter) -> str:
         x = wide * query / last
         points += [f"{x:.1f},{high * (1 - level):.1f}", f"{x:.1f},{high * (1 - p):.1f}"]
         level = p
+    told = f"lowest so far, against queries (1 to {last:,}); now {100 * made.trail[-1][1]:.1f} %"
     return (
-        f'<div class="bb-card" style="border-top-color:{CHANGE}"><h4>Probability of the right class</h4><small>lowest so far, against queries '
-        f'(1 to {last:,}); now {100 * made.trail[-1][1]:.1f} %</small><svg class="bb-trail" viewBox="-2 -4 {wide + 4} {high + 8}" preserveAspectRatio="none">'
-        f'<rect x="0" y="0" width="{wide}" height="{high}" fill="none" stroke="{style.PALE}" stroke-width=".6" vector-effect="non-scaling-stroke"/>'
-        f'<polyline points="{" ".join(points)}" fill="none" stroke="{CHANGE}" stroke-width="2.5" vector-effect="non-scaling-stroke"/></svg></div>'
+        f'<div class="bb-card trail"><h4>Probability of the right class</h4><small>{told}</small>'
+        f'<svg class="bb-trail" viewBox="-2 -4 {wide + 4} {high + 8}" preserveAspectRatio="none">'
+        f'<rect width="{wide}" height="{high}"/><polyline points="{" ".join(points)}"/></svg></div>'
     )
 
 
 def run(made: Saved) -> str:
     """A saved run: its own words, its pictures, examples and raw outcomes."""
-    out = [f'<div class="bb" id="bb-run"><h3>{escape(made.title)}</h3><div class="bb-dim">{escape(str(made.path))}</div>']
+    out = [
+        f'<div class="bb" id="bb-run"><h3>{escape(made.title)}</h3><div class="bb-dim">{escape(str(made.path))}</div>'
+    ]
     if made.command:
         out.append(f"<pre>$ {escape(made.command)}</pre>")
     if made.summary:
         out.append(f"<pre>{escape(made.summary)}</pre>")
     for path in made.pictures:
-        out.append(f'<p><img class="bb-full" alt="{escape(path.stem)}" src="{data(path.read_bytes(), "image/png")}"></p>')
+        out.append(
+            f'<p><img class="bb-full" alt="{escape(path.stem)}" src="{data(path.read_bytes(), "image/png")}"></p>'
+        )
     if made.examples:
         out.append("<h4>What the attack ended with</h4><div class='bb-sheet'>")
         for image, caption in made.examples:
             out.append(_figure(picture(pixels(image)), caption, "", max(image.shape[1:]) <= 64))
         out.append("</div>")
     if made.rows:
-        out.append(f"<h4>Raw outcomes, {len(made.rows):,} of {made.total:,}</h4><div class='bb-wide'>{table(made.head, made.rows)}</div>")
+        out.append(
+            f"<h4>Raw outcomes, {len(made.rows):,} of {made.total:,}</h4><div class='bb-wide'>{table(made.head, made.rows)}</div>"
+        )
     return "".join([*out, "</div>"])
 
 
@@ -219,4 +214,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def told(text: str, wrong: bool = False) -> str:
     """A sentence for the visitor."""
-    return f'<div class="bb"><div class="{"bb-wrong" if wrong else "bb-note"}">{escape(text)}</div></div>' if text else ""
+    return (
+        f'<div class="bb"><div class="{"bb-wrong" if wrong else "bb-note"}">{escape(text)}</div></div>' if text else ""
+    )

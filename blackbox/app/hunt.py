@@ -160,7 +160,9 @@ class Hunt:
 
     def _built(self) -> Any:
         if self.attack not in names():
-            raise ValueError(f"Expected an attack that serves Linf, one of {', '.join(names())}, but it was {self.attack!r}.")
+            raise ValueError(
+                f"Expected an attack that serves Linf, one of {', '.join(names())}, but it was {self.attack!r}."
+            )
         if not (isinstance(self.budget, (int, float)) and self.budget >= 1):
             raise ValueError(f"Expected a budget of at least one query, but it was {self.budget!r}.")
         prior = {"prior": sg.prior(self.bench.net(self.surrogate))} if self.attack in with_prior() else {}
@@ -171,7 +173,15 @@ class Hunt:
         said = None if first is None or best is None else replied(self.target, leave, first, best[1])
         image = self.shot.image if best is None else best[0][0]
         return Meter(
-            self.attack, self.eps, oracle.rows, int(self.budget), self.shot.image, image, said, list(oracle.trail), seconds
+            self.attack,
+            self.eps,
+            oracle.rows,
+            int(self.budget),
+            self.shot.image,
+            image,
+            said,
+            list(oracle.trail),
+            seconds,
         )
 
     def _end(self, oracle: Watched, leave: int, seconds: float, result: AttackResult, error: Exception | None) -> Meter:

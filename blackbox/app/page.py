@@ -1,10 +1,12 @@
-"""The layout: which control stands where, and which function answers it. Everything that is computed is computed elsewhere."""
+"""The layout: which control stands where, and which function answers it. Everything that is computed is computed elsewhere.
 
-from __future__ import annotations
+Annotations are evaluated here, because gradio finds by them which functions want the request or the selection.
+"""
 
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from html import escape
 from typing import Any
 
 from blackbox.app import compute, draw, hunt, plots, saved, upload
@@ -14,9 +16,15 @@ PACES = {"as fast as it goes": 0.0, "100 queries a second": 100.0, "20 queries a
 LOSSES = ["cross-entropy", "margin"]
 FAR = [0.1, 0.3, 1.0]
 INTRO = (
-    "The sign of a surrogate's gradient, times eps, is added to an image. How the surrogate sees it, and how a target sees it "
-    "whose gradients nobody has, changes as you drag the slider."
+    "Change each pixel of an image by at most eps, and see what two models make of it: a surrogate, whose gradients show the way, "
+    "and a hidden target that answers and nothing more."
 )
+QUERY = (
+    "No gradients at all: the attack sees the target's answers alone, and every image it asks about is one query. The meter is "
+    "the counter that stands before the target."
+)
+TAYLOR = "FGSM takes the loss for a straight line: loss + eps · gradient · sign(gradient). Here is the surrogate's true loss beside it."
+REGIONS = "Walking from the image along the sign of the surrogate's gradient, one comes through the region of one class after another."
 
 
 def build(bench: Bench, runs: str = "runs") -> Any:
@@ -78,17 +86,34 @@ def build(bench: Bench, runs: str = "runs") -> Any:
         if (event := running.pop(str(request.session_hash), None)) is not None:
             event.set()
 
-    def taylor(shot: Shot | None, surrogate: str, loss: str, far: float) -> str:
-        held = taken(shot)
-        ray = compute.ray(bench, held, surrogate, float(far), loss)
-        leave = int(ray.label[0, 0]) if held.label is None else held.label
-        return plots.svg(plots.taylor(bench, held, ray, surrogate, loss, leave), "bb-taylor", "Loss and tangent against eps")
+    def taylor(shot: Shot, surrogate: str, loss: str, far: float) -> str:
+        ray = compute.ray(bench, shot, surrogate, float(far), loss)
+        return plots.svg(plots.taylor(bench, shot, ray, surrogate, loss), "bb-taylor", "Loss and tangent against eps")
 
-    def regions(shot: Shot | None, surrogate: str, target: str, far: float) -> tuple[str, str]:
-        held = taken(shot)
-        made = compute.crossing(bench, held, surrogate, target, float(far))
-        picture = plots.svg(plots.crossing(bench, held, made, surrogate, target), "bb-walk", "Decision regions along the ray")
-        return picture, plots.regions_table(bench, made, surrogate, target)
+    def regions(shot: Shot, surrogate: str, target: str, far: float) -> str:
+        made = compute.crossing(bench, shot, surrogate, target, float(far))
+        drawn = plots.crossing(bench, shot, made, surrogate, target)
+        return plots.svg(drawn, "bb-walk", "Decision regions along the ray") + plots.regions_table(bench, made)
+
+    def refresh(
+        tab: str,
+        shot: Shot | None,
+        surrogate: str,
+        target: str,
+        way: str,
+        eps: float,
+        loss: str,
+        far: float,
+        walk: float,
+    ) -> dict[Any, Any]:
+        """Only what can be seen is worked out again."""
+        if tab == "Slider":
+            return {stage: show(shot, surrogate, target, way, eps)}
+        if tab == "Loss and tangent":
+            return {curve: taylor(taken(shot), surrogate, loss, far)}
+        if tab == "Decision regions":
+            return {strips: regions(taken(shot), surrogate, target, walk)}
+        return {stage: gr.skip()}
 
     def load(folder: str) -> str:
         try:
@@ -96,75 +121,91 @@ def build(bench: Bench, runs: str = "runs") -> Any:
         except (ValueError, OSError) as error:
             return draw.told(_sentence(error), wrong=True)
 
-    with gr.Blocks(title="blackbox", analytics_enabled=False, fill_width=False) as page:
-        shot = gr.State(None)
+    with gr.Blocks(title="blackbox", analytics_enabled=False) as page:
+        shot, view = gr.State(None), gr.State("Slider")
         gr.HTML(f'<div class="bb"><h2 style="margin:.2rem 0">blackbox</h2>{INTRO}</div>')
         with gr.Row():
-            with gr.Column(scale=2, min_width=280):
-                surrogate = gr.Dropdown(nets, value=nets[0], label="Surrogate (gradients known)", elem_id="surrogate")
-                target = gr.Dropdown(targets, value=targets[0], label="Hidden target (answers only)", elem_id="target")
+            with gr.Column(scale=2, min_width=290):
+                surrogate = gr.Dropdown(
+                    nets, value=nets[0], label="Surrogate: its gradients are known", elem_id="surrogate"
+                )
+                target = gr.Dropdown(
+                    targets, value=targets[0], label="Hidden target: it only answers", elem_id="target"
+                )
                 thumbnails = gr.Gallery(
-                    [(_thumbnail(s), _label(bench, s)) for s in bench.shots], label="Images", columns=4, height=310,
-                    allow_preview=False, object_fit="contain", elem_id="images", format="png", buttons=[], interactive=False,
-                    selected_index=0,
+                    [(_thumbnail(s), _label(bench, s)) for s in bench.shots], label="Images", show_label=False, columns=4,
+                    height=330, allow_preview=False, object_fit="contain", elem_id="images", format="png", buttons=[],
+                    interactive=False, selected_index=0,
                 )  # fmt: skip
                 file = gr.UploadButton("Upload an image", elem_id="upload", size="sm")
                 notice = gr.HTML(elem_id="notice")
-                gr.HTML(f'<div class="bb bb-dim">{bench.about}</div>')
+                gr.HTML(f'<div class="bb bb-dim">{escape(bench.about)}</div>')
             with gr.Column(scale=5, min_width=520), gr.Tabs():
-                with gr.Tab("Slider"):
+                with gr.Tab("Slider") as slider_tab:
                     eps = gr.Slider(
                         0, bench.most, value=bench.most / 2, step=bench.most / 100, label="epsilon", elem_id="epsilon",
-                        info="largest change of a pixel; images range from 0 to 1",
+                        info="the largest change of a pixel; images range from 0 to 1", buttons=[],
                     )  # fmt: skip
-                    way = gr.Dropdown([(text, name) for name, text in compute.WAYS.items()], value="fgsm", label="How the change is made", elem_id="way")
-                    stage = gr.HTML(value=lambda: show(None, nets[0], targets[0], "fgsm", bench.most / 2), elem_id="stage")
-                with gr.Tab("Query attack", id="query"):
-                    gr.HTML('<div class="bb">No gradients at all: the attack sees the target\'s answers, and each image it asks about is a query.</div>')
+                    ways = [(text, name) for name, text in compute.WAYS.items()]
+                    way = gr.Dropdown(ways, value="fgsm", label="How the change is made", elem_id="way")
+                    stage = gr.HTML(show(None, nets[0], targets[0], "fgsm", bench.most / 2), elem_id="stage")
+                with gr.Tab("Query attack") as query_tab:
+                    gr.HTML(f'<div class="bb">{QUERY}</div>')
                     with gr.Row():
                         name = gr.Dropdown(hunt.names(), value="square", label="Attack", elem_id="attack")
-                        radius = gr.Slider(0.01, max(0.3, bench.reach), value=round(bench.reach, 3), step=0.001, label="eps", elem_id="radius")
-                        budget = gr.Number(500, label="Budget, queries", precision=0, minimum=1, elem_id="budget")
+                        radius = gr.Slider(
+                            0.01, max(0.3, bench.reach), value=round(bench.reach, 3), step=0.001, label="eps",
+                            elem_id="radius", buttons=[],
+                        )  # fmt: skip
+                    with gr.Row():
+                        budget = gr.Number(250, label="Budget, queries", precision=0, minimum=1, elem_id="budget")
                         seed = gr.Number(0, label="Seed", precision=0, elem_id="seed")
                         pace = gr.Dropdown(list(PACES), value="20 queries a second", label="Pace", elem_id="pace")
                     with gr.Row():
                         go = gr.Button("Attack", variant="primary", elem_id="go")
                         stop = gr.Button("Stop", variant="stop", elem_id="halt")
                     progress = gr.HTML(elem_id="progress")
-                with gr.Tab("Loss and tangent", id="taylor") as taylor_tab:
+                with gr.Tab("Loss and tangent") as taylor_tab:
+                    gr.HTML(f'<div class="bb">{TAYLOR}</div>')
                     with gr.Row():
                         loss = gr.Dropdown(LOSSES, value=LOSSES[0], label="Loss", elem_id="loss")
-                        far = gr.Dropdown(FAR, value=0.3, label="Up to eps", elem_id="far")
+                        far = gr.Dropdown(FAR, value=FAR[1], label="Up to eps", elem_id="far")
                     curve = gr.HTML(elem_id="curve")
-                with gr.Tab("Decision regions", id="regions") as regions_tab:
-                    walk = gr.Dropdown(FAR, value=0.3 if bench.ink else 0.1, label="Up to eps", elem_id="walk")
+                with gr.Tab("Decision regions") as regions_tab:
+                    gr.HTML(f'<div class="bb">{REGIONS}</div>')
+                    walk = gr.Dropdown(FAR, value=FAR[1], label="Up to eps", elem_id="walk")
                     strips = gr.HTML(elem_id="strips")
-                    table = gr.HTML()
-                with gr.Tab("Saved run", id="run") as run_tab:
+                with gr.Tab("Saved run") as run_tab:
                     with gr.Row():
-                        folder = gr.Dropdown(saved.found(runs), value=None, label="Folder of a run", allow_custom_value=True, elem_id="folder", scale=4)
+                        folder = gr.Dropdown(
+                            saved.found(runs), value=None, label="Folder that a verb of blackbox wrote: choose, or type a path",
+                            allow_custom_value=True, elem_id="folder", scale=4,
+                        )  # fmt: skip
                         open_ = gr.Button("Show", elem_id="open", scale=1)
                     story = gr.HTML(elem_id="story")
 
-        drawn = {"inputs": [shot, surrogate, target, way, eps], "outputs": stage, "show_progress": "hidden", "queue": False}
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        gr.on([eps.input, eps.change], clear(show), trigger_mode="always_last", api_visibility="private", **drawn)
+        hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        seen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        # straight to the function, past the queue; while one redraw runs, of all later positions only the last is kept
         gr.on(
-            [shot.change, surrogate.change, target.change, way.change], clear(show), trigger_mode="always_last",
-            api_visibility="private", **{**drawn, "show_progress": "minimal"},
+            [eps.input, eps.change], clear(show), [shot, surrogate, target, way, eps], stage, trigger_mode="always_last",
+            queue=False, **hidden,
         )  # fmt: skip
-        thumbnails.select(clear(choose), None, [shot, notice], **quiet)
-        file.upload(clear(receive), [shot, file], [shot, notice], api_visibility="private")
-        go.click(
-            attack, [shot, surrogate, target, name, radius, budget, seed, pace], progress, concurrency_limit=4, **quiet
-        )
-        stop.click(halt, None, None, queue=False, **quiet)
+        gr.on(
+            [each.change for each in (shot, view, surrogate, target, way, loss, far, walk)], clear(refresh),
+            [view, shot, surrogate, target, way, eps, loss, far, walk], [stage, curve, strips],
+            trigger_mode="always_last", **seen,
+        )  # fmt: skip
+        for tab in (slider_tab, query_tab, taylor_tab, regions_tab, run_tab):
+            tab.select(lambda label=tab.label: label, None, view, **hidden)
+        thumbnails.select(clear(choose), None, [shot, notice], **hidden)
+        file.upload(clear(receive), [shot, file], [shot, notice], **seen)
+        asked = [shot, surrogate, target, name, radius, budget, seed, pace]
+        go.click(attack, asked, progress, concurrency_limit=4, **hidden)
+        stop.click(halt, None, None, queue=False, **hidden)
         page.unload(halt)
-        alive = {"trigger_mode": "always_last", "api_visibility": "private", "show_progress": "minimal"}
-        gr.on([taylor_tab.select, loss.change, far.change], clear(taylor), [shot, surrogate, loss, far], curve, **alive)
-        gr.on([regions_tab.select, walk.change], clear(regions), [shot, surrogate, target, walk], [strips, table], **alive)
-        run_tab.select(lambda: gr.Dropdown(choices=saved.found(runs)), None, folder, **quiet)
-        gr.on([open_.click, folder.change], load, folder, story, api_visibility="private", show_progress="minimal")
+        run_tab.select(lambda: gr.Dropdown(choices=saved.found(runs)), None, folder, **hidden)
+        gr.on([open_.click, folder.change], load, folder, story, **seen)
     return page
 
 

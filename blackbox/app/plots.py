@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blackbox.app.compute import Crossing
     from surrogates.ray import Ray
 
-_MOST_THUMBNAILS = 7
+_THUMBNAILS = 7
 _LINEAR = 0.1
 
 
@@ -24,42 +24,49 @@ def svg(made: Any, name: str, alt: str) -> str:
     """A matplotlib figure as HTML."""
     file = io.BytesIO()
     made.savefig(file, format="svg", metadata={"Date": None})
-    return f'<div class="bb" id="{name}"><img class="bb-full" style="width:100%" alt="{alt}" src="{draw.data(file.getvalue(), "image/svg+xml")}"></div>'
+    source = draw.data(file.getvalue(), "image/svg+xml")
+    return f'<div class="bb" id="{name}"><img class="bb-full" style="width:100%" alt="{alt}" src="{source}"></div>'
 
 
-def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str, leave: int) -> Any:
+def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str) -> Any:
     """The true loss along the FGSM ray against the line that FGSM believes in."""
     height = 5.0
     made = style.figure(9.2, height)
-    axes = made.add_axes((0.085, 0.115, 0.885, 0.70))
+    axes = made.add_axes((0.085, 0.115, 0.885, 0.72))
+    leave = int(ray.label[0, 0]) if shot.label is None else shot.label
     eps, true, line = ray.epsilons, ray.loss[0], ray.tangent[0]
     radius = float(ray.linear_radius(_LINEAR)[0])
-    axes.fill_between(eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="what the tangent leaves out")
+    axes.fill_between(
+        eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="what the tangent leaves out"
+    )
     axes.plot(eps, true, color=style.COLOURS[1], linewidth=2.6, label="true loss")
-    axes.plot(eps, line, color=style.COLOURS[0], linewidth=2, linestyle="--", label="first-order Taylor: loss + eps · |gradient|₁")
+    axes.plot(
+        eps,
+        line,
+        color=style.COLOURS[0],
+        linewidth=2,
+        linestyle="--",
+        label="first-order Taylor: loss + eps · |gradient|₁",
+    )
     axes.plot([0], [ray.start[0]], "o", color=style.INK, markersize=6)
     top, low = max(true.max(), line.max()), min(true.min(), line.min(), 0.0)
     room = (top - low) * 0.16 + 1e-9
     axes.set_ylim(low - 0.02 * (top - low), top + room)
     axes.set_xlim(0, eps[-1])
     if 0 < radius < eps[-1]:
-        axes.axvline(radius, color=style.PALE, linewidth=1.2, linestyle=":")
-        axes.annotate(
-            f"up to eps {radius:.3g} the tangent\nis right to 10 %", (radius, top + 0.5 * room), xytext=(6, 0),
-            textcoords="offset points", fontsize=9, color=style.PALE, va="center",
-        )  # fmt: skip
+        axes.axvspan(0, radius, color=style.COLOURS[1], alpha=0.10, linewidth=0)
     for edge in _edges(ray.label[0], eps):
-        axes.axvline(edge[0], color=style.INK, linewidth=1)
-        where = low + 0.04 * (top - low)
+        axes.axvline(edge[0], color=style.PALE, linewidth=1.2, linestyle=":")
         axes.annotate(
-            f"becomes “{draw.classname(bench, edge[1])}”", (edge[0], where), xytext=(4, 0), textcoords="offset points",
-            fontsize=9, color=style.INK, rotation=90, va="bottom",
+            f"“{draw.classname(bench, edge[1])}”", (edge[0], top + 0.55 * room), xytext=(4, 0), textcoords="offset points",
+            fontsize=9, color=style.INK, va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )  # fmt: skip
     axes.set_xlabel("eps: how far along the sign of the gradient (image range 0 to 1)", fontsize=9.5, color=style.INK)
     axes.set_ylabel(f"{loss} of “{draw.classname(bench, leave)}”", fontsize=9.5, color=style.INK)
     style.clean(axes)
-    axes.legend(loc="upper left", fontsize=9, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
-    under = f"{surrogate}, {shot.name}. Slope of the tangent at 0: {ray.slope[0]:.3g}. Vertical lines: the label changes."
+    axes.legend(loc="best", fontsize=9, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
+    where = f"up to eps {radius:.3g} (shaded)" if radius else "not even over the first step drawn"
+    under = f"{surrogate}, {shot.name}. The tangent foretells the rise to within 10 % {where}. Dotted: the label changes to …"
     style.heading(made, "The loss along the FGSM ray, and the line that FGSM believes in", under, height)
     return made
 
@@ -110,26 +117,29 @@ def crossing(bench: Bench, shot: Shot, made: Crossing, surrogate: str, target: s
     axes.set_ylabel("surrogate's\nprobability, %", fontsize=9.5, color=style.INK)
     style.clean(axes)
     axes.legend(loc="center right", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
-    under = f"{shot.name}; from “{surrogate}” along its own gradient, seen by it and by {target}. Borders found by bisection, ±{eps[-1] / 1000:.2g}."
+    under = (
+        f"{shot.name}; from “{surrogate}” along its own gradient, seen by it and by {target}. Borders found by bisection, "
+        f"±{eps[-1] / 1000:.2g}."
+    )
     style.heading(figure, "Decision regions along the ray", under, height)
     return figure
 
 
 def _images(figure: Any, bench: Bench, made: Crossing, left: float, wide: float) -> None:
     """The image at evenly spaced places of the ray."""
-    eps = np.linspace(0, made.ray.epsilons[-1], _MOST_THUMBNAILS)
+    eps = (np.arange(_THUMBNAILS) + 0.5) / _THUMBNAILS * made.ray.epsilons[-1]
+    eps[0] = 0.0
     points = made.ray.line.at(np.zeros(len(eps), dtype=np.int64), eps)
     side = 0.105
-    for e, point in zip(eps, points, strict=True):
-        middle = left + wide * float(e / eps[-1])
-        at = min(max(middle - side / 2, left - side / 2 + 0.0), left + wide - side)
+    for i, (e, point) in enumerate(zip(eps, points, strict=True)):
+        at = left + wide * (i + 0.5) / _THUMBNAILS - side / 2
         axes = figure.add_axes((at, 0.685, side, side * figure.get_figwidth() / figure.get_figheight()))
         small = max(point.shape[1:]) <= 64
         pixels = draw.pixels(point)
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased")
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel(f"{e:.3g}", fontsize=8.5, color=style.PALE, labelpad=2)
+        axes.set_xlabel("original" if not e else f"eps {e:.2g}", fontsize=8.5, color=style.PALE, labelpad=2)
 
 
 def _colours(found: list[Region], leave: int) -> dict[int, str]:
@@ -139,12 +149,13 @@ def _colours(found: list[Region], leave: int) -> dict[int, str]:
     return {leave: style.COLOURS[1], **{k: others[i % len(others)] for i, k in enumerate(labels)}}
 
 
-def regions_table(bench: Bench, made: Crossing, surrogate: str, target: str) -> str:
+def regions_table(bench: Bench, made: Crossing) -> str:
     """Label and eps where it changes, of both models."""
-    head = ["model", "label", "from eps", "to eps"]
     rows = [
         [name, draw.classname(bench, r.label), f"{r.start:.4f}", f"{r.stop:.4f}"]
-        for name, found in ((surrogate, made.surrogate), (target, made.target))
+        for name, found in (("surrogate", made.surrogate), ("hidden target", made.target))
         for r in found
     ]
-    return f'<div class="bb" id="bb-regions"><div class="bb-wide">{draw.table(head, rows)}</div><p class="bb-dim">{made.asked:,} queries to the target for its row.</p></div>'
+    told = f"The target's row took {made.asked:,} queries, the surrogate's none."
+    cells = draw.table(["model", "label", "from eps", "to eps"], rows)
+    return f'<div class="bb" id="bb-regions"><div class="bb-wide">{cells}</div><p class="bb-dim">{told}</p></div>'

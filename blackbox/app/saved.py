@@ -57,7 +57,9 @@ def opened(folder: str | Path) -> Saved:
         raise ValueError("Expected the folder of a run, such as runs/demo, but none was named.")
     path = Path(text).expanduser()
     if not path.is_dir():
-        raise FileNotFoundError(f"Expected the folder of a run at {path}, but there is {'a file' if path.is_file() else 'none'}.")
+        raise FileNotFoundError(
+            f"Expected the folder of a run at {path}, but there is {'a file' if path.is_file() else 'none'}."
+        )
     result = _result(path)
     known = [name for name in ("run.json", "transfer.json", "summary.txt") if (path / name).is_file()]
     if result is None and not known:

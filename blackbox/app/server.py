@@ -47,13 +47,18 @@ def run(
     require()
     from blackbox.cli.attack import set_threads
 
-    if not targets and nets.threads is None:  # the digits' nets are so small that a second thread only waits for the first
+    if (
+        not targets and nets.threads is None
+    ):  # the digits' nets are so small that a second thread only waits for the first
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     set_threads(nets.threads)
     bench = table(targets, surrogates, images, nets, most, seed)
     with tempfile.TemporaryDirectory(prefix="blackbox-app-") as scratch:
         page, url = serve(bench, runs, port, scratch)
-        say(f"page     {url}    (this machine only; Ctrl-C ends it; ready after {time.perf_counter() - begin:.1f} s)", quiet)
+        say(
+            f"page     {url}    (this machine only; Ctrl-C ends it; ready after {time.perf_counter() - begin:.1f} s)",
+            quiet,
+        )
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -105,7 +110,10 @@ def serve(bench: Bench, runs: str = "runs", port: int | None = None, scratch: st
 
     page = build(bench, runs)
     theme = gr.themes.Base(
-        primary_hue="cyan", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        primary_hue="cyan",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
     )
     try:
         _, url, _ = page.launch(

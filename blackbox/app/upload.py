@@ -48,7 +48,9 @@ def opened(path: str | Path, bench: Bench) -> Shot:
         notices.append("inverted, because these models know light strokes on a dark ground")
     made = torch.from_numpy(np.ascontiguousarray(array if channels == 1 else array.transpose(2, 0, 1)))
     told = "; ".join(notices)
-    return Shot(made[None] if channels == 1 else made, None, where.name, -1, told[:1].upper() + told[1:] + "." if told else "")
+    return Shot(
+        made[None] if channels == 1 else made, None, where.name, -1, told[:1].upper() + told[1:] + "." if told else ""
+    )
 
 
 def _read(path: Path) -> tuple[Image, str]:
@@ -60,7 +62,8 @@ def _read(path: Path) -> tuple[Image, str]:
             image = Image.open(path)
             if image.width * image.height > MOST_PIXELS:
                 raise _large(path, image.width, image.height)
-            note = f"the first of its {image.n_frames} pictures" if getattr(image, "n_frames", 1) > 1 else ""
+            frames = int(getattr(image, "n_frames", 1))
+            note = f"the first of its {frames} pictures" if frames > 1 else ""
             image.load()
             return ImageOps.exif_transpose(image), note
     except Image.DecompressionBombError:
@@ -92,15 +95,21 @@ def _flat(image: Image) -> tuple[Image, list[str]]:
 
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        low, high = (0.0, 65535.0) if image.mode.startswith("I") and values.max() > 255 else (values.min(), values.max())
+        low, high = (
+            (0.0, 65535.0) if image.mode.startswith("I") and values.max() > 255 else (values.min(), values.max())
+        )
         scaled = 255 * (values - low) / max(high - low, 1e-12)
-        return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8)), [f"brought from mode {image.mode} to 8 bits"]
+        return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8)), [
+            f"brought from mode {image.mode} to 8 bits"
+        ]
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         full = image.convert("RGBA")
         if full.getchannel("A").getextrema()[0] == 255:
             return full.convert("RGB"), []
         ground = Image.new("RGBA", full.size, "white")
-        return Image.alpha_composite(ground, full).convert("RGB"), ["put on white, because parts of it were transparent"]
+        return Image.alpha_composite(ground, full).convert("RGB"), [
+            "put on white, because parts of it were transparent"
+        ]
     return (image if image.mode in ("L", "RGB") else image.convert("RGB")), []
 
 
