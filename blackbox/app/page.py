@@ -188,7 +188,7 @@ def build(bench: Bench, runs: str = "runs") -> Any:
         seen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         # straight to the function, past the queue; while one redraw runs, of all later positions only the last is kept
         gr.on(
-            [eps.input, eps.change], clear(show), [shot, surrogate, target, way, eps], stage, trigger_mode="always_last",
+            [eps.change], clear(show), [shot, surrogate, target, way, eps], stage, trigger_mode="always_last",
             queue=False, **hidden,
         )  # fmt: skip
         gr.on(
