@@ -189,7 +189,10 @@ class Hunt:
         first = oracle.first
         image, last = result.x_adv, None
         if first is not None:
-            shown = self.bench.look(self.target, image, "look")
+            try:
+                shown = self.bench.look(self.target, image, "look")
+            except TargetError:  # it has failed before: what it last said of this image
+                shown = oracle.best[1] if oracle.best is not None else first
             if oracle.access is bb.Access.LABELS:  # no more than the attack was shown
                 shown = Reply(oracle.access, shown.label, None, None, shown.total)
             last = replied(self.target, leave, first, shown)

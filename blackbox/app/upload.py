@@ -68,7 +68,8 @@ def _read(path: Path) -> tuple[Image, str]:
             return ImageOps.exif_transpose(image), note
     except Image.DecompressionBombError:
         raise ValueError(
-            f"Expected an image of at most {MOST_PIXELS / 1e6:.0f} megapixels, but {path.name} has far more. Make it smaller first."
+            f"Expected an image of at most {MOST_PIXELS / 1e6:.0f} megapixels, but {path.name} has far more. Make it smaller first; the "
+            "image in hand was kept."
         ) from None
     except FileNotFoundError:
         raise ValueError(f"Expected an image file, but {path.name} is not there any more. Choose it again.") from None
