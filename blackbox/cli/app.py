@@ -223,6 +223,38 @@ def sweep(
     run(study, store, jobs, backend, dask, shards, plan, out, quiet)
 
 
+@app.command("app")
+@shared
+def app_(
+    images: Images,
+    nets: Nets,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", "-t", help="Hidden: digits:svm-rbf, file.py:load, …; repeatable.", show_default="digits"),
+    ] = None,
+    surrogate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--surrogate", "-s", help="A net for gradients: runs/s1, resnet20:w.safetensors; repeatable.",
+            show_default="targets that are nets",
+        ),
+    ] = None,
+    eps: Annotated[str, typer.Option(help="The end of the slider.")] = "0.1",
+    runs: Annotated[str, typer.Option(help="Where saved runs lie.")] = "runs",
+    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1.", show_default="the first free from 7860")] = None,
+    seed: Annotated[int, typer.Option(help="Of the surrogates that are trained for the digits.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:  # fmt: skip
+    """A page to play with, on this machine alone: epsilon slider, query attacks, Taylor, regions. Needs the extra [app]."""
+    from blackbox.app.server import run
+    from blackbox.cli.parse import number
+
+    run(
+        target or [], surrogate or [], images=images, nets=nets, most=number(eps), runs=runs, port=port, seed=seed,
+        quiet=quiet,
+    )  # fmt: skip
+
+
 @app.command("list")
 def list_(
     what: Annotated[

@@ -300,10 +300,12 @@ def oracle(
     rows_per_call: int | None = None,
     stack: Sequence[channels.Chosen] = (),
     seed: int = 0,
+    kind: type[Oracle] | None = None,
 ) -> Oracle:
     """A fresh Oracle before a model, under its spec's name, seen through the channels of ``stack``.
 
     ``access``: a level, ``topk:3`` for the three largest. ``seed``: of what the channels draw.
+    ``kind``: a class of one's own that counts as an Oracle does.
     """
     import torch
 
@@ -323,4 +325,4 @@ def oracle(
         raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
     listed = parse.whole(k, "the number behind --access topk") if k else min(5, classes)
     made = channels.wrap(made, stack, seed)
-    return bb.Oracle(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
+    return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)

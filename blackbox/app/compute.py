@@ -1,0 +1,234 @@
+"""What the page shows, as numbers: changed images, what both models say of them, rays and regions. No gradio here."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import surrogates as sg
+from blackbox.app.bench import Bench, Shot
+from blackbox.rng import Stream
+from blackbox.threat import Linf
+from surrogates.predict import logits
+from surrogates.ray import Line, Ray, Region, fgsm_direction, regions, walk
+
+if TYPE_CHECKING:
+    from blackbox.oracle import Reply
+
+T = TypeVar("T")
+NOISE = "random signs"
+WAYS = {
+    "fgsm": "FGSM: one step along the sign of the gradient",
+    "i-fgsm": "I-FGSM: ten small steps",
+    "mi-fgsm": "MI-FGSM: ten steps with momentum",
+    NOISE: "no gradient: random signs of the same size",
+}
+STEPS = {"small": 101, "large": 41}  # radii of a walk, for images of up to 64 x 64 pixels and beyond
+_SMALL = 3 * 64 * 64
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model says of the clean and of the changed image.
+
+    before, after: [C] probabilities; of a target that shows labels only, None. leave: the label that counts as right: the
+    true one, or, of an image whose class nobody knows, what this model says of it before any change.
+    """
+
+    model: str
+    leave: int
+    label_before: int
+    label: int
+    before: Tensor | None
+    after: Tensor | None
+
+    @property
+    def right(self) -> bool:
+        """The clean image gets the right label."""
+        return self.label_before == self.leave
+
+    @property
+    def fooled(self) -> bool:
+        return self.right and self.label != self.leave
+
+    def bars(self, count: int = 5) -> list[tuple[int, float, float]]:
+        """(class, probability before, after): the right class first, so that it stays where it is, then the largest."""
+        if self.before is None or self.after is None:
+            return []
+        wanted = [
+            int(self.after.argmax()),
+            self.leave,
+            self.label_before,
+            *self.after.argsort(descending=True).tolist(),
+        ]
+        kept = list(dict.fromkeys(wanted))[:count]
+        return sorted(
+            ((k, float(self.before[k]), float(self.after[k])) for k in kept),
+            key=lambda bar: (bar[0] != self.leave, -bar[2]),
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One position of the slider. change: the largest change of an entry; seconds: of computing it, on the server."""
+
+    way: str
+    eps: float
+    clean: Tensor
+    image: Tensor
+    surrogate: Said
+    target: Said
+    asked: int
+    seconds: float
+
+    @property
+    def change(self) -> float:
+        return float((self.image - self.clean).abs().max())
+
+
+class Recent:
+    """The last few things that took long, by key. One page, a few visitors: last come, first kept."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.kept = most, OrderedDict[Any, Any]()
+
+    def __call__(self, key: Any, make: Callable[[], T]) -> T:
+        if key in self.kept:
+            return self.kept[key]  # type: ignore[no-any-return]
+        value = self.kept[key] = make()
+        while len(self.kept) > self.most:
+            self.kept.popitem(last=False)
+        return value
+
+
+_recent = Recent(200)
+
+
+def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps: float) -> Frame:
+    """The image changed by ``eps`` on the surrogate's gradients, seen by the surrogate and by the hidden target.
+
+    Raises:
+        ValueError: eps outside [0, 1], an unknown way. TargetError: the target failed.
+    """
+    begin = time.perf_counter()
+    clean = shot.image[None]
+    scores, shown = before(bench, shot, surrogate, target)
+    leave = int(scores.argmax()) if shot.label is None else shot.label
+    image = changed(bench, shot, surrogate, way, eps, leave)
+    after = logits(bench.net(surrogate), image, chunk=1)[0]
+    reply = bench.look(target, image) if eps else shown
+    own = Said(surrogate, leave, int(scores.argmax()), int(after.argmax()), scores.softmax(0), after.softmax(0))
+    other = replied(target, shot.label, shown, reply)
+    asked = bench.viewer(target).rows
+    return Frame(way, eps, clean[0], image[0], own, other, asked, time.perf_counter() - begin)
+
+
+def before(bench: Bench, shot: Shot, surrogate: str, target: str) -> tuple[Tensor, Reply]:
+    """Logits [C] of the surrogate and the target's reply, for the clean image; each asked once."""
+    clean = shot.image[None]
+    scores = _recent((id(bench), "net", surrogate, shot.key), lambda: logits(bench.net(surrogate), clean, chunk=1)[0])
+    return scores, _recent((id(bench), "target", target, shot.key), lambda: bench.look(target, clean, "clean"))
+
+
+def changed(bench: Bench, shot: Shot, surrogate: str, way: str, eps: float, leave: int) -> Tensor:
+    """[1, C, H, W]: the image after an attack of radius ``eps`` (Linf) that leaves the label ``leave``."""
+    if way not in WAYS:
+        raise ValueError(f"Expected one of {', '.join(WAYS)}, but it was {way!r}.")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"Expected eps between 0 and 1, in units of the image range, but it was {eps!r}.")
+    clean = shot.image[None]
+    if eps == 0:
+        return clean
+    if way == "fgsm":
+        return Line(clean, direction(bench, shot, surrogate, leave)).at([0], [eps])
+    if way == NOISE:
+        signs = Stream(0, np.array([max(shot.number, 0)], dtype=np.uint64)).signs(0, "page", tuple(clean.shape[1:]))
+        return Line(clean, signs).at([0], [eps])
+    return sg.craft(bench.net(surrogate), clean, torch.tensor([leave]), way, threat=Linf(eps), seed=0, chunk=1)
+
+
+def direction(bench: Bench, shot: Shot, surrogate: str, leave: int) -> Tensor:
+    """[1, C, H, W]: the sign of the surrogate's gradient at the image; the slider moves along it without taking it again."""
+    net, label = bench.net(surrogate), torch.tensor([leave])
+    return _recent(
+        (id(bench), "sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label)
+    )
+
+
+def replied(target: str, label: int | None, shown: Reply, reply: Reply) -> Said:
+    """What an oracle said of the clean (``shown``) and of the changed image."""
+    first, then = int(shown.label[0]), int(reply.label[0])
+    p, q = (None if r.values is None else r.probabilities()[0].cpu() for r in (shown, reply))
+    return Said(target, first if label is None else label, first, then, p, q)
+
+
+def radii(bench: Bench, most: float) -> np.ndarray:
+    """Where a walk up to ``most`` stops to look."""
+    small = bench.shots[0].image.numel() <= _SMALL
+    return np.linspace(0, most, STEPS["small" if small else "large"])
+
+
+def ray(bench: Bench, shot: Shot, surrogate: str, most: float, loss: str = "cross-entropy") -> Ray:
+    """The surrogate along its own FGSM ray, up to ``most``: loss, tangent, labels."""
+    net = bench.net(surrogate)
+    scores = _recent((id(bench), "net", surrogate, shot.key), lambda: logits(net, shot.image[None], chunk=1)[0])
+    leave = int(scores.argmax()) if shot.label is None else shot.label
+    return walk(net, shot.image[None], torch.tensor([leave]), radii(bench, most), loss=loss)
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The regions that the surrogate's ray crosses, in the surrogate and in the target. asked: queries that it took."""
+
+    ray: Ray
+    leave: int
+    surrogate: list[Region]
+    target: list[Region]
+    asked: int
+
+
+def crossing(bench: Bench, shot: Shot, surrogate: str, target: str, most: float) -> Crossing:
+    """Walk the decision regions along the surrogate's FGSM ray; borders to within a thousandth of ``most``."""
+    made = ray(bench, shot, surrogate, most)
+    oracle = bench.viewer(target)
+    before_ = oracle.rows
+    near = most / 1000
+    own = regions(made, bench.net(surrogate), label=made.label, tolerance=near)[0]
+    other = regions(made, lambda v: oracle(v, purpose="regions").label, tolerance=near)[0]
+    leave = own[0].label if shot.label is None else shot.label
+    return Crossing(made, leave, own, other, oracle.rows - before_)
+
+
+def order(bench: Bench, surrogate: str, target: str, count: int, among: int | None = None) -> tuple[Tensor, str]:
+    """Which images to offer, and a sentence that says what was measured to choose them.
+
+    First one that both models have right and on which both give way within the slider; then the images as they come.
+    """
+    data = bench.data if among is None else bench.data.take(slice(0, among))
+    x, y = data.images, data.labels
+    net = bench.net(surrogate)
+    clean, theirs = logits(net, x).argmax(1), bench.look(target, x, "choosing").label.cpu()
+    both = (clean == y) & (theirs == y)
+    far = Line(x, fgsm_direction(net, x, y)).at(torch.arange(len(x)), torch.full((len(x),), bench.most))
+    own, other = (logits(net, far).argmax(1) != y) & both, (bench.look(target, far, "choosing").label.cpu() != y) & both
+    rank = both.int() + own.int() + other.int()
+    first = int(rank.argmax())  # the first of the best
+    rest = [i for i in range(len(x)) if i != first]
+    n = int(both.sum())
+    say = (
+        f"FGSM at eps {bench.most:g} on “{surrogate}” changes its label on {int(own.sum())} of the {n} images (of {len(x)}) that both "
+        f"models have right, and that of {target} on {int(other.sum())}. "
+    )
+    say += {
+        3: "The first image is one on which both give way; the others come as they are.",
+        2: "The first image is one on which the surrogate gives way; the others come as they are.",
+        1: "The first image is one that both have right; the others come as they are.",
+    }.get(int(rank[first]), "None of them is right in both models.")
+    return torch.tensor([first, *rest][:count]), say

@@ -1,0 +1,133 @@
+"""A folder that ``blackbox attack``, ``transfer``, ``surrogate`` or ``demo`` wrote, as something to show."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from blackbox.results import AttackResult
+
+MOST_ROWS, MOST_BYTES, EXAMPLES = 200, 8_000_000, 12
+_DEPTH = 2  # folders below the root in which runs are looked for
+_TABLES = ("outcomes.csv", "rates.csv", "outcomes-queries.csv", "rates-transfer.csv")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A run as it lies on disk.
+
+    title: what it was. command: that wrote it, where known. summary: its own words. pictures: PNG files. head, rows: the
+    first lines of its raw outcomes; total: how many there are. examples: (image [C, H, W], caption) of a query attack.
+    """
+
+    path: Path
+    title: str
+    command: str = ""
+    summary: str = ""
+    pictures: list[Path] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    total: int = 0
+    examples: list[tuple[Tensor, str]] = field(default_factory=list)
+
+
+def found(root: str | Path, most: int = 100) -> list[str]:
+    """Run folders under ``root``, newest first."""
+    base = Path(root)
+    if not base.is_dir():
+        return []
+    runs = [p.parent for depth in range(_DEPTH) for p in base.glob("*/" * depth + "*/run.json")]
+    return [str(p) for p in sorted(runs, key=lambda p: (p / "run.json").stat().st_mtime, reverse=True)[:most]]
+
+
+def opened(folder: str | Path) -> Saved:
+    """Read a run.
+
+    Raises:
+        ValueError, FileNotFoundError: no folder, no run in it, or files that are damaged; says which.
+    """
+    text = str(folder).strip()
+    if not text:
+        raise ValueError("Expected the folder of a run, such as runs/demo, but none was named.")
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"Expected the folder of a run at {path}, but there is {'a file' if path.is_file() else 'none'}."
+        )
+    result = _result(path)
+    known = [name for name in ("run.json", "transfer.json", "summary.txt") if (path / name).is_file()]
+    if result is None and not known:
+        raise ValueError(
+            f"Expected {path} to hold a run (run.json, summary.txt or config.json), but it holds none. "
+            "Write one with blackbox attack, blackbox transfer or result.save(…)."
+        )
+    run = _json(path / "run.json")
+    verb = run.get("settings", {}).get("verb", "")
+    summary = _text(path / "summary.txt") or (result.summary() if result is not None else "")
+    head, rows, total = next((_table(path / name) for name in _TABLES if (path / name).is_file()), ([], [], 0))
+    return Saved(
+        path,
+        f"{verb or 'attack'} · {path.name}",
+        str(run.get("command", "")),
+        summary or _settings(run),
+        sorted(p for p in path.glob("*.png") if p.stat().st_size <= MOST_BYTES),
+        head,
+        rows,
+        total,
+        _examples(result) if result is not None else [],
+    )
+
+
+def _settings(run: dict[str, Any]) -> str:
+    return "\n".join(f"{key:<16} {value}" for key, value in run.get("settings", {}).items() if value is not None)
+
+
+def _result(path: Path) -> AttackResult | None:
+    from blackbox.results import AttackResult
+
+    if not (path / "config.json").is_file() or not (path / "examples.safetensors").is_file():
+        return None
+    try:
+        return AttackResult.load(path)
+    except Exception as error:  # a damaged file raises many kinds
+        raise ValueError(f"Expected {path} to hold a whole result, but it cannot be read: {error}.") from None
+
+
+def _examples(result: AttackResult) -> list[tuple[Tensor, str]]:
+    """Fooled images first, each with what was found."""
+    from blackbox.report.figures import choose
+
+    shown = choose(result, EXAMPLES).tolist()
+    rest = [i for i in range(len(result)) if i not in shown][: EXAMPLES - len(shown)]
+    out = []
+    for i in [*shown, *rest]:
+        told = result.status[i].name.lower().replace("_", " ")
+        price = f"{int(result.first_success_query[i]):,} queries" if bool(result.success[i]) else told
+        out.append((result.x_adv[i], f"sample {int(result.ids[i])}, class {int(result.y[i])}: {price}"))
+    return [pair for pair in out if pair[0].ndim == 3 and pair[0].shape[0] in (1, 3)]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"Expected {path} to be JSON as a run writes it, but it cannot be read: {error}.") from None
+    return read if isinstance(read, dict) else {}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]], int]:
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        lines = list(csv.reader(file))
+    return (lines[0], lines[1 : MOST_ROWS + 1], len(lines) - 1) if lines else ([], [], 0)

@@ -1,0 +1,143 @@
+"""``blackbox app``: bring up the page on this machine alone. Nothing is fetched from anywhere, nothing is sent anywhere."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli.progress import say
+
+if TYPE_CHECKING:
+    from blackbox.app.bench import Bench
+    from blackbox.cli import options
+
+HOST = "127.0.0.1"
+_QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SHARE": "False",
+    "GRADIO_SSR_MODE": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DISABLE_TELEMETRY": "1",
+}
+# the browser is told to refuse everything that this page itself does not hold
+_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+)
+_LARGEST = "200mb"  # an uploaded file; what is in it is looked at in `upload`
+
+
+def run(
+    targets: list[str], surrogates: list[str], *, images: options.Images, nets: options.Nets, most: float, runs: str,
+    port: int | None, seed: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Make the bench, serve the page until Ctrl-C.
+
+    Raises:
+        ValueError: specs that do not fit, an eps that cannot be, a port that is taken. ModuleNotFoundError: no gradio.
+    """
+    begin = time.perf_counter()
+    if not 0 < most <= 1:
+        raise ValueError(f"Expected --eps between 0 and 1, the end of the slider, but it was {most:g}.")
+    require()
+    from blackbox.cli.attack import set_threads
+
+    if (
+        not targets and nets.threads is None
+    ):  # the digits' nets are so small that a second thread only waits for the first
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    set_threads(nets.threads)
+    bench = table(targets, surrogates, images, nets, most, seed)
+    with tempfile.TemporaryDirectory(prefix="blackbox-app-") as scratch:
+        page, url = serve(bench, runs, port, scratch)
+        say(
+            f"page     {url}    (this machine only; Ctrl-C ends it; ready after {time.perf_counter() - begin:.1f} s)",
+            quiet,
+        )
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            say("ended", quiet)
+        finally:
+            page.close(verbose=False)
+
+
+def require() -> None:
+    """Say how to install what is missing, before anything slow is done."""
+    from importlib.util import find_spec
+
+    if find_spec("gradio") is None:
+        raise ValueError(
+            "Expected the package gradio for the page, but it is not installed. Install it: pip install 'blackbox-transfer[app]'"
+        )
+
+
+def table(
+    targets: list[str], surrogates: list[str], images: options.Images, nets: options.Nets, most: float, seed: int
+) -> Bench:
+    """The bench that the command line asks for: the embedded digits when it asks for nothing."""
+    from blackbox.app import bench
+
+    if not targets and not surrogates and images.data == "digits":
+        return bench.digits_bench(seed, most)
+    if not targets:
+        raise ValueError(
+            "Expected --target, the model to examine, beside --data or --surrogate, but there was none. "
+            "Without any of them the page shows the embedded digits."
+        )
+    return bench.own_bench(targets, surrogates, images, nets, most, seed)
+
+
+def serve(bench: Bench, runs: str = "runs", port: int | None = None, scratch: str | None = None) -> tuple[Any, str]:
+    """Start the server in the background: the blocks (``close()`` ends it) and the address.
+
+    Raises:
+        ValueError: the port is taken.
+    """
+    os.environ.update(_QUIET)
+    if scratch is not None:
+        os.environ["GRADIO_TEMP_DIR"] = scratch
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    from blackbox.app import draw
+    from blackbox.app.page import build
+
+    page = build(bench, runs)
+    theme = gr.themes.Base(
+        primary_hue="cyan",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    try:
+        _, url, _ = page.launch(
+            server_name=HOST, server_port=port, share=False, quiet=True, prevent_thread_lock=True, inbrowser=False,
+            ssr_mode=False, enable_monitoring=False, footer_links=[], max_file_size=_LARGEST, theme=theme, css=draw.CSS,
+            app_kwargs={"middleware": [Middleware(Policy)]}, show_error=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise ValueError(
+            f"Expected a free port, but {port or 'all from 7860 on'} cannot be had on this machine ({error}). Name another: --port."
+        ) from None
+    return page, url
+
+
+class Policy:
+    """Puts the content policy on every answer: a browser then loads nothing from elsewhere, whatever a library asks for."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def marked(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"content-security-policy", _POLICY.encode())]
+            await send(message)
+
+        await self.app(scope, receive, marked)

@@ -1,0 +1,221 @@
+"""The page in a real browser, headless. Skipped where chromium and its driver are not installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio")
+webdriver = pytest.importorskip("selenium.webdriver")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1400,1200"
+)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on this machine"),
+]
+SET = """((css, value) => {
+  const slider = document.querySelector(css);
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(slider, String(value));
+  slider.dispatchEvent(new Event('input', {bubbles: true}));
+})(...arguments)"""
+MOVE = f"""
+const done = arguments[arguments.length - 1], eps = arguments[0], start = performance.now();
+{SET.replace("...arguments", "'#epsilon input[type=range]', eps")};
+const look = () => {{
+  const frame = document.querySelector('#bb-frame');
+  if (frame && Math.abs(parseFloat(frame.dataset.eps) - eps) < 1e-6) done([performance.now() - start, parseFloat(frame.dataset.ms)]);
+  else if (performance.now() - start > 20000) done(null);
+  else requestAnimationFrame(look);
+}};
+look();
+"""
+
+
+class Page:
+    """A browser that looks at a page."""
+
+    def __init__(self, url: str, profile: Path) -> None:
+        options = webdriver.ChromeOptions()
+        for flag in FLAGS.split():
+            options.add_argument(flag)
+        options.add_argument(f"--user-data-dir={profile}")
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        options.binary_location = CHROMIUM
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        self.driver.set_script_timeout(60)
+        self.url = url
+        self.driver.get(url)
+
+    def js(self, code: str, *given):
+        return self.driver.execute_script(f"return {code}", *given)
+
+    def wait(self, code: str, seconds: float = 60):
+        """Until the expression is true."""
+        end = time.time() + seconds
+        while not (value := self.js(code)):
+            assert time.time() < end, (
+                f"{code} is still {value!r}; the page says: {self.js('document.body.innerText')[:2000]}"
+            )
+            time.sleep(0.05)
+        return value
+
+    def click(self, css: str, number: int = 0) -> None:
+        self.js("document.querySelectorAll(arguments[0])[arguments[1]].click()", css, number)
+
+    def tab(self, name: str) -> None:
+        self.js(
+            "[...document.querySelectorAll('button[role=tab]')].find(b => b.innerText.trim() === arguments[0]).click()",
+            name,
+        )
+
+    def text(self, css: str) -> str:
+        return self.js("(document.querySelector(arguments[0]) || {innerText: ''}).innerText", css)
+
+    def move(self, eps: float) -> tuple[float, float]:
+        """Milliseconds until the picture is there, and of them in the server's computing."""
+        took = self.driver.execute_async_script(MOVE, eps)
+        assert took, f"the slider at {eps} drew nothing"
+        return tuple(took)
+
+    def elsewhere(self) -> set[str]:
+        """Addresses asked for that are neither the page nor the browser's own."""
+        asked = set()
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
+                asked.add(message["params"].get("request", message["params"])["url"])
+        return {u for u in asked if not u.startswith((self.url, "data:", "blob:", "chrome"))}
+
+    def complaints(self) -> list[str]:
+        return [
+            e["message"]
+            for e in self.driver.get_log("browser")
+            if e["level"] == "SEVERE" and "favicon" not in e["message"]
+        ]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """`blackbox app` as a visitor starts it, in a folder with one saved run. [url, seconds to the address, pid]."""
+    where = tmp_path_factory.mktemp("app")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "blackbox"]
+    run = ["attack", "--target", "digits:knn", "--n", "20", "--eps", "0.2", "--budget", "40", "--out", "runs/saved", "--quiet"]
+    assert subprocess.run([*words, *run], cwd=where, env=env).returncode in (0, 3)
+    begin = time.perf_counter()
+    server = subprocess.Popen([*words, "app"], cwd=where, env=env, stdout=subprocess.PIPE, text=True)
+    line = server.stdout.readline()
+    yield line.split()[1], time.perf_counter() - begin, where
+    server.terminate()
+    server.wait(20)
+
+
+@pytest.fixture
+def page(address, tmp_path):
+    made = Page(address[0], tmp_path / "profile")
+    made.wait("document.querySelector('#bb-frame')")
+    yield made
+    assert made.complaints() == []
+    assert made.elsewhere() == set()
+    made.driver.quit()
+
+
+def test_it_starts_on_an_image_that_is_right_and_the_slider_changes_its_label(page):
+    assert page.move(0.0) and "still “1”" in page.text("#bb-frame") and "became" not in page.text("#bb-frame")
+    page.move(0.1)
+    assert page.text("#bb-frame").count("became “8”") == 2
+    assert page.js("document.querySelector('#bb-frame').dataset.fooled") == "1"
+    pictures = page.js("[...document.querySelectorAll('#bb-frame img')].map(i => i.naturalWidth)")
+    assert pictures == [8, 8, 8]
+
+
+def test_another_image_and_another_target_are_drawn_in_whichever_tab_is_open(page):
+    before = page.text("#bb-frame figcaption")
+    page.click("#images button.thumbnail-item", 3)
+    page.wait(f"document.querySelector('#bb-frame figcaption').innerText !== {json.dumps(before)}")
+    for tab, figure in (("Loss and tangent", "#bb-taylor"), ("Decision regions", "#bb-walk")):
+        page.tab(tab)
+        page.wait(f"document.querySelector('{figure} img')")
+        old = page.js(f"document.querySelector('{figure} img').src")
+        page.click("#images button.thumbnail-item", 5 if tab.startswith("Loss") else 6)
+        page.wait(
+            f"document.querySelector('{figure} img').src !== arguments[0]".replace("arguments[0]", json.dumps(old))
+        )
+    assert "from eps" in page.text("#bb-regions")
+
+
+def test_a_query_attack_with_its_meter_and_stop(page):
+    page.tab("Query attack")
+    page.click("#go")
+    page.wait("document.querySelector('#bb-meter') && document.querySelector('#bb-meter').dataset.ended")
+    assert "an adversarial example inside the threat was found" in page.text("#bb-meter")
+    assert int(page.js("document.querySelector('#bb-meter').dataset.spent")) == int(page.text(".bb-meter span").split()[0])
+    page.js(SET, "#radius input[type=range]", 0.02)  # too little for success: the attack runs until it is stopped
+    look = "const m = document.querySelector('#bb-meter'); if (m && !m.dataset.ended) seen.push(+m.dataset.spent);"
+    page.js(f"(window.seen = []) && setInterval(() => {{ {look} }}, 20)")
+    page.click("#go")
+    page.wait("new Set(window.seen).size > 3")
+    page.click("#halt")
+    assert page.wait("document.querySelector('#bb-meter').dataset.ended") == "stopped by hand"
+    spent = page.js("window.seen")
+    assert spent == sorted(spent) and int(page.js("document.querySelector('#bb-meter').dataset.spent")) < 250
+
+
+def test_uploads_good_and_bad(page, tmp_path):
+    from PIL import Image
+
+    before = page.text("#bb-frame figcaption")
+    (tmp_path / "no.png").write_text("no image")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "huge.png")
+    Image.new("RGBA", (40, 60), (0, 0, 0, 90)).save(tmp_path / "clear.png")
+    for name, word in (("no.png", "none that Pillow can read"), ("huge.png", "100 megapixels")):
+        page.driver.find_element("css selector", "#upload input, input[type=file]").send_keys(str(tmp_path / name))
+        page.wait(f"document.querySelector('#notice').innerText.includes({json.dumps(word)})")
+        assert page.text("#bb-frame figcaption") == before
+    page.driver.find_element("css selector", "#upload input, input[type=file]").send_keys(str(tmp_path / "clear.png"))
+    page.wait("document.querySelector('#notice').innerText.includes('transparent')")
+    page.wait("document.querySelector('#bb-frame figcaption').innerText.includes('class unknown')")
+
+
+def test_a_saved_run(page, address):
+    page.tab("Saved run")
+    box = page.driver.find_element("css selector", "#folder input")
+    for folder, word in (("runs/nowhere", "Expected the folder of a run"), ("runs/saved", "attack success")):
+        box.clear()
+        box.send_keys(folder + "\n")
+        page.click("#open")
+        page.wait(f"document.querySelector('#story').innerText.includes({json.dumps(word)})")
+
+
+def test_what_the_issue_promises(address, tmp_path):
+    """First page in 10 s (starting the command and drawing), median redraw below 200 ms (n = 60). For a machine at rest."""
+    begin = time.perf_counter()
+    page = Page(address[0], tmp_path / "profile")
+    page.wait("document.querySelector('#bb-frame')")
+    drawn = time.perf_counter() - begin
+    took = [page.move(round(0.001 * (37 * i % 100 + 1), 3)) for i in range(60)]
+    page.driver.quit()
+    total, server = (statistics.median(times) for times in zip(*took, strict=True))
+    said = (
+        f"address after {address[1]:.1f} s, drawn {drawn:.1f} s later (with the browser's own start); "
+        f"median redraw {total:.0f} ms, {server:.0f} of them computing"
+    )
+    print(f"\n{said}")
+    kept = total < 200 and address[1] < 10
+    if not kept and os.getloadavg()[0] > (os.cpu_count() or 1):
+        pytest.skip(f"the machine is busy with other things ({os.getloadavg()[0]:.1f} for {os.cpu_count()} cores): {said}")
+    assert kept, said

@@ -1,0 +1,134 @@
+"""What the page computes, against closed forms; nothing here imports gradio."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import blackbox as bb
+import surrogates as sg
+from blackbox.app import compute, draw, plots
+from blackbox.app.bench import Shot
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+@pytest.mark.parametrize("eps, own, other", [(0.0, 0, 0), (0.049, 0, 0), (0.051, 1, 0), (0.079, 1, 0), (0.081, 1, 1)])
+def test_labels_flip_at_the_eps_that_the_weights_say(table, eps, own, other):
+    made = compute.redraw(table, table.shots[0], "mine", "theirs", "fgsm", eps)
+    assert (made.surrogate.label, made.target.label) == (own, other)
+    assert (made.surrogate.fooled, made.target.fooled) == (bool(own), bool(other))
+    assert made.change == pytest.approx(eps, abs=1e-6)
+    assert float(made.surrogate.after[1]) == pytest.approx(sigmoid(-0.2 + 4 * eps), abs=1e-5)
+    assert float(made.target.after[1]) == pytest.approx(sigmoid(-0.16 + 2 * eps), abs=1e-5)
+    assert float(made.target.before[1]) == pytest.approx(sigmoid(-0.16), abs=1e-5)
+
+
+@pytest.mark.parametrize("way", ["fgsm", "i-fgsm", "mi-fgsm"])
+def test_the_slider_shows_what_craft_makes(table, way):
+    shot, net = table.shots[2], table.net("mine")
+    made = compute.redraw(table, shot, "mine", "theirs", way, 0.03)
+    x_adv = sg.craft(net, shot.image[None], torch.tensor([0]), way, threat=bb.Linf(0.03), seed=0)
+    assert torch.allclose(made.image, x_adv[0], atol=1e-7)
+
+
+def test_random_signs_have_the_same_size_and_come_back_the_same(table):
+    made, again = (compute.redraw(table, table.shots[0], "mine", "theirs", compute.NOISE, 0.1) for _ in range(2))
+    assert torch.allclose((made.image - made.clean).abs(), torch.tensor(0.1))
+    assert (made.image == again.image).all()
+
+
+def test_every_look_at_the_target_is_counted_and_none_is_taken_twice(table):
+    counts = [
+        compute.redraw(table, table.shots[0], "mine", "theirs", "fgsm", eps).asked for eps in (0.0, 0.0, 0.02, 0.04)
+    ]
+    assert counts == [2, 2, 3, 4]  # the first look, the clean image once, then one a move
+    assert table.viewer("theirs").rows == 4
+
+
+def test_a_target_that_shows_labels_only(table):
+    made = compute.redraw(table, table.shots[0], "mine", "mute", "fgsm", 0.08)
+    assert (made.target.label_before, made.target.label, made.target.after) == (0, 1, None)
+    assert made.target.bars() == []
+    assert "shows its label" in draw.frame(table, made, "x")
+
+
+def test_of_an_upload_what_counts_is_a_change_of_mind(table):
+    shot = Shot(torch.full((1, 2, 2), 0.56), None, "mine.png")  # 1 to the surrogate (0.04), 0 to the target (-0.04)
+    made = compute.redraw(table, shot, "mine", "theirs", "fgsm", 0.02)
+    assert (made.surrogate.leave, made.target.leave) == (1, 0)
+    assert made.surrogate.fooled and made.surrogate.label == 0
+    assert made.target.right and not made.target.fooled
+
+
+def test_a_model_that_is_wrong_before_any_change_is_not_fooled(table):
+    shot = Shot(table.shots[0].image, 1, "mislabelled")
+    made = compute.redraw(table, shot, "mine", "theirs", "fgsm", 0.1)
+    assert not made.target.right and not made.target.fooled
+    assert "wrong before any change" in draw.frame(table, made, "x")
+
+
+def test_bars_begin_with_the_right_class(table):
+    said = compute.Said("m", 2, 2, 0, torch.tensor([0.1, 0.2, 0.7, 0.0]), torch.tensor([0.6, 0.25, 0.1, 0.05]))
+    assert [k for k, _, _ in said.bars(3)] == [2, 0, 1]
+    assert said.bars(2) == [(2, pytest.approx(0.7), pytest.approx(0.1)), (0, pytest.approx(0.1), pytest.approx(0.6))]
+
+
+def test_ray_and_tangent_of_the_affine_surrogate_agree(table):
+    ray = compute.ray(table, table.shots[0], "mine", 0.1, "margin")
+    assert len(ray.epsilons) == compute.STEPS["small"]
+    np.testing.assert_allclose(ray.loss[0], -0.2 + 4 * ray.epsilons, atol=1e-6)
+    np.testing.assert_allclose(ray.tangent, ray.loss, atol=1e-6)
+
+
+def test_regions_of_both_models_and_their_price(table):
+    made = compute.crossing(table, table.shots[0], "mine", "theirs", 0.1)
+    assert [r.label for r in made.surrogate] == [0, 1] and [r.label for r in made.target] == [0, 1]
+    assert made.surrogate[0].stop == pytest.approx(0.05, abs=2e-4)
+    assert made.target[0].stop == pytest.approx(0.08, abs=2e-4)
+    assert made.asked == table.viewer("theirs").counts["regions"] > compute.STEPS["small"]
+    for drawing in (plots.crossing(table, table.shots[0], made, "mine", "theirs"),
+                    plots.taylor(table, table.shots[0], made.ray, "mine", "cross-entropy")):  # fmt: skip
+        assert "data:image/svg+xml;base64," in plots.svg(drawing, "x", "x")
+    assert "0.0500" in plots.regions_table(table, made) or "0.0501" in plots.regions_table(table, made)
+
+
+def test_the_first_image_is_one_on_which_both_give_way_and_the_sentence_says_what_was_measured(table):
+    order, said = compute.order(table, "mine", "theirs", 3)
+    assert order.tolist() == [0, 1, 2] and "one on which both give way" in said
+    for most, own, other in (
+        (0.1, 2, 2),
+        (0.085, 2, 1),
+        (0.06, 1, 0),
+        (0.04, 0, 0),
+    ):  # borders: 0.05, 0.0625; 0.08, 0.0925
+        table.most = most
+        said = compute.order(table, "mine", "theirs", 3)[1]
+        assert f"on {own} of the 3 images (of 3)" in said and f"that of theirs on {other}." in said
+    table.data = sg.Dataset(table.data.images.flip(0), table.data.labels.flip(0), table.classes, "toy")
+    table.most = 0.085  # now the image that gives way in both stands last
+    assert compute.order(table, "mine", "theirs", 3)[0].tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "way, eps, sentence", [("pgd", 0.1, "Expected one of fgsm"), ("fgsm", 1.5, "Expected eps between 0 and 1")]
+)
+def test_settings_that_cannot_be(table, way, eps, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        compute.redraw(table, table.shots[0], "mine", "theirs", way, eps)
+
+
+def test_class_names_are_escaped(table):
+    bad = sg.Dataset(table.data.images, table.data.labels, ("<script>alert(1)</script>", "b"), "toy")
+    table.data = bad
+    html = draw.frame(table, compute.redraw(table, table.shots[0], "mine", "theirs", "fgsm", 0.08), "<i>x</i>")
+    assert "<script>" not in html and "<i>x</i>" not in html
+
+
+def test_nothing_here_needs_gradio():
+    assert "gradio" not in {name.split(".")[0] for name in vars(compute)} and compute.__name__ in sys.modules
