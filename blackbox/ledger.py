@@ -22,7 +22,8 @@ class Ledger:
     spent: queries charged. first: the number of the query that first succeeded, 0 where none did. distance: of the
     example kept, in the threat's norm; inf where there is none. best: the largest loss seen at a candidate. loss0:
     the loss at the clean image. label0, sure0: the target's label there and its probability, NaN where only labels are
-    shown. label1, sure1: the same of the example kept, when it was last looked at; -1 where it was not. status: LIVE or an index into `STATUSES`.
+    shown. label1, sure1: the same of the example kept, when it was last looked at; -1 where it was not.
+    status: LIVE or an index into `STATUSES`.
     verified: 1 the example was adversarial again when looked at once more (uncharged), 0 it was not, -1 not looked at.
     rounded: the same of the example rounded to 8 bits, where that was wished for. trace: (sample, query, distance)
     whenever an example nearer than the one before was found. parts: [N, P] queries of each of the attack's parts (those
