@@ -123,6 +123,7 @@ def test_ledger_closes_once_and_comes_back() -> None:
     again = Ledger.restore(led.state())
     for name, value in vars(led).items():
         other = getattr(again, name)
-        assert torch.equal(value, other) if name == "x" else np.array_equal(value, other, equal_nan=name in ("loss0", "sure0", "sure1")), name
+        unknown = name in ("loss0", "sure0", "sure1")
+        assert torch.equal(value, other) if name == "x" else np.array_equal(value, other, equal_nan=unknown), name
     again.spent += 1
     assert led.spent.sum() == 0, "state() must copy"

@@ -13,8 +13,11 @@ from blackbox.report.css import CSS
 
 if TYPE_CHECKING:
     from blackbox.report.gallery import Gallery
-    from blackbox.statistics import Rate
+    from blackbox.statistics import Estimate, Rate
 
+    Cell = str | Rate | Estimate
+
+_WRAP = 26  # characters that a column of names may have in one line
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
@@ -47,8 +50,9 @@ class Page:
         """Lines as they are."""
         self.blocks.append(("pre", text))
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str | Rate]], caption: str = "", left: int = 1) -> None:
-        """A table; the first ``left`` columns hold names. A `Rate` is shown with its interval, its count, and a bar."""
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", left: int = 1) -> None:
+        """A table; the first ``left`` columns hold names. A `Rate` is shown with its interval, its count, and a bar, an
+        `Estimate` with its interval."""
         self.blocks.append(("table", ([*head], [[*row] for row in rows], caption, left)))
 
     def picture(self, title: str, path: Path, caption: str = "") -> None:
@@ -123,30 +127,41 @@ class Page:
         )
 
 
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str | Rate]], left: int = 1) -> str:
+def _lines(head: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1) -> str:
     """A table in Markdown."""
     marks = [":--" if i < left else "--:" for i in range(len(head))]
     return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in [head, marks, *rows])
 
 
-def _cell(content: str | Rate) -> str:
+def _cell(content: Cell) -> str:
     """Rates as text; a bar or a line's end would end the cell."""
     return str(content).replace("|", "\\|").replace("\n", " ")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str | Rate]], caption: str, left: int) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, left: int) -> str:
     """A table in HTML; its head is repeated on each sheet of paper."""
+    wide = [any(len(str(row[i])) > _WRAP for row in rows) for i in range(left)]  # columns whose text may be broken
 
-    def line(cells: Sequence[str | Rate], tag: str) -> str:
+    def line(cells: Sequence[Cell], tag: str) -> str:
         out = []
         for i, content in enumerate(cells):
-            inside = html.escape(content) if isinstance(content, str) else _rate(content)
-            out.append(f"<{tag}{' class=l' if i < left else ''}>{inside}</{tag}>")
+            kind = f' class="l{" w" if wide[i] else ""}"' if i < left else ""
+            out.append(f"<{tag}{kind}>{_inside(content)}</{tag}>")
         return f"<tr>{''.join(out)}</tr>"
 
-    over = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    over = f'<p class="cap">{html.escape(caption)}</p>' if caption else ""
     body = "".join(line(row, "td") for row in rows)
-    return f'<div class="scroll"><table>{over}<thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+    return f'{over}<div class="scroll"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+
+
+def _inside(content: Cell) -> str:
+    if isinstance(content, str):
+        return html.escape(content)
+    if hasattr(content, "k"):
+        return _rate(content)  # type: ignore[arg-type]
+    if not content.n:
+        return "–"
+    return f'{content.value:,.1f}<br><span class="of">[{content.low:,.1f}, {content.high:,.1f}]</span>'
 
 
 def _rate(rate: Rate) -> str:

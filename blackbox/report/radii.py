@@ -42,6 +42,6 @@ def eps_curves(
     axes.set_xlabel(f"eps, {norm}", fontsize=9.5, color=style.INK)
     axes.set_ylabel("fooled, %", fontsize=9.5, color=style.INK)
     style.clean(axes)
-    style.legend(axes, "lower right")
+    style.legend(axes, "upper left")
     style.heading(made, title, under, height)
     return style.save(made, path)

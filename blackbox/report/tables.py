@@ -107,4 +107,5 @@ def surrogate(run: Run) -> Iterator[dict[str, Any]]:
 def _parquet(records: Sequence[dict[str, Any]], path: Path) -> None:
     import pandas
 
-    pandas.DataFrame.from_records(list(records)).to_parquet(path, index=False)
+    plain = [{name: None if value == "" else value for name, value in record.items()} for record in records]
+    pandas.DataFrame.from_records(plain).to_parquet(path, index=False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from blackbox.report.runs import Run
     from blackbox.results import AttackResult
-    from blackbox.statistics import Estimate, Rate
-
-Cell = "str | Rate"
+    from blackbox.statistics import Estimate
 
 
 class Item(NamedTuple):
@@ -38,26 +37,27 @@ def items(runs: Sequence[Run]) -> list[Item]:
     return [Item(run, name, result) for run in runs for name, result in run.attacks.items()]
 
 
-_FIELDS: tuple[tuple[str, Callable[[Item], str]], ...] = (
-    ("target", lambda i: str(i.result.config["target"])),
-    ("threat", lambda i: str(i.result.threat)),
-    ("access", lambda i: f"{i.result.config.get('access')} shown"),
-    ("budget", lambda i: f"budget {int(i.result.config['budget']):,}"),
-    ("seed", lambda i: f"seed {i.result.config.get('seed')}"),
-    ("run", lambda i: i.label),
+_FIELDS: tuple[Callable[[Item], str], ...] = (
+    lambda i: str(i.result.threat),
+    lambda i: str(i.result.config["target"]),
+    lambda i: f"{i.result.config.get('access')} shown",
+    lambda i: f"budget {int(i.result.config['budget']):,}",
+    lambda i: f"seed {i.result.config.get('seed')}",
+    lambda i: i.run.name,
 )
+LONGEST = 40  # characters of a line's name
 
 
 def short(chosen: Sequence[Item]) -> list[str]:
-    """Names for the lines of one picture: the attack, and as much more as tells them apart."""
-    out = [i.attack for i in chosen]
-    for _, field in _FIELDS:
-        if len(set(out)) == len(out):
-            break
-        words = [field(i) for i in chosen]
-        if len({*zip(out, words, strict=True)}) > len(set(out)):
-            out = [f"{name}, {word}" for name, word in zip(out, words, strict=True)]
-    return out
+    """Names for the lines of one picture: the attack, and with as little more as tells them apart."""
+    fields = [[field(i) for i in chosen] for field in _FIELDS]
+    for count in range(len(fields) + 1):
+        for some in combinations(fields, count):
+            names = [", ".join(words) for words in zip([i.attack for i in chosen], *some, strict=True)]
+            names = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in names]
+            if len(set(names)) == len(names):
+                return names
+    return [i.label for i in chosen]
 
 
 def number(value: float | None, form: str = ",.4g") -> str:
@@ -65,6 +65,19 @@ def number(value: float | None, form: str = ",.4g") -> str:
     if value is None or math.isnan(value):
         return "–"
     return "∞" if math.isinf(value) else format(value, form)
+
+
+def parts(chosen: Sequence[Item], most: int) -> list[list[Item]]:
+    """Those that make one picture: all, if no more than ``most``; else each threat by itself, and together those that are
+    alone with theirs."""
+    if len(chosen) <= most:
+        return [list(chosen)]
+    groups: dict[str, list[Item]] = {}
+    for item in chosen:
+        groups.setdefault(str(item.result.threat), []).append(item)
+    alone = [group[0] for group in groups.values() if len(group) == 1]
+    out = [group for group in groups.values() if len(group) > 1] + ([alone] if alone else [])
+    return [group[i : i + 2 * most] for group in out for i in range(0, len(group), 2 * most)]
 
 
 def between(estimate: Estimate, form: str = ",.1f") -> str:

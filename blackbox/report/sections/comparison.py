@@ -22,28 +22,58 @@ CELLS = 60  # rows of one table
 
 def add(page: Page, runs: Sequence[Run], chosen: Sequence[Item], first: Item | None) -> None:
     """``first``: the result that the others are compared with."""
-    differing = settings([run for run in runs if run.settings])
+    groups = [settings(some) | {"": [run.name for run in some]} for some in _by_verb(runs)]
+    differing = [group for group in groups if len(group) > 1]
     others = [i for i in chosen if i is not first]
     matrices = [run for run in runs if run.matrix is not None]
     if not (differing or (first and others) or len(matrices) > 1):
         return
     page.head("Comparison")
     if differing:
-        _settings(page, [run for run in runs if run.settings], differing)
+        page.head("Settings that differ", 3)
+        page.text("Between runs of one kind; what is not listed is the same in all of them.")
+    for group in differing:
+        _settings(page, group.pop(""), group)
     if first is not None and others:
         _paired(page, first, others)
     if len(matrices) > 1:
         _matrices(page, matrices)
 
 
+def _by_verb(runs: Sequence[Run]) -> list[list[Run]]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.settings:
+            groups.setdefault(str(run.settings.get("verb")), []).append(run)
+    return list(groups.values())
+
+
 def settings(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Name -> value in each run, of the settings (of run.json) that differ; "–" where a run has none."""
     if len(runs) < 2:
         return {}
-    flat = [flatten(run.settings) for run in runs]
+    flat = [flatten(_by_attack(run.settings)) for run in runs]
     names = dict.fromkeys(name for found in flat for name in found)
     values = {name: [found.get(name, "–") for found in flat] for name in names}
-    return {name: row for name, row in values.items() if len(set(row)) > 1}
+    return {
+        name: row
+        for name, row in values.items()  # what only some attacks have differs where those that have it do
+        if len(set(row) - ({"–"} if name.startswith(SET) else set())) > 1
+    }
+
+
+SET = "set "
+
+
+def _by_attack(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the parameters of each attack under its name, as for several attacks also for one."""
+    out, mine = dict(found), found.get("parameters")
+    if not isinstance(mine, Mapping):
+        return out
+    del out["parameters"]
+    several = all(isinstance(value, Mapping) for value in mine.values()) and mine
+    each = mine if several else {str(found.get("attack")): mine}
+    return out | {f"{SET}{attack}": values for attack, values in each.items()}
 
 
 def flatten(found: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -60,20 +90,19 @@ def flatten(found: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return out
 
 
-def _settings(page: Page, runs: Sequence[Run], differing: Mapping[str, Sequence[str]]) -> None:
+def _settings(page: Page, runs: Sequence[str], differing: Mapping[str, Sequence[str]]) -> None:
     """The smaller of runs and settings stands side by side."""
-    page.head("Settings that differ", 3)
     names = list(differing)
     if len(names) <= len(runs):
         for at in range(0, len(names), ACROSS):
             part = names[at : at + ACROSS]
-            rows = [[run.name, *(_cut(differing[name][k]) for name in part)] for k, run in enumerate(runs)]
+            rows = [[run, *(_cut(differing[name][k]) for name in part)] for k, run in enumerate(runs)]
             page.table(["Run", *part], rows, left=len(part) + 1)
         return
     for at in range(0, len(runs), ACROSS):
-        part = range(at, min(at + ACROSS, len(runs)))
-        rows = [[name, *(_cut(differing[name][k]) for k in part)] for name in names]
-        page.table(["Setting", *(runs[k].name for k in part)], rows, left=len(part) + 1)
+        some = range(at, min(at + ACROSS, len(runs)))
+        rows = [[name, *(_cut(differing[name][k]) for k in some)] for name in names]
+        page.table(["Setting", *(runs[k] for k in some)], rows, left=len(some) + 1)
 
 
 def _cut(text: str) -> str:
@@ -106,24 +135,34 @@ def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
         total = found.both + found.first_only + found.second_only + found.neither
         if remark:
             remarks.add(remark)
-        saved = found.saved
+        saved, unlike = found.saved, ", ".join(_unlike(first, other)) or "the same"
         rows.append([
-            other.label, f"{total:,}", f"{found.horizon:,}", f"{found.both + found.first_only:,}",
+            other.label, unlike, f"{total:,}", f"{found.horizon:,}", f"{found.both + found.first_only:,}",
             f"{found.both + found.second_only:,}", f"{found.first_only:,}", f"{found.second_only:,}", p_value(found.p),
             f"{saved.value:+,.1f} [{saved.low:+,.1f}, {saved.high:+,.1f}]" if saved.n else "–",
         ])  # fmt: skip
     page.head(f"{first.label} against the others, image by image", 3)
     if rows:
-        head = ["Other", "Images", "Within", "first fools", "other fools", "first alone", "other alone", "p", "Queries saved by the first"]
-        page.table(head, rows, _caption(first, len(rows), remarks))
+        head = ["Other", "differs in", "Images", "Within", "first fools", "other fools", "first alone", "other alone", "p",
+                "Queries saved by the first"]  # fmt: skip
+        page.table(head, rows, _caption(first, len(rows), remarks), left=2)
     if apart:
         page.text(f"Without an image in common, and so not compared: {', '.join(apart)}.")
 
 
+def _unlike(first: Item, other: Item) -> list[str]:
+    """What the other is: of attack, target, threat, access, budget and seed those in which it is not as the first."""
+    a, b = first.result, other.result
+    pairs = [(first.attack, other.attack), (a.config["target"], b.config["target"]), (str(a.threat), str(b.threat))]
+    named = [str(theirs) for mine, theirs in pairs if mine != theirs]
+    fields = [name for name in ("access", "budget", "seed", "votes") if a.config.get(name) != b.config.get(name)]
+    return named + [f"{name} {b.config.get(name)}" for name in fields]
+
+
 def _caption(first: Item, tests: int, remarks: set[str]) -> str:
     text = (
-        f"On the images that {first.label} (the first) and the other both attacked. Within: queries, the smaller of the two budgets. "
-        "p: McNemar's exact test that both fool as many. Saved: mean queries of the other less those of the first, with "
+        f"On the images that {first.label} (the first) and the other both attacked. Within: queries, the smaller of the two "
+        "budgets. p: McNemar's exact test that both fool as many. Saved: mean queries of the other less those of the first, with "
         "bootstrap 95 % interval; a failure costs all of them."
     )
     if tests > 1:

@@ -48,6 +48,11 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
     if not found and not missing:
         return
     page.head("Clean, adversarial, difference", 3)
+    if found:
+        page.text(
+            "Below each image: the class that the target names, and how sure it is where it says so. Below the difference: the "
+            "query that first succeeded, and by how much the difference is amplified."
+        )
     for i in found:
         made = _gallery(i, i.run.images[i.name], room)
         if made is None:
@@ -70,11 +75,10 @@ def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
     clean = [said(shown, int(r.clean_label[k]), float(r.clean_confidence[k])) for k in index]
     wrong = [said(shown, int(r.adv_label[k]), float(r.adv_confidence[k])) for k in index]
     change = shown.changed - shown.clean
-    far = [f"{factor(change[c])}, {int(r.first_success_query[k]):,} queries" for c, k in enumerate(index)]
+    far = [f"query {int(r.first_success_query[k]):,}, {factor(change[c])}" for c, k in enumerate(index)]
     return Gallery(
         item.label,
-        f"{item.attack} on {r.config['target']}, {r.threat}. Below each image: the class that the target names, and how sure it "
-        "is where it says so; below, by how much the difference is amplified, and the query that first succeeded.",
+        f"{item.attack} on {r.config['target']}, {r.threat}, target shows {r.config.get('access')}.",
         [f"true: {shown.name(int(r.y[k]))}" for k in index], shown.clean[few], shown.changed[few], (clean, wrong, far),
     )  # fmt: skip
 
@@ -115,4 +119,4 @@ def said(shown: Shown, label: int, sure: float) -> str:
 def factor(change: np.ndarray) -> str:
     """By how much the drawn difference is larger than the true one, on a scale from -1/2 to 1/2."""
     largest = float(np.abs(change).max())
-    return f"× {number(0.5 / largest, '.3g')}" if largest else "no change"
+    return f"×{number(0.5 / largest, '.3g')}" if largest else "no change"

@@ -65,16 +65,22 @@ def _rows(run: Run) -> list[list[str]]:
         if (a := study.attack) is not None:
             shows = f"{', '.join(a.targets)}: {a.access or 'scores'}"
             budget = f"at most {', '.join(f'{b:,}' for b in a.budgets)} an image"
-            out.append(["by queries", shows, ", ".join(a.threats), budget, _goal(a.targeted), images])
+            out.append(["by queries", shows, _threats(a.threats), budget, _goal(a.targeted), images])
         if (t := study.transfer) is not None:
             shows = f"{', '.join(t.targets)}: nothing; labels are read to measure"
             way = f"transfer from {', '.join(t.sources)}"
-            out.append([way, shows, ", ".join(t.threats), "none to craft", _goal(t.targeted), images])
+            out.append([way, shows, _threats(t.threats), "none to craft", _goal(t.targeted), images])
     return out
 
 
 def _goal(targeted: object) -> str:
     return "any wrong class" if targeted is None else "a given class"
+
+
+def _threats(words: Sequence[str]) -> str:
+    from blackbox.sweep.study import read_threat
+
+    return ", ".join(str(read_threat(word)) for word in words)
 
 
 def _images(run: Run, count: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from blackbox import statistics
 from blackbox.report import distances, figures, radii
-from blackbox.report.sections.common import Item, between, number, once, safe, short
+from blackbox.report.sections.common import Item, between, number, once, parts, safe, short
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -33,7 +33,7 @@ def add(page: Page, chosen: Sequence[Item], folder: Path) -> None:
     if within:
         pictures(page, within, folder)
     near = [i for i in chosen if walked(i)]
-    for target, group in _by(near, "target").items():
+    for target, group in _by_target(near).items():
         path = folder / f"distance-{safe(target)}.svg"
         lines = {name: i.result for name, i in zip(short(group), group, strict=True)}
         norms = {i.result.threat.norm for i in group}
@@ -47,10 +47,10 @@ def walked(item: Item) -> bool:
     return len(trace) > 1.5 * int(item.result.success_float.sum()) > 0
 
 
-def _by(chosen: Sequence[Item], key: str) -> dict[str, list[Item]]:
+def _by_target(chosen: Sequence[Item]) -> dict[str, list[Item]]:
     out: dict[str, list[Item]] = defaultdict(list)
     for item in chosen:
-        out[str(item.result.threat) if key == "threat" else str(item.result.config["target"])].append(item)
+        out[str(item.result.config["target"])].append(item)
     return out
 
 
@@ -67,7 +67,7 @@ def _rates(page: Page, chosen: Sequence[Item]) -> None:
             i.run.name, i.attack, str(c["target"]), str(c.get("access", "–")), str(r.threat), f"{int(c['budget']):,}",
             str(c.get("seed", "–")), r.success_rate,
             *(f"{100 * early[q].value:.0f}" if q in early and early[q].n else "–" for q in at),
-            between(statistics.restricted_mean(r)), number(r.median_queries),
+            statistics.restricted_mean(r), number(r.median_queries),
             number(float(far.median()) if len(far) else None, ".3g"),
             f"{r.clean_accuracy.k}/{r.clean_accuracy.n}",
         ])  # fmt: skip
@@ -92,10 +92,9 @@ def _distances(page: Page, chosen: Sequence[Item]) -> None:
 
 def pictures(page: Page, chosen: Sequence[Item], folder: Path, prefix: str = "") -> None:
     """Success against queries, and against eps where there are several: a picture a target. ``prefix``: of the files."""
-    for target, group in _by(chosen, "target").items():
-        parts = {"": group} if len(group) <= LINES else _by(group, "threat")
-        for threat, part in parts.items():
-            path = folder / f"{prefix}queries-{safe(target)}{'-' + safe(threat) if threat else ''}.svg"
+    for target, group in _by_target(chosen).items():
+        for k, part in enumerate(parts(group, LINES)):
+            path = folder / f"{prefix}queries-{safe(target)}{f'-{k + 1}' if k else ''}.svg"
             lines = {name: i.result for name, i in zip(short(part), part, strict=True)}
             page.picture("Success against queries", figures.curves(lines, path, f"Success against queries on {target}"))
         for norm, lines in _radii(group).items():

@@ -41,6 +41,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
 
 
 def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
+    from blackbox.sweep.study import read_threat
     from blackbox.sweep.views import result
 
     points = [p for p in table.outcomes if p.kind == "attack"]
@@ -50,7 +51,7 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
     head = ["Target", "Attack", "Within", "Budget", "Fooled, %", "Mean queries", "Median"]
     groups: dict[tuple[str, str, str, str], list] = {}
     for p in points:
-        groups.setdefault((p.target, p.what, p.threat, f"{p.budget:,}"), []).append(p)
+        groups.setdefault((p.target, p.what, str(read_threat(p.threat)), f"{p.budget:,}"), []).append(p)
     seeds = max(map(len, groups.values()))
     head += [f"fooled over {seeds} seeds"] if seeds > 1 else []
     rows: list[list[str | Rate]] = []

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from blackbox.report import radii
 from blackbox.report.sections.common import safe
+from blackbox.report.style import MOST
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.statistics import Rate
+    from blackbox.threat import Threat
     from surrogates import TransferMatrix
 
 ROWS = 60  # of one table; the rest is in transfer.csv
@@ -73,33 +75,34 @@ def _table(page: Page, matrix: TransferMatrix, given: str) -> None:
 
 
 def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
-    """Rate against eps, for each target by itself; not where the denominator changes with eps."""
-    norms: dict[str, list] = defaultdict(list)
+    """Rate against eps: all targets in one picture if there is room; not where the denominator changes with eps."""
+    norms: dict[str, list[Threat]] = defaultdict(list)
     for threat in matrix.threats:
         norms[threat.norm].append(threat)
-    if given == "source-fooled":
-        return
     for norm, threats in norms.items():
-        if len(threats) < 2:
+        if len(threats) < 2 or given == "source-fooled":
             continue
-        for target in matrix.targets:
-            lines = {
-                f"{attack} from {source}" if len(matrix.sources) > 1 else attack: [
-                    (t.eps, matrix.rate(source, target, attack, t, given)) for t in threats
-                ]
-                for source in matrix.sources
-                for attack in matrix.attacks
-            }
-            if norm == "Linf" and (matrix.noise_target[:, 0] >= 0).any():
-                lines["uniform noise"] = [(t.eps, matrix.noise_rate(target, t, "linf", _noise(given))) for t in threats]
-            path = folder / f"eps-{safe(name)}-{safe(target)}-{norm}.svg"
-            title = f"Transfer against eps, to {target}"
+        each = {target: _lines(matrix, target, threats, given) for target in matrix.targets}
+        together = {f"{line}, to {t}": points for t, lines in each.items() for line, points in lines.items()}
+        pictures = {"": together} if len(matrix.targets) > 1 and len(together) <= MOST else each
+        for target, lines in pictures.items():
+            path = folder / f"eps-{safe(name)}{'-' + safe(target) if target else ''}-{norm}.svg"
+            title = f"Transfer against eps{', to ' + target if target else ''}"
             count = sorted({rate.n for points in lines.values() for _, rate in points})
             under = f"n = {' to '.join(map(str, sorted({count[0], count[-1]})))}, given {given}; 95 % Wilson intervals."
             page.picture(title, radii.eps_curves(lines, path, norm, title, under))
 
 
-def _noise(given: str) -> str:
+def _lines(matrix: TransferMatrix, target: str, threats: list[Threat], given: str) -> dict[str, list[tuple[float, Rate]]]:
+    """A line for each source and attack, and one for uniform noise of the same eps."""
     from surrogates.matrix_text import noise_given
 
-    return noise_given(given)
+    out = {}
+    for source in matrix.sources:
+        for attack in matrix.attacks:
+            line = f"{attack} from {source}" if len(matrix.sources) > 1 else attack
+            out[line] = [(t.eps, matrix.rate(source, target, attack, t, given)) for t in threats]
+    noise = [(t.eps, matrix.noise_rate(target, t, "linf", noise_given(given))) for t in threats]
+    if all(rate.n for _, rate in noise):
+        out["uniform noise"] = noise
+    return out
