@@ -65,12 +65,12 @@ def run(
     goal, made = goals(targeted, shown, count, seed), {}
     last = (next(iter(sources)), recipes[-1].name, str(radii[-1]))  # of which a few images are kept for reports
 
-    def make(run: str, nets: Any, recipe: Any, threat: Any, steps: int, seed: int) -> Any:
+    def make(run: str, nets: Any, attack: Any, threat: Any, steps: int, seed: int) -> Any:
         crafted = sg.craft(
-            nets, shown.data.images, shown.data.labels, recipe, threat=threat, steps=steps, target=goal, seed=seed,
+            nets, shown.data.images, shown.data.labels, attack, threat=threat, steps=steps, target=goal, seed=seed,
             ids=shown.index,
         )  # fmt: skip
-        if (run, recipe.name, str(threat)) == last:
+        if (run, attack.name, str(threat)) == last:
             made["last"] = crafted
         return crafted
 

@@ -99,7 +99,7 @@ def read(path: Path, name: str) -> Run:
     if not path.is_dir():
         run.problems.append(f"Expected a folder with a saved run, but {path} is {'a file' if path.exists() else 'not there'}.")
         return run
-    run.made = _try(run, lambda: _json(path / "run.json")) or {}
+    run.made = _try(run, lambda: _json(path / "run.json") or {}) or {}
     if is_report(path):
         run.problems.append(f"Expected a saved run, but {path} is a report of such. Leave it out.")
         return run
@@ -109,7 +109,7 @@ def read(path: Path, name: str) -> Run:
         run.matrix = _try(run, lambda: _matrix(path))
         if run.matrix is not None:
             _images(run, path, "transfer")
-    run.surrogate = _try(run, lambda: _surrogate(run)) or {}
+    run.surrogate = _try(run, lambda: _surrogate(run) or {}) or {}
     if run.settings.get("verb") == "sweep" or (path / "study.toml").is_file() or (path / "store.sqlite").is_file():
         run.sweep = _try(run, lambda: _sweep(run))
     if run.empty and not run.problems:

@@ -174,7 +174,8 @@ def _matrices(page: Page, runs: Sequence[Run]) -> None:
     """Cells that two matrices have in common but for the source, image by image, against the first run."""
     from surrogates.compare import SAME
 
-    base, rows, apart = runs[0], [], []
+    base, apart = runs[0], []
+    rows: list[list[str]] = []
     given = base.given() if base.given() in SAME else "target-correct"
     one = base.matrix
     assert one is not None

@@ -97,12 +97,12 @@ def pictures(page: Page, chosen: Sequence[Item], folder: Path, prefix: str = "")
             path = folder / f"{prefix}queries-{safe(target)}{f'-{k + 1}' if k else ''}.svg"
             lines = {name: i.result for name, i in zip(short(part), part, strict=True)}
             page.picture("Success against queries", figures.curves(lines, path, f"Success against queries on {target}"))
-        for norm, lines in _radii(group).items():
+        for norm, found in _radii(group).items():
             path = folder / f"{prefix}eps-{safe(target)}-{norm}.svg"
-            count = sorted({rate.n for points in lines.values() for _, rate in points})
+            count = sorted({rate.n for points in found.values() for _, rate in points})
             under = f"Of the {' to '.join(map(str, sorted({count[0], count[-1]})))} images that the target had right"
             title = f"Success against eps on {target}"
-            page.picture(title, radii.eps_curves(lines, path, norm, title, f"{under}; 95 % Wilson intervals."))
+            page.picture(title, radii.eps_curves(found, path, norm, title, f"{under}; 95 % Wilson intervals."))
 
 
 def _radii(chosen: Sequence[Item]) -> dict[str, dict[str, list[tuple[float, statistics.Rate]]]]:
@@ -110,7 +110,7 @@ def _radii(chosen: Sequence[Item]) -> dict[str, dict[str, list[tuple[float, stat
     found: dict[tuple[object, ...], dict[float, Item]] = defaultdict(dict)
     for i in chosen:
         c = i.result.config
-        known = (i.attack, i.result.threat.norm, c.get("access"), int(c["budget"]), c.get("seed"), c.get("targeted"))
+        known: tuple[object, ...] = (i.attack, i.result.threat.norm, c.get("access"), int(c["budget"]), c.get("seed"), c.get("targeted"))
         found[known].setdefault(i.result.threat.eps, i)  # a run that repeats another adds nothing
     several = {known: points for known, points in found.items() if len(points) > 1}
     named = dict(zip(several, short([next(iter(points.values())) for points in several.values()]), strict=True))
