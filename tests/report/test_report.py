@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 import torch
 
 import blackbox as bb
-from blackbox.report import build, gallery, runs as saved_runs, tables
+from blackbox.report import build, gallery, tables
+from blackbox.report import runs as saved_runs
 from blackbox.report.pages import Page
 from blackbox.report.sections import common, comparison
 from blackbox.statistics import Rate
@@ -88,6 +90,13 @@ def test_paired_counts_stand_in_the_table(runs: Path) -> None:
     comparison.add(page, found, chosen, chosen[0])
     line = next(li for li in page.markdown().splitlines() if li.startswith("| two | Linf 0.1 |"))
     assert [c.strip() for c in line.split("|")[3:10]] == ["5", "100", "3", "2", "2", "1", "1.000"]
+
+
+def test_no_test_between_a_radius_and_none(runs: Path) -> None:
+    saved(runs / "free", made([1, 1, 1, 1, 1, 0], wrong=[5], eps=math.inf))
+    page, found = Page("x"), saved_runs.read_all([runs / "one", runs / "free"])
+    comparison.add(page, found, common.items(found), common.items(found)[0])
+    assert "not compared: free" in page.markdown() and "| free |" not in page.markdown().partition("image by image")[2]
 
 
 def test_settings_that_differ() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,11 @@ def shared(first: AttackResult, second: AttackResult) -> tuple[np.ndarray, np.nd
 
 
 def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
-    rows, apart, remarks = [], [], set()
+    rows, apart, boundless, remarks = [], [], [], set()
     for other in others:
+        if math.isfinite(other.result.threat.eps) != math.isfinite(first.result.threat.eps):
+            boundless.append(other.label)  # without a radius any adversarial image is a success
+            continue
         mine, theirs, remark = shared(first.result, other.result)
         if not len(mine):
             apart.append(other.label)
@@ -148,6 +152,8 @@ def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
         page.table(head, rows, _caption(first, len(rows), remarks), left=2)
     if apart:
         page.text(f"Without an image in common, and so not compared: {', '.join(apart)}.")
+    if boundless:
+        page.text(f"One has a radius and the other none, and so not compared: {', '.join(boundless)}.")
 
 
 def _unlike(first: Item, other: Item) -> list[str]:
