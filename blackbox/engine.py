@@ -237,7 +237,8 @@ class Engine:
         for (cohort, plan, n), points in zip(pieces, made, strict=True):
             stop = start + n
             if cohort.k == CLEAN:
-                self._clean(cohort, plan, reply.label[start:stop], loss[start:stop])
+                sure = reply.confidence()[start:stop]
+                self._clean(cohort, plan, reply.label[start:stop], sure, loss[start:stop])
             else:
                 self._credit(cohort, plan, points, loss[start:stop], adv[start:stop])
             plan.loss.append(loss[start:stop])
@@ -260,12 +261,12 @@ class Engine:
 
     # -- the accounts --------------------------------------------------------------------------------------------
 
-    def _clean(self, cohort: Cohort, plan: Plan, label: Tensor, loss: np.ndarray) -> None:
+    def _clean(self, cohort: Cohort, plan: Plan, label: Tensor, sure: Tensor, loss: np.ndarray) -> None:
         led = self.ledger
         who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
         led.spent[who] += 1
         led.loss0[who] = led.best[who] = loss
-        led.label0[who] = label.numpy(force=True)
+        led.label0[who], led.sure0[who] = label.numpy(force=True), sure.numpy(force=True)
         wrong = led.label0[who] != self.y.numpy()[who]
         if self.votes == 1:
             led.close(who[wrong], Status.CLEAN_WRONG)
@@ -358,6 +359,8 @@ class Engine:
             for _ in range(self.votes):
                 reply = self.oracle.submit(self.ledger.x[index].to(self.oracle.device), "verify")
                 yes += self.objective.judge(reply, self.goal[part])[1]
+                self.ledger.label1[part] = reply.label.numpy(force=True)
+                self.ledger.sure1[part] = reply.confidence().numpy(force=True)
             column[part] = 2 * yes > self.votes
             start += len(part)
 
@@ -372,6 +375,7 @@ class Engine:
         found = led.first > 0
         inside = led.distance <= self.threat.eps + self.threat.tolerance
         led.rounded[found & ~inside] = 0
+        led.label1[found & ~inside], led.sure1[found & ~inside] = -1, np.nan
         self._look(np.flatnonzero(found & inside), led.rounded)
 
     # -- one cohort's life ---------------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ class Ledger:
 
     spent: queries charged. first: the number of the query that first succeeded, 0 where none did. distance: of the
     example kept, in the threat's norm; inf where there is none. best: the largest loss seen at a candidate. loss0:
-    the loss at the clean image. label0: the target's label there. status: LIVE or an index into `STATUSES`.
+    the loss at the clean image. label0, sure0: the target's label there and its probability, NaN where only labels are
+    shown. label1, sure1: the same of the example kept, when it was last looked at; -1 where it was not.
+    status: LIVE or an index into `STATUSES`.
     verified: 1 the example was adversarial again when looked at once more (uncharged), 0 it was not, -1 not looked at.
     rounded: the same of the example rounded to 8 bits, where that was wished for. trace: (sample, query, distance)
     whenever an example nearer than the one before was found. parts: [N, P] queries of each of the attack's parts (those
@@ -35,6 +37,9 @@ class Ledger:
     best: np.ndarray
     loss0: np.ndarray
     label0: np.ndarray
+    sure0: np.ndarray
+    label1: np.ndarray
+    sure1: np.ndarray
     status: np.ndarray
     verified: np.ndarray
     rounded: np.ndarray
@@ -54,6 +59,9 @@ class Ledger:
             best=np.full(n, -np.inf, np.float32),
             loss0=np.full(n, np.nan, np.float32),
             label0=np.full(n, -1, np.int64),
+            sure0=np.full(n, np.nan, np.float32),
+            label1=np.full(n, -1, np.int64),
+            sure1=np.full(n, np.nan, np.float32),
             status=np.full(n, LIVE, np.int8),
             verified=np.full(n, -1, np.int8),
             rounded=np.full(n, -1, np.int8),
@@ -82,5 +90,10 @@ class Ledger:
     def restore(cls, state: dict[str, Tensor]) -> Ledger:
         """The inverse of `state`."""
         trace = [(int(sample), int(query), distance) for sample, query, distance in state["trace"].tolist()]
-        columns = {f.name: state[f.name].numpy() for f in fields(cls) if f.name not in ("x", "trace")}
+        new = cls.open(state["x"], state["parts"].shape[1])  # a column that a file of before does not have stays empty
+        columns = {
+            f.name: state[f.name].numpy() if f.name in state else getattr(new, f.name)
+            for f in fields(cls)
+            if f.name not in ("x", "trace")
+        }
         return cls(**columns, trace=trace, x=state["x"])

@@ -47,6 +47,14 @@ class Reply:
     classes: Tensor | None
     total: int
 
+    def confidence(self) -> Tensor:
+        """[m] float32: the probability of the class named; NaN where only labels are shown."""
+        if self.values is None:
+            return torch.full((len(self.label),), torch.nan)
+        if self.access is Access.TOPK:
+            return self.values[:, 0].to(torch.float32)
+        return self.probabilities().gather(1, self.label[:, None])[:, 0].to(torch.float32)
+
     def probabilities(self) -> Tensor:
         """[m, C]: as given; softmax of logits; one-hot of a label; a top-k list with the rest spread evenly."""
         if self.access is Access.SCORES:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.environment import environment
 from blackbox.ledger import STATUSES, Ledger
 from blackbox.protocol import Status
 from blackbox.statistics import Detection, Rate
 from blackbox.threat import L0, L1, L2, Linf, Threat
 
+FORMAT = "blackbox-result-1"
 _THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
 _COLUMNS = (
     "success",
@@ -33,6 +35,10 @@ _COLUMNS = (
     "goal",
     "ids",
     "success_float",
+    "adv_label",
+    "clean_confidence",
+    "adv_confidence",
+    "prints",
 )
 
 
@@ -50,6 +56,9 @@ class AttackResult:
             looked at once more, uncharged; 0 it was not; -1 there was nothing to look at.
         success_float: [N] bool: ``success`` itself; with ``eight_bit`` what it was before the examples were rounded.
             ``success``, ``x_adv`` and ``distance`` are then those of the rounded examples, ``verified`` of the others.
+        adv_label, clean_confidence, adv_confidence: [N] what the target named when it last looked at the example (-1 where
+            it did not), and the probability it gave to the class it named, clean and then; NaN where it shows none.
+        prints: [N] int64, a hash of each clean image, by which results tell that they are about the same; 0 unknown.
         trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a sample's nearest example was bettered.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
         threat: the threat. config: settings and accounts of the run.
@@ -72,15 +81,29 @@ class AttackResult:
     config: dict[str, Any]
     success_float: Tensor = None  # type: ignore[assignment]
     trace: Tensor = field(default_factory=lambda: torch.zeros(0, 3, dtype=torch.float64))
+    adv_label: Tensor = None  # type: ignore[assignment]
+    clean_confidence: Tensor = None  # type: ignore[assignment]
+    adv_confidence: Tensor = None  # type: ignore[assignment]
+    prints: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if self.success_float is None:
-            object.__setattr__(self, "success_float", self.success.clone())
+        n = len(self.status)
+        unknown = {
+            "success_float": self.success.clone(),
+            "adv_label": torch.full((n,), -1),
+            "clean_confidence": torch.full((n,), torch.nan),
+            "adv_confidence": torch.full((n,), torch.nan),
+            "prints": torch.zeros(n, dtype=torch.int64),
+        }
+        for name, value in unknown.items():  # files of before do not have them
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     @classmethod
     def of(
-        cls, ledger: Ledger, y: Tensor, goal: Tensor, ids: np.ndarray, threat: Threat, config: dict[str, Any]
-    ) -> AttackResult:
+        cls, ledger: Ledger, y: Tensor, goal: Tensor, ids: np.ndarray, threat: Threat, config: dict[str, Any],
+        prints: Tensor | None = None,
+    ) -> AttackResult:  # fmt: skip
         """Read the columns off a ledger."""
         found = ledger.first > 0
         success = found & (ledger.rounded == 1) if config.get("eight_bit") else found
@@ -105,7 +128,22 @@ class AttackResult:
             ids=torch.from_numpy(ids.astype(np.int64)),
             threat=threat,
             config=config,
+            adv_label=torch.from_numpy(ledger.label1.copy()),
+            clean_confidence=torch.from_numpy(ledger.sure0.copy()),
+            adv_confidence=torch.from_numpy(ledger.sure1.copy()),
+            prints=prints,  # type: ignore[arg-type]
         )
+
+    def take(self, rows: Any) -> AttackResult:
+        """The result of some samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, and with it the
+        accounts of the run, stays that of all."""
+        index = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        columns = {name: getattr(self, name)[index] for name in (*_COLUMNS, "x_adv")}
+        place = torch.full((len(self),), -1, dtype=torch.float64)
+        place[index] = torch.arange(len(index), dtype=torch.float64)
+        trace = torch.cat([place[self.trace[:, 0].long()][:, None], self.trace[:, 1:]], 1)
+        status = tuple(self.status[i] for i in index.tolist())
+        return replace(self, **columns, status=status, trace=trace[trace[:, 0] >= 0])
 
     def __len__(self) -> int:
         return len(self.status)
@@ -244,7 +282,8 @@ class AttackResult:
             "lower": self.threat.lower,
             "upper": self.threat.upper,
         }
-        (path / "config.json").write_text(json.dumps({**self.config, "threat": threat}, indent=2) + "\n")
+        config = {"environment": environment(), **self.config, "threat": threat}
+        (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         with open(path / "outcomes.csv", "w", newline="") as f:
             records = self.records()
             writer = csv.DictWriter(f, fieldnames=[*_COLUMNS, "status"])
@@ -256,7 +295,7 @@ class AttackResult:
         save_file(
             {**tensors, "x_adv": self.x_adv.contiguous()},
             path / "examples.safetensors",
-            {"format": "blackbox-result-1"},
+            {"format": FORMAT},
         )
         (path / "summary.txt").write_text(self.summary() + "\n")
         return path
@@ -266,19 +305,33 @@ class AttackResult:
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: the folder holds no saved result.
+            FileNotFoundError: the folder holds no saved result. ValueError: it does, but of another version, or damaged.
         """
-        from safetensors.torch import load_file
-
         path = Path(folder)
         if not (path / "config.json").exists() or not (path / "examples.safetensors").exists():
             raise FileNotFoundError(
                 f"Expected {path} to hold a saved result (config.json, examples.safetensors), but it does not. "
                 "Write one with AttackResult.save."
             )
-        config = json.loads((path / "config.json").read_text())
-        tensors = load_file(path / "examples.safetensors")
-        spec = config["threat"]
-        threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
-        status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
-        return cls(status=status, threat=threat, config=config, **tensors)
+        try:
+            made, tensors = _tensors(path / "examples.safetensors")
+        except Exception as error:
+            raise ValueError(f"Expected a saved result in {path}, but examples.safetensors cannot be read: {error}.") from None
+        if made != FORMAT:
+            raise ValueError(f"Expected a result of format {FORMAT} in {path}, but it has {made or 'none'}: another version?")
+        try:
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            spec = config["threat"]
+            threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
+            status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
+            return cls(status=status, threat=threat, config=config, **tensors)
+        except Exception as error:
+            raise ValueError(f"Expected a saved result in {path}, but it could not be read: {error!r}.") from None
+
+
+def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """The format that a file says it has, and what it holds."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get("format", ""), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

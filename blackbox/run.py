@@ -16,6 +16,7 @@ from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
+from blackbox.checkpoint import prints
 from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.engine import Engine, Progress
 from blackbox.journal import Journal
@@ -180,7 +181,7 @@ def attack(
             "prior": None if held is None else _bill(held, known, len(images)),
             "parts": _parts(chosen, ledger),
         }
-        return AttackResult.of(ledger, labels, goal, numbers, threat, config)
+        return AttackResult.of(ledger, labels, goal, numbers, threat, config, prints(images))
 
     try:
         with contextlib.nullcontext() if store is None else oracle.journalled(store):

@@ -71,7 +71,7 @@ def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
     figure.text(edge, 1 - 0.37 / total_h, under, fontsize=8.5, color=_PALE, va="top")
     figure.text(edge, 0.14 / total_h, note, fontsize=7.5, color=_PALE, va="bottom")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     return path
 
 

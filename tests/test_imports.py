@@ -37,7 +37,7 @@ MAY: dict[str, set[str]] = {
     "votes": {"cohort", "ledger", "protocol"},
     "resume": {"checkpoint", "cohort", "protocol"},
     "engine": {"oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes"},
-    "results": {"ledger", "protocol", "statistics", "threat"},
+    "results": {"environment", "ledger", "protocol", "statistics", "threat"},
 }
 SURROGATES = {
     "oracle", "threat", "objective", "direction", "rng", "results", "statistics", "checks", "rowwise", "protocol", "checkpoint",

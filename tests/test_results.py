@@ -123,6 +123,41 @@ def test_ledger_closes_once_and_comes_back() -> None:
     again = Ledger.restore(led.state())
     for name, value in vars(led).items():
         other = getattr(again, name)
-        assert torch.equal(value, other) if name == "x" else np.array_equal(value, other, equal_nan=name == "loss0"), name
+        unknown = name in ("loss0", "sure0", "sure1")
+        assert torch.equal(value, other) if name == "x" else np.array_equal(value, other, equal_nan=unknown), name
     again.spent += 1
     assert led.spent.sum() == 0, "state() must copy"
+
+
+def test_take_keeps_rows_together() -> None:
+    r = result()
+    some = r.take([3, 1])
+    assert some.ids.tolist() == [1, 3] and some.queries.tolist() == [10, 4] and some.success.tolist() == [False, True]
+    assert some.status == (Status.BUDGET, Status.SUCCESS) and torch.equal(some.x_adv, r.x_adv[[3, 1]])
+
+
+def test_what_the_target_said_is_kept(tmp_path: Path) -> None:
+    """Label and probability of clean images and of examples, and a hash of each image, as the target gives them."""
+    problem = affine_problem("Linf")
+    oracle = bb.Oracle(problem.target, access="scores", classes=3)
+    r = bb.attack(oracle, problem.x, problem.y, "square", threat=bb.Linf(0.3), budget=200, seed=0)
+    told = bb.Oracle(problem.target, access="scores", classes=3)
+    clean, fooled = told(problem.x), told(r.x_adv)
+    assert torch.allclose(r.clean_confidence, clean.values.amax(1)) and r.success.any()
+    assert torch.equal(r.adv_label[r.success], fooled.label[r.success]) and (r.adv_label[~r.success] == -1).all()
+    assert torch.allclose(r.adv_confidence[r.success], fooled.values.amax(1)[r.success])
+    assert len(set(r.prints.tolist())) == len(torch.unique(problem.x.flatten(1), dim=0))
+    again = bb.AttackResult.load(r.save(tmp_path))
+    assert torch.equal(again.prints, r.prints) and torch.equal(again.adv_label, r.adv_label)
+
+
+def test_files_of_before_are_read(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    result().save(tmp_path)
+    tensors = load_file(tmp_path / "examples.safetensors")
+    for name in ("adv_label", "clean_confidence", "adv_confidence", "prints"):
+        del tensors[name]
+    save_file(tensors, tmp_path / "examples.safetensors", {"format": "blackbox-result-1"})
+    old = bb.AttackResult.load(tmp_path)
+    assert old.prints.tolist() == [0] * 5 and old.adv_label.tolist() == [-1] * 5 and old.clean_confidence.isnan().all()

@@ -255,6 +255,24 @@ def app_(
     )  # fmt: skip
 
 
+@app.command()
+def report(
+    runs: Annotated[list[str], typer.Argument(help="Folders of saved runs, or one that holds several.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder for the report.", show_default="runs/report-…")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Of the page.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The run, or run/attack, that the others are compared with.", show_default="first")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """One HTML page from saved runs, with Markdown, CSV and, with the extra data, Parquet."""
+    from blackbox.cli.report import run
+
+    run(runs, out, title, against, quiet)
+
+
 @app.command("list")
 def list_(
     what: Annotated[

@@ -232,10 +232,13 @@ def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget:
 
 
 def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
-    """Raw outcomes, summary, pictures and report."""
+    """Raw outcomes, summary, pictures and report; and a few of the clean images, for later reports."""
     from blackbox.report import figures, pages
+    from blackbox.report import shown as kept
 
     result.save(path)
+    chosen = figures.choose(result, kept.MOST)
+    kept.keep(path, chosen, data.images[chosen], result.x_adv[chosen], data.classes)
     pictures = [("Success against queries", figures.curves({result.config["attack"]: result}, path / "curve.png"))]
     shown = figures.examples(result, data.images, data.classes, path / "examples.png")
     if shown is not None:

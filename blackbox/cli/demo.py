@@ -7,6 +7,7 @@ two runs give identical ones (fixed call sizes, one thread).
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import contextmanager
@@ -193,14 +194,29 @@ def write(outcome: Outcome, path: Path) -> None:
     """Raw outcomes, pictures, report, configuration."""
     from dataclasses import asdict
 
+    import numpy as np
+
     from blackbox.report import figures, pages, raw
+    from blackbox.report import shown as kept
 
     settings, matrix, results = outcome.settings, outcome.matrix, outcome.queries
     matrix.save(path)
     raw.write_transfer(matrix, path / "outcomes-transfer.csv")
     raw.write_rates(matrix, path / "rates-transfer.csv")
+    victims = digits.parts()["attack"]
     for name, result in results.items():
-        result.save(path / "queries" / name.replace(", ", "-").replace(" ", "-"))
+        where = path / "queries" / name.replace(", ", "-").replace(" ", "-")
+        result.save(where)
+        chosen = figures.choose(result, kept.MOST)
+        kept.keep(where, chosen, victims.images[chosen], result.x_adv[chosen], victims.classes)
+    last = settings.attacks[-1]
+    fooled, among, _ = matrix.outcomes(settings.arch, settings.teacher, last, matrix.threats[0])
+    chosen = figures.spread(np.flatnonzero((fooled & among)[0][: settings.images]), victims.labels.numpy(), kept.MOST)
+    about = {"source": settings.arch, "attack": last, "threat": str(matrix.threats[0]), "target": settings.teacher}
+    kept.keep(path, chosen, victims.images[chosen], outcome.crafted[chosen], victims.classes, about)
+    bill = {"arch": settings.arch, "target": settings.teacher, "queries": settings.label_queries,
+            "agreement": [outcome.agreement.k, outcome.agreement.n]}  # fmt: skip
+    (path / "surrogate.json").write_text(json.dumps(bill, indent=2) + "\n")
     raw.write_queries(results, path / "outcomes-queries.csv")
     heat = matrix.plot(path / "transfer.png")
     answers = "answers" if any(r.config["access"] == "labels" for r in results.values()) else "scores"

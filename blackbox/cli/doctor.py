@@ -8,7 +8,8 @@ import platform
 import time
 from typing import TYPE_CHECKING
 
-from blackbox.cli import FAILED, Exit, digits, folder
+from blackbox.cli import FAILED, Exit, digits
+from blackbox.environment import versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ def run() -> None:
     import blackbox as bb
 
     line("blackbox", f"{bb.__version__}, python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    line("packages", ", ".join(f"{k} {v}" for k, v in folder.versions().items() if k not in ("blackbox", "python")))
+    line("packages", ", ".join(f"{k} {v}" for k, v in versions().items() if k not in ("blackbox", "python")))
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
     line("torch build", f"{build}, {torch.get_num_threads()} threads of {os.cpu_count()} cores")
     if torch.cuda.is_available():

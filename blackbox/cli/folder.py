@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
+from blackbox.environment import environment
 
 
 def command() -> str:
@@ -19,19 +17,6 @@ def command() -> str:
     words = list(sys.argv)
     words[0] = "python -m blackbox" if words[0].endswith("__main__.py") else Path(words[0]).name
     return " ".join([words[0], *map(shlex.quote, words[1:])])
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    import blackbox
-
-    out = {"blackbox": blackbox.__version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            out[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            out[name] = "not installed"
-    return out
 
 
 def create(out: str | None, verb: str, *names: str) -> Path:
@@ -49,15 +34,9 @@ def create(out: str | None, verb: str, *names: str) -> Path:
 
 
 def write_config(path: Path, settings: dict[str, Any]) -> Path:
-    """``run.json``: the command, its settings with all defaults filled in, and versions."""
-    import torch
-
+    """``run.json``: the command, when it began, its settings with all defaults filled in, and versions."""
     where = path / "run.json"
-    content = {
-        "command": command(),
-        "settings": settings,
-        "versions": versions(),
-        "machine": {"platform": platform.platform(), "torch_threads": torch.get_num_threads()},
-    }
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    content = {"command": command(), "began": began, "settings": settings, **environment()}
     where.write_text(json.dumps(content, indent=2, default=str) + "\n")
     return where

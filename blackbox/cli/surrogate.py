@@ -83,10 +83,11 @@ def run(
             f"accuracy         {accuracy}  of the same images: the true class",
         ]
     )
-    _save(path, summary, report, kept, own_labels)
+    bill = {"queries": spent, "measured": measured, "agreement": [agreement.k, agreement.n], "accuracy": [accuracy.k, accuracy.n]}
+    _save(path, summary, report, kept, own_labels, {"arch": arch, "target": found.name, **bill})
     say(summary, quiet)
     files = (
-        f"{specs.SURROGATE_FILE}, summary.txt, training.json, outcomes.csv, run.json{', curve.json' if rounds else ''}"
+        f"{specs.SURROGATE_FILE}, summary.txt, surrogate.json, training.json, outcomes.csv, run.json{', curve.json' if rounds else ''}"
     )
     say(f"saved            {path}/: {files}", quiet)
     say(f"next             blackbox transfer --from {path} --to {target} --data {images.data} --eps …", quiet)
@@ -136,8 +137,9 @@ def _progress(epochs: int, quiet: bool) -> Callable[[int, TrainReport], None] | 
     return line
 
 
-def _save(path: Any, summary: str, report: TrainReport, kept: Dataset, labels: Any) -> None:
-    """Summary, the training report, and the labels given to the held-out images."""
+def _save(path: Any, summary: str, report: TrainReport, kept: Dataset, labels: Any, bill: dict[str, Any]) -> None:
+    """Summary, the bill, the training report, and the labels given to the held-out images."""
+    (path / "surrogate.json").write_text(json.dumps(bill, indent=2) + "\n")
     (path / "summary.txt").write_text(summary + "\n")
     (path / "training.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     table = np.stack([np.arange(len(kept)), kept.labels.numpy(), labels.numpy()], 1)

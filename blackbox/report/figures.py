@@ -42,7 +42,7 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     style.clean(axes)
     style.legend(axes, "upper left")
     threats = list(dict.fromkeys(str(r.threat) for r in results.values()))
-    within = threats[0] if len(threats) == 1 else f"{threats[0]} but for {', '.join(threats[1:])}"
+    within = {1: threats[0], 2: " but for ".join(threats)}.get(len(threats), f"{len(threats)} different radii")
     counts = sorted({int(r.attacked.sum()) for r in results.values()})
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     under = f"Of the {attacked} images that the target had right; {within}; bands are 95 % Wilson intervals."

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from surrogates.noise import KINDS
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from blackbox.results import AttackResult
     from surrogates import TransferMatrix
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
 def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
     """Columns: image (sample id), label, source, attack, threat, target, clean (the target's class for the clean image),
     named (its class for the changed one), source_named (the source's class for it; empty for noise)."""
+    from surrogates.noise import KINDS
+
     labels, ids = matrix.labels.tolist(), matrix.ids.tolist()
     with open(path, "w", newline="") as file:
         out = csv.writer(file)
@@ -44,19 +44,20 @@ def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
 
 def write_rates(matrix: TransferMatrix, path: Path) -> Path:
     """What `TransferMatrix.records` says: every rate with its denominator, count and interval."""
-    records = matrix.records()
-    with open(path, "w", newline="") as file:
-        out = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
-        out.writeheader()
-        out.writerows(records)
-    return path
+    return write_records(matrix.records(), path)
 
 
 def write_queries(results: Mapping[str, AttackResult], path: Path) -> Path:
     """Several query attacks in one table: the attack's name, then the columns of outcomes.csv."""
-    records = [{"attack": name} | record for name, result in results.items() for record in result.records()]
-    with open(path, "w", newline="") as file:
-        out = csv.DictWriter(file, fieldnames=list(records[0]))
+    return write_records(
+        [{"attack": name} | record for name, result in results.items() for record in result.records()], path
+    )
+
+
+def write_records(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """One line a record; the columns of all of them, in the order of their first appearance."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
         out.writeheader()
         out.writerows(records)
     return path

@@ -76,7 +76,10 @@ def heading(made: Any, title: str, under: str, height: float) -> None:
 
 
 def save(made: Any, path: Path) -> Path:
-    """Write a PNG that holds nothing of the time or the version that made it."""
+    """Write a PNG or SVG that holds nothing of the time or the version that made it."""
+    from matplotlib import rc_context
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path, dpi=150, metadata={"Software": None})
+    with rc_context({"svg.hashsalt": "blackbox"}):
+        made.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
     return path

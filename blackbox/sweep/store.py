@@ -32,24 +32,23 @@ class Store:
     A key is a hash of all that decides a cell's result, so one store may hold several studies, and a study that grew is
     completed. Claims only save work: two processes that do the same cell find the same, and the first is kept.
 
+    Args:
+        look: only read; a file that is not there is an error, and nothing is written.
+
     Raises:
         StoreError: the file is no store, or of another version.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], look: bool = False) -> None:
         self.path = Path(path)
         self._me = (platform.node(), os.getpid())
         self._lock = threading.RLock()  # joblib asks for the next job in threads of its own
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in filter(str.strip, _TABLES.split(";")):
-                self._db.execute(statement)
-            self._db.execute("INSERT OR IGNORE INTO head VALUES ('version', ?)", (str(VERSION),))
-            self._db.execute("COMMIT")
+            if look:
+                where = f"{self.path.resolve().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(where, timeout=60, isolation_level=None, check_same_thread=False, uri=True)
+            else:
+                self._open()
             ((version,),) = self._db.execute("SELECT value FROM head WHERE name = 'version'")
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
@@ -60,6 +59,17 @@ class Store:
             raise StoreError(
                 f"Expected a store of version {VERSION}, but {self.path} has version {version}. Give another path."
             )
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("BEGIN IMMEDIATE")
+        for statement in filter(str.strip, _TABLES.split(";")):
+            self._db.execute(statement)
+        self._db.execute("INSERT OR IGNORE INTO head VALUES ('version', ?)", (str(VERSION),))
+        self._db.execute("COMMIT")
 
     def __enter__(self) -> Store:
         return self

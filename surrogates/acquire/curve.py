@@ -84,5 +84,5 @@ def plot(curves: Mapping[str, AgreementCurve], path: str | Path, title: str = "A
         axes.spines[side].set_visible(False)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
     return path

@@ -1,0 +1,127 @@
+"""Galleries: clean image, adversarial example, amplified difference; what the target said of each below it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SMALL = 64  # images up to this side are shown pixel by pixel
+LARGEST = 224  # larger ones are made smaller: they are for the eye
+ROWS = ("clean", "adversarial", "difference")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Columns of three images. heads: a line above each column. says: for each of the three rows a line under each image.
+
+    clean, changed: [m, C, H, W] in [0, 1].
+    """
+
+    title: str
+    caption: str
+    heads: Sequence[str]
+    clean: np.ndarray
+    changed: np.ndarray
+    says: tuple[Sequence[str], Sequence[str], Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    @property
+    def small(self) -> bool:
+        """Few pixels, shown one by one."""
+        return max(self.clean.shape[-2:]) <= SMALL
+
+    @cached_property
+    def rows(self) -> list[list[np.ndarray]]:
+        """Three rows of [H, W, 3] uint8."""
+        pairs = list(zip(self.clean, self.changed, strict=True))
+        return [
+            [colours(a) for a, _ in pairs],
+            [colours(b) for _, b in pairs],
+            [amplified(b - a) for a, b in pairs],
+        ]
+
+    def html(self) -> str:
+        """A grid that shrinks with the page."""
+        side, mark = ("6rem", ' class="px"') if self.small else ("9.5rem", "")
+        cells = ["<div></div>", *(f'<div class="top">{html.escape(h)}</div>' for h in self.heads)]
+        for name, images, lines in zip(ROWS, self.rows, self.says, strict=True):
+            cells.append(f'<div class="row">{name}</div>')
+            for image, line in zip(images, lines, strict=True):
+                kind, data = encode(image, self.small)
+                source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+                cells.append(f'<div><img alt="{name}"{mark} src="{source}">{html.escape(line)}</div>')
+        return (
+            f'<figure><div class="gallery" style="grid-template-columns: 5rem repeat({len(self)}, minmax(3.2rem, {side}))">'
+            f"{''.join(cells)}</div><figcaption><b>{html.escape(self.title)}.</b> {html.escape(self.caption)}</figcaption></figure>"
+        )
+
+    def sheet(self, path: Path) -> Path:
+        """All images in one file: ``path`` with .png, or .jpg where they are photographs."""
+        rows = [[scaled(image, self.small) for image in row] for row in self.rows]
+        gap = 4
+        tall, wide = rows[0][0].shape[:2]
+        sheet = np.full((3 * (tall + gap) - gap, len(self) * (wide + gap) - gap, 3), 255, np.uint8)
+        for r, row in enumerate(rows):
+            for c, image in enumerate(row):
+                sheet[r * (tall + gap) : r * (tall + gap) + tall, c * (wide + gap) : c * (wide + gap) + wide] = image
+        where = path.with_name(path.name + (".png" if self.small else ".jpg"))
+        _picture(sheet).save(where, **({} if self.small else {"quality": 88}))
+        return where
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows of what stands around the images."""
+        return ["", *self.heads], [[name, *lines] for name, lines in zip(ROWS, self.says, strict=True)]
+
+
+def colours(image: np.ndarray) -> np.ndarray:
+    """[C, H, W] in [0, 1] -> [H, W, 3] uint8; one channel as ink on paper, as in the other pictures."""
+    array = np.clip(image, 0, 1)
+    array = np.repeat(1 - array[:1], 3, 0) if len(array) < 3 else array[:3]
+    return np.round(255 * np.moveaxis(array, 0, -1)).astype(np.uint8)
+
+
+def amplified(change: np.ndarray) -> np.ndarray:
+    """[C, H, W] -> [H, W, 3] uint8, around grey and stretched to the largest entry; one channel red for more ink."""
+    largest = float(np.abs(change).max()) or 1.0
+    if len(change) < 3:
+        from matplotlib import colormaps
+
+        shade = colormaps["RdBu_r"](0.5 + change[0] / (2.8 * largest))
+        return np.round(255 * shade[..., :3]).astype(np.uint8)
+    return colours(0.5 + change / (2 * largest))
+
+
+def scaled(image: np.ndarray, small: bool) -> np.ndarray:
+    """Few pixels as squares of whole numbers of pixels; many brought down to `LARGEST`."""
+    side = max(image.shape[:2])
+    if small:
+        times = max(1, round(96 / side))
+        return image.repeat(times, 0).repeat(times, 1)
+    if side <= LARGEST:
+        return image
+    size = (round(image.shape[1] * LARGEST / side), round(image.shape[0] * LARGEST / side))
+    return np.asarray(_picture(image).resize(size))
+
+
+def encode(image: np.ndarray, small: bool) -> tuple[str, bytes]:
+    """(png or jpeg, the file): losing nothing where there are few pixels, little where there are many."""
+    file = io.BytesIO()
+    kind = "png" if small else "jpeg"
+    _picture(scaled(image, small)).save(file, kind, **({} if small else {"quality": 82}))
+    return kind, file.getvalue()
+
+
+def _picture(array: np.ndarray) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(array)

@@ -1,0 +1,71 @@
+"""The bill of every query attack: what was charged, what was not, and how each image ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from blackbox.protocol import Status
+from blackbox.report.sections.common import Item, number
+from blackbox.statistics import Detection
+
+if TYPE_CHECKING:
+    from blackbox.report.pages import Page
+
+
+def add(page: Page, chosen: Sequence[Item]) -> None:
+    """Two tables; columns in which nothing happened are named below instead."""
+    if not chosen:
+        return
+    page.head("Accounts", 3)
+    columns = [
+        ("Queries charged", lambda c, r: f"{int(r.queries.sum()):,}"),
+        ("most an image", lambda c, r: f"{int(r.queries.max()):,}" if len(r) else "–"),
+        ("looked at once more, uncharged", lambda c, r: _count(c.get("verify_rows"))),
+        ("of these no longer adversarial", lambda c, r: _count(int((r.verified == 0).sum()))),
+        ("failed rows", lambda c, r: _count(c.get("failed_rows"))),
+        ("sent again", lambda c, r: _count(c.get("retried_rows"))),
+        ("paid before a restart", lambda c, r: _count(c.get("carried"))),
+        ("from the cache, unpaid", lambda c, r: _count((c.get("journal") or {}).get("cached"))),
+        ("asked, answer lost", lambda c, r: _count((c.get("journal") or {}).get("in_doubt"))),
+        ("gradients of a prior", lambda c, r: _count((c.get("prior") or {}).get("gradients"))),
+        ("seconds", lambda c, r: number(c.get("seconds"), ",.1f")),
+        ("of these the target's", lambda c, r: number(c.get("target_seconds"), ",.1f")),
+    ]
+    made = {name: [say(i.result.config, i.result) for i in chosen] for name, say in columns}
+    shown = [name for name, cells in made.items() if set(cells) - {"0", "–"}]
+    nothing = [name for name, cells in made.items() if name not in shown and set(cells) == {"0"}]
+    caption = f"Nothing under: {', '.join(nothing)}." if nothing else ""
+    rows = [[i.label, *(made[name][k] for name in shown)] for k, i in enumerate(chosen)]
+    page.table(["Result", *shown], rows, caption)
+    ends = [s for s in Status if any(s in i.result.status for i in chosen)]
+    table = [[i.label, str(len(i.result)), *(_count(i.result.status.count(s)) for s in ends)] for i in chosen]
+    said = "; ".join(f"{name(s)}: {s.value}" for s in ends)
+    page.table(["Result", "Images", *(name(s) for s in ends)], table, f"How each image ended. {said}.")
+    for i in chosen:
+        if found := i.result.config.get("detection"):
+            page.text(f"{i.label}: {Detection(**found)}.")
+    _warnings(page, chosen)
+
+
+def _warnings(page: Page, chosen: Sequence[Item]) -> None:
+    lines = []
+    for i in chosen:
+        if cut := i.result.status.count(Status.ERROR):
+            lines.append(f"{i.label}: the target failed and cut {cut} images short; they are in no mean, and fooled or not unknown.")
+        if lost := int((i.result.verified == 0).sum()):
+            lines.append(
+                f"{i.label}: {lost} examples were not adversarial when looked at once more; the target's answers depend on the "
+                "batch or on chance."
+            )
+    if lines:
+        page.note(lines)
+
+
+def name(status: Status) -> str:
+    """``clean wrong``."""
+    return status.name.lower().replace("_", " ")
+
+
+def _count(value: Any) -> str:
+    return "–" if value is None else f"{int(value):,}"

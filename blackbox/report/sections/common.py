@@ -1,0 +1,105 @@
+"""What several sections need: names of results, numbers as text, tables that say once what is the same everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from blackbox.report.runs import Run
+    from blackbox.results import AttackResult
+    from blackbox.statistics import Estimate
+
+
+class Item(NamedTuple):
+    """A query attack of a run. name: within the run, "" for its only one."""
+
+    run: Run
+    name: str
+    result: AttackResult
+
+    @property
+    def label(self) -> str:
+        """What it is called in a report."""
+        return self.run.label(self.name)
+
+    @property
+    def attack(self) -> str:
+        """The attack's name, with what its run told it apart by: ``fd-fgsm-PCA``."""
+        method = str(self.result.config["attack"])
+        return self.name if self.name.startswith(method) else method
+
+
+def items(runs: Sequence[Run]) -> list[Item]:
+    """The query attacks of all runs."""
+    return [Item(run, name, result) for run in runs for name, result in run.attacks.items()]
+
+
+_FIELDS: tuple[Callable[[Item], str], ...] = (
+    lambda i: str(i.result.threat),
+    lambda i: str(i.result.config["target"]),
+    lambda i: f"{i.result.config.get('access')} shown",
+    lambda i: f"budget {int(i.result.config['budget']):,}",
+    lambda i: f"seed {i.result.config.get('seed')}",
+    lambda i: i.run.name,
+)
+LONGEST = 40  # characters of a line's name
+
+
+def short(chosen: Sequence[Item]) -> list[str]:
+    """Names for the lines of one picture: the attack, and with as little more as tells them apart."""
+    fields = [[field(i) for i in chosen] for field in _FIELDS]
+    for count in range(len(fields) + 1):
+        for some in combinations(fields, count):
+            names = [", ".join(words) for words in zip([i.attack for i in chosen], *some, strict=True)]
+            names = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in names]
+            if len(set(names)) == len(names):
+                return names
+    return [i.label for i in chosen]
+
+
+def number(value: float | None, form: str = ",.4g") -> str:
+    """A number, a dash where there is none, ∞."""
+    if value is None or math.isnan(value):
+        return "–"
+    return "∞" if math.isinf(value) else format(value, form)
+
+
+def parts(chosen: Sequence[Item], most: int) -> list[list[Item]]:
+    """Those that make one picture: all, if no more than ``most``; else each threat by itself, and together those that are
+    alone with theirs."""
+    if len(chosen) <= most:
+        return [list(chosen)]
+    groups: dict[str, list[Item]] = {}
+    for item in chosen:
+        groups.setdefault(str(item.result.threat), []).append(item)
+    alone = [group[0] for group in groups.values() if len(group) == 1]
+    out = [group for group in groups.values() if len(group) > 1] + ([alone] if alone else [])
+    return [group[i : i + 2 * most] for group in out for i in range(0, len(group), 2 * most)]
+
+
+def between(estimate: Estimate, form: str = ",.1f") -> str:
+    """``40.2 [35.1, 46.0]``."""
+    if not estimate.n or math.isnan(estimate.value):
+        return "–"
+    return f"{number(estimate.value, form)} [{number(estimate.low, form)}, {number(estimate.high, form)}]"
+
+
+def once(head: list[str], rows: list[list[Any]], left: int, keep: int = 1) -> tuple[list[str], list[list[Any]], int, str]:
+    """Take out of the first ``left`` columns (but for the first ``keep``) what is the same in all rows.
+
+    Returns:
+        Head, rows, how many left columns there are now, and a sentence that says what was taken out.
+    """
+    same = [i for i in range(keep, left) if len(rows) > 1 and len({row[i] for row in rows}) == 1]
+    said = [f"{head[i].lower()} {rows[0][i]}" for i in same if rows[0][i] not in ("", "–")]
+    kept = [i for i in range(len(head)) if i not in same]
+    text = f"In all rows: {'; '.join(said)}." if said else ""
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows], left - len(same), text
+
+
+def safe(text: str) -> str:
+    """A name as a part of a file's name."""
+    return "".join(c if c.isalnum() or c in "-." else "-" for c in text).strip("-.") or "run"

@@ -1,0 +1,95 @@
+"""The threat model: who knows what, and may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from blackbox.report.sections.common import items
+
+if TYPE_CHECKING:
+    from blackbox.report.pages import Page
+    from blackbox.report.runs import Run
+
+HEAD = ["Runs", "Way", "Target, and what it shows", "Change allowed", "Queries", "Goal", "Images"]
+
+
+def add(page: Page, runs: Sequence[Run]) -> None:
+    """One line for each threat model; runs that share one share its line."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        for row in _rows(run):
+            names = found.setdefault(tuple(row), [])
+            if run.name not in names:
+                names.append(run.name)
+    if not found:
+        return
+    page.head("Threat model")
+    page.table(HEAD, [[", ".join(names), *row] for row, names in found.items()], left=len(HEAD))
+    page.text(
+        "Images are in [0, 1]. A query is one image evaluated by the target; the check of the clean image, probes and failed "
+        "tries are all charged. The attacker sees nothing of the target but what is written here."
+    )
+
+
+def _rows(run: Run) -> list[list[str]]:
+    out = []
+    for item in items([run]):
+        c = item.result.config
+        extra = [f"through {' → '.join(channels)}"] if (channels := run.settings.get("channels")) else []
+        extra += [f"majority of {c['votes']} answers"] if c.get("votes", 1) > 1 else []
+        allowed = f"{item.result.threat}{', 8-bit images' if c.get('eight_bit') else ''}"
+        out.append([
+            "by queries", "; ".join([f"{c['target']}: {c.get('access', 'unknown')}", *extra]), allowed,
+            f"at most {int(c['budget']):,} an image", "a given class" if c.get("targeted") else "any wrong class",
+            _images(run, len(item.result)),
+        ])  # fmt: skip
+    if (m := run.matrix) is not None:
+        taught = f"from {', '.join(dict.fromkeys(r.source for r in m.runs))}"
+        goal = "a given class" if m.goals is not None else "any wrong class"
+        out.append([
+            f"transfer {taught}", f"{', '.join(m.targets)}: nothing; labels are read to measure",
+            ", ".join(map(str, m.threats)), "none to craft", goal, _images(run, len(m)),
+        ])  # fmt: skip
+    if run.surrogate:
+        bill, s = run.surrogate["bill"], run.settings
+        shows = s.get("access", "labels")
+        asked = bill.get("queries") or run.surrogate["training"].get("queries")
+        out.append([
+            "surrogate", f"{bill.get('target') or s.get('target', 'a target')}: {shows}", "–",
+            f"{asked:,} to learn from" if asked else "–", "name the target's class", _own(run),
+        ])  # fmt: skip
+    if run.sweep is not None:
+        study, count = run.sweep.plan.study, run.sweep.plan.count
+        images = f"{count:,} of {study.images.data}"
+        if (a := study.attack) is not None:
+            shows = f"{', '.join(a.targets)}: {a.access or 'scores'}"
+            budget = f"at most {', '.join(f'{b:,}' for b in a.budgets)} an image"
+            out.append(["by queries", shows, _threats(a.threats), budget, _goal(a.targeted), images])
+        if (t := study.transfer) is not None:
+            shows = f"{', '.join(t.targets)}: nothing; labels are read to measure"
+            way = f"transfer from {', '.join(t.sources)}"
+            out.append([way, shows, _threats(t.threats), "none to craft", _goal(t.targeted), images])
+    return out
+
+
+def _goal(targeted: object) -> str:
+    return "any wrong class" if targeted is None else "a given class"
+
+
+def _threats(words: Sequence[str]) -> str:
+    from blackbox.sweep.study import read_threat
+
+    return ", ".join(str(read_threat(word)) for word in words)
+
+
+def _images(run: Run, count: int) -> str:
+    data = run.settings.get("data") or ("digits" if run.settings.get("verb") == "demo" else "")
+    return f"{count:,} of {data}" if data else f"{count:,}"
+
+
+def _own(run: Run) -> str:
+    s = run.settings
+    if "own_images" in s:
+        return f"{s['own_images']:,} of one's own, {s.get('held_out', 0):,} to measure"
+    return "of one's own"

@@ -1,0 +1,64 @@
+"""Where the numbers come from: exact commands, versions, machines; and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from blackbox.report.sections.comparison import flatten
+
+if TYPE_CHECKING:
+    from blackbox.report.pages import Page
+    from blackbox.report.runs import Run
+
+
+def add(page: Page, runs: Sequence[Run]) -> None:
+    """Commands, then versions: once for the runs that share them."""
+    page.head("Commands and environment")
+    commands = [f"{run.name}{_began(run)}\n  {run.made['command']}" for run in runs if run.made.get("command")]
+    if commands:
+        page.pre("\n".join(commands))
+    if silent := [run.name for run in runs if not run.made.get("command")]:
+        page.text(f"Saved from Python, without a command: {', '.join(silent)}.")
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for run in runs:
+        for found in _environments(run):
+            told = flatten(found.get("versions", {})) | flatten(found.get("machine", {}))
+            mine = groups.setdefault(tuple(told.items()), [])
+            if run.name not in mine:
+                mine.append(run.name)
+    if unknown := [run.name for run in runs if not any(run.name in mine for mine in groups.values())]:
+        page.text(f"Without a note on versions and machine: {', '.join(unknown)}.")
+    if not groups:
+        return
+    names = list(dict.fromkeys(name for group in groups for name, _ in group))
+    heads = ["all runs"] if len(groups) == 1 and not unknown else [", ".join(mine) for mine in groups.values()]
+    rows = [[name.replace("_", " "), *(dict(group).get(name, "–") for group in groups)] for name in names]
+    page.table(["", *heads], rows, left=len(heads) + 1)
+
+
+def _began(run: Run) -> str:
+    began = str(run.made.get("began", ""))
+    return f"  (began {began.replace('T', ' ').replace('Z', ' UTC')})" if began else ""
+
+
+def _environments(run: Run) -> list[dict[str, Any]]:
+    if run.made.get("versions"):
+        return [{"versions": run.made["versions"], "machine": run.made.get("machine", {})}]
+    found = [result.config.get("environment") for result in run.attacks.values()]
+    return [f for f in found if isinstance(f, dict)]
+
+
+def reading(page: Page) -> None:
+    """What the words and numbers mean."""
+    page.head("How to read this")
+    for text in (
+        "Square brackets hold 95 % intervals: Wilson's for rates, bootstrap over images for means, exact order statistics for "
+        "medians. The number after a rate is its count and its denominator; the bar shows the rate, the whisker its interval.",
+        "Attack success is the share of images fooled within eps and budget, of those that the target had right. A failure is "
+        "charged at the whole budget in means and medians of queries. A transfer rate without its noise rows says little.",
+        "In a gallery the difference is drawn around grey and stretched to its largest entry; for images of one channel red is "
+        "more, blue less ink. What a target says of an example is what it said when it was looked at once more, uncharged.",
+        "Every number follows from the raw outcomes in the CSV files beside this page.",
+    ):
+        page.text(text)

@@ -1,0 +1,108 @@
+"""Transfer matrices: heat map, rates beside noise of the same size, eps, accounts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blackbox.report import radii
+from blackbox.report.sections.common import safe
+from blackbox.report.style import MOST
+
+if TYPE_CHECKING:
+    from blackbox.report.pages import Page
+    from blackbox.statistics import Rate
+    from blackbox.threat import Threat
+    from surrogates import TransferMatrix
+
+ROWS = 60  # of one table; the rest is in transfer.csv
+PANELS, WIDE = 4, 14  # heat maps of one picture, and columns of all of them
+
+
+def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
+    """One matrix under a heading of its own."""
+    from surrogates.matrix import GIVEN
+
+    page.head(name, 3)
+    page.text(
+        f"Examples crafted on {', '.join(matrix.sources)}, shown to {', '.join(matrix.targets)}: {len(matrix):,} images, seed "
+        f"{matrix.seed}. Rates are given {given}: {GIVEN[given]}. Noise of the same size is the floor: it fools too."
+    )
+    for i, part in enumerate(_parts(matrix)):
+        path = folder / f"transfer-{safe(name)}{f'-{i + 1}' if i else ''}.svg"
+        page.picture(f"Transfer rates of {name}", part.plot(path, given))
+    _table(page, matrix, given)
+    _radii(page, name, matrix, given, folder)
+    clean = "; ".join(f"{t} {matrix.clean_accuracy(t)}" for t in matrix.targets)
+    page.text(f"Clean accuracy: {clean}.")
+    if matrix.queries:
+        page.text("Queries charged: " + ", ".join(f"{target} {spent:,}" for target, spent in matrix.queries.items()) + ".")
+
+
+def _parts(matrix: TransferMatrix) -> list[TransferMatrix]:
+    """The matrix in pieces of as many radii as one picture has room for."""
+    from dataclasses import replace
+
+    size = max(1, min(PANELS, WIDE // len(matrix.targets)))
+    many = range(0, len(matrix.threats), size)
+    out = []
+    for at in (slice(i, i + size) for i in many):
+        out.append(replace(
+            matrix, threats=matrix.threats[at], adv_source=matrix.adv_source[:, :, at], adv_target=matrix.adv_target[:, :, at],
+            linf=matrix.linf[:, :, at], l2=matrix.l2[:, :, at], noise_target=matrix.noise_target[at],
+            noise_linf=matrix.noise_linf[at], noise_l2=matrix.noise_l2[at],
+        ))  # fmt: skip
+    return out
+
+
+def _table(page: Page, matrix: TransferMatrix, given: str) -> None:
+    from surrogates.matrix_text import NOISE, noise_given, noise_kinds
+    from surrogates.noise import KINDS
+
+    rows: list[list[str | Rate]] = []
+    for e, threat in enumerate(matrix.threats):
+        for k in noise_kinds(matrix, e):
+            rates = [matrix.noise_rate(t, threat, KINDS[k], noise_given(given)) for t in matrix.targets]
+            rows.append([str(threat), "noise", NOISE[KINDS[k]], *rates])
+        for source in matrix.sources:
+            for attack in matrix.attacks:
+                rates = [matrix.rate(source, t, attack, threat, given) for t in matrix.targets]
+                rows.append([str(threat), source, attack, *rates])
+    more = f" {len(rows) - ROWS:,} more rows are in transfer.csv." if len(rows) > ROWS else ""
+    caption = f"Wrong when changed, %, with 95 % Wilson interval, given {given}.{more}"
+    page.table(["Within", "Crafted on", "With", *matrix.targets], rows[:ROWS], caption, left=3)
+
+
+def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
+    """Rate against eps: all targets in one picture if there is room; not where the denominator changes with eps."""
+    norms: dict[str, list[Threat]] = defaultdict(list)
+    for threat in matrix.threats:
+        norms[threat.norm].append(threat)
+    for norm, threats in norms.items():
+        if len(threats) < 2 or given == "source-fooled":
+            continue
+        each = {target: _lines(matrix, target, threats, given) for target in matrix.targets}
+        together = {f"{line}, to {t}": points for t, lines in each.items() for line, points in lines.items()}
+        pictures = {"": together} if len(matrix.targets) > 1 and len(together) <= MOST else each
+        for target, lines in pictures.items():
+            path = folder / f"eps-{safe(name)}{'-' + safe(target) if target else ''}-{norm}.svg"
+            title = f"Transfer against eps{', to ' + target if target else ''}"
+            count = sorted({rate.n for points in lines.values() for _, rate in points})
+            under = f"n = {' to '.join(map(str, sorted({count[0], count[-1]})))}, given {given}; 95 % Wilson intervals."
+            page.picture(title, radii.eps_curves(lines, path, norm, title, under))
+
+
+def _lines(matrix: TransferMatrix, target: str, threats: list[Threat], given: str) -> dict[str, list[tuple[float, Rate]]]:
+    """A line for each source and attack, and one for uniform noise of the same eps."""
+    from surrogates.matrix_text import noise_given
+
+    out = {}
+    for source in matrix.sources:
+        for attack in matrix.attacks:
+            line = f"{attack} from {source}" if len(matrix.sources) > 1 else attack
+            out[line] = [(t.eps, matrix.rate(source, target, attack, t, given)) for t in threats]
+    noise = [(t.eps, matrix.noise_rate(target, t, "linf", noise_given(given))) for t in threats]
+    if all(rate.n for _, rate in noise):
+        out["uniform noise"] = noise
+    return out

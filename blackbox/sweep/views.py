@@ -1,0 +1,85 @@
+"""A sweep's outcomes as the results of single runs, so that every table and picture of those serves for a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from blackbox.sweep.plan import Point
+from blackbox.sweep.study import read_threat
+from blackbox.sweep.table import Table
+
+if TYPE_CHECKING:
+    from blackbox.results import AttackResult
+    from surrogates import TransferMatrix
+
+
+def result(table: Table, point: Point) -> AttackResult | None:
+    """The query attack at one point; None where no cell of it is done.
+
+    A store keeps neither images nor why a sample ended: ``x_adv`` is empty, and what neither succeeded nor was wrong clean
+    counts as out of budget.
+    """
+    import torch
+
+    from blackbox.protocol import Status
+    from blackbox.results import AttackResult
+
+    found, grid = table.outcomes.get(point, {}), table.plan.study.attack
+    if not found or grid is None:
+        return None
+    config = {
+        "attack": point.what, "target": point.target, "access": grid.access or "scores", "budget": point.budget,
+        "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
+    }  # fmt: skip
+    names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
+    columns = {name: torch.from_numpy(np.array(found[name])) for name in names.split()}
+    ends = [
+        Status.SUCCESS if s else Status.BUDGET if a else Status.CLEAN_WRONG
+        for s, a in zip(found["success"], found["attacked"], strict=True)
+    ]
+    empty = torch.zeros(len(ends), 0)
+    return AttackResult(x_adv=empty, status=tuple(ends), threat=read_threat(point.threat), config=config, **columns)
+
+
+def matrix(table: Table, seed: int) -> TransferMatrix | None:
+    """The transfers of one seed; None where there is none. Images whose cells are missing are in no rate.
+
+    A sweep makes Gaussian noise for each source and preset; here stands that of the largest, as in a matrix of one run.
+    """
+    from surrogates import TransferMatrix, presets
+
+    grid = table.plan.study.transfer
+    points = [p for p in table.outcomes if p.kind == "transfer" and p.seed == seed and table.outcomes[p]]
+    if grid is None or not points:
+        return None
+    every = np.unique(np.concatenate([table.outcomes[p]["ids"] for p in points]))
+    first = [table.outcomes[p] for p in points]
+    labels, goals = _spread(every, first, "y"), _spread(every, first, "goal") if "goal" in first[0] else None
+    threats = tuple(read_threat(t) for t in grid.threats)
+    made = TransferMatrix.empty(
+        tuple(grid.sources), tuple(grid.targets), tuple(grid.presets), threats, labels, goals, every, 1, seed
+    )
+    made.steps[:] = [(grid.steps or presets.get(p).steps) if presets.get(p).steps > 1 else 1 for p in grid.presets]
+    largest = np.full((len(threats), len(grid.targets)), -1.0)
+    for point in points:
+        found = table.outcomes[point]
+        s, a = grid.sources.index(point.source), grid.presets.index(point.what)
+        e, t = grid.threats.index(point.threat), grid.targets.index(point.target)
+        at = np.searchsorted(every, found["ids"])
+        made.clean_source[s, at], made.clean_target[t, at] = found["clean_source"], found["clean_target"]
+        made.adv_source[s, a, e, at], made.adv_target[s, a, e, t, at] = found["adv_source"], found["adv_target"]
+        made.linf[s, a, e, at], made.l2[s, a, e, at] = found["linf"], found["l2"]
+        if float(found["l2"].mean()) > largest[e, t]:
+            largest[e, t] = float(found["l2"].mean())
+            made.noise_target[e][:, t, at] = found["noise_target"].T
+    return made
+
+
+def _spread(every: np.ndarray, parts: Sequence[dict[str, np.ndarray]], name: str) -> np.ndarray:
+    out = np.full(len(every), -1, np.int64)
+    for part in parts:
+        out[np.searchsorted(every, part["ids"])] = part[name]
+    return out
