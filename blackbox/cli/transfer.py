@@ -80,10 +80,11 @@ def run(
 
 
 def _models(words: list[str], images: specs.Images, classes: int, nets: options.Nets) -> list[specs.Model]:
-    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``."""
+    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``
+    and settings after ``#``."""
     out = []
     for word in words:
-        for part in [word] if word.startswith("digits:") or ".py:" in word else parse.words(word):
+        for part in [word] if word.startswith("digits:") or ".py:" in word or "#" in word else parse.words(word):
             out += specs.models(part, images.data, classes, nets)
     return out
 

@@ -51,7 +51,7 @@ _SYMBOL = re.compile(r"\b[suz]\d+\b")
 _SYMPY = frozenset(
     "Symbol Integer Float Rational Add Mul Pow Max Min Mod FloorDiv ModularIndexing Where PythonMod CleanDiv CeilToInt "
     "FloorToInt CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv TruncToInt RoundToInt ToFloat Eq Ne Lt "
-    "Le Gt Ge And Or Not Piecewise ExprCondPair true false True False positive nonnegative integer precision evaluate".split()
+    "Le Gt Ge And Or Not Piecewise ExprCondPair true false True False positive nonnegative integer precision evaluate".split()  # noqa: SIM905
 )
 _EXPRESSION = re.compile(r"[\w\s'(),=+\-*/<>!.]*")
 _FLOATS = {6: torch.float16, 7: torch.float32, 8: torch.float64, 13: torch.bfloat16}  # as the format numbers them
@@ -229,8 +229,8 @@ def _faults(found: Any, key: str = "") -> Iterator[str]:
 
 
 def _harmless(text: str, key: str) -> bool:
-    if key == "target" and "." in text or key == "as_operator":
-        return bool(_TARGET.fullmatch(text)) or (key == "target" and not text.startswith(("torch", "_operator", "math")))
+    if key == "as_operator" or (key == "target" and text.startswith(("torch", "_operator", "math", "#"))):
+        return bool(_TARGET.fullmatch(text))
     if key == "expr_str":
         words = re.findall(r"[A-Za-z_]\w*", text)
         dotted = re.search(r"[A-Za-z_)]\s*\.|\.\s*[A-Za-z_]", text)
