@@ -163,7 +163,8 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://{self.server_address[0]}:{self.server_address[1]}"
+        host, port = self.socket.getsockname()[:2]
+        return f"http://{host}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away in the middle is no news."""

@@ -246,6 +246,7 @@ def _read(line: http.client.HTTPConnection, response: http.client.HTTPResponse, 
             raise ValueError(f"Expected an answer of at most {most:,} bytes, but it goes on. Is this the right server?")
         if time.monotonic() > deadline:
             raise TimeoutError
+    response.close()  # or the connection would not be free for the next request
     if response.length:  # what Content-Length promised and did not come
         raise ConnectionError(f"the answer broke off {response.length:,} bytes before its end")
     return b"".join(parts)
