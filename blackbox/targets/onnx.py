@@ -116,6 +116,8 @@ class OnnxTarget:
 
 
 def _session(path: Path, provider: str, threads: int) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected an ONNX file at {path}, but there is none.")
     try:
         import onnxruntime as ort
     except ImportError:
@@ -124,8 +126,6 @@ def _session(path: Path, provider: str, threads: int) -> Any:
             "pip install 'blackbox-transfer[onnx]'",
             name="onnxruntime",
         ) from None
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected an ONNX file at {path}, but there is none.")
     there = ort.get_available_providers()
     if provider not in there:
         raise ValueError(f"Expected a provider that is installed, {', '.join(there)}, but it was {provider!r}.")
