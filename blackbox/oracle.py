@@ -17,7 +17,7 @@ from torch import Tensor
 
 from blackbox.checks import as_images
 from blackbox.journal import Journal, JournalError, Journalled
-from blackbox.protocol import Access
+from blackbox.protocol import Access, AccessError
 from blackbox.targets import Answer, Target, as_target, recognise
 
 
@@ -142,10 +142,14 @@ class Oracle:
             Probe, noise and randomised are what the target itself says of them (the channels of `blackbox.targets`
             do) unless they are given here.
 
+    Raises:
+        ValueError: a setting that cannot be, or classes or k other than the target announces. AccessError: it shows less.
+
     Attributes:
         rows: queries charged. counts: rows by purpose ("verify" is not charged). failed: rows of calls that raised or
         whose answer was refused. calls, sizes: calls made, by their number of rows. seconds: time inside the target.
         replayed, cached: rows by purpose that a journal answered: of an earlier run, of this one. Not charged.
+        max_rows: the most rows that the target takes at once, where it says so.
 
     A torch target is put in eval mode and called under inference mode: no gradient passes, and no public attribute
     leads to it.
@@ -194,8 +198,11 @@ class Oracle:
         if said is not None and returns not in ("auto", said):
             raise ValueError(f"Expected returns to be {said!r}, which is what {self.name} gives back, but it was {returns!r}.")
         self.__returns = returns if returns != "auto" else said
-        self.__size = _CallSize(max_rows)
-        self.__fixed = rows_per_call
+        self._check_announced(k)
+        limit = getattr(self.__target, "max_rows", None)
+        self.max_rows = limit if isinstance(limit, int) else None  # of one request: it is answered whole or not at all
+        self.__size = _CallSize(min(max_rows, self.max_rows or max_rows))
+        self.__fixed = None if rows_per_call is None else min(rows_per_call, self.max_rows or rows_per_call)
         self.__journal: Journal | None = None
         self.__lock = threading.Lock()
         self.counts: Counter[str] = Counter()
@@ -204,6 +211,23 @@ class Oracle:
         self.cached: Counter[str] = Counter()
         self.failed = 0
         self.seconds = 0.0
+
+    def _check_announced(self, k: int) -> None:
+        """What the target says of itself, before it is asked anything."""
+        classes, shows, listed = (getattr(self.__target, name, None) for name in ("classes", "shows", "k"))
+        if isinstance(classes, int) and classes != self.classes:
+            raise ValueError(
+                f"Expected classes={classes}, which is what {self.name} tells apart, but it was {self.classes}."
+            )
+        if not isinstance(shows, Access):
+            return
+        if self.access > shows:
+            raise AccessError(
+                f"Expected access to {shows.name.lower()} at most, which is what {self.name} shows, but it was "
+                f"{self.access.name.lower()}."
+            )
+        if self.access is shows is Access.TOPK and listed is not None and k > listed:
+            raise ValueError(f"Expected k of at most {listed}, which is what {self.name} lists, but it was {k}.")
 
     @property
     def rows(self) -> int:

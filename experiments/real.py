@@ -27,12 +27,13 @@ class Case:
     own: Tensor  # the attacker's images, none of them attacked
 
 
-def right(net: torch.nn.Module, data: sg.Dataset, count: int) -> tuple[Tensor, Tensor]:
-    """The first ``count`` images that the net classifies as labelled."""
+def right(net: torch.nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> tuple[Tensor, Tensor]:
+    """The first ``count`` images that the net classifies as labelled, or so many spread evenly over all of these."""
     predicted = sg.predict(net, data.images)
-    index = (predicted == data.labels).nonzero()[:count, 0]
+    index = (predicted == data.labels).nonzero()[:, 0]
     if len(index) < count:
         raise ValueError(f"Expected {count} correctly classified images, but {data.name} has {len(index)}.")
+    index = index[torch.arange(count) * len(index) // count] if spread else index[:count]
     return data.images[index], data.labels[index]
 
 
@@ -45,9 +46,9 @@ def mnist(root: Path, count: int, eps: float = 0.3) -> Case:
     return Case("MNIST LeNet", net, images, labels, bb.Linf(eps), data.images[half:])
 
 
-def cifar(root: Path, count: int, depth: int = 20, eps: float = 8 / 255) -> Case:
-    """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder."""
+def cifar(root: Path, count: int, depth: int = 20, eps: float = 8 / 255, spread: bool = False) -> Case:
+    """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder. spread: over all classes, see `right`."""
     net = sg.from_spec(f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32))
-    images, labels = right(net, sg.load(f"folder:{root / 'cifar10' / 'test'}"), count)
+    images, labels = right(net, sg.load(f"folder:{root / 'cifar10' / 'test'}"), count, spread)
     own = sg.load(f"folder:{root / 'cifar10' / 'train'}").images
     return Case(f"CIFAR ResNet-{depth}", net, images, labels, bb.Linf(eps), own)

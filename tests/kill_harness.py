@@ -1,7 +1,8 @@
-"""``python kill_harness.py FOLDER KILLS [unkeyed]``: attack a paid target, kill -9 the attacker at random, until KILLS are done.
+"""``python kill_harness.py FOLDER KILLS [unkeyed|http]``: attack a paid target, kill -9 the attacker at random, until KILLS are done.
 
 The target is a process of its own that survives, and writes a line to disk for every row it charges. Prints one line of
-JSON: kills, runs, what was charged twice, what was lost. Torch is imported once; attackers are forks.
+JSON: kills, runs, what was charged twice, what was lost. Torch is imported once; attackers are forks. With ``http`` the target
+is the reference server of `blackbox.serving`, and the attacker's end is a `blackbox.targets.HttpTarget`.
 """
 
 from __future__ import annotations
@@ -68,9 +69,35 @@ class Paid:
         return self._line.recv()
 
 
+def serve_http(door: str, ledger: Path) -> None:
+    """The same target behind the reference server; its address is what the file ``door`` says."""
+    from blackbox.serving import Server, Service
+
+    def answer(x: Tensor) -> Tensor:
+        return torch.from_numpy(np.stack([(WEIGHT * row.reshape(1, -1)).sum(1) for row in x.numpy()]))
+
+    class Booked(Service):
+        def _ask(self, x: Tensor, fresh: dict[str, int], prints: list[bytes]) -> Any:
+            made = super()._ask(x, fresh, prints)
+            for word in fresh:  # a journal's key is 32 letters; rows without one have their number
+                book.write(f"{'run' if len(word) == 32 else 'whole'} {word}\n")
+            time.sleep(0.001)
+            return made
+
+    torch.set_num_threads(1)
+    with open(ledger, "a", buffering=1) as book:
+        oracle = bb.Oracle(answer, "logits", CLASSES, returns="logits")
+        server = Server(Booked(oracle, SHAPE))
+        Path(f"{door}.part").write_text(server.url)
+        os.replace(f"{door}.part", door)
+        server.serve_forever()
+
+
 def attack(folder: Path, run: str, keyed: bool, journal: bool) -> None:
     torch.set_num_threads(1)
-    oracle = bb.Oracle(Paid(str(folder / "door"), run, keyed), "scores", CLASSES, max_rows=8)
+    door = folder / "door"
+    target = bb.targets.HttpTarget(door.read_text()) if door.is_file() else Paid(str(door), run, keyed)
+    oracle = bb.Oracle(target, "scores", CLASSES, max_rows=8)
     y = torch.from_numpy((IMAGE.reshape(IMAGES, -1) @ WEIGHT.T).argmax(1))
     path = folder / f"{run}.journal" if journal else None
     result = bb.attack(oracle, IMAGE, y, "square", bb.Linf(0.02), BUDGET, journal=path, cohort=3)
@@ -96,9 +123,9 @@ def fork(work: Any, *words: Any) -> int:
     os._exit(0)
 
 
-def main(folder: Path, kills: int, keyed: bool) -> None:
+def main(folder: Path, kills: int, keyed: bool, http: bool) -> None:
     ledger = folder / "charged"
-    server = fork(serve, str(folder / "door"), ledger)
+    server = fork(serve_http if http else serve, str(folder / "door"), ledger)
     while not (folder / "door").exists():
         time.sleep(0.01)
     try:
@@ -146,4 +173,4 @@ def main(folder: Path, kills: int, keyed: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), "unkeyed" not in sys.argv[3:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), "unkeyed" not in sys.argv[3:], "http" in sys.argv[3:])

@@ -31,6 +31,7 @@ MAY: dict[str, set[str]] = {
     "objective": {"oracle", "protocol"},
     "oracle": {"checks", "journal", "protocol", "targets"},
     "journal": {"checkpoint", "targets"},
+    "serving": {"checks", "oracle", "protocol", "targets"},
     "ledger": {"protocol"},
     "checkpoint": set(),
     "cohort": {"protocol"},

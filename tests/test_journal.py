@@ -348,6 +348,13 @@ def test_kill_9_at_random(tmp_path: Path, kills: int) -> None:
     assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
 
 
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_kill_9_of_a_client_of_the_http_server(tmp_path: Path, kills: int) -> None:
+    said = harness(tmp_path, kills, "http")
+    assert said["kills"] == kills and said["charged"] > 0
+    assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
+
+
 @pytest.mark.slow
 def test_kill_9_without_keys_pays_twice_only_for_what_it_says(tmp_path: Path) -> None:
     said = harness(tmp_path, 100, "unkeyed")

@@ -273,6 +273,30 @@ def report(
     run(runs, out, title, against, quiet)
 
 
+@app.command()
+@shared
+def serve(
+    target: Annotated[str, typer.Argument(help="Model: digits:svm-rbf, net.onnx, file.py:load, …")],
+    nets: Nets,
+    port: Annotated[int, typer.Option("--port", "-p", help="Where to listen; 0 for a free one.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    expose: Annotated[bool, typer.Option("--expose", help="Let other machines ask.")] = False,
+    access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="What stands before the target, from it outwards; repeatable.")
+    ] = None,
+    max_rows: Annotated[int, typer.Option("--max-rows", help="The most images of a request.")] = 256,
+    data: Annotated[str, typer.Option("--data", "-d", help="Data whose images and classes the target knows.")] = "digits",
+    shape: Annotated[str | None, typer.Option(help="Instead of --data, with --classes: 3,32,32")] = None,
+    seed: Annotated[int, typer.Option(help="Of what channels draw.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the address and errors only.")] = False,
+) -> None:
+    """Serve a target on this machine, for http://127.0.0.1:PORT as a target elsewhere (docs/http.md)."""
+    from blackbox.cli.serve import run
+
+    run(target, port, host, expose, access, channel or [], max_rows, data, shape, seed, nets, quiet)
+
+
 @app.command("list")
 def list_(
     what: Annotated[

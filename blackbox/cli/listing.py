@@ -17,6 +17,9 @@ _MODELS = (
     ("NET:path.safetensors", "one of the nets below with weights (.safetensors, or .pt with tensors only)"),
     ("path.safetensors", "weights that this package wrote: they name their net"),
     ("runs/s1", "a folder that blackbox surrogate wrote"),
+    ("net.onnx", "an ONNX file (extra [onnx]); net.onnx#output=NAME,threads=2"),
+    ("net.pt, net.ts, net.pt2", "TorchScript, and programs of torch.export"),
+    ("http://127.0.0.1:PORT", "what blackbox serve serves, or your own server (docs/http.md); …#rate=200,timeout=10,retries=4"),
     (
         "file.py:function",
         "a function of your own: the model's answer to images, or without arguments a maker of a model",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 Target = Annotated[
-    str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, resnet20:w.safetensors, file.py:load, …")
+    str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, net.onnx, file.py:load, http://127.0.0.1:8765, …")
 ]
 Targeted = Annotated[str | None, typer.Option(help="A class to reach, or random (another one for each image).")]
 ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
@@ -57,6 +57,9 @@ class Nets:
     std: Annotated[str | None, typer.Option(help="Divided by, likewise: 1", show_default="the net's own")] = None
     device: Annotated[str | None, typer.Option(help="Where nets run: cpu, cuda.", show_default="cpu")] = None
     threads: Annotated[int | None, typer.Option(help="Threads of torch.", show_default="as torch chooses")] = None
+    own_endpoint: Annotated[
+        bool, typer.Option("--own-endpoint", help="An http target that is elsewhere is mine, or mine to test.")
+    ] = False
 
 
 @dataclass(frozen=True)

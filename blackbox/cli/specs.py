@@ -2,7 +2,8 @@
 
 Models: ``digits:svm-rbf`` and ``digits:all`` (built in), ``resnet20:path.safetensors``, ``torchvision:resnet18:path``,
 ``path.safetensors`` (written by this package), ``runs/s1`` (a folder that ``blackbox surrogate`` wrote),
-``file.py:function``. Data: ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and its kin.
+``file.py:function``, and those of `blackbox.cli.adapters`: ``net.onnx``, ``net.ts`` and ``net.pt`` (TorchScript),
+``net.pt2`` (exported), ``http://127.0.0.1:8765``. Data: ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and kin.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.cli import channels, options, parse
+from blackbox.cli import adapters, channels, options, parse
 
 if TYPE_CHECKING:
     from blackbox.oracle import Oracle
@@ -64,11 +65,9 @@ def models(
         return [_digits(name, seed) for name in _digit_names(rest, data)]
     if Path(kind).suffix == ".py":
         return [Model(rest or Path(kind).stem, spec, *_from_file(Path(kind), rest))]
-    if Path(spec).suffix == ".onnx":
-        raise ValueError(
-            f"Expected a model that this version can run, but {spec} is an ONNX file: that adapter comes with the extra "
-            "[onnx] of a later version. Until then write a function that calls onnxruntime: file.py:function."
-        )
+    if adapters.is_one(spec):
+        found = adapters.load(spec, data, nets or options.Nets())
+        return [Model(found.target.name, spec, found.target, found.net)]
     import surrogates as sg
 
     if (Path(spec) / SURROGATE_FILE).is_file():
@@ -88,7 +87,10 @@ def models(
     except ValueError as error:
         if not str(error).startswith("Expected the name of a net"):
             raise
-        raise ValueError(f"{error} Other models are digits:NAME, file.py:function and path.safetensors.") from None
+        raise ValueError(
+            f"{error} Other models are digits:NAME, file.py:function, files (.safetensors, .onnx, .pt, .ts, .pt2) and "
+            "http://127.0.0.1:PORT."
+        ) from None
     parts = spec.split(":")
     return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, net, net)]
 
@@ -102,10 +104,11 @@ def one_model(spec: str, data: Dataset, classes: int, nets: options.Nets) -> Mod
 
 
 def several(words: Sequence[str], images: Images, classes: int, nets: options.Nets) -> list[Model]:
-    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``."""
+    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``
+    and settings after ``#``."""
     out = []
     for word in words:
-        for part in [word] if word.startswith("digits:") or ".py:" in word else parse.words(word):
+        for part in [word] if word.startswith("digits:") or ".py:" in word or "#" in word else parse.words(word):
             out += models(part, images.data, classes, nets)
     return out
 

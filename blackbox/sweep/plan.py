@@ -65,7 +65,7 @@ class Plan:
         data = work.images(study)
         specs = {spec for grid in (study.attack, study.transfer) if grid is not None for spec in grid.targets}
         specs |= set(study.transfer.sources) if study.transfer else set()
-        return cls(study, len(data.index), {"": work.data_print(study), **{s: file_print(s) for s in sorted(specs)}})
+        return cls(study, len(data.index), {"": work.data_print(study), **{s: file_print(s, study.own_endpoint) for s in sorted(specs)}})
 
     @property
     def points(self) -> list[Point]:
@@ -139,13 +139,18 @@ class Plan:
         }
 
 
-def file_print(spec: str) -> str:
-    """A hash of the file (or folder of weights) that a model's spec names; "" where it names none.
+def file_print(spec: str, own_endpoint: bool = False) -> str:
+    """A hash of the file (or folder of weights) that a model's spec names, or of what an endpoint announces; "" where it
+    names none.
 
     Raises:
-        FileNotFoundError: it names one that is not there.
+        FileNotFoundError: it names one that is not there. ConnectionError: an endpoint that does not answer.
     """
+    from blackbox.cli import adapters
     from blackbox.cli.specs import SURROGATE_FILE
+
+    if (found := adapters.file_print(spec, own_endpoint)) is not None:
+        return found
 
     parts = [part for part in (spec, spec.partition(":")[0], spec.rpartition(":")[2]) if part]
     for part in parts:

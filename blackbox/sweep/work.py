@@ -55,9 +55,9 @@ def _model(text: str, spec: str, print_: str) -> specs.Model:
     from blackbox.cli import options, specs
 
     study = _study(text)
-    _expect(spec, print_, file_print(spec))
+    _expect(spec, print_, file_print(spec, study.own_endpoint))
     shown = images(study)
-    nets = options.Nets(study.classes, study.mean, study.std)
+    nets = options.Nets(study.classes, study.mean, study.std, own_endpoint=study.own_endpoint)
     return specs.one_model(spec, shown.data, study.classes or len(shown.data.classes), nets)
 
 

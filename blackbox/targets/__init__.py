@@ -15,6 +15,10 @@ from torch import Tensor
 _WHERE = {
     "FunctionTarget": "function",
     "ModuleTarget": "module",
+    "OnnxTarget": "onnx",
+    "ScriptTarget": "programs",
+    "ExportedTarget": "programs",
+    "HttpTarget": "http",
     "SklearnTarget": "sklearn",
     "Channel": "channels",
     "LabelsOnly": "channels",
@@ -37,7 +41,10 @@ if TYPE_CHECKING:
     from blackbox.targets.channels import Channel, EightBit, LabelsOnly, Noisy, Rounded, TopK
     from blackbox.targets.defences import JPEG, InputNoise, RandomResize, ReverseSigmoid
     from blackbox.targets.function import FunctionTarget
+    from blackbox.targets.http import HttpTarget
     from blackbox.targets.module import ModuleTarget
+    from blackbox.targets.onnx import OnnxTarget
+    from blackbox.targets.programs import ExportedTarget, ScriptTarget
     from blackbox.targets.retrying import Retrying
     from blackbox.targets.sklearn import SklearnTarget
     from blackbox.targets.stateful import Blacklight, Detection
@@ -63,7 +70,8 @@ class Target(Protocol):
     A target may also say what stands between it and a client, and an `Oracle` listens: ``probe`` (the smallest change
     of an input entry that it sees), ``resolution`` (the step its scores are rounded to), ``noise`` (standard deviation
     of a score), ``randomised`` (the same image may get another answer), ``flags`` ([m] bool, the rows so far that a
-    detector took for an attack).
+    detector took for an attack). It may announce ``classes``, ``shows`` (the `Access` level) with ``k`` (classes listed
+    by a top-k answer) and ``max_rows`` (of one call), which an `Oracle` holds its user to.
 
     A target that charges, and can be asked again for an answer that it gave already, says ``keyed = True``: then it is
     called ``predict(x, keys=[...])`` behind a journal, with a word for each row that names this very query, the same in

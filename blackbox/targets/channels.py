@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.protocol import Access
 from blackbox.rng import Stream
 from blackbox.targets import Answer, as_target, recognise
 
@@ -73,6 +74,18 @@ class Channel:
     @property
     def flags(self) -> np.ndarray | None:
         return self._inherited("flags", None)
+
+    @property
+    def classes(self) -> int | None:
+        return self._inherited("classes", None)
+
+    @property
+    def max_rows(self) -> int | None:
+        return self._inherited("max_rows", None)
+
+    @property
+    def shows(self) -> Access | None:
+        return self._inherited("shows", None)
 
     @property
     def retried(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,8 @@ class Retrying:
 
     Only the target that is paid belongs inside; channels go around it, so that what they draw does not depend on a line's
     mood. However many tries a call takes, its rows are charged once, when the answer is there. Whether the far side charged
-    the tries before is known to the far side alone, unless it takes keys (`blackbox.targets.Target`): they stay the same.
+    the tries before is known to the far side alone, unless it takes keys (`blackbox.targets.Target`): they stay the same
+    in every try, the journal's or, without one, words made up for the call.
 
     Args:
         model: anything an `Oracle` takes. tries: calls at most, the first among them. wait: seconds before the second;
@@ -58,6 +60,9 @@ class Retrying:
         return getattr(self._target, name)  # probe, noise, randomised, flags
 
     def predict(self, x: Tensor, **keys: Any) -> Any:
+        if self.keyed and not keys:
+            call = uuid.uuid4().hex
+            keys = {"keys": [f"{call}-{i}" for i in range(len(x))]}
         for wait in self._waits:
             try:
                 return self._target.predict(x, **keys)

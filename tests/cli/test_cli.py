@@ -296,7 +296,7 @@ def test_models_that_cannot_be(said: Cli, own: Path) -> None:
     (own / "evil.pt").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
     tried("cnn:evil.pt", "unpickling")
     assert not (own / "owned").exists()
-    tried("model.onnx", "ONNX", "file.py:function")
+    tried("model.onnx", "ONNX file at model.onnx", "there is none")
     tried("missing.py:load", "missing.py", "there is none")
     tried("target.py:brightnes", "Did you mean 'brightness'")
     tried("target.py", "target.py:function")

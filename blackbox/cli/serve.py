@@ -1,0 +1,77 @@
+"""``blackbox serve``: any target behind the protocol of docs/http.md, on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blackbox.cli import channels as between
+from blackbox.cli import options, parse, specs
+from blackbox.cli.attack import set_threads
+from blackbox.cli.progress import say
+
+if TYPE_CHECKING:
+    from surrogates import Dataset
+
+
+def run(
+    target: str, port: int, host: str, expose: bool, access: str | None, channels: list[str], max_rows: int, data: str,
+    shape: str | None, seed: int, nets: options.Nets, quiet: bool,
+) -> None:  # fmt: skip
+    """Load, check, listen until Ctrl-C, and say what was answered."""
+    from blackbox.serving import Server, Service
+    from blackbox.targets.http import is_loopback
+
+    if not is_loopback(host) and not expose:
+        raise ValueError(
+            f"Expected --host to be this machine (127.0.0.1), but it was {host}: anybody who reaches it could ask. "
+            "If that is what you want, say --expose."
+        )
+    if not 0 <= port < 65536:
+        raise ValueError(f"Expected --port from 0 (a free one) to 65535, but it was {port}.")
+    stack = between.read(channels)
+    shows = between.access(access, stack)
+    set_threads(nets.threads)
+    shown = _images(data, shape, nets.classes)
+    count = nets.classes or len(shown.classes)
+    model = specs.one_model(target, shown, count, nets)
+    level, _, k = shows.partition(":")
+    listed = None
+    if level == "topk":  # a channel that lists so many, and then scores
+        listed = parse.whole(k, "the number behind --access topk") if k else min(5, count)
+        stack, shows = [*stack, *between.read([f"topk:{listed}"])], "scores"
+    oracle = specs.oracle(model, shows, count, nets.device, stack=stack, seed=seed)
+    service = Service(oracle, shown.shape, max_rows, listed)
+    try:
+        server = Server(service, host, port)
+    except OSError as error:
+        raise ValueError(f"Expected {host}:{port} to be free to listen at, but: {error.strerror or error}.") from None
+    what = f"topk:{listed}" if listed else shows
+    print(f"serving          {oracle.name} at {server.url}", flush=True)  # a script waits for this line, --quiet or not
+    say(f"shows            {what} of {count} classes for images of {'×'.join(map(str, shown.shape))}", quiet)
+    say(f"next             blackbox attack --target {server.url} --eps …    Ctrl-C stops", quiet)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+        had = service.counts()
+        say(
+            f"answered         {had['rows']:,} rows in {had['calls']:,} calls, {had['replayed']:,} more from memory, "
+            f"{had['failed']:,} in calls that failed",
+            quiet,
+        )
+
+
+def _images(data: str, shape: str | None, classes: int | None) -> Dataset:
+    """The shape and the classes of what will be asked: of some data, or as said."""
+    import torch
+
+    from surrogates import Dataset
+
+    if shape is None:
+        return specs.images(options.Images(data, n=1, pick="first")).data
+    sizes = [parse.whole(word, "--shape") for word in parse.words(shape)]
+    if not sizes or min(sizes) < 1 or classes is None:
+        raise ValueError(f"Expected --shape such as 3,32,32 together with --classes, but it was {shape!r}.")
+    return Dataset(torch.zeros(1, *sizes), torch.zeros(1, dtype=torch.int64), tuple(map(str, range(classes))))

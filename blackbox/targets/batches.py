@@ -1,0 +1,51 @@
+"""Calls of the size that a model wants: cut where it takes fewer rows, filled up where it takes more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: int | None = None) -> Tensor:
+    """The answers to rows ``x`` [m, \\*shape] of a model that takes from ``least`` to ``most`` rows a call.
+
+    A short call is filled up with copies of its last row, which the model takes like any other image; their answers are
+    cut off, so nobody sees or pays for them.
+
+    Raises:
+        ValueError: the model answered with more or fewer rows than it was given.
+    """
+    parts = []
+    for rows in x.split(most) if most is not None else (x,):
+        short = least - len(rows)
+        given = rows if short <= 0 else torch.cat([rows, rows[-1:].expand(short, *rows.shape[1:])])
+        out = torch.as_tensor(call(given))
+        if out.ndim == 0 or len(out) != len(given):
+            raise ValueError(
+                f"Expected one answer for each of the {len(given)} images of a call, but the model returned shape "
+                f"{tuple(out.shape)}. It must not drop or merge rows."
+            )
+        parts.append(out[: len(rows)])
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def check_shape(x: Tensor, shape: Sequence[int | None] | None, name: str) -> None:
+    """Say so where images are not of the shape that a model takes (None: any size).
+
+    Raises:
+        ValueError: they are not.
+    """
+    if shape is None or fits(tuple(x.shape[1:]), shape):
+        return
+    wanted = "×".join("any" if n is None else str(n) for n in shape)
+    raise ValueError(
+        f"Expected images of {wanted}, which is what {name} takes, but they were {'×'.join(map(str, x.shape[1:]))}."
+    )
+
+
+def fits(have: Sequence[int], shape: Sequence[int | None]) -> bool:
+    """Whether images of shape ``have`` suit a model's ``shape``."""
+    return len(have) == len(shape) and all(n is None or n == m for n, m in zip(shape, have, strict=True))

@@ -1,0 +1,294 @@
+"""An HTTP endpoint of one's own as a target. The protocol is `blackbox.targets.wire`'s; ``blackbox serve`` speaks it.
+
+Connects to this machine only, unless the user says that the endpoint is theirs. No proxy is asked, whatever the
+environment says; no redirect is followed; certificates are checked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.protocol import Access
+from blackbox.targets import Answer, wire
+from blackbox.targets.batches import check_shape
+
+_AGAIN = (408, 425, 429, 502, 503, 504)  # a server says so that it may go better later
+_RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
+_LONGEST = 60.0  # seconds that a server may bid us wait
+_HEAD = 1 << 16  # bytes for what is said beside the numbers
+
+
+class HttpTarget:
+    """Asks a server of one's own.
+
+    Keys (`blackbox.targets.Target`) are passed on where the server takes them; then a call that was in flight when this
+    process was killed, or that is made again by `Retrying`, is not charged twice.
+
+    Args:
+        url: ``http://127.0.0.1:8765``; what comes before ``/v1/...`` may have a path.
+        own_endpoint: the endpoint is yours, or you were asked to test it. Without it, only this machine is asked.
+        rows: the most of one request; never more than the server takes. rate: rows a second at most.
+        timeout: seconds for a request, from connecting to the last byte of the answer.
+        form: ``"npy"`` or ``"json"``.
+        headers: more headers of a request, such as Authorization. They are sent, and never shown or saved.
+
+    Attributes:
+        classes, shape, shows, k: what the server announces: classes, the shape of an image (None: any size), the `Access`
+            level and, behind top-k, how many are listed. max_rows: of a request. info: all of it.
+
+    Raises:
+        ValueError: no such address, one that is elsewhere, or a server that speaks something else. ConnectionError,
+            TimeoutError: nobody answers. `Retrying` asks again after these, and where a server says that it is busy.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        own_endpoint: bool = False,
+        rows: int | None = None,
+        rate: float | None = None,
+        timeout: float = 30.0,
+        form: str = "npy",
+        headers: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if (rows is not None and rows < 1) or (rate is not None and rate <= 0) or timeout <= 0:
+            raise ValueError(f"Expected rows, rate and timeout above zero, but rows={rows}, rate={rate}, timeout={timeout}.")
+        if form not in ("npy", "json"):
+            raise ValueError(f"Expected form to be npy or json, but it was {form!r}.")
+        self.url, self.timeout, self._rate = url, timeout, rate
+        self._secure, self._address, self._path = _address(url, own_endpoint)
+        self._kind = wire.NPY if form == "npy" else wire.JSON
+        self._headers = dict(headers or {})
+        self._lines, self._lock, self._free = threading.local(), threading.Lock(), 0.0
+        self.info = self._announced()
+        said = self.info
+        self.name = name or said["name"]
+        self.device = torch.device("cpu")
+        self.classes, self.shows, self.k = said["classes"], Access.parse(said["access"]), said.get("k")
+        self.returns: str | None = _RETURNS[said["access"]]
+        self.shape = None if said.get("shape") is None else tuple(said["shape"])
+        self.keyed = bool(said.get("keyed", False))
+        self.max_rows = min(rows or said["max_rows"], said["max_rows"])
+        self.probe, self.noise = float(said.get("probe", 0.0)), float(said.get("noise", 0.0))
+        self.resolution, self.randomised = float(said.get("resolution", 0.0)), bool(said.get("randomised", False))
+
+    def predict(self, x: Tensor, keys: list[str] | None = None) -> Any:
+        check_shape(x, self.shape, self.name)
+        rows = x.to(torch.float32).numpy(force=True)
+        parts = [
+            self._call(rows[i : i + self.max_rows], None if keys is None else keys[i : i + self.max_rows])
+            for i in range(0, len(rows), self.max_rows)
+        ]
+        labels, scores = zip(*parts, strict=True)
+        named = None if labels[0] is None else torch.from_numpy(np.concatenate(labels).astype(np.int64))
+        if scores[0] is None:
+            return named
+        values = torch.from_numpy(np.concatenate(scores).astype(np.float32))
+        return values if named is None else Answer(named, values)
+
+    def _call(self, rows: np.ndarray, keys: list[str] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """One request: [m] labels and [m, C] scores, as far as there are any."""
+        body = wire.pack({"images": rows, "keys": keys if self.keyed else None}, self._kind)
+        self._wait(len(rows))
+        # a number is at most 25 letters long in JSON
+        content = self._ask("POST", wire.PREDICT, body, _HEAD + 32 * len(rows) * (self.classes + 1))
+        answer = wire.unpack(content, self._kind, ("scores", "labels"))
+        labels, scores = answer.get("labels"), answer.get("scores")
+        for found, shape in ((labels, (len(rows),)), (scores, (len(rows), self.classes))):
+            if found is not None and found.shape != shape:
+                raise ValueError(f"Expected answers of shape {shape} from {self.url}, but they had shape {found.shape}.")
+        if (scores is None) != (self.shows is Access.LABELS) or (scores is None and labels is None):
+            raise ValueError(
+                f"Expected {'labels' if self.shows is Access.LABELS else 'scores'} from {self.url}, which announced access to "
+                f"{self.shows.name.lower()}, but it answered {' and '.join(answer)}."
+            )
+        if labels is not None and not ((labels >= 0) & (labels < self.classes)).all():
+            raise ValueError(f"Expected labels from 0 to {self.classes - 1} from {self.url}, but there were others.")
+        return labels, scores
+
+    def _announced(self) -> dict[str, Any]:
+        """What the server says it is."""
+        body = self._ask("GET", wire.INFO, None, _HEAD)
+        try:
+            said = json.loads(body)
+            known = (
+                said["protocol"] == wire.VERSION
+                and isinstance(said["name"], str)
+                and type(said["classes"]) is int
+                and said["classes"] >= 2
+                and said["access"] in _RETURNS
+                and type(said["max_rows"]) is int
+                and said["max_rows"] >= 1
+                and (said.get("shape") is None or all(n is None or type(n) is int for n in said["shape"]))
+            )
+        except (ValueError, KeyError, TypeError, RecursionError):
+            known = False
+        if not known:
+            raise ValueError(
+                f"Expected a server that speaks {wire.VERSION} at {self.url}, but {wire.INFO} answered {wire.start(body)}. "
+                "Start one with: blackbox serve"
+            )
+        found: dict[str, Any] = said
+        return found
+
+    def _wait(self, rows: int) -> None:
+        """Until these rows may be sent, by the rate and by what the server bade."""
+        with self._lock:
+            now = time.monotonic()
+            begin = max(now, self._free)
+            self._free = begin + (rows / self._rate if self._rate else 0.0)
+        if begin > now:
+            time.sleep(begin - now)
+
+    def _ask(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
+        """One exchange; the answer's body."""
+        deadline = time.monotonic() + self.timeout
+        line = self._line()
+        try:
+            kind = {"Content-Type": self._kind} if body is not None else {}
+            line.request(method, self._path + path, body, {**self._headers, **kind})
+            assert line.sock is not None
+            line.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            response = line.getresponse()
+            content = _read(line, response, deadline, most)
+        except TimeoutError:
+            self._drop()
+            raise TimeoutError(f"Expected an answer from {self.url} within {self.timeout:g} s, but there was none.") from None
+        except ssl.SSLError as error:
+            self._drop()
+            raise ValueError(f"Expected a trusted connection to {self.url}, but: {error}.") from None
+        except ValueError:
+            self._drop()
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            self._drop()
+            said = str(error).strip() or type(error).__name__
+            raise ConnectionError(
+                f"Expected an answer from {self.url}, but the connection failed: {said}. Is it running (blackbox serve)?"
+            ) from None
+        if response.status != 200:
+            self._refused(response, content)
+        return content
+
+    def _refused(self, response: http.client.HTTPResponse, content: bytes) -> None:
+        """Say what a server said that gives no answer."""
+        if 300 <= response.status < 400:
+            raise ValueError(
+                f"Expected an answer from {self.url}, but it points elsewhere, to {response.getheader('Location')!r}. "
+                "Redirects are not followed: give that address if it is yours."
+            )
+        try:
+            said = json.loads(content)["error"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            said = wire.start(content)
+        text = f"Expected an answer from {self.url}, but it said {response.status} {response.reason}: {said}"
+        if response.status not in _AGAIN:
+            raise ValueError(text)
+        after = response.getheader("Retry-After", "")
+        if after.isdigit():
+            with self._lock:
+                self._free = max(self._free, time.monotonic() + min(float(after), _LONGEST))
+        raise ConnectionError(text)
+
+    def _line(self) -> http.client.HTTPConnection:
+        """This thread's connection: the one there is, unless the server has hung up since."""
+        line: http.client.HTTPConnection | None = getattr(self._lines, "line", None)
+        if line is not None and line.sock is not None and select.select([line.sock], [], [], 0)[0]:
+            self._drop()
+            line = None
+        if line is None:
+            host, port = self._address
+            if self._secure:
+                line = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=ssl.create_default_context())
+            else:
+                line = http.client.HTTPConnection(host, port, timeout=self.timeout)
+            self._lines.line = line
+        if line.sock is not None:
+            line.sock.settimeout(self.timeout)
+        return line
+
+    def _drop(self) -> None:
+        line = getattr(self._lines, "line", None)
+        if line is not None:
+            line.close()
+        self._lines.line = None
+
+
+def _read(line: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float, most: int) -> bytes:
+    """The body, within the time and the size that an answer may take."""
+    parts, size = [], 0
+    while True:
+        if line.sock is not None:  # None where the server closes after this answer
+            line.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        part = response.read1(1 << 16)
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            line.close()
+            raise ValueError(f"Expected an answer of at most {most:,} bytes, but it goes on. Is this the right server?")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    response.close()  # or the connection would not be free for the next request
+    if response.length:  # what Content-Length promised and did not come
+        raise ConnectionError(f"the answer broke off {response.length:,} bytes before its end")
+    return b"".join(parts)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or number means this machine, without asking anybody."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _address(url: str, own_endpoint: bool) -> tuple[bool, tuple[str, int], str]:
+    """``http://localhost:8765/a/`` -> whether it is https, (host, port), path."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"Expected an address such as http://127.0.0.1:8765, but it was {url!r}: {error}.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"Expected an address such as http://127.0.0.1:8765, but it was {url!r}.")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("Expected an address without a password, which would be saved with the results. Use headers=.")
+    host = parts.hostname
+    if not is_loopback(host):
+        if not own_endpoint:
+            raise ValueError(
+                f"Expected an endpoint on this machine (127.0.0.1), but {host} is elsewhere. If it is yours, or you were asked to "
+                "test it, say so: own_endpoint=True, on the command line --own-endpoint, in a study own_endpoint = true."
+            )
+    elif host.lower() == "localhost":
+        host = _local_number(host)
+    return parts.scheme == "https", (host, port or (443 if parts.scheme == "https" else 80)), parts.path.rstrip("/")
+
+
+def _local_number(name: str) -> str:
+    """The number behind ``localhost``, which a hosts file may have led elsewhere."""
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET)]
+    except OSError:
+        found = ["127.0.0.1"]
+    if not all(is_loopback(number) for number in found):
+        raise ValueError(f"Expected localhost to be this machine, but it is {found[0]} here. Give 127.0.0.1.")
+    return found[0]

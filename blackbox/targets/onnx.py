@@ -1,0 +1,151 @@
+"""An ONNX file as a target, run by onnxruntime (extra ``[onnx]``).
+
+An ONNX file is data: a graph of operators that onnxruntime knows, and weights. Reading it runs no code of the file's own;
+operators from outside would need a library that nobody here registers. Weights may lie in a second file beside it
+(``net.onnx.data``), which onnxruntime opens only below the folder of the first.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.targets.batches import check_shape, in_batches
+
+CPU = "CPUExecutionProvider"
+_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
+
+class OnnxTarget:
+    """Runs an ONNX file on rows [m, \\*shape] of floats in [0, 1].
+
+    A batch dimension that is free takes calls of any size; to a fixed one, calls are cut and filled up (the rows that
+    fill up are never shown or charged).
+
+    Args:
+        path: the file. Its one input is the images, floats of 16, 32 or 64 bits.
+        output: the name of the output to show, where there are several.
+        provider: what onnxruntime computes with; the CPU unless told otherwise, whatever else is installed.
+        threads: of one call; by default as many as torch uses.
+
+    Attributes:
+        shape: of an image, None where any size goes. classes: their number, None where the file does not say.
+
+    Raises:
+        ModuleNotFoundError: onnxruntime is not installed. FileNotFoundError: no such file.
+        ValueError: no ONNX file, not one input of floats with a row axis, several outputs and none named, or a provider
+            that is not there.
+    """
+
+    returns: str | None = None
+    device = torch.device("cpu")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        output: str | None = None,
+        provider: str = CPU,
+        threads: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        path = Path(path)
+        self.name = name or path.stem
+        if threads is not None and threads < 1:
+            raise ValueError(f"Expected threads to be at least 1, but it was {threads}.")
+        self._session = _session(path, provider, threads or torch.get_num_threads())
+        self._input, dims, self._dtype = self._one_input(path)
+        self._output = self._one_output(path, output)
+        batch, *shape = dims
+        self.shape = tuple(n if isinstance(n, int) else None for n in shape)
+        self._batch = batch if isinstance(batch, int) else None
+        self.classes = self._classes()
+
+    def _one_input(self, path: Path) -> tuple[str, list[Any], Any]:
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise ValueError(
+                f"Expected {path} to take images alone, but it has {len(inputs)} inputs: {', '.join(i.name for i in inputs)}. "
+                "Export it with the others fixed."
+            )
+        only = inputs[0]
+        if only.type not in _FLOATS:
+            raise ValueError(
+                f"Expected {path} to take floats in [0, 1], but its input {only.name} is a {only.type}. "
+                "Export it with the conversion inside."
+            )
+        if len(only.shape) < 2:
+            raise ValueError(
+                f"Expected {path} to take rows of images, [m, channels, height, width] or [m, features], but its input "
+                f"{only.name} has shape {only.shape}."
+            )
+        return only.name, list(only.shape), _FLOATS[only.type]
+
+    def _one_output(self, path: Path, wanted: str | None) -> str:
+        names = [o.name for o in self._session.get_outputs()]
+        if wanted is None and len(names) > 1:
+            raise ValueError(
+                f"Expected one output of {path}, but it has {len(names)}: {', '.join(names)}. Name the one that holds the scores: "
+                f"{path}#output={names[0]}, or output={names[0]!r}."
+            )
+        if wanted is not None and wanted not in names:
+            raise ValueError(f"Expected an output of {path}, {' or '.join(names)}, but it was {wanted!r}.")
+        return wanted or names[0]
+
+    def _classes(self) -> int | None:
+        shape = next(o.shape for o in self._session.get_outputs() if o.name == self._output)
+        return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
+
+    def predict(self, x: Tensor) -> Tensor:
+        check_shape(x, self.shape, self.name)
+        return in_batches(self._run, x, self._batch or 1, self._batch)
+
+    def _run(self, x: Tensor) -> Any:
+        rows = np.ascontiguousarray(x.numpy(force=True), dtype=self._dtype)
+        out = self._session.run([self._output], {self._input: rows})[0]
+        if not isinstance(out, np.ndarray):  # a sequence of maps, as converted scikit-learn pipelines end in
+            raise ValueError(
+                f"Expected the output {self._output} to be a tensor, but it was a {type(out).__name__}. Export it without ZipMap."
+            )
+        return torch.from_numpy(out)
+
+
+def _session(path: Path, provider: str, threads: int) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected an ONNX file at {path}, but there is none.")
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise ModuleNotFoundError(
+            f"Expected onnxruntime to be installed, which runs {path}, but it is not. Install it: "
+            "pip install 'blackbox-transfer[onnx]'",
+            name="onnxruntime",
+        ) from None
+    there = ort.get_available_providers()
+    if provider not in there:
+        raise ValueError(f"Expected a provider that is installed, {', '.join(there)}, but it was {provider!r}.")
+    how = ort.SessionOptions()
+    how.intra_op_num_threads, how.inter_op_num_threads = threads, 1
+    # a thread that spins between calls takes the core from whoever makes the next call
+    how.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    how.use_deterministic_compute = True
+    how.log_severity_level = 4  # what goes wrong is raised, and said once
+    try:
+        made = ort.InferenceSession(str(path), how, providers=[provider])
+    except Exception as error:
+        raise ValueError(
+            f"Expected {path} to be an ONNX file that onnxruntime {ort.__version__} can run, but: {_first_line(error)}"
+        ) from error
+    if provider not in made.get_providers():  # onnxruntime would go on with another, and say so in a log
+        raise ValueError(f"Expected onnxruntime to run {path} with {provider}, but it fell back to {made.get_providers()}.")
+    return made
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
