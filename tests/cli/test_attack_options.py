@@ -88,7 +88,7 @@ class TestChannels:
             (("--channel", "noise:scal=1"), ("scale", "Did you mean 'scale'")),
             (("--channel", "blacklight:action=sleep"), ("answer, replay",)),
             (("--channel", "labels", "--channel", "round:2"), ("labels stands before it",)),
-            (("--channel", "labels"), ("at least topk for square", "labels only")),
+            (("--attack", "square", "--channel", "labels"), ("at least topk for square", "labels only")),
             (("--channel", "labels", "--access", "scores"), ("--access labels", "'scores'")),
             (("--channel", "round", "--access", "logits"), ("--access scores", "round")),
             (("--access", "scores:3"), ("topk",)),
@@ -118,7 +118,7 @@ class TestChannels:
         assert not (tmp_path / "r").exists()
 
     def test_a_run_through_channels(self, said: Cli, tmp_path: Path) -> None:
-        words = ("attack", "-t", "digits:logreg", "--eps", "0.3", "-b", "40", "-n", "8", "-o", "r")
+        words = ("attack", "-t", "digits:logreg", "--eps", "0.3", "-b", "40", "-n", "8", "-a", "square", "-o", "r")
         out = said(*words, "--channel", "topk:3", "--channel", "round:2", "--channel", "eight-bit")
         assert out.returncode == 0, out.stderr
         assert "square on EightBit of Rounded 2 of TopK 3 of logreg · sees topk" in out.stdout
