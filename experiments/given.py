@@ -85,6 +85,10 @@ class Seen:
     def class_name(self, index: int) -> str:
         return short(self.classes[index])
 
+    def where(self, keep: Tensor) -> Seen:
+        """Some of the images, by [N] bool."""
+        return Seen(self.model, self.images[keep], self.labels[keep], self.classes, self.right[keep], self.file)
+
     def take(self, count: int) -> Seen:
         """The first ``count`` images that the model has right.
 

@@ -21,15 +21,21 @@ def place(axes: Any, image: Tensor, difference: bool = False, frame: str | None 
 
 
 def save(made: Any, path: Path, most: int = 290_000) -> Path:
-    """As `style.save`; a picture of more than ``most`` bytes (noise does not compress) is saved again with fewer colours and,
-    where that is not enough, fewer pixels."""
+    """As `style.save`, and `shrink`."""
+    return shrink(style.save(made, path), most)
+
+
+def shrink(path: Path, most: int = 290_000) -> Path:
+    """Save a picture of more than ``most`` bytes again with 128 colours and, where that is not enough, fewer pixels: noise does
+    not compress."""
     from PIL import Image
 
-    style.save(made, path)
-    dots = 150
-    while path.stat().st_size > most and dots >= 60:
-        made.savefig(path, dpi=dots, metadata={"Software": None})
-        with Image.open(path) as image:
-            image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
-        dots -= 15
+    with Image.open(path) as image:
+        full = image.convert("RGB")
+    scale = 1.0
+    while path.stat().st_size > most and scale > 0.3:
+        size = (round(scale * full.width), round(scale * full.height))
+        small = full if scale == 1 else full.resize(size, Image.Resampling.LANCZOS)
+        small.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        scale -= 0.1
     return path

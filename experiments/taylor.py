@@ -126,8 +126,9 @@ def _diagram(axes: Any, radii: np.ndarray, drawn: dict[str, Any], loss: str, nam
     style.clean(axes)
     axes.set_xlabel("ε (Linf)", fontsize=9, color=style.INK)
     axes.set_title(loss, fontsize=9.5, color=style.INK, loc="left")
+    axes.locator_params(axis="x", nbins=5)
     if legend:
-        axes.legend(loc="upper left", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
+        axes.legend(loc="best", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
 
 
 def _radii(axes: Any, found: dict[str, Any], radii: np.ndarray) -> None:
