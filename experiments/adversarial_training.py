@@ -87,11 +87,15 @@ def measure(settings: Settings) -> given.Found:
     """Accuracies under each attack, the curve, the cost."""
     if len(settings.parts) != 3:
         raise ValueError(f"Expected --parts with three numbers of images, but it was {settings.parts}.")
-    data = sg.split(sg.load(settings.data), dict(zip(("target", "own", "attack"), settings.parts, strict=True)), seed=settings.seed)
+    data = sg.split(
+        sg.load(settings.data), dict(zip(("target", "own", "attack"), settings.parts, strict=True)), seed=settings.seed
+    )
     x, y, threat, seed = data["attack"].images, data["attack"].labels, bb.Linf(settings.eps), settings.seed
     own = net_of(settings, data["own"], seed + 10)
     transferred = sg.craft(own, x, y, "mi-fgsm", threat=threat, seed=seed)
-    noise = (x + settings.eps * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) - 1)).clamp(0, 1)
+    noise = (x + settings.eps * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) - 1)).clamp(
+        0, 1
+    )
     n = min(settings.queried, len(x))
     nets: dict[str, Any] = {}
     made = targets(settings, data["target"])
@@ -108,12 +112,28 @@ def measure(settings: Settings) -> given.Found:
                 rows[f"white box: PGD, {settings.steps} steps"] = hit
         rows["transfer: MI-FGSM on own net"] = right(net, transferred, y, clean)
         for attack, access in (("square", "scores"), ("rays", "labels")):
-            result = bb.attack(bb.Oracle(net, access, len(data["own"].classes)), x[:n], y[:n], attack, threat, settings.budget, seed=seed)
-            rows[f"{access}: {attack}, {settings.budget:,} queries"] = [result.robust_accuracy.k, result.robust_accuracy.n]
+            result = bb.attack(
+                bb.Oracle(net, access, len(data["own"].classes)),
+                x[:n],
+                y[:n],
+                attack,
+                threat,
+                settings.budget,
+                seed=seed,
+            )
+            rows[f"{access}: {attack}, {settings.budget:,} queries"] = [
+                result.robust_accuracy.k,
+                result.robust_accuracy.n,
+            ]
         nets[name] = {"accuracy": rows, "curve": curve, "gradients": cost, "time": seconds / base}
         print(f"{name}: {cost:g} gradients an image an epoch, time x {seconds / base:.1f}; "
               + "  ".join(f"{k} {bb.Rate(*v)}" for k, v in rows.items()), flush=True)  # fmt: skip
-    return {"nets": nets, "data": data["attack"].name.partition("/")[0], "arch": settings.arch, "eps": settings.eps}, None
+    return {
+        "nets": nets,
+        "data": data["attack"].name.partition("/")[0],
+        "arch": settings.arch,
+        "eps": settings.eps,
+    }, None
 
 
 def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
@@ -128,15 +148,34 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     right = made.add_axes((7.7 / width, 0.85 / height, 3.7 / width, (height - 1.6) / height))
     for i, (name, net) in enumerate(nets.items()):
         colour, dash = style.line(i)
-        label = f"{name}: {net['gradients']:.0f} gradient{'s' if net['gradients'] != 1 else ''}, time × {net['time']:.1f}"
+        label = (
+            f"{name}: {net['gradients']:.0f} gradient{'s' if net['gradients'] != 1 else ''}, time × {net['time']:.1f}"
+        )
         for j, attack in enumerate(attacks):
             rate, at = bb.Rate(*net["accuracy"][attack]), len(attacks) - 1 - j + 0.17 * (1.5 - i)
             axes.plot([100 * rate.low, 100 * rate.high], [at, at], color=colour, linewidth=1.4)
-            axes.plot([100 * rate.value], [at], "os^D"[i % 4], color=colour, markersize=5, label=label if j == 0 else None)
+            axes.plot(
+                [100 * rate.value], [at], "os^D"[i % 4], color=colour, markersize=5, label=label if j == 0 else None
+            )
         points = [(0.0, net["accuracy"]["clean"]), *((eps, hit) for eps, hit in net["curve"])]
         rates = [bb.Rate(*hit) for _, hit in points]
-        right.fill_between([e for e, _ in points], [100 * r.low for r in rates], [100 * r.high for r in rates], color=colour, alpha=0.12, linewidth=0)
-        right.plot([e for e, _ in points], [100 * r.value for r in rates], color=colour, linestyle=dash, marker="os^D"[i % 4], markersize=4, linewidth=1.8)
+        right.fill_between(
+            [e for e, _ in points],
+            [100 * r.low for r in rates],
+            [100 * r.high for r in rates],
+            color=colour,
+            alpha=0.12,
+            linewidth=0,
+        )
+        right.plot(
+            [e for e, _ in points],
+            [100 * r.value for r in rates],
+            color=colour,
+            linestyle=dash,
+            marker="os^D"[i % 4],
+            markersize=4,
+            linewidth=1.8,
+        )
     style.clean(axes)
     style.clean(right)
     axes.set_yticks(range(len(attacks)), list(reversed(attacks)))
@@ -147,8 +186,11 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     right.set_ylim(0, 102)
     right.set_xlabel("ε of white-box PGD (dashed line: ε of training)", fontsize=9, color=style.INK)
     handles = axes.get_legend_handles_labels()
-    made.legend(*handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False, fontsize=8.5, columnspacing=1.4)
-    under = f"{found['data']}, {found['arch']}; 95 % Wilson intervals. Cost of training: gradients an image an epoch, CPU time over standard training"
+    made.legend(
+        *handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False, fontsize=8.5, columnspacing=1.4
+    )
+    what = f"{found['data']}, {found['arch']}; 95 % Wilson intervals"
+    under = f"{what}; cost: gradients an image an epoch, CPU time over that of standard training"
     style.heading(made, "Adversarial training: what it buys and what it costs", under, height)
     return picture.save(made, path)
 

@@ -79,7 +79,10 @@ def attacks(settings: Settings, seen: Seen) -> dict[str, tuple[str, str, Attack]
             minimises = getattr(bb.attacks.get(name), "minimises", False) and "L2" in bb.attacks.get(name).norms
             within = bb.L2(math.inf) if minimises else threat
             found = bb.attack(seen.oracle(access), x, y, name, within, settings.budget, seed=seed)
-            return Made(torch.where(found.success.view(-1, 1, 1, 1), found.x_adv, x), queries=float(found.queries.double().mean()))
+            return Made(
+                torch.where(found.success.view(-1, 1, 1, 1), found.x_adv, x),
+                queries=float(found.queries.double().mean()),
+            )
 
         return attack
 
@@ -89,15 +92,29 @@ def attacks(settings: Settings, seen: Seen) -> dict[str, tuple[str, str, Attack]
         out["FGSM"] = ("white box", ball, crafted(net, "fgsm", 1))
         out["PGD"] = ("white box", ball, crafted(net, "pgd", settings.steps, steps=settings.steps))
         out["DeepFool"] = ("white box", nearest, smallest(lambda x, y: deepfool(net, x, y)))
-        out["C&W"] = ("white box", nearest, smallest(lambda x, y: carlini_wagner(net, x, y, iterations=settings.iterations, searches=settings.searches)))
-        out["JSMA"] = ("white box", nearest, smallest(lambda x, y: jsma(net, x, y, gamma=settings.share, pairs=pairs, candidates=1)))
+        out["C&W"] = (
+            "white box",
+            nearest,
+            smallest(
+                lambda x, y: carlini_wagner(net, x, y, iterations=settings.iterations, searches=settings.searches)
+            ),
+        )
+        out["JSMA"] = (
+            "white box",
+            nearest,
+            smallest(lambda x, y: jsma(net, x, y, gamma=settings.share, pairs=pairs, candidates=1)),
+        )
     spec = settings.surrogate or ("digits:mlp" if settings.data == "digits" and not seen.file else None)
     if spec:
         nets = options.Nets(mean=settings.mean, std=settings.std)
         other = specs.one_model(spec, sg.Dataset(seen.images, seen.labels, seen.classes), len(seen.classes), nets).net
         if other is None:
             raise ValueError(f"Expected --surrogate to be a net, but {spec} has no gradients.")
-        out["MI-FGSM on a surrogate"] = ("transfer", ball, crafted(other, "mi-fgsm", settings.steps, steps=settings.steps))
+        out["MI-FGSM on a surrogate"] = (
+            "transfer",
+            ball,
+            crafted(other, "mi-fgsm", settings.steps, steps=settings.steps),
+        )
     for access, names in (("scores", settings.scores), ("labels", settings.labels)):
         for name in names:
             kind = bb.attacks.get(name)
@@ -179,7 +196,8 @@ def _gallery(found: dict[str, Any], shown: Any, path: Path) -> Path:
         far = f"Linf {row['Linf']:.2g}, L2 {row['L2']:.2g}, {row['L0']:.2g} % of entries" if won else "not fooled"
         told = f"{row['label']}, {100 * row['confidence']:.0f} %\n{far}\n{price}, time × {row['time']:.3g}"
         below.set_xlabel(told, fontsize=7.5, color=colour, labelpad=3)
-    under = f"{found['model']}, one image of {found['leaves']}; ball: Linf {found['eps']:.3g}; below each: its change, stretched; time over {found['yardstick']}'s"
+    what = f"{found['model']}, {found['leaves']}; ball: Linf {found['eps']:.3g}"
+    under = f"{what}; under each image its change, stretched; time over {found['yardstick']}'s; red frame: fooled"
     style.heading(made, "What each attack makes of one photograph", under, height)
     return picture.save(made, path)
 
@@ -191,7 +209,12 @@ def _panels(found: dict[str, Any], path: Path) -> Path:
     names = list(rows)
     width, height = 12.6, 1.75 + 0.36 * len(names)
     made = style.figure(width, height)
-    colours = {"white box": style.COLOURS[1], "transfer": style.COLOURS[4], "scores": style.COLOURS[0], "labels": style.COLOURS[2]}
+    colours = {
+        "white box": style.COLOURS[1],
+        "transfer": style.COLOURS[4],
+        "scores": style.COLOURS[0],
+        "labels": style.COLOURS[2],
+    }
     places = ((2.35, 2.3), (4.95, 2.2), (7.45, 2.35), (10.1, 2.3))
     panels = [made.add_axes((x / width, 0.62 / height, w / width, (height - 1.6) / height)) for x, w in places]
     y = {name: len(names) - 1 - i for i, name in enumerate(names)}
@@ -202,13 +225,45 @@ def _panels(found: dict[str, Any], path: Path) -> Path:
         panels[0].plot([100 * rate.value], [at], "o", color=colour, markersize=6)
         if row["Linf"] is not None:
             for norm, mark, scale in (("Linf", "s", 1.0), ("L2", "o", 1.0)):
-                panels[1].plot([row[norm] * scale], [at], mark, color=colour, markersize=6, markerfacecolor=colour if mark == "o" else "white")
+                panels[1].plot(
+                    [row[norm] * scale],
+                    [at],
+                    mark,
+                    color=colour,
+                    markersize=6,
+                    markerfacecolor=colour if mark == "o" else "white",
+                )
         price, mark = (row["queries"], "D") if row["queries"] else (row["gradients"], "o")
-        panels[2].plot([max(price, 1)], [at], mark, color=colour, markersize=6, markerfacecolor="white" if mark == "D" else colour)
-        panels[2].annotate(f"{price:,.0f}", (max(price, 1), at), xytext=(6, 3), textcoords="offset points", fontsize=7.5, color=style.PALE)
+        panels[2].plot(
+            [max(price, 1)], [at], mark, color=colour, markersize=6, markerfacecolor="white" if mark == "D" else colour
+        )
+        panels[2].annotate(
+            f"{price:,.0f}",
+            (max(price, 1), at),
+            xytext=(6, 3),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=style.PALE,
+        )
         panels[3].plot([max(row["time"], 0.5)], [at], "o", color=colour, markersize=6)
-        panels[3].annotate(f"{row['time']:,.0f}", (max(row["time"], 0.5), at), xytext=(6, 3), textcoords="offset points", fontsize=7.5, color=style.PALE)
-    for axes, label in zip(panels, ("fooled, % (95 % Wilson)", "median distance: □ Linf, ● L2", "● gradients, ◇ queries an image", f"CPU time over {found['yardstick']}'s"), strict=True):
+        panels[3].annotate(
+            f"{row['time']:,.0f}",
+            (max(row["time"], 0.5), at),
+            xytext=(6, 3),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=style.PALE,
+        )
+    for axes, label in zip(
+        panels,
+        (
+            "fooled, % (95 % Wilson)",
+            "median distance: □ Linf, ● L2",
+            "● gradients, ◇ queries an image",
+            f"CPU time over {found['yardstick']}'s",
+        ),
+        strict=True,
+    ):
         style.clean(axes)
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_yticks(range(len(names)), [""] * len(names))
@@ -221,9 +276,14 @@ def _panels(found: dict[str, Any], path: Path) -> Path:
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         axes.set_xlim(low / 1.3, high * 2)
-    handles = [panels[0].plot([], [], "o", color=c, label=n)[0] for n, c in colours.items() if any(r["needs"] == n for r in rows.values())]
+    handles = [
+        panels[0].plot([], [], "o", color=c, label=n)[0]
+        for n, c in colours.items()
+        if any(r["needs"] == n for r in rows.values())
+    ]
     made.legend(handles=handles, loc="upper right", ncols=4, frameon=False, fontsize=9)
-    under = f"{found['model']}, the same {found['images']} images for all; in brackets what limits the attack; medians over the images fooled; a failure is charged in full"
+    what = f"{found['model']}, the same {found['images']} images"
+    under = f"{what}; in brackets what limits the attack; medians over those fooled, prices over all"
     style.heading(made, "Attacks side by side, measured", under, height)
     return picture.save(made, path)
 

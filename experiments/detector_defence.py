@@ -34,7 +34,9 @@ class Settings:
     data: str = says("digits", "as of blackbox attack")
     arch: str = says("cnn", "of the classifiers")
     detector: str = says("cnn", "of the detectors")
-    parts: tuple[int, ...] = says((900, 400, 300), "images for the defender, for the attacker, and attacked and looked at")
+    parts: tuple[int, ...] = says(
+        (900, 400, 300), "images for the defender, for the attacker, and attacked and looked at"
+    )
     eps: float = says(0.15, "Linf")
     alarms: float = says(0.05, "share of clean images that may raise an alarm")
     epochs: int = says(20, "of each net")
@@ -62,7 +64,9 @@ def defended(settings: Settings, data: sg.Dataset, seed: int) -> tuple[nn.Module
     made = [sg.craft(net, learn.images, learn.labels, attack, threat=threat, seed=seed) for attack in SEEN]
     # every image once clean and once changed, by the attacks in turn
     mixed = torch.where((torch.arange(len(learn)) % 2 == 0).view(-1, 1, 1, 1), made[0], made[1])
-    detector = train_detector(sg.build(settings.detector, 2, data.shape, seed + 1), learn.images, mixed, recipe, seed=seed + 1)
+    detector = train_detector(
+        sg.build(settings.detector, 2, data.shape, seed + 1), learn.images, mixed, recipe, seed=seed + 1
+    )
     return net, detector, threshold(detector, parts["threshold"].images, settings.alarms)
 
 
@@ -83,7 +87,11 @@ def measure(settings: Settings) -> given.Found:
     """Detection of blind attacks; success of those that fool both."""
     if len(settings.parts) != 3:
         raise ValueError(f"Expected --parts with three numbers of images, but it was {settings.parts}.")
-    data = sg.split(sg.load(settings.data), dict(zip(("defender", "attacker", "test"), settings.parts, strict=True)), seed=settings.seed)
+    data = sg.split(
+        sg.load(settings.data),
+        dict(zip(("defender", "attacker", "test"), settings.parts, strict=True)),
+        seed=settings.seed,
+    )
     classes, threat = len(data["test"].classes), bb.Linf(settings.eps)
     net, detector, limit = defended(settings, data["defender"], settings.seed + 1)
     own = Guarded(*defended(settings, data["attacker"], settings.seed + 20)).eval()
@@ -102,25 +110,53 @@ def measure(settings: Settings) -> given.Found:
             "classifier fooled": _rate(wrong, right), "noticed of these": _rate(noticed, fools),
             "both fooled": _rate(wrong & ~noticed, right & calm), "suspicion": suspicion(detector, made)[fools].tolist(),
         }  # fmt: skip
-        told = {k: str(bb.Rate(*v)) for k, v in rows[name].items() if isinstance(v, list) and len(v) == 2 and k != "suspicion"}
+        told = {
+            k: str(bb.Rate(*v))
+            for k, v in rows[name].items()
+            if isinstance(v, list) and len(v) == 2 and k != "suspicion"
+        }
         print(f"{name:34}" + "; ".join(f"{k} {v}" for k, v in told.items()), flush=True)
 
     made = blind(settings, net, x, y)
     for name, images in made.items():
         record(name, images, "seen" if name in SEEN else "unseen")
-    noise = (x + settings.eps * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(settings.seed)) - 1)).clamp(0, 1)
+    noise = (
+        x + settings.eps * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(settings.seed)) - 1)
+    ).clamp(0, 1)
     false = {"clean": _rate(alarm), "uniform noise": _rate(suspicion(detector, noise) > limit)}
     goal = _second(net, x, y)
-    aware = sg.craft(both, x, y, "pgd", threat=threat, steps=settings.steps, loss="margin", target=goal, seed=settings.seed)
+    aware = sg.craft(
+        both, x, y, "pgd", threat=threat, steps=settings.steps, loss="margin", target=goal, seed=settings.seed
+    )
     record("pgd that knows both", aware, "aware")
-    other = sg.craft(own, x, y, "mi-fgsm", threat=threat, steps=settings.steps, loss="margin", target=_second(own.classifier, x, y), seed=settings.seed)
+    other = sg.craft(
+        own,
+        x,
+        y,
+        "mi-fgsm",
+        threat=threat,
+        steps=settings.steps,
+        loss="margin",
+        target=_second(own.classifier, x, y),
+        seed=settings.seed,
+    )
     record("transferred from own pair", other, "aware")
     n = min(settings.queried, len(x))
-    asked = bb.attack(bb.Oracle(both, "scores", classes + 1), x[:n], y[:n], "square", threat, settings.budget, target=goal[:n], seed=settings.seed)
+    asked = bb.attack(
+        bb.Oracle(both, "scores", classes + 1),
+        x[:n],
+        y[:n],
+        "square",
+        threat,
+        settings.budget,
+        target=goal[:n],
+        seed=settings.seed,
+    )
     record(f"square on both, {settings.budget:,} queries", asked.x_adv, "aware")
     found = {
         "accuracy": _rate(clean), "threshold": limit, "alarms": false, "attacks": rows,
-        "suspicion of clean": suspicion(detector, x).tolist(), "eps": settings.eps, "arch": settings.arch, "data": data["test"].name.partition("/")[0],
+        "suspicion of clean": suspicion(detector, x).tolist(), "eps": settings.eps, "arch": settings.arch,
+        "data": data["test"].name.partition("/")[0],
         "mean queries": asked.mean_queries,
     }  # fmt: skip
     print(f"alarms: {bb.Rate(*false['clean'])} of clean images, {bb.Rate(*false['uniform noise'])} of noise")
@@ -157,7 +193,9 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         ):
             rate = bb.Rate(*row[key])
             axes.plot([100 * rate.low, 100 * rate.high], [at + shift] * 2, color=colour, linewidth=1.4)
-            axes.plot([100 * rate.value], [at + shift], mark, color=colour, markersize=5.5, label=name if j == 0 else None)
+            axes.plot(
+                [100 * rate.value], [at + shift], mark, color=colour, markersize=5.5, label=name if j == 0 else None
+            )
     style.clean(axes)
     names = [f"{n}{' *' if r['kind'] == 'seen' else ''}" for n, r in rows.items()]
     axes.set_yticks(range(len(rows)), list(reversed(names)))
@@ -171,10 +209,15 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8.5)
     right = made.add_axes((7.2 / width, 0.6 / height, 4.0 / width, (height - 1.5) / height))
     clean = np.asarray(found["suspicion of clean"])
-    groups = {"clean images": clean, **{k: np.asarray(rows[k]["suspicion"]) for k in ("pgd", "square", "pgd that knows both") if k in rows}}
+    groups = {
+        "clean images": clean,
+        **{k: np.asarray(rows[k]["suspicion"]) for k in ("pgd", "square", "pgd that knows both") if k in rows},
+    }
     values = np.concatenate([g for g in groups.values() if len(g)])
     edges = np.linspace(*np.quantile(values, [0.005, 0.995]), 36)
-    for (name, group), colour in zip(groups.items(), (style.COLOURS[4], style.COLOURS[1], style.COLOURS[2], style.COLOURS[0]), strict=False):
+    for (name, group), colour in zip(
+        groups.items(), (style.COLOURS[4], style.COLOURS[1], style.COLOURS[2], style.COLOURS[0]), strict=False
+    ):
         if len(group):
             share = np.histogram(np.clip(group, edges[0], edges[-1]), edges)[0] / len(group)
             right.stairs(100 * share, edges, color=colour, linewidth=1.6, label=name, fill=False)
@@ -186,9 +229,10 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     right.set_ylabel("share of the images that fool, %", fontsize=9, color=style.INK)
     right.legend(loc="upper right", frameon=True, framealpha=0.85, edgecolor="none", fontsize=8)
     false = bb.Rate(*found["alarms"]["clean"])
+    noisy = bb.Rate(*found["alarms"]["uniform noise"])
     under = (
         f"{found['data']}, {found['arch']}, Linf {found['eps']:g}; {100 * bb.Rate(*found['accuracy']).value:.0f} % right clean; "
-        f"false alarms on {100 * false.value:.0f} % of clean images, on {100 * bb.Rate(*found['alarms']['uniform noise']).value:.0f} % of noisy ones"
+        f"false alarms on {100 * false.value:.0f} % of clean images, on {100 * noisy.value:.0f} % of noisy ones"
     )
     style.heading(made, "A detector, and attacks that fool both", under, height)
     return picture.save(made, path)

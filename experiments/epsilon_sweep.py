@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import blackbox as bb
@@ -50,7 +49,9 @@ def pattern(settings: Settings, seen: Seen, x: Tensor, y: Tensor) -> tuple[Tenso
     """[1, C, H, W] of -1, 0 and 1, and where it is from."""
     parse.one_of(settings.direction, DIRECTIONS, "--direction")
     if settings.direction == "random":
-        return Stream(settings.seed, np.zeros(1, np.uint64)).signs(0, "random ray", tuple(x.shape[1:])).float(), "random signs"
+        return Stream(settings.seed, np.zeros(1, np.uint64)).signs(
+            0, "random ray", tuple(x.shape[1:])
+        ).float(), "random signs"
     if settings.direction == "numerical":
         oracle = seen.oracle()
         source = Queried(oracle, bb.estimators.Coordinates(), bb.Linf(1.0), tuple(x.shape[1:]), settings.loss)
@@ -58,8 +59,12 @@ def pattern(settings: Settings, seen: Seen, x: Tensor, y: Tensor) -> tuple[Tenso
         return g.sign().float(), f"sign of a gradient estimated by {oracle.rows:,} queries"
     if settings.surrogate:
         data = sg.Dataset(x, y, seen.classes)
-        net = specs.one_model(settings.surrogate, data, len(seen.classes), options.Nets(mean=settings.mean, std=settings.std)).net
-        return fgsm_direction(net, x, y, settings.loss), f"sign of the gradient of {settings.surrogate.partition(':')[0]}, a surrogate"
+        net = specs.one_model(
+            settings.surrogate, data, len(seen.classes), options.Nets(mean=settings.mean, std=settings.std)
+        ).net
+        return fgsm_direction(
+            net, x, y, settings.loss
+        ), f"sign of the gradient of {settings.surrogate.partition(':')[0]}, a surrogate"
     net = seen.net("to take the gradient of")
     return fgsm_direction(net, x, y, settings.loss), "sign of the gradient"
 
@@ -164,7 +169,9 @@ def _geometry(axes: Any, found: dict[str, Any], shown: Any) -> None:
     axes.set_xticks([row["eps"] for row in found["rows"]], [f"{row['eps']:g}" for row in found["rows"]])
     style.clean(axes)
     axes.set_xlabel(
-        f"ε (square-root scale); shaded: the {len(found['regions'])} decision regions that the ray crosses", fontsize=9, color=style.INK
+        f"ε (square-root scale); shaded: the {len(found['regions'])} decision regions that the ray crosses",
+        fontsize=9,
+        color=style.INK,
     )
     axes.set_ylabel("confidence, %", fontsize=9, color=style.INK)
 

@@ -79,7 +79,9 @@ class Seen:
             ValueError: it has no gradients.
         """
         if self.model.net is None:
-            raise ValueError(f"Expected a net, {why}, but {self.model.spec} has no gradients. Give --surrogate, or another --model.")
+            raise ValueError(
+                f"Expected a net, {why}, but {self.model.spec} has no gradients. Give --surrogate, or another --model."
+            )
         return self.model.net
 
     def class_name(self, index: int) -> str:
@@ -136,7 +138,9 @@ def see(settings: Subject) -> Seen:
         scores = logits(model.net, data.images)
         said, count = scores.argmax(1), scores.shape[1]
         if settings.class_names and count != len(classes):
-            raise ValueError(f"Expected --class-names with {count} names, as many as {settings.model} has classes, but there are {len(classes)}.")
+            raise ValueError(
+                f"Expected --class-names with {count} names, as many as {settings.model} has classes, but there are {len(classes)}."
+            )
         classes = classes if settings.class_names else tuple(str(i) for i in range(count))
     if settings.label is not None:
         labels = torch.full_like(labels, class_index(settings.label, classes))
@@ -166,9 +170,13 @@ def class_index(word: str, classes: tuple[str, ...]) -> int:
         if int(word) < len(classes):
             return int(word)
         raise ValueError(f"Expected a class from 0 to {len(classes) - 1}, but it was {word}.")
-    same = [i for i, name in enumerate(classes) if word.lower().replace("_", " ") in (name.lower(), short(name).lower())]
+    same = [
+        i for i, name in enumerate(classes) if word.lower().replace("_", " ") in (name.lower(), short(name).lower())
+    ]
     if len(same) > 1:
-        raise ValueError(f"Expected one class called {word!r}, but numbers {', '.join(map(str, same))} are. Give the number.")
+        raise ValueError(
+            f"Expected one class called {word!r}, but numbers {', '.join(map(str, same))} are. Give the number."
+        )
     if not same:
         parse.one_of(word, [short(name) for name in classes] if len(classes) <= 20 else _near(word, classes), "a class")
     return same[0]
@@ -193,7 +201,11 @@ def read(kind: type[Kind], about: str, argv: list[str] | None = None) -> Kind:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints = get_type_hints(kind)
     for f in fields(kind):  # type: ignore[arg-type]
-        default = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in f.default) if isinstance(f.default, tuple) else f.default
+        default = (
+            ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in f.default)
+            if isinstance(f.default, tuple)
+            else f.default
+        )
         text = f.metadata.get("help", "").replace("%", "%%")
         shown = "" if f.default in (None, "") else f" [{default}]"
         parser.add_argument("--" + f.name.replace("_", "-"), default=argparse.SUPPRESS, metavar="…", help=text + shown)

@@ -69,7 +69,9 @@ def _fitted(file: str, like: Tensor) -> Tensor:
 
     image = photograph(file)
     if image.shape[1] != like.shape[1]:
-        raise ValueError(f"Expected {file} to have {like.shape[1]} channels like the reference, but it has {image.shape[1]}.")
+        raise ValueError(
+            f"Expected {file} to have {like.shape[1]} channels like the reference, but it has {image.shape[1]}."
+        )
     return torch.nn.functional.interpolate(image, like.shape[2:], mode="bilinear", antialias=True).clamp(0, 1)
 
 
@@ -128,23 +130,38 @@ def measure(settings: Settings) -> given.Found:
             raise ValueError(f"Expected --surrogate to be a net, but {spec} has no gradients.")
         ways[f"gradients of {other.name}"] = walks(settings, other.net, seen, stack, one, goal)
     if not ways and "the target class" not in begin:
-        raise ValueError("Expected gradients, a --surrogate or a --start image of the target class, but there were none.")
+        raise ValueError(
+            "Expected gradients, a --surrogate or a --start image of the target class, but there were none."
+        )
     walk = by_labels(settings, seen, begin["the target class"], one, goal) if "the target class" in begin else []
     for way, by in ways.items():
         for weight, row in by.items():
-            told = "  ".join(f"{n}: {100 * p:.0f} %, L2 {d:.2f}" for n, p, d in zip(begin, row["probability"], row["distance"], strict=True))
+            told = "  ".join(
+                f"{n}: {100 * p:.0f} %, L2 {d:.2f}"
+                for n, p, d in zip(begin, row["probability"], row["distance"], strict=True)
+            )
             print(f"{way}, lambda {weight}: {told}")
-    print("labels alone: " + ("  ".join(f"{r['queries']:,} queries L2 {r['distance'] or math.nan:.2f}" for r in walk) or "no start"))
+    print(
+        "labels alone: "
+        + ("  ".join(f"{r['queries']:,} queries L2 {r['distance'] or math.nan:.2f}" for r in walk) or "no start")
+    )
     found = {
         "model": seen.model.name,
         "reference": seen.class_name(int(one.labels)),
         "target": seen.class_name(goal),
         "attack": settings.attack,
         "starts": list(begin),
-        "ways": {way: {w: {k: v for k, v in row.items() if k != "images"} for w, row in by.items()} for way, by in ways.items()},
+        "ways": {
+            way: {w: {k: v for k, v in row.items() if k != "images"} for w, row in by.items()}
+            for way, by in ways.items()
+        },
         "labels alone": [{k: v for k, v in row.items() if k != "image"} for row in walk],
     }
-    shown = {"begin": stack, "reference": one.images[0], "ways": {w: {k: r["images"] for k, r in by.items()} for w, by in ways.items()}}
+    shown = {
+        "begin": stack,
+        "reference": one.images[0],
+        "ways": {w: {k: r["images"] for k, r in by.items()} for w, by in ways.items()},
+    }
     return found, shown | {"labels": [row["image"] for row in walk]}
 
 
@@ -160,14 +177,18 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         for weight in weights:
             row = by[weight]
             rows.append((f"{way},\nλ = {weight}", list(shown["ways"][way][weight])))
-            notes.append([f"{100 * p:.0f} %, L2 {d:.2g}" for p, d in zip(row["probability"], row["distance"], strict=True)])
+            notes.append(
+                [f"{100 * p:.0f} %, L2 {d:.2g}" for p, d in zip(row["probability"], row["distance"], strict=True)]
+            )
         if way == "own gradients":
             rows.append(("difference from\nthe reference", [v - reference for v in shown["ways"][way][weights[-1]]]))
             notes.append(["" for _ in begin])
     if shown["labels"]:
         across = len(begin)
         walk = [begin[-1], *shown["labels"]][:across]
-        told = ["start", *(f"{r['queries']:,} q, L2 {r['distance'] or math.nan:.2g}" for r in found["labels alone"])][:across]
+        told = ["start", *(f"{r['queries']:,} q, L2 {r['distance'] or math.nan:.2g}" for r in found["labels alone"])][
+            :across
+        ]
         rows.append(("labels alone,\n" + found["attack"], walk))
         notes.append(told)
     name = found["target"]

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 import blackbox as bb
-import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.statistics import median
 from experiments import given, picture
@@ -54,11 +53,20 @@ def measure(settings: Settings) -> given.Found:
     if at >= len(seen.labels):
         seen = everything.take(at + 1)
     radii = settings.most * np.linspace(0, 1, settings.points) ** 2
-    found: dict[str, Any] = {"model": seen.model.name, "leaves": seen.class_name(int(one.labels)), "images": len(seen.labels), "losses": {}}
-    noise = Stream(settings.seed, np.arange(len(seen.labels), dtype=np.uint64)).signs(0, "random ray", tuple(seen.images.shape[1:]))
+    found: dict[str, Any] = {
+        "model": seen.model.name,
+        "leaves": seen.class_name(int(one.labels)),
+        "images": len(seen.labels),
+        "losses": {},
+    }
+    noise = Stream(settings.seed, np.arange(len(seen.labels), dtype=np.uint64)).signs(
+        0, "random ray", tuple(seen.images.shape[1:])
+    )
     for loss in LOSSES:
         ray = walk(net, seen.images, seen.labels, radii, loss=loss)
-        random = walk(net, seen.images[at : at + 1], seen.labels[at : at + 1], radii, noise[at : at + 1].float(), loss=loss)
+        random = walk(
+            net, seen.images[at : at + 1], seen.labels[at : at + 1], radii, noise[at : at + 1].float(), loss=loss
+        )
         linear = ray.linear_radius(settings.share)
         left = ray.label != seen.labels.numpy()[:, None]
         first = np.where(left.any(1), radii[left.argmax(1)], np.inf)
@@ -78,7 +86,9 @@ def measure(settings: Settings) -> given.Found:
 
 
 def _estimate(e: Any) -> dict[str, Any]:
-    return {k: None if np.isinf(v) else float(v) for k, v in (("value", e.value), ("low", e.low), ("high", e.high))} | {"n": e.n}
+    return {k: None if np.isinf(v) else float(v) for k, v in (("value", e.value), ("low", e.low), ("high", e.high))} | {
+        "n": e.n
+    }
 
 
 def _rate(r: bb.Rate) -> list[int]:
@@ -103,7 +113,10 @@ def draw(found: dict[str, Any], shown: torch.Tensor, path: Path) -> Path:
         _radii(axes, found, radii)
     small = made.add_axes(((width - 0.95) / width, (height - 0.92) / height, 0.8 / width, 0.8 / height))
     picture.place(small, shown)
-    under = f"{found['model']}, an image of {found['leaves']}; x + ε sign(gradient), pixels kept in [0, 1]; shaded: tangent off by at most {100 * found['share']:g} %"
+    under = (
+        f"{found['model']}, {found['leaves']}; x + ε sign(gradient), pixels kept in [0, 1]; "
+        f"shaded: the tangent is off by at most {100 * found['share']:g} %"
+    )
     style.heading(made, "The loss along the FGSM ray and its first-order Taylor tangent", under, height)
     return picture.save(made, path)
 
@@ -120,7 +133,9 @@ def _diagram(axes: Any, radii: np.ndarray, drawn: dict[str, Any], loss: str, nam
     axes.plot([0], true[:1], "o", color=style.INK, markersize=4)
     if np.isfinite(drawn["fooled from"]):
         at = int(np.searchsorted(radii, drawn["fooled from"]))
-        axes.plot(radii[at : at + 1], true[at : at + 1], "X", color=style.COLOURS[0], markersize=8, label="the label changes")
+        axes.plot(
+            radii[at : at + 1], true[at : at + 1], "X", color=style.COLOURS[0], markersize=8, label="the label changes"
+        )
     axes.set_xlim(0, radii[-1])
     axes.set_ylim(low - 0.06 * (high - low), high + 0.34 * (high - low))
     style.clean(axes)
@@ -139,7 +154,9 @@ def _radii(axes: Any, found: dict[str, Any], radii: np.ndarray) -> None:
         values = np.sort(row["each"]["radius of linearity"])
         share = 100 * (1 - np.searchsorted(values, radii, side="left") / len(values))
         axes.step(radii, share, where="post", color=colour, linestyle=dash, linewidth=2, label=f"{loss} still linear")
-    first = np.array([np.inf if v is None else v for v in found["losses"]["cross-entropy"]["each"]["first eps that fools"]])
+    first = np.array(
+        [np.inf if v is None else v for v in found["losses"]["cross-entropy"]["each"]["first eps that fools"]]
+    )
     axes.step(radii, [100 * float((first > e).mean()) for e in radii], where="post", color=style.INK, linewidth=1.4,
               linestyle="-", label="label still right")  # fmt: skip
     axes.set_xlim(0, radii[-1])

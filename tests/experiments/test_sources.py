@@ -84,7 +84,9 @@ def test_a_pattern_can_be_estimated_from_queries_alone(linear: dict[str, str]) -
 def test_the_tangent_of_an_affine_loss_is_exact(linear: dict[str, str]) -> None:
     found, _ = taylor.measure(taylor.Settings(**linear, images=10, points=9, most=0.9))
     row = found["losses"]["margin"]
-    assert row["each"]["radius of linearity"] == [pytest.approx(0.9)] * 10  # also where pixels reach the edge of the box
+    assert (
+        row["each"]["radius of linearity"] == [pytest.approx(0.9)] * 10
+    )  # also where pixels reach the edge of the box
     assert row["drawn"]["loss"] == pytest.approx(row["drawn"]["tangent"], abs=1e-5)
     assert row["drawn"]["slope"] == pytest.approx(np.abs(SPREAD).sum(), rel=1e-5)
     curved = found["losses"]["cross-entropy"]["each"]["radius of linearity"]
@@ -146,8 +148,30 @@ SMALL = {
     "taylor": ["--images", "8", "--points", "5"],
     "targeted_from_start": ["--steps", "5", "--budgets", "40", "--weights", "0,1"],
     "attack_comparison": ["--images", "5", "--steps", "2", "--iterations", "3", "--searches", "2", "--budget", "40"],
-    "linearity_and_dimension": ["--dimensions", "4,64", "--models", "3", "--samples", "60", "--epochs", "1", "--sides", "4"],
-    "adversarial_training": ["--parts", "150,100,30", "--epochs", "1", "--budget", "15", "--queried", "8", "--radii", "0.1", "--steps", "2"],
+    "linearity_and_dimension": [
+        "--dimensions",
+        "4,64",
+        "--models",
+        "3",
+        "--samples",
+        "60",
+        "--epochs",
+        "1",
+        "--sides",
+        "4",
+    ],
+    "adversarial_training": [
+        "--parts",
+        "150,100,30",
+        "--epochs",
+        "1",
+        "--budget",
+        "15",
+        "--queried",
+        "8",
+        "--radii",
+        "0.1",
+    ],
     "detector_defence": ["--parts", "200,150,40", "--epochs", "2", "--budget", "15", "--queried", "8", "--steps", "2"],
 }
 
@@ -177,7 +201,9 @@ def test_each_is_one_command(name: str, tmp_path: Path, monkeypatch: pytest.Monk
         (["--index", "5000"], "Expected 5001 images that cnn has right"),
     ],
 )
-def test_bad_input_is_one_sentence(words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_bad_input_is_one_sentence(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.png").write_text("no image")
     with pytest.raises(SystemExit) as end:
