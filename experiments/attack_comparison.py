@@ -1,6 +1,6 @@
 """FGSM, PGD, C&W, DeepFool, JSMA and the black-box attacks side by side, measured instead of described.
 
-    python -m experiments.attack_comparison                 # 60 digits
+    python -m experiments.attack_comparison                 # 50 digits
     python -m experiments.attack_comparison --image dog.jpg --model torchvision:squeezenet1_0:w.safetensors \\
         --class-names classes.txt --mean 0 --std 1 --eps 1/255 --iterations 30 --searches 3 --budget 300
 
@@ -33,17 +33,17 @@ from surrogates.minimum_norm import MinimumNorm, carlini_wagner, deepfool, jsma
 
 @dataclass(frozen=True)
 class Settings(given.Subject):
-    images: int = says(60, "how many of the data's images that the model has right")
+    images: int = says(50, "how many of the data's images that the model has right")
     index: int = says(0, "which of them the gallery shows")
     eps: float = says(0.15, "Linf, of the attacks that keep to a ball")
     steps: int = says(20, "of PGD and MI-FGSM")
-    iterations: int = says(100, "of C&W for each weight")
-    searches: int = says(5, "weights that C&W tries")
+    iterations: int = says(60, "of C&W for each weight")
+    searches: int = says(4, "weights that C&W tries")
     weight: float = says(
         0.1, "the first of them (the authors' 0.001 takes four more tries to get to where it is needed)"
     )
     share: float = says(0.145, "of the entries that JSMA may change")
-    budget: int = says(1000, "queries an image")
+    budget: int = says(500, "queries an image")
     surrogate: str | None = says(None, "spec of a net for the transfer row [digits:mlp for digits]")
     scores: tuple[str, ...] = says(("square", "nes", "fd-ifgsm"), "query attacks on scores")
     labels: tuple[str, ...] = says(("rays", "hop-skip-jump"), "query attacks on labels")

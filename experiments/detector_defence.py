@@ -43,8 +43,8 @@ class Settings:
     epochs: int = says(20, "of each net")
     steps: int = says(40, "of the attacks that know of the detector")
     tries: int = says(3, "wrong classes that they try, an image; the query attack tries one")
-    budget: int = says(1000, "queries of the query attack, an image")
-    queried: int = says(100, "images that it attacks")
+    budget: int = says(500, "queries of the query attacks, an image")
+    queried: int = says(100, "images that they attack")
     name: str = says("", "the results are called detector_defence_NAME [of the data]")
     seed: int = says(0, "of every draw")
 
@@ -72,7 +72,7 @@ def defended(settings: Settings, data: sg.Dataset, seed: int) -> tuple[nn.Module
     return net, detector, threshold(detector, parts["threshold"].images, settings.alarms)
 
 
-def blind(settings: Settings, net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def blind(settings: Settings, net: nn.Module, classes: int, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """Attacks that do not know of the detector, and noise."""
     threat = bb.Linf(settings.eps)
     out = {name: sg.craft(net, x, y, name, threat=threat, seed=settings.seed) for name in SEEN}
@@ -80,8 +80,9 @@ def blind(settings: Settings, net: nn.Module, x: Tensor, y: Tensor) -> dict[str,
     half = bb.Linf(settings.eps / 2)
     out["pgd, eps / 2"] = sg.craft(net, x, y, "pgd", threat=half, seed=settings.seed)
     out["deepfool"] = deepfool(net, x, y).x_adv
-    out["square"] = bb.attack(bb.Oracle(net, "scores", int(y.max()) + 1 if len(y) else 2), x, y, "square", threat, settings.budget,
-                              seed=settings.seed).x_adv if len(x) else x  # fmt: skip
+    n = min(settings.queried, len(x))
+    oracle = bb.Oracle(net, "scores", classes)
+    out["square"] = bb.attack(oracle, x[:n], y[:n], "square", threat, settings.budget, seed=settings.seed).x_adv
     return out
 
 
@@ -119,7 +120,7 @@ def measure(settings: Settings) -> given.Found:
         }
         print(f"{name:34}" + "; ".join(f"{k} {v}" for k, v in told.items()), flush=True)
 
-    made = blind(settings, net, x, y)
+    made = blind(settings, net, classes, x, y)
     for name, images in made.items():
         record(name, images, "seen" if name in SEEN else "unseen")
     noise = (
