@@ -155,7 +155,7 @@ def measure(settings: Settings) -> given.Found:
 def towards(settings: Settings, model: Guarded, x: Tensor, y: Tensor, attack: str) -> tuple[Tensor, Tensor]:
     """Of examples towards each of the likeliest wrong classes, those that lead in ``model`` by most: images, and the classes
     likeliest at first. The class "rejected" is never the goal."""
-    order = logits(model.classifier, x).scatter(1, y[:, None], -torch.inf).argsort(1, descending=True, stable=True)
+    order = logits(model.classifier, x).scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     best, most = x.clone(), torch.full((len(x),), -torch.inf)
     for goal in order[:, : settings.tries].T:
         made = sg.craft(

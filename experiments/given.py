@@ -156,7 +156,7 @@ def _photograph(settings: Subject) -> sg.Dataset:
     from surrogates.loaders import photograph
 
     image = photograph(str(settings.image), settings.size)
-    names = class_names(settings.class_names) if settings.class_names else ("0", "1")
+    names = class_names(settings.class_names) if settings.class_names else tuple("0123456789")
     return sg.Dataset(image, torch.zeros(1, dtype=torch.int64), names, Path(str(settings.image)).stem)
 
 

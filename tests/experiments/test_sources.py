@@ -128,8 +128,10 @@ def test_all_walks_reach_the_class_and_the_weight_keeps_them_near(linear: dict[s
     nearest = float(margin(one)[0]) / np.linalg.norm(SPREAD)  # of the hyperplane
     found, _ = targeted_from_start.measure(settings)
     free, near = (found["ways"]["own gradients"][w] for w in ("0", "1"))
-    assert all(free["success"]) and all(near["success"]) and found["starts"] == list(targeted_from_start.NAMES)
+    assert all(free["success"]) and all(near["success"])
     assert min(near["distance"]) >= nearest - 1e-5 and max(near["distance"]) < 1.5 * nearest < min(free["distance"])
+    # there is no third class to start from
+    assert found["starts"] == [name for name in targeted_from_start.NAMES if name != "another class"]
     walk = [row["distance"] for row in found["labels alone"]]
     assert nearest - 1e-5 <= walk[1] <= walk[0]
     assert all(row["queries"] <= row["budget"] for row in found["labels alone"])
