@@ -286,6 +286,10 @@ def _panels(found: dict[str, Any], path: Path) -> Path:
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         axes.set_xlim(low / 1.3, high * 2)
+    low, high = panels[1].get_xlim()
+    ticks = [m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
+    panels[1].set_xticks(ticks, [f"{v:g}" for v in ticks])
+    panels[1].minorticks_off()
     handles = [
         panels[0].plot([], [], "o", color=c, label=n)[0]
         for n, c in colours.items()

@@ -122,12 +122,12 @@ def test_the_smallest_eps_of_a_linear_net_is_exact(tmp_path: Path) -> None:
 
 
 def test_all_walks_reach_the_class_and_the_weight_keeps_them_near(linear: dict[str, str]) -> None:
-    settings = targeted_from_start.Settings(**linear, target="1", weights=(0.0, 1.0), budgets=(100, 400), steps=150)
+    settings = targeted_from_start.Settings(**linear, target="1", weights=(0.0, 5.0), budgets=(100, 400), steps=150)
     seen = given.see(settings)
     one = seen.where(seen.labels != 1).one(0)
     nearest = float(margin(one)[0]) / np.linalg.norm(SPREAD)  # of the hyperplane
     found, _ = targeted_from_start.measure(settings)
-    free, near = (found["ways"]["own gradients"][w] for w in ("0", "1"))
+    free, near = (found["ways"]["own gradients"][w] for w in ("0", "5"))
     assert all(free["success"]) and all(near["success"])
     assert min(near["distance"]) >= nearest - 1e-5 and max(near["distance"]) < 1.5 * nearest < min(free["distance"])
     # there is no third class to start from
@@ -162,19 +162,8 @@ SMALL = {
         "--sides",
         "4",
     ],
-    "adversarial_training": [
-        "--parts",
-        "150,100,30",
-        "--epochs",
-        "1",
-        "--budget",
-        "15",
-        "--queried",
-        "8",
-        "--radii",
-        "0.1",
-    ],
-    "detector_defence": ["--parts", "200,150,40", "--epochs", "2", "--budget", "15", "--queried", "8", "--steps", "2"],
+    "adversarial_training": "--parts 100,60,20 --epochs 1 --budget 10 --queried 5 --radii 0.1 --steps 2 --arch mlp".split(),
+    "detector_defence": "--parts 120,80,30 --epochs 2 --budget 10 --queried 5 --steps 2 --tries 2 --arch mlp --detector mlp".split(),
 }
 
 
@@ -221,9 +210,13 @@ def test_a_photograph_takes_the_label_the_net_gives_it(tmp_path: Path, monkeypat
     assert seen.file and seen.right.all() and len(seen.classes) == 10 and settings.called == "grey"
     told = given.see(given.Subject(image=settings.image, model="digits:mlp", label=str((int(seen.labels) + 1) % 10)))
     assert not told.right.any()
-    (tmp_path / "names.txt").write_text("one\ntwo\n")
-    with pytest.raises(ValueError, match="--class-names with 10 names"):
-        given.see(given.Subject(image=settings.image, model="digits:mlp", class_names=str(tmp_path / "names.txt")))
+
+
+def test_class_names_must_be_as_many_as_the_net_has_classes(linear: dict[str, str], tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 130, np.uint8)).save(tmp_path / "grey.png")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    with pytest.raises(ValueError, match="--class-names with 2 names, as many as net.py:load has classes, but there are 3"):
+        given.see(given.Subject(image="grey.png", model="net.py:load", class_names="names.txt"))
 
 
 def test_classes_are_found_by_number_and_by_both_names() -> None:
