@@ -162,8 +162,40 @@ SMALL = {
         "--sides",
         "4",
     ],
-    "adversarial_training": "--parts 100,60,20 --epochs 1 --budget 10 --queried 5 --radii 0.1 --steps 2 --arch mlp".split(),
-    "detector_defence": "--parts 120,80,30 --epochs 2 --budget 10 --queried 5 --steps 2 --tries 2 --arch mlp --detector mlp".split(),
+    "adversarial_training": [
+        "--parts",
+        "100,60,20",
+        "--epochs",
+        "1",
+        "--budget",
+        "10",
+        "--queried",
+        "5",
+        "--radii",
+        "0.1",
+        "--steps",
+        "2",
+        "--arch",
+        "mlp",
+    ],
+    "detector_defence": [
+        "--parts",
+        "120,80,30",
+        "--epochs",
+        "2",
+        "--budget",
+        "10",
+        "--queried",
+        "5",
+        "--steps",
+        "2",
+        "--tries",
+        "2",
+        "--arch",
+        "mlp",
+        "--detector",
+        "mlp",
+    ],
 }
 
 
@@ -215,7 +247,9 @@ def test_a_photograph_takes_the_label_the_net_gives_it(tmp_path: Path, monkeypat
 def test_class_names_must_be_as_many_as_the_net_has_classes(linear: dict[str, str], tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 130, np.uint8)).save(tmp_path / "grey.png")
     (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
-    with pytest.raises(ValueError, match="--class-names with 2 names, as many as net.py:load has classes, but there are 3"):
+    with pytest.raises(
+        ValueError, match="--class-names with 2 names, as many as net.py:load has classes, but there are 3"
+    ):
         given.see(given.Subject(image="grey.png", model="net.py:load", class_names="names.txt"))
 
 
