@@ -29,8 +29,7 @@ from surrogates.robust import Adversarial
 
 
 @dataclass(frozen=True)
-class Settings:
-    data: str = says("digits", "as of blackbox attack")
+class Settings(given.Named):
     arch: str = says("cnn", "of all nets")
     parts: tuple[int, ...] = says((900, 400, 300), "images for the target, for the attacker, and attacked")
     eps: float = says(0.15, "Linf, of training and attacks")
@@ -39,12 +38,6 @@ class Settings:
     steps: int = says(20, "of PGD")
     budget: int = says(500, "queries an image")
     queried: int = says(100, "images that the query attacks attack")
-    name: str = says("", "the results are called adversarial_training_NAME [of the data]")
-    seed: int = says(0, "of every draw")
-
-    @property
-    def called(self) -> str:
-        return self.name or Path(self.data.partition(":")[2] or self.data).stem
 
 
 def net_of(settings: Settings, data: sg.Dataset, seed: int, **other: Any) -> nn.Module:

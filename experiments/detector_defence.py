@@ -31,8 +31,7 @@ from surrogates.predict import logits
 
 
 @dataclass(frozen=True)
-class Settings:
-    data: str = says("digits", "as of blackbox attack")
+class Settings(given.Named):
     arch: str = says("cnn", "of the classifiers")
     detector: str = says("cnn", "of the detectors")
     parts: tuple[int, ...] = says(
@@ -45,12 +44,6 @@ class Settings:
     tries: int = says(3, "wrong classes that they try, an image; the query attack tries one")
     budget: int = says(500, "queries of the query attacks, an image")
     queried: int = says(100, "images that they attack")
-    name: str = says("", "the results are called detector_defence_NAME [of the data]")
-    seed: int = says(0, "of every draw")
-
-    @property
-    def called(self) -> str:
-        return self.name or Path(self.data.partition(":")[2] or self.data).stem
 
 
 SEEN = ("fgsm", "pgd")  # what the detector learns from

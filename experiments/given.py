@@ -31,25 +31,39 @@ def says(default: Any, text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Which model, which images; the settings of an experiment begin with these."""
+class Named:
+    """What the settings of every experiment have."""
+
+    data: str = says("digits", "digits, folder:PATH, npz:PATH, cifar10:ROOT, …")
+    name: str = says("", "the results are called EXPERIMENT_NAME [of the data: digits, or the file's name]")
+    seed: int = says(0, "of every draw")
+
+    @property
+    def source(self) -> str:
+        """Where the images are from."""
+        return self.data.partition(":")[2] or self.data
+
+    @property
+    def called(self) -> str:
+        """The name, or one made of what was given."""
+        return self.name or re.sub(r"\W+", "_", Path(self.source).stem).strip("_").lower()
+
+
+@dataclass(frozen=True)
+class Subject(Named):
+    """Which model, which images."""
 
     model: str = says("digits:cnn", "spec as of blackbox attack: digits:cnn, resnet20:w.safetensors, file.py:load, …")
-    data: str = says("digits", "digits, folder:PATH, npz:PATH, cifar10:ROOT, …")
     image: str | None = says(None, "an image file instead of the data")
     label: str | None = says(None, "its class, by name or number [what the model says]")
     size: int | None = says(None, "side that images are resized and cut to")
     class_names: str | None = says(None, "a file with a class name a line, in the model's index order")
     mean: str | None = says(None, "subtracted inside a net loaded from weights [the net's own]")
     std: str | None = says(None, "divided by, likewise")
-    name: str = says("", "the results are called EXPERIMENT_NAME [digits, or the file's name]")
-    seed: int = says(0, "of every draw")
 
     @property
-    def called(self) -> str:
-        """The name, or one made of what was given."""
-        given = self.image or self.data.partition(":")[2] or self.data
-        return self.name or re.sub(r"\W+", "_", Path(given).stem).strip("_").lower()
+    def source(self) -> str:
+        return self.image or super().source
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,7 @@ from surrogates.ray import fgsm_direction
 
 
 @dataclass(frozen=True)
-class Settings:
-    data: str = says("digits", "real images of part 3, as of blackbox attack")
+class Settings(given.Named):
     sides: tuple[int, ...] = says(
         (2, 4, 8), "sides that they are averaged down to; those that do not divide are refused"
     )
@@ -48,12 +47,6 @@ class Settings:
     strength: float = says(2.0, "s of part 2: clean accuracy is Phi(s)")
     samples: int = says(2000, "test points of part 2, and training points of its trained model")
     epochs: int = says(20, "of the classifiers of part 3")
-    name: str = says("", "the results are called linearity_and_dimension_NAME [of the data]")
-    seed: int = says(0, "of every draw")
-
-    @property
-    def called(self) -> str:
-        return self.name or Path(self.data.partition(":")[2] or self.data).stem
 
 
 def random_models(settings: Settings, d: int) -> dict[str, Any]:
