@@ -6,7 +6,7 @@
 A classifier, and a detector (Metzen et al. 2017, arXiv:1702.04267) trained on clean images and on FGSM and PGD examples of the
 classifier; its threshold lets at most --alarms of the clean images (others than it learned from) raise an alarm. First: how many
 of the examples that fool the classifier does it notice, by attack, also by attacks it never saw? Then attacks on both at once,
-as one model with a class "rejected" (Carlini & Wagner 2017, arXiv:1705.07263): PGD towards each of the likeliest wrong
+as one model with a class "rejected" (Carlini & Wagner 2017, arXiv:1705.07263): I-FGSM towards each of the likeliest wrong
 classes, on the model's own gradients; on a classifier and detector that the attacker trained on own images; and a query attack
 on its scores. An image counts as fooled where the label is wrong *and* no alarm is raised; of the images the classifier
 has right and without alarm.
@@ -120,8 +120,9 @@ def measure(settings: Settings) -> given.Found:
         x + settings.eps * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(settings.seed)) - 1)
     ).clamp(0, 1)
     false = {"clean": _rate(alarm), "uniform noise": _rate(suspicion(detector, noise) > limit)}
-    aware, goal = towards(settings, both, x, y, "pgd")
-    record("pgd that knows both", aware, "aware")
+    # no random start: the detector takes noise for an attack, and PGD's start is noise
+    aware, goal = towards(settings, both, x, y, "i-fgsm")
+    record("i-fgsm that knows both", aware, "aware")
     record("transferred from own pair", towards(settings, own, x, y, "mi-fgsm")[0], "aware")
     n = min(settings.queried, len(x))
     asked = bb.attack(
@@ -210,7 +211,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     clean = np.asarray(found["suspicion of clean"])
     groups = {
         "clean images": clean,
-        **{k: np.asarray(rows[k]["suspicion"]) for k in ("pgd", "square", "pgd that knows both") if k in rows},
+        **{k: np.asarray(rows[k]["suspicion"]) for k in ("pgd", "square", "i-fgsm that knows both") if k in rows},
     }
     values = np.concatenate([g for g in groups.values() if len(g)])
     edges = np.linspace(*np.quantile(values, [0.005, 0.995]), 36)
