@@ -14,7 +14,9 @@ def _as_tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach()
     try:
-        return torch.from_numpy(np.ascontiguousarray(value))
+        array = np.asarray(value)
+        # ascontiguousarray would make a row of a single number, and one class for all could not be told from a batch of 1
+        return torch.from_numpy(np.ascontiguousarray(array) if array.ndim else array.copy())
     except (TypeError, ValueError):
         raise ValueError(
             f"Expected {name} to be a torch tensor or a numpy array, but it was {type(value).__name__}."

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from surrogates.predict import fidelity as fidelity
     from surrogates.predict import predict as predict
     from surrogates.prior import prior as prior
+    from surrogates.reach import Reached as Reached
+    from surrogates.reach import reach as reach
     from surrogates.recipe import Recipe as Recipe
     from surrogates.recipe import TrainReport as TrainReport
     from surrogates.runs import Retrained as Retrained
@@ -91,6 +93,8 @@ _FROM = {
     "fidelity": "predict",
     "predict": "predict",
     "prior": "prior",
+    "Reached": "reach",
+    "reach": "reach",
     "Recipe": "recipe",
     "TrainReport": "recipe",
     "report": "train",

@@ -122,7 +122,6 @@ def folder(
         FileNotFoundError: no such folder. ValueError: no class folders, an empty one, an unreadable image, images of
             different sizes without ``size``, or a folder that is none of ``classes``; says which.
     """
-    from PIL import Image, UnidentifiedImageError
     from torchvision.datasets import ImageFolder
 
     path = Path(path)
@@ -145,13 +144,8 @@ def folder(
         if per_class is not None and taken[label] >= per_class:
             continue
         taken[label] += 1
-        try:
-            with Image.open(file) as image:
-                grey &= image.mode in ("1", "L")
-                array = np.asarray(_cut(image.convert("RGB"), size, resize))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-            reason = "it is no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
-            raise ValueError(f"Expected {file} to be a readable image, but {reason}. Remove or replace it.") from None
+        array, plain = _read(Path(file), size, resize)
+        grey &= plain
         if arrays and array.shape != arrays[0].shape:
             (h, w), (h0, w0) = array.shape[:2], arrays[0].shape[:2]
             raise ValueError(
@@ -162,6 +156,31 @@ def folder(
         labels.append(index[label])
     stack = np.stack(arrays)[..., :1] if grey else np.stack(arrays)
     return Dataset(_images(stack, str(path)), torch.tensor(labels), names, path.name, () if grey else _PHOTO)
+
+
+def photograph(path: str | Path, size: int | None = None, resize: int | None = None) -> torch.Tensor:
+    """One image file, [1, 3, H, W], or [1, 1, H, W] where it is grey; ``size`` and ``resize`` as in `folder`.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it is no image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected an image file at {path}, but there is none.")
+    array, grey = _read(path, size, resize)
+    return _images(array[None, ..., :1] if grey else array[None], str(path))
+
+
+def _read(file: Path, size: int | None, resize: int | None) -> tuple[np.ndarray, bool]:
+    """[H, W, 3] uint8, and whether the file is grey."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            return np.asarray(_cut(image.convert("RGB"), size, resize)), image.mode in ("1", "L")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        reason = "it is no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise ValueError(f"Expected {file} to be a readable image, but {reason}. Remove or replace it.") from None
 
 
 def _cut(image: Any, size: int | None, resize: int | None) -> Any:

@@ -33,6 +33,8 @@ class Adversarial(Update):
             training); ``"fgsm"``: random start, one step of 1.25 eps ("fast", Wong, Rice & Kolter 2020,
             arXiv:2001.03994).
         steps, step: instead of these; step in units of the threat's norm.
+        clean: share of the loss on the images as they are; 0.5 with ``"fgsm"`` is Goodfellow et al. 2015 (arXiv:1412.6572,
+            section 6), but for the random start. 0: on the adversarial examples alone.
 
     Held-out loss is taken on ten steps of PGD, so that the epoch kept is a robust one: "fast" training can collapse
     within an epoch to nets that only withstand FGSM (Wong et al., "catastrophic overfitting"), and robust nets overfit.
@@ -49,9 +51,12 @@ class Adversarial(Update):
     attack: str = "pgd"
     steps: int | None = None
     step: float | None = None
+    clean: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self.threat)
+        if not 0 <= self.clean < 1:
+            raise ValueError(f"Expected clean to be a share in [0, 1), but it was {self.clean!r}.")
         if self.attack not in KINDS:
             raise ValueError(f"Expected attack to be one of {', '.join(KINDS)}, but it was {self.attack!r}.")
         if (self.steps is not None and self.steps < 1) or (self.step is not None and not self.step > 0):
@@ -64,6 +69,8 @@ class Adversarial(Update):
         steps, step = self.steps or steps, self.step or share * self.threat.eps
         x = examples(batch.net, batch.x, batch.labels, self.threat, steps, step, batch.rng)
         loss, scores = batch.loss(x)
+        if self.clean:
+            loss = self.clean * batch.loss()[0] + (1 - self.clean) * loss
         batch.descend(loss)
         return loss.detach(), scores.detach()
 

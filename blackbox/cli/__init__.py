@@ -37,10 +37,10 @@ def run() -> None:
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
-        sys.exit(_explain(error))
+        sys.exit(explain(error))
 
 
-def _explain(error: Exception) -> int:
+def explain(error: Exception) -> int:
     """What went wrong, in a sentence. The package's own errors say how to mend it."""
     if isinstance(error, ModuleNotFoundError):
         return _say(

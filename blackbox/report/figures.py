@@ -107,7 +107,7 @@ def gallery(
             axes.set_yticks([])
             for edge in axes.spines.values():
                 edge.set_color(style.GRID)
-            _draw(axes, image, name.startswith("difference"))
+            show(axes, image, name.startswith("difference"))
             if r == 0:
                 axes.set_title(heads[c], fontsize=9, color=style.INK, pad=4)
             note = notes[r][c] if nested else (notes[c] if notes and r == down - 1 else "")
@@ -116,7 +116,7 @@ def gallery(
     return style.save(made, path)
 
 
-def _draw(axes: Any, image: Tensor, difference: bool) -> None:
+def show(axes: Any, image: Tensor, difference: bool) -> None:
     """An image [C, H, W] of one or three channels, pixels as squares where there are few."""
     array = image.numpy(force=True)
     smooth = "nearest" if max(array.shape[-2:]) <= 64 else "antialiased"
