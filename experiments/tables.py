@@ -60,6 +60,32 @@ def speed() -> list[str]:
     return [*lines, ""]
 
 
+def hybrid() -> list[str]:
+    """The table of `experiments.hybrid`."""
+    found = load("hybrid")
+    if found is None:
+        return []
+    rows = found["rows"]
+    nets = ", ".join(f"{n} ({e} epochs)" for n, e in zip(found["settings"]["nets"], found["settings"]["epochs"], strict=True))
+    lines = [
+        "## Surrogates and queries in one budget",
+        "",
+        f"`python -m experiments.hybrid`; {rows[0]['target']}, {rows[0]['threat']}, correctly classified images spread over the "
+        f"classes, budget {rows[0]['budget']}, failures charged at it, the clean check left out. Surrogates: {nets} on 6,000 other "
+        "images, no answer of the target. Targeted: the next class. Wall time with all crafts, on a machine with other work.",
+        "",
+        "| what | shown | images, seed | success [95 % Wilson] | mean queries (standard error) | median | gradients an image | wall, s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        prior = f"{r['prior']['gradients_per_image']:.0f}" if r["prior"] else "-"
+        lines.append(
+            f"| {r['attack']} | {r['access']} | {r['images']}, {r['seed']} | {bb.Rate(*r['success'])} "
+            f"| {r['mean without the clean check']:.1f} ({r['standard error']:.1f}) | {r['median'] - 1:g} | {prior} | {r['seconds']:.0f} |"
+        )
+    return [*lines, ""]
+
+
 def memory() -> list[str]:
     """The line of `experiments.memory`."""
     found = load("memory")
@@ -157,7 +183,7 @@ def standing(rows: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     head = ["# Results", "", "Made by `python -m experiments.tables` from `experiments/results/*.json`.", ""]
     searches = [*queries("search"), *queries("differences"), *queries("targeted")]
-    text = "\n".join([*head, *searches, *peers(), *speed(), *memory(), *tables_transfer.all_tables()])
+    text = "\n".join([*head, *searches, *hybrid(), *peers(), *speed(), *memory(), *tables_transfer.all_tables()])
     Path("experiments/RESULTS.md").write_text(text.rstrip() + "\n")
     print(text)
     measured.main()
