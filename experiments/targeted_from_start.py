@@ -178,7 +178,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
             row = by[weight]
             rows.append((f"{way},\nλ = {weight}", list(shown["ways"][way][weight])))
             notes.append(
-                [f"{100 * p:.0f} %, L2 {d:.2g}" for p, d in zip(row["probability"], row["distance"], strict=True)]
+                [f"{100 * p:.0f} %, L2 {d:.3g}" for p, d in zip(row["probability"], row["distance"], strict=True)]
             )
         if way == "own gradients":
             rows.append(("difference from\nthe reference", [v - reference for v in shown["ways"][way][weights[-1]]]))
@@ -186,7 +186,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     if shown["labels"]:
         across = len(begin)
         walk = [begin[-1], *shown["labels"]][:across]
-        told = ["start", *(f"{r['queries']:,} q, L2 {r['distance'] or math.nan:.2g}" for r in found["labels alone"])][
+        told = ["start", *(f"{r['queries']:,} q, L2 {r['distance'] or math.nan:.3g}" for r in found["labels alone"])][
             :across
         ]
         rows.append(("labels alone,\n" + found["attack"], walk))
