@@ -20,13 +20,13 @@ def load(name: str) -> dict[str, Any] | None:
 
 def store(path: Path, settings: Any, found: dict[str, Any], seconds: float) -> Path:
     """What was found, beside the command, the settings (a dataclass, with the seed), versions and wall time."""
-    from blackbox.cli import folder
+    from blackbox.environment import versions
 
     words = [shlex.quote(word) for word in sys.argv[1:]]
     content = {
         "command": " ".join(["python -m", f"experiments.{Path(sys.argv[0]).stem}", *words]),
         "settings": asdict(settings),
-        "versions": folder.versions(),
+        "versions": versions(),
         "seconds": round(seconds, 1),
         **found,
     }
