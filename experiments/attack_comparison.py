@@ -209,8 +209,12 @@ def _gallery(found: dict[str, Any], shown: Any, path: Path) -> Path:
         above.set_title(f"{name} ({row['needs']})", fontsize=8.5, color=style.INK, pad=3)
         below = made.add_axes((left / width, (top - 2 * tall - 0.06) / height, cell / width, tall / height))
         picture.place(below, shown["made"][name] - clean, difference=True)
-        price = f"{row['queries']:,.0f} queries" if row["queries"] else f"{row['gradients']:,.0f} gradients"
-        far = f"Linf {row['Linf']:.2g}, L2 {row['L2']:.2g}, {row['L0']:.2g} % of entries" if won else "not fooled"
+        price = (
+            f"{row['queries']:,.0f} queries"
+            if row["queries"]
+            else f"{row['gradients']:,.0f} gradient{'s' if row['gradients'] != 1 else ''}"
+        )
+        far = f"Linf {row['Linf']:.2g}, L2 {row['L2']:.2g}, {row['L0']:.3g} % of entries" if won else "not fooled"
         told = f"{row['label']}, {100 * row['confidence']:.0f} %\n{far}\n{price}, time × {row['time']:.3g}"
         below.set_xlabel(told, fontsize=7.5, color=colour, labelpad=3)
     what = f"{found['model']}, {found['leaves']}; ball: Linf {found['eps']:.3g}"

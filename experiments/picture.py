@@ -26,7 +26,7 @@ def save(made: Any, path: Path, most: int = 290_000) -> Path:
 
 
 def shrink(path: Path, most: int = 290_000) -> Path:
-    """Save a picture of more than ``most`` bytes again with 128 colours and, where that is not enough, fewer pixels: noise does
+    """Save a picture of more than ``most`` bytes again with 256 colours and, where that is not enough, fewer pixels: noise does
     not compress."""
     from PIL import Image
 
@@ -36,6 +36,6 @@ def shrink(path: Path, most: int = 290_000) -> Path:
     while path.stat().st_size > most and scale > 0.3:
         size = (round(scale * full.width), round(scale * full.height))
         small = full if scale == 1 else full.resize(size, Image.Resampling.LANCZOS)
-        small.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
         scale -= 0.1
     return path
