@@ -188,8 +188,8 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     for j, (_, row) in enumerate(rows.items()):
         at = len(rows) - 1 - j
         for key, shift, colour, mark, name in (
-            ("classifier fooled", 0.13, style.COLOURS[1], "o", "classifier fooled"),
-            ("both fooled", -0.13, style.COLOURS[0], "D", "… and no alarm"),
+            ("classifier fooled", 0.13, style.COLOURS[1], "o", "classifier fooled, of those right"),
+            ("both fooled", -0.13, style.COLOURS[0], "D", "and no alarm, of those right and quiet clean"),
         ):
             rate = bb.Rate(*row[key])
             axes.plot([100 * rate.low, 100 * rate.high], [at + shift] * 2, color=colour, linewidth=1.4)
