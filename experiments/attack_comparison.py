@@ -214,7 +214,7 @@ def _gallery(found: dict[str, Any], shown: Any, path: Path) -> Path:
             if row["queries"]
             else f"{row['gradients']:,.0f} gradient{'s' if row['gradients'] != 1 else ''}"
         )
-        far = f"Linf {row['Linf']:.2g}, L2 {row['L2']:.2g}, {row['L0']:.3g} % of entries" if won else "not fooled"
+        far = f"Linf {row['Linf']:.2g}, L2 {row['L2']:.2g}, {row['L0']:.0f} % changed" if won else "not fooled"
         told = f"{row['label']}, {100 * row['confidence']:.0f} %\n{far}\n{price}, time × {row['time']:.3g}"
         below.set_xlabel(told, fontsize=7.5, color=colour, labelpad=3)
     what = f"{found['model']}, {found['leaves']}; ball: Linf {found['eps']:.3g}"
