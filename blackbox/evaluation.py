@@ -74,11 +74,12 @@ class Evaluation:
 
     def cells(self) -> list[list[str]]:
         """The table with its head: text."""
-        out = [["the attacker sees", "attack", "queries an image", "robust accuracy, % [95 %]", "queries in all"]]
-        for r in self.rows:
-            rate = f"{100 * r.robust.value:.0f} [{100 * r.robust.low:.0f}, {100 * r.robust.high:.0f}]"
-            out.append([r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", rate, f"{r.queries:,}"])
-        return out
+        from blackbox.cli.table import cell
+
+        head = ["the attacker sees", "attack", "queries an image", "robust accuracy, % [95 %]", "queries in all"]
+        return [head] + [
+            [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", cell(r.robust), f"{r.queries:,}"] for r in self.rows
+        ]
 
     def table(self) -> str:
         """Plain text, and the notes."""
@@ -151,12 +152,17 @@ def evaluate(
     truth = labels.numpy()
     found = Evaluation([], threat, seed, truth, numbers)
 
-    def shown(z: Tensor, sees: str, what: str) -> None:
-        found.rows.append(Row(sees, what, 0, plain(z, "evaluate").label.numpy(force=True) != truth, len(z)))
+    def named_wrong(z: Tensor) -> np.ndarray:
+        return plain(z, "evaluate").label.numpy(force=True) != truth
 
-    shown(images, "nothing", "none (clean images)")
+    def add(sees: str, what: str, wrong: np.ndarray, budget: int = 0, queries: int = len(images)) -> None:
+        found.rows.append(Row(sees, what, budget, wrong, queries))
+
+    clean = named_wrong(images)
+    add("nothing", "none (clean images)", clean)
     if threat.norm == "Linf":
-        shown(uniform_noise(images, threat, seed, numbers), "nothing", "random noise, same Linf")
+        add("nothing", "random noise, same Linf", named_wrong(uniform_noise(images, threat, seed, numbers)))
+    known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     if nets:
         found.matrix = sg.transfer_matrix(
             nets, {"target": plain}, images, labels, list(presets), [threat], seed=seed, ids=numbers, noise=False
@@ -164,17 +170,15 @@ def evaluate(
         m = found.matrix
         for s, source in enumerate(m.sources):
             for a, name in enumerate(m.attacks):
-                wrong = (m.adv_target[s, a, 0, 0] != truth) | found.rows[0].wrong
-                found.rows.append(Row("nothing", f"{name} from {source}", 0, wrong, len(images)))
+                add("nothing", f"{name} from {source}", (m.adv_target[s, a, 0, 0] != truth) | clean)
     for level in levels:
-        wrong, spent = found.rows[0].wrong.copy(), 0
+        wrong, spent = clean.copy(), 0
         for budget in wanted:
             left = np.flatnonzero(~wrong)
             if not len(left):
                 found.notes.append(f"{level}: nothing was left to attack with {budget:,} queries.")
-                found.rows.append(Row(level, "auto", budget, wrong.copy(), spent))
+                add(level, "auto", wrong.copy(), budget, spent)
                 continue
-            known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
             result = attack(
                 oracle(level), images[left], labels[left], "auto", threat, budget, seed=seed, ids=numbers[left], prior=known,
                 progress=progress(f"{level}, {budget:,}") if progress else None,
@@ -182,15 +186,12 @@ def evaluate(
             found.results[level, budget] = result
             wrong[left[(result.success | ~result.attacked).numpy()]] = True
             spent += int(result.queries.sum())
-            found.rows.append(Row(level, "auto", budget, wrong.copy(), spent))
+            add(level, "auto", wrong.copy(), budget, spent)
     if white_box is not None:
         crafted = sg.craft(
             white_box, images, labels, "pgd", threat=threat, steps=CEILING_STEPS, loss="margin", seed=seed, ids=numbers
         )
-        shown(crafted, "everything", f"PGD, {CEILING_STEPS} steps on the target itself")
-        found.rows[-1] = Row(
-            "everything", found.rows[-1].attack, 0, found.rows[-1].wrong | found.rows[0].wrong, len(images)
-        )
+        add("everything", f"PGD, {CEILING_STEPS} steps on the target itself", named_wrong(crafted) | clean)
     found.notes += _doubts(found)
     found.seconds = time.perf_counter() - begin
     return found
@@ -214,13 +215,8 @@ def _doubts(found: Evaluation) -> list[str]:
         )
     ceiling = next((r for r in found.rows if r.sees == "everything"), None)
     if ceiling is not None:
-        for row in found.rows:
-            beyond = int((row.wrong & ~ceiling.wrong).sum())
-            if (
-                row.budget
-                and beyond > 0
-                and row is max((r for r in found.rows if r.sees == row.sees), key=lambda r: r.budget)
-            ):
+        for row in {r.sees: r for r in found.rows if r.budget}.values():  # of each level the largest budget
+            if beyond := int((row.wrong & ~ceiling.wrong).sum()):
                 out.append(
                     f"{row.sees}: queries fool {beyond} images that white-box PGD does not: its gradients mislead "
                     "(masked gradients; Athalye et al. 2018, arXiv:1802.00420), so it is no ceiling here."

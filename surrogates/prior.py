@@ -138,21 +138,17 @@ def lean(net: nn.Module) -> nn.Module:
     device, dtype = place(net)
     if not isinstance(net, Normalised) or len(net.shape) != 3:
         return net
-    training = net.training
+    ramp = torch.linspace(0, 1, 2 * math.prod(net.shape), device=device, dtype=dtype).view(2, *net.shape)
     try:
-        net.eval()
-        made = copy.deepcopy(net)
-        made.net = fuse(made.net).eval()
-        made = made.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ramp = torch.linspace(0, 1, 2 * math.prod(net.shape), device=device, dtype=dtype).view(2, *net.shape)
-        with torch.no_grad():
+        with frozen([net]), torch.no_grad():
+            made = copy.deepcopy(net)
+            made.net = fuse(made.net, inplace=True)
+            made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             told, known = made(ramp), net(ramp)
         same = told.shape == known.shape and torch.allclose(told, known, rtol=1e-3, atol=1e-3)
         return made if same else net
     except Exception:  # a net that fx cannot trace is used as it is
         return net
-    finally:
-        net.train(training)
 
 
 def _finite(v: Tensor, what: str) -> None:

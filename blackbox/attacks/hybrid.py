@@ -10,7 +10,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from blackbox.attacks.hybrid_labels import HybridLabels
-from blackbox.attacks.square import stripes
+from blackbox.attacks.stripes import stripes
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
 from blackbox.prior import Guided
@@ -86,9 +86,7 @@ class Hybrid(Guided):
         first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
         suspect = torch.tensor([self.doubt * m.surrogate for m in self.makers]).to(blank)
         second = second + torch.where(worse[:, None], suspect, 0.0)
-        bank = Bank.open(t, self.known)
-        bank.striped |= worse
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, bank)
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, Bank.open(t, self.known))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         bank = s.bank.copy()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.square import grid
+from blackbox.attacks.stripes import grid
 from blackbox.candidates.opening import opening
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Retire, Steps, Task

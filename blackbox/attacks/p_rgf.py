@@ -57,7 +57,6 @@ class PRGF(Guided):
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         prior = self.known
-        assert prior is not None
 
         def guess(task: Task, x: Tensor, step: int) -> Tensor:
             return slope(prior, x, Wish.of(t))

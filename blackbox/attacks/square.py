@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.stripes import grid as grid
-from blackbox.attacks.stripes import stripes as stripes
+from blackbox.attacks.stripes import grid, stripes
 from blackbox.bases import ridge
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import row_norm, row_sum, rows

@@ -11,7 +11,7 @@ from blackbox.candidates.craft import Wish, calibrated, craft
 from blackbox.candidates.crossover import Crossover
 from blackbox.candidates.maker import Maker, Scene
 from blackbox.candidates.recraft import Recraft
-from blackbox.candidates.squares import Squares, Stripes
+from blackbox.candidates.squares import Squares
 from blackbox.candidates.static import Static
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "Scene",
     "Squares",
     "Static",
-    "Stripes",
     "Wish",
     "calibrated",
     "craft",

@@ -26,14 +26,12 @@ class Bank:
     and starts (targeted).
 
     images: [n, S, \\*shape]. made, asked: [n, S] crafted; shown to the target. aims: [n, S - M - 1] the classes.
-    striped: [n] Square's stripes were shown to the target.
     """
 
     images: Tensor
     made: Tensor
     asked: Tensor
     aims: Tensor
-    striped: Tensor
 
     @classmethod
     def open(cls, t: Task, prior: Prior) -> Bank:
@@ -48,7 +46,7 @@ class Bank:
         asked = blank.clone()
         if prior.members == 1:
             asked[:, 0] = True  # the member alone is what the start was crafted on
-        return cls(t.x0.new_zeros(t.n, slots, *t.shape), blank, asked, aims, torch.zeros_like(asked[:, 0]))
+        return cls(t.x0.new_zeros(t.n, slots, *t.shape), blank, asked, aims)
 
     @property
     def first(self) -> int:
@@ -58,7 +56,7 @@ class Bank:
     def copy(self) -> Bank:
         """A bank for the next step: States of earlier steps keep what they have asked. The images are shared: each is a
         function of its row and slot, whenever it is made."""
-        return replace(self, asked=self.asked.clone(), striped=self.striped.clone())
+        return replace(self, asked=self.asked.clone())
 
     def get(self, scene: Scene, slot: Tensor) -> Tensor:
         """The candidates [m, \\*shape] in ``slot`` [m] of the scene's rows, crafted where they are not there yet."""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.square import Square, grid, windows
+from blackbox.attacks.square import Square, windows
+from blackbox.attacks.stripes import grid
 from blackbox.candidates.maker import Scene
 
 

@@ -1,4 +1,4 @@
-"""Square's start, and its move from the best point."""
+"""Square's move, from the best point."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.square import Square, linf_square, lp_square
-from blackbox.attacks.stripes import stripes
 from blackbox.candidates.maker import Scene
 
 
@@ -29,20 +28,3 @@ class Squares:
     def make(self, scene: Scene) -> Tensor:
         t, side = scene.t, Square(self.p_init).side(scene.t, scene.k)
         return (linf_square if t.threat.norm == "Linf" else lp_square)(t, scene.x, scene.k, side)
-
-
-@dataclass(frozen=True)
-class Stripes:
-    """Where the Square attack starts: stripes of +-eps on the clean image. Proposed once."""
-
-    name: str = "stripes"
-    worth: tuple[float, float] = (3.0, 3.0)
-    once: ClassVar[bool] = False
-    surrogate: ClassVar[bool] = False
-
-    def ready(self, scene: Scene) -> Tensor:
-        return ~scene.bank.striped[scene.at]
-
-    def make(self, scene: Scene) -> Tensor:
-        scene.bank.striped[scene.at] = True
-        return stripes(scene.t)

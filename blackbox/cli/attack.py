@@ -143,7 +143,7 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
 def informed(
     attacks: dict[str, Any], words: list[str], shown: specs.Images, classes: int, nets: options.Nets
 ) -> dict[str, Any]:
-    """The attacks, those that take a prior with the nets of ``--surrogate`` as one. Each has its own, with its own bill.
+    """The attacks, those that take a prior with the nets of ``--surrogate`` as one. A result's bill is of its own run.
 
     Raises:
         ValueError: surrogates, but no attack that takes them; one that is no net, or does not fit.
@@ -160,8 +160,8 @@ def informed(
         )
     import surrogates as sg
 
-    found = list(specs.sources(words, "--surrogate", shown, classes, nets).values())
-    return {name: replace(made, prior=sg.prior(found)) if name in takes else made for name, made in attacks.items()}
+    prior = sg.prior(list(specs.sources(words, "--surrogate", shown, classes, nets).values()))
+    return {name: replace(made, prior=prior) if name in takes else made for name, made in attacks.items()}
 
 
 def _beside(checkpoint: str, name: str) -> str:

@@ -71,7 +71,7 @@ def run(
     page.text(f"{wanted}, {len(shown.data)} images of {shown.spec}, seed {common.seed}. An image is robust in a row when the model "
               "is right on it and neither this attack nor the same with fewer queries found an example.")  # fmt: skip
     head, *cells = got.cells()
-    page.table([head[0], *head[1:]], cells)
+    page.table(head, cells)
     for note in got.notes:
         page.text(f"Note: {note}")
     page.picture("Robust accuracy against queries", robustness(got, path / "robustness.png"))
