@@ -29,6 +29,7 @@ from blackbox.objective import Objective
 from blackbox.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
 from blackbox.rng import Stream
+from blackbox.rowwise import put
 from blackbox.threat import Linf, Threat, eight_bit
 
 _IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
@@ -291,7 +292,7 @@ class Engine:
             if not self.minimises and better.any():
                 kept = np.flatnonzero(better)
                 led.best[who[kept]] = loss[kept]
-                cohort.best[torch.from_numpy(row[kept])] = points[torch.from_numpy(kept)]
+                put(cohort.best, row[kept], points, kept)
         if adv.any():
             self._hits(cohort, plan, points, np.flatnonzero(adv))
         if start + len(loss) == len(plan.row):  # the whole Ask is answered

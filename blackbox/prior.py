@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 Pull = Callable[[Tensor, Tensor], Tensor]
 """logits [m, M, C] of M members and the rows [m] they belong to -> covector [m, M, C]: what to ascend, and by how much."""
@@ -124,4 +124,4 @@ def aim(scores: Tensor, goal: Tensor, targeted: bool | Tensor, soft: bool = Fals
     best = torch.nn.functional.one_hot(others.argmax(1), scores.shape[1]).to(scores)
     up = (others.softmax(1) if soft else best).scatter(1, goal[:, None], -1.0)
     sign = torch.as_tensor(targeted, device=scores.device).expand(len(scores))
-    return torch.where(rows(sign, up), -up, up)
+    return choose(sign, -up, up)

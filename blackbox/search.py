@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Ask, Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm, rows
 
 TRIES = 64  # noise images looked at before a row is given up; an untargeted row seldom needs more than 5
 ROUNDING = 1e-6  # a change of an entry below this is lost in what float32 networks round away
@@ -35,7 +35,7 @@ def start(t: Task, tries: int = TRIES) -> Steps[tuple[Tensor, Tensor]]:
             break
         a = yield Ask(given[i] if i < len(given) else noise(t, i - len(given)), mask=todo)
         assert a.x is not None
-        x, todo = torch.where(rows(a.adv, x), a.x, x), todo & ~a.adv
+        x, todo = choose(a.adv, a.x, x), todo & ~a.adv
     return x, ~todo
 
 
@@ -68,7 +68,7 @@ def inward(t: Task, x: Tensor) -> Path:
 
     def clipped(share: Tensor) -> Tensor:
         bound = rows(share * reach, x)
-        return torch.where(rows(share < 1, x), t.x0 + torch.clamp(delta, -bound, bound), x)
+        return choose(share < 1, t.x0 + torch.clamp(delta, -bound, bound), x)
 
     return clipped
 

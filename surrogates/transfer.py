@@ -22,6 +22,12 @@ from surrogates.presets import Preset
 from surrogates.runs import Retrained, Source, expand, seeds_of
 
 
+class Keeper(Protocol):
+    """Is handed the crafted images [N, \\*shape] of a cell, before any target sees them."""
+
+    def __call__(self, run: str, attack: Preset, threat: Threat, crafted: Tensor) -> None: ...
+
+
 class Maker(Protocol):
     """Makes the crafted images [N, \\*shape] of a cell, from its nets, attack, threat, T and seed."""
 
@@ -45,6 +51,7 @@ def transfer_matrix(
     noise: bool = True,
     chunk: int | None = None,
     make: Maker | None = None,
+    keep: Keeper | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> TransferMatrix:
     """Per-image outcomes of every source x attack x threat on every target.
@@ -61,6 +68,7 @@ def transfer_matrix(
         steps: T for all multi-step attacks, instead of each preset's own.
         seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
         chunk: images a call of a source. make: makes the images of a cell instead of `craft` (`league` rescales them).
+        keep: called with the crafted images of each cell as they are made: for pictures, say.
         noise: also show every target noise of the same size, the floor of any transfer rate. For an Linf threat uniform
             in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted change, image by image,
             after the cut to the box (matched RMS; where several sources or attacks share the threat, the RMS of the
@@ -120,6 +128,8 @@ def transfer_matrix(
             for a, preset in enumerate(recipes):
                 say(f"{preset.name} on {label}, {threat}")
                 made = make(label, members, preset, threat, int(matrix.steps[a]), run.seed).to(images.device)
+                if keep is not None:
+                    keep(label, preset, threat, made)
                 change = made - images
                 length = row_norm(change).cpu()
                 matrix.l2[s, a, e], matrix.linf[s, a, e] = length.numpy(), row_norm(change, np.inf).cpu().numpy()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blackbox.estimators.probes import Own, radius
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows, unit
+from blackbox.rowwise import choose, rows, unit
 
 _MOST = 7.0  # tanh(7) = 1 - 2e-6
 
@@ -76,7 +76,7 @@ class Bandits:
         g = rows(torch.where(a.paid.all(1), slope, torch.zeros_like(slope)), u) * u
         hit = a.adv.any(1)
         if bool(hit.any()):
-            yield Ask(s.x + torch.where(rows(a.adv[:, 0], s.x), ends[:, 0], ends[:, 1]), mask=hit)
+            yield Ask(s.x + choose(a.adv[:, 0], ends[:, 0], ends[:, 1]), mask=hit)
         rate = (self.rate or (0.2 if linf else 0.1)) * (t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower)
         guess = s.guess + (self.prior_rate or (100.0 if linf else 0.1)) * g
         if linf:

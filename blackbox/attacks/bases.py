@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.candidates.craft import Wish, craft
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import row_sum, rows
+from blackbox.rowwise import choose, row_sum
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,6 @@ class BASES(Guided):
             new = craft(t, self.known, s.x, Wish.of(t, tried), self.steps, self.step_size)
             a = yield Ask(new)
             better = a.loss > loss
-            best, loss = torch.where(rows(better, best), a.x, best), torch.where(better, a.loss, loss)
+            best, loss = choose(better, a.x, best), torch.where(better, a.loss, loss)
             weights = torch.where(better[:, None], tried, weights)
         return self.State(best, loss, weights)

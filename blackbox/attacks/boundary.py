@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox import search
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import row_dot, row_norm, rows, unit
+from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 
 WINDOW = 20  # tries after which a step length is judged
 
@@ -68,10 +68,10 @@ class Boundary:
         v = unit(v - rows(row_dot(u, v), u) * u)
         around = t.clip(t.x0 + rows(reach, u) * unit(u + rows(s.sphere, u) * v))
         a = yield Ask(around, mask=row_norm(v) > 0)
-        x = torch.where(rows(a.adv, s.x), around, s.x)
+        x = choose(a.adv, around, s.x)
         nearer = t.x0 + rows(1 - s.inwards, x) * (x - t.x0)
         b = yield Ask(nearer, mask=a.adv)
-        x = torch.where(rows(b.adv, x), t.clip(nearer), x)
+        x = choose(b.adv, t.clip(nearer), x)
 
         tried = s.tried + torch.stack([a.paid, b.paid], 1)
         held = s.held + torch.stack([a.adv, b.adv], 1)

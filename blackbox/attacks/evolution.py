@@ -12,7 +12,7 @@ from torch import Tensor
 
 from blackbox.attacks.bandits import grid, widen
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import row_norm, rows, unit
+from blackbox.rowwise import choose, row_norm, rows, unit
 
 
 class Constants(NamedTuple):
@@ -108,7 +108,7 @@ class Evolution:
         sigma = s.sigma * torch.tensor([math.exp(v) for v in change.tolist()], device=change.device)
         new = (s.mean + scale * z, spread, path, path_sigma, sigma)
         old = (s.mean, s.spread, s.path, s.path_sigma, s.sigma)
-        return self.State(*(torch.where(rows(paid, v), v, w) for v, w in zip(new, old, strict=True)))
+        return self.State(*(choose(paid, v, w) for v, w in zip(new, old, strict=True)))
 
 
 def child(t: Task, v: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from blackbox.bases import Basis
 from blackbox.estimators import boundary
 from blackbox.estimators.boundary import Noise
 from blackbox.protocol import Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,6 @@ class GeoDA(HopSkipJump):
 
         length, some = t.distance(x), row_norm(g) > 0
         step, held = yield from search.halve(path, length, some, 1)
-        others = torch.where(rows(held, g), torch.zeros_like(g), g)
+        others = choose(held, torch.zeros_like(g), g)
         far, jumped = yield from super().jump(t, x, others, k)
-        return torch.where(rows(held, x), path(step), far), held | jumped
+        return choose(held, path(step), far), held | jumped

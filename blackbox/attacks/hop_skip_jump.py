@@ -13,7 +13,7 @@ from blackbox import search
 from blackbox.bases import Basis
 from blackbox.estimators import boundary
 from blackbox.protocol import Access, Retire, Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ class HopSkipJump:
 
         some = row_norm(g) > 0
         step, held = yield from search.halve(path, t.distance(x) / math.sqrt(k + 1), some, self.halvings)
-        return t.clip(torch.where(rows(held, x), path(step), x)), held
+        return t.clip(choose(held, path(step), x)), held

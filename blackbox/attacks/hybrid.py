@@ -15,7 +15,7 @@ from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 from blackbox.threat import Threat
 
 
@@ -74,13 +74,13 @@ class Hybrid(Guided):
     def init(self, t: Task) -> Steps[State]:
         a = yield Ask(craft(t, self.known, t.x0, Wish.of(t, soft=True)), part=0)
         worse = ~(a.loss > t.loss0)
-        x, loss, shown = torch.where(rows(worse, a.x), t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
+        x, loss, shown = choose(worse, t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
         shown = torch.where(worse[:, None], torch.nan, shown)
         alive = a.paid & ~a.adv
         if bool(worse.any()):
             b = yield Ask(stripes(t), mask=worse, part=1)
             better = b.loss > loss
-            x, loss = torch.where(rows(better, x), b.x, x), torch.where(better, b.loss, loss)
+            x, loss = choose(better, b.x, x), torch.where(better, b.loss, loss)
             shown = torch.where(better[:, None], b.shown, shown)
         blank = torch.zeros(t.n, len(self.makers), device=x.device, dtype=torch.float64)
         first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
@@ -108,7 +108,7 @@ class Hybrid(Guided):
         took = torch.nn.functional.one_hot(arm, len(self.makers)).bool() & a.paid[:, None]
         once = torch.tensor([m.once for m in self.makers], device=x.device)
         return self.State(
-            x=torch.where(rows(better, x), a.x, s.x),
+            x=choose(better, a.x, s.x),
             loss=torch.where(better, a.loss, s.loss),
             shown=torch.where(better[:, None], a.shown, s.shown),
             a=s.a + took * gain[:, None].double(),

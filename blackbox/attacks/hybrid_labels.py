@@ -13,7 +13,7 @@ from blackbox.attacks.stripes import grid
 from blackbox.candidates.opening import opening
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class HybridLabels(Guided):
         for i in range(self.tries if bool((~found).any()) else 0):  # the ray leads nowhere: other corners of the box
             trial = t.rng.signs(i, "corner", t.shape)
             a = yield Ask(t.x0 + width * trial, mask=~found, part=part)
-            sign, low = torch.where(rows(a.adv, sign), trial, sign), torch.where(a.adv, 0.0, low)
+            sign, low = choose(a.adv, trial, sign), torch.where(a.adv, 0.0, low)
             found = found | a.adv
         made = first.bank.made.view(*first.bank.made.shape, *[1] * len(t.shape))
         signs = torch.where(made, (first.bank.images - t.x0[:, None]).sign(), 0.0).to(torch.int8)
@@ -76,7 +76,7 @@ class HybridLabels(Guided):
         bisecting = ~s.fresh & (s.high - s.low > self.tolerance * s.high)
         moving = ~s.fresh & ~bisecting
         trial, part = self.move(t, s, k)
-        sign = torch.where(rows(moving, s.sign), trial, s.sign)
+        sign = choose(moving, trial, s.sign)
         radius = torch.where(
             moving, self.inside * s.high, torch.where(s.fresh, torch.full_like(s.high, t.eps), (s.low + s.high) / 2)
         )
@@ -84,7 +84,7 @@ class HybridLabels(Guided):
         a = yield Ask(t.x0 + rows(radius, sign) * sign, mask=radius > 0, part=part)
         missed = a.paid & ~a.adv
         return self.State(
-            sign=torch.where(rows(a.adv, sign), sign, s.sign),
+            sign=choose(a.adv, sign, s.sign),
             low=torch.where(moving, torch.where(a.adv, 0.0, s.low), torch.where(missed, radius, s.low)),
             high=torch.where(a.adv, radius, s.high),
             fresh=moving & a.adv & (self.inside * s.high > t.eps),
@@ -115,7 +115,7 @@ class HybridLabels(Guided):
             :, :, None, None
         ]
         borrows = torch.from_numpy(draw[:, 4] < self.borrow).to(t.x0.device)
-        new = torch.where(rows(borrows, now), torch.where(borrowed == 0, now, borrowed), colour.expand_as(now))
+        new = choose(borrows, torch.where(borrowed == 0, now, borrowed), colour.expand_as(now))
         moved = torch.where(inside, new, now)
         moved = torch.where(
             rows((moved == now).flatten(1).all(1), now) & inside, -now, moved

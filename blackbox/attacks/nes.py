@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.attacks.finite_difference import Plan, plan_steps
 from blackbox.estimators import Gaussian
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose, rows
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class NES:
         stuck = over & (loss <= s.reference)
         step = torch.where(stuck, (s.step / 2).clamp_min(self.smallest * self.size(t)), s.step)
         return self.State(
-            torch.where(rows(a.paid, s.x), a.x, s.x),
+            choose(a.paid, a.x, s.x),
             loss,
             average,
             step,

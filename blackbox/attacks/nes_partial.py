@@ -14,7 +14,7 @@ from blackbox.estimators import Gaussian, radius
 from blackbox.estimators.boundary import BLOCK
 from blackbox.estimators.probes import blocks, differences
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import rows, weighted_sum
+from blackbox.rowwise import choose, rows, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class PartialNES:
         rate, held = yield from search.halve(lambda rate: inside(smaller, rate), longest, everyone, halvings)
         a = yield Ask(inside(s.reach, longest), mask=~held)
         assert a.x is not None
-        x = torch.where(rows(held, s.x), inside(smaller, rate), torch.where(rows(a.adv, s.x), a.x, s.x))
+        x = choose(held, inside(smaller, rate), choose(a.adv, a.x, s.x))
         reach = torch.where(held, smaller, s.reach)
         decay = torch.where(held, 2 * s.decay, s.decay / 2)
         return self.State(x, average, reach, torch.minimum(decay, self.decay * reach))

@@ -12,7 +12,7 @@ from blackbox.candidates.craft import Wish, reach, slope
 from blackbox.estimators import PriorGuided
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,4 @@ class PRGF(Guided):
         left = t.budget - 1 - k * (2 + self.looks + self.samples)
         g = yield from estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
         a = yield Ask(s.x + self.step_size * reach(t) * t.threat.steepest(g))
-        return self.State(torch.where(rows(a.paid, s.x), a.x, s.x), torch.where(a.paid, a.loss, s.loss))
+        return self.State(choose(a.paid, a.x, s.x), torch.where(a.paid, a.loss, s.loss))

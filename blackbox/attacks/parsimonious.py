@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 _UNKNOWN, _NONE = float("inf"), float("-inf")  # gains of a block that is still to be tried, and of none
 
@@ -85,10 +85,10 @@ class Parsimonious:
         best, top = gain.max(1, keepdim=True)
         won = (best > 0) & fresh.gather(1, top)
         gain = torch.where(won, gain.scatter(1, top, _NONE), gain)
-        up = torch.where(rows(won & (top == at), up), up, s.up)
+        up = choose(won & (top == at), up, s.up)
         other = (won & (top != at))[:, 0]
         if bool(other.any()):  # one that was tried earlier in the round proved to be the best
-            up = torch.where(rows(other, up), self.flip(t, s, top), up)
+            up = choose(other, self.flip(t, s, top), up)
         loss = s.loss + torch.where(won, best, torch.zeros_like(best))[:, 0]
         return replace(s, up=up, loss=loss, gain=gain, fresh=fresh & ~won)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox import search
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose, rows
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,19 @@ class RayS:
                 break
             trial = known[i] if i < len(known) else t.rng.signs(0, f"start {i}", t.shape)
             a = yield Ask(t.x0 + width * trial, mask=todo)
-            sign, todo = torch.where(rows(a.adv, sign), trial, sign), todo & ~a.adv
+            sign, todo = choose(a.adv, trial, sign), todo & ~a.adv
         low = torch.zeros(t.n, device=t.x0.device)
         return Retire(self.State(sign, low, low + width, torch.zeros_like(low, dtype=torch.int64)), todo)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         tolerance = (s.high / 50).clamp_max(self.tolerance).clamp_min(max(t.probe / 2, search.ROUNDING))
         inside = s.high - s.low > tolerance  # in the middle of a bisection
-        sign = torch.where(rows(inside, s.sign), s.sign, self.flip(t, s))
+        sign = choose(inside, s.sign, self.flip(t, s))
         radius = torch.where(inside, (s.low + s.high) / 2, s.high - tolerance)
         a = yield Ask(t.x0 + rows(radius, sign) * sign, mask=radius > 0)
         failed = torch.where(a.paid, torch.where(inside, radius, s.high), s.low)
         return self.State(
-            sign=torch.where(rows(a.adv, sign), sign, s.sign),
+            sign=choose(a.adv, sign, s.sign),
             low=torch.where(a.adv, torch.where(inside, s.low, torch.zeros_like(s.low)), failed),
             high=torch.where(a.adv, radius, s.high),
             place=s.place + (~inside & a.paid),

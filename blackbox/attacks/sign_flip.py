@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox import search
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ class SignFlip:
         pushed = delta + rows(alpha, delta) * t.rng.signs(k, "squeeze", t.shape)
         smaller = torch.clamp(pushed, -bound, bound)
         a = yield Ask(t.x0 + smaller, mask=reach > least)
-        delta = torch.where(rows(a.adv, delta), smaller, delta)
+        delta = choose(a.adv, smaller, delta)
 
         draw = s.chance - t.rng.uniform(k, "flip", t.shape)
         turn = (draw > 0) | (draw == rows(draw.flatten(1).amax(1), draw))
         turned = torch.where(turn, -delta, delta)
         b = yield Ask(t.x0 + turned, mask=reach > least)
-        delta = torch.where(rows(b.adv, delta), turned, delta)
+        delta = choose(b.adv, turned, delta)
 
         learnt = s.chance + torch.where(turn, -1e-4, 1e-4)
-        chance = torch.where(rows(b.adv, delta), learnt, s.chance)
+        chance = choose(b.adv, learnt, s.chance)
         squeezed, flipped = s.squeezed + a.adv, s.flipped + b.adv
         if k % 10 == 9:
             alpha = torch.where(squeezed > 7, alpha * 1.5, torch.where(squeezed < 3, alpha / 1.5, alpha))

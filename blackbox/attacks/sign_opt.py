@@ -13,7 +13,7 @@ from blackbox.estimators import boundary
 from blackbox.estimators.boundary import BLOCK
 from blackbox.estimators.probes import Own, blocks
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import row_norm, rows, unit
+from blackbox.rowwise import choose, row_norm, rows, unit
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class SignOPT:
         a = yield Ask(ray(t, other, inside), mask=todo)
         tolerance = self.tolerance * reach
         end = yield from search.bisect(lambda r: ray(t, other, r), torch.zeros_like(reach), inside, tolerance, a.adv)
-        return torch.where(rows(a.adv, u), other, u), torch.where(a.adv, end, reach), a.adv
+        return choose(a.adv, other, u), torch.where(a.adv, end, reach), a.adv
 
 
 def ray(t: Task, u: Tensor, reach: Tensor) -> Tensor:

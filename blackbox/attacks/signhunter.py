@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 STARTS = ("ones", "stripes")
 ORDERS = ("flat", "columns", "tiles", "channel-tiles")
@@ -69,7 +69,7 @@ class SignHunter:
         up = s.up ^ ((rank >= start) & (rank < stop))
         a = yield Ask(corner(t, up))
         better = a.loss > s.loss
-        return self.State(torch.where(rows(better, up), up, s.up), torch.where(better, a.loss, s.loss))
+        return self.State(choose(better, up, s.up), torch.where(better, a.loss, s.loss))
 
 
 def corner(t: Task, up: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox import bases
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -80,5 +80,5 @@ class SimBA:
         b = yield Ask(s.x - move, mask=~up)
         down = b.loss > s.loss  # False where nothing was paid
         assert a.x is not None and b.x is not None
-        x = torch.where(rows(up, s.x), a.x, torch.where(rows(down, s.x), b.x, s.x))
+        x = choose(up, a.x, choose(down, b.x, s.x))
         return self.State(x, torch.where(up, a.loss, torch.where(down, b.loss, s.loss)), order)

@@ -12,7 +12,7 @@ from torch import Tensor
 from blackbox.candidates.craft import reach
 from blackbox.prior import Guided, Prior
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose, differs
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class UpOrDown(Guided):
         move, todo = (size * reach(t) if linf else size) * u, torch.ones(t.n, dtype=torch.bool, device=x.device)
         for way in (move, -move):
             new = t.project(x + way)
-            a = yield Ask(new, mask=todo & (new != x).flatten(1).any(1))
+            a = yield Ask(new, mask=todo & differs(new, x))
             better = a.loss > loss
-            x, loss, todo = torch.where(rows(better, x), a.x, x), torch.where(better, a.loss, loss), todo & ~better
+            x, loss, todo = choose(better, a.x, x), torch.where(better, a.loss, loss), todo & ~better
         return x, loss
 
 

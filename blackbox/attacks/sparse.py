@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 _FROM = (0, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 iterations:
 _DIVISOR = (2, 4, 5, 6, 8, 10, 12, 15, 20)  # from there on alpha is alpha_init over this
@@ -69,7 +69,7 @@ class SparseRS:
         a = yield Ask(paint(t, x, new, k + 1))
         better = a.loss > s.loss
         return self.State(
-            torch.where(rows(better, x), a.x, s.x),
+            choose(better, a.x, s.x),
             torch.where(better, a.loss, s.loss),
             torch.where(better[:, None], (s.chosen & ~out) | new, s.chosen),
         )

@@ -12,7 +12,7 @@ from blackbox.attacks.finite_difference import Plan, plan_steps
 from blackbox.direction import Direction
 from blackbox.estimators import Rademacher
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose, rows
 
 
 def adam(first: float = 0.9, second: float = 0.999) -> Direction:
@@ -79,4 +79,4 @@ class SPSA:
         rate = self.step_size * eps / (t.d**0.5 if t.threat.norm == "L2" else 1)
         a = yield Ask(s.x + rate * u)
         assert a.x is not None
-        return self.State(torch.where(rows(a.paid, s.x), a.x, s.x), direction)
+        return self.State(choose(a.paid, a.x, s.x), direction)

@@ -13,7 +13,7 @@ from torch import Tensor
 from blackbox.attacks.stripes import grid, stripes
 from blackbox.bases import ridge
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import row_norm, row_sum, rows
+from blackbox.rowwise import choose, differs, row_norm, row_sum, rows
 
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # section 3.2: p is halved here, of 10,000 iterations
 
@@ -59,7 +59,7 @@ class Square:
         worse = ~(loss > t.loss0)
         if bool(worse.any()):
             a = yield Ask(stripes(t), mask=worse)
-            x, loss = torch.where(rows(worse & a.paid, x), a.x, x), torch.where(worse & a.paid, a.loss, loss)
+            x, loss = choose(worse & a.paid, a.x, x), torch.where(worse & a.paid, a.loss, loss)
         return self.State(x, loss)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
@@ -68,7 +68,7 @@ class Square:
         better = a.loss > s.loss
         if not bool(better.any()):
             return s
-        return self.State(torch.where(rows(better, s.x), a.x, s.x), torch.where(better, a.loss, s.loss))
+        return self.State(choose(better, a.x, s.x), torch.where(better, a.loss, s.loss))
 
     def side(self, t: Task, k: int) -> int:
         """Side of the square at step k: p halves at fixed shares of the budget."""
@@ -95,12 +95,12 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     down, across, _, _ = windows(t, draw, side)
     far = np.float32(4 * t.eps)  # from either bound past the other, where the projection cuts
     push = np.where(draw[:, 2:] < 0.5, far, -far)
-    patch = (push[:, :, None] * down.astype(np.float32)[:, None])[..., None] * across.astype(np.float32)[:, None, None]
-    move = torch.from_numpy(patch).to(x.device)
-    new = t.project((now + move).view_as(x))
-    if not bool((changed := (new != x).flatten(1).any(1)).all()):
+    tall = torch.from_numpy(push[:, :, None] * down.astype(np.float32)[:, None]).to(x.device)[..., None]
+    wide = torch.from_numpy(across.astype(np.float32)).to(x.device)[:, None, None]
+    new = t.project(torch.addcmul(now, tall, wide).view_as(x))
+    if not bool((changed := differs(new, x)).all()):
         # nothing would change in these rows; the opposite sign in every channel does change them
-        new = t.project(torch.where(rows(changed, new), new, (now - move).view_as(x)))
+        new = t.project(choose(changed, new, torch.addcmul(now, tall, wide, value=-1).view_as(x)))
     return new
 
 

@@ -13,7 +13,7 @@ from blackbox import search
 from blackbox.bases import Basis
 from blackbox.estimators import boundary
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import row_dot, row_norm, rows, unit
+from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ class SurFree:
         best = yield from search.bisect(
             lambda bend: circle(side, bend), beyond, best, self.precision, found, self.bisections
         )
-        x = torch.where(rows(found, s.x), circle(side, best), s.x)
+        x = choose(found, circle(side, best), s.x)
         paid = a.paid & (b.paid | a.adv)
         factor = torch.where(found, self.rho**-2, torch.where(paid, self.rho**2, 1.0))
         # an angle too small to move any entry visibly finds nothing and costs as much
         least = (max(t.probe, search.ROUNDING) * t.d**0.5 / reach.clamp_min(1e-12)) ** 2 / 2
         bend = torch.maximum(s.bend * factor, least.clamp_max(0.5)).clamp_max(0.5)
-        return self.State(torch.where(rows(row_norm(v) > 0, x), x, s.x), bend)
+        return self.State(choose(row_norm(v) > 0, x, s.x), bend)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from blackbox import search
 from blackbox.attacks.hop_skip_jump import HopSkipJump
 from blackbox.protocol import Steps, Task
-from blackbox.rowwise import row_dot, row_norm, rows
+from blackbox.rowwise import choose, row_dot, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Tangent(HopSkipJump):
 
         some = row_norm(g) > 0
         step, held = yield from search.halve(path, t.distance(x) / math.sqrt(k + 1), some, self.halvings)
-        return t.clip(torch.where(rows(held, x), path(step), x)), held
+        return t.clip(choose(held, path(step), x)), held
 
 
 def touch(p: Tensor, g: Tensor, long: Tensor, short: Tensor) -> Tensor:

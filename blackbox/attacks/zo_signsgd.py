@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.attacks.finite_difference import Plan, plan_steps
 from blackbox.estimators import Gaussian
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,4 @@ class ZOSignSGD:
         eps = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
         a = yield Ask(s.x + self.step_size * eps * t.threat.steepest(g))
         assert a.x is not None
-        return self.State(torch.where(rows(a.paid, s.x), a.x, s.x), torch.where(a.paid, a.loss, s.loss))
+        return self.State(choose(a.paid, a.x, s.x), torch.where(a.paid, a.loss, s.loss))

@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.candidates.craft import Wish, craft, fused, inside, reach
 from blackbox.prior import Prior
 from blackbox.protocol import Task
-from blackbox.rowwise import rows
+from blackbox.rowwise import choose
 
 if TYPE_CHECKING:
     from blackbox.candidates.maker import Scene
@@ -88,7 +88,7 @@ class Bank:
             noise = torch.zeros_like(t.x0)
             for i in j.unique().tolist():
                 noise[j == i] = t.rng.take((j == i).numpy(force=True)).signs(i, "bank start", t.shape)
-            start = torch.where(rows(alone, t.x0), t.x0, inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise)))
+            start = choose(alone, t.x0, inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise)))
         wish = Wish(
             torch.where(alone, t.goal, aims), torch.where(alone, torch.full_like(alone, t.targeted), True), weights
         )

@@ -13,7 +13,7 @@ from blackbox.candidates.maker import Scene
 from blackbox.candidates.static import following
 from blackbox.prior import Prior
 from blackbox.protocol import Ask, Steps, Task
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import choose, row_norm
 
 
 class Opened(NamedTuple):
@@ -47,7 +47,7 @@ def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
         mask = torch.zeros_like(todo)
         mask[part.at] = True
         a = yield Ask(trial, mask=mask, part=1)
-        x, loss = torch.where(rows(a.adv, x), a.x, x), torch.where(a.adv, a.loss, loss)
+        x, loss = choose(a.adv, a.x, x), torch.where(a.adv, a.loss, loss)
         adv, todo = adv | a.adv, todo & ~a.adv & (a.paid | ~mask)
     return Opened(x, loss, adv, bank)
 
@@ -61,5 +61,5 @@ def outward(t: Task, x: Tensor, adv: Tensor, part: int = 2) -> Steps[tuple[Tenso
     while bool((todo := todo & (far * row_norm(delta, torch.inf) < width)).any()) and far < 1e6:
         far *= 2
         a = yield Ask(t.x0 + far * delta, mask=todo, part=part)
-        x, adv, todo = torch.where(rows(a.adv, x), a.x, x), adv | a.adv, todo & ~a.adv & a.paid
+        x, adv, todo = choose(a.adv, a.x, x), adv | a.adv, todo & ~a.adv & a.paid
     return x, adv

@@ -237,8 +237,7 @@ def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
     from blackbox.report import shown as kept
 
     result.save(path)
-    chosen = figures.choose(result, kept.MOST)
-    kept.keep(path, chosen, data.images[chosen], result.x_adv[chosen], data.classes)
+    kept.of_attack(path, result, data)
     pictures = [("Success against queries", figures.curves({result.config["attack"]: result}, path / "curve.png"))]
     shown = figures.examples(result, data.images, data.classes, path / "examples.png")
     if shown is not None:

@@ -22,9 +22,8 @@ from blackbox.cli.progress import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
-
     from blackbox.oracle import Oracle
+    from blackbox.report.shown import LastCell
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
     from surrogates import TransferMatrix
@@ -62,14 +61,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that the tables and pictures are made of. ``crafted``: the last attack's examples for the images that
-    are also attacked through queries."""
+    """Everything that the tables and pictures are made of. ``last``: the last attack's examples."""
 
     settings: Settings
     own: int
     agreement: Any
     matrix: TransferMatrix
-    crafted: Tensor
+    last: LastCell
     queries: dict[str, AttackResult]
 
 
@@ -111,6 +109,7 @@ def measure(settings: Settings, quiet: bool) -> Outcome:
     """The whole experiment; prints each table as soon as it is there."""
     import blackbox as bb
     import surrogates as sg
+    from blackbox.report.shown import LastCell
 
     data, threat, seed = digits.parts(), bb.Linf(settings.eps), settings.seed
     victims, own = data["attack"], data["surrogate"]
@@ -124,16 +123,15 @@ def measure(settings: Settings, quiet: bool) -> Outcome:
     paid = teacher.rows
     agreement = sg.fidelity(net, teacher, victims.images)
 
-    targets = {name: oracle(settings, name, "labels") for name in digits.NAMES}
+    targets, last = {name: oracle(settings, name, "labels") for name in digits.NAMES}, LastCell()
     matrix = sg.transfer_matrix(
-        {settings.arch: net}, targets, victims.images, victims.labels, settings.attacks, [threat], seed=seed
+        {settings.arch: net}, targets, victims.images, victims.labels, settings.attacks, [threat], seed=seed, keep=last
     )
     say(text.targets(matrix), quiet)
     say(text.surrogate(settings, paid, agreement), quiet)
     say(text.transfer(settings, matrix), quiet)
 
     x, y = victims.images[: settings.images], victims.labels[: settings.images]
-    crafted = sg.craft(net, x, y, settings.attacks[-1], threat=threat, seed=seed)  # as in the matrix, image by image
     results = {}
     for name, attack in query_attacks(settings, own.images).items():
         scores = oracle(settings, settings.teacher, "scores")
@@ -141,7 +139,7 @@ def measure(settings: Settings, quiet: bool) -> Outcome:
     for name, (attack, within) in more_attacks(settings, net).items():
         target = oracle(settings, settings.teacher, "labels" if attack.access is bb.Access.LABELS else "scores")
         results[name] = bb.attack(target, x, y, attack, within, settings.budget, seed=seed)
-    outcome = Outcome(settings, len(own), agreement, matrix, crafted, results)
+    outcome = Outcome(settings, len(own), agreement, matrix, last, results)
     say(text.queries(outcome), quiet)
     say(text.together(outcome), quiet)
     return outcome
@@ -194,8 +192,6 @@ def write(outcome: Outcome, path: Path) -> None:
     """Raw outcomes, pictures, report, configuration."""
     from dataclasses import asdict
 
-    import numpy as np
-
     from blackbox.report import figures, pages, raw
     from blackbox.report import shown as kept
 
@@ -207,13 +203,8 @@ def write(outcome: Outcome, path: Path) -> None:
     for name, result in results.items():
         where = path / "queries" / name.replace(", ", "-").replace(" ", "-")
         result.save(where)
-        chosen = figures.choose(result, kept.MOST)
-        kept.keep(where, chosen, victims.images[chosen], result.x_adv[chosen], victims.classes)
-    last = settings.attacks[-1]
-    fooled, among, _ = matrix.outcomes(settings.arch, settings.teacher, last, matrix.threats[0])
-    chosen = figures.spread(np.flatnonzero((fooled & among)[0][: settings.images]), victims.labels.numpy(), kept.MOST)
-    about = {"source": settings.arch, "attack": last, "threat": str(matrix.threats[0]), "target": settings.teacher}
-    kept.keep(path, chosen, victims.images[chosen], outcome.crafted[chosen], victims.classes, about)
+        kept.of_attack(where, result, victims)
+    kept.of_transfer(path, matrix, outcome.last, victims, settings.teacher)
     bill = {"arch": settings.arch, "target": settings.teacher, "queries": settings.label_queries,
             "agreement": [outcome.agreement.k, outcome.agreement.n]}  # fmt: skip
     (path / "surrogate.json").write_text(json.dumps(bill, indent=2) + "\n")
@@ -281,8 +272,9 @@ def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
     def says(images: Any) -> list[str]:
         return [f"“{int(c)}”" for c in judge(images).label]
 
-    clean = x[index]
-    made = {f"{settings.attacks[a]}\non the surrogate": outcome.crafted[index]}
+    clean, crafted = x[index], outcome.last.crafted
+    assert crafted is not None
+    made = {f"{settings.attacks[a]}\non the surrogate": crafted[index]}
     made |= {f"{name}\nthrough queries": outcome.queries[name].x_adv[index] for name in ways}
     rows, notes = [("clean", list(clean))], [says(clean)]
     for name, images in made.items():

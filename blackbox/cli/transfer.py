@@ -34,6 +34,7 @@ def run(
 
     import blackbox as bb
     import surrogates as sg
+    from blackbox.report import shown as kept
 
     shown = specs.images(images, seed)
     count = nets.classes or len(shown.data.classes)
@@ -55,22 +56,12 @@ def run(
         f"{len(shown.data) * (1 + cells + noise):,} queries each, {noise * len(shown.data):,} of them for noise",
         quiet,
     )
-    goal, made = goals(targeted, shown, count, seed), {}
-    last = (next(iter(sources)), recipes[-1].name, str(radii[-1]))  # of which a few images are kept for reports
-
-    def make(run: str, nets: Any, attack: Any, threat: Any, steps: int, seed: int) -> Any:
-        crafted = sg.craft(
-            nets, shown.data.images, shown.data.labels, attack, threat=threat, steps=steps, target=goal, seed=seed,
-            ids=shown.index,
-        )  # fmt: skip
-        if (run, attack.name, str(threat)) == last:
-            made["last"] = crafted
-        return crafted
-
+    last = kept.LastCell()  # of which a few images are kept for reports
     try:
         matrix = sg.transfer_matrix(
-            sources, targets, shown.data.images, shown.data.labels, recipes, radii, target=goal, steps=steps, seed=seed,
-            ids=shown.index, make=make, progress=_progress(cells + len(radii) + 1, quiet),
+            sources, targets, shown.data.images, shown.data.labels, recipes, radii,
+            target=goals(targeted, shown, count, seed), steps=steps, seed=seed, ids=shown.index, keep=last,
+            progress=_progress(cells + len(radii) + 1, quiet),
         )  # fmt: skip
     except bb.TargetError as error:
         if error.result is None:
@@ -78,7 +69,7 @@ def run(
         save(error.result, path, given)
         raise bb.TargetError(f"{error} The answers before it are saved in {path}.") from error
     save(matrix, path, given)
-    keep(matrix, path, last, shown.data, made["last"])
+    kept.of_transfer(path, matrix, last, shown.data)
     say(matrix.table(given), quiet)
     say("queries          " + ", ".join(f"{name} {spent:,}" for name, spent in matrix.queries.items()), quiet)
     say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
@@ -108,17 +99,6 @@ def _progress(cells: int, quiet: bool) -> Callable[[str], None] | None:
             print(f"{done} of {cells}: {text}", file=sys.stderr, flush=True)
 
     return line
-
-
-def keep(matrix: Any, path: Any, cell: tuple[str, str, str], data: Any, crafted: Any) -> None:
-    """A few images of one cell that fool the first target, clean and crafted, for later reports."""
-    from blackbox.report import figures, shown
-
-    source, attack, threat = cell
-    fooled, among, _ = matrix.outcomes(source, matrix.targets[0], attack, threat)
-    chosen = figures.spread((fooled & among)[0].nonzero()[0], matrix.labels, shown.MOST)
-    about = {"source": source, "attack": attack, "threat": threat}
-    shown.keep(path, chosen, data.images[chosen], crafted[chosen], data.classes, about)
 
 
 def save(matrix: Any, path: Any, given: str) -> None:

@@ -13,6 +13,11 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from blackbox.results import AttackResult
+    from blackbox.threat import Threat
+    from surrogates import Dataset, TransferMatrix
+    from surrogates.presets import Preset
+
 FILE = "shown.safetensors"
 FORMAT = "blackbox-shown-1"
 MOST = 8  # images kept
@@ -49,6 +54,42 @@ def keep(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(arrays, folder / FILE, {"format": FORMAT, "told": told})
     return folder / FILE
+
+
+def of_attack(folder: Path, result: AttackResult, data: Dataset) -> Path | None:
+    """A few images of an attack, spread over classes and outcomes."""
+    from blackbox.report import figures
+
+    index = figures.choose(result, MOST)
+    return keep(folder, index, data.images[index], result.x_adv[index], data.classes)
+
+
+@dataclass
+class LastCell:
+    """Holds the images of the cell that `surrogates.transfer_matrix` made last: give it as ``keep``."""
+
+    source: str = ""
+    attack: str = ""
+    threat: str = ""
+    crafted: Tensor | None = None
+
+    def __call__(self, run: str, attack: Preset, threat: Threat, crafted: Tensor) -> None:
+        self.source, self.attack, self.threat, self.crafted = run, attack.name, str(threat), crafted
+
+
+def of_transfer(
+    folder: Path, matrix: TransferMatrix, cell: LastCell, data: Dataset, target: str | None = None
+) -> Path | None:
+    """A few images of a cell that fool a target, the first by default, spread over the classes."""
+    from blackbox.report import figures
+
+    assert cell.crafted is not None
+    about = {"source": cell.source, "attack": cell.attack, "threat": cell.threat}
+    if target is not None:
+        about["target"] = target
+    fooled, among, _ = matrix.outcomes(cell.source, target or matrix.targets[0], cell.attack, cell.threat)
+    index = figures.spread((fooled & among)[0].nonzero()[0], matrix.labels, MOST)
+    return keep(folder, index, data.images[index], cell.crafted[index], data.classes, about)
 
 
 def read(folder: Path) -> Shown | None:
