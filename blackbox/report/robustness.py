@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def robustness(found: Evaluation, path: Path) -> Path:
     """A line for each level of access with 95 % intervals; the clean accuracy above, the white-box ceiling below."""
-    made = style.figure(7.2, 4.2)
-    axes = made.add_axes((0.09, 0.13, 0.62, 0.80))
+    height = 4.2
+    made = style.figure(7.2, height)
+    axes = made.add_axes((0.09, 0.13, 0.62, 0.72))
     searched = [r for r in found.rows if r.budget]
     for i, sees in enumerate(dict.fromkeys(r.sees for r in searched)):
         rows = [r.robust for r in searched if r.sees == sees]
@@ -34,10 +35,7 @@ def robustness(found: Evaluation, path: Path) -> Path:
         if row is not None:
             axes.axhline(100 * row.robust.value, color=style.PALE, lw=1.2, ls=dashes, label=name)
     axes.set(xscale="log", ylim=(-2, 102), xlabel="queries an image may cost", ylabel="robust accuracy, %")
-    axes.grid(True, color=style.GRID)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    style.clean(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=9)
-    axes.set_title(f"{found.threat}, {len(found.labels)} images", loc="left", fontsize=11, color=style.INK)
-    made.savefig(path, dpi=150)
-    return path
+    style.heading(made, "Robust accuracy", f"{found.threat}, {len(found.labels)} images, 95 % intervals", height)
+    return style.save(made, path)

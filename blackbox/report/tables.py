@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox import statistics
 from blackbox.report import raw
 from blackbox.report.figures import budgets
+from blackbox.report.sections.common import items
 
 if TYPE_CHECKING:
     from blackbox.report.runs import Run
@@ -21,13 +22,13 @@ def write(runs: Sequence[Run], folder: Path) -> list[str]:
     """Write every table that has rows: attacks, outcomes (one row an image), curves, transfer, surrogates, sweep. Returns
     the names of the files."""
     tables = {
-        "attacks": [attack(run, name, result) for run, name, result in results(runs)],
+        "attacks": [attack(run, name, result) for run, name, result in items(runs)],
         "outcomes": [
             {"run": run.name, "attack": name or result.config["attack"]} | record
-            for run, name, result in results(runs)
+            for run, name, result in items(runs)
             for record in result.records()
         ],
-        "curves": [row for run, name, result in results(runs) for row in curve(run, name, result)],
+        "curves": [row for run, name, result in items(runs) for row in curve(run, name, result)],
         "transfer": [{"run": r.name} | record for r in runs if r.matrix is not None for record in r.matrix.records()],
         "surrogates": [row for run in runs if run.surrogate for row in surrogate(run)],
         "sweep": [{"run": r.name} | record for r in runs if r.sweep is not None for record in r.sweep.records()],
@@ -46,13 +47,6 @@ def write(runs: Sequence[Run], folder: Path) -> list[str]:
 def parquet() -> bool:
     """Is the extra ``data`` installed?"""
     return find_spec("pandas") is not None and find_spec("pyarrow") is not None
-
-
-def results(runs: Sequence[Run]) -> Iterator[tuple[Run, str, AttackResult]]:
-    """Every query attack of every run, but for those of sweeps."""
-    for run in runs:
-        for name, result in run.attacks.items():
-            yield run, name, result
 
 
 def attack(run: Run, name: str, result: AttackResult) -> dict[str, Any]:

@@ -60,6 +60,11 @@ def short(chosen: Sequence[Item]) -> list[str]:
     return [i.label for i in chosen]
 
 
+def whole(value: Any) -> str:
+    """A count, with a dash where there is none."""
+    return "–" if value is None else f"{int(value):,}"
+
+
 def number(value: float | None, form: str = ",.4g") -> str:
     """A number, a dash where there is none, ∞."""
     if value is None or math.isnan(value):
