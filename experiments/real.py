@@ -27,13 +27,19 @@ class Case:
     own: Tensor  # the attacker's images, none of them attacked
 
 
-def right(net: torch.nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> tuple[Tensor, Tensor]:
-    """The first ``count`` images that the net classifies as labelled, or so many spread evenly over all of these."""
+def chosen(net: torch.nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> Tensor:
+    """The places of the first ``count`` images that the net classifies as labelled, or of so many spread evenly over all
+    of these."""
     predicted = sg.predict(net, data.images)
     index = (predicted == data.labels).nonzero()[:, 0]
     if len(index) < count:
         raise ValueError(f"Expected {count} correctly classified images, but {data.name} has {len(index)}.")
-    index = index[torch.arange(count) * len(index) // count] if spread else index[:count]
+    return index[torch.arange(count) * len(index) // count] if spread else index[:count]
+
+
+def right(net: torch.nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> tuple[Tensor, Tensor]:
+    """Those images and their labels."""
+    index = chosen(net, data, count, spread)
     return data.images[index], data.labels[index]
 
 
@@ -46,9 +52,22 @@ def mnist(root: Path, count: int, eps: float = 0.3) -> Case:
     return Case("MNIST LeNet", net, images, labels, bb.Linf(eps), data.images[half:])
 
 
-def cifar(root: Path, count: int, depth: int = 20, eps: float = 8 / 255, spread: bool = False) -> Case:
-    """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder. spread: over all classes, see `right`."""
-    net = sg.from_spec(f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32))
-    images, labels = right(net, sg.load(f"folder:{root / 'cifar10' / 'test'}"), count, spread)
+def resnet(root: Path, depth: int) -> torch.nn.Module:
+    """One of the public CIFAR ResNets."""
+    return sg.from_spec(f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32))
+
+
+def attacked(root: Path, count: int, depth: int) -> list[int]:
+    """The places in the CIFAR test folder of the images that ``cifar(..., spread=True)`` gives."""
+    return chosen(resnet(root, depth), sg.load(f"folder:{root / 'cifar10' / 'test'}"), count, True).tolist()
+
+
+def cifar(
+    root: Path, count: int, depth: int = 20, eps: float = 8 / 255, spread: bool = False, among: sg.Dataset | None = None
+) -> Case:
+    """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder. spread: over all classes, see `chosen`. among:
+    instead of the test folder."""
+    net = resnet(root, depth)
+    images, labels = right(net, among or sg.load(f"folder:{root / 'cifar10' / 'test'}"), count, spread)
     own = sg.load(f"folder:{root / 'cifar10' / 'train'}").images
     return Case(f"CIFAR ResNet-{depth}", net, images, labels, bb.Linf(eps), own)

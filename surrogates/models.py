@@ -40,6 +40,7 @@ _ARCHS = {
     "mlp": _Arch(nets.MLP, (1, 28, 28)),
     "lenet": _Arch(nets.LeNet, (1, 28, 28), 4),
     "cnn": _Arch(nets.CNN, (1, 28, 28)),
+    "vgg": _Arch(nets.VGG, (3, 32, 32)),
     **{f"resnet{d}": _Arch(partial(nets.ResNet, depth=d), (3, 32, 32)) for d in (20, 32, 44, 56)},
 }
 _PREFIX = "torchvision:"
@@ -96,7 +97,7 @@ def build(
         net = _torchvision(name, classes) if zoo else _ARCHS[name].make(size, classes)
         if not zoo:
             nets.he_init(net)
-    photo = size[0] == 3 and (zoo or name.startswith("resnet"))
+    photo = size[0] == 3 and (zoo or name.startswith(("resnet", "vgg")))
     return Normalised(
         net,
         size,

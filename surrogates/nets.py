@@ -99,6 +99,32 @@ class CNN(nn.Module):
         return self.classifier(self.features(x)).mean((2, 3))
 
 
+class VGG(nn.Module):
+    """A small VGG (Simonyan & Zisserman 2015, arXiv:1409.1556): 3x3 convolutions of ``plan`` channels with batch norm, 2x2
+    max pooling at each 0 (an odd side is rounded up), then the global average and one linear layer.
+
+    By default five convolutions up to 256 channels: on few images as accurate as a ResNet-20 in a third of the time, and
+    what is crafted on it transfers better (`python -m experiments.surrogate_choice`)."""
+
+    PLAN = (32, 0, 64, 0, 128, 128, 0, 256, 0)
+
+    def __init__(self, shape: Shape, classes: int, plan: tuple[int, ...] = PLAN) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        last = shape[0]
+        for width in plan:
+            if width == 0:
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            else:
+                layers += [nn.Conv2d(last, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+                last = width
+        self.features = nn.Sequential(*layers)
+        self.linear = nn.Linear(last, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.features(x).mean((2, 3)))
+
+
 class _Block(nn.Module):
     """Two 3x3 convolutions around an option A shortcut: every second pixel, missing channels filled with zeros."""
 

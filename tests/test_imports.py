@@ -37,7 +37,7 @@ MAY: dict[str, set[str]] = {
     "cohort": {"protocol"},
     "votes": {"cohort", "ledger", "protocol"},
     "resume": {"checkpoint", "cohort", "protocol"},
-    "engine": {"oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes"},
+    "engine": {"rowwise", "oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes"},
     "results": {"environment", "ledger", "protocol", "statistics", "threat"},
 }
 SURROGATES = {

@@ -31,7 +31,7 @@ def test_importing_the_package_does_not_import_torch() -> None:
         sg.crafty  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet", "cnn", "resnet20"])
+@pytest.mark.parametrize("name", ["mlp", "lenet", "cnn", "vgg", "resnet20"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 12)])
 def test_every_net_takes_every_size(name: str, shape: tuple[int, int, int]) -> None:
     net = sg.build(name, 7, shape)
