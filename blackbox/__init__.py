@@ -33,6 +33,8 @@ _WHERE = {
     "attack": "blackbox.run",
     "evaluate": "blackbox.evaluation",
     "starts": "blackbox.pool",
+    "tune": "blackbox.tuning",
+    "variants": "blackbox.tuning",
 }
 _MODULES = ("attacks", "targets", "estimators", "direction", "bases", "testing", "statistics")
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from blackbox.run import attack
     from blackbox.statistics import Rate
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
+    from blackbox.tuning import tune, variants
 
 
 def __getattr__(name: str) -> Any:

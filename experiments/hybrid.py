@@ -38,20 +38,23 @@ class Settings:
     depth: int = 32
     nets: tuple[str, ...] = ("vgg", "cnn")
     epochs: tuple[int, ...] = (45, 60)  # of each net: under six minutes each on two cores
+    weight_decay: float = 4e-3  # chosen with the nets, see `experiments.surrogate_choice`
     out: str = "experiments/results/hybrid.json"
 
 
 def surrogates(settings: Settings) -> list[torch.nn.Module]:
     """The nets, trained once and kept in runs/ (not committed: they can be made again)."""
-    return [trained(settings.data, *pair) for pair in zip(settings.nets, settings.epochs, strict=True)]
+    pairs = zip(settings.nets, settings.epochs, strict=True)
+    return [trained(settings.data, name, epochs, settings.weight_decay) for name, epochs in pairs]
 
 
-def trained(root: str, name: str, epochs: int, seed: int = 0) -> torch.nn.Module:
+def trained(root: str, name: str, epochs: int, weight_decay: float, seed: int = 0) -> torch.nn.Module:
     """One net, from cifar10/train."""
-    path = Path("runs/hybrid") / f"{name}-{epochs}.safetensors"
+    path = Path("runs/hybrid") / f"{name}-{epochs}-{weight_decay:g}.safetensors"
     if not path.exists():
         data, begin = sg.load(f"folder:{Path(root) / 'cifar10' / 'train'}"), time.perf_counter()
-        net = sg.train(sg.build(name, 10, (3, 32, 32), seed=seed), data, sg.Recipe(epochs=epochs), seed=seed)
+        recipe = sg.Recipe(epochs=epochs, weight_decay=weight_decay)
+        net = sg.train(sg.build(name, 10, (3, 32, 32), seed=seed), data, recipe, seed=seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         sg.save_weights(net, path)
         print(f"trained {name} in {time.perf_counter() - begin:.0f} s", flush=True)
