@@ -129,7 +129,10 @@ def evaluate(
         str | None,
         typer.Option(help="Images to train surrogates on, without a query: folder:PATH, …", show_default="digits: their own part"),
     ] = None,
-    arch: Annotated[str, typer.Option(help="Nets to train on --own, with commas; two kinds are worth more than one.")] = "cnn,mlp",
+    arch: Annotated[
+        str | None,
+        typer.Option(help="Nets to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30,
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling."""
@@ -143,13 +146,39 @@ def evaluate(
 
 @app.command()
 @shared
+def tune(
+    images: Images,
+    within: Within,
+    nets: Nets,
+    common: Run,
+    model: Annotated[list[str], typer.Option(help="A model of yours to try on: runs/s1, cnn:w.safetensors; repeatable.")],
+    attack: Annotated[str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks.")] = "square",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Values to choose among: p_init=0.05,0.1,0.4; repeatable: every combination.")
+    ] = None,
+    budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000,
+    access: Annotated[str, typer.Option(help=ACCESS)] = "scores",
+    jobs: Annotated[int, typer.Option(help="Runs at once.")] = 1,
+    cache: Annotated[str | None, typer.Option(help="Folder that keeps each run: a larger grid costs what is new.")] = None,
+) -> None:
+    """Choose an attack's settings on models of your own: no query of a target is spent."""
+    from blackbox.cli.tune import run
+
+    run(
+        attack, settings or [], model, budget, access, jobs, cache,
+        images=images, within=within, nets=nets, common=common,
+    )  # fmt: skip
+
+
+@app.command()
+@shared
 def surrogate(
     target: Target,
     images: Images,
     nets: Nets,
     common: Run,
     queries: Annotated[int, typer.Option("--queries", help="The most images that may be shown to the target.")] = 1600,
-    arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, resnet20, torchvision:NAME")] = "cnn",
+    arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, vgg, resnet20, torchvision:NAME")] = "cnn",
     access: Annotated[str, typer.Option(help=ACCESS)] = "labels",
     holdout: Annotated[int, typer.Option(help="Images kept aside to measure agreement on (one query each).")] = 500,
     epochs: Annotated[int, typer.Option(help="Passes over the answers.")] = 30,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    target: str, budgets: str, levels: str, channels: list[str], surrogates: list[str], own: str | None, arch: str,
+    target: str, budgets: str, levels: str, channels: list[str], surrogates: list[str], own: str | None, arch: str | None,
     epochs: int, *, images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Check, make surrogates, evaluate, save, tell."""
@@ -87,7 +87,7 @@ def run(
 
 
 def train(
-    own: str | None, arch: str, epochs: int, classes: int, shown: specs.Images, common: options.Run
+    own: str | None, arch: str | None, epochs: int, classes: int, shown: specs.Images, common: options.Run
 ) -> dict[str, Any]:
     """Surrogates from one's own images and their true labels: no query. None where there are no such images."""
     if own is None:
@@ -101,7 +101,8 @@ def train(
             f"{data.shape} in {len(data.classes)}."
         )
     out: dict[str, Any] = {}
-    for i, name in enumerate(parse.words(arch)):
+    # two kinds of nets are worth more than one; which: `python -m experiments.surrogate_choice`
+    for i, name in enumerate(parse.words(arch or ("vgg,cnn" if data.shape[0] == 3 else "cnn,mlp"))):
         say(
             f"surrogate        {name} from {len(data):,} images of {own} and their true labels, {epochs} epochs",
             common.quiet,

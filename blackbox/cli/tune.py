@@ -1,0 +1,71 @@
+"""``blackbox tune``: settings of an attack, chosen on nets of one's own at no query to any target."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from blackbox.cli import folder, options, parse, specs
+from blackbox.cli.attack import set_threads
+from blackbox.cli.progress import say
+
+
+def run(
+    attack: str, grid: list[str], models: list[str], budget: int, access: str, jobs: int, cache: str | None, *,
+    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+) -> None:  # fmt: skip
+    """Check, try, save, tell."""
+    wanted = parse.one_threat(within)
+    values = _grid(attack, grid)
+    set_threads(nets.threads)
+
+    import blackbox as bb
+
+    tried = bb.variants(attack, **values)
+    shown = specs.images(images, common.seed)
+    count = nets.classes or len(shown.data.classes)
+    mine: dict[str, Any] = {}
+    for model in specs.several(models, shown, count, nets):
+        mine[specs.free(model.name, mine)] = model.net if model.net is not None else model.model
+    path = folder.create(common.out, "tune", attack)
+    effective = {
+        "verb": "tune", "attack": attack, "grid": values, "models": models, "budget": budget, "access": access,
+        "threat": {"norm": wanted.norm, "eps": wanted.eps}, **asdict(images), **asdict(nets), "n": len(shown.data),
+        "classes": count, "seed": common.seed,
+    }  # fmt: skip
+    folder.write_config(path, effective)
+    runs = len(tried) * len(mine)
+    say(
+        f"plan             {len(tried)} settings of {attack} × {len(mine)} models, {wanted}, {len(shown.data):,} images × at most "
+        f"{budget:,} queries = at most {runs * len(shown.data) * budget:,} of your own models, none of a target",
+        common.quiet,
+    )
+    found = bb.tune(
+        tried, mine, shown.data.images, shown.data.labels, wanted, budget, access=access, classes=count, seed=common.seed,
+        ids=shown.index, jobs=jobs, cache=cache,
+    )  # fmt: skip
+    body = {"chosen": found.chosen, "budget": budget, "rows": found.records()}
+    (path / "tuned.json").write_text(json.dumps(body, indent=1) + "\n")
+    (path / "summary.txt").write_text(found.table() + "\n")
+    say(found.table(), common.quiet)
+    chosen = " ".join(f"--set {pair}" for pair in found.chosen.split(", "))
+    say(f"next             blackbox attack --attack {attack} {chosen} …", common.quiet)
+    say(f"saved            {path}/: tuned.json, summary.txt, run.json", common.quiet)
+
+
+def _grid(attack: str, pairs: list[str]) -> dict[str, list[Any]]:
+    """``["p_init=0.1,0.4"]`` -> {"p_init": [0.1, 0.4]}, each value read as the attack's field is typed."""
+    from blackbox import attacks
+
+    kind, out = attacks.get(attack), {}
+    for pair in pairs:
+        name, equals, rest = pair.partition("=")
+        values = parse.words(rest)
+        if not equals or not values:
+            raise ValueError(f"Expected --set NAME=VALUE,VALUE, for example p_init=0.1,0.4, but it was {pair!r}.")
+        read = [parse.settings(kind, [f"{name}={value}"]) for value in values]
+        out.update({key: [one[key] for one in read] for key in read[0]})
+    if not out:
+        raise ValueError(f"Expected --set with values of {attack} to choose among, for example --set p_init=0.1,0.4, but there was none.")
+    return out

@@ -1,0 +1,44 @@
+"""``blackbox tune`` through real subprocesses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def cli(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "blackbox", *words], capture_output=True, text=True, timeout=300)
+
+
+def test_tune_tries_every_setting_on_every_model_and_names_the_cheapest(tmp_path: Path) -> None:
+    out = tmp_path / "t"
+    done = cli(
+        "tune", "--attack", "square", "--set", "p_init=0.1,0.4", "--model", "digits:mlp,knn", "--eps", "0.2", "--n", "10",
+        "-b", "30", "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    body = json.loads((out / "tuned.json").read_text())
+    assert {(r["settings"], r["model"]) for r in body["rows"]} == {
+        (s, m) for s in ("p_init=0.1", "p_init=0.4") for m in ("mlp", "knn")
+    }
+    mean = {s: sum(r["mean"] for r in body["rows"] if r["settings"] == s) for s in ("p_init=0.1", "p_init=0.4")}
+    assert body["chosen"] == min(mean, key=lambda s: mean[s])
+    assert f"--attack square --set {body['chosen']}" in done.stdout and "none of a target" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Expected --set with values of square to choose among"),
+        (["--set", "p_init"], "Expected --set NAME=VALUE,VALUE"),
+        (["--set", "q=1,2"], "p_init"),
+        (["--set", "p_init=0,1"], "in (0, 1]"),
+    ],
+)
+def test_bad_words(words: list[str], said: str) -> None:
+    done = cli("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "5", *words)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
