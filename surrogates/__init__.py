@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from surrogates.models import load_weights as load_weights
     from surrogates.models import save_weights as save_weights
     from surrogates.noise import same_length_noise as same_length_noise
+    from surrogates.policy import Spend as Spend
+    from surrogates.policy import advise as advise
+    from surrogates.policy import teach as teach
     from surrogates.predict import accuracy as accuracy
     from surrogates.predict import fidelity as fidelity
     from surrogates.predict import predict as predict
@@ -93,6 +96,9 @@ _FROM = {
     "fidelity": "predict",
     "predict": "predict",
     "prior": "prior",
+    "Spend": "policy",
+    "advise": "policy",
+    "teach": "policy",
     "Reached": "reach",
     "reach": "reach",
     "Recipe": "recipe",

@@ -1,0 +1,97 @@
+"""The advice is the arithmetic it claims to be, and teaching asks once, for all nets, and no more than was said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import blackbox as bb
+import surrogates as sg
+from surrogates.policy import blend
+
+SAVED = {0: 0.0, 300: 2.0, 6000: 5.0}
+
+
+@pytest.mark.parametrize(
+    ("images", "pool", "answers"),
+    [
+        (100, 6000, 0),  # 300 answers save 200
+        (150, 6000, 0),  # exactly what they cost: nothing is gained
+        (151, 6000, 300),
+        (1899, 6000, 300),  # 2 n - 300 against 5 n - 6000
+        (1901, 6000, 6000),
+        (1901, 5999, 300),  # there are no 6,000 images to ask about
+        (1901, 299, 0),
+    ],
+)
+def test_advice_is_what_gains_most(images: int, pool: int, answers: int) -> None:
+    spend = sg.advise(images, pool, SAVED)
+    assert (spend.answers, spend.saved) == (answers, SAVED[answers]) and spend.images == images
+    assert (f"{answers:,} answers bought" in str(spend)) == bool(answers)
+
+
+def test_the_measured_table_never_advises_a_loss() -> None:
+    from surrogates.policy import SAVED as MEASURED
+
+    for images in (1, 10, 100, 1000, 100_000):
+        spend = sg.advise(images, 10_000)
+        assert spend.answers == 0 or images * spend.saved > spend.answers
+    assert MEASURED[0] == 0
+
+
+def nets_and_data() -> tuple[list[torch.nn.Module], sg.Dataset, torch.nn.Module]:
+    data = sg.load("digits")
+    target = sg.train(sg.build("mlp", 10, (1, 8, 8), seed=9), data, sg.Recipe(epochs=3), seed=9)
+    return [sg.build("mlp", 10, (1, 8, 8), seed=i) for i in range(2)], data.take(slice(0, 300)), target
+
+
+def test_teaching_asks_once_for_all_nets_and_brings_them_nearer() -> None:
+    nets, own, target = nets_and_data()
+    oracle = bb.Oracle(target, "scores", 10)
+    before = [sg.fidelity(net, bb.Oracle(target, "labels", 10), own.images).k for net in nets]
+    same = sg.teach(nets, own, oracle, 120, sg.Recipe(epochs=5))
+    assert same[0] is nets[0] and oracle.rows == oracle.counts["train"] == 120
+    after = [sg.fidelity(net, bb.Oracle(target, "labels", 10), own.images).k for net in nets]
+    assert all(a > b + 50 for a, b in zip(after, before, strict=True))
+
+
+def test_no_answers_ask_and_change_nothing() -> None:
+    nets, own, target = nets_and_data()
+    oracle, weights = bb.Oracle(target, "scores", 10), [p.clone() for p in nets[0].parameters()]
+    sg.teach(nets, own, oracle, 0)
+    assert oracle.rows == 0 and all(torch.equal(a, b) for a, b in zip(weights, nets[0].parameters(), strict=True))
+
+
+@pytest.mark.parametrize("access", ["scores", "labels"])
+def test_the_blend_holds_answers_where_there_are_some_and_labels_elsewhere(access: str) -> None:
+    _, own, target = nets_and_data()
+    told = sg.ask(bb.Oracle(target, access, 10), own, 40, seed=3)
+    both = blend(own, told)
+    asked = np.isin(np.arange(len(own)), told.index)
+    assert len(both) == len(own) and torch.equal(both.labels[told.index], told.labels)
+    assert torch.equal(both.labels[~asked], own.labels[~asked])
+    if access == "scores":
+        assert both.probabilities is not None and told.probabilities is not None
+        assert torch.equal(both.probabilities[told.index], told.probabilities)
+        assert bool((both.probabilities[~asked].amax(1) == 1).all())
+    else:
+        assert both.probabilities is None
+
+
+def test_the_account_shares_the_training_out() -> None:
+    nets, own, target = nets_and_data()
+    oracle = bb.Oracle(target, "scores", 10)
+    spend = sg.Spend(50, 10, 6.0)
+    sg.teach(nets, own, oracle, spend.answers, sg.Recipe(epochs=1))
+    result = bb.attack(oracle, own.images[:10], own.labels[:10], "auto", bb.Linf(0.2), 20, prior=sg.prior(nets))
+    bill = spend.account(result)
+    assert bill["total"] == oracle.rows and bill["amortised"] == bill["an image"] + 5
+
+
+def test_bad_input() -> None:
+    nets, own, target = nets_and_data()
+    with pytest.raises(ValueError, match="between 0 and the 300 images of one's own, but it was 301"):
+        sg.teach(nets, own, bb.Oracle(target, "scores", 10), 301)
+    with pytest.raises(ValueError, match="at least one image to attack"):
+        sg.advise(0, 10)
