@@ -26,7 +26,10 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
+from experiments import own
 from experiments.real import Case, cifar
+
+NETS = (own.VGG, own.CNN)
 
 
 @dataclass(frozen=True)
@@ -36,29 +39,13 @@ class Settings:
     budget: int = 1000
     seeds: tuple[int, ...] = (0, 1, 2)
     depth: int = 32
-    nets: tuple[str, ...] = ("vgg", "cnn")
-    epochs: tuple[int, ...] = (45, 60)  # of each net: under six minutes each on two cores
-    weight_decay: float = 4e-3  # chosen with the nets, see `experiments.surrogate_choice`
+    nets: tuple[str, ...] = tuple(map(str, NETS))
     out: str = "experiments/results/hybrid.json"
 
 
 def surrogates(settings: Settings) -> list[torch.nn.Module]:
-    """The nets, trained once and kept in runs/ (not committed: they can be made again)."""
-    pairs = zip(settings.nets, settings.epochs, strict=True)
-    return [trained(settings.data, name, epochs, settings.weight_decay) for name, epochs in pairs]
-
-
-def trained(root: str, name: str, epochs: int, weight_decay: float, seed: int = 0) -> torch.nn.Module:
-    """One net, from cifar10/train."""
-    path = Path("runs/hybrid") / f"{name}-{epochs}-{weight_decay:g}.safetensors"
-    if not path.exists():
-        data, begin = sg.load(f"folder:{Path(root) / 'cifar10' / 'train'}"), time.perf_counter()
-        recipe = sg.Recipe(epochs=epochs, weight_decay=weight_decay)
-        net = sg.train(sg.build(name, 10, (3, 32, 32), seed=seed), data, recipe, seed=seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sg.save_weights(net, path)
-        print(f"trained {name} in {time.perf_counter() - begin:.0f} s", flush=True)
-    return sg.from_spec(f"{name}:{path}", shape=(3, 32, 32))
+    """The two nets."""
+    return [own.trained(settings.data, plan) for plan in NETS]
 
 
 class Misled:
@@ -97,7 +84,7 @@ def plan(settings: Settings) -> dict[str, tuple[str, bool, Callable[[], Any]]]:
         return sg.prior(surrogates(settings)[:1])
 
     def blank() -> Any:
-        return sg.prior([sg.build(name, 10, (3, 32, 32), seed=100 + i) for i, name in enumerate(settings.nets)])
+        return sg.prior([sg.build(net.arch, 10, (3, 32, 32), seed=100 + i) for i, net in enumerate(NETS)])
 
     return {
         "square": ("scores", False, lambda: build("square")),

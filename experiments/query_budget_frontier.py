@@ -21,7 +21,7 @@ import numpy as np
 
 import blackbox as bb
 import surrogates as sg
-from experiments import hybrid
+from experiments import hybrid, own
 from experiments.real import Case, cifar
 from experiments.stored import RESULTS, store
 
@@ -43,8 +43,8 @@ def measure(case: Case, answers: int | None, settings: Settings) -> dict[str, An
         oracle = bb.Oracle(case.net, "scores")
         attack = bb.attacks.build("square")
         if answers is not None:
-            own = sg.load(f"folder:{Path(settings.data) / 'cifar10' / 'train'}")
-            nets = sg.teach(hybrid.surrogates(hybrid.Settings(data=settings.data)), own, oracle, answers, seed=seed)
+            nets = hybrid.surrogates(hybrid.Settings(data=settings.data))
+            nets = sg.teach(nets, own.images(settings.data), oracle, answers, seed=seed)
             attack = bb.attacks.build("hybrid", prior=sg.prior(nets))
             taught = oracle.counts["train"]
         result = bb.attack(oracle, case.images, case.labels, attack, case.threat, settings.budget, seed=seed)

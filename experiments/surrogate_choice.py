@@ -5,7 +5,7 @@
 Every net is trained on cifar10/train, then examples are crafted on it, and on pairs, as `hybrid` crafts its first query
 (ten plain steps of 3 eps / 10 along the cross-entropy, Linf 8/255), and shown to the public ResNet-20: on test images that
 the ResNet-32, on which `experiments.hybrid` reports, is not attacked with there. Accuracy is on a quarter of those.
-Writes experiments/results/surrogate_choice.json; trained nets are kept in runs/hybrid.
+Writes experiments/results/surrogate_choice.json; trained nets are kept in runs/own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import surrogates as sg
-from experiments.hybrid import trained
+from experiments.own import CNN, RESNET20, VGG, Plan, trained
 from experiments.real import attacked, cifar
 from experiments.stored import RESULTS, store
 
@@ -28,8 +28,8 @@ from experiments.stored import RESULTS, store
 @dataclass(frozen=True)
 class Settings:
     data: str = "../shared/data"
-    nets: tuple[tuple[str, int, float], ...] = (  # name, epochs, weight decay
-        ("cnn", 60, 1e-4), ("cnn", 60, 4e-3), ("vgg", 45, 1e-4), ("vgg", 45, 4e-3), ("resnet20", 15, 1e-4), ("resnet20", 36, 1e-4),
+    nets: tuple[Plan, ...] = (
+        Plan("cnn", 60, 1e-4), CNN, Plan("vgg", 45, 1e-4), VGG, Plan("resnet20", 15, 1e-4), RESNET20,
     )  # fmt: skip
     images: int = 200
     reported: tuple[int, ...] = (100, 200)  # images in runs of `experiments.hybrid`, left out here
@@ -48,10 +48,7 @@ def main() -> None:
     rest = data.take(torch.tensor([i for i in range(len(data)) if i not in taken]))
     held = rest.take(slice(0, None, 4))
     case = cifar(root, settings.images, 20, settings.eps, spread=True, among=rest)
-    nets = {
-        f"{name}, {epochs} epochs, weight decay {decay:g}": trained(settings.data, name, epochs, decay, settings.seed)
-        for name, epochs, decay in settings.nets
-    }
+    nets = {str(plan): trained(settings.data, plan, settings.seed) for plan in settings.nets}
     rows: list[dict[str, Any]] = []
     for count in (1, 2):
         for names in combinations(nets, count):

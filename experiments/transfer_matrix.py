@@ -4,8 +4,8 @@
 
 Targets: the public CIFAR-10 ResNet-20 and ResNet-32 of the data folder, behind an oracle that shows labels. Sources: the same
 ResNet-20 (its gradients in the attacker's hands; on itself this is the white-box ceiling), and nets that the attacker trains
-on 6,000 images of one's own, without a single answer of a target: a ResNet-20, a small convolutional net, and both together.
-Attacked: test images in an order drawn once. Trained nets are kept in ``--cache`` and read again.
+on 6,000 images of one's own, without a single answer of a target (`experiments.own`): a ResNet-20, a small VGG, and this
+with a small convolutional net. Attacked: test images in an order drawn once.
 Writes experiments/results/transfer_matrix/ (every outcome), transfer_matrix.json and .txt, and docs/transfer_cifar.png.
 """
 
@@ -20,6 +20,8 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
+from experiments import own
+from experiments.real import resnet
 
 OUT = Path("experiments/results")
 DEPTHS = (20, 32)
@@ -31,47 +33,29 @@ class Settings:
     images: int = 200
     eps: tuple[int, ...] = (4, 8)  # in 255ths
     attacks: tuple[str, ...] = ("fgsm", "mi-fgsm", "mi-di-ti-fgsm")
-    epochs: int = 8
     seed: int = 0
-    cache: str = "runs/nets"
-
-
-def own_nets(root: Path, epochs: int, seed: int, cache: str | Path) -> dict[str, torch.nn.Module]:
-    """The attacker's own nets, trained on the training folder."""
-    data = sg.load(f"folder:{root / 'cifar10' / 'train'}")
-    recipe = sg.Recipe(epochs=epochs, augment=("flip", "crop"))
-    return {
-        arch: sg.train(sg.build(arch, shape=(3, 32, 32), seed=seed), data, recipe, seed=seed, cache=cache)
-        for arch in ("resnet20", "cnn")
-    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=Settings.data)
     parser.add_argument("--images", type=int, default=Settings.images)
-    parser.add_argument("--cache", default=Settings.cache)
     given = parser.parse_args()
-    settings = Settings(data=given.data, images=given.images, cache=given.cache)
+    settings = Settings(data=given.data, images=given.images)
     root = Path(settings.data)
-    hidden = {
-        depth: sg.from_spec(
-            f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32)
-        )
-        for depth in DEPTHS
-    }
-    own = own_nets(root, settings.epochs, settings.seed, settings.cache)
+    hidden = {depth: resnet(root, depth) for depth in DEPTHS}
+    mine = {plan.arch: own.trained(root, plan) for plan in (own.RESNET20, own.VGG, own.CNN)}
     sources = {
         "public resnet20": hidden[20],
-        "own resnet20": own["resnet20"],
-        "own cnn": own["cnn"],
-        "own both": list(own.values()),
+        "own resnet20": mine["resnet20"],
+        "own vgg": mine["vgg"],
+        "own vgg and cnn": [mine["vgg"], mine["cnn"]],
     }
     targets = {f"resnet{depth}": bb.Oracle(net, "labels", 10) for depth, net in hidden.items()}
     test = sg.load(f"folder:{root / 'cifar10' / 'test'}")
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(settings.seed))[: settings.images]
     some = test.take(order)
-    for name, net in own.items():
+    for name, net in mine.items():
         print(
             f"own {name}: {bb.Rate(int((sg.predict(net, test.images) == test.labels).sum()), len(test))} accurate",
             flush=True,

@@ -5,7 +5,7 @@
 
 ResNet-20 -> ResNet-32, images that both nets have right, equal G (gradients an image). Both run at the papers' step of
 eps / 10, which is our default, and at 2/255, which is the peer's. Every image's outcome is kept, so that differences are tested in pairs
-(McNemar's exact test). ``--source trained`` crafts on a ResNet-20 trained here, on the attacker's 6,000 images alone.
+(McNemar's exact test). ``--source trained`` crafts on a small VGG trained here, on the attacker's 6,000 images alone (`own`).
 Writes experiments/results/transfer_peers.json; what is there already is not measured again.
 """
 
@@ -24,6 +24,8 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from experiments import own
+from experiments.real import resnet
 from surrogates.parts import BPA, SI, Neighbourhood
 
 OUT = Path("experiments/results/transfer_peers.json")
@@ -36,7 +38,6 @@ class Settings:
     eps: float = 4.0  # in 255ths
     source: str = "given"
     seed: int = 0
-    epochs: int = 30  # of the trained source
 
 
 Craft = Callable[[torch.nn.Module, Tensor, Tensor, bb.Threat, int], Tensor]
@@ -107,15 +108,7 @@ def attacks() -> dict[str, tuple[bool, Craft]]:
 
 def nets(settings: Settings) -> tuple[torch.nn.Module, torch.nn.Module]:
     root = Path(settings.data)
-    given = [
-        sg.from_spec(f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32))
-        for depth in (20, 32)
-    ]
-    if settings.source == "given":
-        return given[0], given[1]
-    own = sg.load(f"folder:{root / 'cifar10' / 'train'}")
-    recipe = sg.Recipe(epochs=settings.epochs, augment=("flip", "crop"))
-    return sg.train(sg.build("resnet20"), own, recipe, seed=settings.seed), given[1]
+    return resnet(root, 20) if settings.source == "given" else own.trained(root, own.VGG), resnet(root, 32)
 
 
 def images(settings: Settings, source: torch.nn.Module, target: torch.nn.Module) -> tuple[Tensor, Tensor]:

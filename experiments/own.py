@@ -1,0 +1,48 @@
+"""Nets that the attacker trains: from cifar10/train (600 images a class), true labels, not one answer of a target.
+
+Trained once and kept in runs/own (not committed: they can be made again). Each takes under six minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import surrogates as sg
+
+
+class Plan(NamedTuple):
+    """A net and how long it learns; epochs and weight decay were chosen by `experiments.surrogate_choice`."""
+
+    arch: str
+    epochs: int
+    weight_decay: float
+
+    def __str__(self) -> str:
+        return f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
+
+
+VGG = Plan("vgg", 45, 4e-3)
+CNN = Plan("cnn", 60, 4e-3)
+RESNET20 = Plan("resnet20", 36, 1e-4)
+
+
+def images(root: str | Path) -> sg.Dataset:
+    """What the attacker owns."""
+    return sg.load(f"folder:{Path(root) / 'cifar10' / 'train'}")
+
+
+def trained(root: str | Path, plan: Plan, seed: int = 0) -> torch.nn.Module:
+    """One net of one's own."""
+    path = Path("runs/own") / f"{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-{seed}.safetensors"
+    if not path.exists():
+        begin = time.perf_counter()
+        recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
+        net = sg.train(sg.build(plan.arch, 10, (3, 32, 32), seed=seed), images(root), recipe, seed=seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sg.save_weights(net, path)
+        print(f"trained {plan} in {time.perf_counter() - begin:.0f} s", flush=True)
+    return sg.from_spec(f"{plan.arch}:{path}", shape=(3, 32, 32))
