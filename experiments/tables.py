@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import blackbox as bb
 from experiments import measured, tables_transfer
 from experiments.stored import load
@@ -65,23 +67,27 @@ def hybrid() -> list[str]:
     found = load("hybrid")
     if found is None:
         return []
-    rows = found["rows"]
-    nets = ", ".join(f"{n} ({e} epochs)" for n, e in zip(found["settings"]["nets"], found["settings"]["epochs"], strict=True))
+    rows, nets = found["rows"], "; ".join(found["settings"]["nets"])
     lines = [
         "## Surrogates and queries in one budget",
         "",
         f"`python -m experiments.hybrid`; {rows[0]['target']}, {rows[0]['threat']}, correctly classified images spread over the "
-        f"classes, budget {rows[0]['budget']}, failures charged at it, the clean check left out. Surrogates: {nets} on 6,000 other "
-        "images, no answer of the target. Targeted: the next class. Wall time with all crafts, on a machine with other work.",
+        f"classes, budget {rows[0]['budget']}, failures charged at it, the clean check left out; an image's queries are averaged "
+        f"over the seeds before the standard error over images is taken. Surrogates: {nets}; on 6,000 other images, no answer "
+        "of the target. Targeted: the next class. Wall time with all crafts, on a machine with other work.",
         "",
-        "| what | shown | images, seed | success [95 % Wilson] | mean queries (standard error) | median | gradients an image | wall, s |",
+        "| what | shown | images × seeds | success of each seed | mean queries (standard error) | median | gradients an image | wall, s |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for r in rows:
-        prior = f"{r['prior']['gradients_per_image']:.0f}" if r["prior"] else "-"
+    for name, count in dict.fromkeys((r["attack"], r["images"]) for r in rows):
+        some = [r for r in rows if (r["attack"], r["images"]) == (name, count)]
+        each = np.mean([np.where(r["found"], np.array(r["queries"]) - 1, r["budget"]) for r in some], 0)
+        prior = f"{np.mean([r['prior']['gradients_per_image'] for r in some]):.0f}" if some[0]["prior"] else "-"
+        seconds = ", ".join(f"{r['seconds']:.0f}" for r in some)
         lines.append(
-            f"| {r['attack']} | {r['access']} | {r['images']}, {r['seed']} | {bb.Rate(*r['success'])} "
-            f"| {r['mean without the clean check']:.1f} ({r['standard error']:.1f}) | {r['median'] - 1:g} | {prior} | {r['seconds']:.0f} |"
+            f"| {name} | {some[0]['access']} | {count} × {len(some)} | {', '.join(str(r['success'][0]) for r in some)} of {count} "
+            f"| {each.mean():.1f} ({each.std(ddof=1) / len(each) ** 0.5:.1f}) | {np.median(each):.1f} | {prior} "
+            f"| {seconds} |"
         )
     return [*lines, ""]
 

@@ -28,7 +28,8 @@ class Recipe:
             that was halved (Goyal et al. 2017, arXiv:1706.02677); 0.025 for nets without (ours: the best of 0.0025 to 0.1
             over mlp and lenet on digits; a deep net without batch norm may need the 0.01 of Krizhevsky et al. 2012,
             "ImageNet classification with deep convolutional neural networks", section 5); adam: 0.001 (Kingma & Ba).
-        momentum: 0.9; weight_decay: 1e-4 (He et al. 2016).
+        momentum: 0.9; weight_decay: 1e-4 (He et al. 2016). For a surrogate more may serve better: 0.02 (adam) or 4e-3 (sgd)
+            made what was crafted on it transfer better (`experiments.practical_blackbox`, `experiments.surrogate_choice`).
         schedule: ``"cosine"`` to zero, once over the run (Loshchilov & Hutter 2017, arXiv:1608.03983), ``"step"``: a tenth
             after 1/2 and again after 3/4 of the epochs (He et al. 2016, 32k and 48k of 64k updates), or ``"constant"``.
         warmup: share of the updates during which the rate rises linearly from 0. 0.05 (Goyal et al. 2017: 5 of 90 epochs).

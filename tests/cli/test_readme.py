@@ -28,7 +28,8 @@ def test_the_readme_has_what_these_tests_look_for() -> None:
     assert "target.py" in FILES
     assert len(SCRIPTS) == 2
     verbs = [shlex.split(c)[1] for c in COMMANDS]
-    assert set(verbs) == {"demo", "attack", "surrogate", "transfer", "evaluate", "report", "list", "doctor"} and verbs.count("attack") == 6
+    assert set(verbs) == {"demo", "attack", "surrogate", "tune", "transfer", "evaluate", "report", "list", "doctor"}
+    assert verbs.count("attack") == 6
     for path in re.findall(r"\]\((docs/[^)]+)\)", TEXT):
         assert (ROOT / path).stat().st_size < 300_000
 
