@@ -34,19 +34,18 @@ AFTER = Recipe(epochs=10, lr=0.02, weight_decay=4e-3)  # of nets that are traine
 
 @dataclass(frozen=True)
 class Spend:
-    """answers: to buy, for an attack on ``images`` images. saved: queries that each of them is then expected to save."""
+    """answers: to buy, for an attack on ``images`` images. saved: queries that each of them is then expected to save; None
+    where nobody asked for advice."""
 
     answers: int
     images: int
-    saved: float
+    saved: float | None = None
 
     def __str__(self) -> str:
-        if not self.answers:
+        if not self.answers and self.saved is not None:
             return f"no answers bought for training: on {self.images:,} images they would cost more than they save"
-        return (
-            f"{self.answers:,} answers bought for training, {self.answers / self.images:.1f} an image; expected to save "
-            f"{self.saved:.1f} queries an image"
-        )
+        text = f"{self.answers:,} answers bought for training, {self.answers / self.images:.1f} an image"
+        return text if self.saved is None else f"{text}; expected to save {self.saved:.1f} queries an image"
 
     def account(self, result: AttackResult) -> dict[str, float]:
         """Queries in all, for training and attack; an image's own; and an image's with its share of the training."""

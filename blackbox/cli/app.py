@@ -96,6 +96,15 @@ def attack(
         list[str] | None,
         typer.Option(help="A net of yours that auto, hybrid and their kin may use: runs/s1, cnn:w.safetensors; repeatable."),
     ] = None,
+    own: Annotated[str | None, typer.Option(help="Images to train such nets on, without a query: folder:PATH, digits, …")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(help="Nets to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30,
+    answers: Annotated[
+        str, typer.Option(help="Of --own, images to show the target for training, on the bill; auto: as many as pay.")
+    ] = "0",
 ) -> None:
     """Attack a target through queries alone. Exit code 3 when no image was fooled."""
     from blackbox.cli.attack import run
@@ -103,7 +112,8 @@ def attack(
     run(
         target, attack, budget=budget, access=access, channels=channel or [], votes=votes, eight_bit=eight_bit,
         targeted=targeted, start=start, pool=pool, settings=settings or [], checkpoint=checkpoint,
-        journal=journal, cache=cache, retries=retries, surrogates=surrogate or [],
+        journal=journal, cache=cache, retries=retries, surrogates=surrogate or [], own=own, arch=arch,
+        epochs=epochs, answers=answers,
         images=images, within=within, nets=nets, common=common,
     )  # fmt: skip
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import NO_SUCCESS, Exit, folder, options, parse, specs, starts
+from blackbox.cli import NO_SUCCESS, Exit, folder, options, parse, specs, starts, training
 from blackbox.cli import channels as between
 from blackbox.cli.progress import attack_progress, say
 
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
+    from surrogates import Dataset, Spend
 
 
 def run(
     target: str, attack: str, *, budget: int, access: str | None, channels: list[str], votes: int | None,
     eight_bit: bool, targeted: str | None, start: str | None, pool: str | None, settings: list[str],
-    checkpoint: str | None, journal: str | None, cache: bool, retries: int, surrogates: list[str],
+    checkpoint: str | None, journal: str | None, cache: bool, retries: int, surrogates: list[str], own: str | None,
+    arch: str | None, epochs: int, answers: str,
     images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Parse, check everything that can be checked before the first query, attack, save, tell."""
@@ -42,10 +45,18 @@ def run(
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), retries, nets.device)
     goal = goals(targeted, shown, count, common.seed)
-    attacks = informed(attacks, surrogates, shown, count, nets)
+    known = surrogate_nets(attacks, surrogates, own, shown, count, nets)
+    mine = None if own is None else training.read(own, shown, count)
+    spend = bought(answers, mine, attacks, bool(checkpoint or journal), len(shown.data))
     first = starts.read(start, pool, shown, goal, attacks.values(), common.seed)
     # an oracle for each attack: what a channel draws follows from the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
+    if own is not None and mine is not None:
+        known |= training.train(mine, own, arch, epochs, common)
+    taught = list(known.values())
+    if spend is not None and mine is not None:
+        taught = training.teach(taught, mine, next(iter(oracles.values())), spend, common)
+    attacks = informed(attacks, taught)
     for name, made in attacks.items():
         priors.require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
     path = folder.create(common.out, "attack", found.name, "-".join(attacks))
@@ -56,6 +67,7 @@ def run(
         "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budget": budget, "access": shows, "channels": channels,
         "votes": votes, "eight_bit": eight_bit, "targeted": targeted, "start": start, "pool": pool, "checkpoint": checkpoint,
         "journal": journal, "cache": cache, "retries": retries, "surrogates": surrogates,
+        "own": own, "arch": arch, "epochs": epochs, "answers": 0 if spend is None else spend.answers,
         **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
         "device": str(next(iter(oracles.values())).device),
     }  # fmt: skip
@@ -84,6 +96,13 @@ def run(
                 f"{error} The results of the {spent:,} queries before it are saved in {where}."
             ) from error
         save(results[name], where, shown.data, found.name)
+    if spend is not None and spend.answers:
+        bill = spend.account(next(iter(results.values())))
+        say(
+            f"with training    {bill['total']:,.0f} queries in all, {bill['amortised']:.1f} an image; {bill['an image']:.1f} without",
+            common.quiet,
+        )
+        (path / "training.json").write_text(json.dumps({"answers": spend.answers, **bill}, indent=1) + "\n")
     tell(results, path, found.name, common.quiet)
 
 
@@ -140,28 +159,52 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
     return made
 
 
-def informed(
-    attacks: dict[str, Any], words: list[str], shown: specs.Images, classes: int, nets: options.Nets
+def surrogate_nets(
+    attacks: dict[str, Any], words: list[str], own: str | None, shown: specs.Images, classes: int, nets: options.Nets
 ) -> dict[str, Any]:
-    """The attacks, those that take a prior with the nets of ``--surrogate`` as one. A result's bill is of its own run.
+    """The nets of ``--surrogate``, by name.
 
     Raises:
-        ValueError: surrogates, but no attack that takes them; one that is no net, or does not fit.
+        ValueError: surrogates, or images to train them on, but no attack that takes any; one that is no net, or does not fit.
     """
-    takes = [name for name, made in attacks.items() if hasattr(made, "prior")]
-    if not words:
-        return attacks
-    if not takes:
+    if (words or own) and not any(hasattr(made, "prior") for made in attacks.values()):
         from blackbox.attacks import with_prior
 
         raise ValueError(
-            f"Expected --surrogate with an attack that takes one, {', '.join(with_prior())}, but --attack names "
-            f"{', '.join(attacks)}."
+            f"Expected {'--surrogate' if words else '--own'} with an attack that takes one, {', '.join(with_prior())}, but "
+            f"--attack names {', '.join(attacks)}."
         )
+    return specs.sources(words, "--surrogate", shown, classes, nets)
+
+
+def informed(attacks: dict[str, Any], nets: list[Any]) -> dict[str, Any]:
+    """The attacks, those that take a prior with the nets as one. A result's bill is of its own run."""
+    if not nets:
+        return attacks
     import surrogates as sg
 
-    prior = sg.prior(list(specs.sources(words, "--surrogate", shown, classes, nets).values()))
-    return {name: replace(made, prior=prior) if name in takes else made for name, made in attacks.items()}
+    prior = sg.prior(nets)
+    return {n: replace(made, prior=prior) if hasattr(made, "prior") else made for n, made in attacks.items()}
+
+
+def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bool, images: int) -> Spend | None:
+    """``--answers``: what is to be spent on training; None where nothing is.
+
+    Raises:
+        ValueError: nothing to ask about, several attacks (whose bill?), or a run that is to go on after a kill.
+    """
+    if answers == "0":
+        return None
+    if pool is None:
+        raise ValueError("Expected --own with --answers, images to ask the target about, but there were none.")
+    if len(attacks) > 1:
+        raise ValueError(f"Expected one attack with --answers, on whose bill they are, but there were {len(attacks)}.")
+    if kept:
+        raise ValueError(
+            "Expected --answers without --checkpoint and --journal, which would not hold them: they would be paid for again. "
+            "Train beforehand: blackbox surrogate, then --surrogate."
+        )
+    return training.spend(answers, images, len(pool))
 
 
 def _beside(checkpoint: str, name: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blackbox.cli import channels as between
-from blackbox.cli import folder, options, parse, specs
+from blackbox.cli import folder, options, parse, specs, training
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import attack_progress, say
 
@@ -45,9 +45,10 @@ def run(
     }  # fmt: skip
     folder.write_config(path, effective)
     mine = specs.sources(surrogates, "--surrogate", shown, count, nets)
-    mine |= train(
-        own or ("digits" if images.data.lower() == "digits" and not mine else None), arch, epochs, count, shown, common
-    )
+    if own is None and images.data.lower() == "digits" and not mine:
+        own = "digits"
+    if own is not None:
+        mine |= training.train(training.read(own, shown, count), own, arch, epochs, common)
     most = len(shown.data) * sum(counts) * len(shows)
     say(
         f"plan             {found.name}, {wanted}: {len(shown.data):,} images × {' + '.join(f'{b:,}' for b in counts)} queries × "
@@ -84,29 +85,3 @@ def run(
         f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
         common.quiet,
     )
-
-
-def train(
-    own: str | None, arch: str | None, epochs: int, classes: int, shown: specs.Images, common: options.Run
-) -> dict[str, Any]:
-    """Surrogates from one's own images and their true labels: no query. None where there are no such images."""
-    if own is None:
-        return {}
-    import surrogates as sg
-
-    data = specs.own(own)
-    if data.shape != shown.data.shape or len(data.classes) != classes:
-        raise ValueError(
-            f"Expected --own to hold images of shape {shown.data.shape} in {classes} classes, as the target takes, but it has "
-            f"{data.shape} in {len(data.classes)}."
-        )
-    out: dict[str, Any] = {}
-    # two kinds of nets are worth more than one; which: `python -m experiments.surrogate_choice`
-    for i, name in enumerate(parse.words(arch or ("vgg,cnn" if data.shape[0] == 3 else "cnn,mlp"))):
-        say(
-            f"surrogate        {name} from {len(data):,} images of {own} and their true labels, {epochs} epochs",
-            common.quiet,
-        )
-        net = sg.build(name, classes=classes, shape=data.shape, seed=common.seed + i)
-        out[specs.free(name, out)] = sg.train(net, data, sg.Recipe(epochs=epochs), seed=common.seed + i)
-    return out

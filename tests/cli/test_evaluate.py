@@ -49,12 +49,37 @@ def test_attack_takes_surrogates_and_tells_their_bill(tmp_path: Path, surrogate:
     assert "auto on svm-rbf" in done.stdout and "gradients" in done.stdout and "recraft" in done.stdout
 
 
+def test_answers_for_training_are_on_the_bill(tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    done = cli(
+        "attack", "--target", "digits:svm-rbf", "--eps", "0.2", "--n", "10", "--budget", "40", "--own", "digits", "--arch", "mlp",
+        "--epochs", "3", "--answers", "60", "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    bill = json.loads((out / "training.json").read_text())
+    spent = sum(int(line.split(",")[k]) for k in [_column(out, "queries")] for line in _lines(out)[1:])
+    assert bill["answers"] == 60 and bill["total"] == 60 + spent and bill["amortised"] == bill["an image"] + 6
+    assert "60 answers bought for training, 6.0 an image" in done.stdout and f"{60 + spent} queries in all" in done.stdout
+
+
+def _lines(out: Path) -> list[str]:
+    return (out / "outcomes.csv").read_text().splitlines()
+
+
+def _column(out: Path, name: str) -> int:
+    return _lines(out)[0].split(",").index(name)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["attack", "--attack", "square", "--surrogate", "{s}"], "Expected --surrogate with an attack that takes one"),
         (["attack", "--attack", "hybrid"], "Expected a prior for hybrid"),
         (["attack", "--surrogate", "digits:forest"], "Expected a net on --surrogate"),
+        (["attack", "--attack", "square", "--own", "digits"], "Expected --own with an attack that takes one"),
+        (["attack", "--answers", "5"], "Expected --own with --answers"),
+        (["attack", "--own", "digits", "--answers", "401"], "between 0 and the 400 images of --own"),
+        (["attack", "--own", "digits", "--answers", "5", "--journal", "j"], "they would be paid for again"),
         (["evaluate", "--budgets", "100,10"], "ascending"),
         (["evaluate", "--own", "npz:nowhere.npz"], "nowhere.npz"),
     ],

@@ -31,14 +31,21 @@ def test_tune_tries_every_setting_on_every_model_and_names_the_cheapest(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("pairs", "said"),
     [
         ([], "Expected --set with values of square to choose among"),
-        (["--set", "p_init"], "Expected --set NAME=VALUE,VALUE"),
-        (["--set", "q=1,2"], "p_init"),
-        (["--set", "p_init=0,1"], "in (0, 1]"),
+        (["p_init"], "Expected --set NAME=VALUE,VALUE"),
+        (["q=1,2"], "p_init"),
+        (["p_init=1,x"], "x"),
     ],
 )
-def test_bad_words(words: list[str], said: str) -> None:
-    done = cli("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "5", *words)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+def test_bad_words(pairs: list[str], said: str) -> None:
+    from blackbox.cli.tune import _grid
+
+    with pytest.raises(ValueError, match=said):
+        _grid("square", pairs)
+
+
+def test_a_value_that_cannot_be_is_said_in_a_sentence() -> None:
+    done = cli("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "5", "--set", "p_init=0,1")
+    assert done.returncode == 2 and "in (0, 1]" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,63 @@
+"""Surrogates that a verb trains by itself: from images of one's own, and from answers of the target where they pay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli import options, parse, specs
+from blackbox.cli.progress import say
+
+if TYPE_CHECKING:
+    from blackbox.oracle import Oracle
+    from surrogates import Dataset, Spend
+
+
+def read(own: str, shown: specs.Images, classes: int) -> Dataset:
+    """The attacker's own images.
+
+    Raises:
+        ValueError: they are not what the target takes.
+    """
+    data = specs.own(own)
+    if data.shape != shown.data.shape or len(data.classes) != classes:
+        raise ValueError(
+            f"Expected --own to hold images of shape {shown.data.shape} in {classes} classes, as the target takes, but it has "
+            f"{data.shape} in {len(data.classes)}."
+        )
+    return data
+
+
+def train(data: Dataset, own: str, arch: str | None, epochs: int, common: options.Run) -> dict[str, Any]:
+    """Surrogates from one's own images and their true labels: no query."""
+    import surrogates as sg
+
+    out: dict[str, Any] = {}
+    # two kinds of nets are worth more than one; which: `python -m experiments.surrogate_choice`
+    for i, name in enumerate(parse.words(arch or ("vgg,cnn" if data.shape[0] == 3 else "cnn,mlp"))):
+        say(
+            f"surrogate        {name} from {len(data):,} images of {own} and their true labels, {epochs} epochs",
+            common.quiet,
+        )
+        net = sg.build(name, classes=len(data.classes), shape=data.shape, seed=common.seed + i)
+        out[specs.free(name, out)] = sg.train(net, data, sg.Recipe(epochs=epochs), seed=common.seed + i)
+    return out
+
+
+def spend(answers: str, images: int, pool: int) -> Spend:
+    """``--answers``: a number, or ``auto`` for what pays on so many images."""
+    import surrogates as sg
+
+    if answers == "auto":
+        return sg.advise(images, pool)
+    count = parse.whole(answers, "--answers")
+    if not 0 <= count <= pool:
+        raise ValueError(f"Expected --answers between 0 and the {pool:,} images of --own, or auto, but it was {count:,}.")
+    return sg.Spend(count, images)
+
+
+def teach(nets: list[Any], data: Dataset, oracle: Oracle, bought: Spend, common: options.Run) -> list[Any]:
+    """The nets after the answers, which are charged to ``oracle``."""
+    import surrogates as sg
+
+    say(f"training         {bought}", common.quiet)
+    return sg.teach(nets, data, oracle, bought.answers, seed=common.seed)
