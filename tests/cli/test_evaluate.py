@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def cli(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "blackbox", *words], capture_output=True, text=True, timeout=300)
+from tests.cli.conftest import run as cli
 
 
 @pytest.fixture(scope="module")
