@@ -1,6 +1,6 @@
 """Surrogates and queries in one budget: what does the hybrid save on a hidden CIFAR ResNet-32?
 
-    python -m experiments.hybrid --data ../shared/data
+    python -m experiments.hybrid --data ../shared/data [--target mnist]
 
 Two surrogates, a small VGG and a small all-convolutional net (chosen by `experiments.surrogate_choice`), are trained on
 cifar10/train (600 images a class, none of them attacked, no answer of the target among the labels). Then 200 correctly
@@ -8,7 +8,8 @@ classified test images, spread evenly over the classes (in file order the first 
 1,000, seeds 0 to 2, failures charged at the budget: square (no prior), transfer-start, hybrid and auto with scores;
 sign-flip, transfer-start with RayS, and hybrid with labels; hybrid with surrogates that know nothing (random weights) and
 that mislead (negated gradients); square and hybrid towards a class (the next one). Wall times include the crafts.
-Writes experiments/results/hybrid.json row by row; a killed run goes on where it was.
+``--target mnist``: the same on the MNIST LeNet, Linf 0.3, the first images in file order that it has right.
+Writes experiments/results/hybrid.json (hybrid_mnist.json) row by row; a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ import torch
 import blackbox as bb
 import surrogates as sg
 from experiments import own
-from experiments.real import Case, cifar
+from experiments.real import Case, cifar, mnist
 
-NETS = (own.VGG, own.CNN)
+NETS = {"cifar": (own.VGG, own.CNN), "mnist": own.DIGITS}
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,16 @@ class Settings:
     budget: int = 1000
     seeds: tuple[int, ...] = (0, 1, 2)
     depth: int = 32
-    nets: tuple[str, ...] = tuple(map(str, NETS))
-    out: str = "experiments/results/hybrid.json"
+    target: str = "cifar"
+
+    @property
+    def out(self) -> Path:
+        return Path("experiments/results/hybrid.json" if self.target == "cifar" else f"experiments/results/hybrid_{self.target}.json")
 
 
 def surrogates(settings: Settings) -> list[torch.nn.Module]:
     """The two nets."""
-    return [own.trained(settings.data, plan) for plan in NETS]
+    return [own.trained(settings.data, plan) for plan in NETS[settings.target]]
 
 
 class Misled:
@@ -84,7 +88,8 @@ def plan(settings: Settings) -> dict[str, tuple[str, bool, Callable[[], Any]]]:
         return sg.prior(surrogates(settings)[:1])
 
     def blank() -> Any:
-        return sg.prior([sg.build(net.arch, 10, (3, 32, 32), seed=100 + i) for i, net in enumerate(NETS)])
+        shape = (3, 32, 32) if settings.target == "cifar" else (1, 28, 28)
+        return sg.prior([sg.build(net.arch, 10, shape, seed=100 + i) for i, net in enumerate(NETS[settings.target])])
 
     return {
         "square": ("scores", False, lambda: build("square")),
@@ -132,14 +137,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=Settings.images)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(Settings.seeds))
     parser.add_argument("--only", action="append", choices=list(plan(Settings())), help="one row; may be repeated")
-    parser.add_argument("--out", default=Settings.out)
+    parser.add_argument("--target", choices=list(NETS), default=Settings.target)
     given = parser.parse_args()
-    settings = Settings(
-        data=given.data, images=given.images, seeds=tuple(given.seeds), out=given.out
-    )
-    out = Path(settings.out)
+    settings = Settings(data=given.data, images=given.images, seeds=tuple(given.seeds), target=given.target)
+    out = settings.out
     done = json.loads(out.read_text())["rows"] if out.exists() else []
-    case = cifar(Path(settings.data), settings.images, settings.depth, spread=True)
+    root = Path(settings.data)
+    spread = settings.target == "cifar"  # MNIST's file order has all classes mixed
+    case = cifar(root, settings.images, settings.depth, spread=True) if spread else mnist(root, settings.images)
     for name in given.only or plan(settings):
         for seed in settings.seeds:
             if any((r["attack"], r["seed"], r["images"]) == (name, seed, settings.images) for r in done):
@@ -147,7 +152,8 @@ def main() -> None:
             done.append(row := measure(case, name, settings, seed))
             out.parent.mkdir(parents=True, exist_ok=True)
             new = out.with_suffix(".new")
-            new.write_text(json.dumps({"settings": asdict(settings), "rows": done}, indent=1) + "\n")
+            used = asdict(settings) | {"nets": list(map(str, NETS[settings.target]))}
+            new.write_text(json.dumps({"settings": used, "rows": done}, indent=1) + "\n")
             new.replace(out)
             success, rate = row["success"], f"{row['mean']:.1f} queries, median {row['median']:g}"
             print(f"{name}, seed {seed}: {rate}, {success[0]}/{success[1]}, {row['seconds']:.0f} s", flush=True)

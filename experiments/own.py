@@ -1,4 +1,5 @@
-"""Nets that the attacker trains: from cifar10/train (600 images a class), true labels, not one answer of a target.
+"""Nets that the attacker trains, with true labels and not one answer of a target: from cifar10/train (600 images a class), or
+from the second half of the MNIST test set (5,000 images; targets are attacked on the first).
 
 Trained once and kept in runs/own (not committed: they can be made again). Each takes under six minutes on two cores.
 """
@@ -20,6 +21,7 @@ class Plan(NamedTuple):
     arch: str
     epochs: int
     weight_decay: float
+    data: str = "cifar"
 
     def __str__(self) -> str:
         return f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
@@ -28,21 +30,28 @@ class Plan(NamedTuple):
 VGG = Plan("vgg", 45, 4e-3)
 CNN = Plan("cnn", 60, 4e-3)
 RESNET20 = Plan("resnet20", 36, 1e-4)
+DIGITS = (Plan("vgg", 10, 4e-3, "mnist"), Plan("cnn", 10, 4e-3, "mnist"))
 
 
-def images(root: str | Path) -> sg.Dataset:
+def images(root: str | Path, data: str = "cifar") -> sg.Dataset:
     """What the attacker owns."""
-    return sg.load(f"folder:{Path(root) / 'cifar10' / 'train'}")
+    if data == "cifar":
+        return sg.load(f"folder:{Path(root) / 'cifar10' / 'train'}")
+    digits = sg.load(f"npz:{Path(root) / 'mnist_test.npz'}")
+    return digits.take(slice(len(digits) // 2, len(digits)))
 
 
 def trained(root: str | Path, plan: Plan, seed: int = 0) -> torch.nn.Module:
     """One net of one's own."""
     path = Path("runs/own") / f"{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-{seed}.safetensors"
+    if plan.data != "cifar":
+        path = path.with_name(f"{plan.data}-{path.name}")
+    shape = (3, 32, 32) if plan.data == "cifar" else (1, 28, 28)
     if not path.exists():
         begin = time.perf_counter()
         recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
-        net = sg.train(sg.build(plan.arch, 10, (3, 32, 32), seed=seed), images(root), recipe, seed=seed)
+        net = sg.train(sg.build(plan.arch, 10, shape, seed=seed), images(root, plan.data), recipe, seed=seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         sg.save_weights(net, path)
         print(f"trained {plan} in {time.perf_counter() - begin:.0f} s", flush=True)
-    return sg.from_spec(f"{plan.arch}:{path}", shape=(3, 32, 32))
+    return sg.from_spec(f"{plan.arch}:{path}", shape=shape)
