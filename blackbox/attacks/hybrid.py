@@ -18,6 +18,8 @@ from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose
 from blackbox.threat import Threat
 
+_SCRATCH = Squares(p_init=0.4)  # of rows whose prior was of no use: Square's own default
+
 
 @dataclass(frozen=True)
 class Hybrid(Guided):
@@ -27,14 +29,14 @@ class Hybrid(Guided):
     one number is drawn from each, the largest proposes. The point is kept where the target's loss rises; the maker is
     rewarded by 3 times the relative drop of the margin, cut to [0, 1]. A maker that would propose the same again at
     the same point is not drawn, and what equals the best point is never paid for: a square is tried instead. Where the
-    start is worse than the clean image it is dropped, Square's stripes are looked at, and every maker that relies on
-    the prior begins with ``doubt`` failures: a prior that misleads shall cost little.
+    start takes away less than the share ``trust`` of the clean image's margin, Square's stripes are looked at too, and the
+    image goes on from the better of the two by Square alone: a prior that knows nothing, or misleads, shall cost little.
 
     With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all candidates and HopSkipJump).
 
     Args:
         prior: `surrogates.prior(nets)`. makers: `blackbox.candidates.usual` and one's own; one of them has to be `Squares`.
-        reward: of a relative drop of the margin (3). doubt: see above (ours).
+        reward: of a relative drop of the margin (3). trust: see above; 0 trusts every prior (ours).
     """
 
     access: ClassVar[Access] = Access.LABELS
@@ -42,7 +44,7 @@ class Hybrid(Guided):
 
     makers: tuple[Maker, ...] = field(default_factory=usual)
     reward: float = 3.0
-    doubt: float = 6.0
+    trust: float = 0.5
 
     def __post_init__(self) -> None:
         if not any(isinstance(m, Squares) for m in self.makers):
@@ -51,6 +53,11 @@ class Hybrid(Guided):
     @property
     def parts(self) -> tuple[str, ...]:
         return ("start", "stripes", *(m.name for m in self.makers))
+
+    @property
+    def last(self) -> int:
+        """Which of the makers is Square's move."""
+        return next(i for i, m in enumerate(self.makers) if isinstance(m, Squares))
 
     def settle(self, access: Access, threat: Threat) -> Any:
         """The search for what the target shows."""
@@ -69,6 +76,7 @@ class Hybrid(Guided):
         b: Tensor
         tried: Tensor  # [n, makers] at this very point
         live: Tensor  # [n] paid for the last candidate and did not succeed: worth crafting for
+        alone: Tensor  # [n] the start was a disappointment: random search without the prior
         bank: Bank
 
     def init(self, t: Task) -> Steps[State]:
@@ -77,16 +85,15 @@ class Hybrid(Guided):
         x, loss, shown = choose(worse, t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
         shown = torch.where(worse[:, None], torch.nan, shown)
         alive = a.paid & ~a.adv
-        if bool(worse.any()):
-            b = yield Ask(stripes(t), mask=worse, part=1)
+        kept = ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
+        if bool((poor := alive & (kept < self.trust)).any()):
+            b = yield Ask(stripes(t), mask=poor, part=1)
             better = b.loss > loss
             x, loss = choose(better, b.x, x), torch.where(better, b.loss, loss)
             shown = torch.where(better[:, None], b.shown, shown)
         blank = torch.zeros(t.n, len(self.makers), device=x.device, dtype=torch.float64)
         first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
-        suspect = torch.tensor([self.doubt * m.surrogate for m in self.makers]).to(blank)
-        second = second + torch.where(worse[:, None], suspect, 0.0)
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, Bank.open(t, self.known))
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         bank = s.bank.copy()
@@ -96,12 +103,13 @@ class Hybrid(Guided):
         for i, maker in enumerate(self.makers):
             if bool((chosen := arm == i).any()):
                 x[chosen] = maker.make(scene.take(chosen))
+        if bool((lone := s.alone & (arm == self.last)).any()):
+            x[lone] = _SCRATCH.make(scene.take(lone))
         x = t.project(x)
         if bool((same := (x == s.x).flatten(1).all(1)).any()):
-            last = next(i for i, m in enumerate(self.makers) if isinstance(m, Squares))
             tried[same] |= torch.nn.functional.one_hot(arm[same], len(self.makers)).bool()
-            arm = torch.where(same, last, arm)
-            x[same] = self.makers[last].make(scene.take(same))
+            arm = torch.where(same, self.last, arm)
+            x[same] = self.makers[self.last].make(scene.take(same))
         a = yield Ask(x, part=arm + 2)
         better = a.loss > s.loss
         gain = (self.reward * (a.loss - s.loss) / s.loss.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
@@ -115,6 +123,7 @@ class Hybrid(Guided):
             b=s.b + took * (1 - gain[:, None].double()),
             tried=(tried | (took & once)) & ~better[:, None],
             live=a.paid & ~a.adv,
+            alone=s.alone,
             bank=bank,
         )
 
@@ -123,6 +132,6 @@ class Hybrid(Guided):
         u = scene.t.rng.uniform_array(scene.k, "maker", len(self.makers)).astype("float64")
         worth = torch.from_numpy(betaincinv(s.a.numpy(force=True), s.b.numpy(force=True), u)).to(s.x.device)
         for i, maker in enumerate(self.makers):
-            able = maker.ready(scene) & (s.live | (not maker.surrogate))
+            able = maker.ready(scene) & ((s.live & ~s.alone) | (not maker.surrogate))
             worth[:, i] = torch.where(able & ~s.tried[:, i], worth[:, i], -1.0)
         return worth.argmax(1)
