@@ -1,0 +1,293 @@
+"""What does a sweep cost beside its cells, and what do a second worker and a large store do to it?
+
+    python -m experiments.sweep_scaling
+
+overhead  a study of many tiny cells (one of the embedded digits, two queries), in one process and on one Dask worker: wall time
+          less the seconds inside the cells, a cell; and less those of the same attacks in a bare loop, which is stricter.
+workers   a study of cells of about a second on one Dask worker process and on two, in turn: on a target that waits, as an
+          endpoint does, and on a net that computes. What computes is bounded by the machine's cores, and by who else is using
+          them: beside it stands how much faster the same net answers two processes without any sweep.
+store     a store of 100,000 cells (one real cell's outcomes under every key): list it, resume the study when one cell is missing,
+          and both as the whole command in a fresh process.
+
+Workers have loaded the target before the clock starts. Writes experiments/results/sweep_scaling.json: of each its median and range.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import blackbox as bb
+from blackbox.cli import digits
+from blackbox.sweep import Plan, Store, Study, work
+from experiments.given import read, says
+from experiments.stored import RESULTS, load, store
+
+TARGET = """
+import time, torch
+import surrogates as sg
+
+def waits(x):
+    time.sleep({wait})
+    return torch.eye(10)[torch.zeros(len(x), dtype=torch.int64)]
+
+def net():
+    return sg.build("resnet20", 10, (3, 32, 32), seed=0)
+"""
+STUDY = """
+name = "large"
+images = { data = "digits", n = 80 }
+block = 8
+[attack]
+targets = ["digits:logreg", "digits:knn", "digits:forest", "digits:cnn"]
+attacks = ["square", "simba", "nes", "spsa", "signhunter"]
+threats = ["linf:0.05", "linf:0.1", "linf:0.15", "linf:0.2", "linf:0.25"]
+budgets = [50, 100, 200, 400, 800]
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    repeats: int = says(5, "of every measurement")
+    tiny: int = says(1000, "cells of the study that shows the overhead (200 of them on Dask)")
+    seconds: float = says(1.0, "that a cell of the study on workers takes")
+    cells: int = says(16, "of it")
+    stored: int = says(100_000, "cells in the large store, a multiple of 5,000")
+    only: tuple[str, ...] = says(("overhead", "workers", "store"), "measured anew; the rest is kept from the last run")
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, range, and each."""
+    rounded = [round(v, 3) for v in values]
+    return {"median": round(statistics.median(values), 3), "low": min(rounded), "high": max(rounded), "each": rounded}
+
+
+class Clock:
+    """Wall seconds, and seconds that this process had a processor: on a busy machine only these are the code's own."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        begin = time.perf_counter(), time.process_time()
+        yield
+        self.wall.append(time.perf_counter() - begin[0])
+        self.cpu.append(time.process_time() - begin[1])
+
+    def told(self) -> dict[str, Any]:
+        return {"wall": spread(self.wall), "cpu": spread(self.cpu)}
+
+
+@contextlib.contextmanager
+def cluster(workers: int) -> Iterator[str]:
+    """The address of a Dask scheduler with so many worker processes of one thread."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+        yield made.scheduler_address
+
+
+def tiny(cells: int) -> Study:
+    grid = {"targets": "digits:logreg", "attacks": "square", "threats": "linf:0.05", "budgets": 2, "seeds": list(range(cells // 100))}
+    return Study(name="tiny", images={"n": 100}, block=1, attack=grid)
+
+
+def inside(path: Path) -> float:
+    with Store(path, look=True) as kept:
+        return sum(kept.done().values())
+
+
+def loop(study: Study) -> None:
+    """A study's attacks, one after the other, without a sweep."""
+    shown, grid = work.images(study), study.attack
+    assert grid is not None
+    for seed in grid.seeds:
+        for i in range(len(shown.index)):
+            oracle = digits.oracle("logreg", "scores")
+            x, y = shown.data.images[i : i + 1], shown.data.labels[i : i + 1]
+            bb.attack(oracle, x, y, "square", bb.Linf(0.05), 2, seed=seed, ids=shown.index[i : i + 1])
+
+
+def overhead(s: Settings, folder: Path) -> dict[str, Any]:
+    out: dict[str, Any] = {"limit_ms": 10.0}
+    with cluster(1) as address:
+        for name, cells, dask in (("one process", s.tiny, None), ("one Dask worker", 200, address)):
+            study, whole, alone, sums = tiny(cells), Clock(), Clock(), []
+            study.run(folder / f"{name} warm", dask=dask)
+            loop(study)
+            for i in range(s.repeats):
+                with whole():
+                    study.run(folder / f"{name} {i}", dask=dask)
+                sums.append(inside(folder / f"{name} {i}"))
+                with alone():
+                    loop(study)
+            out[name] = {
+                "cells": cells,
+                "ms_a_cell_inside": spread([1e3 * t / cells for t in sums]),
+                "ms_a_cell_beside": spread([1e3 * (w - t) / cells for w, t in zip(whole.wall, sums, strict=True)]),
+            }
+            if dask is None:
+                more = [1e3 * (w - t) / cells for w, t in zip(whole.cpu, alone.cpu, strict=True)]
+                out[name]["ms_a_cell_more_than_a_loop_cpu"] = spread(more)
+    return out
+
+
+def ask(calls: int, ready: Any, go: Any) -> None:
+    """A net alone in a process, asked one image a call."""
+    import surrogates as sg
+
+    torch.set_num_threads(1)
+    net, x = sg.build("resnet20", 10, (3, 32, 32), seed=0).eval(), torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        for _ in range(20):
+            net(x)
+        ready.release()
+        go.wait()
+        for _ in range(calls):
+            net(x)
+
+
+def alone(processes: int, calls: int) -> float:
+    """Seconds until each of so many processes has asked its net so often."""
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Semaphore(0), context.Event()
+    them = [context.Process(target=ask, args=(calls, ready, go)) for _ in range(processes)]
+    for each in them:
+        each.start()
+    for _ in them:
+        ready.acquire()
+    begin = time.perf_counter()
+    go.set()
+    for each in them:
+        each.join()
+    return time.perf_counter() - begin
+
+
+def labelled(s: Settings, folder: Path) -> int:
+    """Write targets and images; how many queries the net answers in a cell's time."""
+    import surrogates as sg
+
+    (folder / "target.py").write_text(TARGET.format(wait=s.seconds / 10))
+    images = np.random.default_rng(0).uniform(0.2, 0.8, (s.cells, 3, 32, 32)).astype(np.float32)
+    net = sg.build("resnet20", 10, (3, 32, 32), seed=0).eval()
+    with torch.inference_mode():
+        said = [int(net(torch.from_numpy(image[None])).argmax()) for image in images]
+    np.savez(folder / "waits.npz", images=images, labels=np.zeros(s.cells, np.int64))
+    np.savez(folder / "net.npz", images=images, labels=np.array(said))
+    begin = time.perf_counter()
+    oracle = bb.Oracle(net, "scores", 10)
+    bb.attack(oracle, images[:4], np.array(said[:4]), "square", bb.Linf(1e-6), 50, cohort=1)
+    return max(10, round(s.seconds * oracle.rows / (time.perf_counter() - begin)))
+
+
+def workers(s: Settings, folder: Path) -> dict[str, Any]:
+    out: dict[str, Any] = {"limit": 1.8, "cores": os.cpu_count(), "cells": s.cells}
+    budgets = {"waits": 10, "net": labelled(s, folder)}
+    with cluster(1) as one, cluster(2) as two:
+        for name, budget in budgets.items():
+
+            def study(seed: int, name: str = name, budget: int = budget) -> Study:
+                grid = {"targets": f"{folder / 'target.py'}:{name}", "attacks": "square", "threats": "linf:1e-6"}
+                return Study(
+                    name=name, images={"data": f"npz:{folder / name}.npz"}, block=1, classes=10,
+                    attack={**grid, "budgets": budget, "seeds": seed},
+                )  # fmt: skip
+
+            for address in (one, two):
+                study(99).run(folder / f"{name} warm {address[-5:]}", dask=address)
+            took = {one: Clock(), two: Clock()}
+            cells, machine = [], []
+            for i in range(s.repeats):
+                for address in (one, two) if i % 2 == 0 else (two, one):
+                    where = folder / f"{name} {address[-5:]} {i}"
+                    with took[address]():
+                        assert not study(i).run(where, dask=address).failures
+                    if address == one:
+                        cells.append(inside(where) / s.cells)
+                if name == "net":
+                    machine.append(2 * alone(1, 2 * budget) / alone(2, 2 * budget))
+            out[name] = {
+                "queries_a_cell": budget,
+                "seconds_a_cell": spread(cells),
+                "seconds_one": spread(took[one].wall),
+                "seconds_two": spread(took[two].wall),
+                "times_faster": spread([a / b for a, b in zip(took[one].wall, took[two].wall, strict=True)]),
+                **({"times_faster_without_a_sweep": spread(machine)} if machine else {}),
+            }
+    return out
+
+
+def command(*words: str) -> None:
+    """A whole command, in a process of its own."""
+    subprocess.run([sys.executable, "-m", "blackbox", "sweep", *words], check=True, capture_output=True)
+
+
+def large(s: Settings, folder: Path) -> dict[str, Any]:
+    text = f"{STUDY}seeds = {list(range(s.stored // 5000))}\n"
+    (folder / "study.toml").write_text(text)
+    study = Study.load(folder / "study.toml")
+    plan = Plan.of(study)
+    first, *others = plan.cells()
+    path = folder / "store.sqlite"
+    (result,) = work.job(plan.job([first]))
+    with Store(path) as kept:
+        kept.add({**result, "key": cell.key} for cell in others)
+    listed, resumed, whole, commands = Clock(), Clock(), Clock(), (Clock(), Clock())
+    words = (str(folder / "study.toml"), "--out", str(folder), "--store", str(path), "--quiet")
+    for _ in range(s.repeats):
+        with listed(), Store(path, look=True) as kept:
+            Plan.of(study).summary(kept.done())
+        with resumed():
+            table = study.run(path)
+        assert table.done == table.total == len(others) + 1 and not table.failures
+        with whole():
+            study.run(path)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("DELETE FROM cells WHERE key = ?", (first.key,))
+    for _ in range(3):
+        with commands[0]():
+            command(*words, "--plan")
+        with commands[1]():
+            command(*words)
+    return {
+        "limit_seconds": 3.0, "cells": len(others) + 1, "megabytes": round(path.stat().st_size / 1e6, 1),
+        "seconds_to_list": listed.told(), "seconds_to_resume": resumed.told(), "seconds_when_all_is_done": whole.told(),
+        "seconds_of_the_command_plan": spread(commands[0].wall), "seconds_of_the_command": spread(commands[1].wall),
+    }  # fmt: skip
+
+
+PARTS = {"overhead": overhead, "workers": workers, "store": large}
+
+
+def main() -> None:
+    s = read(Settings, __doc__ or "")
+    torch.set_num_threads(1)
+    begin, before = time.perf_counter(), load("sweep_scaling") or {}
+    found: dict[str, Any] = {name: before[name] for name in PARTS if name in before}
+    for name in s.only:
+        with tempfile.TemporaryDirectory() as folder:
+            busy = [round(v, 1) for v in os.getloadavg()]
+            found[name] = {"load_before": busy, **PARTS[name](s, Path(folder))}
+        print(name, found[name], flush=True)
+    print("wrote", store(RESULTS / "sweep_scaling.json", s, found, time.perf_counter() - begin))
+
+
+if __name__ == "__main__":
+    main()
