@@ -4,9 +4,10 @@
 
 overhead  a study of many tiny cells (one of the embedded digits, two queries), in one process and on one Dask worker: wall time
           less the seconds inside the cells, a cell; and less those of the same attacks in a bare loop, which is stricter.
-workers   a study of cells of about a second on one Dask worker process and on two, in turn: on a target that waits, as an
-          endpoint does, and on a net that computes. What computes is bounded by the machine's cores, and by who else is using
-          them: beside it stands how much faster the same net answers two processes without any sweep.
+waiting   a study of cells of about a second on one Dask worker process and on two, in turn, on a target that waits, as an
+          endpoint does.
+computing the same on a net. It is bounded by the machine's cores, and by who else is using them: beside it stands how much
+          faster the same net answers two processes without any sweep.
 store     a store of 100,000 cells (one real cell's outcomes under every key): list it, resume the study when one cell is missing,
           and both as the whole command in a fresh process, of which importing torch and scikit-learn takes most.
 
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,11 @@ budgets = [50, 100, 200, 400, 800]
 @dataclass(frozen=True)
 class Settings:
     repeats: int = says(5, "of every measurement")
-    tiny: int = says(1000, "cells of the study that shows the overhead (200 of them on Dask)")
+    tiny: int = says(500, "cells of the study that shows the overhead (200 of them on Dask)")
     seconds: float = says(1.0, "that a cell of the study on workers takes")
     cells: int = says(16, "of it")
     stored: int = says(100_000, "cells in the large store, a multiple of 5,000")
-    only: tuple[str, ...] = says(("overhead", "workers", "store"), "measured anew; the rest is kept from the last run")
+    only: tuple[str, ...] = says(("overhead", "waiting", "computing", "store"), "measured anew; the rest is kept from the last run")
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def cluster(workers: int) -> Iterator[str]:
     """The address of a Dask scheduler with so many worker processes of one thread."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
         yield made.scheduler_address
 
 
@@ -198,41 +199,40 @@ def labelled(s: Settings, folder: Path) -> int:
     return max(10, round(s.seconds * oracle.rows / (time.perf_counter() - begin)))
 
 
-def workers(s: Settings, folder: Path) -> dict[str, Any]:
-    out: dict[str, Any] = {"limit": 1.8, "cores": os.cpu_count(), "cells": s.cells}
-    budgets = {"waits": 10, "net": labelled(s, folder)}
+def workers(s: Settings, folder: Path, name: str, budget: int) -> dict[str, Any]:
+    """A study on one worker and on two, in turn; ``name``: of the target's function."""
+    study = Study(
+        name=name, images={"data": f"npz:{folder / name}.npz"}, block=1, classes=10,
+        attack={"targets": f"{folder / 'target.py'}:{name}", "attacks": "square", "threats": "linf:1e-6", "budgets": budget},
+    )  # fmt: skip
+    cells: list[float] = []
     with cluster(1) as one, cluster(2) as two:
-        for name, budget in budgets.items():
+        took = {one: Clock(), two: Clock()}
+        for i in range(s.repeats + 1):  # the first warms up
+            for address in (one, two) if i % 2 == 0 else (two, one):
+                where = folder / f"{i} {address[-5:]}"
+                with took[address]():
+                    assert not study.run(where, dask=address).failures
+                if address == one and i:
+                    cells.append(inside(where) / s.cells)
+    first, second = took[one].wall[1:], took[two].wall[1:]
+    return {
+        "limit": 1.8, "cores": os.cpu_count(), "cells": s.cells, "queries_a_cell": budget, "seconds_a_cell": spread(cells),
+        "seconds_one": spread(first), "seconds_two": spread(second),
+        "times_faster": spread([a / b for a, b in zip(first, second, strict=True)]),
+    }  # fmt: skip
 
-            def study(seed: int, name: str = name, budget: int = budget) -> Study:
-                grid = {"targets": f"{folder / 'target.py'}:{name}", "attacks": "square", "threats": "linf:1e-6"}
-                return Study(
-                    name=name, images={"data": f"npz:{folder / name}.npz"}, block=1, classes=10,
-                    attack={**grid, "budgets": budget, "seeds": seed},
-                )  # fmt: skip
 
-            for address in (one, two):
-                study(99).run(folder / f"{name} warm {address[-5:]}", dask=address)
-            took = {one: Clock(), two: Clock()}
-            cells, machine = [], []
-            for i in range(s.repeats):
-                for address in (one, two) if i % 2 == 0 else (two, one):
-                    where = folder / f"{name} {address[-5:]} {i}"
-                    with took[address]():
-                        assert not study(i).run(where, dask=address).failures
-                    if address == one:
-                        cells.append(inside(where) / s.cells)
-                if name == "net":
-                    machine.append(2 * alone(1, 2 * budget) / alone(2, 2 * budget))
-            out[name] = {
-                "queries_a_cell": budget,
-                "seconds_a_cell": spread(cells),
-                "seconds_one": spread(took[one].wall),
-                "seconds_two": spread(took[two].wall),
-                "times_faster": spread([a / b for a, b in zip(took[one].wall, took[two].wall, strict=True)]),
-                **({"times_faster_without_a_sweep": spread(machine)} if machine else {}),
-            }
-    return out
+def waiting(s: Settings, folder: Path) -> dict[str, Any]:
+    labelled(s, folder)
+    return workers(s, folder, "waits", 10)
+
+
+def computing(s: Settings, folder: Path) -> dict[str, Any]:
+    budget = labelled(s, folder)
+    found = workers(s, folder, "net", budget)
+    machine = [2 * alone(1, 2 * budget) / alone(2, 2 * budget) for _ in range(s.repeats)]
+    return {**found, "times_faster_without_a_sweep": spread(machine)}
 
 
 def command(*words: str) -> float:
@@ -273,7 +273,7 @@ def large(s: Settings, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-PARTS = {"overhead": overhead, "workers": workers, "store": large}
+PARTS = {"overhead": overhead, "waiting": waiting, "computing": computing, "store": large}
 
 
 def main() -> None:
@@ -284,9 +284,9 @@ def main() -> None:
     for name in s.only:
         with tempfile.TemporaryDirectory() as folder:
             busy = [round(v, 1) for v in os.getloadavg()]
-            found[name] = {"load_before": busy, **PARTS[name](s, Path(folder))}
-        print(name, found[name], flush=True)
-    print("wrote", store(RESULTS / "sweep_scaling.json", s, found, time.perf_counter() - begin))
+            found[name] = {"settings": asdict(s), "load_before": busy, **PARTS[name](s, Path(folder))}
+        where = store(RESULTS / "sweep_scaling.json", s, found, time.perf_counter() - begin)
+        print(f"{name} {found[name]}\nwrote {where}", flush=True)
 
 
 if __name__ == "__main__":
