@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from torch import Tensor
 import blackbox as bb
 from blackbox.journal import Journal, JournalError
 from blackbox.testing import Affine, affine_problem
+from experiments.kills import kill
 
 PROBLEM = affine_problem("Linf")
 ROOT = Path(__file__).resolve().parents[1]
@@ -332,30 +331,21 @@ def test_retries_wait_longer_each_time_and_charge_once(tmp_path: Path) -> None:
         bb.targets.Retrying(dead, tries=0)
 
 
-def harness(folder: Path, kills: int, *words: str) -> dict[str, Any]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "tests" / "kill_harness.py"), str(folder), str(kills), *words]
-    out = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1800)
-    assert out.returncode == 0, out.stderr
-    said: dict[str, Any] = json.loads(out.stdout)
-    return said
-
-
 @pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.slow)])
 def test_kill_9_at_random(tmp_path: Path, kills: int) -> None:
-    said = harness(tmp_path, kills)
+    said = kill(tmp_path, kills)
     assert said["kills"] == kills
     assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kill_9_of_a_client_of_the_http_server(tmp_path: Path, kills: int) -> None:
-    said = harness(tmp_path, kills, "http")
+    said = kill(tmp_path, kills, "http")
     assert said["kills"] == kills and said["charged"] > 0
     assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
 
 
 @pytest.mark.slow
 def test_kill_9_without_keys_pays_twice_only_for_what_it_says(tmp_path: Path) -> None:
-    said = harness(tmp_path, 100, "unkeyed")
+    said = kill(tmp_path, 100, "unkeyed")
     assert said["lost"] == said["different"] == 0 and 0 <= said["twice"] <= said["in_doubt"], said

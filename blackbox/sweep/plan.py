@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,25 +83,38 @@ class Plan:
             ]
         return out
 
-    def cells(self) -> Iterator[Cell]:
+    def cells(self) -> list[Cell]:
         """Every cell, point by point."""
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> list[Cell]:
         blocks = [(i, min(i + self.study.block, self.count)) for i in range(0, self.count, self.study.block)]
+        names = [f"{i}:{j}".encode() for i, j in blocks]
+        out = []
         for point in self.points:
             start = hashlib.sha256(self._identity(point).encode())
-            for i, j in blocks:
+            for (i, j), name in zip(blocks, names, strict=True):
                 digest = start.copy()
-                digest.update(f"{i}:{j}".encode())
-                yield Cell(digest.hexdigest()[:32], point, i, j)
+                digest.update(name)
+                out.append(Cell(digest.hexdigest()[:32], point, i, j))
+        return out
 
     def _identity(self, point: Point) -> str:
-        study = self.study
-        grid = study.attack if point.kind == "attack" else study.transfer
-        assert grid is not None
-        varied = ("targets", "attacks", "threats", "budgets", "seeds", "sources", "presets")
-        fixed = {k: v for k, v in grid.model_dump().items() if k not in varied}
-        how = {"block": study.block, "rows": study.rows, "classes": study.classes, "mean": study.mean, "std": study.std}
+        """All that decides the results at a point, as text."""
         files = [self.prints[point.target], self.prints.get(point.source, "")]
+        fixed, how = self._settings[point.kind]
         return json.dumps([FORMAT, point, fixed, how, self.prints[""], files], sort_keys=True)
+
+    @cached_property
+    def _settings(self) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+        """By kind of point: what its grid does not vary, and what holds for the whole study."""
+        study = self.study
+        varied = ("targets", "attacks", "threats", "budgets", "seeds", "sources", "presets")
+        how = {"block": study.block, "rows": study.rows, "classes": study.classes, "mean": study.mean, "std": study.std}
+        grids = {"attack": study.attack, "transfer": study.transfer}
+        fixed = {kind: grid.model_dump() for kind, grid in grids.items() if grid is not None}
+        return {kind: ({k: v for k, v in grid.items() if k not in varied}, how) for kind, grid in fixed.items()}
 
     def worst(self, cell: Cell) -> int:
         """The most queries a cell may cost."""
@@ -114,7 +127,7 @@ class Plan:
     def summary(self, done: dict[str, float] | None = None) -> str:
         """Cells, worst-case queries, and the time that is left by the cells done so far (seconds of each)."""
         done = done or {}
-        cells = list(self.cells())
+        cells = self.cells()
         left = [c for c in cells if c.key not in done]
         queries, rest = sum(map(self.worst, cells)), sum(map(self.worst, left))
         lines = [

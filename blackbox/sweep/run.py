@@ -6,11 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from itertools import groupby
 from typing import Any
 
 from blackbox.sweep import work
-from blackbox.sweep.plan import Cell, Plan
+from blackbox.sweep.plan import Cell, Plan, Point
 from blackbox.sweep.store import Store
 from blackbox.sweep.study import Study
 from blackbox.sweep.table import Table
@@ -55,7 +54,7 @@ def run(
     if jobs < 1 or (shards is not None and shards < 1):
         raise ValueError(f"Expected jobs and shards to be at least 1, but they were {jobs} and {shards}.")
     plan = Plan.of(study)
-    cells = list(plan.cells())
+    cells = plan.cells()
     failures: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(Store(store))
@@ -102,21 +101,22 @@ def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None) -> It
     """
     from joblib import delayed
 
-    alike = sorted(
-        left, key=lambda c: (c.point._replace(target=""), c.start) if c.point.kind == "transfer" else (c.point, 0)
-    )
-    for _, group in groupby(
-        alike, key=lambda c: c.point._replace(target="" if c.point.kind == "transfer" else c.point.target)
-    ):
-        cells = list(group)
-        starts = sorted({c.start for c in cells})
-        size = 1 if shards is None else -(-len(starts) // shards)
-        for i in range(0, len(starts), size):
-            part = set(starts[i : i + size])
-            offered = [c for c in cells if c.start in part]
-            mine = set(kept.claim([c.key for c in offered]))
-            if mine:
-                yield delayed(work.job)(plan.job([c for c in offered if c.key in mine]))
+    for offered in _shares(left, shards):
+        mine = set(kept.claim([c.key for c in offered]))
+        if mine:
+            yield delayed(work.job)(plan.job([c for c in offered if c.key in mine]))
+
+
+def _shares(left: list[Cell], shards: int | None) -> Iterator[list[Cell]]:
+    groups: dict[Point, dict[int, list[Cell]]] = {}
+    for cell in left:
+        point = cell.point._replace(target="") if cell.point.kind == "transfer" else cell.point
+        groups.setdefault(point, {}).setdefault(cell.start, []).append(cell)
+    for group in groups.values():
+        blocks = [group[start] for start in sorted(group)]
+        size = 1 if shards is None else -(-len(blocks) // shards)
+        for i in range(0, len(blocks), size):
+            yield [cell for block in blocks[i : i + size] for cell in block]
 
 
 @contextlib.contextmanager

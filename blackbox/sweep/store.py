@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, columns BLOB NOT NULL, s
 CREATE INDEX IF NOT EXISTS times ON cells (key, seconds);
 CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, host TEXT, process INTEGER, at REAL);
 """
+_AT_ONCE = 500  # keys of a statement; SQLite's limit is 999 at least
 STALE = 60.0
 """Seconds after which a claim of another machine that shows no sign of life is void."""
 
@@ -89,11 +90,12 @@ class Store:
 
     def columns(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The outcomes of finished cells."""
-        out = {}
-        for key in keys:
-            found = self._db.execute("SELECT columns FROM cells WHERE key = ?", (key,)).fetchone()
-            if found:
-                out[key] = found[0]
+        keys = list(keys)
+        out: dict[str, bytes] = {}
+        for i in range(0, len(keys), _AT_ONCE):
+            some = keys[i : i + _AT_ONCE]
+            places = ",".join("?" * len(some))
+            out.update(self._db.execute(f"SELECT key, columns FROM cells WHERE key IN ({places})", some))
         return out
 
     def add(self, results: Iterable[dict[str, Any]]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blackbox.statistics import Rate
+from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan, Point
 from blackbox.sweep.store import Store
 
@@ -31,18 +33,11 @@ class Table:
     @classmethod
     def read(cls, plan: Plan, store: Store, failures: dict[str, str] | None = None) -> Table:
         """Whatever of a plan a store holds."""
-        from safetensors.numpy import load
-
-        parts: dict[Point, list[dict[str, np.ndarray]]] = {point: [] for point in plan.points}
-        cells = list(plan.cells())
+        cells = plan.cells()
         found = store.columns(cell.key for cell in cells)
-        for cell in cells:
-            if cell.key in found:
-                parts[cell.point].append(load(found[cell.key]))
-        outcomes = {
-            point: {name: np.concatenate([each[name] for each in some]) for name in some[0]} if some else {}
-            for point, some in parts.items()
-        }
+        outcomes: dict[Point, dict[str, np.ndarray]] = {point: {} for point in plan.points}
+        for point, some in groupby(cells, key=lambda cell: cell.point):
+            outcomes[point] = joined(found[cell.key] for cell in some if cell.key in found)
         return cls(plan, outcomes, failures or {}, len(found), len(cells))
 
     def rate(self, point: Point) -> Rate:

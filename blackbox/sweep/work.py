@@ -15,6 +15,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from blackbox.sweep.columns import pack
 from blackbox.sweep.plan import Point, file_print
 from blackbox.sweep.study import Study, read_threat
 
@@ -109,12 +110,7 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
 
 def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> bytes:
     """The outcomes of one cell: columns over its images, as safetensors."""
-    import torch
-    from safetensors.torch import save
-
-    columns = (_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop)
-    # copies: two columns may share their memory, which the format refuses
-    return save({name: torch.as_tensor(column).clone().contiguous() for name, column in columns.items()})
+    return pack((_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop))
 
 
 def _load(text: str, prints: dict[str, str], spec: str) -> specs.Model:

@@ -1,8 +1,10 @@
-"""``python kill_harness.py FOLDER KILLS [unkeyed|http]``: attack a paid target, kill -9 the attacker at random, until KILLS are done.
+"""``python -m experiments.killed FOLDER KILLS [unkeyed|http]``: attack a paid target, kill -9 the attacker at random, until KILLS are done.
 
 The target is a process of its own that survives, and writes a line to disk for every row it charges. Prints one line of
 JSON: kills, runs, what was charged twice, what was lost. Torch is imported once; attackers are forks. With ``http`` the target
 is the reference server of `blackbox.serving`, and the attacker's end is a `blackbox.targets.HttpTarget`.
+
+The journal's tests and `experiments.kills` both run it, each time in a process of its own, because it forks.
 """
 
 from __future__ import annotations
