@@ -73,7 +73,8 @@ def hybrid(name: str, title: str, command: str) -> list[str]:
         "",
         f"`{command}`; {rows[0]['target']}, {rows[0]['threat']}, correctly classified images, budget {rows[0]['budget']}, failures "
         "charged at it, the clean check left out; an image's queries are averaged over the seeds before the standard error over "
-        f"images is taken. Surrogates: {nets}; trained on other images with their true labels, without an answer of the target. Targeted: the next class. Wall time with all crafts, on a machine with other work.",
+        f"images is taken. Surrogates: {nets}; trained on other images with their true labels, without an answer of the target. "
+        "Targeted: the next class. Wall time with all crafts, on a machine with other work.",
         "",
         "| what | shown | images × seeds | success of each seed | mean queries (standard error) | median | gradients an image | wall, s |",
         "|---|---|---|---|---|---|---|---|",

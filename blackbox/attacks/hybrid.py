@@ -13,6 +13,7 @@ from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.stripes import stripes
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
+from blackbox.candidates.craft import fused
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose
@@ -29,14 +30,16 @@ class Hybrid(Guided):
     one number is drawn from each, the largest proposes. The point is kept where the target's loss rises; the maker is
     rewarded by 3 times the relative drop of the margin, cut to [0, 1]. A maker that would propose the same again at
     the same point is not drawn, and what equals the best point is never paid for: a square is tried instead. Where the
-    start takes away less than the share ``trust`` of the clean image's margin, Square's stripes are looked at too, and the
-    image goes on from the better of the two by Square alone: a prior that knows nothing, or misleads, shall cost little.
+    start takes away less than a share of the clean image's margin (``trust``: of images that the prior itself gets wrong,
+    of others), Square's stripes are looked at too, and the image goes on from the better of the two by Square alone: a prior
+    that knows nothing, or misleads, shall cost little.
 
     With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all candidates and HopSkipJump).
 
     Args:
         prior: `surrogates.prior(nets)`. makers: `blackbox.candidates.usual` and one's own; one of them has to be `Squares`.
-        reward: of a relative drop of the margin (3). trust: see above; 0 trusts every prior (ours).
+        reward: of a relative drop of the margin (3). trust: see above; (0, 0) trusts every prior that does
+            no harm (ours).
     """
 
     access: ClassVar[Access] = Access.LABELS
@@ -44,7 +47,7 @@ class Hybrid(Guided):
 
     makers: tuple[Maker, ...] = field(default_factory=usual)
     reward: float = 3.0
-    trust: float = 0.5
+    trust: tuple[float, float] = (0.5, 0.2)
 
     def __post_init__(self) -> None:
         if not any(isinstance(m, Squares) for m in self.makers):
@@ -86,7 +89,12 @@ class Hybrid(Guided):
         shown = torch.where(worse[:, None], torch.nan, shown)
         alive = a.paid & ~a.adv
         kept = ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
-        if bool((poor := alive & (kept < self.trust)).any()):
+        least = torch.full_like(kept, self.trust[1])
+        if not t.targeted:
+            assert t.goal is not None
+            ignorant = fused(self.known.logits(t.x0), None).argmax(1) != t.goal
+            least = torch.where(ignorant, self.trust[0], least)
+        if bool((poor := alive & (kept < least)).any()):
             b = yield Ask(stripes(t), mask=poor, part=1)
             better = b.loss > loss
             x, loss = choose(better, b.x, x), torch.where(better, b.loss, loss)
