@@ -89,6 +89,18 @@ def test_a_bad_prior_does_not_stop_hybrid(prior: LinearPrior, access: str) -> No
     assert run("hybrid", share=2.5, access=access, prior=prior, budget=1000).success.all()
 
 
+def test_an_image_whose_start_disappoints_goes_on_by_square_alone() -> None:
+    misled = run("hybrid", share=2.5, prior=LinearPrior.of_problem(sign=-1.0), budget=1000)
+    parts = misled.config["parts"]
+    assert parts["stripes"]["queries"] == 5 and parts["square"]["queries"] > 0
+    assert not any(p["queries"] for name, p in parts.items() if name not in ("start", "stripes", "square"))
+    trusting = attacks.build("hybrid", prior=LinearPrior.of_problem(sign=-1.0), trust=(0.0, 0.0))
+    kept = run(trusting, share=2.5, budget=1000).config["parts"]
+    assert any(p["queries"] for name, p in kept.items() if name not in ("start", "stripes", "square"))
+    good = run("hybrid", prior=LinearPrior.of_problem()).config["parts"]
+    assert good["stripes"]["queries"] == 0
+
+
 def test_what_the_prior_cost_stands_beside_the_queries() -> None:
     prior = LinearPrior.of_problem(members=2, blur=0.0)
     bill = run("transfer-start", prior=prior).config["prior"]
