@@ -21,8 +21,8 @@ def matrix() -> list[str]:
     return [
         "## Transfer matrix",
         "",
-        f"`python -m experiments.transfer_matrix`; {found['settings']['images']} test images in an order drawn once; own nets: "
-        f"{found['settings']['epochs']} epochs on 6,000 images of one's own, no answer of a target. Figure: docs/transfer_cifar.png.",
+        f"`python -m experiments.transfer_matrix`; {found['settings']['images']} test images in an order drawn once; own nets "
+        "(`experiments/own.py`): trained on 6,000 images of one's own, no answer of a target. Figure: docs/transfer_cifar.png.",
         "",
         "```",
         path.read_text().rstrip(),
