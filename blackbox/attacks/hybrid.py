@@ -52,6 +52,8 @@ class Hybrid(Guided):
     def __post_init__(self) -> None:
         if not any(isinstance(m, Squares) for m in self.makers):
             raise ValueError("Expected makers with a Squares among them, which can always propose, but there was none.")
+        if len(self.trust) != 2 or not all(0 <= share <= 1 for share in self.trust):
+            raise ValueError(f"Expected trust to be two shares in [0, 1], but it was {self.trust!r}.")
 
     @property
     def parts(self) -> tuple[str, ...]:

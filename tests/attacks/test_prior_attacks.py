@@ -190,6 +190,11 @@ def test_calibration_makes_the_prior_agree_where_the_target_spoke() -> None:
     assert not calibrated(prior, known.x, nothing).any()
 
 
+def test_trust_is_two_shares() -> None:
+    with pytest.raises(ValueError, match="Expected trust to be two shares"):
+        attacks.build("hybrid", prior=LinearPrior.of_problem(), trust=(0.5, 1.5))
+
+
 def test_hybrid_wants_a_maker_that_can_always_propose() -> None:
     with pytest.raises(ValueError, match="makers with a Squares among them"):
         attacks.build("hybrid", makers=tuple(m for m in usual() if not isinstance(m, Squares)))
