@@ -42,7 +42,8 @@ def test_attack_takes_surrogates_and_tells_their_bill(tmp_path: Path, surrogate:
         "--out", str(tmp_path / "a"),
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr
-    assert "auto on svm-rbf" in done.stdout and "gradients" in done.stdout and "recraft" in done.stdout
+    # this surrogate is poor: what it starts with is on the bill, and the images go on without it
+    assert "auto on svm-rbf" in done.stdout and "gradients" in done.stdout and "successes: start 10 for" in done.stdout
 
 
 def test_answers_for_training_are_on_the_bill(tmp_path: Path) -> None:
