@@ -10,16 +10,17 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from blackbox.attacks.hybrid_labels import HybridLabels
+from blackbox.attacks.square import Square
 from blackbox.attacks.stripes import stripes
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
 from blackbox.candidates.craft import fused
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import choose
+from blackbox.rowwise import choose, differs
 from blackbox.threat import Threat
 
-_SCRATCH = Squares(p_init=0.4)  # of rows whose prior was of no use: Square's own default
+_SCRATCH = Squares(p_init=Square.p_init)  # of rows whose prior was of no use
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ class Hybrid(Guided):
         shown = torch.where(worse[:, None], torch.nan, shown)
         alive = a.paid & ~a.adv
         kept = ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
-        least = torch.full_like(kept, self.trust[1])
+        least, clean = torch.full_like(kept, self.trust[1]), fused(self.known.logits(t.x0), None)
         if not t.targeted:
             assert t.goal is not None
-            ignorant = fused(self.known.logits(t.x0), None).argmax(1) != t.goal
+            ignorant = clean.argmax(1) != t.goal
             least = torch.where(ignorant, self.trust[0], least)
         if bool((poor := alive & (kept < least)).any()):
             b = yield Ask(stripes(t), mask=poor, part=1)
@@ -103,20 +104,21 @@ class Hybrid(Guided):
             shown = torch.where(better[:, None], b.shown, shown)
         blank = torch.zeros(t.n, len(self.makers), device=x.device, dtype=torch.float64)
         first, second = (blank + torch.tensor([m.worth[i] for m in self.makers]).to(blank) for i in (0, 1))
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known))
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known, clean))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         bank = s.bank.copy()
         scene = Scene(t, self.known, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
         arm = self.draw(scene, s)
+        lone = s.alone & (arm == self.last)
         x, tried = s.x.clone(), s.tried.clone()
         for i, maker in enumerate(self.makers):
-            if bool((chosen := arm == i).any()):
+            if bool((chosen := (arm == i) & ~lone).any()):
                 x[chosen] = maker.make(scene.take(chosen))
-        if bool((lone := s.alone & (arm == self.last)).any()):
+        if bool(lone.any()):
             x[lone] = _SCRATCH.make(scene.take(lone))
         x = t.project(x)
-        if bool((same := (x == s.x).flatten(1).all(1)).any()):
+        if bool((same := ~differs(x, s.x)).any()):
             tried[same] |= torch.nn.functional.one_hot(arm[same], len(self.makers)).bool()
             arm = torch.where(same, self.last, arm)
             x[same] = self.makers[self.last].make(scene.take(same))

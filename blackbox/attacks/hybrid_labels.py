@@ -13,7 +13,7 @@ from blackbox.attacks.stripes import grid
 from blackbox.candidates.opening import opening
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import choose, row_norm, rows
+from blackbox.rowwise import choose, differs, row_norm, rows
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,6 @@ class HybridLabels(Guided):
         new = choose(borrows, torch.where(borrowed == 0, now, borrowed), colour.expand_as(now))
         moved = torch.where(inside, new, now)
         moved = torch.where(
-            rows((moved == now).flatten(1).all(1), now) & inside, -now, moved
+            rows(~differs(moved, now), now) & inside, -now, moved
         )  # a move has to change something
         return moved.view_as(s.sign), 3 + borrows.long()

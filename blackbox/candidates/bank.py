@@ -34,11 +34,12 @@ class Bank:
     aims: Tensor
 
     @classmethod
-    def open(cls, t: Task, prior: Prior) -> Bank:
-        """An empty bank; the classes are those that the prior finds nearest at the clean images."""
+    def open(cls, t: Task, prior: Prior, clean: Tensor | None = None) -> Bank:
+        """An empty bank; the classes are those that the prior finds nearest at the clean images, by the mean of its members'
+        logits there, ``clean`` [n, C], where these are known already."""
         assert t.goal is not None
         count = MOST if t.targeted else min(prior.classes - 1, MOST)
-        scores = fused(prior.logits(t.x0), None).scatter(1, t.goal[:, None], -torch.inf)
+        scores = (fused(prior.logits(t.x0), None) if clean is None else clean).scatter(1, t.goal[:, None], -torch.inf)
         order = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :count]
         aims = t.goal[:, None].expand(-1, count).clone() if t.targeted else order
         slots = prior.members + 1 + count

@@ -53,12 +53,12 @@ def run(
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
     if own is not None and mine is not None:
         known |= training.train(mine, own, arch, epochs, common)
-    taught = list(known.values())
-    if spend is not None and mine is not None:
-        taught = training.teach(taught, mine, next(iter(oracles.values())), spend, common)
-    attacks = informed(attacks, taught)
+    attacks = informed(attacks, list(known.values()))
     for name, made in attacks.items():
         priors.require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
+    if spend is not None and mine is not None:  # nothing is bought for nets that do not fit
+        taught = training.teach(list(known.values()), mine, next(iter(oracles.values())), spend, common)
+        attacks = informed(attacks, taught)
     path = folder.create(common.out, "attack", found.name, "-".join(attacks))
     used = {name: parameters(made) for name, made in attacks.items()}
     effective = {
