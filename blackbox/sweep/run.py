@@ -136,6 +136,8 @@ def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[I
 
     def go(offers: Iterator[Any]) -> Iterator[Any]:
         with joblib.parallel_config(**how):
+            if client is not None:
+                _leave_to_workers(joblib.parallel.get_active_backend()[0])
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
         return parallel(offers)
 
@@ -151,6 +153,12 @@ def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[I
         torch.set_num_threads(threads)
         if client is not None:
             client.close()
+
+
+def _leave_to_workers(backend: Any) -> None:
+    """With a single worker joblib would do without it, and work off the cells in this process."""
+    workers = backend.effective_n_jobs
+    backend.effective_n_jobs = lambda n_jobs: max(2, workers(n_jobs))
 
 
 def _client(address: str) -> Any:

@@ -27,6 +27,8 @@ W = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
 def linear(x):
     with open(HERE / "asked", "a") as f:
         f.write(f"{len(x)}\\n")
+    with open(HERE / "processes", "a") as f:
+        f.write(f"{os.getpid()}\\n")
     time.sleep(float(os.environ.get("SLOW", "0")))
     return (x.flatten(1)[:, None] * W).sum(2)
 
@@ -279,6 +281,24 @@ def test_dask_workers_killed_and_restarted_find_the_same(here: Path, scheduler: 
     table = there.run("two", dask=address, progress=kill)
     assert killed and not table.failures and table.done == table.total
     assert same(whole, table)
+
+
+def test_a_single_dask_worker_is_left_its_work(here: Path, scheduler: tuple[str, list[Any]]) -> None:
+    address, runs = scheduler
+    from distributed import Client
+
+    with Client(address) as client:  # the test before killed the second, if it came first
+        if len(client.ncores()) > 1:
+            runs[-1].kill()
+        end = time.monotonic() + 60
+        while len(client.ncores()) != 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert len(client.ncores()) == 1
+    values = study(str(here / "target.py") + ":linear").model_dump()
+    values["images"]["data"] = f"npz:{here / 'data.npz'}"
+    table = Study(**values).run("one", dask=address)
+    assert table.done == table.total
+    assert {int(p) for p in (here / "processes").read_text().split()} == {runs[1].pid}
 
 
 def test_a_scheduler_that_is_not_there(here: Path) -> None:
