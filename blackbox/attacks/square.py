@@ -78,13 +78,13 @@ class Square:
         return max(1, min(round(math.sqrt(p * h * w)), h, w))
 
 
-def windows(t: Task, draw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A square at the place that ``draw`` [n, 2] gives: the rows [n, h] and columns [n, w] in it, its corners [n], [n]."""
+def windows(t: Task, draw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A square at the place that ``draw`` [n, 2] gives: the rows [n, h] and columns [n, w] in it, and its corner [n, 2]."""
     _, h, w = grid(t)
-    top, left = (draw[:, 0] * (h - side + 1)).astype(np.int64), (draw[:, 1] * (w - side + 1)).astype(np.int64)
+    corner = (draw * np.array([h - side + 1, w - side + 1], np.float32)).astype(np.int64)
     # as unsigned numbers, what lies before the corner is far behind the square: one comparison instead of two
-    down, across = (np.arange(h) - top[:, None]).view(np.uint64), (np.arange(w) - left[:, None]).view(np.uint64)
-    return down < side, across < side, top, left
+    inside = (np.arange(max(h, w)) - corner[:, :, None]).view(np.uint64) < side
+    return inside[:, 0, :h], inside[:, 1, :w], corner
 
 
 def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
@@ -92,7 +92,7 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     c, h, w = grid(t)
     now = x.view(-1, c, h, w)
     draw = t.rng.uniform_array(k, "square", 2 + c)
-    down, across, _, _ = windows(t, draw, side)
+    down, across, _ = windows(t, draw[:, :2], side)
     far = np.float32(4 * t.eps)  # from either bound past the other, where the projection cuts
     push = np.where(draw[:, 2:] < 0.5, far, -far)
     tall = torch.from_numpy(push[:, :, None] * down.astype(np.float32)[:, None]).to(x.device)[..., None]
@@ -111,9 +111,9 @@ def lp_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     side = min(max(side + 1 - side % 2, 3), h, w)  # odd, so that the bump has a middle
     delta = (x - t.x0).view(n, c, h, w)
     draw = t.rng.uniform_array(k, "square", 5 + c)
-    down, across, top, left = windows(t, draw[:, :2], side)
+    down, across, corner = windows(t, draw[:, :2], side)
     first = down[:, :, None] & across[:, None]
-    down, across, _, _ = windows(t, draw[:, 2:4], side)
+    down, across, _ = windows(t, draw[:, 2:4], side)
     both = torch.from_numpy(first | (down[:, :, None] & across[:, None]))[:, None].to(x.device)
 
     def power(v: Tensor) -> Tensor:  # [n, c, ...] -> [n, c, 1, 1], the p-th power of each channel's norm
@@ -122,8 +122,9 @@ def lp_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     unused = (t.eps**p - row_sum(delta.abs().pow(p))).clamp_min(0).view(n, 1, 1, 1)
     available = (power(delta * both) + unused / c).pow(1 / p)
     device = x.device
-    y = torch.from_numpy(top).to(device)[:, None, None, None] + torch.arange(side, device=device)[:, None]
-    z = torch.from_numpy(left).to(device)[:, None, None, None] + torch.arange(side, device=device)
+    top, left = torch.from_numpy(corner).to(device).view(n, 2, 1, 1, 1).unbind(1)
+    y = top + torch.arange(side, device=device)[:, None]
+    z = left + torch.arange(side, device=device)
     channel = torch.arange(c, device=device)[:, None, None]
     where = (torch.arange(n, device=device)[:, None, None, None], channel, y, z)
     old = delta[where]
