@@ -14,12 +14,15 @@ from blackbox.report import shown
 if TYPE_CHECKING:
     from blackbox.report.shown import Shown
     from blackbox.results import AttackResult
+    from blackbox.sweep import Store
     from blackbox.sweep.table import Table
     from surrogates import TransferMatrix
 
 Read = TypeVar("Read")
 VERBS = ("attack", "transfer", "surrogate", "sweep", "demo")
 MARKS = ("run.json", "config.json", "examples.safetensors", "transfer.json", "training.json", "study.toml", "store.sqlite")
+
+POINTS = 12  # of a sweep, whose images are shown
 
 
 @dataclass
@@ -28,7 +31,8 @@ class Run:
 
     name: unique among the runs of a report. made: run.json (command, settings, versions, machine), empty where it is not.
     attacks: results by their own name, "" for the only one. images: those kept to be looked at, by the same names, and
-    "transfer" for those of the matrix. surrogate: its bill, report and summary. sweep: the table of a study.
+    "transfer" for those of the matrix, and the point's words for those of a sweep. surrogate: its bill, report and summary.
+    sweep: the table of a study. unseen: points of it whose images are left out, so that they are not too many.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Run:
     matrix: TransferMatrix | None = None
     surrogate: dict[str, Any] = field(default_factory=dict)
     sweep: Table | None = None
+    unseen: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -183,6 +188,14 @@ def _surrogate(run: Run) -> dict[str, Any] | None:
     return found
 
 
+def _of_points(run: Run, store: Store, table: Table) -> None:
+    from blackbox.sweep import pictures
+
+    found, rest = pictures.of_each(store, table, POINTS)
+    run.images |= {str(point): shown for point, shown in found.items()}
+    run.unseen = list(map(str, rest))
+
+
 def _sweep(run: Run) -> Table:
     """The table of a study, from its raw outcomes.
 
@@ -202,6 +215,7 @@ def _sweep(run: Run) -> Table:
         if not cells:
             raise ValueError(f"Expected outcomes in {found[0]}, but no cell of the sweep is done. Run it first: blackbox sweep.")
         table = Table.read(Plan.of(study), store)
+        _try(run, lambda: _of_points(run, store, table))
     if not table.done:
         raise ValueError(
             f"Expected outcomes of {study.name} in {found[0]}, but its {cells:,} cells belong to other studies, or the study, "
