@@ -81,7 +81,7 @@ def _children(path: Path) -> list[Path]:
 
 def is_report(path: Path) -> bool:
     try:
-        return bool((_json(path / "run.json") or {})["settings"]["verb"] == "report")
+        return bool((read_json(path / "run.json") or {})["settings"]["verb"] == "report")
     except (ValueError, KeyError, TypeError):
         return False
 
@@ -104,7 +104,7 @@ def read(path: Path, name: str) -> Run:
     if not path.is_dir():
         run.problems.append(f"Expected a folder with a saved run, but {path} is {'a file' if path.exists() else 'not there'}.")
         return run
-    run.made = _try(run, lambda: _json(path / "run.json") or {}) or {}
+    run.made = _try(run, lambda: read_json(path / "run.json") or {}) or {}
     if is_report(path):
         run.problems.append(f"Expected a saved run, but {path} is a report of such. Leave it out.")
         return run
@@ -139,12 +139,17 @@ def _below(path: Path, name: str) -> list[Path]:
     return [p for pattern in (name, f"*/{name}", f"*/*/{name}") for p in path.glob(pattern)]
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a file of settings says; None where there is none.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else.
+    """
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"Expected JSON in {path}, but it cannot be read: {error}.") from None
     if not isinstance(found, dict):
         raise ValueError(f"Expected an object of settings in {path}, but it was {type(found).__name__}.")
@@ -175,7 +180,7 @@ def _matrix(path: Path) -> TransferMatrix:
 def _surrogate(run: Run) -> dict[str, Any] | None:
     """Bill, training report, agreement curve and summary of what `blackbox surrogate` wrote."""
     path, ours = run.path, run.settings.get("verb") == "surrogate"
-    bill, training = _json(path / "surrogate.json"), _json(path / "training.json")
+    bill, training = read_json(path / "surrogate.json"), read_json(path / "training.json")
     if bill is None and training is None:
         return None
     found: dict[str, Any] = {"bill": bill or {}, "training": training or {}}
