@@ -52,6 +52,13 @@ def pack(index: np.ndarray, clean: Any, changed: Any, said: Mapping[str, Any] | 
     return zlib.compress(columns.pack({**kept, **{name: column[index] for name, column in (said or {}).items()}}))
 
 
+def unpack(packed: bytes) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """What `pack` packed: index [m], what was added to each of these images [m, C, H, W], and what was said of them."""
+    kept = columns.joined([zlib.decompress(packed)])
+    index, steps, largest = (kept.pop(name) for name in ("index", "steps", "largest"))
+    return index, steps * (largest / STEPS)[:, None, None, None], kept
+
+
 def read(store: Store, table: Table, point: Point) -> Shown | None:
     """The images kept of a point, beside the clean ones of the study's data; None where there are none: nothing of its first
     block was fooled, the block is not done, or it was done by a version that kept no images.
@@ -68,15 +75,13 @@ def read(store: Store, table: Table, point: Point) -> Shown | None:
     if packed is None or not store.has(key):
         return None
     try:
-        kept = columns.joined([zlib.decompress(packed)])
-        index, steps = kept.pop("index"), kept.pop("steps").astype(np.float64)
-        change = steps * (kept.pop("largest") / STEPS)[:, None, None, None]
+        index, change, said = unpack(packed)
         data = work.images(table.plan.study).data
         clean = data.images[index].double().numpy(force=True)
         changed = np.clip(clean + change, 0, 1).astype(np.float32)
     except (zlib.error, ValueError, KeyError, IndexError) as error:
         raise StoreError(f"Expected images of {point} in {store.path}, but they cannot be read: {error}.") from None
-    return Shown(index, clean.astype(np.float32), changed, data.classes, {"point": str(point)}, kept)
+    return Shown(index, clean.astype(np.float32), changed, data.classes, {"point": str(point)}, said)
 
 
 def of_each(store: Store, table: Table, most: int) -> tuple[dict[Point, Shown], list[Point]]:

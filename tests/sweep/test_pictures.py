@@ -134,6 +134,22 @@ def test_a_difference_keeps_its_largest_entry_and_is_small() -> None:
     assert pictures.pack(np.zeros(0, int), clean, changed) is None
 
 
+@pytest.mark.parametrize("scale", [1e-6, 0.03, 1.0])
+def test_every_entry_is_off_by_a_254th_of_the_largest_at_most(scale: float) -> None:
+    draw = np.random.default_rng(0)
+    clean = torch.from_numpy(draw.uniform(0, 1, (5, 1, 8, 8)))
+    changed = (clean + scale * torch.from_numpy(draw.normal(size=clean.shape))).clip(0, 1)
+    changed[3] = clean[3]
+    packed = pictures.pack(np.array([1, 3, 4]), clean, changed, {"adv_label": np.arange(5)})
+    assert packed is not None
+    index, change, said = pictures.unpack(packed)
+    true = (changed - clean)[[1, 3, 4]].numpy()
+    largest = np.abs(true).max((1, 2, 3))
+    assert index.tolist() == said["adv_label"].tolist() == [1, 3, 4]
+    np.testing.assert_array_equal(np.abs(change).max((1, 2, 3)), largest)
+    assert (np.abs(change - true).max((1, 2, 3)) <= largest / 253.99).all() and not change[1].any()
+
+
 def as_version_1(path: Path, of: Path) -> None:
     """The store of the version before, with the same cells."""
     with sqlite3.connect(path) as db:
