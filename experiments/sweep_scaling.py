@@ -9,7 +9,8 @@ waiting   a study of cells of about a second on one Dask worker process and on t
 computing the same on a net. It is bounded by the machine's cores, and by who else is using them: beside it stands how much
           faster the same net answers two processes without any sweep.
 store     a store of 100,000 cells (one real cell's outcomes under every key, and one's images at every point): list it, resume the
-          study when one cell is missing, and both as the whole command in a fresh process, of which importing torch and scikit-learn takes most.
+          study when one cell is missing, and both as the whole command in a fresh process, of which importing torch and
+          scikit-learn takes most.
 
 Workers have loaded the target before the clock starts. Writes experiments/results/sweep_scaling.json: of each its median and range.
 """

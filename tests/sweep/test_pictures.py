@@ -230,7 +230,8 @@ def test_the_report_shows_one_point_for_each_attack_and_target(right: Path, monk
 
 
 def test_few_galleries_have_every_attack_and_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = {"targets": list("xyz"), "attacks": ["square", "simba", "nes"], "threats": ["linf:0.1", "linf:0.2"], "budgets": [5, 9], "seeds": [3, 2]}
+    grid = {"targets": list("xyz"), "attacks": ["square", "simba", "nes"], "threats": ["linf:0.1", "linf:0.2"],
+            "budgets": [5, 9], "seeds": [3, 2]}  # fmt: skip
     plan = Plan(Study(attack=grid), 4, dict.fromkeys(["", *"xyz"], ""))
     table = Table(plan, {p: {} for p in plan.points})
 
