@@ -85,7 +85,7 @@ def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None
             assert one is not None
             made = _gallery(Item(run, p.what, one), shown, room)
         else:
-            made = _moved(label, p.target, str(read_threat(p.threat)), table.outcomes[p], shown, room)
+            made = _moved(f"{run.name}, {p.what} from {p.source}", p.target, str(read_threat(p.threat)), table.outcomes[p], shown, room)
         _put(page, room, made, folder / f"examples-{safe(run.name)}-point-{i + 1}", label)
     if run.unseen:
         more = f", and {len(run.unseen) - NAMED:,} more" if len(run.unseen) > NAMED else ""
@@ -132,8 +132,7 @@ def transfer(page: Page, run: Run, folder: Path, room: Room) -> None:
             "y": matrix.labels, "clean_target": matrix.clean_target[t], "adv_target": matrix.adv_target[s, a, e, t],
             "adv_source": matrix.adv_source[s, a, e],
         }  # fmt: skip
-        title = f"{run.name}, {about['attack']} from {about['source']} to {target}"
-        made = _moved(title, target, about["threat"], found, shown, room)
+        made = _moved(f"{run.name}, {about['attack']} from {about['source']}", target, about["threat"], found, shown, room)
     _put(page, room, made, folder / f"examples-{safe(run.name)}-transfer", run.name)
 
 
@@ -147,7 +146,7 @@ def _moved(title: str, target: str, threat: str, found: Mapping[str, np.ndarray]
         [shown.name(int(k)) for k in found[name][index]] for name in ("y", "clean_target", "adv_target", "adv_source")
     )
     return Gallery(
-        title,
+        f"{title} to {target}",
         f"{threat}. Below each image: the class that {target} names; below, by how much the difference is amplified, and what the "
         "source names.",
         [f"true: {name}" for name in true], shown.clean[few], shown.changed[few],
