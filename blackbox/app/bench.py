@@ -180,27 +180,25 @@ def own_bench(
     from blackbox.app import compute
     from blackbox.cli import specs
 
-    data = specs.images(images, seed).data
+    chosen = specs.images(images, seed)
+    data = chosen.data
     count = nets.classes or len(data.classes)
-    found = [model for spec in target for model in specs.models(spec, data, count, nets, seed)]
-    own = [model for spec in surrogate for model in specs.models(spec, data, count, nets, seed)]
-    if without := [model.spec for model in own if model.net is None]:
-        raise ValueError(
-            f"Expected a net on --surrogate, for its gradients, but {without[0]} has none. Train one from its answers: "
-            f"blackbox surrogate --target {without[0]}"
-        )
-    white = [model for model in found if model.net is not None] if not own else []
-    if not own and not white:
+    found: dict[str, Model] = {}
+    for model in specs.several(target, chosen, count, nets, seed):
+        found[specs.free(model.name, found)] = model
+    sources = specs.sources(surrogate, "--surrogate", chosen, count, nets, seed)
+    if not sources:
+        sources = {f"{name} itself (white box)": model.net for name, model in found.items() if model.net is not None}
+    if not sources:
         raise ValueError(
             f"Expected --surrogate, a net to take gradients of, because {target[0]} has none. Train one from its answers: "
             f"blackbox surrogate --target {target[0]}"
         )
-    sources = {model.name: model for model in own} or {f"{model.name} itself (white box)": model for model in white}
     made: dict[str, Once[nn.Module]] = {
-        name: Once(lambda model=model: ready(_net(model), nets.device))  # type: ignore[misc]
-        for name, model in sources.items()
+        name: Once(lambda net=net: ready(net, nets.device))  # type: ignore[misc]
+        for name, net in sources.items()
     }
-    targets: dict[str, Once[Model]] = {model.name: Once(lambda model=model: model) for model in found}  # type: ignore[misc]
+    targets: dict[str, Once[Model]] = {name: Once(lambda model=model: model) for name, model in found.items()}  # type: ignore[misc]
     size = data.images[0].numel()
     reach = 0.2 if size < 1000 else 8 / 255
     bench = Bench(data, made, targets, device=nets.device, most=most, reach=reach)

@@ -119,8 +119,8 @@ def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps:
     """
     begin = time.perf_counter()
     clean = shot.image[None]
-    scores, shown = before(bench, shot, surrogate, target)
-    leave = int(scores.argmax()) if shot.label is None else shot.label
+    scores, leave = scored(bench, shot, surrogate)
+    shown = _recent((id(bench), "target", target, shot.key), lambda: bench.look(target, clean, "clean"))
     image = changed(bench, shot, surrogate, way, eps, leave)
     after = logits(bench.net(surrogate), image, chunk=1)[0]
     reply = bench.look(target, image) if eps else shown
@@ -130,11 +130,11 @@ def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps:
     return Frame(way, eps, clean[0], image[0], own, other, asked, time.perf_counter() - begin)
 
 
-def before(bench: Bench, shot: Shot, surrogate: str, target: str) -> tuple[Tensor, Reply]:
-    """Logits [C] of the surrogate and the target's reply, for the clean image; each asked once."""
-    clean = shot.image[None]
-    scores = _recent((id(bench), "net", surrogate, shot.key), lambda: logits(bench.net(surrogate), clean, chunk=1)[0])
-    return scores, _recent((id(bench), "target", target, shot.key), lambda: bench.look(target, clean, "clean"))
+def scored(bench: Bench, shot: Shot, surrogate: str) -> tuple[Tensor, int]:
+    """Logits [C] of the surrogate for the clean image, asked once, and the label that counts as right."""
+    net = bench.net(surrogate)
+    scores = _recent((id(bench), "net", surrogate, shot.key), lambda: logits(net, shot.image[None], chunk=1)[0])
+    return scores, int(scores.argmax()) if shot.label is None else shot.label
 
 
 def changed(bench: Bench, shot: Shot, surrogate: str, way: str, eps: float, leave: int) -> Tensor:
@@ -177,10 +177,8 @@ def radii(bench: Bench, most: float) -> np.ndarray:
 
 def ray(bench: Bench, shot: Shot, surrogate: str, most: float, loss: str = "cross-entropy") -> Ray:
     """The surrogate along its own FGSM ray, up to ``most``: loss, tangent, labels."""
-    net = bench.net(surrogate)
-    scores = _recent((id(bench), "net", surrogate, shot.key), lambda: logits(net, shot.image[None], chunk=1)[0])
-    leave = int(scores.argmax()) if shot.label is None else shot.label
-    return walk(net, shot.image[None], torch.tensor([leave]), radii(bench, most), loss=loss)
+    _, leave = scored(bench, shot, surrogate)
+    return walk(bench.net(surrogate), shot.image[None], torch.tensor([leave]), radii(bench, most), loss=loss)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from blackbox.report.runs import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +68,7 @@ def opened(folder: str | Path) -> Saved:
             f"Expected {path} to hold a run (run.json, summary.txt or config.json), but it holds none. "
             "Write one with blackbox attack, blackbox transfer or result.save(…)."
         )
-    run = _json(path / "run.json")
+    run = read_json(path / "run.json") or {}
     verb = run.get("settings", {}).get("verb", "")
     summary = _text(path / "summary.txt") or (result.summary() if result is not None else "")
     head, rows, total = next((_table(path / name) for name in _TABLES if (path / name).is_file()), ([], [], 0))
@@ -111,16 +112,6 @@ def _examples(result: AttackResult) -> list[tuple[Tensor, str]]:
         price = f"{int(result.first_success_query[i]):,} queries" if bool(result.success[i]) else told
         out.append((result.x_adv[i], f"sample {int(result.ids[i])}, class {int(result.y[i])}: {price}"))
     return [pair for pair in out if pair[0].ndim == 3 and pair[0].shape[0] in (1, 3)]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ValueError(f"Expected {path} to be JSON as a run writes it, but it cannot be read: {error}.") from None
-    return read if isinstance(read, dict) else {}
 
 
 def _text(path: Path) -> str:

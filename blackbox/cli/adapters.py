@@ -59,6 +59,7 @@ def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
     """
     from blackbox.targets import archives
     from blackbox.targets.batches import check_shape
+    from blackbox.targets.module import ModuleTarget
 
     if nets.mean is not None or nets.std is not None:
         raise ValueError(f"Expected --mean and --std with nets that are loaded from weights, but {spec} normalises by itself.")
@@ -71,15 +72,15 @@ def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
 
         found = Found(OnnxTarget(where, **_settings(OnnxTarget, words, spec)))
     else:
-        from blackbox.targets.programs import ExportedTarget, ScriptTarget, load_script
+        from blackbox.targets.programs import ExportedTarget, load_script
 
         if words:
             raise ValueError(f"Expected no settings after a torch program, but it was {spec!r}.")
         if path.suffix == ".pt2" or archives.kind(path) == archives.EXPORTED:
             found = Found(ExportedTarget(where, nets.device))
         else:
-            target = ScriptTarget(where, nets.device)
-            found = Found(target, load_script(where, nets.device))
+            net = load_script(where, nets.device)
+            found = Found(ModuleTarget(net, nets.device, path.stem), net)
     if data is not None:
         check_shape(data.images[:1], getattr(found.target, "shape", None), where)
     return found

@@ -103,24 +103,26 @@ def one_model(spec: str, data: Dataset, classes: int, nets: options.Nets) -> Mod
     return found[0]
 
 
-def several(words: Sequence[str], images: Images, classes: int, nets: options.Nets) -> list[Model]:
+def several(words: Sequence[str], images: Images, classes: int, nets: options.Nets, seed: int = 0) -> list[Model]:
     """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``
     and settings after ``#``."""
     out = []
     for word in words:
         for part in [word] if word.startswith("digits:") or ".py:" in word or "#" in word else parse.words(word):
-            out += models(part, images.data, classes, nets)
+            out += models(part, images.data, classes, nets, seed)
     return out
 
 
-def sources(words: Sequence[str], option: str, images: Images, classes: int, nets: options.Nets) -> dict[str, Any]:
+def sources(
+    words: Sequence[str], option: str, images: Images, classes: int, nets: options.Nets, seed: int = 0
+) -> dict[str, Any]:
     """The nets of several specs under names that differ; ``option`` is what they were given with.
 
     Raises:
         ValueError: a model that no gradient passes through.
     """
     out: dict[str, Any] = {}
-    for model in several(words, images, classes, nets):
+    for model in several(words, images, classes, nets, seed):
         if model.net is None:
             raise ValueError(
                 f"Expected a net on {option}, whose gradients craft the examples, but {model.spec} has none. Train one from "

@@ -59,7 +59,7 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
         transfer.add(page, run.name, run.matrix, run.given(), folder)
         galleries.transfer(page, run, folder, room)
     surrogates.add(page, good, folder)
-    sweeps.add(page, good, folder)
+    sweeps.add(page, good, folder, room)
     if room.without:
         page.text(f"Galleries left out, so that the page stays small: {', '.join(room.without)}. Report on fewer runs to see them.")
     comparison.add(page, good, chosen, first)

@@ -14,12 +14,15 @@ from blackbox.report import shown
 if TYPE_CHECKING:
     from blackbox.report.shown import Shown
     from blackbox.results import AttackResult
+    from blackbox.sweep import Store
     from blackbox.sweep.table import Table
     from surrogates import TransferMatrix
 
 Read = TypeVar("Read")
 VERBS = ("attack", "transfer", "surrogate", "sweep", "demo")
 MARKS = ("run.json", "config.json", "examples.safetensors", "transfer.json", "training.json", "study.toml", "store.sqlite")
+
+POINTS = 12  # of a sweep, whose images are shown
 
 
 @dataclass
@@ -28,7 +31,8 @@ class Run:
 
     name: unique among the runs of a report. made: run.json (command, settings, versions, machine), empty where it is not.
     attacks: results by their own name, "" for the only one. images: those kept to be looked at, by the same names, and
-    "transfer" for those of the matrix. surrogate: its bill, report and summary. sweep: the table of a study.
+    "transfer" for those of the matrix, and the point's words for those of a sweep. surrogate: its bill, report and summary.
+    sweep: the table of a study. unseen: points of it whose images are left out, so that they are not too many.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Run:
     matrix: TransferMatrix | None = None
     surrogate: dict[str, Any] = field(default_factory=dict)
     sweep: Table | None = None
+    unseen: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -76,7 +81,7 @@ def _children(path: Path) -> list[Path]:
 
 def is_report(path: Path) -> bool:
     try:
-        return bool((_json(path / "run.json") or {})["settings"]["verb"] == "report")
+        return bool((read_json(path / "run.json") or {})["settings"]["verb"] == "report")
     except (ValueError, KeyError, TypeError):
         return False
 
@@ -99,7 +104,7 @@ def read(path: Path, name: str) -> Run:
     if not path.is_dir():
         run.problems.append(f"Expected a folder with a saved run, but {path} is {'a file' if path.exists() else 'not there'}.")
         return run
-    run.made = _try(run, lambda: _json(path / "run.json") or {}) or {}
+    run.made = _try(run, lambda: read_json(path / "run.json") or {}) or {}
     if is_report(path):
         run.problems.append(f"Expected a saved run, but {path} is a report of such. Leave it out.")
         return run
@@ -134,12 +139,17 @@ def _below(path: Path, name: str) -> list[Path]:
     return [p for pattern in (name, f"*/{name}", f"*/*/{name}") for p in path.glob(pattern)]
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a file of settings says; None where there is none.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else.
+    """
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"Expected JSON in {path}, but it cannot be read: {error}.") from None
     if not isinstance(found, dict):
         raise ValueError(f"Expected an object of settings in {path}, but it was {type(found).__name__}.")
@@ -170,7 +180,7 @@ def _matrix(path: Path) -> TransferMatrix:
 def _surrogate(run: Run) -> dict[str, Any] | None:
     """Bill, training report, agreement curve and summary of what `blackbox surrogate` wrote."""
     path, ours = run.path, run.settings.get("verb") == "surrogate"
-    bill, training = _json(path / "surrogate.json"), _json(path / "training.json")
+    bill, training = read_json(path / "surrogate.json"), read_json(path / "training.json")
     if bill is None and training is None:
         return None
     found: dict[str, Any] = {"bill": bill or {}, "training": training or {}}
@@ -181,6 +191,14 @@ def _surrogate(run: Run) -> dict[str, Any] | None:
     if ours and (path / "summary.txt").is_file():
         found["summary"] = (path / "summary.txt").read_text(encoding="utf-8").strip()
     return found
+
+
+def _of_points(run: Run, store: Store, table: Table) -> None:
+    from blackbox.sweep import pictures
+
+    found, rest = pictures.of_each(store, table, POINTS)
+    run.images |= {str(point): shown for point, shown in found.items()}
+    run.unseen = list(map(str, rest))
 
 
 def _sweep(run: Run) -> Table:
@@ -202,6 +220,7 @@ def _sweep(run: Run) -> Table:
         if not cells:
             raise ValueError(f"Expected outcomes in {found[0]}, but no cell of the sweep is done. Run it first: blackbox sweep.")
         table = Table.read(Plan.of(study), store)
+        _try(run, lambda: _of_points(run, store, table))
     if not table.done:
         raise ValueError(
             f"Expected outcomes of {study.name} in {found[0]}, but its {cells:,} cells belong to other studies, or the study, "

@@ -26,13 +26,15 @@ MOST = 8  # images kept
 @dataclass(frozen=True)
 class Shown:
     """index [m]: which samples of the run. clean, changed [m, C, H, W] in [0, 1]. classes: names by index, may be empty.
-    about: which cell of a run they belong to where it has several (source, attack, threat of a transfer)."""
+    about: which cell of a run they belong to where it has several (source, attack, threat of a transfer). said: columns [m] of
+    what the target said of them, by their names in an `AttackResult`, where the run's outcomes do not have them."""
 
     index: np.ndarray
     clean: np.ndarray
     changed: np.ndarray
     classes: tuple[str, ...] = ()
     about: dict[str, str] = field(default_factory=dict)
+    said: dict[str, np.ndarray] = field(default_factory=dict)
 
     def name(self, label: int) -> str:
         """A class by its name, else by its number."""

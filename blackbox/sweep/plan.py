@@ -88,6 +88,11 @@ class Plan:
         return self._cells
 
     @cached_property
+    def first(self) -> dict[Point, str]:
+        """The key of the first block at each point."""
+        return {cell.point: cell.key for cell in self.cells() if not cell.start}
+
+    @cached_property
     def _cells(self) -> list[Cell]:
         blocks = [(i, min(i + self.study.block, self.count)) for i in range(0, self.count, self.study.block)]
         names = [f"{i}:{j}".encode() for i, j in blocks]

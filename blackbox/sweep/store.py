@@ -16,8 +16,11 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS head (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, columns BLOB NOT NULL, seconds REAL, host TEXT, at REAL);
 CREATE INDEX IF NOT EXISTS times ON cells (key, seconds);
+CREATE TABLE IF NOT EXISTS shown (key TEXT PRIMARY KEY, images BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, host TEXT, process INTEGER, at REAL);
 """
+# with the cell they belong to, or not at all
+_NEW_IMAGES = "INSERT OR IGNORE INTO shown SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM cells WHERE key = ?)"
 _AT_ONCE = 500  # keys of a statement; SQLite's limit is 999 at least
 STALE = 60.0
 """Seconds after which a claim of another machine that shows no sign of life is void."""
@@ -32,6 +35,9 @@ class Store:
 
     A key is a hash of all that decides a cell's result, so one store may hold several studies, and a study that grew is
     completed. Claims only save work: two processes that do the same cell find the same, and the first is kept.
+
+    The images that some cells come with, to be looked at, are in a table of their own, so that cells are listed as fast
+    without them. A store of before that table has none, and gets it when it is next written to.
 
     Args:
         look: only read; a file that is not there is an error, and nothing is written.
@@ -90,16 +96,31 @@ class Store:
 
     def columns(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The outcomes of finished cells."""
+        return self._blobs("cells", "columns", keys)
+
+    def _blobs(self, table: str, column: str, keys: Iterable[str]) -> dict[str, bytes]:
         keys = list(keys)
         out: dict[str, bytes] = {}
         for i in range(0, len(keys), _AT_ONCE):
             some = keys[i : i + _AT_ONCE]
             places = ",".join("?" * len(some))
-            out.update(self._db.execute(f"SELECT key, columns FROM cells WHERE key IN ({places})", some))
+            out.update(self._db.execute(f"SELECT key, {column} FROM {table} WHERE key IN ({places})", some))
         return out
 
+    def pictured(self) -> set[str]:
+        """The cells that came with images."""
+        return {key for (key,) in self._db.execute("SELECT key FROM shown")} if self._shows() else set()
+
+    def images(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The images that finished cells came with, `blackbox.sweep.pictures`."""
+        return self._blobs("shown", "images", keys) if self._shows() else {}
+
+    def _shows(self) -> bool:
+        """Not so for a store of before that was opened to be looked at."""
+        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone() is not None
+
     def add(self, results: Iterable[dict[str, Any]]) -> None:
-        """Keep finished cells, and give back their claims: in one piece.
+        """Keep finished cells, with their images, and give back their claims: in one piece.
 
         Raises:
             StoreError: the disk is full, say. What is kept stays kept.
@@ -110,9 +131,11 @@ class Store:
 
     def _add(self, results: list[dict[str, Any]], now: float) -> None:
         rows = [(r["key"], r["columns"], r["seconds"], r["host"], now) for r in results if r["columns"] is not None]
+        images = [(r["key"], r["images"], r["key"]) for r in results if r.get("images") is not None]
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.executemany(_NEW_IMAGES, images)
                 self._db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", rows)
                 self._db.executemany("DELETE FROM claims WHERE key = ?", [(r["key"],) for r in results])
                 self._db.execute("COMMIT")

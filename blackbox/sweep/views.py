@@ -12,15 +12,16 @@ from blackbox.sweep.study import read_threat
 from blackbox.sweep.table import Table
 
 if TYPE_CHECKING:
+    from blackbox.report.shown import Shown
     from blackbox.results import AttackResult
     from surrogates import TransferMatrix
 
 
-def result(table: Table, point: Point) -> AttackResult | None:
+def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResult | None:
     """The query attack at one point; None where no cell of it is done.
 
-    A store keeps neither images nor why a sample ended: ``x_adv`` is empty, and what neither succeeded nor was wrong clean
-    counts as out of budget.
+    A cell keeps neither images nor why a sample ended: ``x_adv`` is empty, and what neither succeeded nor was wrong clean
+    counts as out of budget. ``shown``: the few images that are kept, of which is known what the target called them.
     """
     import torch
 
@@ -40,6 +41,11 @@ def result(table: Table, point: Point) -> AttackResult | None:
         Status.SUCCESS if s else Status.BUDGET if a else Status.CLEAN_WRONG
         for s, a in zip(found["success"], found["attacked"], strict=True)
     ]
+    if shown is not None:
+        for name, values in shown.said.items():
+            column = torch.full((len(ends),), -1 if values.dtype.kind == "i" else torch.nan, dtype=torch.from_numpy(values).dtype)
+            column[shown.index] = torch.from_numpy(values)
+            columns[name] = column
     empty = torch.zeros(len(ends), 0)
     return AttackResult(x_adv=empty, status=tuple(ends), threat=read_threat(point.threat), config=config, **columns)
 

@@ -18,6 +18,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from blackbox.sweep import pictures
 from blackbox.sweep.columns import pack
 from blackbox.sweep.plan import Point, file_print
 from blackbox.sweep.study import Study, read_threat
@@ -25,6 +26,7 @@ from blackbox.sweep.study import Study, read_threat
 if TYPE_CHECKING:
     from blackbox.cli import specs
 
+_Outcomes = tuple[dict[str, Any], bytes | None]  # columns, and images to look at
 _LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
 
 
@@ -99,7 +101,7 @@ def _keep_memory() -> None:
 
 
 def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
-    """Work off cells, ``Plan.job``. One dict a cell: key, columns (bytes) or error, seconds, host.
+    """Work off cells, ``Plan.job``. One dict a cell: key, columns (bytes) or error, images (bytes or None), seconds, host.
 
     An error of a cell is its result: the others go on.
     """
@@ -111,11 +113,11 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
     text, prints = sent["study"], sent["prints"]
     for key, point, start, stop in sent["cells"]:
         begin = time.perf_counter()
-        result: dict[str, Any] = {"key": key, "host": platform.node(), "columns": None, "error": ""}
+        result: dict[str, Any] = {"key": key, "host": platform.node(), "columns": None, "images": None, "error": ""}
         try:
             with _LOADING:
                 _checked(text, prints[""])
-            result["columns"] = run(text, prints, Point(*point), start, stop)
+            result["columns"], result["images"] = run(text, prints, Point(*point), start, stop)
         except Exception as error:
             said = str(error).strip() or "no message"
             result["error"] = said if said.startswith("Expected") else f"{type(error).__name__}: {said}"
@@ -123,9 +125,10 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
     return out
 
 
-def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> bytes:
-    """The outcomes of one cell: columns over its images, as safetensors."""
-    return pack((_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop))
+def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> tuple[bytes, bytes | None]:
+    """The outcomes of one cell: columns over its images, as safetensors; and of a point's first block images to look at."""
+    columns, images = (_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop)
+    return pack(columns), images
 
 
 def _load(text: str, prints: dict[str, str], spec: str) -> specs.Model:
@@ -133,7 +136,7 @@ def _load(text: str, prints: dict[str, str], spec: str) -> specs.Model:
         return _model(text, spec, prints[spec])
 
 
-def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> dict[str, Any]:
+def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
     import torch
 
     import blackbox as bb
@@ -150,8 +153,9 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     # what channels draw goes by the row's number, so each block has draws of its own
     oracle = specs.oracle(model, access, count, None, study.rows, stack, (point.seed << 32) + start)
     goal = goals(grid.targeted, shown, count, point.seed)
+    x = shown.data.images[start:stop]
     result = bb.attack(
-        oracle, shown.data.images[start:stop], shown.data.labels[start:stop],
+        oracle, x, shown.data.labels[start:stop],
         bb.attacks.build(named.name, **named.settings), read_threat(point.threat), point.budget,
         target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, seed=point.seed, ids=shown.index[start:stop],
         votes=grid.votes, eight_bit=grid.eight_bit,
@@ -160,10 +164,14 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     columns = {name: getattr(result, name) for name in names.split()}
     columns["attacked"] = result.attacked
     columns["x_adv_print"] = torch.stack([_digest(row) for row in result.x_adv])
-    return columns
+    if start:
+        return columns, None
+    index = pictures.choose(result.success.numpy(), result.y.numpy(), x[0])
+    said = {name: getattr(result, name) for name in ("adv_label", "clean_confidence", "adv_confidence")}
+    return columns, pictures.pack(index, x, result.x_adv, said)
 
 
-def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> dict[str, Any]:
+def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
     import surrogates as sg
     from blackbox.cli import specs
     from blackbox.cli.attack import goals
@@ -191,7 +199,10 @@ def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop:
     }  # fmt: skip
     if matrix.goals is not None:
         columns["goal"] = matrix.goals
-    return columns
+    if start:
+        return columns, None
+    fooled, among, _ = matrix.outcomes("source", "target", matrix.attacks[0], matrix.threats[0])
+    return columns, pictures.pack(pictures.choose((fooled & among)[0], matrix.labels, x[0]), x, made)
 
 
 @lru_cache(maxsize=2)

@@ -79,5 +79,5 @@ def test_folders_that_hold_no_run(folder, tmp_path):
         saved.opened(path)
     (path / "examples.safetensors").unlink()
     (path / "run.json").write_text("{ not json")
-    with pytest.raises(ValueError, match="run.json to be JSON"):
+    with pytest.raises(ValueError, match="Expected JSON in .*run.json"):
         saved.opened(path)

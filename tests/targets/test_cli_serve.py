@@ -35,6 +35,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def gradient(made: torch.nn.Module) -> torch.Tensor:
+    x = X.clone().requires_grad_(True)
+    return torch.autograd.grad(made(x).square().sum(), x)[0]
+
+
 def test_specs(folder: Path) -> None:
     scripted(folder / "a.pt"), scripted(folder / "b.ts"), exported(folder / "c.pt2")
     with served() as server:
@@ -43,6 +48,9 @@ def test_specs(folder: Path) -> None:
             oracle = specs.oracle(model, "scores", CLASSES)
             torch.testing.assert_close(oracle(X).values, net()(X).softmax(1))
             assert oracle.rows == len(X) and (model.net is not None) == (spec in ("a.pt", "b.ts"))
+            for _ in range(3 if model.net is not None else 0):  # loaded once: asked and differentiated in turn
+                torch.testing.assert_close(gradient(model.net), gradient(net()))
+                torch.testing.assert_close(oracle(X).values, net()(X).softmax(1))
         assert oracle.max_rows == 3
     torch.save(net().state_dict(), "w.pt")
     assert not adapters.is_one("w.pt") and not adapters.is_one("lenet:a.pt")

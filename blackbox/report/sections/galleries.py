@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
     from blackbox.report.shown import Shown
+    from blackbox.sweep.table import Table
 
 ROOM = 10_000_000  # characters of HTML that pictures of all galleries may take
+NAMED = 20  # points that are named where they are left out
 PHOTOS, FEW, MANY = 5, 4, 8  # columns of photographs (fewer where galleries are more than MANY), and of small images
 
 
@@ -54,16 +57,49 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
             "query that first succeeded, and by how much the difference is amplified."
         )
     for i in found:
-        made = _gallery(i, i.run.images[i.name], room)
-        if made is None:
-            page.note([f"{i.label}: the images kept do not belong to the outcomes beside them, and are not shown."])
-        else:
-            room.put(page, made, folder / f"examples-{safe(i.label)}", i.label)
+        _put(page, room, _gallery(i, i.run.images[i.name], room), folder / f"examples-{safe(i.label)}", i.label)
     if missing:
         page.text(
             f"No clean images were kept by {', '.join(i.label for i in missing)}. (blackbox.report.shown.keep does, and so does "
             "blackbox attack of this version.)"
         )
+
+
+def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None:
+    """The images of some points of a sweep: one for each attack and target, `blackbox.sweep.pictures.of_each`."""
+    from blackbox.sweep.study import read_threat
+    from blackbox.sweep.views import result
+
+    found = [p for p in table.outcomes if str(p) in run.images]
+    if found:
+        page.text(
+            "Clean, adversarial, difference, of the first block of images: one point for each attack and target, of the first seed "
+            "and the largest budget, and within the first radius of the study at which one of these images was fooled."
+        )
+    elif any(table.rate(p).k for p in table.outcomes) and not run.problems:
+        page.text(f"{run.name}: no images to look at are kept: none of the first block was fooled, or a version that kept none ran it.")
+    for i, p in enumerate(found):
+        shown, label = run.images[str(p)], f"{run.name}, {p}"
+        if p.kind == "attack":
+            one = result(table, p, shown)
+            assert one is not None
+            made = _gallery(Item(run, p.what, one), shown, room)
+        else:
+            made = _moved(f"{run.name}, {p.what} from {p.source}", p.target, str(read_threat(p.threat)), table.outcomes[p], shown, room)
+        _put(page, room, made, folder / f"examples-{safe(run.name)}-point-{i + 1}", label)
+    if run.unseen:
+        more = f", and {len(run.unseen) - NAMED:,} more" if len(run.unseen) > NAMED else ""
+        page.text(
+            f"Galleries left out, so that they are not too many: {'; '.join(run.unseen[:NAMED])}{more}. "
+            "Their images are in the store; blackbox.sweep.pictures.read gives them."
+        )
+
+
+def _put(page: Page, room: Room, made: Gallery | None, path: Path, label: str) -> None:
+    if made is None:
+        page.note([f"{label}: the images kept do not belong to the outcomes beside them, and are not shown."])
+    else:
+        room.put(page, made, path, label)
 
 
 def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
@@ -88,25 +124,34 @@ def transfer(page: Page, run: Run, folder: Path, room: Room) -> None:
     matrix, shown = run.matrix, run.images.get("transfer")
     if matrix is None or shown is None or not len(shown.index):
         return
-    about = shown.about
-    try:
-        s, a, e, t = matrix._cell(about["source"], about.get("target", matrix.targets[0]), about["attack"], about["threat"])
-    except (ValueError, KeyError):
-        page.note([f"{run.name}: the images kept do not belong to the outcomes beside them, and are not shown."])
-        return
+    about, made = shown.about, None
+    with contextlib.suppress(ValueError, KeyError):
+        target = about.get("target", matrix.targets[0])
+        s, a, e, t = matrix._cell(about["source"], target, about["attack"], about["threat"])
+        found = {
+            "y": matrix.labels, "clean_target": matrix.clean_target[t], "adv_target": matrix.adv_target[s, a, e, t],
+            "adv_source": matrix.adv_source[s, a, e],
+        }  # fmt: skip
+        made = _moved(f"{run.name}, {about['attack']} from {about['source']}", target, about["threat"], found, shown, room)
+    _put(page, room, made, folder / f"examples-{safe(run.name)}-transfer", run.name)
+
+
+def _moved(title: str, target: str, threat: str, found: Mapping[str, np.ndarray], shown: Shown, room: Room) -> Gallery | None:
+    """Images that were crafted on a source; found: what it and the target named, and the labels, by image."""
     index = shown.index[: room.columns(shown.clean)]
+    if not len(index) or int(index.max()) >= len(found["y"]):
+        return None
     few, change = slice(0, len(index)), shown.changed - shown.clean
-    clean = [shown.name(int(matrix.clean_target[t, k])) for k in index]
-    wrong = [shown.name(int(matrix.adv_target[s, a, e, t, k])) for k in index]
-    own = [f"{factor(change[c])}; source: {shown.name(int(matrix.adv_source[s, a, e, k]))}" for c, k in enumerate(index)]
-    made = Gallery(
-        f"{run.name}, {about['attack']} from {about['source']} to {matrix.targets[t]}",
-        f"{about['threat']}. Below each image: the class that {matrix.targets[t]} names; below, by how much the difference is "
-        "amplified, and what the source names.",
-        [f"true: {shown.name(int(matrix.labels[k]))}" for k in index], shown.clean[few], shown.changed[few],
-        (clean, wrong, own),
+    true, clean, wrong, own = (
+        [shown.name(int(k)) for k in found[name][index]] for name in ("y", "clean_target", "adv_target", "adv_source")
+    )
+    return Gallery(
+        f"{title} to {target}",
+        f"{threat}. Below each image: the class that {target} names; below, by how much the difference is amplified, and what the "
+        "source names.",
+        [f"true: {name}" for name in true], shown.clean[few], shown.changed[few],
+        (clean, wrong, [f"{factor(change[c])}; source: {name}" for c, name in enumerate(own)]),
     )  # fmt: skip
-    room.put(page, made, folder / f"examples-{safe(run.name)}-transfer", run.name)
 
 
 def said(shown: Shown, label: int, sure: float) -> str:

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from blackbox.report.sections import queries, transfer
+from blackbox.report.sections import galleries, queries, transfer
 from blackbox.report.sections.common import Item, number, once
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
+    from blackbox.report.sections.galleries import Room
     from blackbox.statistics import Rate
     from blackbox.sweep.table import Table
 
 ROWS = 60  # of one table; the rest is in sweep.csv
 
 
-def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
+def add(page: Page, runs: Sequence[Run], folder: Path, room: Room) -> None:
     """Each study under a heading of its own."""
     mine = [(run, run.sweep) for run in runs if run.sweep is not None]
     if not mine:
@@ -38,6 +39,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
             page.note([f"{run.name}: {missing:,} cells are missing; the rates are those of the images done."])
         _attacks(page, run, table, folder)
         _transfers(page, run, table, folder)
+        galleries.points(page, run, table, folder, room)
 
 
 def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
