@@ -1,6 +1,7 @@
 """Surrogates and queries in one budget: what does the hybrid save on a hidden CIFAR ResNet-32?
 
     python -m experiments.hybrid --data ../shared/data [--target mnist]
+    python -m experiments.hybrid --target squeezenet --images 50 --only square --only auto
 
 Two surrogates, a small VGG and a small all-convolutional net (chosen by `experiments.surrogate_choice`), are trained on
 cifar10/train (600 images a class, none of them attacked, no answer of the target among the labels). Then 200 correctly
@@ -9,16 +10,18 @@ classified test images, spread evenly over the classes (in file order the first 
 sign-flip, transfer-start with RayS, and hybrid with labels; hybrid with surrogates that know nothing (random weights) and
 that mislead (negated gradients); square and hybrid towards a class (the next one). Wall times include the crafts.
 ``--target mnist``: the same on the MNIST LeNet, Linf 0.3, the first images in file order that it has right.
-Writes experiments/results/hybrid.json (hybrid_mnist.json) row by row; a killed run goes on where it was.
+``--target squeezenet``: on ImageNet photographs, with the surrogate of a user who has no others than those not attacked: a small
+VGG of images shrunk to 32 x 32, taught with the target's scores for these (70, paid for, in no row): can auto do without it?
+Writes experiments/results/hybrid.json (hybrid_mnist.json ...) row by row; a killed run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,10 @@ import torch
 import blackbox as bb
 import surrogates as sg
 from experiments import own
-from experiments.real import Case, cifar, mnist
+from experiments.real import Case, cifar, mnist, photographs
+from experiments.stored import RESULTS, load, store
 
-NETS = {"cifar": (own.VGG, own.CNN), "mnist": own.DIGITS}
+NETS: dict[str, tuple[own.Plan, ...]] = {"cifar": (own.VGG, own.CNN), "mnist": own.DIGITS, "squeezenet": ()}
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,46 @@ class Settings:
     target: str = "cifar"
 
     @property
-    def out(self) -> Path:
-        return Path("experiments/results/hybrid.json" if self.target == "cifar" else f"experiments/results/hybrid_{self.target}.json")
+    def name(self) -> str:
+        return "hybrid" if self.target == "cifar" else f"hybrid_{self.target}"
 
 
+def given(settings: Settings) -> Case:
+    """The target, and the images attacked."""
+    root = Path(settings.data)
+    if settings.target == "cifar":
+        return cifar(root, settings.images, settings.depth, spread=True)
+    if settings.target == "squeezenet":
+        return photographs(root, settings.images)
+    return mnist(root, settings.images)  # all classes are mixed in its file order
+
+
+def untrained(settings: Settings) -> list[torch.nn.Module]:
+    """As many nets as there are surrogates, with random weights."""
+    if settings.target == "squeezenet":
+        return [torch.nn.Sequential(torch.nn.AvgPool2d(7), sg.build("vgg", 1000, (3, 32, 32), seed=100))]
+    shape = (3, 32, 32) if settings.target == "cifar" else (1, 28, 28)
+    return [sg.build(net.arch, 10, shape, seed=100 + i) for i, net in enumerate(NETS[settings.target])]
+
+
+@lru_cache(maxsize=1)
 def surrogates(settings: Settings) -> list[torch.nn.Module]:
-    """The two nets."""
-    return [own.trained(settings.data, plan) for plan in NETS[settings.target]]
+    """The nets that a user would train."""
+    if settings.target != "squeezenet":
+        return [own.trained(settings.data, plan) for plan in NETS[settings.target]]
+    case, (net,) = given(settings), untrained(settings)
+    teacher = bb.Oracle(case.net, "scores", classes=1000)
+    return [sg.train(net, (case.own, None), sg.Recipe(epochs=60), teacher=teacher, queries=len(case.own))]
+
+
+def told(settings: Settings) -> str:
+    """Where the surrogates come from."""
+    if settings.target == "squeezenet":
+        return (
+            "a small VGG of images shrunk to 32 x 32, taught with the target's scores for the photographs not attacked"
+        )
+    nets = "; ".join(map(str, NETS[settings.target]))
+    return f"{nets}; trained on other images with their true labels, without an answer of the target"
 
 
 class Misled:
@@ -88,8 +125,7 @@ def plan(settings: Settings) -> dict[str, tuple[str, bool, Callable[[], Any]]]:
         return sg.prior(surrogates(settings)[:1])
 
     def blank() -> Any:
-        shape = (3, 32, 32) if settings.target == "cifar" else (1, 28, 28)
-        return sg.prior([sg.build(net.arch, 10, shape, seed=100 + i) for i, net in enumerate(NETS[settings.target])])
+        return sg.prior(untrained(settings))
 
     return {
         "square": ("scores", False, lambda: build("square")),
@@ -114,8 +150,9 @@ def plan(settings: Settings) -> dict[str, tuple[str, bool, Callable[[], Any]]]:
 def measure(case: Case, name: str, settings: Settings, seed: int) -> dict[str, Any]:
     """One row of the table: one attack, one seed."""
     access, targeted, attack = plan(settings)[name]
-    goal = (case.labels + 1) % 10 if targeted else None
-    oracle, made = bb.Oracle(case.net, access), attack()
+    classes = 1000 if settings.target == "squeezenet" else 10
+    goal = (case.labels + 1) % classes if targeted else None
+    oracle, made = bb.Oracle(case.net, access, classes), attack()
     begin = time.perf_counter()
     result = bb.attack(oracle, case.images, case.labels, made, case.threat, settings.budget, target=goal, seed=seed)
     seconds = time.perf_counter() - begin
@@ -138,23 +175,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(Settings.seeds))
     parser.add_argument("--only", action="append", choices=list(plan(Settings())), help="one row; may be repeated")
     parser.add_argument("--target", choices=list(NETS), default=Settings.target)
-    given = parser.parse_args()
-    settings = Settings(data=given.data, images=given.images, seeds=tuple(given.seeds), target=given.target)
-    out = settings.out
-    done = json.loads(out.read_text())["rows"] if out.exists() else []
-    root = Path(settings.data)
-    spread = settings.target == "cifar"  # MNIST's file order has all classes mixed
-    case = cifar(root, settings.images, settings.depth, spread=True) if spread else mnist(root, settings.images)
-    for name in given.only or plan(settings):
+    said = parser.parse_args()
+    settings = Settings(data=said.data, images=said.images, seeds=tuple(said.seeds), target=said.target)
+    begin, before = time.perf_counter(), load(settings.name) or {"rows": [], "seconds": 0.0}
+    done, case = before["rows"], given(settings)
+    for name in said.only or plan(settings):
         for seed in settings.seeds:
             if any((r["attack"], r["seed"], r["images"]) == (name, seed, settings.images) for r in done):
                 continue
             done.append(row := measure(case, name, settings, seed))
-            out.parent.mkdir(parents=True, exist_ok=True)
-            new = out.with_suffix(".new")
-            used = asdict(settings) | {"nets": list(map(str, NETS[settings.target]))}
-            new.write_text(json.dumps({"settings": used, "rows": done}, indent=1) + "\n")
-            new.replace(out)
+            found = {"surrogates": told(settings), "rows": done}
+            store(
+                RESULTS / f"{settings.name}.json",
+                settings,
+                found,
+                before.get("seconds", 0.0) + time.perf_counter() - begin,
+            )
             success, rate = row["success"], f"{row['mean']:.1f} queries, median {row['median']:g}"
             print(f"{name}, seed {seed}: {rate}, {success[0]}/{success[1]}, {row['seconds']:.0f} s", flush=True)
 

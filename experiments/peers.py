@@ -81,7 +81,9 @@ def art(kind: str, **options: Any) -> Peer:
         loss, shape = torch.nn.CrossEntropyLoss(), tuple(x.shape[1:])
         wrapped = PyTorchClassifier(Softmax(meter), loss, shape, 10, clip_values=(0.0, 1.0), device_type="cpu")
         np.random.seed(seed)
-        attack = getattr(importlib.import_module("art.attacks.evasion"), kind)(wrapped, **filled(options, threat, budget, seed))
+        attack = getattr(importlib.import_module("art.attacks.evasion"), kind)(
+            wrapped, **filled(options, threat, budget, seed)
+        )
         attack.generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
 
     return run
@@ -111,7 +113,12 @@ class Softmax(torch.nn.Module):
 
 
 def filled(options: dict[str, Any], threat: bb.Threat, budget: int, seed: int) -> dict[str, Any]:
-    known = {"$eps": threat.eps, "$pixels": int(threat.eps) if threat.eps < math.inf else 1, "$budget": budget, "$seed": seed}
+    known = {
+        "$eps": threat.eps,
+        "$pixels": int(threat.eps) if threat.eps < math.inf else 1,
+        "$budget": budget,
+        "$seed": seed,
+    }
     return {key: known.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
 
 

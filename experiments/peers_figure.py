@@ -42,7 +42,9 @@ def main() -> None:
         axis.set_xlabel(title, fontsize=9)
     for axis in list(axes.flat)[len(panels) :]:
         axis.axis("off")
-    figure.suptitle("Ours (blue) and the peers (red): same images, same budget, one counter; shorter is better", fontsize=11)
+    figure.suptitle(
+        "Ours (blue) and the peers (red): same images, same budget, one counter; shorter is better", fontsize=11
+    )
     figure.savefig("docs/peers.png", dpi=150)
     print("wrote docs/peers.png")
 

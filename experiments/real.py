@@ -71,3 +71,14 @@ def cifar(
     images, labels = right(net, among or sg.load(f"folder:{root / 'cifar10' / 'test'}"), count, spread)
     own = sg.load(f"folder:{root / 'cifar10' / 'train'}").images
     return Case(f"CIFAR ResNet-{depth}", net, images, labels, bb.Linf(eps), own)
+
+
+def photographs(root: Path, count: int, eps: float = 8 / 255) -> Case:
+    """The SqueezeNet on ImageNet photographs of 224 x 224, Linf 8/255. The attacker owns those that are not attacked."""
+    spec = f"torchvision:squeezenet1_0:{root / 'weights' / 'imagenet_squeezenet1_0.safetensors'}"
+    net = sg.from_spec(spec, classes=1000, shape=(3, 224, 224), mean=0, std=1)
+    data = sg.load(f"folder:{root / 'imagenet' / 'val'}", size=224, classes=root / "imagenet" / "classes.txt")
+    index = chosen(net, data, count, spread=True)
+    rest = torch.ones(len(data), dtype=torch.bool)
+    rest[index] = False
+    return Case("SqueezeNet", net, data.images[index], data.labels[index], bb.Linf(eps), data.images[rest])
