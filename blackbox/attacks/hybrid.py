@@ -28,8 +28,9 @@ class Hybrid(Guided):
     """Thompson sampling over candidate makers: each image gets whatever works on it.
 
     It starts from a craft on all members, one query. Then a maker is drawn a step: each has a Beta posterior of its worth,
-    one number is drawn from each, the largest proposes. The point is kept where the target's loss rises; the maker is
-    rewarded by 3 times the relative drop of the margin, cut to [0, 1]. A maker that would propose the same again at
+    one number is drawn from each, the largest proposes. The point is kept where the target's loss rises, and that is the
+    maker's reward: rewards by how far it rises made useless makers look no worse than squares on the images that are hard
+    (mean queries on images and a target other than those reported on: 8.7 against 10.2). A maker that would propose the same again at
     the same point is not drawn, and what equals the best point is never paid for: a square is tried instead. Where the
     start takes away less than a share of the clean image's margin (``trust``: of images that the prior itself gets wrong,
     of others), Square's stripes are looked at too, and the image goes on from the better of the two by Square alone: a prior
@@ -39,15 +40,13 @@ class Hybrid(Guided):
 
     Args:
         prior: `surrogates.prior(nets)`. makers: `blackbox.candidates.usual` and one's own; one of them has to be `Squares`.
-        reward: of a relative drop of the margin (3). trust: see above; (0, 0) trusts every prior that does
-            no harm (ours).
+        trust: see above; (0, 0) trusts every prior that does no harm (ours).
     """
 
     access: ClassVar[Access] = Access.LABELS
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
 
     makers: tuple[Maker, ...] = field(default_factory=usual)
-    reward: float = 3.0
     trust: tuple[float, float] = (0.5, 0.2)
 
     def __post_init__(self) -> None:
@@ -124,15 +123,14 @@ class Hybrid(Guided):
             x[same] = self.makers[self.last].make(scene.take(same))
         a = yield Ask(x, part=arm + 2)
         better = a.loss > s.loss
-        gain = (self.reward * (a.loss - s.loss) / s.loss.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
         took = torch.nn.functional.one_hot(arm, len(self.makers)).bool() & a.paid[:, None]
         once = torch.tensor([m.once for m in self.makers], device=x.device)
         return self.State(
             x=choose(better, a.x, s.x),
             loss=torch.where(better, a.loss, s.loss),
             shown=torch.where(better[:, None], a.shown, s.shown),
-            a=s.a + took * gain[:, None].double(),
-            b=s.b + took * (1 - gain[:, None].double()),
+            a=s.a + (took & better[:, None]),
+            b=s.b + (took & ~better[:, None]),
             tried=(tried | (took & once)) & ~better[:, None],
             live=a.paid & ~a.adv,
             alone=s.alone,

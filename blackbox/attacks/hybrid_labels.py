@@ -26,7 +26,7 @@ class HybridLabels(Guided):
     Args:
         prior: `surrogates.prior(nets)`. inside: 0.98. tolerance: of the bisection, as a share of the radius: 0.05 (both of
             the project's measurements). borrow: share of the windows that take a candidate's signs; tries: random corners
-            of the box for a start, where the candidate's ray has none (both ours).
+            of the box for a start, where no candidate's ray has one (both ours).
     """
 
     access: ClassVar[Access] = Access.LABELS
@@ -63,13 +63,18 @@ class HybridLabels(Guided):
             a = yield Ask(t.x0 + rows(high, sign) * sign, mask=todo, part=part)
             found, missed = found | a.adv, todo & ~a.adv
             low, high = torch.where(missed, high, low), torch.where(missed, (2 * high).clamp_max(width), high)
-        for i in range(self.tries if bool((~found).any()) else 0):  # the ray leads nowhere: other corners of the box
-            trial = t.rng.signs(i, "corner", t.shape)
-            a = yield Ask(t.x0 + width * trial, mask=~found, part=part)
-            sign, low = choose(a.adv, trial, sign), torch.where(a.adv, 0.0, low)
-            found = found | a.adv
         made = first.bank.made.view(*first.bank.made.shape, *[1] * len(t.shape))
         signs = torch.where(made, (first.bank.images - t.x0[:, None]).sign(), 0.0).to(torch.int8)
+        others = signs.shape[1]
+        for i in range(others + self.tries if bool((~found).any()) else 0):
+            # the ray leads nowhere: those of the other candidates, then corners of the box
+            if i < others:
+                trial, far, able = torch.where(signs[:, i] < 0, -1.0, 1.0), min(4 * t.eps, width), first.bank.made[:, i]
+            else:
+                trial, far, able = t.rng.signs(i - others, "corner", t.shape), width, ~found
+            a = yield Ask(t.x0 + far * trial, mask=~found & able, part=part)
+            sign, low, high = choose(a.adv, trial, sign), torch.where(a.adv, 0.0, low), torch.where(a.adv, far, high)
+            found = found | a.adv
         return Retire(self.State(sign, low, high, torch.zeros_like(found), part, signs, torch.zeros_like(part)), ~found)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:

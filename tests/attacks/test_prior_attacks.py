@@ -228,3 +228,17 @@ def test_a_maker_of_ones_own_joins_and_is_credited() -> None:
 def test_the_summary_names_the_prior_and_the_parts() -> None:
     text = run("hybrid", prior=LinearPrior.of_problem(blur=0.0)).summary()
     assert "gradients an image" in text and "start 5 for 5" in text
+
+
+def test_with_labels_a_ray_that_leads_nowhere_is_left_for_that_of_another_candidate() -> None:
+    """The target leaves its label only for dark images. The prior's best craft goes up; that for its other class goes down."""
+
+    def dark(x: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot((x.flatten(1).mean(1) < 0.4).long(), 3).double()
+
+    up = torch.ones(1, 12, 12)
+    prior = LinearPrior(torch.stack([0 * up, 3 * up, -up])[None], torch.zeros(1, 3))
+    x, y = torch.full((3, 1, 12, 12), 0.7), torch.zeros(3, dtype=torch.long)
+    result = bb.attack(bb.Oracle(dark, "labels", 3), x, y, "hybrid", bb.Linf(0.1), 60, prior=prior)
+    # a random corner of the box is never that dark; 0.3 is the way to the boundary
+    assert set(result.status) == {bb.Status.BUDGET} and float(result.distance.max()) < 0.32
