@@ -56,17 +56,15 @@ class Objective:
             own, other = self._from_top(reply, goal)
         else:
             values, at = reply.values.numpy(force=True), np.arange(len(goal))
+            values = self._log(values) if reply.access is Access.SCORES else values.copy()  # ours to write into
             own = values[at, goal]
             if self.kind == "margin":
-                others = values.copy()
-                others[at, goal] = -np.inf
-                other = others.max(1)
+                values[at, goal] = -np.inf
+                other = values.max(1)
             elif reply.access is Access.LOGITS:
                 other = reply.values.logsumexp(1).numpy(force=True)
             else:
-                other = np.ones_like(own)
-            if reply.access is Access.SCORES:
-                own, other = self._log(own), self._log(other)
+                other = np.zeros_like(own)
         return (own - other if self.targeted else other - own), adv
 
     def shown(self, reply: Reply, classes: int) -> np.ndarray:
