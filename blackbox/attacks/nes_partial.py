@@ -88,8 +88,7 @@ class PartialNES:
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         g = yield from self.gradient(t, s.x, k)
         average = self.momentum * s.average + (1 - self.momentum) * g
-        goal = t.eps if t.eps < math.inf else 0.0
-        smaller = torch.maximum(s.reach - s.decay, s.reach.clamp_max(goal))
+        smaller = torch.maximum(s.reach - s.decay, s.reach.clamp_max(t.eps if t.eps < math.inf else 0.0))
         longest = torch.full_like(s.reach, self.step_size)
 
         def inside(bound: Tensor, rate: Tensor) -> Tensor:
@@ -97,10 +96,8 @@ class PartialNES:
             return t.clip(torch.clamp(s.x + rows(rate, s.x) * average.sign(), t.x0 - ball, t.x0 + ball))
 
         halvings = 1 + round(math.log2(self.step_size / self.smallest))
-        everyone = torch.ones_like(s.reach, dtype=torch.bool)
-        rate, held = yield from search.halve(lambda rate: inside(smaller, rate), longest, everyone, halvings)
+        rate, held = yield from search.halve(lambda rate: inside(smaller, rate), longest, longest > 0, halvings)
         a = yield Ask(inside(s.reach, longest), mask=~held)
-        assert a.x is not None
         x = choose(held, inside(smaller, rate), choose(a.adv, a.x, s.x))
         reach = torch.where(held, smaller, s.reach)
         decay = torch.where(held, 2 * s.decay, s.decay / 2)
