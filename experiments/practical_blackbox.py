@@ -30,7 +30,7 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from surrogates.acquire import Jacobian, Strategy
+from surrogates.acquire import Jacobian, Noised, Strategy
 
 OUT = Path("experiments/results/practical_blackbox.json")
 PAPER = 0.8424
@@ -63,11 +63,13 @@ class Run:
 # 430 with 20 epochs, 467 with 5e-3 and 10 epochs, 478 with 2e-2
 HARD = sg.Recipe(epochs=10, batch_size=32, optimiser="adam", weight_decay=0.02)
 SOFT = sg.Recipe(epochs=10, batch_size=32, optimiser="adam", weight_decay=0.02, temperature=10.0)
+NOISED = sg.Recipe(epochs=10, batch_size=32, optimiser="adam", weight_decay=5e-3)
 RUNS = (
     Run("scores, Jacobian from 150 seeds", "scores", 150, Jacobian(), SOFT),
     Run("labels, Jacobian from 150 seeds", "labels", 150, Jacobian(), HARD),
     Run("labels, 3,200 images + Jacobian", "labels", 3200, Jacobian(seeds=3200, rounds=1), HARD),
     Run("scores, 3,200 images + Jacobian", "scores", 3200, Jacobian(seeds=3200, rounds=1), SOFT),
+    Run("labels, 3,200 images + noise", "labels", 3200, Noised(), NOISED),
 )
 
 

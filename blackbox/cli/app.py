@@ -196,7 +196,7 @@ def surrogate(
     strategy: Annotated[
         str,
         typer.Option(
-            help="Which images are asked about: distil, random, active, uncertainty, k-center, dfal, jacobian."
+            help="Which images are asked about: distil, random, active, uncertainty, k-center, dfal, jacobian, noised."
         ),
     ] = "distil",
 ) -> None:

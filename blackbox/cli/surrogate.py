@@ -43,7 +43,7 @@ def run(
     path = folder.create(common.out, "surrogate", found.name)
     chosen = sg.acquire.get(strategy)
     # a strategy that chooses needs more to choose from than it may ask about; one that makes its images needs seeds only
-    wanted = {"distil": queries, "jacobian": 0}.get(strategy, CHOICE * queries)
+    wanted = {"distil": queries, "noised": -(-queries // 2), "jacobian": 0}.get(strategy, CHOICE * queries)
     shown = pool.widen(own, wanted, seed)
     effective = {
         "verb": "surrogate", "target": found.spec, "access": access, "queries": queries, "strategy": strategy, "arch": arch,

@@ -13,6 +13,7 @@ A strategy is a frozen dataclass with two methods, `Strategy.plan` (how many que
     k-center      the images farthest from all that were asked about
     dfal          the images nearest to the surrogate's own boundary, far from one another
     jacobian      new images along the surrogate's Jacobian, from a handful of seeds
+    noised        half of the queries on images, half on the same images under noise: for targets that show labels only
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from surrogates.acquire.dfal import DFAL as DFAL
 from surrogates.acquire.distil import Distil as Distil
 from surrogates.acquire.jacobian import Jacobian as Jacobian
 from surrogates.acquire.k_center import KCenter as KCenter
+from surrogates.acquire.noised import Noised as Noised
 from surrogates.acquire.pools import noise as noise
 from surrogates.acquire.random import Random as Random
 from surrogates.acquire.uncertainty import Uncertainty as Uncertainty
@@ -44,6 +46,7 @@ _ALL: dict[str, Strategy] = {
     "k-center": KCenter(),
     "dfal": DFAL(),
     "jacobian": Jacobian(),
+    "noised": Noised(),
 }
 _ALIASES = {
     "active": "dfal",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import surrogates as sg
 from blackbox.rng import Stream
 from surrogates import acquire
-from surrogates.acquire import DFAL, Jacobian, KCenter, Random, Situation, Uncertainty
+from surrogates.acquire import DFAL, Jacobian, KCenter, Noised, Random, Situation, Uncertainty
 from surrogates.acquire.jacobian import uphill
 from surrogates.acquire.k_center import farthest_first
 from surrogates.answers import Answers
@@ -110,6 +110,19 @@ def test_the_reservoir_is_an_even_draw() -> None:
     assert abs(hits - 75).max() < 4 * np.sqrt(300 * 0.25 * 0.75)
 
 
+def test_noised_asks_for_images_and_then_for_the_same_under_noise() -> None:
+    assert Noised().plan(6400, 5000) == (3200, 3200) and Noised().plan(7, 5000) == (4, 3)
+    assert Noised(copies=2).plan(100, 20) == (20, 20, 20) and Noised().plan(1, 5) == (1,)
+    x = 0.3 + 0.4 * images(6)
+    told = answers(x, [0, 1] * 3)
+    made = Noised(size=0.2).select(situation(Affine(16), x, told, []), 5)
+    assert torch.allclose((made.images - x[:5]).abs(), torch.tensor(0.2)) and (made.index == -1).all()
+    assert 0.3 < float((made.images > x[:5]).float().mean()) < 0.7
+    other = Noised(size=0.2).select(situation(Affine(16), x, told, [], number=2), 5)
+    assert not torch.equal(made.images, other.images)
+    assert float(Noised(size=1.0).select(situation(Affine(16), x, told, []), 5).images.max()) == 1.0
+
+
 def test_farthest_first_on_a_line() -> None:
     line = np.arange(11.0)[:, None]
     assert farthest_first(line, np.array([[0.0]]), 4).tolist() == [10, 5, 2, 7]
@@ -164,6 +177,7 @@ BAD: list[tuple[Any, str]] = [
     (lambda: DFAL(shortlist=0.5), "shortlist"),
     (lambda: Jacobian(seeds=1), "seeds to be at least 2"),
     (lambda: Jacobian(step=0.0), "step in (0, 1]"),
+    (lambda: Noised(size=0.0), "size in (0, 1]"),
     (lambda: acquire.noise((1, 4, 4), 5, "pink"), "one of uniform"),
     (lambda: acquire.bill(Random(), 10, 10, held_out=1.0), "held_out"),
     (lambda: acquire.plot({"a": acquire.AgreementCurve("a", (5,))}, "x.png"), "neither"),
