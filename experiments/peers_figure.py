@@ -11,8 +11,10 @@ from pathlib import Path
 PANELS = (
     ("linf", "mean", "mean queries (failures at the budget)"),
     ("linf-mnist", "mean", "mean queries (failures at the budget)"),
-    ("labels", "mean", "mean queries (failures at the budget)"),
-    ("near", "median distance at 1000", "median L2 distance after 1,000 queries"),
+    ("l2", "mean", "mean queries (failures at the budget)"),
+    ("pixels", "mean", "mean queries (failures at the budget)"),
+    ("labels", "mean", "mean queries with labels only (failures at the budget)"),
+    ("near", "median distance at 1000", "median L2 distance after 1,000 queries, labels only"),
 )
 
 
@@ -21,13 +23,14 @@ def main() -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
     rows = json.loads(Path("experiments/results/benchmark_peers.json").read_text())["rows"]
     panels = [(part, key, title) for part, key, title in PANELS if any(r["part"] == part for r in rows)]
     longest = [sum(r["part"] == part for r in rows) for part, _, _ in panels]
-    height = max(longest[:2]), max(longest[2:], default=1)
+    height = [max(longest[i : i + 2]) for i in range(0, len(longest), 2)]
     figure, axes = plt.subplots(
-        2, 2, figsize=(11, 0.27 * sum(height) + 1.8), height_ratios=height, layout="constrained", squeeze=False
+        len(height), 2, figsize=(11, 0.27 * sum(height) + 0.9 * len(height)), height_ratios=height, layout="constrained", squeeze=False
     )
     for axis, (part, key, title) in zip(axes.flat, panels, strict=False):
         chosen = sorted((r for r in rows if r["part"] == part), key=lambda r: -r[key])
@@ -35,6 +38,11 @@ def main() -> None:
         bars = axis.barh([r["attack"] for r in chosen], [r[key] for r in chosen], color=colours)
         axis.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(ticker.NullLocator())
+        most = height[list(axes.flat).index(axis) // 2]
+        axis.set_ylim(len(chosen) - most - 0.6, len(chosen) - 0.4)  # bars of one thickness, from the top
         axis.margins(x=0.12)
         axis.tick_params(axis="y", labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
