@@ -94,7 +94,7 @@ def test_an_image_whose_start_disappoints_goes_on_by_square_alone() -> None:
     parts = misled.config["parts"]
     assert parts["stripes"]["queries"] == 5 and parts["square"]["queries"] > 0
     assert not any(p["queries"] for name, p in parts.items() if name not in ("start", "stripes", "square"))
-    trusting = attacks.build("hybrid", prior=LinearPrior.of_problem(sign=-1.0), trust=(0.0, 0.0))
+    trusting = attacks.build("hybrid", prior=LinearPrior.of_problem(sign=-1.0), trust=(0.0, 0.0, 0.0))
     kept = run(trusting, share=2.5, budget=1000).config["parts"]
     assert any(p["queries"] for name, p in kept.items() if name not in ("start", "stripes", "square"))
     good = run("hybrid", prior=LinearPrior.of_problem()).config["parts"]
@@ -190,9 +190,9 @@ def test_calibration_makes_the_prior_agree_where_the_target_spoke() -> None:
     assert not calibrated(prior, known.x, nothing).any()
 
 
-def test_trust_is_two_shares() -> None:
-    with pytest.raises(ValueError, match="Expected trust to be two shares"):
-        attacks.build("hybrid", prior=LinearPrior.of_problem(), trust=(0.5, 1.5))
+def test_trust_is_three_shares() -> None:
+    with pytest.raises(ValueError, match="Expected trust to be three shares"):
+        attacks.build("hybrid", prior=LinearPrior.of_problem(), trust=(0.5, 1.5, 0.5))
 
 
 def test_hybrid_wants_a_maker_that_can_always_propose() -> None:
@@ -242,3 +242,18 @@ def test_with_labels_a_ray_that_leads_nowhere_is_left_for_that_of_another_candid
     result = bb.attack(bb.Oracle(dark, "labels", 3), x, y, "hybrid", bb.Linf(0.1), 60, prior=prior)
     # a random corner of the box is never that dark; 0.3 is the way to the boundary
     assert set(result.status) == {bb.Status.BUDGET} and float(result.distance.max()) < 0.32
+
+
+def test_towards_a_class_a_start_that_gets_halfway_is_left_to_squares() -> None:
+    """What is enough of a start to go on by the prior untargeted is not enough towards a class."""
+    prior = LinearPrior.of_problem(2, blur=0.0)
+    known = affine_problem("Linf", targeted=True)
+    oracle = bb.Oracle(known.target, "scores", int(known.target.weight.shape[0]), returns="logits")
+    half = bb.Linf(0.45 * float(known.optimum.min()))
+
+    def alone(trust: tuple[float, float, float]) -> bool:
+        attack = attacks.build("hybrid", prior=prior, trust=trust)
+        parts = bb.attack(oracle, known.x, known.y, attack, half, 30, target=1 - known.y).config["parts"]
+        return not any(p["queries"] for name, p in parts.items() if name not in ("start", "stripes", "square"))
+
+    assert alone((0.0, 0.0, 0.6)) and not alone((0.6, 0.6, 0.2))
