@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from blackbox.cli import channels as between
@@ -46,21 +50,33 @@ def run(
     except OSError as error:
         raise ValueError(f"Expected {host}:{port} to be free to listen at, but: {error.strerror or error}.") from None
     what = f"topk:{listed}" if listed else shows
-    print(f"serving          {oracle.name} at {server.url}", flush=True)  # a script waits for this line, --quiet or not
-    say(f"shows            {what} of {count} classes for images of {'×'.join(map(str, shown.shape))}", quiet)
-    say(f"next             blackbox attack --target {server.url} --eps …    Ctrl-C stops", quiet)
+    with server, _asked_to_stop() as stop:
+        print(f"serving          {oracle.name} at {server.url}", flush=True)  # a script waits for this line, --quiet or not
+        say(f"shows            {what} of {count} classes for images of {'×'.join(map(str, shown.shape))}", quiet)
+        say(f"next             blackbox attack --target {server.url} --eps …    Ctrl-C stops", quiet)
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        while serving.is_alive() and not stop.wait(0.5):
+            pass
+        server.shutdown()
+    had = service.counts()
+    say(
+        f"answered         {had['rows']:,} rows in {had['calls']:,} calls, {had['replayed']:,} more from memory, "
+        f"{had['failed']:,} in calls that failed",
+        quiet,
+    )
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by Ctrl-C, or by a request to end. (An interrupt that is raised can be lost: Python drops it in a callback, say.)"""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        pass
+        yield stop
     finally:
-        server.server_close()
-        had = service.counts()
-        say(
-            f"answered         {had['rows']:,} rows in {had['calls']:,} calls, {had['replayed']:,} more from memory, "
-            f"{had['failed']:,} in calls that failed",
-            quiet,
-        )
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _images(data: str, shape: str | None, classes: int | None) -> Dataset:
