@@ -18,6 +18,7 @@ Writes experiments/results/hybrid.json (hybrid_mnist.json ...) row by row; a kil
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,14 +70,19 @@ def untrained(settings: Settings) -> list[torch.nn.Module]:
     return [sg.build(net.arch, 10, shape, seed=100 + i) for i, net in enumerate(NETS[settings.target])]
 
 
-@lru_cache(maxsize=1)
 def surrogates(settings: Settings) -> list[torch.nn.Module]:
-    """The nets that a user would train."""
-    if settings.target != "squeezenet":
-        return [own.trained(settings.data, plan) for plan in NETS[settings.target]]
+    """The nets that a user would train; fresh ones at each call, for whoever trains them on."""
+    if settings.target == "squeezenet":
+        return [copy.deepcopy(taught(settings))]
+    return [own.trained(settings.data, plan) for plan in NETS[settings.target]]
+
+
+@lru_cache(maxsize=1)
+def taught(settings: Settings) -> torch.nn.Module:
+    """The net that learned from the target's scores for the images not attacked."""
     case, (net,) = given(settings), untrained(settings)
     teacher = bb.Oracle(case.net, "scores", classes=1000)
-    return [sg.train(net, (case.own, None), sg.Recipe(epochs=60), teacher=teacher, queries=len(case.own))]
+    return sg.train(net, (case.own, None), sg.Recipe(epochs=60), teacher=teacher, queries=len(case.own))
 
 
 def told(settings: Settings) -> str:
