@@ -149,7 +149,7 @@ class Engine:
                 self._save()
 
     def _alive(self, cohort: Cohort) -> int:
-        return int((self.ledger.status[cohort.samples] == LIVE).sum())
+        return np.count_nonzero(self.ledger.status[cohort.samples] == LIVE)
 
     def _open(self) -> None:
         samples, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
@@ -300,44 +300,54 @@ class Engine:
             if (over := led.spent[asked] >= self.budget).any():
                 led.close(asked[over], Status.BUDGET)
 
-    def _number(self, cohort: Cohort, plan: Plan, i: int) -> int:
-        """Evaluation i of this call was which query of its row?"""
-        at = plan.done + i
-        if plan.points is not None:
-            return int(self.ledger.spent[cohort.samples[plan.row[at]]])
-        asked_before = int(cohort.spent_at_ask[plan.row[at]])
-        return asked_before + int(plan.col[at]) + 1
+    def _number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
+        """Evaluations ``i`` of this call were which queries of their rows?"""
+        row, col = plan.row[plan.done + i], plan.col[plan.done + i]
+        return self.ledger.spent[cohort.samples[row]] if plan.points is not None else cohort.spent_at_ask[row] + col + 1
 
     def _hits(self, cohort: Cohort, plan: Plan, points: Tensor, hit: np.ndarray) -> None:
         """Adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
         led, device = self.ledger, cohort.task.x0.device
         row = plan.row[plan.done + hit]
-        found = points[torch.from_numpy(hit).to(device)]
         original = cohort.task.x0[torch.from_numpy(row).to(device)]
-        distance = self.threat.distance(found, original).numpy(force=True)
-        for j, i in enumerate(hit):
+        distance = self.threat.distance(points[torch.from_numpy(hit).to(device)], original).numpy(force=True)
+        # a row may have several probes in a call: they are credited one after the other
+        for j in [slice(None)] if plan.points is not None else [slice(j, j + 1) for j in range(len(hit))]:
             sample, reach = cohort.samples[row[j]], distance[j]
             inside = reach <= self.threat.eps + self.threat.tolerance
-            better = reach < led.distance[sample]
-            if inside and self.votes > 1:
-                if not led.first[sample] or (self.minimises and better):
-                    cohort.ballots.append(Ballot(plan.done + int(i)))
-            elif (inside and not led.first[sample]) or (self.minimises and better):
-                self.keep(cohort, row[j], found[j], reach, inside, self._number(cohort, plan, int(i)))
+            wanted = inside & (led.first[sample] == 0)
+            if self.minimises:
+                wanted |= reach < led.distance[sample]
+            if self.votes > 1:
+                cohort.ballots += [Ballot(plan.done + int(i)) for i in hit[j][inside & wanted]]
+                wanted &= ~inside
+            if wanted.any():
+                at = hit[j][wanted]
+                number = self._number(cohort, plan, at)
+                self.keep(cohort, row[j][wanted], points, at, reach[wanted], inside[wanted], number)
 
-    def keep(self, cohort: Cohort, row: int, point: Tensor, reach: float, inside: bool, number: int) -> None:
-        """Credit an adversarial point of a row, known since its query ``number``."""
+    def keep(
+        self,
+        cohort: Cohort,
+        row: np.ndarray,
+        points: Tensor,
+        at: np.ndarray,
+        reach: np.ndarray,
+        inside: np.ndarray,
+        number: np.ndarray,
+    ) -> None:
+        """Credit to each of m different rows the adversarial one ``at`` of the points, known since its query ``number``."""
         led, sample = self.ledger, cohort.samples[row]
-        if inside and not led.first[sample]:
-            led.first[sample] = number
-            if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
-                led.winner[sample] = cohort.plan.ask.part_of(np.array([row]))[0]
-        if reach < led.distance[sample]:
-            led.distance[sample] = reach
-            led.trace.append((int(sample), number, float(reach)))
-            cohort.best[row] = point
-        if inside and not (self.minimises and self.threat.eps == np.inf):
-            led.close(np.array([sample]), Status.SUCCESS)
+        new = inside & (led.first[sample] == 0)
+        led.first[sample[new]] = number[new]
+        if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
+            led.winner[sample[new]] = cohort.plan.ask.part_of(row[new])
+        nearer = reach < led.distance[sample]
+        led.distance[sample[nearer]] = reach[nearer]
+        led.trace += zip(sample[nearer].tolist(), number[nearer].tolist(), reach[nearer].tolist(), strict=True)
+        put(cohort.best, row[nearer], points, at[nearer])
+        if not (self.minimises and self.threat.eps == np.inf):
+            led.close(sample[inside], Status.SUCCESS)
 
     # -- at the end --------------------------------------------------------------------------------------------
 
@@ -407,11 +417,11 @@ class Engine:
             elif cohort.state is None and cohort.k >= 0:
                 led.close(cohort.samples, Status.GAVE_UP)
             spent = led.spent[cohort.samples]
-            cohort.idle = np.where(spent > cohort.spent_before, 0, cohort.idle + 1)
+            cohort.idle = (cohort.idle + 1) * (spent == cohort.spent_before)
             if cohort.idle.max() >= _IDLE_STEPS:
                 led.close(cohort.samples[cohort.idle >= _IDLE_STEPS], Status.GAVE_UP)
             live = led.status[cohort.samples] == LIVE
-            alive = int(live.sum())
+            alive = np.count_nonzero(live)
             if not alive:
                 self._flush(cohort)
                 return

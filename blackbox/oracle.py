@@ -387,9 +387,10 @@ class Oracle:
         if out.shape != (m, self.classes):
             raise TargetError(_shape_message(self.name, f"({m}, {self.classes}), a score for each class", out, m))
         values = out.to(torch.float32)
-        top, label = values.max(1)
-        self._check_finite(values, top)
-        label = label if named is None else named
+        shown = values.numpy(force=True)  # numpy answers a few rows in a fraction of torch's time
+        highest = shown.argmax(1)
+        self._check_finite(shown, shown[np.arange(m), highest])
+        label = torch.from_numpy(highest).to(values.device) if named is None else named
         if self.access is Access.LABELS:
             return Reply(self.access, label, None, None, self.classes)
         if self.access is Access.LOGITS:
@@ -409,14 +410,12 @@ class Oracle:
     def _rounded(self, values: Tensor) -> Tensor:
         return values if self.decimals is None else values.round(decimals=self.decimals)
 
-    def _check_finite(self, values: Tensor, top: Tensor) -> None:
+    def _check_finite(self, values: np.ndarray, top: np.ndarray) -> None:
         """A row is an answer when its largest score is finite: -inf is a masked class, NaN and inf come through."""
-        if math.isfinite(float(top.sum())):  # one number to look at
+        finite = np.isfinite(top)
+        if finite.all():
             return
-        bad = ~torch.isfinite(top)
-        if not bool(bad.any()):
-            return
-        row = int(bad.nonzero()[0])
+        row = int(finite.argmin())
         error = TargetError(
             f"Expected finite scores, but the target {self.name} answered {values[row].tolist()[:10]} "
             f"for row {row} of a call with {len(values)} images."

@@ -31,12 +31,32 @@ def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.from_numpy(out)
 
 
+def climb(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of ``new`` [n, \\*shape] where their ``value`` [n] is above ``loss`` [n] (NaN is not), those of ``x``
+    elsewhere, and their losses; the old two themselves where nothing is better."""
+    if x.device.type != "cpu":
+        better = value > loss
+        return choose(better, new, x), torch.where(better, value, loss)
+    kept = np.flatnonzero(value.numpy() > loss.numpy())
+    if not len(kept):
+        return x, loss
+    out, best = x.numpy().copy(), loss.numpy().copy()
+    out[kept], best[kept] = new.numpy()[kept], value.numpy()[kept]
+    return torch.from_numpy(out), torch.from_numpy(best)
+
+
 def put(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
     """``to[at] = source[kept]``: rows of one tensor into another, in place."""
     if to.device.type == "cpu":
         to.numpy()[at] = source.numpy()[kept]
     else:
         to[torch.from_numpy(at)] = source[torch.from_numpy(kept)]
+
+
+def deliver(a: np.ndarray, like: Tensor) -> Tensor:
+    """An array as a tensor where ``like`` is."""
+    out = torch.from_numpy(a)
+    return out if like.device.type == "cpu" else out.to(like.device)
 
 
 def differs(a: Tensor, b: Tensor) -> Tensor:
