@@ -149,7 +149,7 @@ class Engine:
                 self._save()
 
     def _alive(self, cohort: Cohort) -> int:
-        return np.count_nonzero(self.ledger.status[cohort.samples] == LIVE)
+        return int(np.count_nonzero(self.ledger.status[cohort.samples] == LIVE))
 
     def _open(self) -> None:
         samples, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
@@ -289,15 +289,14 @@ class Engine:
         else:
             led.spent[who] += 1
             better = loss > led.best[who]
-            if not self.minimises and better.any():
-                kept = np.flatnonzero(better)
+            if not self.minimises and len(kept := np.flatnonzero(better)):
                 led.best[who[kept]] = loss[kept]
                 put(cohort.best, row[kept], points, kept)
-        if adv.any():
-            self._hits(cohort, plan, points, np.flatnonzero(adv))
+        if len(hit := np.flatnonzero(adv)):
+            self._hits(cohort, plan, points, hit)
         if start + len(loss) == len(plan.row):  # the whole Ask is answered
             asked = who if start == 0 else cohort.samples[plan.row]
-            if (over := led.spent[asked] >= self.budget).any():
+            if np.count_nonzero(over := led.spent[asked] >= self.budget):
                 led.close(asked[over], Status.BUDGET)
 
     def _number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
@@ -418,7 +417,7 @@ class Engine:
                 led.close(cohort.samples, Status.GAVE_UP)
             spent = led.spent[cohort.samples]
             cohort.idle = (cohort.idle + 1) * (spent == cohort.spent_before)
-            if cohort.idle.max() >= _IDLE_STEPS:
+            if np.maximum.reduce(cohort.idle) >= _IDLE_STEPS:
                 led.close(cohort.samples[cohort.idle >= _IDLE_STEPS], Status.GAVE_UP)
             live = led.status[cohort.samples] == LIVE
             alive = np.count_nonzero(live)
