@@ -9,7 +9,6 @@ stay full until the very end. None of this shows in a result: what a sample draw
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from blackbox import checkpoint as disk
-from blackbox import resume, votes
+from blackbox import lastlook, resume, votes
 from blackbox.cohort import CLEAN, INIT, Ballot, Cohort, Plan, take
 from blackbox.ledger import CODES, LIVE, Ledger
 from blackbox.objective import Objective
@@ -30,7 +29,7 @@ from blackbox.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
 from blackbox.rng import Stream
 from blackbox.rowwise import put
-from blackbox.threat import Linf, Threat, eight_bit
+from blackbox.threat import Linf, Threat
 
 _IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
 _IDLE_ASKS = 1000  # the same for the Asks of a cohort: a step must not spin either
@@ -114,9 +113,9 @@ class Engine:
             raise
         led = self.ledger
         led.status[led.first > 0] = CODES[Status.SUCCESS]  # one that minimises goes on after its first success
-        self._verify()
+        lastlook.verify(self)
         if self.eight_bit:
-            self._round()
+            lastlook.round_off(self)
         self._show(final=True)
         return self.ledger
 
@@ -348,45 +347,8 @@ class Engine:
         if not (self.minimises and self.threat.eps == np.inf):
             led.close(sample[inside], Status.SUCCESS)
 
-    # -- at the end --------------------------------------------------------------------------------------------
-
     def _flush(self, cohort: Cohort) -> None:
         self.ledger.x[torch.from_numpy(cohort.samples)] = cohort.best.to(self.ledger.x.device)
-
-    def _verify(self) -> None:
-        """Look at every example kept once more, in a fresh call, in a column of its own, at no charge."""
-        led = self.ledger
-        with contextlib.suppress(TargetError):  # the attack itself is complete; what was not looked at says so
-            self._look(np.flatnonzero((led.first > 0) & (led.verified < 0)), led.verified)
-
-    def _look(self, who: np.ndarray, column: np.ndarray) -> None:
-        """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of fresh looks."""
-        start = 0
-        while start < len(who):
-            part = who[start : start + self.oracle.next_rows(len(who) - start)]
-            index = torch.from_numpy(part)
-            yes = np.zeros(len(part), np.int64)
-            for _ in range(self.votes):
-                reply = self.oracle.submit(self.ledger.x[index].to(self.oracle.device), "verify")
-                yes += self.objective.judge(reply, self.goal[part])[1]
-                self.ledger.label1[part] = reply.label.numpy(force=True)
-                self.ledger.sure1[part] = reply.confidence().numpy(force=True)
-            column[part] = 2 * yes > self.votes
-            start += len(part)
-
-    def _round(self) -> None:
-        """Make 8-bit images of all examples, and look whether those inside the threat are still adversarial."""
-        led, n = self.ledger, len(self.x)
-        for start in range(0, n, self.size):
-            part = slice(start, min(n, start + self.size))
-            led.x[part] = eight_bit(led.x[part], self.x[part])
-            reach = self.threat.distance(led.x[part], self.x[part]).numpy()
-            led.distance[part] = np.where(np.isfinite(led.distance[part]), reach, np.inf)
-        found = led.first > 0
-        inside = led.distance <= self.threat.eps + self.threat.tolerance
-        led.rounded[found & ~inside] = 0
-        led.label1[found & ~inside], led.sure1[found & ~inside] = -1, np.nan
-        self._look(np.flatnonzero(found & inside), led.rounded)
 
     # -- one cohort's life ---------------------------------------------------------------------------------------
 
