@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,10 +47,10 @@ class LowFrequencies:
             raise ValueError(f"Expected share, of the frequencies, in (0, 1], but it was {self.share}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        c, h, w = _image(shape, "low frequencies")
+        c, h, w = bases.image_shape(shape, "low frequencies")
         high, wide = max(1, round(self.share * h)), max(1, round(self.share * w))
         z = rng.shared_normal(k, tag, (count, c, high, wide))
-        return _cosines(h)[:high].to(z).T @ z @ _cosines(w)[:wide].to(z)
+        return bases.cosines(h)[:high].to(z).T @ z @ bases.cosines(w)[:wide].to(z)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Resized:
             raise ValueError(f"Expected factor, of the enlargement, to be at least 1, but it was {self.factor}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        c, h, w = _image(shape, "resized noise")
+        c, h, w = bases.image_shape(shape, "resized noise")
         small = (max(1, round(h / self.factor)), max(1, round(w / self.factor)))
         z = rng.shared_normal(k, tag, (count, c, *small))
         return torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
@@ -129,18 +127,3 @@ def normal(t: Task, x: Tensor, k: int, count: int, h: Tensor, noise: Noise) -> S
             plain += rows(a.paid[:, j].to(x.dtype), x) * moved
     mean = balance / paid.clamp_min(1)
     return unit(torch.where(rows(mean.abs() == 1, x), signed, signed - rows(mean, x) * plain))
-
-
-def _image(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
-    if len(shape) != 3:
-        raise ValueError(
-            f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}."
-        )
-    return shape[0], shape[1], shape[2]
-
-
-@lru_cache(maxsize=16)
-def _cosines(size: int) -> Tensor:
-    from scipy.fft import idct
-
-    return torch.from_numpy(idct(np.eye(size), axis=1, norm="ortho").astype(np.float32))
