@@ -160,7 +160,7 @@ def shares(name: str, title: str, what: str) -> list[str]:
     lines = [
         f"## {title}",
         "",
-        f"`python -m experiments.{name}`; {what}; median of the turns [smallest, largest].",
+        f"`python -m experiments.{name}`; {what}; median of {len(found['rows'][0]['all'])} turns [smallest, largest].",
         "",
         "| | over bare |",
         "|---|---|",
@@ -200,7 +200,7 @@ def all_tables() -> list[str]:
         *shares(
             "craft_speed",
             "Speed of crafting",
-            "images/s over those of the bare forward and backward pass at its best batch size",
+            "images/s over those of the bare forward and backward pass of the net as it is, at its best batch size, one thread",
         ),
         *shares("training_speed", "Speed of training", "images/s over those of a bare PyTorch loop"),
     ]
