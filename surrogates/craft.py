@@ -47,8 +47,8 @@ def craft(
     """Adversarial examples by the gradients of nets one owns.
 
     Gradients are taken through copies of the nets with batch norms folded into convolutions (`surrogates.lean`), but where
-    parts operate on the nets or tap a layer. These are the nets' gradients up to rounding, about 1e-6 of their size; where
-    an entry is as good as zero, a sign step may go the other way for it.
+    parts operate on the nets or tap a layer. They are the nets' own up to float32 rounding; a sign step may go the other way
+    where an entry is as good as zero, so after ten steps a few percent of the pixels are others than through the net itself.
 
     Args:
         nets: a net that gives logits for images in [0, 1], or several (fused by the mean of their logits, unless the

@@ -15,12 +15,14 @@ from surrogates.predict import frozen, place
 
 
 def lean(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A copy of the net for taking gradients in eval mode, a third faster on a ResNet (`experiments.craft_speed`).
+    """A copy of the net for taking gradients in eval mode, a quarter faster on a ResNet (`experiments.craft_speed`).
 
     Each batch norm that normalises nothing but one convolution's answer is folded into that convolution's weights. Which
     follows which is seen from the modules at work on one image, so the net's own code runs in the copy as in the net.
-    Logits and gradients are those of the net up to rounding (about 1e-6 of their size in float32); an entry of the gradient
-    that is as good as zero may come out with the other sign.
+    Logits and gradients are those of the net up to rounding, which is as large as the net's own: against float64, the largest
+    error of an image's gradient is 3e-6 of its largest entry for the copy and 3e-6 for the net (median of 200 images, CIFAR
+    ResNet-20; an activation within rounding of zero costs either up to some percent). Entries as good as zero may change
+    sign: 2 in 100,000 there.
 
     Args:
         shape: (C, H, W) of the images it takes.
@@ -40,7 +42,7 @@ def lean(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
             _fold(made, ramp)
             made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             told, known = made(ramp), net(ramp)
-        same = told.shape == known.shape and torch.allclose(told, known, rtol=1e-3, atol=1e-3)
+        same = told.shape == known.shape and bool((told - known).abs().max() <= 1e-3 * known.abs().max())
     except Exception:  # whatever a stranger's net does not take to: it is used as it is
         return net
     return made if same else net
