@@ -40,7 +40,8 @@ class White:
 
 @dataclass(frozen=True)
 class LowFrequencies:
-    """Normal coefficients of the cosines below ``share`` of each side of an image [channels, height, width]."""
+    """Normal coefficients of the cosines below ``share`` of each side of an image [channels, height, width]; a row of
+    features is taken for one line of pixels."""
 
     share: float = 0.25
 
@@ -52,12 +53,12 @@ class LowFrequencies:
         c, h, w = _image(shape, "low frequencies")
         high, wide = max(1, round(self.share * h)), max(1, round(self.share * w))
         z = rng.shared_normal(k, tag, (count, c, high, wide))
-        return _cosines(h)[:high].to(z).T @ z @ _cosines(w)[:wide].to(z)
+        return (_cosines(h)[:high].to(z).T @ z @ _cosines(w)[:wide].to(z)).view(count, *shape)
 
 
 @dataclass(frozen=True)
 class Resized:
-    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly."""
+    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly; features as in `LowFrequencies`."""
 
     factor: float = 4.0
 
@@ -69,7 +70,8 @@ class Resized:
         c, h, w = _image(shape, "resized noise")
         small = (max(1, round(h / self.factor)), max(1, round(w / self.factor)))
         z = rng.shared_normal(k, tag, (count, c, *small))
-        return torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
+        large = torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
+        return large.view(count, *shape)
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def normal(t: Task, x: Tensor, k: int, count: int, h: Tensor, noise: Noise) -> S
 
 
 def _image(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+    if len(shape) == 1:  # a row of features is a line of pixels
+        return 1, 1, shape[0]
     if len(shape) != 3:
         raise ValueError(
             f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}."
