@@ -57,7 +57,7 @@ class Tiles:
             raise ValueError(f"Expected size to be at least 1 pixel, but it was {self.size}.")
 
     def _grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        c, h, w = _image(shape, "tiles")
+        c, h, w = image_shape(shape, "tiles")
         return c, -(-h // self.size), -(-w // self.size)
 
     def count(self, shape: tuple[int, ...]) -> int:
@@ -96,12 +96,12 @@ class DCT:
             )
 
     def count(self, shape: tuple[int, ...]) -> int:
-        return len(_frequencies(_image(shape, "a DCT"), self.low, self.most))
+        return len(_frequencies(image_shape(shape, "a DCT"), self.low, self.most))
 
     def make(self, shape: tuple[int, ...], index: Tensor) -> Tensor:
-        c, h, w = _image(shape, "a DCT")
+        c, h, w = image_shape(shape, "a DCT")
         pick = _frequencies((c, h, w), self.low, self.most)[index.cpu()].to(index.device)
-        down, across = _cosines(h).to(index.device)[pick[:, 1]], _cosines(w).to(index.device)[pick[:, 2]]
+        down, across = cosines(h).to(index.device)[pick[:, 1]], cosines(w).to(index.device)[pick[:, 2]]
         wave = down[:, None, :, None] * across[:, None, None, :]
         channel = torch.arange(c, device=index.device) == pick[:, :1]
         return wave * channel[:, :, None, None]
@@ -181,7 +181,8 @@ def pca(images: Any, count: int) -> Fixed:
     return Fixed(torch.from_numpy(fitted.components_).view(count, *x.shape[1:]), name="pca")
 
 
-def _image(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+def image_shape(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+    """Channels, height, width; ValueError where a sample is no image: ``what`` needs one."""
     if len(shape) != 3:
         raise ValueError(
             f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}."
@@ -190,7 +191,7 @@ def _image(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=16)
-def _cosines(size: int) -> Tensor:
+def cosines(size: int) -> Tensor:
     """[size, size] float32: row i is the i-th orthonormal cosine."""
     from scipy.fft import idct
 

@@ -9,7 +9,6 @@ stay full until the very end. None of this shows in a result: what a sample draw
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from blackbox import checkpoint as disk
-from blackbox import resume, votes
+from blackbox import lastlook, resume, votes
 from blackbox.cohort import CLEAN, INIT, Ballot, Cohort, Plan, take
 from blackbox.ledger import CODES, LIVE, Ledger
 from blackbox.objective import Objective
@@ -30,7 +29,7 @@ from blackbox.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
 from blackbox.rng import Stream
 from blackbox.rowwise import put
-from blackbox.threat import Linf, Threat, eight_bit
+from blackbox.threat import Linf, Threat
 
 _IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
 _IDLE_ASKS = 1000  # the same for the Asks of a cohort: a step must not spin either
@@ -115,9 +114,9 @@ class Engine:
             raise
         led = self.ledger
         led.status[led.first > 0] = CODES[Status.SUCCESS]  # one that minimises goes on after its first success
-        self._verify()
+        lastlook.verify(self)
         if self.eight_bit:
-            self._round()
+            lastlook.round_off(self)
         self._show(final=True)
         return self.ledger
 
@@ -150,7 +149,7 @@ class Engine:
                 self._save()
 
     def _alive(self, cohort: Cohort) -> int:
-        return int((self.ledger.status[cohort.samples] == LIVE).sum())
+        return int(np.count_nonzero(self.ledger.status[cohort.samples] == LIVE))
 
     def _open(self) -> None:
         samples, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
@@ -290,95 +289,67 @@ class Engine:
         else:
             led.spent[who] += 1
             better = loss > led.best[who]
-            if not self.minimises and better.any():
-                kept = np.flatnonzero(better)
+            if not self.minimises and len(kept := np.flatnonzero(better)):
                 led.best[who[kept]] = loss[kept]
                 put(cohort.best, row[kept], points, kept)
-        if adv.any():
-            self._hits(cohort, plan, points, np.flatnonzero(adv))
+        if len(hit := np.flatnonzero(adv)):
+            self._hits(cohort, plan, points, hit)
         if start + len(loss) == len(plan.row):  # the whole Ask is answered
             asked = who if start == 0 else cohort.samples[plan.row]
-            if (over := led.spent[asked] >= self.budget).any():
+            if np.count_nonzero(over := led.spent[asked] >= self.budget):
                 led.close(asked[over], Status.BUDGET)
 
-    def _number(self, cohort: Cohort, plan: Plan, i: int) -> int:
-        """Evaluation i of this call was which query of its row?"""
-        at = plan.done + i
-        if plan.points is not None:
-            return int(self.ledger.spent[cohort.samples[plan.row[at]]])
-        asked_before = int(cohort.spent_at_ask[plan.row[at]])
-        return asked_before + int(plan.col[at]) + 1
+    def _number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
+        """Evaluations ``i`` of this call were which queries of their rows?"""
+        row, col = plan.row[plan.done + i], plan.col[plan.done + i]
+        return self.ledger.spent[cohort.samples[row]] if plan.points is not None else cohort.spent_at_ask[row] + col + 1
 
     def _hits(self, cohort: Cohort, plan: Plan, points: Tensor, hit: np.ndarray) -> None:
         """Adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
         led, device = self.ledger, cohort.task.x0.device
         row = plan.row[plan.done + hit]
-        found = points[torch.from_numpy(hit).to(device)]
         original = cohort.task.x0[torch.from_numpy(row).to(device)]
-        distance = self.threat.distance(found, original).numpy(force=True)
-        for j, i in enumerate(hit):
+        distance = self.threat.distance(points[torch.from_numpy(hit).to(device)], original).numpy(force=True)
+        # a row may have several probes in a call: they are credited one after the other
+        for j in [slice(None)] if plan.points is not None else [slice(j, j + 1) for j in range(len(hit))]:
             sample, reach = cohort.samples[row[j]], distance[j]
             inside = reach <= self.threat.eps + self.threat.tolerance
-            better = reach < led.distance[sample]
-            if inside and self.votes > 1:
-                if not led.first[sample] or (self.minimises and better):
-                    cohort.ballots.append(Ballot(plan.done + int(i)))
-            elif (inside and not led.first[sample]) or (self.minimises and better):
-                self.keep(cohort, row[j], found[j], reach, inside, self._number(cohort, plan, int(i)))
+            wanted = inside & (led.first[sample] == 0)
+            if self.minimises:
+                wanted |= reach < led.distance[sample]
+            if self.votes > 1:
+                cohort.ballots += [Ballot(plan.done + int(i)) for i in hit[j][inside & wanted]]
+                wanted &= ~inside
+            if wanted.any():
+                at = hit[j][wanted]
+                number = self._number(cohort, plan, at)
+                self.keep(cohort, row[j][wanted], points, at, reach[wanted], inside[wanted], number)
 
-    def keep(self, cohort: Cohort, row: int, point: Tensor, reach: float, inside: bool, number: int) -> None:
-        """Credit an adversarial point of a row, known since its query ``number``."""
+    def keep(
+        self,
+        cohort: Cohort,
+        row: np.ndarray,
+        points: Tensor,
+        at: np.ndarray,
+        reach: np.ndarray,
+        inside: np.ndarray,
+        number: np.ndarray,
+    ) -> None:
+        """Credit to each of m different rows the adversarial one ``at`` of the points, known since its query ``number``."""
         led, sample = self.ledger, cohort.samples[row]
-        if inside and not led.first[sample]:
-            led.first[sample] = number
-            if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
-                led.winner[sample] = cohort.plan.ask.part_of(np.array([row]))[0]
-        if reach < led.distance[sample]:
-            led.distance[sample] = reach
-            led.trace.append((int(sample), number, float(reach)))
-            cohort.best[row] = point
-        if inside and not (self.minimises and self.threat.eps == np.inf):
-            led.close(np.array([sample]), Status.SUCCESS)
-
-    # -- at the end --------------------------------------------------------------------------------------------
+        new = inside & (led.first[sample] == 0)
+        led.first[sample[new]] = number[new]
+        if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
+            led.winner[sample[new]] = cohort.plan.ask.part_of(row[new])
+        nearer = reach < led.distance[sample]
+        led.distance[sample[nearer]] = reach[nearer]
+        led.trace += zip(sample[nearer].tolist(), number[nearer].tolist(), reach[nearer].tolist(), strict=True)
+        put(cohort.best, row[nearer], points, at[nearer])
+        if not (self.minimises and self.threat.eps == np.inf):
+            led.close(sample[inside], Status.SUCCESS)
 
     def _flush(self, cohort: Cohort) -> None:
         self.ledger.x[torch.from_numpy(cohort.samples)] = cohort.best.to(self.ledger.x.device)
-
-    def _verify(self) -> None:
-        """Look at every example kept once more, in a fresh call, in a column of its own, at no charge."""
-        led = self.ledger
-        with contextlib.suppress(TargetError):  # the attack itself is complete; what was not looked at says so
-            self._look(np.flatnonzero((led.first > 0) & (led.verified < 0)), led.verified)
-
-    def _look(self, who: np.ndarray, column: np.ndarray) -> None:
-        """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of fresh looks."""
-        start = 0
-        while start < len(who):
-            part = who[start : start + self.oracle.next_rows(len(who) - start)]
-            index = torch.from_numpy(part)
-            yes = np.zeros(len(part), np.int64)
-            for _ in range(self.votes):
-                reply = self.oracle.submit(self.ledger.x[index].to(self.oracle.device), "verify")
-                yes += self.objective.judge(reply, self.goal[part])[1]
-                self.ledger.label1[part] = reply.label.numpy(force=True)
-                self.ledger.sure1[part] = reply.confidence().numpy(force=True)
-            column[part] = 2 * yes > self.votes
-            start += len(part)
-
-    def _round(self) -> None:
-        """Make 8-bit images of all examples, and look whether those inside the threat are still adversarial."""
-        led, n = self.ledger, len(self.x)
-        for start in range(0, n, self.size):
-            part = slice(start, min(n, start + self.size))
-            led.x[part] = eight_bit(led.x[part], self.x[part])
-            reach = self.threat.distance(led.x[part], self.x[part]).numpy()
-            led.distance[part] = np.where(np.isfinite(led.distance[part]), reach, np.inf)
-        found = led.first > 0
-        inside = led.distance <= self.threat.eps + self.threat.tolerance
-        led.rounded[found & ~inside] = 0
-        led.label1[found & ~inside], led.sure1[found & ~inside] = -1, np.nan
-        self._look(np.flatnonzero(found & inside), led.rounded)
 
     # -- one cohort's life ---------------------------------------------------------------------------------------
 
@@ -408,11 +379,11 @@ class Engine:
             elif cohort.state is None and cohort.k >= 0:
                 led.close(cohort.samples, Status.GAVE_UP)
             spent = led.spent[cohort.samples]
-            cohort.idle = np.where(spent > cohort.spent_before, 0, cohort.idle + 1)
-            if cohort.idle.max() >= _IDLE_STEPS:
+            cohort.idle = (cohort.idle + 1) * (spent == cohort.spent_before)
+            if np.maximum.reduce(cohort.idle) >= _IDLE_STEPS:
                 led.close(cohort.samples[cohort.idle >= _IDLE_STEPS], Status.GAVE_UP)
             live = led.status[cohort.samples] == LIVE
-            alive = int(live.sum())
+            alive = np.count_nonzero(live)
             if not alive:
                 self._flush(cohort)
                 return

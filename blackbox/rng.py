@@ -21,6 +21,7 @@ from torch import Tensor
 _GAMMA = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _30, _27, _31, _FIRST, _SECOND = (np.uint64(c) for c in (30, 27, 31, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_BLOCK, _TAGS = 16, 8  # steps drawn ahead; tags remembered
 _8, _TO_UNIT = np.uint32(8), np.float32(2.0**-24)  # 24 bits fit a float32 exactly
 
 
@@ -71,7 +72,15 @@ class Stream:
 
     def take(self, keep: np.ndarray) -> Stream:
         """The stream of the rows in ``keep`` (a boolean mask or indices)."""
-        return replace(self, ids=self.ids[keep])
+        new = replace(self, ids=self.ids[keep])
+        for held, (first, block) in self._blocks.items():
+            new._blocks[held] = first, block[:, keep]
+        return new
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[str, int], tuple[int, np.ndarray]]:
+        """Draws made ahead, by tag and count: the first step of a block, and the block."""
+        return {}
 
     @cached_property
     def _rows(self) -> np.ndarray:
@@ -79,20 +88,41 @@ class Stream:
 
     def _words(self, step: int, tag: str, count: int) -> np.ndarray:
         """[n, count] uint32, uniform over all values."""
-        key = _mix(self._rows + np.uint64(_address(self.seed, step, tag)))
-        return _mix(key[:, None] + _counters((count + 1) // 2)).view(np.uint32)[:, :count]
+        return self._ahead(step, 1, tag, count)[0]
+
+    def _ahead(self, step: int, steps: int, tag: str, count: int) -> np.ndarray:
+        """[steps, n, count]: the words of so many steps from ``step`` on, in one go."""
+        where = np.array([_address(self.seed, step + i, tag) for i in range(steps)], np.uint64)
+        key = _mix(where[:, None] + self._rows)
+        return _mix(key[..., None] + _counters((count + 1) // 2)).view(np.uint32)[..., :count]
+
+    @staticmethod
+    def _unit(words: np.ndarray) -> np.ndarray:
+        # uint32 times float32 would be float64 to numpy
+        return (words >> _8).astype(np.float32) * _TO_UNIT
 
     def _uniform(self, step: int, tag: str, count: int) -> np.ndarray:
-        # uint32 times float32 would be float64 to numpy
-        return (self._words(step, tag, count) >> _8).astype(np.float32) * _TO_UNIT
+        return self._unit(self._words(step, tag, count))
 
     def _deliver(self, a: np.ndarray) -> Tensor:
         out = torch.from_numpy(np.ascontiguousarray(a))
         return out if self.device == "cpu" else out.to(self.device)
 
     def uniform_array(self, step: int, tag: str, count: int) -> np.ndarray:
-        """[n, count] float32 in [0, 1) as numpy: for the few numbers a step needs to place a window, say."""
-        return self._uniform(step, tag, count)
+        """[n, count] float32 in [0, 1) as numpy, not to be written to: the few numbers a step needs to place a window, say.
+
+        Who asks for one step after the other gets them from blocks drawn ahead: a dozen small operations a step are
+        slow after a net has emptied the caches.
+        """
+        first, block = self._blocks.get((tag, count), (step, None))
+        if block is None or not 0 <= step - first < len(block):
+            follows = block is not None and step == first + len(block)
+            if len(self._blocks) >= _TAGS:
+                self._blocks.clear()
+            first, block = step, self._unit(self._ahead(step, _BLOCK if follows else 1, tag, count))
+            block.setflags(write=False)
+            self._blocks[tag, count] = first, block
+        return block[step - first]
 
     def uniform(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
         """[n, \\*shape] float32 in [0, 1), different in every row."""

@@ -31,6 +31,20 @@ def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.from_numpy(out)
 
 
+def climb(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of ``new`` [n, \\*shape] where their ``value`` [n] is above ``loss`` [n] (NaN is not), those of ``x``
+    elsewhere, and their losses; the old two themselves where nothing is better."""
+    if x.device.type != "cpu":
+        better = value > loss
+        return choose(better, new, x), torch.where(better, value, loss)
+    kept = np.flatnonzero(value.numpy() > loss.numpy())
+    if not len(kept):
+        return x, loss
+    out, best = x.numpy().copy(), loss.numpy().copy()
+    out[kept], best[kept] = new.numpy()[kept], value.numpy()[kept]
+    return torch.from_numpy(out), torch.from_numpy(best)
+
+
 def put(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
     """``to[at] = source[kept]``: rows of one tensor into another, in place."""
     if to.device.type == "cpu":
@@ -39,11 +53,17 @@ def put(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
         to[torch.from_numpy(at)] = source[torch.from_numpy(kept)]
 
 
+def deliver(a: np.ndarray, like: Tensor) -> Tensor:
+    """An array as a tensor where ``like`` is."""
+    out = torch.from_numpy(a)
+    return out if like.device.type == "cpu" else out.to(like.device)
+
+
 def differs(a: Tensor, b: Tensor) -> Tensor:
     """[n] bool: which rows of ``a`` and ``b`` [n, \\*shape] are not equal. On a CPU by numpy: torch takes ten times as long."""
     if a.device.type != "cpu":
         return (a != b).flatten(1).any(1)
-    return torch.from_numpy((a.numpy() != b.numpy()).reshape(len(a), -1).any(1))
+    return torch.from_numpy(np.logical_or.reduce((a.numpy() != b.numpy()).reshape(len(a), -1), 1))
 
 
 def row_sum(v: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def _settle(engine: Engine, cohort: Cohort, ballot: Ballot, point: Tensor, sampl
         else:
             led.label0[sample] = int(engine.y[sample])
     elif ballot.yes > ballot.no:
-        reach = float(engine.threat.distance(point, cohort.task.x0[row : row + 1])[0])
-        engine.keep(cohort, row, point[0], reach, True, int(led.spent[sample]))
+        reach = engine.threat.distance(point, cohort.task.x0[row : row + 1]).numpy(force=True)
+        engine.keep(cohort, np.array([row]), point, np.array([0]), reach, np.array([True]), led.spent[[sample]])
     else:
         plan.adv[0][ballot.at] = False

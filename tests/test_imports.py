@@ -36,8 +36,9 @@ MAY: dict[str, set[str]] = {
     "checkpoint": set(),
     "cohort": {"protocol"},
     "votes": {"cohort", "ledger", "protocol"},
+    "lastlook": {"oracle", "threat"},
     "resume": {"checkpoint", "cohort", "protocol"},
-    "engine": {"rowwise", "oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes"},
+    "engine": {"rowwise", "oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes", "lastlook"},
     "results": {"environment", "ledger", "protocol", "statistics", "threat"},
 }
 SURROGATES = {

@@ -122,3 +122,11 @@ def test_a_row_counts_as_it_does_alone(access: str, kind: str) -> None:
     together = Objective(kind)(reply(access, logits), goal)[0]
     for i in range(50):
         assert torch.equal(Objective(kind)(reply(access, logits[i : i + 1]), goal[i : i + 1])[0], together[i : i + 1])
+
+
+def test_answers_in_another_memory_layout_count_the_same() -> None:
+    turned = LOGITS.softmax(1).T.contiguous().T
+    assert not turned.is_contiguous()
+    shown = Reply(Access.SCORES, LOGITS.argmax(1), turned, None, 4)
+    loss, _ = Objective("margin")(shown, torch.tensor([0, 2]))
+    assert loss.tolist() == pytest.approx([1.0 - 2.0, 3.0 - 1.0], abs=1e-5)

@@ -129,3 +129,14 @@ def test_permutations_are_permutations_and_uniform() -> None:
     seen = np.unique(p.numpy(), axis=0, return_counts=True)[1]
     assert len(seen) == 24 and stats.chisquare(seen).pvalue > 1e-3
     assert sorted(stream(0, 1).shared_permutation(0, "p", 50).tolist()) == list(range(50))
+
+
+def test_draws_made_ahead_are_those_of_each_step_alone() -> None:
+    walking = stream(3, 5, 9, 11)
+    for step in [*range(40), 38, 7, 90, 91, 92]:
+        if step == 20:  # in the midst of a block, rows retire
+            walking = walking.take(np.array([True, False, True]))
+        alone = Stream(3, walking.ids).uniform_array(step, "a", 5)
+        assert np.array_equal(walking.uniform_array(step, "a", 5), alone), step
+    with pytest.raises(ValueError, match="read-only"):
+        walking.uniform_array(92, "a", 5)[0] = 0

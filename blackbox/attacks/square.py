@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch import Tensor
 from blackbox.attacks.stripes import grid, stripes
 from blackbox.bases import ridge
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import choose, differs, row_norm, row_sum, rows
+from blackbox.rowwise import choose, climb, deliver, differs, row_norm, row_sum, rows
 
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # section 3.2: p is halved here, of 10,000 iterations
 
@@ -65,26 +67,29 @@ class Square:
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         side = self.side(t, k)
         a = yield Ask(linf_square(t, s.x, k, side) if t.threat.norm == "Linf" else lp_square(t, s.x, k, side))
-        better = a.loss > s.loss
-        if not bool(better.any()):
-            return s
-        return self.State(choose(better, a.x, s.x), torch.where(better, a.loss, s.loss))
+        return self.State(*climb(s.x, s.loss, a.x, a.loss))
 
     def side(self, t: Task, k: int) -> int:
         """Side of the square at step k: p halves at fixed shares of the budget."""
         _, h, w = grid(t)
         done = (k + 2) * 10_000 / t.budget
-        p = self.p_init / 2 ** sum(done > at for at in _HALVINGS)
+        p = self.p_init / 2 ** bisect_left(_HALVINGS, done)  # as many halvings as lie before
         return max(1, min(round(math.sqrt(p * h * w)), h, w))
 
 
 def windows(t: Task, draw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A square at the place that ``draw`` [n, 2] gives: the rows [n, h] and columns [n, w] in it, and its corner [n, 2]."""
+    """A square at the place that ``draw`` [n, 2] gives: 1 in the rows [n, h] and columns [n, w] inside it, 0 outside
+    (float32); and its corner [n, 2]."""
     _, h, w = grid(t)
     corner = (draw * np.array([h - side + 1, w - side + 1], np.float32)).astype(np.int64)
-    # as unsigned numbers, what lies before the corner is far behind the square: one comparison instead of two
-    inside = (np.arange(max(h, w)) - corner[:, :, None]).view(np.uint64) < side
-    return inside[:, 0, :h], inside[:, 1, :w], corner
+    return places(h, side)[corner[:, 0]], places(w, side)[corner[:, 1]], corner
+
+
+@lru_cache(maxsize=64)
+def places(length: int, side: int) -> np.ndarray:
+    """[length - side + 1, length] float32: all places of an interval of ``side`` entries among ``length``."""
+    place = np.arange(length) - np.arange(length - side + 1)[:, None]
+    return ((place >= 0) & (place < side)).astype(np.float32)
 
 
 def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
@@ -95,8 +100,8 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     down, across, _ = windows(t, draw[:, :2], side)
     far = np.float32(4 * t.eps)  # from either bound past the other, where the projection cuts
     push = np.where(draw[:, 2:] < 0.5, far, -far)
-    tall = torch.from_numpy(push[:, :, None] * down.astype(np.float32)[:, None]).to(x.device)[..., None]
-    wide = torch.from_numpy(across.astype(np.float32)).to(x.device)[:, None, None]
+    tall = deliver(push[:, :, None, None] * down[:, None, :, None], x)
+    wide = deliver(across[:, None, None], x)
     new = t.project(torch.addcmul(now, tall, wide).view_as(x))
     if not bool((changed := differs(new, x)).all()):
         # nothing would change in these rows; the opposite sign in every channel does change them
@@ -112,9 +117,9 @@ def lp_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     delta = (x - t.x0).view(n, c, h, w)
     draw = t.rng.uniform_array(k, "square", 5 + c)
     down, across, corner = windows(t, draw[:, :2], side)
-    first = down[:, :, None] & across[:, None]
+    first = down[:, :, None] * across[:, None]
     down, across, _ = windows(t, draw[:, 2:4], side)
-    both = torch.from_numpy(first | (down[:, :, None] & across[:, None]))[:, None].to(x.device)
+    both = torch.from_numpy(first + down[:, :, None] * across[:, None] > 0)[:, None].to(x.device)
 
     def power(v: Tensor) -> Tensor:  # [n, c, ...] -> [n, c, 1, 1], the p-th power of each channel's norm
         return row_sum(v.abs().pow(p).reshape(n * c, -1)).view(n, c, 1, 1)

@@ -50,6 +50,6 @@ def window(scene: Scene, draw: np.ndarray, side: int, other: Tensor) -> Tensor:
     """The best points with a square of ``other`` in them, at the place that ``draw`` [n, 2] gives."""
     c, h, w = grid(scene.t)
     down, across, _ = windows(scene.t, draw, min(side, h, w))
-    on = torch.from_numpy(down[:, None, :, None] & across[:, None, None]).to(other.device)
+    on = torch.from_numpy(down[:, None, :, None] * across[:, None, None] > 0).to(other.device)
     v = (len(other), c, h, w)
     return torch.where(on, other.view(v), scene.x.view(v)).view_as(other)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,10 +48,10 @@ class LowFrequencies:
             raise ValueError(f"Expected share, of the frequencies, in (0, 1], but it was {self.share}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        c, h, w = _image(shape, "low frequencies")
+        c, h, w = _plane(shape, "low frequencies")
         high, wide = max(1, round(self.share * h)), max(1, round(self.share * w))
         z = rng.shared_normal(k, tag, (count, c, high, wide))
-        return (_cosines(h)[:high].to(z).T @ z @ _cosines(w)[:wide].to(z)).view(count, *shape)
+        return (bases.cosines(h)[:high].to(z).T @ z @ bases.cosines(w)[:wide].to(z)).view(count, *shape)
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Resized:
             raise ValueError(f"Expected factor, of the enlargement, to be at least 1, but it was {self.factor}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        c, h, w = _image(shape, "resized noise")
+        c, h, w = _plane(shape, "resized noise")
         small = (max(1, round(h / self.factor)), max(1, round(w / self.factor)))
         z = rng.shared_normal(k, tag, (count, c, *small))
         large = torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
@@ -133,18 +131,6 @@ def normal(t: Task, x: Tensor, k: int, count: int, h: Tensor, noise: Noise) -> S
     return unit(torch.where(rows(mean.abs() == 1, x), signed, signed - rows(mean, x) * plain))
 
 
-def _image(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
-    if len(shape) == 1:  # a row of features is a line of pixels
-        return 1, 1, shape[0]
-    if len(shape) != 3:
-        raise ValueError(
-            f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}."
-        )
-    return shape[0], shape[1], shape[2]
-
-
-@lru_cache(maxsize=16)
-def _cosines(size: int) -> Tensor:
-    from scipy.fft import idct
-
-    return torch.from_numpy(idct(np.eye(size), axis=1, norm="ortho").astype(np.float32))
+def _plane(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+    """Channels, height, width; a row of features is a line of pixels."""
+    return bases.image_shape((1, 1, *shape) if len(shape) == 1 else shape, what)
