@@ -25,7 +25,7 @@ from blackbox.oracle import Oracle
 from blackbox.protocol import AccessError, Attack, Status
 from blackbox.results import AttackResult
 from blackbox.statistics import Detection
-from blackbox.threat import Threat, UnsupportedThreat
+from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 VOTES = 11
 """Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
@@ -99,8 +99,7 @@ def attack(
         raise TypeError(
             f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...)."
         )
-    if not isinstance(threat, Threat):
-        raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {threat!r}.")
+    threat = as_threat(threat)
     budget, seed = whole(budget, "budget", 1, "a whole number of queries"), whole(seed, "seed")
     cohort = whole(cohort, "cohort", 1, "a whole number of rows")
     if votes is None:

@@ -250,6 +250,13 @@ class L0(Threat):
         return keep.view(-1, 1, *x.shape[2:]) if x.ndim == 4 else keep.view_as(x)
 
 
+def as_threat(value: object) -> Threat:
+    """``value`` itself. Raises: TypeError, it is no `Threat`."""
+    if not isinstance(value, Threat):
+        raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {value!r:.80}.")
+    return value
+
+
 def eight_bit(x: Tensor, x0: Tensor) -> Tensor:
     """``x`` [n, \\*shape] as 8-bit images (multiples of 1/255), every entry rounded towards ``x0``.
 

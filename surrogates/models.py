@@ -82,6 +82,8 @@ def build(
     """
     if classes < 2:
         raise ValueError(f"Expected at least 2 classes, but classes was {classes}.")
+    if not isinstance(name, str):
+        raise ValueError(f"Expected the name of a net, but it was {name!r:.80}. {_suggest('', list(_ARCHS))}")
     zoo = name.startswith(_PREFIX)
     if not zoo and name not in _ARCHS:
         raise ValueError(f"Expected the name of a net, but it was {name!r}. {_suggest(name, list(_ARCHS))}")

@@ -39,7 +39,7 @@ class NetPrior:
             self.nets = as_nets(nets)
         except (TypeError, ValueError):
             raise ValueError(
-                f"Expected a prior of one or more torch modules, but it was made of {nets!r:.80}. Give nets: prior([net])."
+                f"Expected a prior of one or more torch modules, but it was made of {_named(nets)}. Give nets: prior([net])."
             ) from None
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
@@ -149,6 +149,11 @@ def lean(net: nn.Module) -> nn.Module:
         return made if same else net
     except Exception:  # a net that fx cannot trace is used as it is
         return net
+
+
+def _named(nets: Any) -> str:
+    """In a line: the repr of a net is a page."""
+    return type(nets).__name__ if isinstance(nets, (dict, nn.Module)) else f"{nets!r:.80}"
 
 
 def _finite(v: Tensor, what: str) -> None:

@@ -216,6 +216,8 @@ def test_defaults_of_the_presets() -> None:
         ({"ids": [1, 2]}, "ids to be 3 whole numbers"),
         ({"threat": Linf(float("inf"))}, "finite eps"),
         ({"nets": []}, "one or more torch modules"),
+        ({"nets": None}, "one or more torch modules to take gradients through, but there were: NoneType"),
+        ({"nets": {"a": 1}}, "one or more torch modules to take gradients through, but there were: str"),
     ],
 )
 def test_bad_input_gets_a_sentence(change: dict, words: str) -> None:
