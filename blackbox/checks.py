@@ -29,6 +29,16 @@ def whole(value: Any, name: str, least: int | None = None, what: str = "a whole 
     return number
 
 
+def as_seed(seed: Any) -> int:
+    """A seed, any whole number; negative ones count down from 2**64, because numpy's and torch's generators take none.
+
+    Raises:
+        ValueError: no whole number. None is none: a run that cannot be repeated has to be asked for with a seed of its own.
+    """
+    number = whole(seed, "seed")
+    return number if number >= 0 else number % 2**64
+
+
 def _as_tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach()
