@@ -3,6 +3,7 @@ sample, and how to mend it."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,51 @@ import torch
 from torch import Tensor
 
 
+def whole(value: Any, name: str, least: int | None = None, what: str = "a whole number") -> int:
+    """A whole number given as a Python, numpy or torch integer, at least ``least``.
+
+    Raises:
+        ValueError: it is something else, or smaller.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        floor = "" if least is None else f", at least {least}"
+        raise ValueError(f"Expected {name} to be {what}{floor}, but it was {value!r}.")
+    return number
+
+
+def as_seed(seed: Any) -> int:
+    """A seed, any whole number; negative ones count down from 2**64, because numpy's and torch's generators take none.
+
+    Raises:
+        ValueError: no whole number. None is none: a run that cannot be repeated has to be asked for with a seed of its own.
+    """
+    number = whole(seed, "seed")
+    return number if number >= 0 else number % 2**64
+
+
 def _as_tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach()
     try:
         array = np.asarray(value)
-        # ascontiguousarray would make a row of a single number, and one class for all could not be told from a batch of 1
-        return torch.from_numpy(np.ascontiguousarray(array) if array.ndim else array.copy())
+        kind, size = array.dtype.kind, array.dtype.itemsize
+        if kind == "u" and size > 1:  # torch holds these, but compares none of them
+            array = array.astype(np.int64)
+        elif kind == "f" and size > 8:
+            array = array.astype(np.float64)
+        if not (array.flags.c_contiguous and array.flags.writeable and array.dtype.isnative):
+            # ascontiguousarray would make a row of a single number, and one class for all could not be told from a batch of 1
+            array = np.array(array, array.dtype.newbyteorder("="), order="C")
+        return torch.from_numpy(array)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"Expected {name} to be a torch tensor or a numpy array, but it was {type(value).__name__}."
-        ) from None
+        came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"Expected {name} to be numbers in a torch tensor or a numpy array, but it was {came}.") from None
 
 
 def _first(bad: Tensor) -> int:
@@ -67,11 +102,14 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
     if t.ndim == 0:
         t = t[None].expand(count)
     if t.is_floating_point() or t.dtype == torch.bool:
-        raise ValueError(f"Expected {name} to hold class indices as integers, but its dtype was {t.dtype}.")
+        raise ValueError(
+            f"Expected {name} to hold class indices as integers, but its dtype was {t.dtype}. Convert it to int64."
+        )
     if t.shape != (count,):
+        hint = f" Give the indices of the ones: {name}.argmax(1)." if t.shape == (count, classes) else ""
         raise ValueError(
             f"Expected {name} to hold one label for each of the {count} images, shape ({count},), "
-            f"but it had shape {tuple(t.shape)}."
+            f"but it had shape {tuple(t.shape)}.{hint}"
         )
     if bool((bad := (t < 0) | (t >= classes)).any()):
         i = _first(bad)

@@ -84,6 +84,7 @@ class Engine:
         self.minimises = bool(getattr(attack, "minimises", False))
         self.informed = bool(getattr(attack, "informed", False))
         self.parts = tuple(getattr(attack, "parts", ()))
+        self.ledger: Ledger = None  # type: ignore[assignment]  # until the run begins
         self.carried = 0  # queries that a resumed run had paid before
 
     def run(self, x: Tensor, y: Tensor, goal: Tensor, ids: np.ndarray) -> Ledger:
@@ -166,7 +167,7 @@ class Engine:
         task = Task(
             x0=x0,
             ids=self.ids[samples],
-            threat=self.threat,
+            threat=self.threat if self.minimises else self.threat.bounded(x0[0].numel()),
             rng=Stream(self.seed, self.ids[samples], device if device.type != "cpu" else "cpu"),
             budget=self.budget,
             loss0=torch.zeros(len(samples), device=device),

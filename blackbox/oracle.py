@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images
+from blackbox.checks import as_images, whole
 from blackbox.journal import Journal, JournalError, Journalled
 from blackbox.protocol import Access, AccessError
 from blackbox.targets import Answer, Target, as_target, recognise
@@ -130,9 +130,9 @@ class Oracle:
             `blackbox.targets.Target`. Normalising and resizing belong to it, behind the oracle.
         access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown.
         classes: C, the number of classes.
-        k: how many classes a ``"topk"`` answer lists.
+        k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
         returns: what the model gives back: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided
-            once, by the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
+            once, by the first answer (one number a row is a label, rows in [0, 1] that sum to 1 probabilities).
         device: where the target runs; by default where its parameters are.
         max_rows: the most rows a call may carry. rows_per_call: a fixed number of rows a call instead of the one
             that the oracle finds by itself; makes runs on a target that is not row-exact repeat to the last bit.
@@ -161,7 +161,7 @@ class Oracle:
         access: str | Access = "scores",
         classes: int = 10,
         *,
-        k: int = 5,
+        k: int | None = None,
         returns: str = "auto",
         device: torch.device | str | None = None,
         max_rows: int = 1024,
@@ -172,16 +172,15 @@ class Oracle:
         randomised: bool | None = None,
     ) -> None:
         self.access = Access.parse(access)
-        if not (isinstance(classes, (int, np.integer)) and classes >= 2):
-            raise ValueError(f"Expected classes to be a whole number of at least 2, but it was {classes!r}.")
-        self.classes = int(classes)
+        self.classes = whole(classes, "classes", 2)
+        k = min(5, self.classes) if k is None else whole(k, "k")
         if self.access is Access.TOPK and not 1 <= k <= self.classes:
             raise ValueError(f"Expected k between 1 and {self.classes} (the number of classes), but it was {k}.")
         self.k = k
         if returns not in ("auto", "logits", "probabilities", "labels"):
             raise ValueError(f"Expected returns to be auto, logits, probabilities or labels, but it was {returns!r}.")
-        if max_rows < 1 or (rows_per_call is not None and rows_per_call < 1):
-            raise ValueError("Expected max_rows and rows_per_call to be at least 1.")
+        max_rows = whole(max_rows, "max_rows", 1)
+        rows_per_call = None if rows_per_call is None else whole(rows_per_call, "rows_per_call", 1)
         if probe is not None and not 0 <= probe < 1:
             raise ValueError(f"Expected probe in [0, 1), in units of the image range, but it was {probe}.")
         if decimals is not None and decimals < 1:
@@ -335,7 +334,7 @@ class Oracle:
             except Exception as error:
                 raise TargetError(
                     f"The target {self.name} raised {type(error).__name__} on a call with {m} images, "
-                    f"after {self.rows} answered queries: {error}"
+                    f"after {self.rows} answered queries: {error}{_hint(error)}"
                 ) from error
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered
@@ -378,6 +377,11 @@ class Oracle:
             if out.shape != (m,):
                 raise TargetError(_shape_message(self.name, f"({m},), a label a row", out, m))
             label = out.to(torch.int64)
+            if out.is_floating_point() and bool((label != out).any()):
+                raise TargetError(
+                    f"Expected labels, whole numbers, from the target {self.name}, but it answered one number a row such as "
+                    f"{float(out[label != out][0]):g}. A target that shows scores gives one for each class."
+                )
             if m and not (0 <= int(label.min()) and int(label.max()) < self.classes):
                 raise TargetError(
                     f"Expected labels from 0 to {self.classes - 1} (classes={self.classes}), but the target "
@@ -389,6 +393,8 @@ class Oracle:
         values = out.to(torch.float32)
         shown = values.numpy(force=True)  # numpy answers a few rows in a fraction of torch's time
         self._check_finite(shown)
+        if self.__returns == "probabilities":
+            self._check_probabilities(shown)
         label = torch.from_numpy(shown.argmax(1)).to(values.device) if named is None else named
         if self.access is Access.LABELS:
             return Reply(self.access, label, None, None, self.classes)
@@ -405,6 +411,15 @@ class Oracle:
             values, classes = values.topk(self.k, dim=1)
             return Reply(self.access, label, self._rounded(values), classes, self.classes)
         return Reply(self.access, label, self._rounded(values), None, self.classes)
+
+    def _check_probabilities(self, values: np.ndarray) -> None:
+        """Logits taken for probabilities would give wrong losses in silence."""
+        low, high = float(values.min()), float(values.max())
+        if not -1e-3 <= low <= high <= 1 + 1e-3:
+            raise TargetError(
+                f"Expected probabilities from the target {self.name}, as {'announced' if self.calls < 1 else 'before'}, but a call "
+                f"with {len(values)} images got scores from {low:g} to {high:g}. Say what it gives: Oracle(..., returns='logits')."
+            )
 
     def _rounded(self, values: Tensor) -> Tensor:
         return values if self.decimals is None else values.round(decimals=self.decimals)
@@ -424,6 +439,15 @@ class Oracle:
         )
         error.row = row
         raise error
+
+
+def _hint(error: Exception) -> str:
+    if "does not require grad" in str(error) or "nference tensor" in str(error):
+        return (
+            ". The oracle lets no gradient pass: a target that takes gradients inside does so under "
+            "torch.inference_mode(False) and torch.enable_grad(), of a clone of what it is given."
+        )
+    return ""
 
 
 def _as_tensor(out: Any, name: str) -> Tensor:

@@ -61,7 +61,7 @@ class Status(enum.Enum):
     CLEAN_WRONG = "the target already gets the clean image wrong; it was not attacked"
     NO_START = "no adversarial starting point was found"
     GAVE_UP = "the attack's own loop ended before the budget, without success"
-    ERROR = "the target failed before the sample was finished"
+    ERROR = "the target failed, or the run was stopped, before the sample was finished"
     ROUNDED_AWAY = "an adversarial example was found, but not one that is adversarial as an 8-bit image"
 
 

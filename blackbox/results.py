@@ -42,6 +42,9 @@ _COLUMNS = (
 )
 
 
+_SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # what a summary is made with
+
+
 @dataclass(frozen=True)
 class AttackResult:
     """Per-sample columns of one run; all tensors on the CPU.
@@ -49,7 +52,9 @@ class AttackResult:
     Attributes:
         success: [N] bool, an example inside the threat was found. queries: [N] int64, what the sample was charged.
         first_success_query: [N] int64, the number of the query that first succeeded; 0 where never.
-        x_adv: [N, \\*shape] float32: the adversarial example; where there is none, the candidate with the largest loss.
+        x_adv: [N, \\*shape] float32: the adversarial example; where there is none, the candidate with the largest loss. An
+            attack that walks towards the original (most with labels alone) and does not come within eps leaves the
+            nearest example it found, outside the threat: no success, and its ``distance`` says how far.
         distance: [N] float32, of a found example from the original in the threat's norm; NaN where there is none.
         status: N members of `Status`, each with a sentence. loss: [N] the largest loss seen at a candidate.
         clean_loss, clean_label: [N] at the clean image. verified: [N] int8: 1 the example was adversarial again when
@@ -183,7 +188,8 @@ class AttackResult:
         return queries[self.attacked].to(torch.float64)
 
     def curve(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> list[Rate]:
-        """Success rate within each number of queries, of the images that the target had right."""
+        """Success rate within each number of queries, of the images that the target had right; above the budget of the run
+        it stays what the budget brought."""
         first = self.first_success_query
         return [Rate.of((first > 0) & (first <= int(b)), self.attacked) for b in budgets]
 
@@ -324,6 +330,11 @@ class AttackResult:
             spec = config["threat"]
             threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
             status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
+            lengths = {name: len(tensor) for name, tensor in tensors.items() if name != "trace"}
+            if odd := [name for name, length in lengths.items() if length != len(status)]:
+                raise ValueError(f"{odd[0]} has {lengths[odd[0]]} entries for {len(status)} samples")
+            if lacking := [key for key in _SETTINGS if key not in config]:
+                raise ValueError(f"config.json does not say {', '.join(lacking)}")
             return cls(status=status, threat=threat, config=config, **tensors)
         except Exception as error:
             raise ValueError(f"Expected a saved result in {path}, but it could not be read: {error!r}.") from None

@@ -11,22 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.checkpoint import prints
-from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels, whole
 from blackbox.engine import Engine, Progress
 from blackbox.journal import Journal
 from blackbox.ledger import Ledger
 from blackbox.objective import Objective
-from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle import Oracle
 from blackbox.protocol import AccessError, Attack, Status
 from blackbox.results import AttackResult
 from blackbox.statistics import Detection
-from blackbox.threat import Threat, UnsupportedThreat
+from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 VOTES = 11
 """Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
@@ -92,19 +91,17 @@ def attack(
     Raises:
         ValueError: images, labels, target, budget or ids that cannot be; says which sample.
         UnsupportedThreat: the attack does not serve the norm. AccessError: the oracle shows too little for it.
-        TargetError: the target failed. Its ``result`` holds everything reached and paid for until then.
+        TargetError: the target failed. Its ``result`` holds everything reached and paid for until then; so does that of
+            whatever else ends a run early (KeyboardInterrupt, an error in an attack or a prior).
         CheckpointError: the file belongs to other settings. JournalError: the same of a journal, or it is in use.
     """
     if not isinstance(oracle, Oracle):
         raise TypeError(
             f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...)."
         )
-    if not isinstance(threat, Threat):
-        raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {threat!r}.")
-    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 1:
-        raise ValueError(f"Expected budget to be a whole number of queries, at least 1, but it was {budget!r}.")
-    if cohort < 1:
-        raise ValueError(f"Expected cohort to be at least 1, but it was {cohort}.")
+    threat = as_threat(threat)
+    budget, seed = whole(budget, "budget", 1, "a whole number of queries"), whole(seed, "seed")
+    cohort = whole(cohort, "cohort", 1, "a whole number of rows")
     if votes is None:
         votes = VOTES if oracle.randomised else 1
     if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
@@ -130,8 +127,8 @@ def attack(
         chosen,
         threat,
         Objective(objective, target is not None, max(oracle.resolution, 2 * oracle.noise)),
-        budget=int(budget),
-        seed=int(seed),
+        budget=budget,
+        seed=seed,
         cohort=cohort,
         start=starts,
         checkpoint=None if checkpoint is None else Path(checkpoint),
@@ -156,8 +153,8 @@ def attack(
             "target": oracle.name,
             "access": oracle.access.name.lower(),
             "threat": {"norm": threat.norm, **asdict(threat)},
-            "budget": int(budget),
-            "seed": int(seed),
+            "budget": budget,
+            "seed": seed,
             "objective": objective,
             "targeted": target is not None,
             "cohort": cohort,
@@ -186,12 +183,12 @@ def attack(
     try:
         with contextlib.nullcontext() if store is None else oracle.journalled(store):
             return result(engine.run(images, labels, goal, numbers))
-    except TargetError as error:
-        ledger = engine.ledger
-        everyone = np.arange(len(images))
-        ledger.close(everyone[ledger.spent >= budget], Status.BUDGET)
-        ledger.close(everyone, Status.ERROR)
-        error.result = result(ledger)
+    except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
+        if (ledger := engine.ledger) is not None:
+            everyone = np.arange(len(images))
+            ledger.close(everyone[ledger.spent >= budget], Status.BUDGET)
+            ledger.close(everyone, Status.ERROR)
+            error.result = result(ledger)  # type: ignore[attr-defined]
         raise
 
 
@@ -246,8 +243,6 @@ def _check_box(images: Tensor, threat: Threat) -> None:
 
 
 def _goal(target: Any, labels: Tensor, classes: int) -> Tensor:
-    if isinstance(target, (int, np.integer)):
-        target = torch.full((len(labels),), int(target))
     goal = as_labels(target, len(labels), classes, "target")
     same = (goal == labels).nonzero()
     if len(same):

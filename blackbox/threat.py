@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar
 
@@ -35,10 +35,16 @@ class Threat:
     norm: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.eps, (int, float)) and self.eps > 0):
+        try:  # numpy's and torch's scalars are numbers too; a word or a truth value is none
+            eps = float("nan" if isinstance(self.eps, (str, bytes, bool)) else self.eps)
+        except (TypeError, ValueError, RuntimeError):
+            eps = math.nan
+        if not eps > 0:
             raise ValueError(
                 f"Expected eps to be a positive number in units of the image range (8/255, say), but it was {self.eps!r}."
             )
+        if type(self.eps) not in (int, float):
+            object.__setattr__(self, "eps", eps)
         if not self.lower < self.upper:
             raise ValueError(f"Expected lower < upper, but the box was [{self.lower}, {self.upper}].")
         width = self.upper - self.lower
@@ -54,10 +60,18 @@ class Threat:
         """How far float32 rounding may carry a projected point past ``eps``."""
         return 1e-6 * max(1.0, self.eps) if self.eps < math.inf else 0.0
 
+    def diameter(self, d: int) -> float:
+        """How far two points of the box of ``d`` entries can be apart."""
+        width = self.upper - self.lower
+        return {math.inf: width, 2.0: width * math.sqrt(d), 1.0: width * d, 0.0: float(d)}[self.p]
+
+    def bounded(self, d: int) -> Threat:
+        """The same images with a finite radius, where ``eps`` is infinite: a step of that size leads somewhere."""
+        return replace(self, eps=self.diameter(d)) if self.eps == math.inf else self
+
     def check_dimension(self, d: int) -> None:
         """Refuse a radius that covers the whole box of ``d`` entries: it constrains nothing, so it is a slip."""
-        width = self.upper - self.lower
-        diameter = {math.inf: width, 2.0: width * math.sqrt(d), 1.0: width * d}[self.p]
+        diameter = self.diameter(d)
         if diameter < self.eps < math.inf:
             raise ValueError(
                 f"Expected an {self.norm} eps below {diameter:g}, the diameter of the box for images with {d} entries, "
@@ -234,6 +248,13 @@ class L0(Threat):
     @staticmethod
     def _spread(keep: Tensor, x: Tensor) -> Tensor:
         return keep.view(-1, 1, *x.shape[2:]) if x.ndim == 4 else keep.view_as(x)
+
+
+def as_threat(value: object) -> Threat:
+    """``value`` itself. Raises: TypeError, it is no `Threat`."""
+    if not isinstance(value, Threat):
+        raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {value!r:.80}.")
+    return value
 
 
 def eight_bit(x: Tensor, x0: Tensor) -> Tensor:

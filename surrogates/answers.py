@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images
+from blackbox.checks import as_images, as_seed
 from blackbox.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Access
 from surrogates.data import Dataset
@@ -86,7 +86,7 @@ def ask(
         raise ValueError(f"Expected queries to be a whole number of at least 1, but it was {queries!r}.")
     images = pool.images if isinstance(pool, Dataset) else as_images(pool, "images")
     augment = pool.augment if isinstance(pool, Dataset) else ()
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(images))[:queries]
+    order = np.random.Generator(np.random.Philox(as_seed(seed))).permutation(len(images))[:queries]
     return put(oracle, images[torch.from_numpy(order)], order, augment, purpose, topk)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images, as_labels
+from blackbox.checks import as_images, as_labels, as_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def load(spec: str, **options: Any) -> Dataset:
     """
     from surrogates import loaders
 
-    kind, _, path = spec.partition(":")
+    kind, _, path = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     kind = kind.lower().replace("-", "")
     if kind == "digits" and not path:
         return loaders.digits(**options)
@@ -132,7 +132,7 @@ def as_dataset(data: Dataset | tuple[Any, Any], classes: int | None = None) -> D
     images, labels = as_images(data[0], "images"), _whole(data[1])
     if labels is None:
         labels = torch.zeros(len(images), dtype=torch.int64)
-    count = classes or int(torch.as_tensor(labels).max()) + 1
+    count = classes or max(int(torch.as_tensor(labels).max()) + 1, 1)
     return Dataset(images, labels, tuple(str(c) for c in range(count)))
 
 
@@ -165,7 +165,7 @@ def split(dataset: Dataset, sizes: Mapping[str, int | float], seed: int = 0) -> 
             f"Expected parts of at most {total} images together, but {' + '.join(map(str, counts.values()))} "
             f"= {sum(counts.values())} were asked for."
         )
-    order = _stratified(dataset.labels.numpy(), np.random.Generator(np.random.Philox(seed)))
+    order = _stratified(dataset.labels.numpy(), np.random.Generator(np.random.Philox(as_seed(seed))))
     parts, start = {}, 0
     for purpose, count in counts.items():
         parts[purpose] = dataset.take(order[start : start + count], f"{dataset.name}/{purpose}")

@@ -6,7 +6,7 @@ target's queries (`surrogates.queried`), or a source seen through views (`surrog
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from typing import Any, Protocol, runtime_checkable
@@ -191,8 +191,9 @@ class _Member:
 
 
 def as_nets(nets: Any) -> tuple[nn.Module, ...]:
-    """A net, or a sequence of them, as a tuple."""
-    found = (nets,) if isinstance(nets, nn.Module) and not isinstance(nets, nn.ModuleList) else tuple(nets)
+    """A net, or a sequence of them, as a tuple. Raises: ValueError, none of them, or something else."""
+    alone = isinstance(nets, nn.Module) and not isinstance(nets, nn.ModuleList)
+    found = (nets,) if alone or not isinstance(nets, Iterable) else tuple(nets)
     if not found or not all(isinstance(net, nn.Module) for net in found):
         what = ", ".join(sorted({type(net).__name__ for net in found})) or "none"
         raise ValueError(f"Expected one or more torch modules to take gradients through, but there were: {what}.")

@@ -270,5 +270,6 @@ class TransferMatrix:
                 raise ValueError(
                     f"Expected one run of {name!r} ({', '.join(rows)}), but it names all of them. Ask `estimate` for their mean."
                 )
-            raise ValueError(f"Expected a {what} of this matrix ({', '.join(known)}), but it was {name!r}.")
+            article = "an" if what == "attack" else "a"
+            raise ValueError(f"Expected {article} {what} of this matrix ({', '.join(known)}), but it was {name!r}.")
         return known.index(name)

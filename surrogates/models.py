@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from blackbox.checks import as_seed
 from surrogates import nets
 from surrogates.nets import Normalised, Shape
 from surrogates.weights import load_weights, read_header, save_weights
@@ -82,6 +83,8 @@ def build(
     """
     if classes < 2:
         raise ValueError(f"Expected at least 2 classes, but classes was {classes}.")
+    if not isinstance(name, str):
+        raise ValueError(f"Expected the name of a net, but it was {name!r:.80}. {_suggest('', list(_ARCHS))}")
     zoo = name.startswith(_PREFIX)
     if not zoo and name not in _ARCHS:
         raise ValueError(f"Expected the name of a net, but it was {name!r}. {_suggest(name, list(_ARCHS))}")
@@ -93,7 +96,7 @@ def build(
             f"Expected images of at least {_ARCHS[name].smallest} pixels a side for {name}, but shape was {size}."
         )
     with _INIT, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(as_seed(seed) % 2**64)
         net = _torchvision(name, classes) if zoo else _ARCHS[name].make(size, classes)
         if not zoo:
             nets.he_init(net)

@@ -38,7 +38,7 @@ class NetPrior:
             self.nets = as_nets(nets)
         except (TypeError, ValueError):
             raise ValueError(
-                f"Expected a prior of one or more torch modules, but it was made of {nets!r:.80}. Give nets: prior([net])."
+                f"Expected a prior of one or more torch modules, but it was made of {_named(nets)}. Give nets: prior([net])."
             ) from None
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
@@ -126,6 +126,11 @@ class NetPrior:
 
     def _scores(self, x: Tensor) -> Tensor:
         return torch.stack([net(x.to(place(net)[1])).float() for net in self._lean], 1)
+
+
+def _named(nets: Any) -> str:
+    """In a line: the repr of a net is a page."""
+    return type(nets).__name__ if isinstance(nets, (dict, nn.Module)) else f"{nets!r:.80}"
 
 
 def _finite(v: Tensor, what: str) -> None:

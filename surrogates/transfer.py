@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels, whole
 from blackbox.oracle import Oracle, TargetError
 from blackbox.rowwise import row_norm
-from blackbox.threat import Linf, Threat
+from blackbox.threat import Linf, Threat, as_threat
 from surrogates import presets
 from surrogates.craft import craft
 from surrogates.matrix import TransferMatrix
@@ -81,14 +81,21 @@ def transfer_matrix(
             in no rate).
     """
     images = as_images(x, "x")
+    _check_kinds(sources, targets, attacks, threats)
     recipes = [presets.get(a) for a in attacks]
+    steps = None if steps is None else whole(steps, "steps", 1)
     _check_names(sources, targets, recipes, threats)
+    for threat in threats:
+        threat.check_dimension(images[0].numel())
     seeds = seeds_of(seed)
     rows = expand(sources, seeds)
     nets = {label: members for label, _, members in rows}
     classes = _classes(nets, targets, images)
     labels = as_labels(y, len(images), classes, "y")
     goals = None if target is None else as_labels(target, len(images), classes, "target")
+    if goals is not None and bool((same := goals == labels).any()):  # before a query is spent
+        i = int(same.nonzero()[0])
+        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goals[i])}.")
     numbers = as_ids(ids, len(images))
     matrix = TransferMatrix.empty(
         tuple(nets), tuple(targets), tuple(r.name for r in recipes), tuple(threats), labels.numpy(),
@@ -153,6 +160,17 @@ def _labels(nets: tuple[nn.Module, ...], x: Tensor) -> np.ndarray:
     for net in nets[1:]:
         total = total + logits(net, x)
     return total.argmax(1).numpy()
+
+
+def _check_kinds(sources: Any, targets: Any, attacks: Any, threats: Any) -> None:
+    for what, found, example in (("sources", sources, '{"mine": net}'), ("targets", targets, '{"hidden": oracle}')):
+        if not isinstance(found, Mapping):
+            raise ValueError(f"Expected {what} with names, such as {example}, but they were a {type(found).__name__}.")
+    for what, found, example in (("attacks", attacks, '["fgsm"]'), ("threats", threats, "[blackbox.Linf(8/255)]")):
+        if not isinstance(found, Sequence) or isinstance(found, str):
+            raise ValueError(f"Expected a list of {what}, such as {example}, but it was {found!r:.80}.")
+    for threat in threats:
+        as_threat(threat)
 
 
 def _check_names(

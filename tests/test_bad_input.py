@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,18 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("integers", {"x": X.to(torch.int64)}, ValueError, "dtype was torch.int64. Convert them to floats"),
     ("no batch axis", {"x": X[0, 0, 0]}, ValueError, r"shape \(4,\). Add the batch axis: x\[None\]"),
     ("no images", {"x": X[:0], "y": Y[:0]}, ValueError, r"at least one image, but it had shape \(0, 3, 4, 4\)"),
-    ("a list", {"x": [[object()]]}, ValueError, "x to be a torch tensor or a numpy array, but it was list"),
+    ("a list", {"x": [[object()]]}, ValueError, "x to be numbers in a torch tensor or a numpy array, but it was list"),
     ("labels too large", {"y": Y.where(Y[3] != Y, 3)}, ValueError, r"y to lie in 0..2 .*3 classes.*, but sample \d has 3"),
     ("labels negative", {"y": -Y - 1}, ValueError, "y to lie in 0..2 .*sample 0 has -"),
-    ("labels as floats", {"y": Y.float()}, ValueError, "class indices as integers, but its dtype was torch.float32"),
-    ("one-hot", {"y": torch.eye(3, dtype=torch.int64)[Y]}, ValueError, r"each of the 5 images, shape \(5,\), but it had shape \(5, 3\)"),
+    ("labels as floats", {"y": Y.float()}, ValueError, "class indices as integers, but its dtype was torch.float32. Convert"),
+    ("one-hot", {"y": torch.eye(3, dtype=torch.int64)[Y]}, ValueError, r"shape \(5,\), but it had shape \(5, 3\). Give .* y.argmax\(1\)"),
     ("too few labels", {"y": Y[:4]}, ValueError, r"each of the 5 images.*had shape \(4,\)"),
     ("target class as the label", {"target": Y}, ValueError, r"target to differ from the true label, but sample 0 has target class \d"),
     ("target out of range", {"target": 7}, ValueError, "target to lie in 0..2"),
     ("target of another length", {"target": (Y[:2] + 1) % 3}, ValueError, "one label for each of the 5 images"),
     ("a radius for the wrong scale", {"threat": lambda: bb.Linf(8)}, ValueError, r"Did you mean 8/255\?"),
+    ("a radius in words", {"threat": lambda: bb.Linf("8/255")}, ValueError, "eps to be a positive number .*'8/255'"),
+    ("a radius that is true", {"threat": lambda: bb.Linf(True)}, ValueError, "eps to be a positive number .*True"),
     ("a radius of zero", {"threat": lambda: bb.L2(0)}, ValueError, "eps to be a positive number"),
     ("a negative radius", {"threat": lambda: bb.L1(-1)}, ValueError, "eps to be a positive number .*-1"),
     ("a radius over the box", {"threat": lambda: bb.L2(50)}, ValueError, "diameter of the box for images with 48 entries, but it was 50"),
@@ -52,7 +55,13 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("budget 0", {"budget": 0}, ValueError, "budget to be a whole number of queries, at least 1, but it was 0"),
     ("budget 1.5", {"budget": 1.5}, ValueError, "whole number of queries, at least 1, but it was 1.5"),
     ("budget True", {"budget": True}, ValueError, "whole number of queries"),
-    ("cohort 0", {"cohort": 0}, ValueError, "cohort to be at least 1"),
+    ("cohort 0", {"cohort": 0}, ValueError, "cohort to be a whole number of rows, at least 1, but it was 0"),
+    ("cohort 2.5", {"cohort": 2.5}, ValueError, "cohort to be a whole number of rows, at least 1, but it was 2.5"),
+    ("no seed", {"seed": None}, ValueError, "seed to be a whole number, but it was None"),
+    ("seed 1.5", {"seed": 1.5}, ValueError, "seed to be a whole number, but it was 1.5"),
+    ("a seed in words", {"seed": "0"}, ValueError, "seed to be a whole number, but it was '0'"),
+    ("labels as words", {"y": np.array(list("abcde"))}, ValueError, "y to be numbers in .*, but it was an array of <U1"),
+    ("target true", {"target": True}, ValueError, "target to hold class indices as integers, but its dtype was torch.bool"),
     ("ids twice", {"ids": [1, 2, 2, 3, 4]}, ValueError, "ids to differ from each other"),
     ("ids negative", {"ids": [-1, 2, 7, 3, 4]}, ValueError, "none negative"),
     ("ids too few", {"ids": [1, 2]}, ValueError, "ids to be 5 whole numbers"),
@@ -89,6 +98,71 @@ def test_arrays_are_as_good_as_tensors(given: type) -> None:
     x = torch.from_numpy(X.numpy().astype(given)).float()
     b = bb.attack(bb.Oracle(P.target, "logits", 3), x, Y, "square", bb.Linf(0.1), 9)
     assert torch.equal(a.x_adv, b.x_adv) and torch.equal(a.queries, b.queries)
+
+
+@pytest.mark.parametrize("kind", ["u2", "u4", "u8", ">i8", "i1"])
+def test_labels_of_any_integers(kind: str) -> None:
+    a = bb.attack(bb.Oracle(P.target, "logits", 3), X.numpy(), Y.numpy().astype(kind), "square", bb.Linf(0.1), 9)
+    assert torch.equal(a.y, Y)
+
+
+def test_arrays_in_other_memory() -> None:
+    """Big-endian, long, backwards, not to be written into: all of them the same images."""
+    want = bb.attack(bb.Oracle(P.target, "logits", 3), X, Y, "square", bb.Linf(0.1), 9)
+    locked = X.numpy().copy()
+    locked.flags.writeable = False
+    for x in (X.numpy().astype(">f4"), X.numpy().astype(np.longdouble), X.numpy()[::-1].copy()[::-1], locked):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            got = bb.attack(bb.Oracle(P.target, "logits", 3), x, Y, "square", bb.Linf(0.1), 9)
+        assert torch.equal(got.x_adv, want.x_adv)
+
+
+@pytest.mark.parametrize("scalar", [np.float32, np.float64, np.float16, torch.tensor])
+def test_a_radius_of_numpy_or_torch(scalar: Any) -> None:
+    made = bb.Linf(scalar(0.25))
+    assert type(made.eps) is float and made == bb.Linf(0.25) and repr(made) == repr(bb.Linf(0.25))
+
+
+def test_whole_numbers_of_numpy_or_torch() -> None:
+    a = bb.attack(bb.Oracle(P.target, "logits", 3), X, Y, "square", bb.Linf(0.1), np.int32(9), seed=torch.tensor(4), cohort=np.uint8(2))
+    b = bb.attack(bb.Oracle(P.target, "logits", 3), X, Y, "square", bb.Linf(0.1), 9, seed=4)
+    assert torch.equal(a.x_adv, b.x_adv) and a.config["seed"] == 4 and type(a.config["budget"]) is int
+
+
+@pytest.mark.parametrize("name", ["square", "auto", "fd-ifgsm", "simba", "sparse"])
+def test_without_a_limit_but_the_box(name: str) -> None:
+    """An infinite radius is the box, also for an attack that steps by its radius; none is asked about NaN."""
+    kind = attacks.get(name)
+    for norm in kind.norms:
+        threat = {"Linf": bb.Linf, "L2": bb.L2, "L1": bb.L1, "L0": bb.L0}[norm](math.inf)
+        seen = Recording(P.target)
+        r = bb.attack(bb.Oracle(seen, "logits", 3, returns="logits"), X, Y, name, threat, 40)
+        assert bool(seen.shown.isfinite().all()) and r.threat == threat and (name == "fd-ifgsm" or bool(r.success.all()))
+
+
+@pytest.mark.parametrize("name", ["geoda", "qeba", "surfree"])
+def test_rows_of_features_have_low_frequencies_too(name: str) -> None:
+    p = affine_problem("L2", (16,))
+    r = bb.attack(bb.Oracle(p.target, "labels", 3), p.x, p.y, name, bb.L2(math.inf), 200)
+    first = torch.stack([r.trace[r.trace[:, 0] == i][0, 2] for i in range(5)])
+    assert bool(r.success.all()) and bool((r.distance < 0.5 * first).all())
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, ZeroDivisionError])
+def test_whatever_ends_a_run_leaves_what_was_paid_for(end: type[BaseException]) -> None:
+    class Stops(attacks.Square):  # type: ignore[name-defined]
+        def step(self, t: Any, s: Any, k: int) -> Any:
+            if k == 3:
+                raise end
+            return super().step(t, s, k)
+
+    seen = Recording(P.target)
+    oracle = bb.Oracle(seen, "logits", 3)
+    with pytest.raises(end) as caught:
+        bb.attack(oracle, X, Y, Stops(), bb.Linf(0.001), 50)
+    r = caught.value.result  # type: ignore[attr-defined]
+    assert int(r.queries.sum()) == oracle.rows == seen.count > 0 and set(r.status) == {bb.Status.ERROR}
 
 
 @pytest.mark.parametrize("how", ["raise", "nan", "inf", "shape", "drop", "flat", "object"])

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from blackbox.oracle import Oracle, TargetError, _CallSize
 from blackbox.protocol import Access
+from blackbox.run import attack
 from blackbox.testing import Affine, Constant, Failing, Noisy, Quantised, Recording, ReluNet
+from blackbox.threat import Linf
 
 SHAPE = (3, 4, 4)
 NET = ReluNet.random(SHAPE, 4)
@@ -65,12 +67,16 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"classes": 1}, "classes to be a whole number of at least 2"),
+            ({"classes": 1}, "classes to be a whole number, at least 2, but it was 1"),
             ({"classes": 2.5}, "classes to be a whole number"),
             ({"access": "topk", "k": 9}, "k between 1 and 4"),
             ({"returns": "votes"}, "returns to be auto"),
             ({"max_rows": 0}, "at least 1"),
             ({"rows_per_call": 0}, "at least 1"),
+            ({"rows_per_call": 2.5}, "rows_per_call to be a whole number, at least 1, but it was 2.5"),
+            ({"max_rows": None}, "max_rows to be a whole number, at least 1, but it was None"),
+            ({"k": 2.0}, "k to be a whole number, but it was 2.0"),
+            ({"classes": True}, "classes to be a whole number"),
             ({"probe": -0.1}, "probe in"),
             ({"decimals": 0}, "use access='labels'"),
         ],
@@ -78,6 +84,13 @@ class TestSettings:
     def test_bad_settings(self, settings: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             Oracle(NET, **{"classes": 4, **settings})
+
+    def test_numbers_of_numpy_and_torch(self) -> None:
+        oracle = Oracle(NET, "topk", np.int32(4), k=torch.tensor(2), max_rows=np.int64(3), rows_per_call=np.uint8(2))
+        assert oracle(X).values.shape == (6, 2) and set(oracle.sizes) == {2}  # type: ignore[union-attr]
+
+    def test_top_k_of_few_classes_lists_them_all(self) -> None:
+        assert Oracle(NET, "topk", 4).k == 4 and Oracle(NET, "topk", 9).k == 5
 
     def test_what_is_no_target(self) -> None:
         for thing in (3, nn.Linear, "net.pt"):
@@ -107,10 +120,29 @@ class TestNothingLeaks:
         net = module().train()
         oracle = Oracle(net, "logits", 4, rows_per_call=len(X))  # a call cut elsewhere may change last bits
         first = oracle(X).values
-        net.train()
-        second = oracle(X).values
-        assert first is not None and second is not None and torch.equal(first, second) and not net.training
+        for part in (net, net[2], net[3]):
+            part.train()
+            second = oracle(X).values
+            assert first is not None and second is not None and torch.equal(first, second) and not part.training
         assert torch.equal(net[2].running_mean, torch.zeros(8))  # type: ignore[arg-type]
+
+    def test_a_target_that_takes_gradients_inside_is_told_how(self) -> None:
+        def inner(v: Tensor) -> Tensor:
+            z = v.clone().requires_grad_()
+            (g,) = torch.autograd.grad(NET(z).logsumexp(1).sum(), z)
+            return NET((v - 0.01 * g.sign()).detach())
+
+        def refused(v: Tensor) -> Tensor:
+            with torch.enable_grad():
+                return inner(v)
+
+        def told(v: Tensor) -> Tensor:
+            with torch.inference_mode(False), torch.enable_grad():
+                return inner(v.clone())
+
+        with pytest.raises(TargetError, match=r"lets no gradient pass: .* under torch.inference_mode\(False\)"):
+            Oracle(refused, "scores", 4)(X)
+        assert Oracle(told, "scores", 4)(X).values is not None
 
     def test_no_public_attribute_leads_to_the_target(self) -> None:
         net = module()
@@ -138,6 +170,38 @@ class TestNothingLeaks:
 
         Oracle(vandal, "scores", 4)(x)
         assert torch.equal(x, X)
+
+    @pytest.mark.parametrize("kind", ["module", "double", "scikit-learn"])
+    def test_a_model_that_normalises_in_place(self, kind: str) -> None:
+        """Its own copy of the images it may change: those of the run, and the user's, stay what they were asked as."""
+
+        class InPlace(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = module()
+
+            def forward(self, v: Tensor) -> Tensor:
+                v.sub_(0.5)
+                v.div_(0.25)
+                return self.net(v)
+
+        model: Any = InPlace().eval()
+        if kind == "double":
+            model = model.double()
+        elif kind == "scikit-learn":
+            from sklearn.linear_model import LogisticRegression
+            from sklearn.pipeline import make_pipeline
+            from sklearn.preprocessing import StandardScaler
+
+            a = np.random.default_rng(0).random((60, 48)).astype(np.float32)
+            model = make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(a.copy(), np.arange(60) % 4)
+        x = X.clone()
+        oracle = Oracle(model, "scores", 4)
+        first = oracle(x)
+        assert torch.equal(x, X)
+        r = attack(Oracle(model, "scores", 4), x, first.label, "square", Linf(0.05), 12)
+        assert torch.equal(x, X) and float((r.x_adv - X).abs().max()) <= 0.05 + 1e-6
+        assert not (r.verified == 0).any()
 
     def test_answers_are_copies(self) -> None:
         kept = torch.zeros(6, 4)
@@ -272,6 +336,45 @@ class TestTargets:
         with pytest.raises(TargetError, match=r"returns probabilities.*Use access='scores'"):
             Oracle(p, "logits", 4)(X)
 
+    @pytest.mark.parametrize("decimals", [2, 3])
+    def test_rounded_probabilities_are_no_logits(self, decimals: int) -> None:
+        """Their rows sum to 1 but for the rounding; a softmax of them would level every confidence."""
+
+        def p(x: Tensor) -> Tensor:
+            return NET(x).softmax(1).round(decimals=decimals)
+
+        rounded = p(X)
+        if decimals == 2:  # the case that a tolerance alone would miss
+            rounded[0], rounded[1] = torch.tensor([0.32, 0.33, 0.33, 0.0]), torch.tensor([0.95, 0.02, 0.02, 0.02])
+        r = Oracle(lambda x: rounded, "scores", 4, rows_per_call=6)(X)
+        assert torch.equal(r.values, rounded) and float(r.confidence()[0]) == pytest.approx(float(rounded[0].max()))  # type: ignore[arg-type]
+
+    def test_logits_between_0_and_1_are_logits(self) -> None:
+        low = torch.tensor([[0.31, 0.333, 0.3, 0.0], [0.9, 0.05, 0.0, 0.0127]]).repeat(3, 1)
+        r = Oracle(lambda x: low, "scores", 4, rows_per_call=6)(X)
+        assert torch.allclose(r.values, low.softmax(1))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("announced", [True, False])
+    def test_logits_are_not_taken_for_probabilities(self, announced: bool) -> None:
+        calls = []
+
+        def turns(x: Tensor) -> Tensor:
+            calls.append(len(x))
+            return NET(x) if announced or len(calls) > 1 else NET(x).softmax(1)
+
+        oracle = Oracle(turns, "scores", 4, returns="probabilities" if announced else "auto", rows_per_call=6)
+        if not announced:
+            oracle(X)
+        with pytest.raises(TargetError, match=r"Expected probabilities .*scores from -.* Oracle\(..., returns='logits'\)"):
+            oracle(X)
+        assert oracle.failed == 6
+
+    def test_labels_as_floats(self) -> None:
+        r = Oracle(lambda x: NET(x).argmax(1).double(), "labels", 4)(X)
+        assert torch.equal(r.label, NET(X).argmax(1))
+        with pytest.raises(TargetError, match="one number a row such as 0.25"):
+            Oracle(lambda x: torch.full((len(x),), 0.25), "labels", 4)(X)
+
     def test_numpy_callable(self) -> None:
         from blackbox.targets.function import FunctionTarget
 
@@ -305,8 +408,10 @@ class TestTargets:
             Oracle(svc, "scores", 4)(X)
         with pytest.raises(ValueError, match="Call fit first"):
             Oracle(RandomForestClassifier(), "scores", 4)
-        with pytest.raises(ValueError, match=r"to be 0..3"):
+        with pytest.raises(ValueError, match=r"to be 0..3, but they were \[1, 2, 3, 4\]"):
             Oracle(RandomForestClassifier(3).fit(a, b + 1), "scores", 4)
+        with pytest.raises(ValueError, match="classes=4, which is what LinearSVC tells apart, but it was 10"):
+            Oracle(svc, "labels", 10)
 
     @pytest.mark.parametrize(
         ("how", "message"),

@@ -109,6 +109,24 @@ def test_load_what_is_not_there(tmp_path: Path) -> None:
         bb.AttackResult.load(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["a column cut short", "a setting lost"])
+def test_a_damaged_folder_is_refused_where_it_is_read(damage: str, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    p = affine_problem("Linf")
+    bb.attack(bb.Oracle(p.target, "logits", 3), p.x, p.y, "square", bb.Linf(0.1), 9).save(tmp_path)
+    if damage == "a column cut short":
+        tensors = load_file(tmp_path / "examples.safetensors")
+        save_file({**tensors, "queries": tensors["queries"][:3]}, tmp_path / "examples.safetensors", {"format": "blackbox-result-1"})
+        message = "queries has 3 entries for 5 samples"
+    else:
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "budget"}))
+        message = "config.json does not say budget"
+    with pytest.raises(ValueError, match=message):
+        bb.AttackResult.load(tmp_path)
+
+
 def test_every_status_has_a_sentence() -> None:
     assert all(s.value[0].islower() and len(s.value) > 20 for s in Status)
     assert len({s.value for s in Status}) == len(Status)

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import NO_SUCCESS, Exit, folder, options, parse, specs, starts, training
+from blackbox.cli import NO_SUCCESS, STOPPED, Exit, folder, options, parse, specs, starts, training
 from blackbox.cli import channels as between
 from blackbox.cli.progress import attack_progress, say
 
@@ -87,14 +87,15 @@ def run(
                     journal=book, cache=cache,
                     progress=progress, votes=votes, eight_bit=eight_bit,
                 )  # fmt: skip
-        except bb.TargetError as error:
-            if error.result is None:
+        except (bb.TargetError, KeyboardInterrupt) as error:
+            reached = getattr(error, "result", None)
+            if reached is None:
                 raise
-            save(error.result, where, shown.data, found.name)
-            spent = int(error.result.queries.sum())
-            raise bb.TargetError(
-                f"{error} The results of the {spent:,} queries before it are saved in {where}."
-            ) from error
+            save(reached, where, shown.data, found.name)
+            told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}."
+            if isinstance(error, KeyboardInterrupt):
+                raise Exit(STOPPED, f"Stopped. {told}") from error
+            raise bb.TargetError(f"{error} {told}") from error
         save(results[name], where, shown.data, found.name)
     if spend is not None and spend.answers:
         bill = spend.account(next(iter(results.values())))

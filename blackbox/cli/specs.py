@@ -277,7 +277,9 @@ def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
         return np.arange(n)
     if pick == "spread":
         return np.arange(n) * total // n
-    return np.sort(np.random.Generator(np.random.Philox(seed)).permutation(total)[:n])
+    from blackbox.checks import as_seed
+
+    return np.sort(np.random.Generator(np.random.Philox(as_seed(seed))).permutation(total)[:n])
 
 
 def retrying(model: Model, retries: int, device: str | None = None) -> Model:

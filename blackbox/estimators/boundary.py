@@ -38,7 +38,8 @@ class White:
 
 @dataclass(frozen=True)
 class LowFrequencies:
-    """Normal coefficients of the cosines below ``share`` of each side of an image [channels, height, width]."""
+    """Normal coefficients of the cosines below ``share`` of each side of an image [channels, height, width]; a row of
+    features is taken for one line of pixels."""
 
     share: float = 0.25
 
@@ -47,15 +48,15 @@ class LowFrequencies:
             raise ValueError(f"Expected share, of the frequencies, in (0, 1], but it was {self.share}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        c, h, w = bases.image_shape(shape, "low frequencies")
+        c, h, w = _plane(shape, "low frequencies")
         high, wide = max(1, round(self.share * h)), max(1, round(self.share * w))
         z = rng.shared_normal(k, tag, (count, c, high, wide))
-        return bases.cosines(h)[:high].to(z).T @ z @ bases.cosines(w)[:wide].to(z)
+        return (bases.cosines(h)[:high].to(z).T @ z @ bases.cosines(w)[:wide].to(z)).view(count, *shape)
 
 
 @dataclass(frozen=True)
 class Resized:
-    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly."""
+    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly; features as in `LowFrequencies`."""
 
     factor: float = 4.0
 
@@ -64,10 +65,11 @@ class Resized:
             raise ValueError(f"Expected factor, of the enlargement, to be at least 1, but it was {self.factor}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        c, h, w = bases.image_shape(shape, "resized noise")
+        c, h, w = _plane(shape, "resized noise")
         small = (max(1, round(h / self.factor)), max(1, round(w / self.factor)))
         z = rng.shared_normal(k, tag, (count, c, *small))
-        return torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
+        large = torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
+        return large.view(count, *shape)
 
 
 @dataclass(frozen=True)
@@ -127,3 +129,8 @@ def normal(t: Task, x: Tensor, k: int, count: int, h: Tensor, noise: Noise) -> S
             plain += rows(a.paid[:, j].to(x.dtype), x) * moved
     mean = balance / paid.clamp_min(1)
     return unit(torch.where(rows(mean.abs() == 1, x), signed, signed - rows(mean, x) * plain))
+
+
+def _plane(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
+    """Channels, height, width; a row of features is a line of pixels."""
+    return bases.image_shape((1, 1, *shape) if len(shape) == 1 else shape, what)

@@ -83,18 +83,29 @@ class Target(Protocol):
     returns: str | None
 
     def predict(self, x: Tensor) -> Any:
-        """Float rows [m, \\*shape] in [0, 1] -> [m, C] scores, [m] labels, or an `Answer` with both."""
+        """Float rows [m, \\*shape] in [0, 1], to be read and not written into -> [m, C] scores, [m] labels, or an `Answer`
+        with both."""
 
 
 def recognise(out: Tensor) -> str:
-    """What an answer looks like: whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities."""
-    if out.ndim == 1 and not out.is_floating_point():
+    """What an answer looks like: one number a row is a label; rows in [0, 1] that sum to 1, or would but for the decimals
+    they were rounded to, are probabilities."""
+    if out.ndim == 1:
         return "labels"
     if out.ndim == 2 and len(out):
-        low, high, total = float(out.min()), float(out.max()), out.sum(1)
-        if low >= 0 and high <= 1 + 1e-6 and bool(((total - 1).abs() < 1e-3).all()):
+        p = out.to(torch.float64)
+        off = float((p.sum(1) - 1).abs().max())
+        if float(p.min()) >= 0 and float(p.max()) <= 1 + 1e-6 and (off < 1e-3 or off < min(_rounded_away(p), 0.5)):
             return "probabilities"
     return "logits"
+
+
+def _rounded_away(p: Tensor) -> float:
+    """How far rounding may have moved the sum of a row of ``p`` [m, C], if these are numbers of one to four decimals."""
+    for decimals in range(1, 5):
+        if bool((p * 10**decimals - (p * 10**decimals).round()).abs().max() < 1e-2):  # 1e4 times float32's rounding is 6e-4
+            return 0.5 * 10.0**-decimals * p.shape[1] + 1e-9
+    return 0.0
 
 
 def as_target(model: Any, device: torch.device | str | None = None) -> Target:

@@ -26,11 +26,14 @@ class ModuleTarget:
         self.device = torch.device(device) if device is not None else weight.device if weight is not None else torch.device("cpu")
         self._dtype = torch.float32 if weight is None else weight.dtype
         self._model = model.eval()
+        self._parts = tuple(model.modules())
 
     def predict(self, x: Tensor) -> Any:
-        if self._model.training:  # somebody trained it since: dropout and batch statistics would couple the rows
+        # somebody trained it, or a part of it, since: dropout and batch statistics would couple the rows
+        if any(part.training for part in self._parts):
             self._model.eval()
         with torch.inference_mode():
-            out = self._model(x if x.dtype == self._dtype else x.to(self._dtype))
+            # its own copy: a model that normalises in place must not change what the engine records
+            out = self._model(x.to(self._dtype, copy=True))
         # an inference tensor cannot take part in autograd (a surrogate learns from answers); a copy can
         return out.clone() if isinstance(out, Tensor) else out

@@ -89,7 +89,7 @@ class ExportedTarget:
     def predict(self, x: Tensor) -> Tensor:
         check_shape(x, self.shape, self.name)
         with torch.inference_mode():
-            return in_batches(self._run, x.to(self._dtype), self._least, self._most).clone()
+            return in_batches(self._run, x.to(self._dtype, copy=True), self._least, self._most).clone()
 
     def _run(self, x: Tensor) -> Any:
         out = self._model(x)

@@ -18,6 +18,9 @@ class SklearnTarget:
 
     Raises:
         ValueError: not fitted, or its classes are not 0..C-1.
+
+    Attributes:
+        classes: C, which an `Oracle` holds its user to.
     """
 
     device = torch.device("cpu")
@@ -29,12 +32,13 @@ class SklearnTarget:
             raise ValueError(f"Expected a fitted scikit-learn classifier, but {self.name} has no classes_. Call fit first.")
         if not np.array_equal(classes, np.arange(len(classes))):
             raise ValueError(
-                f"Expected the classifier's classes to be 0..{len(classes) - 1}, but they were {list(classes)[:10]}. "
+                f"Expected the classifier's classes to be 0..{len(classes) - 1}, but they were {np.asarray(classes)[:10].tolist()}. "
                 "Fit it on class indices."
             )
+        self.classes = len(classes)
         probabilities = getattr(model, "predict_proba", None)
         self.returns: str | None = "labels" if probabilities is None else "probabilities"
         self._predict = probabilities or model.predict
 
     def predict(self, x: Tensor) -> Any:
-        return np.asarray(self._predict(x.flatten(1).numpy(force=True)))
+        return np.asarray(self._predict(x.flatten(1).numpy(force=True).copy()))  # a pipeline may scale in place

@@ -86,10 +86,11 @@ class Poisoned(nn.Module):
         (lambda: [], "Expected a prior of one or more torch modules"),
         (lambda: None, "Expected a prior of one or more torch modules"),
         (lambda: [lambda x: x], "Expected a prior of one or more torch modules"),
+        (lambda: {"a": nets(1)[0]}, "of one or more torch modules, but it was made of dict. Give nets"),
         (lambda: [*nets(1), sg.build("cnn", 5, SHAPE, seed=0)], "tell the same classes apart"),
         (lambda: [*nets(1), sg.build("cnn", 4, (3, 6, 6), seed=0)], "take images of one shape"),
     ],
-    ids=["empty", "none", "function", "classes", "shapes"],
+    ids=["empty", "none", "function", "names", "classes", "shapes"],
 )
 def test_what_is_no_prior(made, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):

@@ -268,6 +268,8 @@ def test_a_combination_that_cannot_be_is_refused(name: str, words: str) -> None:
         ({"ids": [1, 2]}, "ids to be 3 whole numbers"),
         ({"threat": Linf(float("inf"))}, "finite eps"),
         ({"nets": []}, "one or more torch modules"),
+        ({"nets": None}, "one or more torch modules to take gradients through, but there were: NoneType"),
+        ({"nets": {"a": 1}}, "one or more torch modules to take gradients through, but there were: str"),
     ],
 )
 def test_bad_input_gets_a_sentence(change: dict, words: str) -> None:

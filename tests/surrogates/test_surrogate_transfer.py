@@ -232,6 +232,16 @@ def test_names_that_are_not_there_get_a_sentence() -> None:
         ({"attacks": ["fgms"]}, "Did you mean 'fgsm'"),
         ({"y": torch.tensor([0, 1, 9])}, "sample 2 has 9"),
         ({"x": images(3, (1, 3, 3))}, "images that source 'a' takes"),
+        ({"sources": [Affine(16)]}, "Expected sources with names"),
+        ({"sources": {"a": 3}}, "torch modules to take gradients through, but there were: int"),
+        ({"targets": Oracle(Affine(16), "labels", 3)}, "Expected targets with names"),
+        ({"attacks": "fgsm"}, "list of attacks, such as [\"fgsm\"], but it was 'fgsm'"),
+        ({"threats": T}, "list of threats, such as [blackbox.Linf(8/255)], but it was Linf("),
+        ({"threats": [L2(90.0)]}, "the diameter of the box"),
+        ({"steps": 0}, "steps to be a whole number, at least 1, but it was 0"),
+        ({"seed": None}, "seed to be a whole number, but it was None"),
+        ({"seed": [0, 1.5]}, "each seed to be a whole number, but it was 1.5"),
+        ({"target": torch.tensor([1, 2, 2])}, "for sample 2 both are 2"),
     ],
 )
 def test_bad_input_gets_a_sentence(change: dict[str, Any], words: str) -> None:
@@ -244,3 +254,11 @@ def test_bad_input_gets_a_sentence(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError) as error:
         sg.transfer_matrix(**(args | change))
     assert words in str(error.value) and "\n" not in str(error.value)
+    assert args["targets"]["t"].rows == 0, "nothing may be spent before the arguments are checked"
+
+
+def test_a_number_is_no_threat() -> None:
+    target = Oracle(Affine(16), "labels", 3)
+    with pytest.raises(TypeError, match=r"a threat such as blackbox.Linf\(8/255\), but it was 0.1"):
+        sg.transfer_matrix({"a": Affine(16)}, {"t": target}, images(3), torch.arange(3), threats=[0.1])  # type: ignore[list-item]
+    assert target.rows == 0
