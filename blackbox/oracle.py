@@ -334,7 +334,7 @@ class Oracle:
             except Exception as error:
                 raise TargetError(
                     f"The target {self.name} raised {type(error).__name__} on a call with {m} images, "
-                    f"after {self.rows} answered queries: {error}{_hint(error)}"
+                    f"after {self.rows} answered queries: {_said(error)}"
                 ) from error
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered
@@ -441,13 +441,15 @@ class Oracle:
         raise error
 
 
-def _hint(error: Exception) -> str:
-    if "does not require grad" in str(error) or "nference tensor" in str(error):
-        return (
-            ". The oracle lets no gradient pass: a target that takes gradients inside does so under "
+def _said(error: Exception) -> str:
+    """What a target's own error says, in a line, with how to mend it where that is known."""
+    text = " ".join(str(error).split()).rstrip(".") + "."
+    if "does not require grad" in text or "nference tensor" in text:
+        text += (
+            " The oracle lets no gradient pass: a target that takes gradients inside does so under "
             "torch.inference_mode(False) and torch.enable_grad(), of a clone of what it is given."
         )
-    return ""
+    return text
 
 
 def _as_tensor(out: Any, name: str) -> Tensor:

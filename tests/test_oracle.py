@@ -430,6 +430,13 @@ class TestTargets:
             with pytest.raises(TargetError, match=message):
                 Oracle(Failing(NET, 1, how), access, 4, k=2, returns="logits", rows_per_call=6)(X)
 
+    def test_an_error_of_many_lines_is_told_in_one(self) -> None:
+        def torn(x: Tensor) -> Tensor:
+            raise RuntimeError("mat1 and mat2\n  cannot be multiplied\n")
+
+        with pytest.raises(TargetError, match=r"answered queries: mat1 and mat2 cannot be multiplied.$"):
+            Oracle(torn, "scores", 4)(X)
+
     def test_a_hidden_class_may_have_probability_zero(self) -> None:
         """-inf among logits is a mask that many models use; it is an answer."""
         mask = torch.tensor([0.0, 0.0, -torch.inf, 0.0])
