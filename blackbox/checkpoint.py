@@ -113,8 +113,10 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, saved, body = content["version"], content["settings"], content["body"]
     except Exception as error:
+        reason = (str(error).splitlines() or [""])[0].split(". ")[0]  # torch goes on for a paragraph
         raise CheckpointError(
-            f"Expected {path} to be a checkpoint of this package, but it cannot be read: {error}"
+            f"Expected {path} to be a checkpoint of this package, but it cannot be read ({type(error).__name__}: {reason}). "
+            "Give another path, or remove the file to start afresh."
         ) from error
     if version != VERSION:
         raise CheckpointError(f"Expected a checkpoint of version {VERSION}, but {path} has version {version}.")

@@ -8,7 +8,8 @@ Targets of one architecture, trained alike but for the update: plain; "fast" FGS
 one's own and asks nothing: a plain net, and one made slightly robust (eps / 4, after Springer et al. 2021). Against each target:
 noise of the same size, examples transferred from both nets, Square through scores and RayS through labels, and PGD on the
 target's own gradients; where queries do better than these, its 20 steps were too few. Every entry: of the attacked images
-that the target has right, those it gets wrong. Writes experiments/results/defences_<data>.json and .txt, and docs/defences.png.
+that the target has right, those it gets wrong. Writes experiments/results/defences_<data>.json and .txt, and a figure:
+docs/defences.png for the digits, experiments/results/defences_mnist.png.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=1) + "\n")
     out.with_suffix(".txt").write_text(table(found) + "\n")
-    figure(found, Path("docs/defences.png"))
+    figure(found, Path("docs/defences.png" if found["settings"]["name"] == "digits" else f"{out.with_suffix('')}.png"))
     print(table(found))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from scipy.stats import binomtest
@@ -160,7 +162,7 @@ def shares(name: str, title: str, what: str) -> list[str]:
     lines = [
         f"## {title}",
         "",
-        f"`python -m experiments.{name}`; {what}; median of the turns [smallest, largest].",
+        f"`python -m experiments.{name}`; {what}; median of {len(found['rows'][0]['all'])} turns [smallest, largest].",
         "",
         "| | over bare |",
         "|---|---|",
@@ -169,6 +171,54 @@ def shares(name: str, title: str, what: str) -> list[str]:
         middle = row.get("share", row.get("median"))
         lines.append(
             f"| {row.get('what', row.get('loop'))} | {middle:.3f} [{min(row['all']):.3f}, {max(row['all']):.3f}] |"
+        )
+    return [*lines, ""]
+
+
+def agreement() -> list[str]:
+    """`experiments.peer_agreement`: entry by entry beside the peers."""
+    found = load("peer_agreement")
+    if found is None:
+        return []
+    s = found["settings"]
+    lines = [
+        "## The peers' presets, entry by entry",
+        "",
+        f"`python -m experiments.peer_agreement`; CIFAR ResNet-20, {s['images']} images, {s['steps']} steps, float64, the same draws; the "
+        "peers set up to do what the papers say (see the experiment's head). Entries that differ by more than 1e-9 after all steps.",
+        "",
+        "| | ours | entries apart | images identical | largest difference |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        lines.append(
+            f"| {row['pairing']} | {row['ours'].replace('|', '/')} | {row['apart']:,} of {row['entries']:,} | "
+            f"{row['images identical']} of {row['images']} | {row['largest']:.1g} |"
+        )
+    return [*lines, ""]
+
+
+def nearest() -> list[str]:
+    """`experiments.minimum_norm`: distances beside the peers'."""
+    found = load("minimum_norm")
+    if found is None:
+        return []
+    s = found["settings"]
+    lines = [
+        "## How small can a change be?",
+        "",
+        f"`python -m experiments.minimum_norm`; {found['target']}, {s['images']} images it has right, in file order; C&W with "
+        f"{s['iterations']} iterations and {s['searches']} searches, ours and foolbox's; L2 of what succeeded; median ratio to our L-BFGS "
+        "over the images that both fooled, 95 % bootstrap interval.",
+        "",
+        "| towards | attack | success [95 % Wilson] | median L2 | ratio to L-BFGS | nearer than L-BFGS |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        reached, a = [d for d in row["distance"] if d is not None], row["against"]
+        lines.append(
+            f"| {row['mode']} | {row['attack']} | {bb.Rate(*row['success'])} | {median(reached) if reached else math.nan:.3f} | "
+            f"{a['ratio']:.3f} [{a['low']:.3f}, {a['high']:.3f}] | {a['nearer']} of {a['n']} |"
         )
     return [*lines, ""]
 
@@ -197,10 +247,14 @@ def all_tables() -> list[str]:
         *text("transfer_league", "Which recipe is worth its gradients", RESULTS / "transfer_league.txt"),
         *practical(),
         *across_sets(),
+        *text("defences", "What adversarial training protects from: digits", RESULTS / "defences_digits.txt"),
+        *text("defences --data …", "The same on MNIST", RESULTS / "defences_mnist.txt"),
+        *nearest(),
+        *agreement(),
         *shares(
             "craft_speed",
             "Speed of crafting",
-            "images/s over those of the bare forward and backward pass at its best batch size",
+            "images/s over those of the bare forward and backward pass of the net as it is, at its best batch size, one thread",
         ),
         *shares("training_speed", "Speed of training", "images/s over those of a bare PyTorch loop"),
     ]

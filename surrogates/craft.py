@@ -46,6 +46,10 @@ def craft(
 ) -> Tensor:
     """Adversarial examples by the gradients of nets one owns.
 
+    Gradients are taken through copies of the nets with batch norms folded into convolutions (`surrogates.lean`), but where
+    parts operate on the nets or tap a layer. They are the nets' own up to float32 rounding; a sign step may go the other way
+    where an entry is as good as zero, so after ten steps a few percent of the pixels are others than through the net itself.
+
     Args:
         nets: a net that gives logits for images in [0, 1], or several (fused by the mean of their logits, unless the
             attack has a fusion of its own).
@@ -86,7 +90,7 @@ def craft(
     parts.check(tuple(x0.shape[1:]), len(found))
     source = Autograd(
         found, x0, parts.one("loss") or "cross-entropy", target is not None, chunk, parts.one("fusion"), parts.all("nets"),
-        None if (plan := parts.one("schedule")) is None or plan.inner else plan,
+        None if (plan := parts.one("schedule")) is None or plan.inner else plan, fold=True,
     )  # fmt: skip
     goal = _goal(preset, parts, y, target, len(x0), source.classes).to(source.device)
     count, length = _schedule(preset, threat, steps, step)

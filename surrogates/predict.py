@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def frozen(nets: Sequence[nn.Module]) -> Iterator[None]:
 
 def place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Where a net lives and the floats it counts in."""
-    for value in (*net.parameters(), *net.buffers()):
+    for value in chain(net.parameters(), net.buffers()):  # lazily: it is asked at each call
         if value.is_floating_point():
             return value.device, value.dtype
     return torch.device("cpu"), torch.float32
@@ -62,6 +63,9 @@ def pieces(count: int, chunk: int) -> Iterator[tuple[slice, Tensor | None]]:
 
     Kernels choose their order of additions by the number of rows, so a row's answer changes in the last bit with the
     number of rows beside it, and a sign step makes a whole step of that. With always the same number it does not.
+
+    One exception was seen, on an AMD processor: there MKL's products depend on the memory alignment of a row, so a
+    ``Linear`` whose inputs are no multiple of four may answer differently at an odd place. ``MKL_CBWR=AVX2`` mends it.
     """
     for start in range(0, count, chunk):
         stop = min(start + chunk, count)
@@ -80,15 +84,18 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net") -> int:
     """How many classes ``net`` tells apart, found by showing it the first image of ``x`` [N, \\*shape].
 
     Raises:
-        ValueError: the net does not take such images, or does not answer with one finite score a class.
+        ValueError: the net does not take such images, or was built for others (a net that averages over the whole map takes
+            any size, and says little of a wrong one), or does not answer with one finite score a class.
     """
     shape = tuple(x.shape[1:])
     expects = net.shape if isinstance(net, Normalised) else None
-    hint = f" It was built for {expects}." if expects and expects != shape else ""
-    if expects and len(shape) == len(expects) and expects[0] != shape[0]:
+    if expects and expects != shape:
+        channels = len(shape) == len(expects) and expects[0] != shape[0]
+        wanted = f"with {expects[0]} channels" if channels else f"of shape {expects}"
+        came = f"{shape[0]} (shape {shape})" if channels else f"shape {shape}"
         raise ValueError(
-            f"Expected images with {expects[0]} channels for {name}, but they had {shape[0]} (shape {shape}). "
-            f"Build the net with shape={shape}, or convert the images."
+            f"Expected images {wanted} for {name}, but they had {came}. Build the net with shape={shape}, or convert the "
+            "images."
         )
     device, dtype = place(net)
     try:
@@ -97,7 +104,7 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net") -> int:
     except Exception as error:
         raise ValueError(
             f"Expected images that {name} takes, but on images of shape {shape} it raised {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}.{hint}"
+            f"{str(error).splitlines()[0] if str(error) else ''}."
         ) from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:
         came = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__

@@ -38,7 +38,9 @@ MAY: dict[str, set[str]] = {
     "votes": {"cohort", "ledger", "protocol"},
     "lastlook": {"oracle", "threat"},
     "resume": {"checkpoint", "cohort", "protocol"},
-    "engine": {"rowwise", "oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes", "lastlook"},
+    "engine": {
+        "rowwise", "oracle", "objective", "ledger", "protocol", "threat", "rng", "checkpoint", "cohort", "resume", "votes", "lastlook",
+    },
     "results": {"environment", "ledger", "protocol", "statistics", "threat"},
 }
 SURROGATES = {

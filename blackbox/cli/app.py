@@ -221,7 +221,7 @@ def transfer(
     nets: Nets,
     common: Run,
     attacks: Annotated[
-        str, typer.Option(help="Names from blackbox list presets, with commas.")
+        str, typer.Option(help="Names from blackbox list presets, with commas; joined ones too: ni-di-ti-fgsm.")
     ] = "fgsm,i-fgsm,mi-fgsm",
     steps: Annotated[
         int | None, typer.Option(help="Steps of the iterative attacks.", show_default="the paper's")

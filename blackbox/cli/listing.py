@@ -100,7 +100,7 @@ def _presets() -> tuple[str, list[str], list[list[str]]]:
     found = [presets.get(name) for name in presets.names()]
     rows = [[p.name, f"{p.cost():,}", p.composes, p.source] for p in found]
     return (
-        "attacks crafted on surrogates (blackbox transfer); G: gradients an image",
+        "attacks crafted on surrogates (blackbox transfer); G: gradients an image; others join by name: ni-di-ti-fgsm",
         ["name", "G", "composes", "paper"],
         rows,
     )

@@ -38,4 +38,8 @@ def bill(strategy: Strategy, queries: int, pool: int, held_out: float = 0.2, eva
     if not 0 <= held_out < 1:
         raise ValueError(f"Expected held_out, a share of the budget, in [0, 1), but it was {held_out!r}.")
     aside = round(held_out * min(queries, pool))
-    return Bill(aside, strategy.plan(queries - aside, pool - aside), evaluation, queries)
+    try:
+        rounds = strategy.plan(queries - aside, pool - aside)
+    except ValueError as error:
+        raise ValueError(f"{error} (Of {queries} given, {aside} are held out.)" if aside else str(error)) from None
+    return Bill(aside, rounds, evaluation, queries)

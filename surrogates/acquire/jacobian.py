@@ -60,7 +60,7 @@ class Jacobian(Strategy):
         seeds = min(self.seeds, pool)
         if queries < seeds:
             raise ValueError(
-                f"Expected a budget of at least the seed set, {seeds} queries, but it was {queries}. Give more queries, or "
+                f"Expected a budget of at least the seed set, {seeds} queries, but {queries} are there to learn from. Give more, or "
                 f"fewer seeds: Jacobian(seeds={max(queries, 2)})."
             )
         plan = [seeds]

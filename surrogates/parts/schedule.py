@@ -45,7 +45,8 @@ class Schedule(Part):
                     )
         if nets < 2:
             raise ValueError(
-                f"Expected an ensemble of nets for {self}, but there was one net. Give several: [net_a, net_b]."
+                f"Expected an ensemble of nets for {self}, but there was one net. Give several: [net_a, net_b], or what "
+                "refine.lgv(net, data) or refine.swag(net, data) makes of one."
             )
 
 

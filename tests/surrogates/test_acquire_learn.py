@@ -173,7 +173,8 @@ def bad(**change: Any) -> None:
 LABELS = Oracle(lambda x: x.flatten(1)[:, :3].argmax(1), "labels", 3)
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"queries": 0}, "at least 1, but it was 0"),
-    ({"queries": 9, "strategy": Jacobian(seeds=15)}, "at least the seed set, 15 queries, but it was 7"),
+    ({"queries": 9, "strategy": Jacobian(seeds=15)}, "the seed set, 15 queries, but 7 are there to learn from"),
+    ({"queries": 9, "strategy": Jacobian(seeds=15)}, "Of 9 given, 2 are held out"),
     ({"strategy": "activ"}, "Did you mean 'active'"),
     ({"net": sg.build("mlp", 4, (1, 4, 4))}, "the target's 3 classes, but it has 4"),
     ({"net": sg.build("mlp", 3, (3, 4, 4))}, "3 channels for the net, but they had 1"),

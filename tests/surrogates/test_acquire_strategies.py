@@ -60,7 +60,7 @@ def test_the_jacobian_bill_is_known_beforehand() -> None:
     assert sum(reserved) == 100 * 2**3 + 400 * (6 - 3) and reserved[4:] == (400, 400, 400)
     assert Jacobian(seeds=100).plan(10**6, 40)[0] == 40
     assert Jacobian(rounds=0).plan(150, 1000) == (150,)
-    with pytest.raises(ValueError, match=r"the seed set, 150 queries, but it was 149.*seeds=149"):
+    with pytest.raises(ValueError, match=r"the seed set, 150 queries, but 149 are there.*seeds=149"):
         Jacobian().plan(149, 1000)
     print(acquire.bill(Jacobian(), 6400, 200, held_out=0.25))
     assert acquire.bill(Jacobian(), 6400, 200, held_out=0.25, evaluation=7).total == 6400

@@ -175,3 +175,9 @@ def test_what_does_not_go_together_is_refused(attack: Any, words: str) -> None:
 def test_one_net_is_no_ensemble(name: str) -> None:
     with pytest.raises(ValueError, match="Expected an ensemble of nets"):
         sg.craft(Residual(), images(2, (3, 8, 8)), torch.arange(2), replace(presets.get(name), steps=1), threat=T)
+
+
+@pytest.mark.parametrize("name", ["lgv", "swag"])
+def test_one_net_is_no_vicinity_and_it_is_said_where_one_comes_from(name: str) -> None:
+    with pytest.raises(ValueError, match=r"one net. Give several: .*refine.lgv\(net, data\) or refine.swag"):
+        sg.craft(Residual(), images(2, (3, 8, 8)), torch.arange(2), name, threat=T)

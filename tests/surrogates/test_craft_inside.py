@@ -168,13 +168,15 @@ def test_cfm_leaves_wide_maps_and_never_alone_where_it_should() -> None:
     net, x, y = Residual(), images(3, (3, 8, 8)), torch.arange(3)
     every = {"threat": L2(0.5), "steps": 2, "target": (y + 1) % 4}
     plain = sg.craft(net, x, y, parts.Logit(), **every)  # type: ignore[arg-type]
-    assert torch.equal(sg.craft(net, x, y, parts.Logit() | parts.CFM(probability=0.0), **every), plain)  # type: ignore[arg-type]
+    never = parts.CFM(probability=0.0)
+    # without surgery the gradients come through a lean copy of the net, so up to rounding
+    assert torch.allclose(sg.craft(net, x, y, parts.Logit() | never, **every), plain, atol=1e-5)  # type: ignore[arg-type]
     net.back = nn.Identity()  # type: ignore[assignment]
-    plain = sg.craft(net, x, y, parts.Logit(), **every)  # type: ignore[arg-type]
+    left = sg.craft(net, x, y, parts.Logit() | never, **every)  # type: ignore[arg-type]
     sure = parts.CFM(probability=1.0)
-    assert torch.equal(sg.craft(net, x, y, parts.Logit() | sure, **every), plain)  # type: ignore[arg-type]
+    assert torch.equal(sg.craft(net, x, y, parts.Logit() | sure, **every), left)  # type: ignore[arg-type]
     wide = replace(sure, narrow=1.0)
-    assert not torch.equal(sg.craft(net, x, y, parts.Logit() | wide, **every), plain)  # type: ignore[arg-type]
+    assert not torch.equal(sg.craft(net, x, y, parts.Logit() | wide, **every), left)  # type: ignore[arg-type]
 
 
 def test_cfm_without_clean_images_says_so() -> None:

@@ -116,8 +116,8 @@ def test_admix_takes_partners_of_another_class_from_the_pool() -> None:
 
 
 def test_admix_in_craft_depends_on_the_pool_alone() -> None:
-    net, x, y = curved(), images(6, (2, 9, 7)), torch.arange(6) % 3
-    pool = (images(9, (2, 9, 7), seed=3), torch.arange(9) % 3)
+    net, x, y = curved((2, 8, 8)), images(6, (2, 8, 8)), torch.arange(6) % 3
+    pool = (images(9, (2, 8, 8), seed=3), torch.arange(9) % 3)
     whole = sg.craft(net, x, y, "admix", threat=L2(0.3), steps=2, pool=pool)
     assert torch.equal(sg.craft(net, x[2:3], y[2:3], "admix", threat=L2(0.3), steps=2, ids=[2], pool=pool), whole[2:3])
     own = sg.craft(net, x, y, "admix", threat=L2(0.3), steps=2)

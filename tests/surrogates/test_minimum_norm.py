@@ -313,7 +313,7 @@ def test_rms_is_the_papers_distortion() -> None:
         ({"y": torch.tensor([0, 1, 3])}, "sample 2 has 3"),
         ({"target": torch.tensor([1, 1, 1])}, "other than the true label, but for sample 1"),
         ({"x": images(3) * 300}, "Divide by 255"),
-        ({"x": images(3, (1, 8, 8))}, "It was built for (1, 4, 4)"),
+        ({"x": images(3, (1, 8, 8))}, "images of shape (1, 4, 4) for the net, but they had shape (1, 8, 8)"),
         ({"box": (0.5, 0.4)}, "lower < upper"),
         ({"box": (0.0, 0.3)}, "lie in the box (0.0, 0.3), but sample 0"),
         ({"nets": [Affine(16, 3), Affine(16, 4)]}, "same classes apart"),

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from blackbox.prior import Prior
-from surrogates.nets import Normalised
-from surrogates.prior import lean
 
 SHAPE = (3, 8, 8)
 
@@ -128,30 +126,3 @@ def test_an_attack_with_nets_end_to_end() -> None:
             20,
             prior=sg.prior(Poisoned()),
         )
-
-
-def test_the_lean_copy_says_the_same() -> None:
-    """Batch norms are folded for speed: logits and gradients stay those of the net, and the net is left as it was."""
-    for name in ("resnet20", "cnn"):
-        net = sg.build(name, 5, (3, 16, 16), seed=1).train()
-        x = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            net(x)  # running statistics that are not the initial ones
-        made, weights = lean(net), [p.clone() for p in net.parameters()]
-        assert made is not net and net.training
-        net.eval()
-        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
-        said, meant = made(a), net(b)
-        assert torch.allclose(said, meant, atol=1e-4)
-        (one,), (other,) = torch.autograd.grad(said[:, 2].sum(), a), torch.autograd.grad(meant[:, 2].sum(), b)
-        assert torch.allclose(one, other, atol=1e-4)
-        assert all(torch.equal(p, q) for p, q in zip(weights, net.parameters(), strict=True))
-
-
-def test_a_net_that_cannot_be_traced_is_used_as_it_is() -> None:
-    class Branching(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.flatten(1)[:, :4] * (1.0 if float(x.sum()) > 0 else 2.0)
-
-    net = Normalised(Branching(), (1, 4, 4), 4)
-    assert lean(net) is net

@@ -12,6 +12,13 @@ from blackbox.threat import L1, L2, Linf, Threat
 from surrogates import presets
 from surrogates.craft import move, random_point
 from surrogates.gradients import Autograd, Gradient
+from surrogates.parts import DI, TI
+
+PAPERS = (
+    "fgsm", "i-fgsm", "pgd", "mi-fgsm", "ni-fgsm", "pi-fgsm", "emi-fgsm", "vmi-fgsm", "vni-fgsm", "gra", "pgn", "rap", "mef",
+    "di-fgsm", "dem", "ti-fgsm", "si-fgsm", "admix", "ssa", "sia", "bsr", "sgm", "linbp", "bpa", "ila", "fia", "naa", "bfa", "svre",
+    "adaea", "cwa", "lgv", "swag", "logit", "margin", "po-trip", "cfm", "su", "mi-di-ti-si-fgsm",
+)  # fmt: skip
 
 
 def affine_case(n: int = 5) -> tuple[Affine, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -197,6 +204,51 @@ def test_defaults_of_the_presets() -> None:
         assert p.title and p.paper and p.formula and p.departures and p.composes
 
 
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_names_that_papers_use_are_there(name: str) -> None:
+    assert presets.get(name).name == name and name in presets.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "composes"),
+    [
+        ("ni-di-ti-fgsm", "Momentum | LookAhead | DI | TI"),
+        ("VMI_SSA_FGSM", "Momentum | Neighbourhood | Variance | SSA"),
+        ("mi-di-si-fgsm", "SI | Momentum | DI"),  # the copies first, so that each gets a view of its own
+        ("sgm-di-fgsm", "Momentum | SGM | DI"),
+    ],
+)
+def test_a_combination_can_be_named(name: str, composes: str) -> None:
+    made = presets.get(name)
+    assert made.composes == composes and made.name == name.lower().replace("_", "-")
+    assert made.steps == 10 and made.step(Linf(0.1), 10) == pytest.approx(0.01)
+
+
+def test_a_named_combination_does_what_its_parts_do() -> None:
+    net, x, y = sg.build("cnn", 4, (3, 8, 8), seed=1), images(5, (3, 8, 8)), torch.arange(5) % 4
+    every = {"threat": Linf(0.1), "steps": 2, "seed": 1}
+    parts = presets.get("ni-fgsm") | DI() | TI()
+    assert torch.equal(sg.craft(net, x, y, "ni-di-ti-fgsm", **every), sg.craft(net, x, y, parts, **every))  # type: ignore[arg-type]
+    for known in ("mi-di-ti-fgsm", "mi-di-ti-si-fgsm"):  # a name of its own comes first, and says the same
+        words = [presets.get(f"{word}-fgsm") for word in known.split("-")[:-1]]
+        assert set(presets.get(known).parts) == {part for preset in words for part in preset.parts}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pi-ni-fgsm", "one ahead"),
+        ("gra-vmi-fgsm", "one probe"),
+        ("mi-foo-fgsm", "name of a preset, but it was 'mi-foo-fgsm'"),
+        ("mi-logit-fgsm", "name of a preset"),  # steps of another kind, towards a class
+        ("mi-di", "name of a preset"),
+    ],
+)
+def test_a_combination_that_cannot_be_is_refused(name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        presets.get(name)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -211,7 +263,7 @@ def test_defaults_of_the_presets() -> None:
         ({"y": torch.tensor([0, 1])}, "one label for each"),
         ({"target": torch.tensor([1, 1, 1])}, "other than the true label, but for sample 1"),
         ({"x": images(3, (3, 4, 4))}, "1 channels for the net, but they had 3"),
-        ({"x": images(3, (1, 8, 8))}, "It was built for (1, 4, 4)"),
+        ({"x": images(3, (1, 8, 8))}, "images of shape (1, 4, 4) for the net, but they had shape (1, 8, 8)"),
         ({"x": images(3) * 300}, "Divide by 255"),
         ({"ids": [1, 2]}, "ids to be 3 whole numbers"),
         ({"threat": Linf(float("inf"))}, "finite eps"),
@@ -231,6 +283,15 @@ def test_bad_input_gets_a_sentence(change: dict, words: str) -> None:
     with pytest.raises(ValueError) as error:
         sg.craft(**args)  # type: ignore[arg-type]
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["cnn", "vgg", "resnet20"])
+def test_a_net_that_averages_over_its_map_is_not_shown_images_of_another_size(name: str) -> None:
+    net = sg.build(name, 3, (1, 16, 16))
+    for use in (lambda x: sg.craft(net, x, torch.arange(3), threat=Linf(0.1)), lambda x: sg.predict(net, x)):
+        use(images(3, (1, 16, 16)))
+        with pytest.raises(ValueError, match=r"of shape \(1, 16, 16\) for the net, but they had shape \(1, 8, 8\)"):
+            use(images(3, (1, 8, 8)))
 
 
 def test_an_ensemble_with_other_classes_is_refused() -> None:
