@@ -132,7 +132,7 @@ class Oracle:
         classes: C, the number of classes.
         k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
         returns: what the model gives back: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided
-            once, by the first answer (one number a row is a label, rows in [0, 1] that sum to 1 probabilities).
+            once, by the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
         device: where the target runs; by default where its parameters are.
         max_rows: the most rows a call may carry. rows_per_call: a fixed number of rows a call instead of the one
             that the oracle finds by itself; makes runs on a target that is not row-exact repeat to the last bit.

@@ -373,7 +373,9 @@ class TestTargets:
         r = Oracle(lambda x: NET(x).argmax(1).double(), "labels", 4)(X)
         assert torch.equal(r.label, NET(X).argmax(1))
         with pytest.raises(TargetError, match="one number a row such as 0.25"):
-            Oracle(lambda x: torch.full((len(x),), 0.25), "labels", 4)(X)
+            Oracle(lambda x: torch.full((len(x),), 0.25), "labels", 4, returns="labels")(X)
+        with pytest.raises(TargetError, match=r"one answer for each of the 1 images .* returned shape \(4,\)"):
+            Oracle(lambda x: NET(x).squeeze(), "scores", 4)(X[:1])
 
     def test_numpy_callable(self) -> None:
         from blackbox.targets.function import FunctionTarget
