@@ -49,7 +49,7 @@ class Settings:
     seeds_long: tuple[int, ...] = (0,)
     seeds: tuple[int, ...] = (0, 1, 2)
     slow: tuple[str, ...] = (  # hundreds of calls of a few rows: one seed only
-        "ART SimBA px", "ART SimBA dct", "ART ZOO", "ART HopSkipJump", "ART Boundary", "ART SignOPT", "ART GeoDA",
+        "ART SimBA px", "ART SimBA dct", "ART ZOO", "ART Boundary", "ART SignOPT", "ART GeoDA",
         "foolbox Boundary",
     )  # fmt: skip
     l2: float = 1.0

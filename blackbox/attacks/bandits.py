@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -70,13 +71,13 @@ class Bandits:
         length = radius(t, (self.probe or (0.1 if linf else 0.01)) / root, root) * root
         prior = tanh(s.guess) if linf else s.guess
         u = t.rng.normal(k, "exploration", tuple(prior.shape[1:])) * (exploration / prior[0].numel() ** 0.5)
-        ends = torch.stack([unit(widen(prior + u, t)), unit(widen(prior - u, t))], 1) * length
-        a = yield Ask(s.x, u=Own(2, lambda row, index: ends[row, index]))
+        ends = (unit(widen(torch.cat([prior + u, prior - u]), t)) * length).view(2, t.n, *t.shape)
+        a = yield Ask(s.x, u=Own(2, lambda row, index: ends[index, row]))
         slope = (a.loss[:, 0] - a.loss[:, 1]) / (length * exploration)
         g = rows(torch.where(a.paid.all(1), slope, torch.zeros_like(slope)), u) * u
         hit = a.adv.any(1)
         if bool(hit.any()):
-            yield Ask(s.x + choose(a.adv[:, 0], ends[:, 0], ends[:, 1]), mask=hit)
+            yield Ask(s.x + choose(a.adv[:, 0], ends[0], ends[1]), mask=hit)
         rate = (self.rate or (0.2 if linf else 0.1)) * (t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower)
         guess = s.guess + (self.prior_rate or (100.0 if linf else 0.1)) * g
         if linf:
@@ -97,7 +98,12 @@ def grid(t: Task) -> tuple[int, int, int]:
 
 def widen(v: Tensor, t: Task) -> Tensor:
     """Tiles to pixels: [n, channels, down, across] -> [n, \\*shape]."""
-    _, h, w = grid(t)
-    down = torch.arange(h, device=v.device) * v.shape[2] // h
-    across = torch.arange(w, device=v.device) * v.shape[3] // w
-    return v[:, :, down[:, None], across].reshape(len(v), *t.shape)
+    tile = tiles(grid(t)[1:], tuple(v.shape[2:])).to(v.device)
+    return v.flatten(2).index_select(2, tile).view(len(v), *t.shape)
+
+
+@lru_cache(maxsize=16)
+def tiles(pixels: tuple[int, int], count: tuple[int, int]) -> Tensor:
+    """[height * width] the tile that each pixel lies in, tiles counted line by line."""
+    (h, w), (down, across) = pixels, count
+    return ((torch.arange(h) * down // h)[:, None] * across + torch.arange(w) * across // w).flatten()

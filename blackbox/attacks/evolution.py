@@ -81,20 +81,18 @@ class Evolution:
         d = s.mean[0].numel()
         count = self.population
         scale = rows(s.sigma, s.mean) * s.spread.sqrt()
-        draws, losses = [], []
+        draws, losses = t.rng.normal(k, "children", (count, *s.mean.shape[1:])), []
         paid = torch.ones_like(t.loss0, dtype=torch.bool)
         for j in range(count):
-            z = t.rng.normal(k, f"child {j}", tuple(s.mean.shape[1:]))
-            a = yield Ask(child(t, s.mean + scale * z))
-            draws.append(z)
+            a = yield Ask(child(t, s.mean + scale * draws[:, j]))
             losses.append(a.loss)
             paid = paid & a.paid
         c = constants(d, count)
         order = torch.stack(losses, 1).nan_to_num(-torch.inf).argsort(dim=1, descending=True, stable=True)
-        stacked, row = torch.stack(draws, 1), torch.arange(t.n, device=order.device)
+        row = torch.arange(t.n, device=order.device)
         z, square = torch.zeros_like(s.mean), torch.zeros_like(s.mean)
         for place, weight in enumerate(c.weights):
-            one = stacked[row, order[:, place]]
+            one = draws[row, order[:, place]]
             z, square = z + weight * one, square + weight * one * one
         path_sigma = (1 - c.c_sigma) * s.path_sigma + math.sqrt(c.c_sigma * (2 - c.c_sigma) * c.mu) * z
         ratio = row_norm(path_sigma) / c.length
