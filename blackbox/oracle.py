@@ -216,7 +216,8 @@ class Oracle:
         classes, shows, listed = (getattr(self.__target, name, None) for name in ("classes", "shows", "k"))
         if isinstance(classes, int) and classes != self.classes:
             raise ValueError(
-                f"Expected classes={classes}, which is what {self.name} tells apart, but it was {self.classes}."
+                f"Expected classes={classes}, which is what {self.name} tells apart, but it was {self.classes}. "
+                f"(On the command line, where the data decide: --classes {classes}.)"
             )
         if not isinstance(shows, Access):
             return
