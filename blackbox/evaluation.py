@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from blackbox import prior as priors
-from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels, whole
 from blackbox.engine import Progress
 from blackbox.oracle import Oracle
 from blackbox.results import AttackResult
 from blackbox.run import attack
 from blackbox.statistics import Rate
-from blackbox.threat import Threat
+from blackbox.threat import Threat, as_threat
 
 BUDGETS = (100, 1_000, 10_000)
 LEVELS = ("labels", "scores")
@@ -144,7 +144,12 @@ def evaluate(
     import surrogates as sg
     from surrogates.noise import uniform_noise
 
-    wanted = _ascending(budgets)
+    if isinstance(oracle, Oracle) or not callable(oracle):
+        raise TypeError(
+            f"Expected a function from an access level to an Oracle, but it was {oracle!r:.80}. "
+            "Give lambda access: blackbox.Oracle(model, access, classes)."
+        )
+    threat, seed, wanted = as_threat(threat), whole(seed, "seed"), _ascending(budgets)
     begin = time.perf_counter()
     images, plain = as_images(x, "x").cpu(), oracle("labels")
     labels = as_labels(y, len(images), plain.classes, "y")
@@ -198,9 +203,11 @@ def evaluate(
 
 
 def _ascending(budgets: Sequence[int]) -> list[int]:
-    wanted = [int(b) for b in budgets]
+    if isinstance(budgets, str) or not isinstance(budgets, Iterable):
+        raise ValueError(f"Expected budgets such as [100, 1000], but they were {budgets!r:.80}.")
+    wanted = [whole(b, "each budget") for b in budgets]
     if not wanted or wanted != sorted(set(wanted)) or wanted[0] < 1:
-        raise ValueError(f"Expected budgets in ascending order, each at least 1, but they were {list(budgets)}.")
+        raise ValueError(f"Expected budgets in ascending order, each at least 1, but they were {wanted}.")
     return wanted
 
 

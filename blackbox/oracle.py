@@ -132,7 +132,7 @@ class Oracle:
         classes: C, the number of classes.
         k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
         returns: what the model gives back: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided
-            once, by the first answer (one number a row is a label, rows in [0, 1] that sum to 1 probabilities).
+            once, by the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
         device: where the target runs; by default where its parameters are.
         max_rows: the most rows a call may carry. rows_per_call: a fixed number of rows a call instead of the one
             that the oracle finds by itself; makes runs on a target that is not row-exact repeat to the last bit.
@@ -216,7 +216,8 @@ class Oracle:
         classes, shows, listed = (getattr(self.__target, name, None) for name in ("classes", "shows", "k"))
         if isinstance(classes, int) and classes != self.classes:
             raise ValueError(
-                f"Expected classes={classes}, which is what {self.name} tells apart, but it was {self.classes}."
+                f"Expected classes={classes}, which is what {self.name} tells apart, but it was {self.classes}. "
+                f"(On the command line, where the data decide: --classes {classes}.)"
             )
         if not isinstance(shows, Access):
             return
@@ -334,7 +335,7 @@ class Oracle:
             except Exception as error:
                 raise TargetError(
                     f"The target {self.name} raised {type(error).__name__} on a call with {m} images, "
-                    f"after {self.rows} answered queries: {error}{_hint(error)}"
+                    f"after {self.rows} answered queries: {_said(error)}"
                 ) from error
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered
@@ -441,13 +442,15 @@ class Oracle:
         raise error
 
 
-def _hint(error: Exception) -> str:
-    if "does not require grad" in str(error) or "nference tensor" in str(error):
-        return (
-            ". The oracle lets no gradient pass: a target that takes gradients inside does so under "
+def _said(error: Exception) -> str:
+    """What a target's own error says, in a line, with how to mend it where that is known."""
+    text = " ".join(str(error).split()).rstrip(".") + "."
+    if "does not require grad" in text or "nference tensor" in text:
+        text += (
+            " The oracle lets no gradient pass: a target that takes gradients inside does so under "
             "torch.inference_mode(False) and torch.enable_grad(), of a clone of what it is given."
         )
-    return ""
+    return text
 
 
 def _as_tensor(out: Any, name: str) -> Tensor:

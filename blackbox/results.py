@@ -156,7 +156,7 @@ class AttackResult:
     @property
     def attacked(self) -> Tensor:
         """[N] bool: the target had the clean image right. The denominator of the success rate."""
-        return torch.tensor([s is not Status.CLEAN_WRONG for s in self.status])
+        return torch.tensor([s is not Status.CLEAN_WRONG for s in self.status], dtype=torch.bool)
 
     @property
     def clean_accuracy(self) -> Rate:

@@ -85,7 +85,7 @@ class Autograd:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         several = len(self.nets) > 1
         counts = [
-            class_count(net, x, f"net {i} of the ensemble" if several else "the net") for i, net in enumerate(self.nets)
+            class_count(net, x, f"net {i} of the ensemble" if several else "the net", gradients=True) for i, net in enumerate(self.nets)
         ]
         if len(set(counts)) > 1:
             raise ValueError(

@@ -80,12 +80,14 @@ def cut(values: Tensor, where: slice, fill: Tensor | None) -> Tensor:
     return values[where] if fill is None else values[fill.to(values.device)]
 
 
-def class_count(net: nn.Module, x: Tensor, name: str = "the net") -> int:
-    """How many classes ``net`` tells apart, found by showing it the first image of ``x`` [N, \\*shape].
+def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: bool = False) -> int:
+    """How many classes ``net`` tells apart, found by showing it the first image of ``x`` [N, \\*shape]. ``gradients``: they
+    will be taken of it.
 
     Raises:
         ValueError: the net does not take such images, or was built for others (a net that averages over the whole map takes
-            any size, and says little of a wrong one), or does not answer with one finite score a class.
+            any size, and says little of a wrong one), or does not answer with one finite score a class; or writes into
+            images whose gradients are wanted.
     """
     shape = tuple(x.shape[1:])
     expects = net.shape if isinstance(net, Normalised) else None
@@ -100,7 +102,8 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net") -> int:
     device, dtype = place(net)
     try:
         with frozen([net]), torch.no_grad():
-            out = net(x[:1].to(device, dtype))
+            given = x[:1].to(device, dtype, copy=True)  # a net that normalises in place gets images of its own
+            out = net(given)
     except Exception as error:
         raise ValueError(
             f"Expected images that {name} takes, but on images of shape {shape} it raised {type(error).__name__}: "
@@ -110,6 +113,11 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net") -> int:
         came = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(
             f"Expected {name} to answer an image with one score a class, shape [1, classes], but it gave {came}."
+        )
+    if gradients and given._version:
+        raise ValueError(
+            f"Expected {name} to leave its input as it is, so that gradients can be taken of it, but it writes into it. Give it "
+            "a copy: x - mean in place of x.sub_(mean)."
         )
     return out.shape[1]
 
@@ -126,7 +134,7 @@ def logits(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
     size, out = chunk or chunk_rows(tuple(images.shape[1:]), device), []
     with frozen([net]), torch.no_grad():
         for where, fill in pieces(len(images), size):
-            part = net(cut(images, where, fill).to(device, dtype))
+            part = net(cut(images, where, fill).to(device, dtype, copy=True))
             out.append(part[: where.stop - where.start].float().cpu())
     scores = torch.cat(out)
     if bool((bad := scores.isnan().any(1)).any()):

@@ -81,7 +81,7 @@ class NetPrior:
             if isinstance(net, Normalised):
                 agree(what, (tuple(net.shape), net.classes), (shape, classes))
             else:
-                agree(what, (shape, class_count(net, grey, what)), (shape, classes))
+                agree(what, (shape, class_count(net, grey, what, gradients=True)), (shape, classes))
         self._fits, self.classes = (shape, classes), classes
         kept = self.gradients, self.passes
         self.gradient(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,9 +38,13 @@ EPS = float(REACH.median()) * 1.001
 FALL = int((REACH < EPS).sum())
 
 
+def oracle(access: str) -> bb.Oracle:
+    return bb.Oracle(NET, access, 2, rows_per_call=16)
+
+
 def run(**more: object) -> bb.evaluation.Evaluation:  # type: ignore[name-defined]
     args: dict = {"nets": {"own": NET}, "white_box": NET, "budgets": (5, 60), "presets": ("fgsm",)} | more
-    return bb.evaluate(lambda access: bb.Oracle(NET, access, 2, rows_per_call=16), X, Y, bb.Linf(EPS), **args)
+    return bb.evaluate(oracle, X, Y, bb.Linf(EPS), **args)
 
 
 def test_every_row_is_what_the_closed_form_says() -> None:
@@ -95,3 +100,18 @@ def test_bad_budgets() -> None:
     for budgets in ((), (0,), (10, 5), (5, 5)):
         with pytest.raises(ValueError, match="ascending"):
             run(budgets=budgets)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"budgets": 5}, ValueError, r"budgets such as \[100, 1000\], but they were 5"),
+        ({"budgets": [2.5]}, ValueError, "each budget to be a whole number, but it was 2.5"),
+        ({"threat": 0.1}, TypeError, r"a threat such as blackbox.Linf\(8/255\), but it was 0.1"),
+        ({"seed": None}, ValueError, "seed to be a whole number, but it was None"),
+        ({"oracle": oracle("labels")}, TypeError, "a function from an access level to an Oracle, .*Give lambda access"),
+    ],
+)
+def test_what_is_none_of_these(change: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        bb.evaluate(**{"oracle": oracle, "x": X, "y": Y, "threat": bb.Linf(EPS), "budgets": (5,), **change})

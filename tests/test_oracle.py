@@ -373,7 +373,9 @@ class TestTargets:
         r = Oracle(lambda x: NET(x).argmax(1).double(), "labels", 4)(X)
         assert torch.equal(r.label, NET(X).argmax(1))
         with pytest.raises(TargetError, match="one number a row such as 0.25"):
-            Oracle(lambda x: torch.full((len(x),), 0.25), "labels", 4)(X)
+            Oracle(lambda x: torch.full((len(x),), 0.25), "labels", 4, returns="labels")(X)
+        with pytest.raises(TargetError, match=r"one answer for each of the 1 images .* returned shape \(4,\)"):
+            Oracle(lambda x: NET(x).squeeze(), "scores", 4)(X[:1])
 
     def test_numpy_callable(self) -> None:
         from blackbox.targets.function import FunctionTarget
@@ -410,7 +412,7 @@ class TestTargets:
             Oracle(RandomForestClassifier(), "scores", 4)
         with pytest.raises(ValueError, match=r"to be 0..3, but they were \[1, 2, 3, 4\]"):
             Oracle(RandomForestClassifier(3).fit(a, b + 1), "scores", 4)
-        with pytest.raises(ValueError, match="classes=4, which is what LinearSVC tells apart, but it was 10"):
+        with pytest.raises(ValueError, match=r"classes=4, which is what LinearSVC tells apart, but it was 10. .*--classes 4"):
             Oracle(svc, "labels", 10)
 
     @pytest.mark.parametrize(
@@ -429,6 +431,13 @@ class TestTargets:
         for access in ("scores", "logits", "topk", "labels"):
             with pytest.raises(TargetError, match=message):
                 Oracle(Failing(NET, 1, how), access, 4, k=2, returns="logits", rows_per_call=6)(X)
+
+    def test_an_error_of_many_lines_is_told_in_one(self) -> None:
+        def torn(x: Tensor) -> Tensor:
+            raise RuntimeError("mat1 and mat2\n  cannot be multiplied\n")
+
+        with pytest.raises(TargetError, match=r"answered queries: mat1 and mat2 cannot be multiplied.$"):
+            Oracle(torn, "scores", 4)(X)
 
     def test_a_hidden_class_may_have_probability_zero(self) -> None:
         """-inf among logits is a mask that many models use; it is an answer."""

@@ -151,6 +151,7 @@ def test_take_keeps_rows_together() -> None:
     r = result()
     some = r.take([3, 1])
     assert some.ids.tolist() == [1, 3] and some.queries.tolist() == [10, 4] and some.success.tolist() == [False, True]
+    assert len(r.take([])) == 0 and "– (n = 0)" in r.take([]).summary()
     assert some.status == (Status.BUDGET, Status.SUCCESS) and torch.equal(some.x_adv, r.x_adv[[3, 1]])
 
 

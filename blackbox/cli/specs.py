@@ -191,7 +191,7 @@ def _from_file(path: Path, name: str) -> tuple[Any, Any]:
 
 
 def _broken(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"Expected {path} to load, but it raised {type(error).__name__}: {error}")
+    return ValueError(f"Expected {path} to load, but it raised {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _named(module: Any, name: str, path: Path) -> Any:

@@ -88,9 +88,9 @@ class Target(Protocol):
 
 
 def recognise(out: Tensor) -> str:
-    """What an answer looks like: one number a row is a label; rows in [0, 1] that sum to 1, or would but for the decimals
+    """What an answer looks like: whole numbers [m] are labels; rows in [0, 1] that sum to 1, or would but for the decimals
     they were rounded to, are probabilities."""
-    if out.ndim == 1:
+    if out.ndim == 1 and (not out.is_floating_point() or bool((out == out.round()).all())):
         return "labels"
     if out.ndim == 2 and len(out):
         p = out.to(torch.float64)

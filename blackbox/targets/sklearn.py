@@ -41,4 +41,5 @@ class SklearnTarget:
         self._predict = probabilities or model.predict
 
     def predict(self, x: Tensor) -> Any:
-        return np.asarray(self._predict(x.flatten(1).numpy(force=True).copy()))  # a pipeline may scale in place
+        # a copy, because a pipeline may scale in place; torch's, whose memory is aligned alike each time
+        return np.asarray(self._predict(x.flatten(1).clone().numpy(force=True)))

@@ -14,6 +14,7 @@ import torch
 import typer
 from safetensors.torch import load_file
 
+import blackbox as bb
 from blackbox.cli import channels, options
 from tests.cli.conftest import Cli
 
@@ -335,3 +336,22 @@ def test_groups_of_options_are_shown_one_by_one() -> None:
         "common": options.Run(7, None, True),
         "within": options.Within("l2", "1", None),
     }
+
+
+def test_ctrl_c_saves_what_was_paid_for(said: Cli, tmp_path: Path) -> None:
+    (tmp_path / "stops.py").write_text(
+        "calls = []\n"
+        "def f(x):\n"
+        "    calls.append(len(x))\n"
+        "    if len(calls) == 6:\n"
+        "        raise KeyboardInterrupt\n"
+        "    return model.predict_proba(x.flatten(1).numpy())\n"
+        "from sklearn.datasets import load_digits\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(*[load_digits().data[:300] / 16, load_digits().target[:300]])\n"
+    )
+    ended = said("attack", "--target", "stops.py:f", "--attack", "square", "--eps", "0.001", "--n", "3", "--budget", "50", "--out", "o")
+    assert ended.returncode == 130 and "Stopped. The results of the " in ended.stderr and "are saved in o." in ended.stderr
+    saved = bb.AttackResult.load(tmp_path / "o")
+    assert f"of the {int(saved.queries.sum())} queries before it" in ended.stderr and 0 < int(saved.queries.sum()) < 50
+    assert any("stopped" in status.value for status in saved.status)

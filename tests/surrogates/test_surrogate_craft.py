@@ -305,3 +305,29 @@ def test_a_net_that_answers_nan_is_refused() -> None:
         net.b[0] = float("nan")
     with pytest.raises(ValueError, match="finite gradients"):
         sg.craft(net, images(2), torch.tensor([0, 1]), threat=Linf(0.1))
+
+
+class _InPlace(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Affine(16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x.mul_(0.5))
+
+
+def test_a_net_that_writes_into_its_input_changes_no_images_of_ours() -> None:
+    x, y = images(3), torch.arange(3)
+    before, net = x.clone(), _InPlace()
+    halves = Affine(16)
+    labels = sg.predict(halves, 0.5 * x)
+    assert torch.equal(sg.predict(net, x), labels) and torch.equal(x, before)
+    assert sg.accuracy(net, (x, labels)).value == 1 and torch.equal(x, before)
+    for use in (
+        lambda: sg.craft(net, x, y, "fgsm", threat=Linf(0.1)),
+        lambda: sg.prior(net).check((1, 4, 4), 3),
+        lambda: sg.minimum_norm.deepfool(net, x, y),
+    ):
+        with pytest.raises(ValueError, match=r"to leave its input as it is, .* x - mean in place of x.sub_"):
+            use()
+        assert torch.equal(x, before)
