@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels, whole
 from blackbox.rng import Stream
-from blackbox.threat import Threat
+from blackbox.threat import Threat, as_threat
 from surrogates import presets
 from surrogates.ascent import ascend as ascend
 from surrogates.ball import move as move
@@ -72,10 +72,12 @@ def craft(
 
     Raises:
         ValueError: images, labels or targets that are no such thing or do not fit the nets; an ensemble with different
-            classes; an unknown preset; parts that do not go together; steps for a one-step attack.
+            classes; an unknown preset; parts that do not go together; steps for a one-step attack. TypeError: no threat.
     """
     preset = presets.get(attack)
     x0 = as_images(x, "x")
+    as_threat(threat)
+    seed = whole(seed, "seed")
     if bool(((x0 < threat.lower) | (x0 > threat.upper)).any()):
         raise ValueError(
             f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not."

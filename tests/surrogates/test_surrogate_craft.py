@@ -331,3 +331,13 @@ def test_a_net_that_writes_into_its_input_changes_no_images_of_ours() -> None:
         with pytest.raises(ValueError, match=r"to leave its input as it is, .* x - mean in place of x.sub_"):
             use()
         assert torch.equal(x, before)
+
+
+def test_what_is_no_threat_and_no_seed_is_told_in_a_sentence() -> None:
+    net, x, y, _ = affine_case()
+    for threat in (None, 0.1):
+        with pytest.raises(TypeError, match=r"Expected a threat such as blackbox.Linf\(8/255\)"):
+            sg.craft(net, x, y, "fgsm", threat=threat)  # type: ignore[arg-type]
+    for seed in (None, 1.5):
+        with pytest.raises(ValueError, match="Expected seed to be a whole number"):
+            sg.craft(net, x, y, "fgsm", threat=Linf(0.1), seed=seed)  # type: ignore[arg-type]
