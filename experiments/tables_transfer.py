@@ -210,8 +210,8 @@ def nearest() -> list[str]:
         "",
         f"`python -m experiments.minimum_norm{asked('minimum_norm')}`; {found['target']}, "
         f"{s['images']} images it has right, in file order; C&W with "
-        f"{s['iterations']} iterations and {s['searches']} searches, ours and foolbox's (ART's: a tenth); L2 of what succeeded; median ratio to our L-BFGS "
-        "over the images that both fooled, 95 % bootstrap interval.",
+        f"{s['iterations']} iterations and {s['searches']} searches, ours and foolbox's (ART's: a tenth); L2 of what succeeded; "
+        "median ratio to our L-BFGS over the images that both fooled, 95 % bootstrap interval.",
         "",
         "| towards | attack | success [95 % Wilson] | median L2 | ratio to L-BFGS | nearer than L-BFGS |",
         "|---|---|---|---|---|---|",
