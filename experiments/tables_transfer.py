@@ -184,7 +184,8 @@ def agreement() -> list[str]:
     lines = [
         "## The peers' presets, entry by entry",
         "",
-        f"`python -m experiments.peer_agreement`; CIFAR ResNet-20, {s['images']} images, {s['steps']} steps, float64, the same draws; the "
+        f"`python -m experiments.peer_agreement{asked('peer_agreement')}`; CIFAR ResNet-20, "
+        f"{s['images']} images, {s['steps']} steps, float64, the same draws; the "
         "peers set up to do what the papers say (see the experiment's head). Entries that differ by more than 1e-9 after all steps.",
         "",
         "| | ours | entries apart | images identical | largest difference |",
@@ -207,9 +208,10 @@ def nearest() -> list[str]:
     lines = [
         "## How small can a change be?",
         "",
-        f"`python -m experiments.minimum_norm`; {found['target']}, {s['images']} images it has right, in file order; C&W with "
-        f"{s['iterations']} iterations and {s['searches']} searches, ours and foolbox's; L2 of what succeeded; median ratio to our L-BFGS "
-        "over the images that both fooled, 95 % bootstrap interval.",
+        f"`python -m experiments.minimum_norm{asked('minimum_norm')}`; {found['target']}, "
+        f"{s['images']} images it has right, in file order; C&W with "
+        f"{s['iterations']} iterations and {s['searches']} searches, ours and foolbox's (ART's: a tenth); L2 of what succeeded; "
+        "median ratio to our L-BFGS over the images that both fooled, 95 % bootstrap interval.",
         "",
         "| towards | attack | success [95 % Wilson] | median L2 | ratio to L-BFGS | nearer than L-BFGS |",
         "|---|---|---|---|---|---|",
@@ -221,6 +223,12 @@ def nearest() -> list[str]:
             f"{a['ratio']:.3f} [{a['low']:.3f}, {a['high']:.3f}] | {a['nearer']} of {a['n']} |"
         )
     return [*lines, ""]
+
+
+def asked(name: str) -> str:
+    """The option that says for how many images an experiment was run."""
+    found = load(name)
+    return f" --images {found['settings']['images']}" if found else ""
 
 
 def text(name: str, title: str, path: Path) -> list[str]:
@@ -244,7 +252,7 @@ def all_tables() -> list[str]:
     return [
         *matrix(),
         *pairs(),
-        *text("transfer_league", "Which recipe is worth its gradients", RESULTS / "transfer_league.txt"),
+        *text(f"transfer_league{asked('transfer_league')}", "Which recipe is worth its gradients", RESULTS / "transfer_league.txt"),
         *practical(),
         *across_sets(),
         *text("defences", "What adversarial training protects from: digits", RESULTS / "defences_digits.txt"),
