@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -164,3 +165,13 @@ def test_craft_through_it_moves_as_through_the_net() -> None:
     clear = g.abs() > 1e-4 * g.abs().amax((1, 2, 3), keepdim=True)
     assert float(clear.float().mean()) > 0.99
     assert torch.equal(moved[clear], (x + 0.05 * g.sign()).clamp(0, 1)[clear])
+
+
+def test_a_net_in_bfloat16_is_folded_as_well() -> None:
+    """Folded in bfloat16 it would look like a mistake, by bfloat16's own rounding; the copy is folded before it is rounded."""
+    net = lived(sg.build("vgg", 5, SHAPE, seed=1)).eval()
+    made = lean(copy.deepcopy(net).to(torch.bfloat16), SHAPE)
+    assert norms(made) == 0 and all(p.dtype == torch.bfloat16 for p in made.parameters())
+    with torch.no_grad():
+        said, meant = made(images().to(torch.bfloat16)).float(), net(images())
+    assert float((said - meant).abs().max()) < 0.05 * float(meant.abs().max())
