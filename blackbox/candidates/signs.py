@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.stripes import grid
-from blackbox.candidates.bank import dirichlet
 from blackbox.candidates.craft import Wish, craft
 from blackbox.prior import Prior
 from blackbox.protocol import Task
@@ -61,16 +60,20 @@ def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Te
     """[n, \\*shape]: where the prior leads from the point on the ray at ``radius`` [n].
 
     There the target is about to change between the class to leave and its ``rival`` [n], so these two alone count
-    (towards a class, it against all others). Five steps with random weights of the members, diverse views and a small
-    random start, so that no two proposals from one point are alike.
+    (towards a class, it against all others). Five steps through diverse views from a small random start, so that no two
+    proposals from one point are alike; each along one member, in turn: as cheap with many members as with one.
     """
     assert t.goal is not None
     shift = None
     if not t.targeted:
         pair = torch.nn.functional.one_hot(torch.stack([t.goal, rival], 1), prior.classes).any(1)
         shift = torch.where(pair, 0.0, -1e4)
-    wish = Wish.of(t, dirichlet(t, k, "aimed", prior.members), shift)
     noise = t.rng.signs(k, "aimed start", t.shape)
-    start = t.threat.clip(t.x0 + rows(radius, sign) * (sign + 0.2 * noise))
-    delta = craft(t, prior, start, wish, steps=5, diverse=f"aimed {k}", radius=radius) - t.x0
+    x = t.threat.clip(t.x0 + rows(radius, sign) * (sign + 0.2 * noise))
+    for i in range(5):
+        # by the step, not by the row: a prior computes a member for all rows or for none
+        member = torch.nn.functional.one_hot(torch.full_like(t.goal, (k + i) % prior.members), prior.members)
+        wish = Wish.of(t, member.to(x.dtype), shift)
+        x = craft(t, prior, x, wish, steps=1, diverse=f"aimed {k} {i}", radius=radius)
+    delta = x - t.x0
     return torch.where(delta == 0, sign, delta.sign())
