@@ -182,8 +182,9 @@ class Loop:
         return loss, (scores.argmax(1) == labels).sum()
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the recipe wants it and the accelerator has it, else full precision."""
-        mixed = self.recipe.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        """bfloat16 where the recipe asks for it, or leaves the choice and the accelerator has it; else full precision."""
+        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        mixed = self.recipe.precision == "bfloat16" or (self.recipe.precision == "auto" and able)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
 
     def _diverged(self, held_loss: float) -> bool:

@@ -147,6 +147,21 @@ def test_the_lean_copy_says_the_same() -> None:
         assert all(torch.equal(p, q) for p, q in zip(weights, net.parameters(), strict=True))
 
 
+def test_a_net_in_bfloat16_is_folded_as_well() -> None:
+    """Folding in bfloat16 would look like a mistake of its own rounding; the copy is folded before it is rounded."""
+    net = sg.build("vgg", 5, (3, 16, 16), seed=1).train()
+    x = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net(x)
+    net.eval()
+    made = lean(copy.deepcopy(net).to(torch.bfloat16))
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in made.modules())
+    assert all(p.dtype == torch.bfloat16 for p in made.parameters())
+    with torch.no_grad():
+        said, meant = made(x.to(torch.bfloat16)).float(), net(x)
+    assert float((said - meant).abs().max()) < 0.05 * float(meant.abs().max())
+
+
 def test_a_net_that_cannot_be_traced_is_used_as_it_is() -> None:
     class Branching(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
