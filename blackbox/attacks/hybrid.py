@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from blackbox.attacks.hybrid_labels import HybridLabels
@@ -15,6 +14,7 @@ from blackbox.attacks.stripes import stripes
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
 from blackbox.candidates.craft import fused
+from blackbox.candidates.maker import thompson
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, differs
@@ -141,8 +141,7 @@ class Hybrid(Guided):
 
     def draw(self, scene: Scene, s: State) -> Tensor:
         """[n] the maker of each row."""
-        u = scene.t.rng.uniform_array(scene.k, "maker", len(self.makers)).astype("float64")
-        worth = torch.from_numpy(betaincinv(s.a.numpy(force=True), s.b.numpy(force=True), u)).to(s.x.device)
+        worth = thompson(scene.t, scene.k, s.a, s.b)
         for i, maker in enumerate(self.makers):
             able = maker.ready(scene) & ((s.live & ~s.alone) | (not maker.surrogate))
             worth[:, i] = torch.where(able & ~s.tried[:, i], worth[:, i], -1.0)

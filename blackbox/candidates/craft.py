@@ -68,9 +68,12 @@ def reach(t: Task) -> float:
     return t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
 
 
-def inside(t: Task, x: Tensor) -> Tensor:
-    """``x`` in the threat set, for attacks that minimise too."""
-    return t.threat.project(x, t.x0)
+def inside(t: Task, x: Tensor, radius: Tensor | None = None) -> Tensor:
+    """``x`` in the threat set, for attacks that minimise too; or within ``radius`` [n], in Linf, and the box."""
+    if radius is None:
+        return t.threat.project(x, t.x0)
+    bound = rows(radius, x)
+    return t.threat.clip(torch.clamp(x, t.x0 - bound, t.x0 + bound))
 
 
 def craft(
@@ -82,18 +85,20 @@ def craft(
     step: float = STEP,
     diverse: str = "",
     decay: float = 0.0,
+    radius: Tensor | None = None,
 ) -> Tensor:
     """``steps`` steps of ``step`` * eps from ``x`` [n, \\*shape] along the prior's gradients.
 
+    radius: [n], in the place of eps, where a search is still outside (Linf alone).
     diverse: a tag: each gradient is taken through a fresh random resize and shift of the image (after DI: Xie et al. 2019,
     arXiv:1803.06978; ours resizes by nearest neighbours, per row). decay: of the momentum (MI: arXiv:1710.06081).
     """
     direction: Direction = chain(mean_abs(), momentum(decay)) if decay else identity()
-    state, size = direction.init(x), step * reach(t)
+    state, size = direction.init(x), step * (reach(t) if radius is None else rows(radius, x))
     for i in range(steps):
         g = _through(t, prior, x, wish, f"{diverse} {i}") if diverse and len(t.shape) == 3 else slope(prior, x, wish)
         g, state = direction.update(g, state)
-        x = inside(t, x + size * t.threat.steepest(g))
+        x = inside(t, x + size * t.threat.steepest(g), radius)
     return x
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 from blackbox.candidates.bank import Bank
@@ -76,3 +77,9 @@ class Maker(Protocol):
     def make(self, scene: Scene) -> Tensor:
         """[n, \\*shape]: one candidate a row. Draws come from ``scene.t.rng`` with the step ``scene.k``."""
         ...
+
+
+def thompson(t: Task, k: int, a: Tensor, b: Tensor) -> Tensor:
+    """[n, makers]: a number drawn from each Beta posterior (``a``, ``b``: [n, makers] float64); the largest proposes."""
+    u = t.rng.uniform_array(k, "maker", a.shape[1]).astype("float64")
+    return torch.from_numpy(betaincinv(a.numpy(force=True), b.numpy(force=True), u)).to(a.device)

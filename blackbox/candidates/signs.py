@@ -1,0 +1,79 @@
+"""Signs: proposals of a search that moves along rays, x0 + radius * signs, and hears labels alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.attacks.stripes import grid
+from blackbox.candidates.craft import Wish, craft
+from blackbox.prior import Prior
+from blackbox.protocol import Task
+from blackbox.rowwise import differs, rows
+
+
+def windows(t: Task, k: int, drawn: Tensor) -> Tensor:
+    """[n, 1, h, w] bool: a window a row, half as high and wide as the image at first, finer the more moves ``drawn`` [n] a
+    row has made (a level every 40, with a scatter of two)."""
+    _, h, w = grid(t)
+    draw = t.rng.uniform_array(k, "window", 3)
+    levels = max(1, int(np.log2(max(h, w))))
+    level = np.minimum(drawn.numpy(force=True) / 40 + 2 * draw[:, 2], levels).astype(np.int64)
+    on = np.ones((t.n, 1), bool)
+    for length, at in ((h, draw[:, 0]), (w, draw[:, 1])):
+        side = np.maximum(length >> (1 + level), 1)
+        place = np.arange(length) - (at * (length - side + 1)).astype(np.int64)[:, None]
+        on = (on[:, :, None] & ((place >= 0) & (place < side[:, None]))[:, None]).reshape(t.n, -1)
+    return torch.from_numpy(on.reshape(t.n, 1, h, w)).to(t.x0.device)
+
+
+def replaced(t: Task, sign: Tensor, window: Tensor, new: Tensor) -> Tensor:
+    """``sign`` [n, \\*shape] with the window of ``new`` [n, \\*shape] in it, where that is not 0; a window that would change
+    nothing is turned."""
+    now, new = sign.view(t.n, *grid(t)), new.view(t.n, *grid(t)).to(sign.dtype)
+    moved = torch.where(window & (new != 0), new, now)
+    return torch.where(rows(~differs(moved, now), now) & window, -now, moved).view_as(sign)
+
+
+def colour(t: Task, k: int) -> Tensor:
+    """[n, \\*shape]: one sign a channel."""
+    return t.rng.signs(k, "colour", (grid(t)[0], 1, 1)).expand(t.n, *grid(t)).reshape(t.x0.shape)
+
+
+def candidate(t: Task, k: int, signs: Tensor, preferred: Tensor) -> Tensor:
+    """[n, \\*shape]: the signs of one of the candidates ``signs`` [n, slots, \\*shape], at random, but of one that is
+    ``preferred`` [n, slots] where a row has such."""
+    draw = torch.from_numpy(t.rng.uniform_array(k, "slot", signs.shape[1])).to(signs.device)
+    return signs[torch.arange(t.n, device=signs.device), (draw + preferred).argmax(1)]
+
+
+def flips(t: Task, k: int, sign: Tensor) -> Tensor:
+    """``sign`` [n, \\*shape] with single entries turned, each with a chance of 0.3 to 5 % (drawn a row), at least one."""
+    chance = 0.003 * 16 ** t.rng.uniform(k, "chance", 1)
+    draw = t.rng.uniform(k, "flip", t.shape)
+    turn = (draw < rows(chance[:, 0], draw)) | (draw == rows(draw.flatten(1).amin(1), draw))
+    return torch.where(turn, -sign, sign)
+
+
+def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Tensor) -> Tensor:
+    """[n, \\*shape]: where the prior leads from the point on the ray at ``radius`` [n].
+
+    There the target is about to change between the class to leave and its ``rival`` [n], so these two alone count
+    (towards a class, it against all others). Five steps through diverse views from a small random start, so that no two
+    proposals from one point are alike; each along one member, in turn: as cheap with many members as with one.
+    """
+    assert t.goal is not None
+    shift = None
+    if not t.targeted:
+        pair = torch.nn.functional.one_hot(torch.stack([t.goal, rival], 1), prior.classes).any(1)
+        shift = torch.where(pair, 0.0, -1e4)
+    noise = t.rng.signs(k, "aimed start", t.shape)
+    x = t.threat.clip(t.x0 + rows(radius, sign) * (sign + 0.2 * noise))
+    for i in range(5):
+        # by the step, not by the row: a prior computes a member for all rows or for none
+        member = torch.nn.functional.one_hot(torch.full_like(t.goal, (k + i) % prior.members), prior.members)
+        wish = Wish.of(t, member.to(x.dtype), shift)
+        x = craft(t, prior, x, wish, steps=1, diverse=f"aimed {k} {i}", radius=radius)
+    delta = x - t.x0
+    return torch.where(delta == 0, sign, delta.sign())
