@@ -17,7 +17,7 @@ CLEAN, INIT = -2, -1  # the phases before step 0
 def take(state: Any, index: Tensor) -> Any:
     """Keep the rows ``index`` of a State: every tensor in it leads with the row axis."""
     if isinstance(state, Tensor):
-        return state[index]
+        return state.index_select(0, index)
     if isinstance(state, np.ndarray):
         return state[index.numpy(force=True)]
     if isinstance(state, tuple):
@@ -84,7 +84,7 @@ class Plan:
         """The answers in the Ask's shape, NaN / False where nothing was paid."""
         (loss, adv), device = self.answers(), task.x0.device
         if self.whole:
-            paid = np.ones_like(adv)
+            paid = ~np.zeros(len(adv), np.bool_)
         else:
             flat, shape = self.row * self.q + self.col, (task.n,) if self.points is not None else (task.n, self.q)
             answered, hit = loss, adv

@@ -198,7 +198,7 @@ class Engine:
             row = np.flatnonzero(pays)  # a live row has at least one query left
             points = ask.x if cohort.k == CLEAN else task.project(ask.x.to(torch.float32))
             shown = [np.zeros((0, self.oracle.classes), np.float32)] if self.informed else []
-            return Plan(ask, points, row, np.zeros_like(row), len(row) == task.n, shown=shown)
+            return Plan(ask, points, row, np.zeros(len(row), np.int64), len(row) == task.n, shown=shown)
         q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
         cohort.spent_at_ask = self.ledger.spent[cohort.samples]
         left = np.where(pays, self.budget - self.ledger.spent[cohort.samples], 0)
@@ -414,7 +414,7 @@ class Engine:
         self._flush(cohort)
         index = torch.from_numpy(np.flatnonzero(live)).to(cohort.task.x0.device)
         cohort.task, cohort.state = cohort.task.take(live), take(cohort.state, index)
-        cohort.best, cohort.samples = cohort.best[index], cohort.samples[live]
+        cohort.best, cohort.samples = cohort.best.index_select(0, index), cohort.samples[live]
         cohort.idle = cohort.idle[live]
 
     # -- stop and go on ------------------------------------------------------------------------------------------

@@ -198,14 +198,14 @@ class Task:
         index = torch.from_numpy(np.flatnonzero(keep)).to(self.x0.device)
 
         def pick(v: Tensor | None) -> Tensor | None:
-            return None if v is None else v[index]
+            return None if v is None else v.index_select(0, index)
 
         return replace(
             self,
-            x0=self.x0[index],
+            x0=self.x0.index_select(0, index),
             ids=self.ids[keep],
             rng=self.rng.take(keep),
-            loss0=self.loss0[index],
+            loss0=self.loss0.index_select(0, index),
             low=pick(self.low),
             high=pick(self.high),
             start=pick(self.start),

@@ -2,9 +2,9 @@
 
     python -m experiments.query_budget_frontier --data ../shared/data
 
-The two surrogates of `experiments.hybrid` are trained on with the target's answers to 0, 300, 1,500 and 6,000 of the
-attacker's own images (`surrogates.teach`; scores, asked once for both nets); then `hybrid` attacks the same images of the
-ResNet-32 as there, Linf 8/255, budget 1,000, failures charged at it. An image's queries fall with the answers, which have to
+Two surrogates, the plain VGG and cnn of `experiments.own` (without the snapshots that `experiments.hybrid` adds), are trained
+on with the target's answers to 0, 300, 1,500 and 6,000 of the attacker's own images (`surrogates.teach`; scores, asked once
+for both nets); then `hybrid` attacks the same images of the ResNet-32 as there, Linf 8/255, budget 1,000, failures charged at it. An image's queries fall with the answers, which have to
 be shared out among the images attacked: what is cheapest depends on how many these are. `surrogates.advise` rests on this
 table. Writes experiments/results/query_budget_frontier.json and docs/query_budget_frontier.png.
 """
@@ -21,7 +21,7 @@ import numpy as np
 
 import blackbox as bb
 import surrogates as sg
-from experiments import hybrid, own
+from experiments import own
 from experiments.real import Case, cifar
 from experiments.stored import RESULTS, store
 
@@ -43,7 +43,7 @@ def measure(case: Case, answers: int | None, settings: Settings) -> dict[str, An
         oracle = bb.Oracle(case.net, "scores")
         attack = bb.attacks.build("square")
         if answers is not None:
-            nets = hybrid.surrogates(hybrid.Settings(data=settings.data))
+            nets = [own.trained(settings.data, plan) for plan in (own.VGG, own.CNN)]
             nets = sg.teach(nets, own.images(settings.data), oracle, answers, seed=seed)
             attack = bb.attacks.build("hybrid", prior=sg.prior(nets))
             taught = oracle.counts["train"]

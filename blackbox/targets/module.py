@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
+
+_training = attrgetter("training")  # looked up without Python code: a net has a hundred parts
 
 
 class ModuleTarget:
@@ -30,7 +33,7 @@ class ModuleTarget:
 
     def predict(self, x: Tensor) -> Any:
         # somebody trained it, or a part of it, since: dropout and batch statistics would couple the rows
-        if any(part.training for part in self._parts):
+        if any(map(_training, self._parts)):
             self._model.eval()
         with torch.inference_mode():
             # its own copy: a model that normalises in place must not change what the engine records
