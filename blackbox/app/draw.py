@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _WNID = re.compile(r"^n\d{8}")
 RIGHT, WRONG, CHANGE = style.COLOURS[1], style.COLOURS[0], style.COLOURS[2]
 CSS = f":root {{ --bb-right: {RIGHT}; --bb-wrong: {WRONG}; --bb-change: {CHANGE}; --bb-pale: {style.PALE}; }}\n"
-CSS += f".bb {{ --soft: var(--body-text-color-subdued); --line: var(--border-color-primary); }}\n{GALLERY}"
-CSS += (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
+CSS += GALLERY + (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
 
 
 def classname(bench: Bench, index: int) -> str:
@@ -189,7 +188,7 @@ def run(made: Saved) -> str:
         f'<div class="bb" id="bb-run"><h3>{escape(made.title)}</h3><div class="bb-dim">{escape(str(made.path))}</div>'
     ]
     if made.command:
-        out.append(f"<pre>$ {escape(made.command)}</pre>")
+        out.append(f'<pre class="bb-wrap">$ {escape(made.command)}</pre>')
     if made.summary:
         out.append(f"<pre>{escape(made.summary)}</pre>")
     for path in made.pictures:

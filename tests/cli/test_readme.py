@@ -55,7 +55,10 @@ def test_the_recipe_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("commands", "leaves"),
     [
-        ([c for block in CONSOLE if block is not APART for c in block], ("trees/report.html", "t1/transfer.png", "report/report.html", "study/rates.csv", "study-report/report.html")),
+        (
+            [c for block in CONSOLE if block is not APART for c in block],
+            ("trees/report.html", "t1/transfer.png", "report/report.html", "study/rates.csv", "study-report/report.html"),
+        ),
         (APART, ("side/rays/curve.png",)),
     ],
     ids=["own-model", "channels"],
