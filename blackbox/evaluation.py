@@ -101,7 +101,8 @@ class Evaluation:
             for r in self.rows
         ]  # fmt: skip
         body = {
-            "threat": str(self.threat), "seed": self.seed, "images": len(self.labels), "ids": self.ids.tolist(),
+            "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
+            "images": len(self.labels), "ids": self.ids.tolist(),
             "seconds": self.seconds, "notes": self.notes, "rows": rows,
         }  # fmt: skip
         (path / "evaluation.json").write_text(json.dumps(body, indent=1) + "\n")
@@ -110,6 +111,27 @@ class Evaluation:
         if self.matrix is not None:
             self.matrix.save(path / "transfer")
         return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Evaluation:
+        """The rows, the threat and the notes that `save` wrote; labels (-1), results and matrix are not read again.
+
+        Raises:
+            ValueError: evaluation.json is missing or damaged.
+        """
+        from blackbox.cli.options import Within
+        from blackbox.cli.parse import one_threat
+
+        path = Path(folder) / "evaluation.json"
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+            ids = np.array(body["ids"], np.int64)
+            norm, _, eps = str(body["threat"]).partition(" ")  # all that earlier versions wrote
+            within = one_threat(Within(threat=f"{body.get('norm', norm)}:{body.get('eps', eps)}"))
+            rows = [Row(r["sees"], r["attack"], r["budget"], np.isin(ids, r["wrong"]), r["queries"]) for r in body["rows"]]
+            return cls(rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None
 
 
 def evaluate(

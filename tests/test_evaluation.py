@@ -96,6 +96,43 @@ def test_saved_and_shown(tmp_path: Path) -> None:
     assert "labels" in found.table() and "PGD" in found.table()
 
 
+@pytest.mark.parametrize("eps", [EPS, 8 / 255, 0.5 / 255])
+def test_read_back(eps: float, tmp_path: Path) -> None:
+    found = run()
+    found.threat = bb.Linf(eps)
+    again = bb.evaluation.Evaluation.load(found.save(tmp_path / "e"))
+    assert again.table() == found.table() and again.threat == found.threat and again.ids.tolist() == found.ids.tolist()
+    for mine, theirs in zip(again.rows, found.rows, strict=True):
+        assert mine.wrong.tolist() == theirs.wrong.tolist()
+    body = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    del body["norm"], body["eps"]  # as earlier versions wrote it
+    (tmp_path / "e" / "evaluation.json").write_text(json.dumps(body | {"threat": "L2 0.5"}))
+    assert bb.evaluation.Evaluation.load(tmp_path / "e").threat == bb.L2(0.5)
+    for damage in ("{", "[]", '{"rows": []}'):
+        (tmp_path / "e" / "evaluation.json").write_text(damage)
+        with pytest.raises(ValueError, match="Expected a saved evaluation in .*evaluation.json"):
+            bb.evaluation.Evaluation.load(tmp_path / "e")
+
+
+def test_a_report_does_not_take_what_smaller_budgets_left_standing_for_runs_of_their_own(tmp_path: Path) -> None:
+    """The run with 60 queries alone has the images that 5 did not fool as its denominator: it is no rate of this model."""
+    from blackbox.report import build, runs
+
+    found = run(budgets=(5, 60))
+    found.save(tmp_path / "e")
+    (read,) = runs.read_all([tmp_path / "e"])
+    assert read.evaluation is not None and not read.attacks and not read.empty and not read.problems
+    (tmp_path / "r").mkdir()
+    tables = build.write([read], tmp_path / "r")
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert not tables and "Evaluations" in page and "Attacks by queries" not in page
+    for row in found.rows:
+        assert f"{row.robust.k}/{row.robust.n}" in page and f">{row.queries:,}<" in page
+    (tmp_path / "e" / "evaluation.json").write_text("{")
+    (broken,) = runs.read_all([tmp_path / "e"])
+    assert broken.empty and len(broken.problems) == 1 and broken.problems[0].startswith("Expected a saved evaluation in")
+
+
 def test_bad_budgets() -> None:
     for budgets in ((), (0,), (10, 5), (5, 5)):
         with pytest.raises(ValueError, match="ascending"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox.report import style
+from blackbox.report.css import GALLERY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _WNID = re.compile(r"^n\d{8}")
 RIGHT, WRONG, CHANGE = style.COLOURS[1], style.COLOURS[0], style.COLOURS[2]
 CSS = f":root {{ --bb-right: {RIGHT}; --bb-wrong: {WRONG}; --bb-change: {CHANGE}; --bb-pale: {style.PALE}; }}\n"
-CSS += (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
+CSS += GALLERY + (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
 
 
 def classname(bench: Bench, index: int) -> str:
@@ -187,7 +188,7 @@ def run(made: Saved) -> str:
         f'<div class="bb" id="bb-run"><h3>{escape(made.title)}</h3><div class="bb-dim">{escape(str(made.path))}</div>'
     ]
     if made.command:
-        out.append(f"<pre>$ {escape(made.command)}</pre>")
+        out.append(f'<pre class="bb-wrap">$ {escape(made.command)}</pre>')
     if made.summary:
         out.append(f"<pre>{escape(made.summary)}</pre>")
     for path in made.pictures:
@@ -199,9 +200,14 @@ def run(made: Saved) -> str:
         for image, caption in made.examples:
             out.append(_figure(picture(pixels(image)), caption, "", max(image.shape[1:]) <= 64))
         out.append("</div>")
+    if made.galleries:
+        out.append("<h4>What the targets were fooled by</h4>")
+        out += [gallery.html() for gallery in made.galleries]
+    out += [told(problem, wrong=True) for problem in made.problems]
     if made.rows:
+        what = "Raw outcomes" if made.raw else "Rates"
         out.append(
-            f"<h4>Raw outcomes, {len(made.rows):,} of {made.total:,}</h4><div class='bb-wide'>{table(made.head, made.rows)}</div>"
+            f"<h4>{what}, {len(made.rows):,} of {made.total:,}</h4><div class='bb-wide'>{table(made.head, made.rows)}</div>"
         )
     return "".join([*out, "</div>"])
 

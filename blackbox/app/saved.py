@@ -1,4 +1,4 @@
-"""A folder that ``blackbox attack``, ``transfer``, ``surrogate`` or ``demo`` wrote, as something to show."""
+"""A folder that ``blackbox attack``, ``transfer``, ``surrogate``, ``sweep`` or ``demo`` wrote, as something to show."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from blackbox.report.runs import read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from blackbox.report.gallery import Gallery
     from blackbox.results import AttackResult
 
 MOST_ROWS, MOST_BYTES, EXAMPLES = 200, 8_000_000, 12
@@ -24,7 +25,8 @@ class Saved:
     """A run as it lies on disk.
 
     title: what it was. command: that wrote it, where known. summary: its own words. pictures: PNG files. head, rows: the
-    first lines of its raw outcomes; total: how many there are. examples: (image [C, H, W], caption) of a query attack.
+    first lines of its table; total: how many there are. raw: the table has raw outcomes, not rates. examples: (image
+    [C, H, W], caption) of a query attack. galleries: of the points of a sweep. problems: what of a sweep cannot be read.
     """
 
     path: Path
@@ -35,7 +37,10 @@ class Saved:
     head: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     total: int = 0
+    raw: bool = True
     examples: list[tuple[Tensor, str]] = field(default_factory=list)
+    galleries: list[Gallery] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def found(root: str | Path, most: int = 100) -> list[str]:
@@ -71,7 +76,9 @@ def opened(folder: str | Path) -> Saved:
     run = read_json(path / "run.json") or {}
     verb = run.get("settings", {}).get("verb", "")
     summary = _text(path / "summary.txt") or (result.summary() if result is not None else "")
-    head, rows, total = next((_table(path / name) for name in _TABLES if (path / name).is_file()), ([], [], 0))
+    name = next((name for name in _TABLES if (path / name).is_file()), None)
+    head, rows, total = _table(path / name) if name else ([], [], 0)
+    galleries, problems = _sweep(path) if verb == "sweep" else ([], [])
     return Saved(
         path,
         f"{verb or 'attack'} · {path.name}",
@@ -81,8 +88,24 @@ def opened(folder: str | Path) -> Saved:
         head,
         rows,
         total,
+        name is None or name.startswith("outcomes"),
         _examples(result) if result is not None else [],
+        galleries,
+        problems,
     )
+
+
+def _sweep(path: Path) -> tuple[list[Gallery], list[str]]:
+    """The galleries that ``blackbox report`` shows of a sweep, and what of it cannot be read."""
+    from blackbox.report import runs
+    from blackbox.report.sections import galleries
+
+    run = runs.read(path, path.name)
+    if run.sweep is None:
+        return [], run.problems
+    room = galleries.Room(len(run.images))
+    found = [gallery for _, gallery in galleries.pictured(run, run.sweep, room) if gallery is not None]
+    return found, run.problems
 
 
 def _settings(run: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from blackbox.report.runs import Run
 from blackbox.report.sections import (
     accounts,
     comparison,
+    evaluations,
     galleries,
     model,
     origin,
@@ -49,6 +50,7 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
     model.add(page, good)
     with_matrix = [run for run in good if run.matrix is not None]
     room = galleries.Room(sum(len(run.images) for run in good))
+    evaluations.add(page, good, folder)
     queries.add(page, chosen, folder)
     accounts.add(page, chosen)
     galleries.add(page, chosen, folder, room)
@@ -91,6 +93,7 @@ def _lead(runs: Sequence[Run], chosen: Sequence[Item]) -> str:
     if chosen:
         parts.append(f"{_several(len(chosen), 'query attack')} on {', '.join(targets)}")
     for count, what in (
+        (sum(run.evaluation is not None for run in runs), "evaluation"),
         (sum(run.matrix is not None for run in runs), "transfer matrix"),
         (sum(bool(run.surrogate) for run in runs), "surrogate"),
         (sum(run.sweep is not None for run in runs), "sweep"),

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+GALLERY = """
+.gallery { display: grid; gap: .2rem .5rem; align-items: start; justify-content: start; font-size: .76rem; line-height: 1.3;
+  overflow-x: auto; }
+.gallery > div { text-align: center; min-width: 0; overflow-wrap: anywhere; }
+.gallery .row { text-align: right; color: var(--soft); align-self: center; padding-right: .3rem; }
+.gallery img { width: 100%; display: block; border: 1px solid var(--line); margin-bottom: .1rem; }
+.gallery .px { image-rendering: pixelated; }
+.gallery .top { font-weight: 600; align-self: end; }
+"""
+"""Of what `report.gallery` draws, on whichever page; the page says what --soft and --line are."""
+
 CSS = """
 :root { --ink: #1b2a3a; --soft: #5d6b78; --pale: #7a8794; --line: #e1e4e8; --paper: #f6f4ef; --red: #b23a48; --blue: #1f6f8b; }
 * { box-sizing: border-box; }
@@ -34,13 +45,7 @@ svg.bar { display: block; margin: .22rem 0 0 auto; }
 figure { margin: 1.2rem 0; break-inside: avoid; }
 figure > img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .86rem; margin-top: .35rem; max-width: 50rem; }
-.gallery { display: grid; gap: .2rem .5rem; align-items: start; justify-content: start; font-size: .76rem; line-height: 1.3;
-  overflow-x: auto; }
-.gallery > div { text-align: center; min-width: 0; overflow-wrap: anywhere; }
-.gallery .row { text-align: right; color: var(--soft); align-self: center; padding-right: .3rem; }
-.gallery img { width: 100%; display: block; border: 1px solid var(--line); margin-bottom: .1rem; }
-.gallery .px { image-rendering: pixelated; }
-.gallery .top { font-weight: 600; align-self: end; }
+""" + GALLERY + """
 footer { margin-top: 3rem; color: var(--pale); font-size: .82rem; border-top: 1px solid var(--line); padding-top: .6rem; }
 @media (max-width: 40rem) { body { font-size: 15px; margin-top: 1.2rem; } h1 { font-size: 1.5rem; } }
 @page { size: A4; margin: 16mm 14mm 18mm; }

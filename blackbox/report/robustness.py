@@ -35,6 +35,9 @@ def robustness(found: Evaluation, path: Path) -> Path:
         if row is not None:
             axes.axhline(100 * row.robust.value, color=style.PALE, lw=1.2, ls=dashes, label=name)
     axes.set(xscale="log", ylim=(-2, 102), xlabel="queries an image may cost", ylabel="robust accuracy, %")
+    asked = sorted({r.budget for r in searched})
+    axes.set_xticks(asked, [f"{budget:,}" for budget in asked])
+    axes.set_xticks([], minor=True)
     style.clean(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=9)
     style.heading(made, "Robust accuracy", f"{found.threat}, {len(found.labels)} images, 95 % intervals", height)

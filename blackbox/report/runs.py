@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blackbox.report import shown
 
 if TYPE_CHECKING:
+    from blackbox.evaluation import Evaluation
     from blackbox.report.shown import Shown
     from blackbox.results import AttackResult
     from blackbox.sweep import Store
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from surrogates import TransferMatrix
 
 Read = TypeVar("Read")
-VERBS = ("attack", "transfer", "surrogate", "sweep", "demo")
-MARKS = ("run.json", "config.json", "examples.safetensors", "transfer.json", "training.json", "study.toml", "store.sqlite")
+VERBS = ("attack", "evaluate", "transfer", "surrogate", "sweep", "demo")
+MARKS = (
+    "run.json", "config.json", "examples.safetensors", "evaluation.json", "transfer.json", "training.json", "study.toml",
+    "store.sqlite",
+)  # fmt: skip
 
 POINTS = 12  # of a sweep, whose images are shown
 
@@ -33,6 +37,7 @@ class Run:
     attacks: results by their own name, "" for the only one. images: those kept to be looked at, by the same names, and
     "transfer" for those of the matrix, and the point's words for those of a sweep. surrogate: its bill, report and summary.
     sweep: the table of a study. unseen: points of it whose images are left out, so that they are not too many.
+    evaluation: its rows; the single runs of it are not among ``attacks``.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Run:
     surrogate: dict[str, Any] = field(default_factory=dict)
     sweep: Table | None = None
     unseen: list[str] = field(default_factory=list)
+    evaluation: Evaluation | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -53,7 +59,7 @@ class Run:
 
     @property
     def empty(self) -> bool:
-        return not (self.attacks or self.matrix or self.surrogate or self.sweep)
+        return not (self.attacks or self.matrix or self.surrogate or self.sweep or self.evaluation)
 
     def label(self, attack: str) -> str:
         """What one of its results is called beside those of other runs."""
@@ -107,6 +113,9 @@ def read(path: Path, name: str) -> Run:
     run.made = _try(run, lambda: read_json(path / "run.json") or {}) or {}
     if is_report(path):
         run.problems.append(f"Expected a saved run, but {path} is a report of such. Leave it out.")
+        return run
+    if (path / "evaluation.json").is_file():  # its single runs have the denominators of what smaller budgets left standing
+        run.evaluation = _try(run, lambda: _evaluation(path))
         return run
     for where in sorted({p.parent for n in ("config.json", "examples.safetensors") for p in _below(path, n)}):
         _attack(run, where, "" if where == path else where.relative_to(path).as_posix().removeprefix("queries/"))
@@ -175,6 +184,12 @@ def _matrix(path: Path) -> TransferMatrix:
     from surrogates import TransferMatrix
 
     return TransferMatrix.load(path)
+
+
+def _evaluation(path: Path) -> Evaluation:
+    from blackbox.evaluation import Evaluation
+
+    return Evaluation.load(path)
 
 
 def _surrogate(run: Run) -> dict[str, Any] | None:

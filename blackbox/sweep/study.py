@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -240,13 +241,12 @@ class Study(_Part):
 
 def _sentence(what: str, error: ValidationError) -> str:
     """All faults at once: where, what was expected, what came."""
-    known = sorted({name for part in (Study, Images, Attacks, Transfer) for name in part.model_fields})
+    parts: dict[str, type[_Part]] = {"": Study, "images": Images, "attack": Attacks, "transfer": Transfer}
     lines = []
     for fault in error.errors():
         where = ".".join(str(step) for step in fault["loc"]) or "the whole"
         if fault["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-            said = "no such key." + (f" Did you mean {near[0]!r}?" if near else "")
+            said = "no such key." + _meant(str(fault["loc"][-1]), ".".join(map(str, fault["loc"][:-1])), parts)
         elif fault["type"] == "missing":
             said = "Expected this key, but it is missing."
         else:
@@ -254,3 +254,12 @@ def _sentence(what: str, error: ValidationError) -> str:
             said = said if said.startswith("Expected") else f"{said}, but it was {fault['input']!r}."
         lines.append(f"  {where}: {said}")
     return f"Expected a study, but {what} has {len(lines)} fault{'s'[: len(lines) > 1]}:\n" + "\n".join(lines)
+
+
+def _meant(key: str, table: str, parts: Mapping[str, type[_Part]]) -> str:
+    """What a key that the table does not have may stand for: one that it has, or one of another table."""
+    here = list(parts[table].model_fields) if table in parts else []
+    if near := difflib.get_close_matches(key, here, n=1):
+        return f" Did you mean {near[0]!r}?"
+    homes = [f"[{name}]" if name else "the head of the file" for name, part in parts.items() if key in part.model_fields]
+    return f" It belongs in {' or '.join(homes)}." if homes else f" Expected one of {', '.join(here)}." if here else ""

@@ -10,6 +10,7 @@ import torch
 import blackbox as bb
 import surrogates as sg
 from blackbox.app import draw, saved
+from blackbox.sweep import Study
 
 
 @pytest.fixture
@@ -62,6 +63,32 @@ def test_a_transfer_run(tmp_path):
     (tmp_path / "summary.txt").write_text(matrix.table() + "\n")
     made = saved.opened(tmp_path)
     assert made.summary.startswith(matrix.table().splitlines()[0]) and not made.examples
+
+
+def test_a_sweep_shows_the_galleries_that_its_report_has(tmp_path, monkeypatch):
+    from blackbox.report import runs
+    from blackbox.report.gallery import Gallery
+
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "study.toml").write_text(
+        '[images]\nn = 12\n[attack]\ntargets = "digits:mlp"\nattacks = "square"\nthreats = "linf:0.3"\nbudgets = 60\n'
+        '[transfer]\nsources = "digits:cnn"\ntargets = "digits:mlp"\npresets = "fgsm"\nthreats = "linf:0.3"\n'
+    )
+    (run / "run.json").write_text(json.dumps({"settings": {"verb": "sweep"}}))
+    Study.load(run / "study.toml").run(run / "store.sqlite").save(run)
+    made = saved.opened(run)
+    of_report = runs.read(run, "run")
+    assert [len(gallery) for gallery in made.galleries] == [min(8, len(of_report.images[p].index)) for p in of_report.images]
+    assert len(made.galleries) == 2 and all(isinstance(g, Gallery) and len(g) for g in made.galleries)
+    html = draw.run(made)
+    assert all(gallery.html() in html for gallery in made.galleries) and ">Rates, 2 of 2<" in html
+    (run / "store.sqlite").unlink()
+    for side in run.glob("store.sqlite-*"):
+        side.unlink()
+    html = draw.run(saved.opened(run))  # its summary and rates are still there
+    assert "Expected the store of a sweep" in html and ">Rates, 2 of 2<" in html
 
 
 def test_folders_that_hold_no_run(folder, tmp_path):

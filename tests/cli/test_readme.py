@@ -16,7 +16,7 @@ from tests.shown import assert_alike, blocks
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = blocks(ROOT / "README.md")
-FILES = {code.splitlines()[0][2:].strip(): code for kind, code in BLOCKS if kind == "python" and code.startswith("# ")}
+FILES = {code.splitlines()[0][2:].strip(): code for kind, code in BLOCKS if kind in ("python", "toml") and code.startswith("# ")}
 SCRIPTS = [code for kind, code in BLOCKS if kind == "python" and not code.startswith("# ")]
 CONSOLE = [[line[2:] for line in code.splitlines() if line.startswith("$ ")] for kind, code in BLOCKS if kind == "console"]
 COMMANDS = [command for block in CONSOLE for command in block]
@@ -28,7 +28,7 @@ def test_the_readme_has_what_these_tests_look_for() -> None:
     assert "target.py" in FILES
     assert len(SCRIPTS) == 2
     verbs = [shlex.split(c)[1] for c in COMMANDS]
-    assert set(verbs) == {"demo", "attack", "surrogate", "tune", "transfer", "evaluate", "report", "list", "doctor"}
+    assert set(verbs) == {"demo", "attack", "surrogate", "tune", "transfer", "evaluate", "sweep", "report", "list", "doctor"}
     assert verbs.count("attack") == 6
     for path in re.findall(r"\]\((docs/[^)]+)\)", TEXT):
         assert (ROOT / path).stat().st_size < 300_000
@@ -55,7 +55,10 @@ def test_the_recipe_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("commands", "leaves"),
     [
-        ([c for block in CONSOLE if block is not APART for c in block], ("trees/report.html", "t1/transfer.png", "report/report.html")),
+        (
+            [c for block in CONSOLE if block is not APART for c in block],
+            ("trees/report.html", "t1/transfer.png", "report/report.html", "study/rates.csv", "study-report/report.html"),
+        ),
         (APART, ("side/rays/curve.png",)),
     ],
     ids=["own-model", "channels"],

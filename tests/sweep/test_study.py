@@ -78,6 +78,24 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("n = 20", "count = 20", "images.count: no such key. Expected one of data, n, "),
+        ("seeds = [0, 1, 2]", "n = 20", "attack.n: no such key. It belongs in [images]."),
+        ("block = 8", "seeds = [0]", "  seeds: no such key. It belongs in [attack] or [transfer]."),
+        ("seeds = [0, 1, 2]", "block = 8", "attack.block: no such key. It belongs in the head of the file."),
+        ("[attack]", "[attacks]", "attacks: no such key. Did you mean 'attack'?"),
+    ],
+)
+def test_a_key_that_stands_in_the_wrong_table(old: str, new: str, said: str, tmp_path: Path) -> None:
+    """A name that another table has is no misspelling of itself: `seeds: Did you mean 'seeds'?` was said here."""
+    assert GOOD.count(old) == 1
+    with pytest.raises(ValueError) as caught:
+        Study.load(write(tmp_path, GOOD.replace(old, new)))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"threats": ["l2:1", "l2:1"]}, "l2:1 is there twice"),

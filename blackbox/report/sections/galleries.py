@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
     from blackbox.report.shown import Shown
+    from blackbox.sweep.plan import Point
     from blackbox.sweep.table import Table
 
 ROOM = 10_000_000  # characters of HTML that pictures of all galleries may take
@@ -67,32 +68,40 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
 
 def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None:
     """The images of some points of a sweep: one for each attack and target, `blackbox.sweep.pictures.of_each`."""
-    from blackbox.sweep.study import read_threat
-    from blackbox.sweep.views import result
-
-    found = [p for p in table.outcomes if str(p) in run.images]
-    if found:
+    made = list(pictured(run, table, room))
+    if made:
         page.text(
             "Clean, adversarial, difference, of the first block of images: one point for each attack and target, of the first seed "
             "and the largest budget, and within the first radius of the study at which one of these images was fooled."
         )
     elif any(table.rate(p).k for p in table.outcomes) and not run.problems:
         page.text(f"{run.name}: no images to look at are kept: none of the first block was fooled, or a version that kept none ran it.")
-    for i, p in enumerate(found):
-        shown, label = run.images[str(p)], f"{run.name}, {p}"
-        if p.kind == "attack":
-            one = result(table, p, shown)
-            assert one is not None
-            made = _gallery(Item(run, p.what, one), shown, room)
-        else:
-            made = _moved(f"{run.name}, {p.what} from {p.source}", p.target, str(read_threat(p.threat)), table.outcomes[p], shown, room)
-        _put(page, room, made, folder / f"examples-{safe(run.name)}-point-{i + 1}", label)
+    for i, (p, gallery) in enumerate(made):
+        _put(page, room, gallery, folder / f"examples-{safe(run.name)}-point-{i + 1}", f"{run.name}, {p}")
     if run.unseen:
         more = f", and {len(run.unseen) - NAMED:,} more" if len(run.unseen) > NAMED else ""
         page.text(
             f"Galleries left out, so that they are not too many: {'; '.join(run.unseen[:NAMED])}{more}. "
             "Their images are in the store; blackbox.sweep.pictures.read gives them."
         )
+
+
+def pictured(run: Run, table: Table, room: Room) -> Iterator[tuple[Point, Gallery | None]]:
+    """A gallery for each point whose images were read; None where they do not belong to the outcomes."""
+    from blackbox.sweep.study import read_threat
+    from blackbox.sweep.views import result
+
+    for p in table.outcomes:
+        shown = run.images.get(str(p))
+        if shown is None:
+            continue
+        if p.kind == "attack":
+            one = result(table, p, shown)
+            assert one is not None
+            yield p, _gallery(Item(run, p.what, one), shown, room)
+        else:
+            title = f"{run.name}, {p.what} from {p.source}"
+            yield p, _moved(title, p.target, str(read_threat(p.threat)), table.outcomes[p], shown, room)
 
 
 def _put(page: Page, room: Room, made: Gallery | None, path: Path, label: str) -> None:

@@ -44,6 +44,12 @@ def _rows(run: Run) -> list[list[str]]:
             f"at most {int(c['budget']):,} an image", "a given class" if c.get("targeted") else "any wrong class",
             _images(run, len(item.result)),
         ])  # fmt: skip
+    if (e := run.evaluation) is not None:
+        target, images = run.settings.get("target", "a model"), _images(run, len(e.ids))
+        for sees in dict.fromkeys(r.sees for r in e.rows):
+            budgets = [r.budget for r in e.rows if r.sees == sees and r.budget]
+            most = f"at most {max(budgets):,} an image" if budgets else "none"
+            out.append(["evaluation", f"{target}: {sees}", str(e.threat), most, "any wrong class", images])
     if (m := run.matrix) is not None:
         taught = f"from {', '.join(dict.fromkeys(r.source for r in m.runs))}"
         goal = "a given class" if m.goals is not None else "any wrong class"

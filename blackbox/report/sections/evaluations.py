@@ -1,0 +1,38 @@
+"""Evaluations: robust accuracy for each attacker, as `blackbox evaluate` told it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blackbox.report.robustness import robustness
+from blackbox.report.sections.common import safe
+
+if TYPE_CHECKING:
+    from blackbox.report.pages import Page
+    from blackbox.report.runs import Run
+    from blackbox.statistics import Rate
+
+HEAD = ["The attacker sees", "Attack", "Queries an image", "Robust accuracy, %", "Queries in all"]
+
+
+def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
+    """Each under a heading of its own. Its single attacks are no rows of other tables: a larger budget is tried only on the
+    images that smaller ones left standing, so that alone it has another denominator."""
+    mine = [(run, run.evaluation) for run in runs if run.evaluation is not None]
+    if not mine:
+        return
+    page.head("Evaluations")
+    page.text("An image is robust in a row when the model is right on it and neither this attack nor the same with fewer queries "
+              "found an example.")  # fmt: skip
+    for run, found in mine:
+        page.head(run.name, 3)
+        rows: list[list[str | Rate]] = [
+            [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", r.robust, f"{r.queries:,}"] for r in found.rows
+        ]
+        caption = f"{run.settings.get('target', 'A model')}, {found.threat}, {len(found.ids):,} images, seed {found.seed}; 95 % Wilson."
+        page.table(HEAD, rows, caption, 2)
+        if found.notes:
+            page.note([f"{run.name}: {note}" for note in found.notes])
+        page.picture("Robust accuracy against queries", robustness(found, folder / f"robustness-{safe(run.name)}.svg"))
