@@ -7,6 +7,7 @@ waiting, pays once. Keys are remembered as long as the server runs, the last `Se
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -25,6 +26,7 @@ from blackbox.targets.batches import check_shape
 from blackbox.targets.http import is_loopback
 
 _Row = tuple[bytes, int, np.ndarray | None]  # what was asked, the label, the scores
+_LEFT, _PATIENCE = 64 << 20, 2.0  # bytes of a refused body that are taken in, and seconds without any
 _UNKNOWN = 256 << 20  # bytes of a request about images of any size
 
 
@@ -184,6 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve({wire.PREDICT: self._predict})
 
     def _serve(self, known: dict[str, Any]) -> None:
+        length = self.headers.get("Content-Length", "")
+        self._unread = int(length) if length.isdigit() else 0
         try:
             self._welcome()
             if self.path not in known:
@@ -193,6 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as error:
             self.close_connection = True  # a body may not have been read
             self._send(error.status, json.dumps({"error": str(error)}).encode(), wire.JSON)
+            self._drain()
 
     def _welcome(self) -> None:
         """A page in a browser may lead a name of its own to 127.0.0.1; it cannot hide the name."""
@@ -210,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(411, "Expected Content-Length, but there was none.")
         if int(length) > self.server.service.most:
             raise Refused(413, f"Expected at most {self.server.service.most:,} bytes, but there were {int(length):,}.")
-        body = self.rfile.read(int(length))
+        body, self._unread = self.rfile.read(int(length)), 0
         try:
             said = wire.unpack(body, kind, ("images", "keys"))
         except ValueError as error:
@@ -218,6 +223,15 @@ class _Handler(BaseHTTPRequestHandler):
         if "images" not in said:
             raise Refused(400, "Expected images, but there were none.")
         return wire.pack(self.server.service.answer(said["images"], said.get("keys")), kind), kind
+
+    def _drain(self) -> None:
+        """Take in what is left of a body, within bounds: a client that is still sending when the line is cut never reads why."""
+        left = min(self._unread, _LEFT)
+        with contextlib.suppress(OSError):
+            self.wfile.flush()
+            self.connection.settimeout(_PATIENCE)
+            while left > 0 and (got := len(self.rfile.read(min(left, 1 << 16)))):
+                left -= got
 
     def _send(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)

@@ -90,7 +90,7 @@ def main() -> None:
         "Ours (blue, round) and the peers (red, angular): same images, same budget, one counter; further left is better",
         fontsize=10.5, color=INK, x=0.01, ha="left",
     )
-    figure.savefig("docs/peers.png", dpi=150)
+    figure.savefig("docs/peers.png", dpi=130)
     print("wrote docs/peers.png")
 
 

@@ -368,6 +368,7 @@ def test_the_server_says_what_is_wrong_with_a_request() -> None:
         x = X.numpy()
         assert tried(npy(x[:5]))[0] == 413
         assert tried(bytes(1 << 20))[0] == 413
+        assert tried(bytes(32 << 20))[0] == 413, "the answer is read although the whole body had to be sent first"
         assert tried(npy(2 * x[:1] + 1))[0] == 400 and "[0, 1]" in tried(npy(2 * x[:1] + 1))[1]
         assert tried(npy(x[:1, :, :4]))[0] == 400
         assert tried(npy(np.array([[np.nan]])))[0] == 400
