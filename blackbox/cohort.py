@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Ask, Task, Tell
+from blackbox.rowwise import deliver
 
 CLEAN, INIT = -2, -1  # the phases before step 0
 
@@ -26,12 +27,6 @@ def take(state: Any, index: Tensor) -> Any:
     if is_dataclass(state) and not isinstance(state, type):
         return replace(state, **{f.name: take(getattr(state, f.name), index) for f in fields(state)})
     return state
-
-
-def deliver(a: np.ndarray, device: torch.device) -> Tensor:
-    """An array where the target runs; the accounts are kept in numpy, which is quick with a few rows."""
-    out = torch.from_numpy(a)
-    return out if device.type == "cpu" else out.to(device)
 
 
 @dataclass

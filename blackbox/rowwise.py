@@ -53,10 +53,10 @@ def put(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
         to[torch.from_numpy(at)] = source[torch.from_numpy(kept)]
 
 
-def deliver(a: np.ndarray, like: Tensor) -> Tensor:
-    """An array as a tensor where ``like`` is."""
+def deliver(a: np.ndarray, device: torch.device) -> Tensor:
+    """An array where the target runs; the accounts are kept in numpy, which is quick with a few rows."""
     out = torch.from_numpy(a)
-    return out if like.device.type == "cpu" else out.to(like.device)
+    return out if device.type == "cpu" else out.to(device)
 
 
 def differs(a: Tensor, b: Tensor) -> Tensor:

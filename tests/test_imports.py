@@ -34,7 +34,7 @@ MAY: dict[str, set[str]] = {
     "serving": {"checks", "oracle", "protocol", "targets"},
     "ledger": {"protocol"},
     "checkpoint": set(),
-    "cohort": {"protocol"},
+    "cohort": {"protocol", "rowwise"},
     "votes": {"cohort", "ledger", "protocol"},
     "lastlook": {"oracle", "threat"},
     "resume": {"checkpoint", "cohort", "protocol"},

@@ -100,8 +100,8 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     down, across, _ = windows(t, draw[:, :2], side)
     far = np.float32(4 * t.eps)  # from either bound past the other, where the projection cuts
     push = np.where(draw[:, 2:] < 0.5, far, -far)
-    tall = deliver(push[:, :, None, None] * down[:, None, :, None], x)
-    wide = deliver(across[:, None, None], x)
+    tall = deliver(push[:, :, None, None] * down[:, None, :, None], x.device)
+    wide = deliver(across[:, None, None], x.device)
     new = t.project(torch.addcmul(now, tall, wide).view_as(x))
     if not bool((changed := differs(new, x)).all()):
         # nothing would change in these rows; the opposite sign in every channel does change them
