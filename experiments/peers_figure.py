@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.report import style
+
 QUERIES = "mean queries, failures at the budget"
 PANELS = (
     ("linf", "Scores", QUERIES),
@@ -24,7 +26,7 @@ PANELS = (
     ("pixels", "Scores", QUERIES),
 )
 AT = "median distance at 1000"
-OURS, PEERS, INK, PALE = "#1f6f8b", "#b23a48", "#1b2a3a", "#7a8794"
+PEERS, OURS = style.COLOURS[:2]
 DRAWS = 2000
 
 
@@ -53,18 +55,16 @@ def panel(axis: Any, rows: list[dict[str, Any]], title: str, label: str) -> None
         axis.text(1.02, at, f"{centre:.3g}", transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=colour)
     axis.set_yticks(range(len(points)), [p[3]["attack"] for p in points], fontsize=8)
     for tick, point in zip(axis.get_yticklabels(), points, strict=True):
-        tick.set_color(PEERS if point[3]["peer"] else INK)
+        tick.set_color(PEERS if point[3]["peer"] else style.INK)
     axis.set_ylim(-0.6, len(points) - 0.4)
     axis.set_xscale("log")
     axis.margins(x=0.08)
-    axis.set_title(title, fontsize=9.5, loc="left", color=INK)
-    axis.set_xlabel(label, fontsize=8.5, color=PALE)
+    axis.set_title(title, fontsize=9.5, loc="left", color=style.INK)
+    axis.set_xlabel(label, fontsize=8.5, color=style.PALE)
 
 
 def main() -> None:
     from matplotlib import ticker
-
-    from blackbox.report import style
 
     rows = json.loads(Path("experiments/results/benchmark_peers.json").read_text())["rows"]
     panels = [(part, what, label) for part, what, label in PANELS if any(r["part"] == part for r in rows)]
@@ -88,7 +88,7 @@ def main() -> None:
         axis.axis("off")
     figure.suptitle(
         "Ours (blue, round) and the peers (red, angular): same images, same budget, one counter; further left is better",
-        fontsize=10.5, color=INK, x=0.01, ha="left",
+        fontsize=10.5, color=style.INK, x=0.01, ha="left",
     )
     figure.savefig("docs/peers.png", dpi=130)
     print("wrote docs/peers.png")
