@@ -149,7 +149,8 @@ class Engine:
                 self._save()
 
     def _alive(self, cohort: Cohort) -> int:
-        return int(np.count_nonzero(self.ledger.status[cohort.samples] == LIVE))
+        # numpy's own flatnonzero and count_nonzero are five Python calls deep, which is slow right after a net
+        return len((self.ledger.status[cohort.samples] == LIVE).nonzero()[0])
 
     def _open(self) -> None:
         samples, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
@@ -195,7 +196,7 @@ class Engine:
         if ask.mask is not None:
             pays &= ask.mask.numpy(force=True)
         if ask.u is None:
-            row = np.flatnonzero(pays)  # a live row has at least one query left
+            row = pays.nonzero()[0]  # a live row has at least one query left
             points = ask.x if cohort.k == CLEAN else task.project(ask.x.to(torch.float32))
             shown = [np.zeros((0, self.oracle.classes), np.float32)] if self.informed else []
             return Plan(ask, points, row, np.zeros(len(row), np.int64), len(row) == task.n, shown=shown)
@@ -216,13 +217,10 @@ class Engine:
             room = size
             while room:
                 cohort, plan = todo[at]
-                already = sum(n for _, p, n in pieces if p is plan)
-                n = min(room, len(plan.row) - plan.done - already)
-                if n:
-                    pieces.append((cohort, plan, n))
-                    room -= n
-                if room:
-                    at += 1
+                n = min(room, len(plan.row) - plan.done)
+                pieces.append((cohort, plan, n))
+                room -= n
+                at += n == len(plan.row) - plan.done
             self._call(pieces)
             waiting -= size
 
@@ -274,7 +272,7 @@ class Engine:
         else:  # a claim like any other: one wrong answer of a randomised target proves nothing
             short = self.budget - led.spent[who] < self.votes // 2 + 1
             led.close(who[wrong & short], Status.CLEAN_WRONG)
-            cohort.ballots += [Ballot(plan.done + int(i)) for i in np.flatnonzero(wrong & ~short)]
+            cohort.ballots += [Ballot(plan.done + int(i)) for i in (wrong & ~short).nonzero()[0]]
         led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
 
     def _credit(self, cohort: Cohort, plan: Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
@@ -289,14 +287,14 @@ class Engine:
         else:
             led.spent[who] += 1
             better = loss > led.best[who]
-            if not self.minimises and len(kept := np.flatnonzero(better)):
+            if not self.minimises and len(kept := better.nonzero()[0]):
                 led.best[who[kept]] = loss[kept]
                 put(cohort.best, row[kept], points, kept)
-        if len(hit := np.flatnonzero(adv)):
+        if len(hit := adv.nonzero()[0]):
             self._hits(cohort, plan, points, hit)
         if start + len(loss) == len(plan.row):  # the whole Ask is answered
             asked = who if start == 0 else cohort.samples[plan.row]
-            if np.count_nonzero(over := led.spent[asked] >= self.budget):
+            if len(over := (led.spent[asked] >= self.budget).nonzero()[0]):
                 led.close(asked[over], Status.BUDGET)
 
     def _number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
@@ -383,13 +381,14 @@ class Engine:
             if np.maximum.reduce(cohort.idle) >= _IDLE_STEPS:
                 led.close(cohort.samples[cohort.idle >= _IDLE_STEPS], Status.GAVE_UP)
             live = led.status[cohort.samples] == LIVE
-            alive = np.count_nonzero(live)
+            alive = len(live.nonzero()[0])
             if not alive:
                 self._flush(cohort)
                 return
             if 4 * alive <= 3 * len(live):
                 self._compact(cohort, live)
-            cohort.spent_before = led.spent[cohort.samples]
+                spent = spent[live]
+            cohort.spent_before = spent
             cohort.k += 1
             cohort.script = []
             if self.start(cohort):
@@ -412,7 +411,7 @@ class Engine:
 
     def _compact(self, cohort: Cohort, live: np.ndarray) -> None:
         self._flush(cohort)
-        index = torch.from_numpy(np.flatnonzero(live)).to(cohort.task.x0.device)
+        index = torch.from_numpy(live.nonzero()[0]).to(cohort.task.x0.device)
         cohort.task, cohort.state = cohort.task.take(live), take(cohort.state, index)
         cohort.best, cohort.samples = cohort.best.index_select(0, index), cohort.samples[live]
         cohort.idle = cohort.idle[live]

@@ -117,7 +117,7 @@ class _CallSize:
         # The first call of a size pays for its kernels, so it does not stay in the mean.
         seen = self.rate.get(level, rate)
         self.rate[level] = rate if self.tried[level] <= 2 else seen + self._LATEST * (rate - seen)
-        ahead = max(self.rate, key=lambda each: self.rate[each])
+        ahead = max(self.rate, key=self.rate.__getitem__)
         if self.rate[ahead] > 1.02 * self.rate.get(self.level, 0.0):
             self.level = ahead
 
@@ -322,7 +322,7 @@ class Oracle:
     def submit(self, x: Tensor, purpose: str) -> Reply:
         """One call with float32 rows [m, \\*shape] already checked. Its rows are charged when the answer is there;
         rows of a call that failed are kept apart, in ``failed``. A journal's answers are not charged."""
-        m, journal = len(x), self.__journal
+        m, journal = x.shape[0], self.__journal
         if journal is not None:
             journal.begin(purpose)
             replayed, cached = journal.replayed[purpose], journal.cached[purpose]

@@ -170,6 +170,11 @@ class Task:
         return tuple(self.x0.shape[1:])
 
     @cached_property
+    def grid(self) -> tuple[int, int, int]:
+        """Channels, height, width; a vector is a strip."""
+        return (*(1,) * (3 - len(self.shape)), *self.shape)  # type: ignore[return-value]
+
+    @cached_property
     def d(self) -> int:
         return self.x0[0].numel()
 
@@ -195,7 +200,7 @@ class Task:
 
     def take(self, keep: np.ndarray) -> Task:
         """The task of the rows in ``keep`` (a boolean mask)."""
-        index = torch.from_numpy(np.flatnonzero(keep)).to(self.x0.device)
+        index = torch.from_numpy(keep.nonzero()[0]).to(self.x0.device)
 
         def pick(v: Tensor | None) -> Tensor | None:
             return None if v is None else v.index_select(0, index)

@@ -26,7 +26,7 @@ def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """
     if b.device.type != "cpu" or a.dtype != b.dtype or a.shape != b.shape:
         return torch.where(rows(mask, b), a, b)
-    out, kept = b.numpy().copy(), np.flatnonzero(mask.numpy())
+    out, kept = b.numpy().copy(), mask.numpy().nonzero()[0]
     out[kept] = a.numpy()[kept]
     return torch.from_numpy(out)
 
@@ -37,7 +37,7 @@ def climb(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, 
     if x.device.type != "cpu":
         better = value > loss
         return choose(better, new, x), torch.where(better, value, loss)
-    kept = np.flatnonzero(value.numpy() > loss.numpy())
+    kept = (value.numpy() > loss.numpy()).nonzero()[0]
     if not len(kept):
         return x, loss
     out, best = x.numpy().copy(), loss.numpy().copy()
@@ -63,7 +63,12 @@ def differs(a: Tensor, b: Tensor) -> Tensor:
     """[n] bool: which rows of ``a`` and ``b`` [n, \\*shape] are not equal. On a CPU by numpy: torch takes ten times as long."""
     if a.device.type != "cpu":
         return (a != b).flatten(1).any(1)
-    return torch.from_numpy(np.logical_or.reduce((a.numpy() != b.numpy()).reshape(len(a), -1), 1))
+    return torch.from_numpy(np.logical_or.reduce((a.numpy() != b.numpy()).reshape(a.shape[0], -1), 1))
+
+
+def every(mask: Tensor) -> bool:
+    """Whether ``mask`` [n] is True throughout."""
+    return bool(np.logical_and.reduce(mask.numpy())) if mask.device.type == "cpu" else bool(mask.all())
 
 
 def row_sum(v: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ the smallest and the largest. Writes experiments/results/speed.json.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,14 +52,26 @@ class Settings:
 
 def bare(case: Case, sizes: list[int], rows: Tensor | None = None) -> float:
     """Seconds of the net alone on calls of these sizes, in this order (a change of size costs a net something too), with
-    ``rows`` one after the other, as many as the sizes sum up to; without them on clean images."""
+    ``rows`` one after the other, as many as the sizes sum up to; without them on clean images. The hook that tells the
+    sizes of an attack's calls is on here too: it is the measurement's cost, not the attack's."""
     pool = case.images.repeat(-(-max(sizes) // len(case.images)), 1, 1, 1)
     calls = [pool[:size] for size in sizes] if rows is None else list(rows.split(sizes))
-    with torch.inference_mode():
+    with torch.inference_mode(), sized(case):
         begin = time.perf_counter()
         for x in calls:
             case.net(x)
         return time.perf_counter() - begin
+
+
+@contextlib.contextmanager
+def sized(case: Case) -> Iterator[list[int]]:
+    """The sizes of the calls that the net gets within it, in order."""
+    sizes: list[int] = []
+    hook = case.net.register_forward_pre_hook(lambda net, given: sizes.append(len(given[0])))
+    try:
+        yield sizes
+    finally:
+        hook.remove()
 
 
 def asked(case: Case, name: str, settings: Settings) -> Tensor:
@@ -83,15 +97,13 @@ def rates(case: Case, seconds: float) -> dict[int, float]:
 
 def run(case: Case, name: str, settings: Settings) -> tuple[float, bb.Oracle, list[int]]:
     """Wall seconds of one attack, its oracle, and the sizes of its calls in order."""
-    sizes: list[int] = []
-    hook = case.net.register_forward_pre_hook(lambda net, given: sizes.append(len(given[0])))
     oracle = bb.Oracle(case.net, access="scores", classes=10)
     chosen = attacks.build(name, **({"method": "groups"} if name == "fd-ifgsm" else {}))
-    begin = time.perf_counter()
     budget = settings.budget if name == "square" else settings.short
-    bb.attack(oracle, case.images, case.labels, chosen, case.threat, budget, seed=settings.seed)
-    wall = time.perf_counter() - begin
-    hook.remove()
+    with sized(case) as sizes:
+        begin = time.perf_counter()
+        bb.attack(oracle, case.images, case.labels, chosen, case.threat, budget, seed=settings.seed)
+        wall = time.perf_counter() - begin
     return wall, oracle, sizes
 
 

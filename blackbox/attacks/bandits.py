@@ -60,7 +60,7 @@ class Bandits:
         guess: Tensor
 
     def init(self, t: Task) -> State:
-        c, h, w = grid(t)
+        c, h, w = t.grid
         side = self.tiles or (50 if min(h, w) >= 128 else 20 if c > 1 else 8)
         return self.State(t.x0, t.x0.new_zeros(t.n, c, min(side, h), min(side, w)))
 
@@ -91,14 +91,9 @@ def tanh(v: Tensor) -> Tensor:
     return torch.from_numpy(np.tanh(v.numpy())) if v.device.type == "cpu" else v.tanh()
 
 
-def grid(t: Task) -> tuple[int, int, int]:
-    """Channels, height, width."""
-    return (*(1,) * (3 - len(t.shape)), *t.shape)  # type: ignore[return-value]
-
-
 def widen(v: Tensor, t: Task) -> Tensor:
     """Tiles to pixels: [n, channels, down, across] -> [n, \\*shape]."""
-    tile = tiles(grid(t)[1:], tuple(v.shape[2:])).to(v.device)
+    tile = tiles(t.grid[1:], tuple(v.shape[2:])).to(v.device)
     return v.flatten(2).index_select(2, tile).view(len(v), *t.shape)
 
 

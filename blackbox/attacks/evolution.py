@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from blackbox.attacks.bandits import grid, widen
+from blackbox.attacks.bandits import widen
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows, unit
 
@@ -72,7 +72,7 @@ class Evolution:
         sigma: Tensor
 
     def init(self, t: Task) -> State:
-        c, h, w = grid(t)
+        c, h, w = t.grid
         side = self.tiles or (50 if min(h, w) >= 128 else 16 if c > 1 else 8)
         zero = t.x0.new_zeros(t.n, c, min(side, h), min(side, w))
         return self.State(zero, zero + 1, zero, zero, torch.full_like(t.loss0, self.sigma))

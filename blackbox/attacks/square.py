@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.stripes import grid, stripes
+from blackbox.attacks.stripes import stripes
 from blackbox.bases import ridge
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import choose, climb, deliver, differs, row_norm, row_sum, rows
+from blackbox.rowwise import choose, climb, deliver, differs, every, row_norm, row_sum, rows
 
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # section 3.2: p is halved here, of 10,000 iterations
 
@@ -71,7 +71,7 @@ class Square:
 
     def side(self, t: Task, k: int) -> int:
         """Side of the square at step k: p halves at fixed shares of the budget."""
-        _, h, w = grid(t)
+        _, h, w = t.grid
         done = (k + 2) * 10_000 / t.budget
         p = self.p_init / 2 ** bisect_left(_HALVINGS, done)  # as many halvings as lie before
         return max(1, min(round(math.sqrt(p * h * w)), h, w))
@@ -80,7 +80,7 @@ class Square:
 def windows(t: Task, draw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A square at the place that ``draw`` [n, 2] gives: 1 in the rows [n, h] and columns [n, w] inside it, 0 outside
     (float32); and its corner [n, 2]."""
-    _, h, w = grid(t)
+    _, h, w = t.grid
     corner = (draw * np.array([h - side + 1, w - side + 1], np.float32)).astype(np.int64)
     return places(h, side)[corner[:, 0]], places(w, side)[corner[:, 1]], corner
 
@@ -94,7 +94,7 @@ def places(length: int, side: int) -> np.ndarray:
 
 def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     """Algorithm 2: the square goes to +eps or -eps, a sign for each channel; x is at its bounds already."""
-    c, h, w = grid(t)
+    c, h, w = t.grid
     now = x.view(-1, c, h, w)
     draw = t.rng.uniform_array(k, "square", 2 + c)
     down, across, _ = windows(t, draw[:, :2], side)
@@ -103,7 +103,7 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     tall = deliver(push[:, :, None, None] * down[:, None, :, None], x.device)
     wide = deliver(across[:, None, None], x.device)
     new = t.project(torch.addcmul(now, tall, wide).view_as(x))
-    if not bool((changed := differs(new, x)).all()):
+    if not every(changed := differs(new, x)):
         # nothing would change in these rows; the opposite sign in every channel does change them
         new = t.project(choose(changed, new, torch.addcmul(now, tall, wide, value=-1).view_as(x)))
     return new
@@ -111,7 +111,7 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
 
 def lp_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     """Algorithm 3: move the length of a second square into the first one, and use up what eps leaves."""
-    c, h, w = grid(t)
+    c, h, w = t.grid
     p, n = t.threat.p, t.n
     side = min(max(side + 1 - side % 2, 3), h, w)  # odd, so that the bump has a middle
     delta = (x - t.x0).view(n, c, h, w)

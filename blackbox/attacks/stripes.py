@@ -9,14 +9,9 @@ from blackbox.protocol import Task
 from blackbox.rowwise import row_norm, rows
 
 
-def grid(t: Task) -> tuple[int, int, int]:
-    """Channels, height, width."""
-    return (*(1,) * (3 - len(t.shape)), *t.shape)  # type: ignore[return-value]
-
-
 def stripes(t: Task) -> Tensor:
     """[n, \\*shape] where the search starts: vertical stripes of +-eps, or for Lp a tiling with bumps."""
-    c, h, w = grid(t)
+    c, h, w = t.grid
     if t.threat.norm == "Linf":
         start = t.x0.view(-1, c, h, w) + t.eps * t.rng.signs(0, "stripes", (c, 1, w))
     else:
@@ -27,7 +22,7 @@ def stripes(t: Task) -> Tensor:
 
 def tiling(t: Task) -> Tensor:
     """Where the Lp versions start (section 3.4): five tiles a side, in each a bump with a random sign a channel."""
-    c, h, w = grid(t)
+    c, h, w = t.grid
     a, b = max(h // 5, 1), max(w // 5, 1)
     down, across = -(-h // a), -(-w // b)
     signs = t.rng.signs(0, "tiles", (c, down, across)).repeat_interleave(a, 2).repeat_interleave(b, 3)

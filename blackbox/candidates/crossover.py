@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.square import Square, windows
-from blackbox.attacks.stripes import grid
 from blackbox.candidates.maker import Scene
 
 
@@ -48,7 +47,7 @@ class Crossover:
 
 def window(scene: Scene, draw: np.ndarray, side: int, other: Tensor) -> Tensor:
     """The best points with a square of ``other`` in them, at the place that ``draw`` [n, 2] gives."""
-    c, h, w = grid(scene.t)
+    c, h, w = scene.t.grid
     down, across, _ = windows(scene.t, draw, min(side, h, w))
     on = torch.from_numpy(down[:, None, :, None] * across[:, None, None] > 0).to(other.device)
     v = (len(other), c, h, w)

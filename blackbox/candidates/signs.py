@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.stripes import grid
 from blackbox.candidates.craft import Wish, craft
 from blackbox.prior import Prior
 from blackbox.protocol import Task
@@ -16,7 +15,7 @@ from blackbox.rowwise import differs, rows
 def windows(t: Task, k: int, drawn: Tensor) -> Tensor:
     """[n, 1, h, w] bool: a window a row, half as high and wide as the image at first, finer the more moves ``drawn`` [n] a
     row has made (a level every 40, with a scatter of two)."""
-    _, h, w = grid(t)
+    _, h, w = t.grid
     draw = t.rng.uniform_array(k, "window", 3)
     levels = max(1, int(np.log2(max(h, w))))
     level = np.minimum(drawn.numpy(force=True) / 40 + 2 * draw[:, 2], levels).astype(np.int64)
@@ -31,14 +30,14 @@ def windows(t: Task, k: int, drawn: Tensor) -> Tensor:
 def replaced(t: Task, sign: Tensor, window: Tensor, new: Tensor) -> Tensor:
     """``sign`` [n, \\*shape] with the window of ``new`` [n, \\*shape] in it, where that is not 0; a window that would change
     nothing is turned."""
-    now, new = sign.view(t.n, *grid(t)), new.view(t.n, *grid(t)).to(sign.dtype)
+    now, new = sign.view(t.n, *t.grid), new.view(t.n, *t.grid).to(sign.dtype)
     moved = torch.where(window & (new != 0), new, now)
     return torch.where(rows(~differs(moved, now), now) & window, -now, moved).view_as(sign)
 
 
 def colour(t: Task, k: int) -> Tensor:
     """[n, \\*shape]: one sign a channel."""
-    return t.rng.signs(k, "colour", (grid(t)[0], 1, 1)).expand(t.n, *grid(t)).reshape(t.x0.shape)
+    return t.rng.signs(k, "colour", (t.grid[0], 1, 1)).expand(t.n, *t.grid).reshape(t.x0.shape)
 
 
 def candidate(t: Task, k: int, signs: Tensor, preferred: Tensor) -> Tensor:
