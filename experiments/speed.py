@@ -4,9 +4,9 @@
 
 Two ratios, each from one process on one machine, so that the machine's mood cancels:
 
-  same calls   wall time of the attack / time of the bare net on calls of the very same sizes, in the same order, with the
-               images that a run like it asked about (on clean digits, which are mostly zeros, max-pooling is a quarter
-               faster than on attacked ones: its branches are foreseen)
+  same calls   wall time of the attack / time of the bare net on the very same calls: the sizes, the order, and the images
+               that the attack asked about (on clean digits, which are mostly zeros, max-pooling is a quarter faster than
+               on attacked ones: its branches are foreseen)
   best rate    wall time of the attack / time of the bare net on as many rows as were counted, at its best batch size;
                the wall time holds the uncharged check of every claimed success too
 
@@ -17,16 +17,17 @@ the smallest and the largest. Writes experiments/results/speed.json.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 import blackbox as bb
 from blackbox import attacks
@@ -50,37 +51,39 @@ class Settings:
     best_rate_target: str = "CIFAR ResNet-20"
 
 
-def bare(case: Case, sizes: list[int], rows: Tensor | None = None) -> float:
-    """Seconds of the net alone on calls of these sizes, in this order (a change of size costs a net something too), with
-    ``rows`` one after the other, as many as the sizes sum up to; without them on clean images. The hook that tells the
-    sizes of an attack's calls is on here too: it is the measurement's cost, not the attack's."""
-    pool = case.images.repeat(-(-max(sizes) // len(case.images)), 1, 1, 1)
-    calls = [pool[:size] for size in sizes] if rows is None else list(rows.split(sizes))
-    with torch.inference_mode(), sized(case):
+def bare(net: Module, calls: Iterable[Tensor]) -> float:
+    """Seconds of the net alone on these calls, in this order: a change of size costs a net something too."""
+    with torch.inference_mode():
         begin = time.perf_counter()
         for x in calls:
-            case.net(x)
+            net(x)
         return time.perf_counter() - begin
 
 
-@contextlib.contextmanager
-def sized(case: Case) -> Iterator[list[int]]:
-    """The sizes of the calls that the net gets within it, in order."""
-    sizes: list[int] = []
-    hook = case.net.register_forward_pre_hook(lambda net, given: sizes.append(len(given[0])))
+def over_bare(net: Module, work: Callable[[], object]) -> float:
+    """Wall time of ``work`` over that of the net alone on the very same calls, images and all.
+
+    The images are kept as they go by, and the time that this takes is left out: they want the memory of one run.
+    """
+    calls: list[Tensor] = []
+    aside = 0.0
+
+    def keep(net: Module, given: tuple[Tensor, ...]) -> None:
+        nonlocal aside
+        begin = time.perf_counter()
+        calls.append(given[0].clone())
+        aside += time.perf_counter() - begin
+
+    hook = net.register_forward_pre_hook(keep)
+    begin = time.perf_counter()
+    work()
+    wall = time.perf_counter() - begin - aside
+    hook.remove()
+    hook = net.register_forward_pre_hook(lambda net, given: None)  # what having one costs is not the attack's
     try:
-        yield sizes
+        return wall / bare(net, calls)
     finally:
         hook.remove()
-
-
-def asked(case: Case, name: str, settings: Settings) -> Tensor:
-    """All rows that the attack shows the net, in order."""
-    rows: list[Tensor] = []
-    hook = case.net.register_forward_pre_hook(lambda net, given: rows.append(given[0].clone()))
-    run(case, name, settings)
-    hook.remove()
-    return torch.cat(rows)
 
 
 def rates(case: Case, seconds: float) -> dict[int, float]:
@@ -89,22 +92,25 @@ def rates(case: Case, seconds: float) -> dict[int, float]:
     for size in (8, 16, 32, 64, 128, 256, 512):
         took, rows = 0.0, 0
         while took < seconds:
-            took += bare(case, [size])
+            took += bare(case.net, clean(case, [size]))
             rows += size
         found[size] = rows / took
     return found
 
 
-def run(case: Case, name: str, settings: Settings) -> tuple[float, bb.Oracle, list[int]]:
-    """Wall seconds of one attack, its oracle, and the sizes of its calls in order."""
+def clean(case: Case, sizes: list[int]) -> list[Tensor]:
+    """Calls of these sizes, of clean images."""
+    pool = case.images.repeat(-(-max(sizes) // len(case.images)), 1, 1, 1)
+    return [pool[:size] for size in sizes]
+
+
+def run(case: Case, name: str, settings: Settings) -> bb.Oracle:
+    """One attack; its oracle, which has counted."""
     oracle = bb.Oracle(case.net, access="scores", classes=10)
     chosen = attacks.build(name, **({"method": "groups"} if name == "fd-ifgsm" else {}))
     budget = settings.budget if name == "square" else settings.short
-    with sized(case) as sizes:
-        begin = time.perf_counter()
-        bb.attack(oracle, case.images, case.labels, chosen, case.threat, budget, seed=settings.seed)
-        wall = time.perf_counter() - begin
-    return wall, oracle, sizes
+    bb.attack(oracle, case.images, case.labels, chosen, case.threat, budget, seed=settings.seed)
+    return oracle
 
 
 def main() -> None:
@@ -117,16 +123,9 @@ def main() -> None:
     root = Path(settings.data)
     rows = [row for row in json.loads(OUT.read_text())["rows"] if row["ratio"] != given.only] if given.only else []
     for case in (mnist(root, settings.few), cifar(root, settings.few)) if given.only != "best rate" else ():
-        bare(case, [32] * 3)  # the first calls of a net are slow
-        run(case, "square", settings)  # and so are those of an attack
         for name in settings.attacks:
-            ratios, counted, shown = [], 0, asked(case, name, settings)
-            for _ in range(settings.repeats):
-                wall, oracle, sizes = run(case, name, settings)
-                if sum(sizes) != len(shown):  # its calls were cut otherwise, and a last bit decided otherwise
-                    shown = shown.repeat(-(-sum(sizes) // len(shown)), 1, 1, 1)[: sum(sizes)]
-                ratios.append(wall / bare(case, sizes, shown))
-                counted = oracle.rows
+            counted = run(case, name, settings).rows  # not timed: the first calls of a net and of an attack are slow
+            ratios = [over_bare(case.net, partial(run, case, name, settings)) for _ in range(settings.repeats)]
             rows.append(report("same calls", case, name, settings.few, counted, ratios))
             save(settings, rows)
     many = cifar(root, settings.many)
@@ -135,10 +134,11 @@ def main() -> None:
         for _ in range(settings.repeats):
             found = rates(many, settings.sustained)
             best = max(found, key=lambda size: found[size])
-            wall, oracle, _ = run(many, name, settings)
-            full, rest = divmod(oracle.rows, best)
-            ratios.append(wall / bare(many, [best] * full + [rest] * (rest > 0)))
-            counted = oracle.rows
+            begin = time.perf_counter()
+            counted = run(many, name, settings).rows
+            wall = time.perf_counter() - begin
+            full, rest = divmod(counted, best)
+            ratios.append(wall / bare(many.net, clean(many, [best] * full + [rest] * (rest > 0))))
         rows.append(report("best rate", many, name, settings.many, counted, ratios))
     print("wrote", save(settings, rows))
 
