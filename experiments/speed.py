@@ -145,7 +145,11 @@ def main() -> None:
 
 def save(settings: Settings, rows: list[dict[str, object]]) -> Path:
     """Write what there is so far."""
-    machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    machine = {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
     OUT.write_text(json.dumps({"settings": asdict(settings), "machine": machine, "rows": rows}, indent=1) + "\n")
     return OUT
 
