@@ -179,9 +179,11 @@ def standing(rows: list[dict[str, Any]]) -> list[str]:
         for peer in (True, False)
     }
     cases = len(rows[0]["first"]) * rows[0]["n"]
+    images = {peer: {i for _, i in found} for peer, found in broken.items()}  # with any seed
     return [
         f"Of {cases} images x seeds at least one of ours breaks {len(broken[False])}, a peer {len(broken[True])}; "
-        f"broken by a peer and by none of ours: {len(broken[True] - broken[False])}.",
+        f"broken by a peer and by none of ours: {len(broken[True] - broken[False])}. Of {rows[0]['n']} images, with any seed: "
+        f"{len(images[False])}, {len(images[True])}, {len(images[True] - images[False])}.",
         "",
     ]
 
