@@ -70,6 +70,8 @@ class NetPrior:
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         self.digest = digest.hexdigest()[:16]
         self._lean = [lean(net, net.shape) if isinstance(net, Normalised) else net for net in self.nets]
+        # copies are frozen for good: to do so at every call takes as long as a small net's layers on one image
+        self._loose = [net for net in self._lean if any(net is given for given in self.nets)]
 
     def __repr__(self) -> str:  # says which nets: a checkpoint compares it
         return f"prior({self.members} nets, {self.digest})"
@@ -118,7 +120,7 @@ class NetPrior:
 
     def logits(self, x: Tensor) -> Tensor:
         out = []
-        with frozen(self._lean), torch.no_grad():
+        with frozen(self._loose), torch.no_grad():
             for where, fill in pieces(len(x), self._size(x)):
                 out.append(self._scores(cut(x, where, fill).to(self.device))[: where.stop - where.start])
         self._spent["passes"] += len(x) * self.members
@@ -128,7 +130,7 @@ class NetPrior:
 
     def gradient(self, x: Tensor, pull: Pull) -> Tensor:
         out = torch.zeros_like(x)
-        with frozen(self._lean), torch.enable_grad():
+        with frozen(self._loose), torch.enable_grad():
             for where, fill in pieces(len(x), self._size(x)):
                 count = where.stop - where.start
                 given = cut(x, where, fill).to(self.device).detach().requires_grad_()

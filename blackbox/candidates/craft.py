@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from blackbox.direction import Direction, chain, identity, mean_abs, momentum
-from blackbox.prior import Prior, aim
+from blackbox.prior import Prior, aim, view
 from blackbox.protocol import Task
 from blackbox.rowwise import row_sum, rows
 
@@ -20,7 +20,7 @@ class Wish:
     """What crafted rows are to become. All tensors lead with the rows; None stands for the plain choice.
 
     classes: [n] to leave, or to reach where ``towards`` [n] (or for all). weights: [n, M] of the members; even by default.
-    shift: [n, C] added to the weighted mean of the logits. soft: as in `prior.aim`.
+    shift: [n, M, C] (or [n, 1, C], for all members) added to their logits. soft: as in `prior.aim`.
     """
 
     classes: Tensor
@@ -53,14 +53,28 @@ def slope(prior: Prior, x: Tensor, wish: Wish) -> Tensor:
 
     def pull(scores: Tensor, at: Tensor) -> Tensor:
         weights = None if wish.weights is None else wish.weights[at]
-        total = fused(scores, weights)
-        if wish.shift is not None:
-            total = total + wish.shift[at]
+        total = fused(scores if wish.shift is None else scores + wish.shift[at], weights)
         v = aim(total, wish.classes[at], towards[at], wish.soft)[:, None]
         share = torch.full_like(scores[:, :, :1], 1 / scores.shape[1]) if weights is None else weights[:, :, None]
         return v * share
 
     return prior.gradient(x, pull)
+
+
+def in_turn(prior: Prior, wish: Wish, i: int) -> tuple[Prior, Wish]:
+    """Two of the members, half the list apart (so of two families, where nets stand in the order of these), and the wish for
+    them; step ``i`` + 1 takes the next two. With two members or one it is the prior."""
+    m = prior.members
+    if m <= 2:
+        return prior, wish
+    pair = [i % m, (i + m // 2) % m]
+    weights, shift = wish.weights, wish.shift
+    if weights is not None:
+        a, b = weights[:, pair[0]] + 1e-6, weights[:, pair[1]] + 1e-6
+        weights = torch.stack([a / (a + b), b / (a + b)], 1)
+    if shift is not None and shift.shape[1] == m:
+        shift = shift[:, pair]
+    return view(prior, pair), replace(wish, weights=weights, shift=shift)
 
 
 def reach(t: Task) -> float:
@@ -86,17 +100,21 @@ def craft(
     diverse: str = "",
     decay: float = 0.0,
     radius: Tensor | None = None,
+    turn: int | None = None,
 ) -> Tensor:
     """``steps`` steps of ``step`` * eps from ``x`` [n, \\*shape] along the prior's gradients.
 
     radius: [n], in the place of eps, where a search is still outside (Linf alone).
     diverse: a tag: each gradient is taken through a fresh random resize and shift of the image (after DI: Xie et al. 2019,
     arXiv:1803.06978; ours resizes by nearest neighbours, per row). decay: of the momentum (MI: arXiv:1710.06081).
+    turn: the members take turns, from this one on, instead of all taking part in every step (as the snapshots of LGV do:
+    Gubri et al. 2022, arXiv:2207.13129; here two a step, `in_turn`).
     """
     direction: Direction = chain(mean_abs(), momentum(decay)) if decay else identity()
     state, size = direction.init(x), step * (reach(t) if radius is None else rows(radius, x))
     for i in range(steps):
-        g = _through(t, prior, x, wish, f"{diverse} {i}") if diverse and len(t.shape) == 3 else slope(prior, x, wish)
+        some, now = (prior, wish) if turn is None else in_turn(prior, wish, turn + i)
+        g = _through(t, some, x, now, f"{diverse} {i}") if diverse and len(t.shape) == 3 else slope(some, x, now)
         g, state = direction.update(g, state)
         x = inside(t, x + size * t.threat.steepest(g), radius)
     return x
@@ -121,19 +139,18 @@ def _through(t: Task, prior: Prior, x: Tensor, wish: Wish, tag: str) -> Tensor:
     return torch.zeros_like(x).scatter_add(2, down, torch.zeros_like(x).scatter_add(3, across, g))
 
 
-def calibrated(prior: Prior, x: Tensor, shown: Tensor, weights: Tensor | None = None) -> Tensor:
-    """[n, C] constants that make the members' mean agree at ``x`` with what the target showed there.
+def calibrated(prior: Prior, x: Tensor, shown: Tensor) -> Tensor:
+    """[n, M, C] constants that make each member agree at ``x`` with what the target showed there, [n, C].
 
     Classes that the target did not show get the mean of the others' constants, but no more than puts them at the
     least class shown; a row of which nothing was shown gets zeros.
     """
-    own = fused(prior.logits(x), weights)
-    known = ~shown.isnan()
-    gap = torch.where(known, shown - own, torch.zeros_like(own))
-    count = known.sum(1)
-    mean = row_sum(gap) / count.clamp_min(1)
-    least = torch.where(known, shown, torch.inf).amin(1)
-    hidden = torch.minimum(
-        rows(mean, own).expand_as(own), torch.where(rows(count > 0, own), rows(least, own) - own, torch.inf)
-    )
-    return torch.where(known, gap, torch.where(rows(count > 0, own), hidden, torch.zeros_like(own)))
+    own = prior.logits(x)
+    told = shown[:, None].expand_as(own)
+    known = ~told.isnan()
+    gap = torch.where(known, told - own, torch.zeros_like(own))
+    count = known.sum(2, keepdim=True)
+    mean = (row_sum(gap.flatten(0, 1)).view(count.shape) / count.clamp_min(1)).expand_as(own)
+    least = torch.where(known, told, torch.inf).amin(2, keepdim=True)
+    hidden = torch.where(count > 0, torch.minimum(mean, least - own), torch.zeros_like(own))
+    return torch.where(known, gap, hidden)

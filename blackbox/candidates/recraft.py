@@ -15,8 +15,8 @@ from blackbox.candidates.maker import Scene
 
 @dataclass(frozen=True)
 class Recraft:
-    """The members' logits are shifted by the constant that makes them equal to the target's at the best point, so that
-    they aim at the class which the *target* finds closest.
+    """The members' logits are shifted by the constants that make them equal to the target's at the best point, so that
+    they aim at the class which the *target* finds closest. Two members a step, in turn: a third of the gradients of six.
 
     random: with random weights of the members (Dirichlet .7), diverse views and a small random start.
     steps, step: of the craft, the latter as a share of eps (ours).
@@ -39,9 +39,10 @@ class Recraft:
     def make(self, scene: Scene) -> Tensor:
         t, k, x = scene.t, scene.k, scene.x
         weights = dirichlet(t, k, self.name, scene.prior.members) if self.random else None
-        shift = calibrated(scene.prior, x, scene.shown, weights)
+        shift = calibrated(scene.prior, x, scene.shown)
         if self.random:
             noise = t.rng.uniform(k, f"{self.name} start", t.shape) - 0.5
             x = inside(t, x + 0.2 * reach(t) * t.threat.steepest(noise))
         tag = f"{self.name} {k}" if self.random else ""
-        return craft(t, scene.prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag)
+        turn = k if self.random else 0
+        return craft(t, scene.prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag, turn=turn)

@@ -67,7 +67,7 @@ def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Te
     shift = None
     if not t.targeted:
         pair = torch.nn.functional.one_hot(torch.stack([t.goal, rival], 1), prior.classes).any(1)
-        shift = torch.where(pair, 0.0, -1e4)
+        shift = torch.where(pair, 0.0, -1e4)[:, None]
     noise = t.rng.signs(k, "aimed start", t.shape)
     x = t.threat.clip(t.x0 + rows(radius, sign) * (sign + 0.2 * noise))
     for i in range(5):

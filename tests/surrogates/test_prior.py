@@ -107,6 +107,7 @@ def test_nets_are_left_as_they_were() -> None:
     prior = sg.prior(net)
     prior.check(SHAPE, 4)
     prior.gradient(images(), lambda scores, rows: torch.ones_like(scores))
+    assert all(not p.requires_grad for p in prior._lean[0].parameters()) and not prior._lean[0].training
     assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
