@@ -15,6 +15,7 @@ from blackbox.protocol import Task
 if TYPE_CHECKING:
     from blackbox.candidates.maker import Scene
 
+STEPS, STEP = 5, 0.4  # of crafts on all members (ours; see `candidates.Recraft`)
 MOST = 9  # classes (untargeted) or variants (targeted) that a row keeps candidates of: all others of CIFAR-10
 
 
@@ -74,18 +75,18 @@ class Bank:
         if kind < m:
             return craft(t, view(prior, [kind]), t.x0, Wish.of(t))
         if kind < self.first:
-            return craft(t, prior, t.x0, Wish.of(t), step=0.2, diverse="joint", decay=1.0, turn=0)
+            return craft(t, prior, t.x0, Wish.of(t), STEPS, STEP, diverse="joint", decay=1.0)
         j = slot - self.first
         aims, row = self.aims[scene.at].gather(1, j[:, None])[:, 0], torch.arange(t.n, device=j.device)
         if not t.targeted:
-            return craft(t, prior, t.x0, Wish(aims, True), turn=0)
+            return craft(t, prior, t.x0, Wish(aims, True), STEPS, STEP)
         # every slot its own draws; a row's draws do not depend on when it came to this slot
         weights = torch.stack([dirichlet(t, 0, f"bank {i}", m) for i in range(self.aims.shape[1])], 1)[row, j]
         noise = torch.zeros_like(t.x0)
         for i in j.unique().tolist():
             noise[j == i] = t.rng.take((j == i).numpy(force=True)).signs(i, "bank start", t.shape)
         start = inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise))
-        return craft(t, prior, start, Wish(aims, True, weights), turn=0)
+        return craft(t, prior, start, Wish(aims, True, weights), STEPS, STEP)
 
 
 def dirichlet(t: Task, k: int, tag: str, members: int, concentration: float = 0.7) -> Tensor:

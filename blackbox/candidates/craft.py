@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from blackbox.direction import Direction, chain, identity, mean_abs, momentum
-from blackbox.prior import Prior, aim, view
+from blackbox.prior import Prior, aim
 from blackbox.protocol import Task
 from blackbox.rowwise import row_sum, rows
 
@@ -61,22 +61,6 @@ def slope(prior: Prior, x: Tensor, wish: Wish) -> Tensor:
     return prior.gradient(x, pull)
 
 
-def in_turn(prior: Prior, wish: Wish, i: int) -> tuple[Prior, Wish]:
-    """Two of the members, half the list apart (so of two families, where nets stand in the order of these), and the wish for
-    them; step ``i`` + 1 takes the next two. With two members or one it is the prior."""
-    m = prior.members
-    if m <= 2:
-        return prior, wish
-    pair = [i % m, (i + m // 2) % m]
-    weights, shift = wish.weights, wish.shift
-    if weights is not None:
-        a, b = weights[:, pair[0]] + 1e-6, weights[:, pair[1]] + 1e-6
-        weights = torch.stack([a / (a + b), b / (a + b)], 1)
-    if shift is not None and shift.shape[1] == m:
-        shift = shift[:, pair]
-    return view(prior, pair), replace(wish, weights=weights, shift=shift)
-
-
 def reach(t: Task) -> float:
     """What steps are a share of: eps, or the box where there is no limit."""
     return t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
@@ -100,21 +84,17 @@ def craft(
     diverse: str = "",
     decay: float = 0.0,
     radius: Tensor | None = None,
-    turn: int | None = None,
 ) -> Tensor:
     """``steps`` steps of ``step`` * eps from ``x`` [n, \\*shape] along the prior's gradients.
 
     radius: [n], in the place of eps, where a search is still outside (Linf alone).
     diverse: a tag: each gradient is taken through a fresh random resize and shift of the image (after DI: Xie et al. 2019,
     arXiv:1803.06978; ours resizes by nearest neighbours, per row). decay: of the momentum (MI: arXiv:1710.06081).
-    turn: the members take turns, from this one on, instead of all taking part in every step (as the snapshots of LGV do:
-    Gubri et al. 2022, arXiv:2207.13129; here two a step, `in_turn`).
     """
     direction: Direction = chain(mean_abs(), momentum(decay)) if decay else identity()
     state, size = direction.init(x), step * (reach(t) if radius is None else rows(radius, x))
     for i in range(steps):
-        some, now = (prior, wish) if turn is None else in_turn(prior, wish, turn + i)
-        g = _through(t, some, x, now, f"{diverse} {i}") if diverse and len(t.shape) == 3 else slope(some, x, now)
+        g = _through(t, prior, x, wish, f"{diverse} {i}") if diverse and len(t.shape) == 3 else slope(prior, x, wish)
         g, state = direction.update(g, state)
         x = inside(t, x + size * t.threat.steepest(g), radius)
     return x

@@ -16,17 +16,18 @@ from blackbox.candidates.maker import Scene
 @dataclass(frozen=True)
 class Recraft:
     """The members' logits are shifted by the constants that make them equal to the target's at the best point, so that
-    they aim at the class which the *target* finds closest. Two members a step, in turn: a third of the gradients of six.
+    they aim at the class which the *target* finds closest.
 
     random: with random weights of the members (Dirichlet .7), diverse views and a small random start.
-    steps, step: of the craft, the latter as a share of eps (ours).
+    steps, step: of the craft, the latter as a share of eps: 3 of 0.5 (ours: with 5 of 0.3, and candidates of 10 of 0.3, 157
+    gradients an image and 8.6 queries, with these 117 and 7.8, on images and a target other than those reported on).
     """
 
     name: str = "recraft"
     worth: tuple[float, float] = (3.0, 3.0)
     random: bool = False
-    steps: int = 5
-    step: float = 0.3
+    steps: int = 3
+    step: float = 0.5
     surrogate: ClassVar[bool] = True
 
     @property
@@ -44,5 +45,4 @@ class Recraft:
             noise = t.rng.uniform(k, f"{self.name} start", t.shape) - 0.5
             x = inside(t, x + 0.2 * reach(t) * t.threat.steepest(noise))
         tag = f"{self.name} {k}" if self.random else ""
-        turn = k if self.random else 0
-        return craft(t, scene.prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag, turn=turn)
+        return craft(t, scene.prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag)
