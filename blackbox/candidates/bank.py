@@ -61,7 +61,7 @@ class Bank:
 
     def get(self, scene: Scene, slot: Tensor) -> Tensor:
         """The candidates [m, \\*shape] in ``slot`` [m] of the scene's rows, crafted where they are not there yet."""
-        at, joint = scene.at, self.first - 1
+        at = scene.at
         missing, kinds = ~self.made[at, slot], slot.clamp_max(self.first)
         for kind in kinds[missing].unique().tolist():
             chosen = missing & (kinds == kind)
