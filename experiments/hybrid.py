@@ -32,6 +32,7 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.prior import view
 from experiments import own
 from experiments.real import Case, cifar, mnist, photographs
 from experiments.stored import RESULTS, load, store
@@ -78,11 +79,6 @@ def surrogates(settings: Settings) -> list[torch.nn.Module]:
     return [net for plan in NETS[settings.target] for net in own.family(settings.data, plan)]
 
 
-def half(nets: list[torch.nn.Module]) -> list[torch.nn.Module]:
-    """The nets in bfloat16, in which those of the CIFAR target were trained: about half as fast again."""
-    return [net.to(torch.bfloat16) for net in nets]
-
-
 @lru_cache(maxsize=1)
 def taught(settings: Settings) -> torch.nn.Module:
     """The net that learned from the target's scores for the images not attacked."""
@@ -105,20 +101,23 @@ class Misled:
     """A prior whose gradients point the wrong way, and whose logits are honest: poisoned surrogates."""
 
     def __init__(self, inner: Any) -> None:
-        self.inner = inner
-        self.classes, self.members, self.gradients, self.passes = inner.classes, inner.members, 0, 0
+        self.inner, self.classes, self.members = inner, inner.classes, inner.members
+
+    gradients = property(lambda self: self.inner.gradients)
+    passes = property(lambda self: self.inner.passes)
 
     def __repr__(self) -> str:
         return f"negated {self.inner!r}"
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.inner.logits(x)
-        self.passes = self.inner.passes
+        out: torch.Tensor = self.inner.logits(x)
         return out
 
+    def view(self, members: Any = None, few: bool = False) -> Misled:
+        return Misled(view(self.inner, members, few))
+
     def gradient(self, x: torch.Tensor, pull: Any) -> torch.Tensor:
-        out = -self.inner.gradient(x, pull)
-        self.gradients = self.inner.gradients
+        out: torch.Tensor = -self.inner.gradient(x, pull)
         return out
 
     def check(self, shape: tuple[int, ...], classes: int) -> None:
@@ -130,14 +129,11 @@ def plan(settings: Settings) -> dict[str, tuple[str, bool, Callable[[], Any]]]:
     """Row -> (access, targeted, the attack)."""
     build = bb.attacks.build
 
-    def ready() -> list[torch.nn.Module]:
-        return half(surrogates(settings)) if settings.target == "cifar" else surrogates(settings)
-
     def nets() -> Any:
-        return sg.prior(ready())
+        return sg.prior(surrogates(settings))
 
     def first() -> Any:
-        return sg.prior(ready()[:1])
+        return sg.prior(surrogates(settings)[:1])
 
     def blank() -> Any:
         return sg.prior(untrained(settings))

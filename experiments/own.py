@@ -17,12 +17,16 @@ from typing import NamedTuple
 
 import torch
 
+import blackbox as bb
 import surrogates as sg
+from surrogates.robust import Adversarial
 
 
 class Plan(NamedTuple):
     """A net and how long it learns; epochs and weight decay were chosen by `experiments.surrogate_choice`. snapshots: taken of
-    it afterwards, one every fourth epoch at a high rate. precision: as in `surrogates.Recipe`."""
+    it afterwards, one every fourth epoch at a high rate. precision: as in `surrogates.Recipe`. robust: the snapshots learn from
+    FGSM examples of this Linf eps, in 255ths ("fast" adversarial training): a slightly robust net's examples transfer better
+    (Springer et al. 2021, arXiv:2106.02105)."""
 
     arch: str
     epochs: int
@@ -30,17 +34,19 @@ class Plan(NamedTuple):
     data: str = "cifar"
     snapshots: int = 0
     precision: str = "auto"
+    robust: float = 0.0
 
     def __str__(self) -> str:
         text = f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
         text = text if self.precision == "auto" else f"{text}, {self.precision}"
-        return f"{text}, and {self.snapshots} snapshots" if self.snapshots else text
+        text = f"{text}, and {self.snapshots} snapshots" if self.snapshots else text
+        return f"{text} trained against {self.robust:g}/255" if self.robust else text
 
 
 VGG = Plan("vgg", 45, 4e-3)
 CNN = Plan("cnn", 60, 4e-3)
-VGGS = VGG._replace(snapshots=2, precision="bfloat16")
-CNNS = CNN._replace(snapshots=2, precision="bfloat16")
+VGGS = VGG._replace(snapshots=2)
+CNNS = CNN._replace(snapshots=2)
 RESNET20 = Plan("resnet20", 36, 1e-4)
 DIGITS = (Plan("vgg", 10, 4e-3, "mnist"), Plan("cnn", 10, 4e-3, "mnist"))
 
@@ -84,10 +90,12 @@ def family(root: str | Path, plan: Plan, seed: int = 0) -> list[torch.nn.Module]
 
     @cache
     def taken() -> list[torch.nn.Module]:
-        again = replace(recipe, epochs=4 * plan.snapshots, schedule="constant", warmup=0.0)
+        against = Adversarial(bb.Linf(plan.robust / 255), attack="fgsm") if plan.robust else None
+        again = replace(recipe, epochs=4 * plan.snapshots, schedule="constant", warmup=0.0, update=against)
         return sg.refine.lgv(first, images(root, plan.data), again, per_epoch=1, seed=seed)[2::4]
 
     def snapshot(i: int) -> torch.nn.Module:
         return taken()[i]
 
-    return [first, *(kept(f"-{plan.snapshots}-{i}", partial(snapshot, i)) for i in range(plan.snapshots))]
+    tag = f"-{plan.snapshots}" + (f"-robust{plan.robust:g}" if plan.robust else "")
+    return [first, *(kept(f"{tag}-{i}", partial(snapshot, i)) for i in range(plan.snapshots))]

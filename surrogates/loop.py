@@ -37,6 +37,11 @@ def settings(net: nn.Module, recipe: Recipe, count: int) -> tuple[int, float]:
     return batch, 0.025
 
 
+def slow_bfloat16() -> bool:
+    """This processor is an x86 without AVX-512, where oneDNN emulates bfloat16 (vgg and cnn, gradients on a Zen 3)."""
+    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "NO AVX")
+
+
 class Loop:
     """One training run: what it works on, and where it stands.
 
@@ -57,6 +62,12 @@ class Loop:
     ) -> None:
         self.net, self.held, self.recipe, self.report, self.watch = net, held, recipe, report, watch
         self.device, self.dtype = place(net)
+        if recipe.precision == "bfloat16" and self.device.type == "cpu" and slow_bfloat16():
+            report.notes.append(
+                "This processor has no instructions for bfloat16, in which the recipe wants passes to run: they are emulated, 20 "
+                "to 50 times slower than floats. Take precision='auto'."
+            )
+            warnings.warn(report.notes[-1], stacklevel=4)
         self.lesson, self.update = lesson, recipe.update or Update()
         self.kinds = lesson.augment if recipe.augment is None else recipe.augment
         report.batch_size, report.lr = settings(net, recipe, len(lesson))

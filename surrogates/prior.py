@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +22,9 @@ def prior(nets: Any, *, chunk: int | None = None) -> Prior:
 
     Args:
         nets: a net or several that give logits for images in [0, 1], with the same classes, in the target's order.
-        chunk: images a call: an eighth of what `craft` takes, since an attack asks for few rows at a time. A result
-            may change in its last bits with ``chunk``, never with the rows that are asked together.
+        chunk: images a call: a quarter of what `craft` takes; and a 64th (one CIFAR image, on a CPU) where an attack says
+            that few rows are left, since a call is filled up to its size. A result may change in its last bits with
+            ``chunk``, never with the rows that are asked together.
 
     Raises:
         ValueError: no net; nets with different classes, for different images, or on different devices.
@@ -42,8 +44,9 @@ class NetPrior:
             ) from None
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
-        self.members, self.gradients, self.passes = len(self.nets), 0, 0
-        self.chunk = chunk
+        self.chunk, self.few = chunk, False
+        self._spent = {"gradients": 0, "passes": 0}  # one account for all views
+        self._members: Sequence[int] = range(len(self.nets))
         self._fits: tuple[tuple[int, ...], int] = ((), 0)
         built = {net.shape for net in self.nets if isinstance(net, Normalised)}
         if len(built) > 1:
@@ -67,9 +70,30 @@ class NetPrior:
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         self.digest = digest.hexdigest()[:16]
         self._lean = [lean(net, net.shape) if isinstance(net, Normalised) else net for net in self.nets]
+        # copies are frozen for good: to do so at every call takes as long as a small net's layers on one image
+        self._loose = [net for net in self._lean if any(net is given for given in self.nets)]
 
     def __repr__(self) -> str:  # says which nets: a checkpoint compares it
         return f"prior({self.members} nets, {self.digest})"
+
+    @property
+    def members(self) -> int:
+        return len(self._members)
+
+    @property
+    def gradients(self) -> int:
+        return self._spent["gradients"]
+
+    @property
+    def passes(self) -> int:
+        return self._spent["passes"]
+
+    def view(self, members: Sequence[int] | None = None, few: bool = False) -> NetPrior:
+        """See `blackbox.prior.view`."""
+        out = copy.copy(self)
+        out.few = few or self.few
+        out._members = self._members if members is None else [self._members[m] for m in members]
+        return out
 
     def check(self, shape: tuple[int, ...], classes: int) -> None:
         shape = tuple(shape)
@@ -83,28 +107,30 @@ class NetPrior:
             else:
                 agree(what, (shape, class_count(net, grey, what, gradients=True)), (shape, classes))
         self._fits, self.classes = (shape, classes), classes
-        kept = self.gradients, self.passes
+        kept = dict(self._spent)
         self.gradient(
             grey, lambda scores, rows: torch.ones_like(scores)
         )  # NaN or no gradient: said before a query is spent
-        self.gradients, self.passes = kept
+        self._spent.update(kept)
 
     def _size(self, x: Tensor) -> int:
-        return self.chunk or max(4, chunk_rows(tuple(x.shape[1:]), self.device) // 8)
+        rows = chunk_rows(tuple(x.shape[1:]), self.device)
+        most = self.chunk or max(4, rows // 4)
+        return min(most, max(1, rows // 64)) if self.few else most
 
     def logits(self, x: Tensor) -> Tensor:
         out = []
-        with frozen(self._lean), torch.no_grad():
+        with frozen(self._loose), torch.no_grad():
             for where, fill in pieces(len(x), self._size(x)):
                 out.append(self._scores(cut(x, where, fill).to(self.device))[: where.stop - where.start])
-        self.passes += len(x) * self.members
+        self._spent["passes"] += len(x) * self.members
         scores = torch.cat(out) if out else torch.zeros(0, self.members, self.classes)
         _finite(scores, "scores")
         return scores.to(x.device)
 
     def gradient(self, x: Tensor, pull: Pull) -> Tensor:
         out = torch.zeros_like(x)
-        with frozen(self._lean), torch.enable_grad():
+        with frozen(self._loose), torch.enable_grad():
             for where, fill in pieces(len(x), self._size(x)):
                 count = where.stop - where.start
                 given = cut(x, where, fill).to(self.device).detach().requires_grad_()
@@ -112,8 +138,8 @@ class NetPrior:
                 at = torch.arange(where.start, where.stop) if fill is None else fill
                 covector = pull(scores.detach().to(x.device), at.to(x.device)).to(scores)
                 used = (covector != 0).flatten(2).any(2).any(0).tolist()
-                self.gradients += count * sum(used)
-                self.passes += count * (self.members - sum(used))
+                self._spent["gradients"] += count * sum(used)
+                self._spent["passes"] += count * (self.members - sum(used))
                 total = sum((scores[:, m] * covector[:, m]).sum() for m in range(self.members) if used[m])
                 if isinstance(total, Tensor):
                     if not total.requires_grad:
@@ -125,7 +151,7 @@ class NetPrior:
         return out
 
     def _scores(self, x: Tensor) -> Tensor:
-        return torch.stack([net(x.to(place(net)[1])).float() for net in self._lean], 1)
+        return torch.stack([net(x.to(place(net)[1])).float() for net in (self._lean[m] for m in self._members)], 1)
 
 
 def _named(nets: Any) -> str:

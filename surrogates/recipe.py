@@ -43,7 +43,8 @@ class Recipe:
         precision: ``"auto"``: on a CUDA device that has bfloat16, forward passes run in it (mixed precision, Micikevicius
             et al. 2018, arXiv:1710.03740; bfloat16 needs no loss scaling), on any other in the net's own floats;
             ``"full"``: always these; ``"bfloat16"``: always bfloat16, also on a CPU: twice the images a second where it has
-            instructions for them (AVX512-BF16: 1,837 instead of 893 for a vgg on one core), none gained where it has not.
+            instructions for them (AVX512-BF16: 1,837 instead of 893 for a vgg on one core); where it has not (AVX2), they are
+            emulated, tens of times slower, and a warning says so.
         update: what is done with a batch: None for plain descent, `robust.Adversarial`, `robust.Free` or `refine.SAM`.
 
     Raises:

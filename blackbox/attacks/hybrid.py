@@ -15,7 +15,7 @@ from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
 from blackbox.candidates.craft import fused
 from blackbox.candidates.maker import thompson
-from blackbox.prior import Guided
+from blackbox.prior import Guided, view
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, differs
 from blackbox.threat import Threat
@@ -93,7 +93,9 @@ class Hybrid(Guided):
         shown = torch.where(worse[:, None], torch.nan, shown)
         alive = a.paid & ~a.adv
         kept = ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
-        least, clean = torch.full_like(kept, self.trust[2 if t.targeted else 1]), fused(self.known.logits(t.x0), None)
+        least, clean = torch.full_like(kept, self.trust[2 if t.targeted else 1]), x.new_zeros(t.n, self.known.classes)
+        if bool(alive.any()):
+            clean[alive] = fused(self.known.logits(t.x0[alive]), None)
         if not t.targeted:
             assert t.goal is not None
             ignorant = clean.argmax(1) != t.goal
@@ -109,7 +111,8 @@ class Hybrid(Guided):
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         bank = s.bank.copy()
-        scene = Scene(t, self.known, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
+        known = view(self.known, few=True)  # the start leaves few
+        scene = Scene(t, known, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
         arm = self.draw(scene, s)
         lone = s.alone & (arm == self.last)
         x, tried = s.x.clone(), s.tried.clone()

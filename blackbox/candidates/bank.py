@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.craft import Wish, craft, fused, inside, reach
-from blackbox.prior import Prior
+from blackbox.prior import Prior, view
 from blackbox.protocol import Task
-from blackbox.rowwise import choose
 
 if TYPE_CHECKING:
     from blackbox.candidates.maker import Scene
 
+STEPS, STEP = 5, 0.4  # of crafts on all members (ours; see `candidates.Recraft`)
 MOST = 9  # classes (untargeted) or variants (targeted) that a row keeps candidates of: all others of CIFAR-10
 
 
@@ -61,39 +61,32 @@ class Bank:
 
     def get(self, scene: Scene, slot: Tensor) -> Tensor:
         """The candidates [m, \\*shape] in ``slot`` [m] of the scene's rows, crafted where they are not there yet."""
-        at, joint = scene.at, self.first - 1
-        missing = ~self.made[at, slot]
-        for kind in (missing & (slot != joint), missing & (slot == joint)):
-            if bool(kind.any()):
-                part, which = scene.take(kind), slot[kind]
-                self.images[part.at, which] = self._craft(part, which, joint)
-                self.made[part.at, which] = True
+        at = scene.at
+        missing, kinds = ~self.made[at, slot], slot.clamp_max(self.first)
+        for kind in kinds[missing].unique().tolist():
+            chosen = missing & (kinds == kind)
+            part, which = scene.take(chosen), slot[chosen]
+            self.images[part.at, which] = self._craft(part, which, kind)
+            self.made[part.at, which] = True
         return self.images[at, slot]
 
-    def _craft(self, scene: Scene, slot: Tensor, joint: int) -> Tensor:
-        t, m = scene.t, scene.prior.members
-        alone = slot < m
-        even = torch.full((t.n, m), 1 / m, device=t.x0.device)
-        weights = torch.where(alone[:, None], torch.nn.functional.one_hot(slot.clamp_max(m - 1), m).to(even), even)
-        assert t.goal is not None
-        if int(slot[0]) == joint:
-            return craft(t, scene.prior, t.x0, Wish.of(t, weights), step=0.2, diverse="joint", decay=1.0)
-        aims = self.aims[scene.at].gather(1, (slot - self.first).clamp_min(0)[:, None])[:, 0]
-        start = t.x0
-        if t.targeted:
-            # every slot its own draws; a row's draws do not depend on when it came to this slot
-            tables = torch.stack([dirichlet(t, 0, f"bank {j}", m) for j in range(self.aims.shape[1])], 1)
-            j = (slot - self.first).clamp_min(0)
-            row = torch.arange(t.n, device=j.device)
-            weights = torch.where(alone[:, None], weights, tables[row, j])
-            noise = torch.zeros_like(t.x0)
-            for i in j.unique().tolist():
-                noise[j == i] = t.rng.take((j == i).numpy(force=True)).signs(i, "bank start", t.shape)
-            start = choose(alone, t.x0, inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise)))
-        wish = Wish(
-            torch.where(alone, t.goal, aims), torch.where(alone, torch.full_like(alone, t.targeted), True), weights
-        )
-        return craft(t, scene.prior, start, wish)
+    def _craft(self, scene: Scene, slot: Tensor, kind: int) -> Tensor:
+        t, prior, m = scene.t, scene.prior, scene.prior.members
+        if kind < m:
+            return craft(t, view(prior, [kind]), t.x0, Wish.of(t))
+        if kind < self.first:
+            return craft(t, prior, t.x0, Wish.of(t), STEPS, STEP, diverse="joint", decay=1.0)
+        j = slot - self.first
+        aims, row = self.aims[scene.at].gather(1, j[:, None])[:, 0], torch.arange(t.n, device=j.device)
+        if not t.targeted:
+            return craft(t, prior, t.x0, Wish(aims, True), STEPS, STEP)
+        # every slot its own draws; a row's draws do not depend on when it came to this slot
+        weights = torch.stack([dirichlet(t, 0, f"bank {i}", m) for i in range(self.aims.shape[1])], 1)[row, j]
+        noise = torch.zeros_like(t.x0)
+        for i in j.unique().tolist():
+            noise[j == i] = t.rng.take((j == i).numpy(force=True)).signs(i, "bank start", t.shape)
+        start = inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise))
+        return craft(t, prior, start, Wish(aims, True, weights), STEPS, STEP)
 
 
 def dirichlet(t: Task, k: int, tag: str, members: int, concentration: float = 0.7) -> Tensor:

@@ -20,7 +20,7 @@ class Wish:
     """What crafted rows are to become. All tensors lead with the rows; None stands for the plain choice.
 
     classes: [n] to leave, or to reach where ``towards`` [n] (or for all). weights: [n, M] of the members; even by default.
-    shift: [n, C] added to the weighted mean of the logits. soft: as in `prior.aim`.
+    shift: [n, M, C] (or [n, 1, C], for all members) added to their logits. soft: as in `prior.aim`.
     """
 
     classes: Tensor
@@ -53,9 +53,7 @@ def slope(prior: Prior, x: Tensor, wish: Wish) -> Tensor:
 
     def pull(scores: Tensor, at: Tensor) -> Tensor:
         weights = None if wish.weights is None else wish.weights[at]
-        total = fused(scores, weights)
-        if wish.shift is not None:
-            total = total + wish.shift[at]
+        total = fused(scores if wish.shift is None else scores + wish.shift[at], weights)
         v = aim(total, wish.classes[at], towards[at], wish.soft)[:, None]
         share = torch.full_like(scores[:, :, :1], 1 / scores.shape[1]) if weights is None else weights[:, :, None]
         return v * share
@@ -121,19 +119,18 @@ def _through(t: Task, prior: Prior, x: Tensor, wish: Wish, tag: str) -> Tensor:
     return torch.zeros_like(x).scatter_add(2, down, torch.zeros_like(x).scatter_add(3, across, g))
 
 
-def calibrated(prior: Prior, x: Tensor, shown: Tensor, weights: Tensor | None = None) -> Tensor:
-    """[n, C] constants that make the members' mean agree at ``x`` with what the target showed there.
+def calibrated(prior: Prior, x: Tensor, shown: Tensor) -> Tensor:
+    """[n, M, C] constants that make each member agree at ``x`` with what the target showed there, [n, C].
 
     Classes that the target did not show get the mean of the others' constants, but no more than puts them at the
     least class shown; a row of which nothing was shown gets zeros.
     """
-    own = fused(prior.logits(x), weights)
-    known = ~shown.isnan()
-    gap = torch.where(known, shown - own, torch.zeros_like(own))
-    count = known.sum(1)
-    mean = row_sum(gap) / count.clamp_min(1)
-    least = torch.where(known, shown, torch.inf).amin(1)
-    hidden = torch.minimum(
-        rows(mean, own).expand_as(own), torch.where(rows(count > 0, own), rows(least, own) - own, torch.inf)
-    )
-    return torch.where(known, gap, torch.where(rows(count > 0, own), hidden, torch.zeros_like(own)))
+    own = prior.logits(x)
+    told = shown[:, None].expand_as(own)
+    known = ~told.isnan()
+    gap = torch.where(known, told - own, torch.zeros_like(own))
+    count = known.sum(2, keepdim=True)
+    mean = (row_sum(gap.flatten(0, 1)).view(count.shape) / count.clamp_min(1)).expand_as(own)
+    least = torch.where(known, told, torch.inf).amin(2, keepdim=True)
+    hidden = torch.where(count > 0, torch.minimum(mean, least - own), torch.zeros_like(own))
+    return torch.where(known, gap, hidden)

@@ -11,7 +11,7 @@ from blackbox.candidates.bank import Bank
 from blackbox.candidates.craft import Wish, craft
 from blackbox.candidates.maker import Scene
 from blackbox.candidates.static import following
-from blackbox.prior import Prior
+from blackbox.prior import Prior, view
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import choose, row_norm
 
@@ -35,7 +35,7 @@ def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
         return Opened(x, loss, adv, None)
     bank = Bank.open(t, prior)
     blind = torch.full((t.n, prior.classes), torch.nan, device=x.device)
-    scene = Scene(t, prior, x, t.loss0, blind, 0, bank, torch.arange(t.n, device=x.device))
+    scene = Scene(t, view(prior, few=True), x, t.loss0, blind, 0, bank, torch.arange(t.n, device=x.device))
     for _ in range(bank.asked.shape[1]):
         part = scene.take(todo & ~bank.asked.all(1))
         if not part.t.n or not bool(todo.any()):

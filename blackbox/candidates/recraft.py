@@ -15,18 +15,19 @@ from blackbox.candidates.maker import Scene
 
 @dataclass(frozen=True)
 class Recraft:
-    """The members' logits are shifted by the constant that makes them equal to the target's at the best point, so that
+    """The members' logits are shifted by the constants that make them equal to the target's at the best point, so that
     they aim at the class which the *target* finds closest.
 
     random: with random weights of the members (Dirichlet .7), diverse views and a small random start.
-    steps, step: of the craft, the latter as a share of eps (ours).
+    steps, step: of the craft, the latter as a share of eps: 3 of 0.5 (ours: with 5 of 0.3, and candidates of 10 of 0.3, 157
+    gradients an image and 8.6 queries, with these 117 and 7.8, on images and a target other than those reported on).
     """
 
     name: str = "recraft"
     worth: tuple[float, float] = (3.0, 3.0)
     random: bool = False
-    steps: int = 5
-    step: float = 0.3
+    steps: int = 3
+    step: float = 0.5
     surrogate: ClassVar[bool] = True
 
     @property
@@ -39,7 +40,7 @@ class Recraft:
     def make(self, scene: Scene) -> Tensor:
         t, k, x = scene.t, scene.k, scene.x
         weights = dirichlet(t, k, self.name, scene.prior.members) if self.random else None
-        shift = calibrated(scene.prior, x, scene.shown, weights)
+        shift = calibrated(scene.prior, x, scene.shown)
         if self.random:
             noise = t.rng.uniform(k, f"{self.name} start", t.shape) - 0.5
             x = inside(t, x + 0.2 * reach(t) * t.threat.steepest(noise))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.craft import Wish, craft
-from blackbox.prior import Prior
+from blackbox.prior import Prior, view
 from blackbox.protocol import Task
 from blackbox.rowwise import differs, rows
 
@@ -66,13 +66,12 @@ def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Te
     shift = None
     if not t.targeted:
         pair = torch.nn.functional.one_hot(torch.stack([t.goal, rival], 1), prior.classes).any(1)
-        shift = torch.where(pair, 0.0, -1e4)
+        shift = torch.where(pair, 0.0, -1e4)[:, None]
     noise = t.rng.signs(k, "aimed start", t.shape)
     x = t.threat.clip(t.x0 + rows(radius, sign) * (sign + 0.2 * noise))
     for i in range(5):
         # by the step, not by the row: a prior computes a member for all rows or for none
-        member = torch.nn.functional.one_hot(torch.full_like(t.goal, (k + i) % prior.members), prior.members)
-        wish = Wish.of(t, member.to(x.dtype), shift)
-        x = craft(t, prior, x, wish, steps=1, diverse=f"aimed {k} {i}", radius=radius)
+        one = view(prior, [(k + i) % prior.members], few=True)
+        x = craft(t, one, x, Wish.of(t, shift=shift), steps=1, diverse=f"aimed {k} {i}", radius=radius)
     delta = x - t.x0
     return torch.where(delta == 0, sign, delta.sign())

@@ -179,10 +179,10 @@ def test_calibration_makes_the_prior_agree_where_the_target_spoke() -> None:
     known = affine_problem("Linf")
     prior = LinearPrior.noise()
     shown = known.target(known.x)
-    shift = calibrated(prior, known.x, shown)
-    assert torch.allclose(fused(prior.logits(known.x), None) + shift, shown, atol=1e-5)
+    agreed = prior.logits(known.x) + calibrated(prior, known.x, shown)
+    assert torch.allclose(agreed, shown[:, None].expand_as(agreed), atol=1e-5), "each member"
     top = torch.where(shown == shown.amin(1, keepdim=True), torch.nan, shown)
-    agreed = fused(prior.logits(known.x), None) + calibrated(prior, known.x, top)
+    agreed = fused(prior.logits(known.x) + calibrated(prior, known.x, top), None)
     least = top.nan_to_num(nan=1e9).amin(1, keepdim=True)
     assert (agreed[top.isnan()] <= least.flatten() + 1e-5).all()
     assert torch.allclose(agreed[~top.isnan()], shown[~top.isnan()], atol=1e-5)

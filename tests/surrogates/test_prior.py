@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.prior import Prior
+from blackbox.prior import Prior, view
+from blackbox.testing.priors import LinearPrior
 
 SHAPE = (3, 8, 8)
 
@@ -60,12 +61,53 @@ def test_a_member_that_is_not_asked_is_not_charged() -> None:
     assert (prior.gradients, prior.passes) == (3, 3)
 
 
+def test_a_view_asks_some_members_on_the_same_account() -> None:
+    prior = sg.prior(nets(3))
+    x, ones = images(5), lambda scores, rows: torch.ones_like(scores)
+    some = view(prior, [2, 0])
+    assert isinstance(some, Prior) and (some.members, some.classes) == (2, prior.classes)
+    assert torch.equal(some.logits(x), prior.logits(x)[:, [2, 0]])
+
+    def pull(scores: Tensor, rows: Tensor) -> Tensor:
+        return torch.tensor([1.0, 0.0, 1.0]).view(1, 3, 1).expand_as(scores)
+
+    before = prior.gradients, prior.passes
+    made = some.gradient(x, ones)
+    assert (prior.gradients, prior.passes) == (some.gradients, some.passes) == (before[0] + 10, before[1])
+    assert torch.allclose(made, prior.gradient(x, pull), atol=1e-6)
+    assert torch.equal(view(some, [1]).logits(x), prior.logits(x)[:, :1]), "a view of a view"
+
+
+def test_few_rows_are_computed_in_smaller_pieces_and_stay_their_own() -> None:
+    prior = sg.prior(nets())
+    few, seen = view(prior, few=True), []
+    for net in few._lean:
+        net.register_forward_hook(lambda net, given, out: seen.append(len(out)))
+    x, ones = images(11), lambda scores, rows: torch.ones_like(scores)
+    whole = few.gradient(x, ones)
+    assert torch.equal(few.gradient(x[6:7], ones), whole[6:7]) and torch.equal(few.gradient(x[3:9], ones), whole[3:9])
+    prior.logits(x)
+    assert max(seen[:-2]) < min(seen[-2:]), "pieces go by what the caller says"
+    assert torch.allclose(whole, prior.gradient(x, ones), atol=1e-6)
+
+
+def test_a_prior_without_views_answers_for_some_members_all_the_same() -> None:
+    prior = LinearPrior.of_problem(members=3)
+    x = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    some = view(prior, [1])
+    assert torch.equal(some.logits(x), prior.logits(x)[:, 1:2]) and view(prior, few=True) is prior
+    alone = LinearPrior(prior.weight[1:2], prior.bias[1:2])
+    ones = lambda scores, rows: torch.ones_like(scores)  # noqa: E731
+    assert isinstance(some, Prior) and torch.allclose(some.gradient(x, ones), alone.gradient(x, ones), atol=1e-5)
+
+
 def test_nets_are_left_as_they_were() -> None:
     net = nets(1)[0].train()
     before = copy.deepcopy(net.state_dict())
     prior = sg.prior(net)
     prior.check(SHAPE, 4)
     prior.gradient(images(), lambda scores, rows: torch.ones_like(scores))
+    assert all(not p.requires_grad for p in prior._lean[0].parameters()) and not prior._lean[0].training
     assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 

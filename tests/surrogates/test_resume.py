@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,7 @@ def test_the_net_comes_back_contiguous_and_mixed_precision_needs_an_accelerator(
     assert wide[0].weight.is_contiguous()
 
 
+@pytest.mark.filterwarnings("ignore:This processor has no instructions for bfloat16")
 def test_bfloat16_passes_still_learn() -> None:
     """On a CPU where it is asked for: its losses are not those of full precision, and its weights stay in float32."""
     full, net = (sg.build("mlp", 3, (1, 8, 8)) for _ in range(2))
@@ -186,6 +188,17 @@ def test_bfloat16_passes_still_learn() -> None:
     out = sg.report(net)
     assert out.loss[-1] < 0.5 * out.loss[0] and all(v.dtype == torch.float32 for v in net.state_dict().values())
     assert out.loss[0] != sg.report(full).loss[0]
+
+
+def test_emulated_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for slow in (True, False):
+        monkeypatch.setattr("surrogates.loop.slow_bfloat16", lambda slow=slow: slow)
+        net = sg.build("mlp", 3, (1, 8, 8))
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            sg.train(net, (X, Y), sg.Recipe(epochs=1, precision="bfloat16"))
+        assert [str(w.message) for w in heard] == sg.report(net).notes
+        assert any("no instructions for bfloat16" in note for note in sg.report(net).notes) == slow
 
 
 def test_a_top_k_list_is_completed_either_way() -> None:
