@@ -49,7 +49,8 @@ def speed() -> list[str]:
         "## Speed",
         "",
         f"`python -m experiments.speed`; {found['machine']['threads']} thread(s), torch {found['machine']['torch']}; "
-        "median of the pairwise ratios, smallest and largest.",
+        f"{found['machine'].get('cpu', '')}; median of the pairwise ratios, smallest and largest (best rate: an earlier run on "
+        "a faster machine).",
         "",
         "| ratio | target | attack | images | rows | wall time over forward time |",
         "|---|---|---|---|---|---|",
