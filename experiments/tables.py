@@ -45,12 +45,13 @@ def speed() -> list[str]:
     found = load("speed")
     if found is None:
         return []
+    elsewhere = dict.fromkeys(r["ratio"] for r in found["rows"] if "machine" in r)
+    older = f" ({', '.join(elsewhere)}: an earlier run on another machine)" if elsewhere else ""
     lines = [
         "## Speed",
         "",
         f"`python -m experiments.speed`; {found['machine']['threads']} thread(s), torch {found['machine']['torch']}; "
-        f"{found['machine'].get('cpu', '')}; median of the pairwise ratios, smallest and largest (best rate: an earlier run on "
-        "a faster machine).",
+        f"{found['machine'].get('cpu', '')}; median of the pairwise ratios, smallest and largest{older}.",
         "",
         "| ratio | target | attack | images | rows | wall time over forward time |",
         "|---|---|---|---|---|---|",
