@@ -110,9 +110,8 @@ class Hybrid(Guided):
         return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known, clean))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        bank = s.bank.copy()
         known = view(self.known, few=True)  # the start leaves few
-        scene = Scene(t, known, s.x, s.loss, s.shown, k, bank, torch.arange(t.n, device=s.x.device))
+        scene = Scene(t, known, s.x, s.loss, s.shown, k, s.bank.copy(), torch.arange(t.n, device=s.x.device))
         arm = self.draw(scene, s)
         lone = s.alone & (arm == self.last)
         x, tried = s.x.clone(), s.tried.clone()
@@ -139,7 +138,7 @@ class Hybrid(Guided):
             tried=(tried | (took & once)) & ~better[:, None],
             live=a.paid & ~a.adv,
             alone=s.alone,
-            bank=bank,
+            bank=scene.bank,
         )
 
     def draw(self, scene: Scene, s: State) -> Tensor:
