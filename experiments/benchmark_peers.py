@@ -57,10 +57,10 @@ class Settings:
     time_images: int = 30
     time_images_mnist: int = 100
     time_budget: int = 52
-    time_images_labels: int = 12
+    time_images_labels: int = 20
     time_budget_labels: int = 120
     time_images_peers: int = 5
-    time_repeats: int = 3
+    time_repeats: int = 5
 
 
 @dataclass(frozen=True)
