@@ -11,7 +11,8 @@ Two ratios, each from one process on one machine, so that the machine's mood can
                the wall time holds the uncharged check of every claimed success too
 
 Same calls: each bare call is made beside the attack's own, before it and behind it in turn (`Beside`). Best rate: the attack
-and the bare calls are run in turn. Both ``repeats`` times; the median of the ratios is reported with the smallest and the largest. Writes experiments/results/speed.json.
+and the bare calls are run in turn. Both ``repeats`` times; the median of the ratios is reported with the smallest and the
+largest. Writes experiments/results/speed.json.
 """
 
 from __future__ import annotations
