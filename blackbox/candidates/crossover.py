@@ -20,6 +20,7 @@ class Crossover:
 
     name: str = "crossover"
     worth: tuple[float, float] = (1.5, 4.0)
+    towards: tuple[float, float] | None = None
     runner_up: bool = False
     stray: float = 0.3
     scale: int = 2

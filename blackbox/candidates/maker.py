@@ -54,7 +54,9 @@ class Scene:
 
 class Maker(Protocol):
     """A frozen dataclass. name: in results. worth: (a, b) of the Beta prior of its reward. once: it would propose the same
-    again at the same best point."""
+    again at the same best point. A maker may have ``towards`` beside: its worth towards a class, None where it is of none
+    there (by default the same).
+    """
 
     @property
     def name(self) -> str: ...
@@ -77,6 +79,11 @@ class Maker(Protocol):
     def make(self, scene: Scene) -> Tensor:
         """[n, \\*shape]: one candidate a row. Draws come from ``scene.t.rng`` with the step ``scene.k``."""
         ...
+
+
+def worth(maker: Maker, targeted: bool) -> tuple[float, float] | None:
+    """(a, b) of the Beta prior of a maker's reward; None: it is not to be drawn."""
+    return getattr(maker, "towards", maker.worth) if targeted else maker.worth
 
 
 def thompson(t: Task, k: int, a: Tensor, b: Tensor) -> Tensor:

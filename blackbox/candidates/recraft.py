@@ -26,6 +26,7 @@ class Recraft:
 
     name: str = "recraft"
     worth: tuple[float, float] = (3.0, 3.0)
+    towards: tuple[float, float] | None = (3.0, 3.0)
     random: bool = False
     steps: int = 3
     step: float = 0.5

@@ -14,11 +14,17 @@ from blackbox.candidates.maker import Scene
 
 @dataclass(frozen=True)
 class Squares:
-    """One square of the Square attack (arXiv:1912.00049), its side on its schedule over the budget."""
+    """One square of the Square attack (arXiv:1912.00049), its side on its schedule over the budget.
+
+    p_init: as there; p_towards: the same towards a class, where the start is further off (ours: after a start that failed, on
+    80 images and a target other than those reported on, 164 (14) queries with 0.2, 206 (20) with 0.1).
+    """
 
     name: str = "square"
     worth: tuple[float, float] = (1.5, 4.0)
+    towards: tuple[float, float] | None = (1.5, 4.0)
     p_init: float = 0.1
+    p_towards: float = 0.2
     once: ClassVar[bool] = False
     surrogate: ClassVar[bool] = False
 
@@ -26,5 +32,6 @@ class Squares:
         return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
 
     def make(self, scene: Scene) -> Tensor:
-        t, side = scene.t, Square(self.p_init).side(scene.t, scene.k)
+        t = scene.t
+        side = Square(self.p_towards if t.targeted else self.p_init).side(t, scene.k)
         return (linf_square if t.threat.norm == "Linf" else lp_square)(t, scene.x, scene.k, side)

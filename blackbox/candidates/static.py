@@ -18,6 +18,7 @@ class Static:
 
     name: str = "static"
     worth: tuple[float, float] = (3.0, 3.0)
+    towards: tuple[float, float] | None = None
     once: ClassVar[bool] = False
     surrogate: ClassVar[bool] = True
 
