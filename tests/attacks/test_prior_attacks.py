@@ -225,6 +225,26 @@ def test_a_maker_of_ones_own_joins_and_is_credited() -> None:
     assert int(result.queries.max()) <= 8
 
 
+@dataclass(frozen=True)
+class Not(Answer):
+    """The same, but not for a class to reach."""
+
+    name: str = "not"
+    towards: None = None
+
+
+def test_towards_a_class_makers_take_part_that_are_of_worth_there() -> None:
+    known = affine_problem("Linf", targeted=True, alike=True)
+    makers = (*usual(), Answer(known.target), Not(known.target))
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(2, blur=3.0), makers=makers, trust=(0.0, 0.0, 0.0))
+    threat = bb.Linf(1.25 * float(known.optimum.max()))
+    oracle = bb.Oracle(known.target, "scores", 2, returns="logits")
+    parts = bb.attack(oracle, known.x, known.y, attack, threat, 60, target=1 - known.y).config["parts"]
+    for maker in makers:
+        taken = parts[maker.name]["queries"]
+        assert (taken > 0) == (maker.name == "answer") or maker.name in ("square", "recraft"), (maker.name, taken)
+
+
 def test_the_summary_names_the_prior_and_the_parts() -> None:
     text = run("hybrid", prior=LinearPrior.of_problem(blur=0.0)).summary()
     assert "gradients an image" in text and "start 5 for 5" in text
