@@ -74,7 +74,7 @@ class Evaluation:
 
     def cells(self) -> list[list[str]]:
         """The table with its head: text."""
-        from blackbox.cli.table import cell
+        from blackbox.plain_text import cell
 
         head = ["the attacker sees", "attack", "queries an image", "robust accuracy, % [95 %]", "queries in all"]
         return [head] + [
@@ -83,7 +83,7 @@ class Evaluation:
 
     def table(self) -> str:
         """Plain text, and the notes."""
-        from blackbox.cli.table import lay
+        from blackbox.plain_text import lay
 
         head = (
             f"{self.threat} · {len(self.labels)} images · seed {self.seed} · robust: right, and not fooled by this row "

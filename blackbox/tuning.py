@@ -79,7 +79,7 @@ class Tuned:
 
     def table(self) -> str:
         """Plain text: mean queries on each model, the cheapest settings marked."""
-        from blackbox.cli.table import lay
+        from blackbox.plain_text import lay
 
         models = list(next(iter(self.cost.values())))
         rows = [["settings", *models, "mean"]]

@@ -26,6 +26,7 @@ MAY: dict[str, set[str]] = {
     "threat": {"rowwise"},
     "protocol": {"rng", "threat"},
     "statistics": set(),
+    "plain_text": {"statistics"},
     "checks": set(),
     "targets": {"targets", "protocol", "checks", "rng", "statistics"},
     "objective": {"oracle", "protocol"},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox import statistics
-from blackbox.cli.table import cell, lay
+from blackbox.plain_text import cell, lay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blackbox.cli import digits
-from blackbox.cli.table import cell, lay
+from blackbox.plain_text import cell, lay
 
 if TYPE_CHECKING:
     from blackbox.cli.demo import Outcome, Settings

@@ -79,7 +79,7 @@ class Table:
         return out
 
     def __str__(self) -> str:
-        from blackbox.cli.table import cell, lay
+        from blackbox.plain_text import cell, lay
 
         out = []
         for kind, head in (("attack", "attack"), ("transfer", "preset")):

@@ -274,7 +274,7 @@ class TestSeveral:
 
         import blackbox as bb
         from blackbox import statistics
-        from blackbox.cli.table import cell
+        from blackbox.plain_text import cell
 
         saved = {name: bb.AttackResult.load(tmp_path / "r" / name) for name in ("square", "rays", "nes")}
         for name, result in saved.items():
