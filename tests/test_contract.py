@@ -81,7 +81,7 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # Walk along the boundary, and may settle on the nearest point of a class that is not the nearest one; then one sample
     # of five ends at up to 1.5 times the optimum (`Settles`). Not so with a class to reach, where there is one plane; and
     # everywhere else every sample has to get there.
-    "hop-skip-jump": [{"norms": ("Linf",)}, *_settles("hop-skip-jump", norms=("L2",))],
+    "hop-skip-jump": _settles("hop-skip-jump"),
     "tangent": [*_settles("tangent"), *_settles("tangent", attack=attacks.build("tangent", ratio=1.5))],
     "rays": _settles("rays", randomised=False),
     # In a subspace the optimum of a target with random weights cannot be reached; with all of the space it must be.
@@ -89,11 +89,10 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
         # In Linf one of the samples first goes to the wrong plane, and needs 7,000 queries to come back.
         {"norms": ("Linf",), "attack": attacks.build("qeba", share=1.0), "optimum_budget": 10_000},
         *_settles("qeba", norms=("L2",), attack=attacks.build("qeba", share=1.0)),
-        {"norms": ("Linf",), "attack": attacks.build("qeba", noise="resize", share=1.0)},
-        *_settles("qeba", norms=("L2",), attack=attacks.build("qeba", noise="resize", share=1.0)),
+        *_settles("qeba", attack=attacks.build("qeba", noise="resize", share=1.0)),
     ],
     "surfree": _settles("surfree", attack=attacks.build("surfree", share=1.0)),
-    "geoda": [{"attack": attacks.build("geoda", share=1.0)}],
+    "geoda": _settles("geoda", attack=attacks.build("geoda", share=1.0)),
     # Adam steps by the sign of a coordinate's slope, which in L2 is longer than a gradient needs.
     "zoo": [{"optimum_factor": {"L2": 1.5}}],
     # All changes are of one size, which in L2 is longer than a gradient needs; the paper's start is not drawn.

@@ -17,7 +17,7 @@ from blackbox.estimators import boundary
 from blackbox.pool import starts
 from blackbox.protocol import Ask, Status, Task, Tell
 from blackbox.rng import Stream
-from blackbox.rowwise import row_norm
+from blackbox.rowwise import row_norm, unit
 from blackbox.testing import Affine, Constant
 
 SHAPE = (3, 4, 4)
@@ -152,6 +152,54 @@ def test_normal_of_a_plane(noise: str) -> None:
     g, asked = drive(boundary.normal(t, at, 0, 4000, h, boundary.named(noise, 1.0)), t)
     assert (asked == 4000).all()
     assert ((g * true).flatten(1).sum(1) > 0.95).all()
+
+
+def test_probes_at_right_angles_tell_more_than_independent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many probes as dimensions the squared cosine is 2 / pi in the mean; independent probes reach q / (1 + q)."""
+    t, true = task(), beyond(2.0) - X
+    true = true / row_norm(true).view(-1, 1, 1, 1)
+    at, h, d = beyond(1.0), torch.full((6,), 0.05), math.prod(SHAPE)
+
+    def cosine() -> float:
+        normals = (drive(boundary.normal(t, at, k, d, h, boundary.White()), t)[0] for k in range(60))
+        return float(torch.stack([(g * true).flatten(1).sum(1).square() for g in normals]).mean())
+
+    q = 2 / math.pi
+    assert cosine() == pytest.approx(q, abs=0.03)
+    monkeypatch.setattr(boundary, "orthonormal", unit)
+    assert cosine() == pytest.approx(q / (1 + q), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"),
+    [
+        (boundary.White(), 768),
+        (boundary.LowFrequencies(0.25), 48),
+        (boundary.Resized(4.0), 48),
+        (boundary.Span(bb.bases.DCT()), None),
+    ],
+)
+def test_dimensions_are_the_rank_of_the_draws(noise: boundary.Noise, expected: int | None) -> None:
+    shape = (3, 16, 16)
+    u = noise.draw(Stream(0, np.zeros(0, np.uint64)), 0, "u", 800, shape).flatten(1).double()
+    assert noise.dimensions(shape) == int(torch.linalg.matrix_rank(u, rtol=1e-5))
+    assert expected in (None, noise.dimensions(shape))
+
+
+def test_blocks_are_at_right_angles_and_end_where_the_space_does() -> None:
+    low = boundary.LowFrequencies(0.25)
+    assert boundary.most(low, (3, 16, 16)) == 48
+    assert boundary.most(boundary.White(), (3, 224, 224)) == 64  # long ones: no more than fit into memory
+    u = boundary.orthonormal(low.draw(Stream(0, np.zeros(0, np.uint64)), 0, "u", 48, (3, 16, 16))).flatten(1)
+    assert torch.allclose(u @ u.T, torch.eye(48), atol=1e-5)
+
+
+def test_noise_without_dimensions_is_named() -> None:
+    class Old:
+        draw = boundary.White.draw
+
+    with pytest.raises(ValueError, match="dimensions"):
+        bb.attacks.HopSkipJump(noise=Old())  # type: ignore[arg-type]
 
 
 def test_normal_is_zero_where_nothing_is_paid() -> None:
