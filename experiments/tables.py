@@ -129,10 +129,10 @@ def peers() -> list[str]:
     lines = [
         "## Side by side with the peers",
         "",
-        f"`python -m experiments.benchmark_peers` (and `--time` on a quiet machine); {used}. The first images that the target "
+        f"`python -m experiments.benchmark_peers` (and `--time`); {used}. The first images that the target "
         "has right, in file order; the same images, budget and counter for all; failures charged at the budget; peers in "
         "italics, with their defaults. Successes count images of all seeds. Last column: wall time over the bare forward time "
-        "of the same calls, median of three [smallest, largest].",
+        "of the same calls, each made beside the attack's own; median of five runs [smallest, largest].",
         "",
     ]
     clocks = {(t["part"], t["attack"]): t for t in found["times"]}
