@@ -20,7 +20,7 @@ from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, differs
 from blackbox.threat import Threat
 
-_SCRATCH = Squares(p_init=Square.p_init)  # of rows whose prior was of no use
+_SCRATCH = Squares(p_init=Square.p_init, p_towards=Square.p_init)  # of rows whose prior was of no use
 
 
 @dataclass(frozen=True)
