@@ -7,7 +7,7 @@
 A success counts at the query that showed it; the distance after q queries is the smallest among adversarial rows until
 then; a failure is charged the whole budget. Ours run as a batch behind an `Oracle` (their counts do not depend on it),
 peers one image at a time behind a `Meter`. Wall time over the bare forward time of the very same calls is a part of its
-own, ``time``, for a quiet machine. What is in the results file already is not measured again.
+own, ``time``. What is in the results file already is not measured again.
 Writes experiments/results/benchmark_peers.json; `python -m experiments.tables` makes table and figure of it.
 """
 
@@ -53,7 +53,7 @@ class Settings:
     )  # fmt: skip
     l2: float = 1.0
     pixels: int = 5
-    # ratios need no complete run; on a net whose row costs 1.8 ms, ours take about 8 minutes in all with these
+    # ratios need no complete run; all parts, peers too, took under half an hour with these on a net whose row costs 1.8 ms
     time_images: int = 30
     time_images_mnist: int = 100
     time_budget: int = 52
@@ -214,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=Settings.data)
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
-    parser.add_argument("--time", action="store_true", help="measure the wall time instead, on a quiet machine")
+    parser.add_argument("--time", action="store_true", help="measure the wall time instead")
     given = parser.parse_args()
     settings = Settings(data=given.data)
     for title in given.only or [title for title in PARTS if not (given.time and title in SAME_CALLS)]:

@@ -33,7 +33,7 @@ def usual() -> tuple[Maker, ...]:
     """The six makers of `hybrid`, in the order of the project's measurements (g, h, k, C, c, s)."""
     return (
         Recraft("recraft", (3.0, 3.0)),
-        Recraft("recraft, random", (2.0, 3.0), None, random=True),
+        Recraft("recraft, random", (2.0, 3.0), towards=None, random=True),
         Static("static", (3.0, 3.0)),
         Crossover("crossover, runner-up", (2.0, 4.0), runner_up=True),
         Crossover("crossover, random", (1.5, 4.0)),
