@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -35,6 +36,21 @@ class Once(Generic[T]):
         return self._value
 
 
+class Recent:
+    """The last few things that took long, by key. One page, a few visitors: last come, first kept."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.kept = most, OrderedDict[Any, Any]()
+
+    def __call__(self, key: Any, make: Callable[[], T]) -> T:
+        if key in self.kept:
+            return self.kept[key]  # type: ignore[no-any-return]
+        value = self.kept[key] = make()
+        while len(self.kept) > self.most:
+            self.kept.popitem(last=False)
+        return value
+
+
 @dataclass(frozen=True, eq=False)
 class Shot:
     """The image in hand: [C, H, W] in [0, 1]. label: its true class, None where nobody knows (an upload).
@@ -62,6 +78,7 @@ class Bench:
         data: what the classes are called, and the images. surrogates, targets: by name, each made on first use.
         about: a sentence on where they come from. ink: grey images are ink on paper, drawn dark on white.
         most: the end of the epsilon slider. reach: eps with which a query attack begins.
+        recent: answers of its models already had. Kept here, so that no bench is shown what another one asked.
     """
 
     data: Dataset
@@ -72,6 +89,7 @@ class Bench:
     most: float = 0.1
     reach: float = 0.1
     shots: list[Shot] = field(default_factory=list)
+    recent: Recent = field(default_factory=lambda: Recent(200), repr=False)
     _viewers: dict[str, Oracle] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.RLock)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,7 +20,6 @@ from surrogates.ray import Line, Ray, Region, fgsm_direction, regions, walk
 if TYPE_CHECKING:
     from blackbox.oracle import Reply
 
-T = TypeVar("T")
 NOISE = "random signs"
 WAYS = {
     "fgsm": "FGSM: one step along the sign of the gradient",
@@ -93,24 +90,6 @@ class Frame:
         return float((self.image - self.clean).abs().max())
 
 
-class Recent:
-    """The last few things that took long, by key. One page, a few visitors: last come, first kept."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.kept = most, OrderedDict[Any, Any]()
-
-    def __call__(self, key: Any, make: Callable[[], T]) -> T:
-        if key in self.kept:
-            return self.kept[key]  # type: ignore[no-any-return]
-        value = self.kept[key] = make()
-        while len(self.kept) > self.most:
-            self.kept.popitem(last=False)
-        return value
-
-
-_recent = Recent(200)
-
-
 def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps: float) -> Frame:
     """The image changed by ``eps`` on the surrogate's gradients, seen by the surrogate and by the hidden target.
 
@@ -120,7 +99,7 @@ def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps:
     begin = time.perf_counter()
     clean = shot.image[None]
     scores, leave = scored(bench, shot, surrogate)
-    shown = _recent((id(bench), "target", target, shot.key), lambda: bench.look(target, clean, "clean"))
+    shown = bench.recent(("target", target, shot.key), lambda: bench.look(target, clean, "clean"))
     image = changed(bench, shot, surrogate, way, eps, leave)
     after = logits(bench.net(surrogate), image, chunk=1)[0]
     reply = bench.look(target, image) if eps else shown
@@ -133,7 +112,7 @@ def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps:
 def scored(bench: Bench, shot: Shot, surrogate: str) -> tuple[Tensor, int]:
     """Logits [C] of the surrogate for the clean image, asked once, and the label that counts as right."""
     net = bench.net(surrogate)
-    scores = _recent((id(bench), "net", surrogate, shot.key), lambda: logits(net, shot.image[None], chunk=1)[0])
+    scores = bench.recent(("net", surrogate, shot.key), lambda: logits(net, shot.image[None], chunk=1)[0])
     return scores, int(scores.argmax()) if shot.label is None else shot.label
 
 
@@ -157,8 +136,8 @@ def changed(bench: Bench, shot: Shot, surrogate: str, way: str, eps: float, leav
 def direction(bench: Bench, shot: Shot, surrogate: str, leave: int) -> Tensor:
     """[1, C, H, W]: the sign of the surrogate's gradient at the image; the slider moves along it without taking it again."""
     net, label = bench.net(surrogate), torch.tensor([leave])
-    return _recent(
-        (id(bench), "sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label)
+    return bench.recent(
+        ("sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label)
     )
 
 

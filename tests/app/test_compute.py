@@ -11,7 +11,7 @@ import torch
 import blackbox as bb
 import surrogates as sg
 from blackbox.app import compute, draw, plots
-from blackbox.app.bench import Shot
+from blackbox.app.bench import Bench, Shot
 
 
 def sigmoid(z):
@@ -49,6 +49,13 @@ def test_every_look_at_the_target_is_counted_and_none_is_taken_twice(table):
     ]
     assert counts == [2, 2, 3, 4]  # the first look, the clean image once, then one a move
     assert table.viewer("theirs").rows == 4
+
+
+def test_a_new_bench_knows_nothing_of_one_that_is_gone(table):
+    parts = {name: getattr(table, name) for name in ("data", "surrogates", "targets")}
+    shot = table.shots[0]
+    for _ in range(50):  # each may come to lie where the last one lay
+        assert compute.redraw(Bench(**parts), shot, "mine", "theirs", "fgsm", 0.02).asked == 3
 
 
 def test_a_target_that_shows_labels_only(table):
