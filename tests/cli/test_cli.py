@@ -91,10 +91,10 @@ def test_version(cli: Cli) -> None:
     assert cli("--version").stdout.strip() == blackbox.__version__
 
 
-def test_attack_writes_a_folder_that_says_everything(cli: Cli, tmp_path: Path) -> None:
+def test_attack_writes_a_folder_that_says_everything(said: Cli, tmp_path: Path) -> None:
     words = ("attack", "--target", "digits:knn", "--attack", "square", "--eps", "0.3", "--budget", "60", "--n", "30",
              "--set", "p_init=0.2", "--seed", "5", "--out", "r")  # fmt: skip
-    out = cli(*words)
+    out = said(*words)
     assert out.returncode == 0, out.stderr
     assert "30 images × at most 60 queries = at most 1,800" in out.stdout
     assert "attack success" in out.stdout
@@ -221,8 +221,8 @@ def test_a_target_that_fails_leaves_what_was_paid_for(said: Cli, own: Path) -> N
     assert sum(int(row["queries"]) for row in rows) > 0
 
 
-def test_targeted(cli: Cli, tmp_path: Path) -> None:
-    out = cli(
+def test_targeted(said: Cli, tmp_path: Path) -> None:
+    out = said(
         "attack", "-t", "digits:logreg", "--eps", "0.4", "-b", "200", "-n", "10", "--targeted", "random", "-o", "r"
     )
     assert out.returncode == 0, out.stderr
@@ -326,20 +326,20 @@ def test_normalisation_of_weights(said: Cli, tmp_path: Path) -> None:
     sentence(said("attack", "-t", "mlp:w.safetensors", "--eps", "0.1", "--mean", "x"), 2, "--mean")
 
 
-def test_errors_reach_the_shell(cli: Cli) -> None:
+def test_errors_reach_the_shell(cli: Cli, said: Cli) -> None:
     sentence(cli("attack", "--target", "digits:knn", "--attack", "sqare", "--eps", "0.1"), 2, "Did you mean 'square'")
-    sentence(cli("attack", "--target", "digits:knn", "--eps", "8"), 2, "Did you mean 8/255")
-    sentence(cli("attack", "--target", "digits:knn", "--eps", "0.1", "--data", "folder:nowhere"), 2, "nowhere")
+    sentence(said("attack", "--target", "digits:knn", "--eps", "8"), 2, "Did you mean 8/255")
+    sentence(said("attack", "--target", "digits:knn", "--eps", "0.1", "--data", "folder:nowhere"), 2, "nowhere")
 
 
-def test_unknown_verb_and_option_are_usage_errors(cli: Cli) -> None:
-    sentence(cli("atack"), 2, "atack")
-    sentence(cli("attack", "--target", "digits:knn", "--epsilon", "1"), 2, "--epsilon")
-    sentence(cli("attack"), 2, "--target")
+def test_unknown_verb_and_option_are_usage_errors(said: Cli) -> None:
+    sentence(said("atack"), 2, "atack")
+    sentence(said("attack", "--target", "digits:knn", "--epsilon", "1"), 2, "--epsilon")
+    sentence(said("attack"), 2, "--target")
 
 
-def test_surrogate_then_transfer(cli: Cli, tmp_path: Path) -> None:
-    out = cli(
+def test_surrogate_then_transfer(said: Cli, tmp_path: Path) -> None:
+    out = said(
         "surrogate",
         "--target",
         "digits:svm-rbf",
@@ -362,7 +362,7 @@ def test_surrogate_then_transfer(cli: Cli, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "s1" / "training.json").read_text())
     assert report["queries"] == 500 and report["soft"] is False
 
-    out = cli(
+    out = said(
         "transfer",
         "--from",
         "s1",
@@ -415,11 +415,11 @@ def test_transfer_and_surrogate_errors(said: Cli) -> None:
     sentence(said("surrogate", "--target", "digits:knn", "--queries", "0"), 2, "--queries")
 
 
-def test_list_names_every_attack(cli: Cli) -> None:
+def test_list_names_every_attack(said: Cli) -> None:
     import blackbox as bb
     import surrogates as sg
 
-    out = cli("list")
+    out = said("list")
     assert out.returncode == 0, out.stderr
     cells = {line.split("\t")[0] for line in out.stdout.splitlines()}
     assert cells >= {*bb.attacks.names(), *sg.presets.names(), "digits:svm-rbf", "folder:PATH"}
@@ -427,10 +427,10 @@ def test_list_names_every_attack(cli: Cli) -> None:
     assert "1912.00049" in row and "Linf" in row
 
 
-def test_doctor_checks_the_counting(cli: Cli) -> None:
+def test_doctor_checks_the_counting(said: Cli) -> None:
     import blackbox as bb
 
-    out = cli("doctor")
+    out = said("doctor")
     assert out.returncode == 0, out.stdout + out.stderr
     for name in bb.attacks.names():
         assert f"ok     {name} on a target that always answers 0" in out.stdout

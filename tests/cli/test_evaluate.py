@@ -1,4 +1,4 @@
-"""``blackbox evaluate`` and ``attack --surrogate`` through real subprocesses."""
+"""``blackbox evaluate`` and ``attack --surrogate``: what works through real subprocesses, what does not in this one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Cli
 from tests.cli.conftest import run as cli
 
 
@@ -68,7 +69,7 @@ def _column(out: Path, name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "sentence"),
     [
         (["attack", "--attack", "square", "--surrogate", "{s}"], "Expected --surrogate with an attack that takes one"),
         (["attack", "--attack", "hybrid"], "Expected a prior for hybrid"),
@@ -81,7 +82,7 @@ def _column(out: Path, name: str) -> int:
         (["evaluate", "--own", "npz:nowhere.npz"], "nowhere.npz"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path, surrogate: Path, words: list[str], said: str) -> None:
+def test_what_cannot_be_is_said_in_a_sentence(said: Cli, surrogate: Path, words: list[str], sentence: str) -> None:
     verb, *rest = (w.replace("{s}", str(surrogate)) for w in words)
-    done = cli(verb, "--target", "digits:svm-rbf", "--eps", "0.1", "--n", "5", "--out", str(tmp_path / "x"), *rest)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    done = said(verb, "--target", "digits:svm-rbf", "--eps", "0.1", "--n", "5", "--out", "x", *rest)
+    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Cli
 from tests.cli.conftest import run as cli
 
 
@@ -42,6 +43,6 @@ def test_bad_words(pairs: list[str], said: str) -> None:
         _grid("square", pairs)
 
 
-def test_a_value_that_cannot_be_is_said_in_a_sentence() -> None:
-    done = cli("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "5", "--set", "p_init=0,1")
+def test_a_value_that_cannot_be_is_said_in_a_sentence(said: Cli) -> None:
+    done = said("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "5", "--set", "p_init=0,1")
     assert done.returncode == 2 and "in (0, 1]" in done.stderr and "Traceback" not in done.stderr
