@@ -71,6 +71,12 @@ def view(prior: Any, members: Sequence[int] | None = None, few: bool = False) ->
     return prior if members is None else _Members(prior, members)  # type: ignore[no-any-return]
 
 
+def pair(prior: Prior, i: int) -> Prior:
+    """Two members, other ones for the next ``i``, half the list apart: where nets are listed by architecture, one of each."""
+    m = prior.members
+    return view(prior, sorted({i % m, (i + m // 2) % m}))
+
+
 class _Members:
     """Some members of a prior that cannot be asked for some."""
 

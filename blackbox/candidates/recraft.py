@@ -11,6 +11,7 @@ from torch import Tensor
 from blackbox.candidates.bank import dirichlet
 from blackbox.candidates.craft import Wish, calibrated, craft, inside, reach
 from blackbox.candidates.maker import Scene
+from blackbox.prior import pair
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,12 @@ class Recraft:
     """The members' logits are shifted by the constants that make them equal to the target's at the best point, so that
     they aim at the class which the *target* finds closest.
 
-    random: with random weights of the members (Dirichlet .7), diverse views and a small random start.
+    random: with two members (`pair`), their weights random (Dirichlet .7), diverse views and a small random start.
     steps, step: of the craft, the latter as a share of eps: 3 of 0.5 (ours: with 5 of 0.3, and candidates of 10 of 0.3, 157
     gradients an image and 8.6 (2.5) queries, with these 117 and 7.8 (2.1): fewer gradients for no more queries, on 200 images
     and a target other than those reported on).
+    patience: the steps of the search in which it takes part: where it has not led out by then, squares do sooner (ours, on
+    those images: 8.1 (2.2) queries with 32, 8.0 (2.3) with 64, 8.6 (2.6) without a limit).
     """
 
     name: str = "recraft"
@@ -30,6 +33,7 @@ class Recraft:
     random: bool = False
     steps: int = 3
     step: float = 0.5
+    patience: int = 32
     surrogate: ClassVar[bool] = True
 
     @property
@@ -37,14 +41,15 @@ class Recraft:
         return not self.random
 
     def ready(self, scene: Scene) -> Tensor:
-        return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
+        return torch.full((scene.t.n,), scene.k < self.patience, device=scene.x.device)
 
     def make(self, scene: Scene) -> Tensor:
         t, k, x = scene.t, scene.k, scene.x
-        weights = dirichlet(t, k, self.name, scene.prior.members) if self.random else None
-        shift = calibrated(scene.prior, x, scene.shown)
+        prior = pair(scene.prior, k) if self.random else scene.prior  # by the step: a prior computes a member for all rows or none
+        weights = dirichlet(t, k, self.name, prior.members) if self.random else None
+        shift = calibrated(prior, x, scene.shown)
         if self.random:
             noise = t.rng.uniform(k, f"{self.name} start", t.shape) - 0.5
             x = inside(t, x + 0.2 * reach(t) * t.threat.steepest(noise))
         tag = f"{self.name} {k}" if self.random else ""
-        return craft(t, scene.prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag)
+        return craft(t, prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag)

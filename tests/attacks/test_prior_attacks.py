@@ -12,9 +12,9 @@ from torch import Tensor
 import blackbox as bb
 from blackbox import attacks
 from blackbox.attacks.hybrid_labels import HybridLabels
-from blackbox.candidates import Squares, Wish, calibrated, craft, usual
+from blackbox.candidates import Recraft, Squares, Wish, calibrated, craft, usual
 from blackbox.candidates.craft import fused
-from blackbox.prior import aim
+from blackbox.prior import aim, pair
 from blackbox.testing import AttackContract
 from blackbox.testing.driver import task
 from blackbox.testing.priors import LinearPrior
@@ -246,6 +246,25 @@ def test_towards_a_class_makers_take_part_that_are_of_worth_there() -> None:
 
     assert drawn(target=1 - known.y) == {"recraft", "answer", "square"}
     assert drawn() >= {"recraft, random", "static", "crossover, random", "not"}
+
+
+@pytest.mark.parametrize("patience", [5, 20])
+def test_recrafts_tire(patience: int) -> None:
+    """Where nothing can succeed they are drawn in the first steps alone; squares go on to the end of the budget."""
+    crafts = tuple(replace(m, patience=patience) for m in usual() if isinstance(m, Recraft))
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(blur=3.0), makers=(*crafts, Squares()), trust=(0.0, 0.0, 0.0))
+    parts = run(attack, share=0.5, budget=60).config["parts"]
+    drawn = sum(parts[m.name]["queries"] for m in crafts)
+    assert 0 < drawn <= 5 * patience and parts["square"]["queries"] > 5 * (60 - 2 - patience) - 1
+
+
+@pytest.mark.parametrize("members, pairs", [(1, [{0}]), (2, [{0, 1}]), (3, [{0, 1}, {1, 2}, {2, 0}]), (6, [{0, 3}, {1, 4}, {2, 5}])])
+def test_pairs_of_members_are_half_the_list_apart(members: int, pairs: list[set[int]]) -> None:
+    prior = LinearPrior.of_problem(members=members, blur=1.0)
+    x = torch.full((1, 3, 4, 4), 0.4)
+    known = prior.logits(x)
+    for i in range(2 * len(pairs)):
+        assert torch.equal(pair(prior, i).logits(x), known[:, sorted(pairs[i % len(pairs)])])
 
 
 def test_the_summary_names_the_prior_and_the_parts() -> None:
