@@ -33,7 +33,7 @@ class Recraft:
     random: bool = False
     steps: int = 3
     step: float = 0.5
-    patience: int = 32
+    patience: int = 64
     surrogate: ClassVar[bool] = True
 
     @property
