@@ -105,7 +105,7 @@ class Hybrid(Guided):
             shown = torch.where(better[:, None], b.shown, shown)
         blank = torch.zeros(t.n, len(self.makers), device=x.device, dtype=torch.float64)
         first, second = (blank + torch.tensor([(worth(m, t.targeted) or (1.0, 1.0))[i] for m in self.makers]).to(blank) for i in (0, 1))
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known, clean, True))
+        return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known, clean))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         known = view(self.known, few=True)  # the start leaves few

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.craft import Wish, craft, fused, inside, reach
-from blackbox.prior import Prior, pair, view
+from blackbox.prior import Prior, view
 from blackbox.protocol import Task
 
 if TYPE_CHECKING:
@@ -26,19 +26,15 @@ class Bank:
     and starts (targeted).
 
     images: [n, S, \\*shape]. made, asked: [n, S] crafted; shown to the target. aims: [n, S - M - 1] the classes.
-    frugal: fewer steps for a member's, and two members (`pair`) for a class: a third of six members' gradients. As good for
-    `Hybrid`, where candidates only lend windows; with labels alone 3.5 (1.6) queries dearer (ours, on 200 images and a
-    target other than those reported on).
     """
 
     images: Tensor
     made: Tensor
     asked: Tensor
     aims: Tensor
-    frugal: bool = False
 
     @classmethod
-    def open(cls, t: Task, prior: Prior, clean: Tensor | None = None, frugal: bool = False) -> Bank:
+    def open(cls, t: Task, prior: Prior, clean: Tensor | None = None) -> Bank:
         """An empty bank; the classes are those that the prior finds nearest at the clean images, by the mean of its members'
         logits there, ``clean`` [n, C], where these are known already."""
         assert t.goal is not None
@@ -51,7 +47,7 @@ class Bank:
         asked = blank.clone()
         if prior.members == 1:
             asked[:, 0] = True  # the member alone is what the start was crafted on
-        return cls(t.x0.new_zeros(t.n, slots, *t.shape), blank, asked, aims, frugal)
+        return cls(t.x0.new_zeros(t.n, slots, *t.shape), blank, asked, aims)
 
     @property
     def first(self) -> int:
@@ -77,16 +73,16 @@ class Bank:
     def _craft(self, scene: Scene, slot: int) -> Tensor:
         t, prior, m = scene.t, scene.prior, scene.prior.members
         if slot < m:
-            return craft(t, view(prior, [slot]), t.x0, Wish.of(t), *((STEPS, STEP) if self.frugal else ()))
+            return craft(t, view(prior, [slot]), t.x0, Wish.of(t))
         if slot < self.first:
             return craft(t, prior, t.x0, Wish.of(t), STEPS, STEP, diverse="joint", decay=1.0)
         j = slot - self.first
-        aims, some = self.aims[scene.at, j], (pair(prior, j) if self.frugal else prior)
+        aims = self.aims[scene.at, j]
         if not t.targeted:
-            return craft(t, some, t.x0, Wish(aims, True), STEPS, STEP)
+            return craft(t, prior, t.x0, Wish(aims, True), STEPS, STEP)
         noise = t.rng.signs(j, "bank start", t.shape)
         start = inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise))
-        return craft(t, some, start, Wish(aims, True, dirichlet(t, j, "bank", some.members)), STEPS, STEP)
+        return craft(t, prior, start, Wish(aims, True, dirichlet(t, j, "bank", m)), STEPS, STEP)
 
 
 def dirichlet(t: Task, k: int, tag: str, members: int, concentration: float = 0.7) -> Tensor:

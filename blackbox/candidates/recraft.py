@@ -24,7 +24,7 @@ class Recraft:
     gradients an image and 8.6 (2.5) queries, with these 117 and 7.8 (2.1): fewer gradients for no more queries, on 200 images
     and a target other than those reported on).
     patience: the steps of the search in which it takes part: where it has not led out by then, squares do sooner (ours, on
-    those images: 8.1 (2.2) queries with 32, 8.0 (2.3) with 64, 8.6 (2.6) without a limit).
+    those images: 8.0 (2.3) queries with 64, 8.6 (2.6) without a limit).
     """
 
     name: str = "recraft"

@@ -269,21 +269,19 @@ def test_pairs_of_members_are_half_the_list_apart(members: int, pairs: list[set[
 
 
 @pytest.mark.parametrize("targeted", [False, True])
-def test_frugal_candidates_take_two_members_for_a_class_and_are_kept(targeted: bool) -> None:
+def test_a_candidate_is_crafted_once_and_is_its_rows_own(targeted: bool) -> None:
     prior = sg.prior([sg.build("mlp", 3, (1, 4, 4), seed=i) for i in range(4)])
     x, y = torch.full((2, 1, 4, 4), 0.5), torch.tensor([0, 1])
     t = task(x, threat=bb.Linf(0.1), goal=y, targeted=targeted)
-    for frugal, members in ((False, 4), (True, 2)):
-        bank = Bank.open(t, prior, frugal=frugal)
-        scene = Scene(t, prior, x, t.loss0, torch.zeros(2, 3), 0, bank, torch.arange(2))
-        slot = torch.tensor([bank.first, bank.first + 1])
-        before = prior.gradients
-        made = bank.get(scene, slot)
-        assert prior.gradients - before == 2 * 5 * members
-        assert torch.equal(bank.get(scene, slot), made) and prior.gradients - before == 2 * 5 * members
-        alone = bank.get(scene.take(torch.tensor([False, True])), slot[1:] - 1)  # another slot, in other company
-        other = Bank.open(t, prior, frugal=frugal)
-        assert torch.equal(alone, other.get(replace(scene, bank=other), slot - 1)[1:])
+    bank, other = Bank.open(t, prior), Bank.open(t, prior)
+    scene = Scene(t, prior, x, t.loss0, torch.zeros(2, 3), 0, bank, torch.arange(2))
+    slot = torch.tensor([bank.first, bank.first + 1])
+    before = prior.gradients
+    made = bank.get(scene, slot)
+    assert prior.gradients - before == 2 * 5 * 4  # rows, steps, members
+    assert torch.equal(bank.get(scene, slot), made) and prior.gradients - before == 2 * 5 * 4
+    alone = other.get(replace(scene, bank=other).take(torch.tensor([False, True])), slot[1:])
+    assert torch.equal(alone, made[1:])
 
 
 def test_the_summary_names_the_prior_and_the_parts() -> None:
