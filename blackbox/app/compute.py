@@ -136,9 +136,7 @@ def changed(bench: Bench, shot: Shot, surrogate: str, way: str, eps: float, leav
 def direction(bench: Bench, shot: Shot, surrogate: str, leave: int) -> Tensor:
     """[1, C, H, W]: the sign of the surrogate's gradient at the image; the slider moves along it without taking it again."""
     net, label = bench.net(surrogate), torch.tensor([leave])
-    return bench.recent(
-        ("sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label)
-    )
+    return bench.recent(("sign", surrogate, shot.key, leave), lambda: fgsm_direction(net, shot.image[None], label))
 
 
 def replied(target: str, label: int | None, shown: Reply, reply: Reply) -> Said:

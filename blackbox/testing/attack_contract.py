@@ -266,7 +266,7 @@ class AttackContract:
         whole_seen = Recording(problem.target)
         whole = go(whole_seen, None)
         calls = len(whole_seen.sizes)
-        moments = sorted({1, calls // 2, calls - 1} & set(range(1, calls + 1)))
+        moments = sorted({1, 2, calls // 3, calls // 2, calls - 1} & set(range(1, calls + 1)))
         for i, call in enumerate(moments):
             how = "interrupt" if i % 2 else "raise"
             path = tmp_path / f"{call}.checkpoint"

@@ -1,4 +1,4 @@
-"""``blackbox tune`` through real subprocesses."""
+"""``blackbox tune``: what works through a real subprocess, what does not in this one."""
 
 from __future__ import annotations
 
