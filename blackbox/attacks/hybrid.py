@@ -12,8 +12,8 @@ from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.square import Square
 from blackbox.attacks.stripes import stripes
 from blackbox.attacks.transfer_start import TransferStart
-from blackbox.candidates import Bank, Maker, Scene, Squares, Wish, craft, usual
-from blackbox.candidates.craft import STEP, STEPS, fused
+from blackbox.candidates import Bank, Maker, Scene, Squares, usual
+from blackbox.candidates.craft import fused, start
 from blackbox.candidates.maker import thompson, worth
 from blackbox.prior import Guided, view
 from blackbox.protocol import Access, Ask, Steps, Task
@@ -40,7 +40,6 @@ class Hybrid(Guided):
         prior: `surrogates.prior(nets)`. makers: `candidates.usual` and one's own, a `Squares` among them.
         trust: see above. The first: crafts of random weights take off a third by their size alone (MNIST: 31 queries with 0.5,
             27 with 0.7 or 0.9, Square 20). The second: with 0.2 8.0, 0.3 8.4, 0.5 10.2. Towards a class: 0.2 148, 0.6 126, Square 122.
-        pace: steps of the start, and their size, where any class will do: 78.5 % at once; 80 with the 10 of 0.3 of `craft`.
     """
 
     access: ClassVar[Access] = Access.LABELS
@@ -48,7 +47,6 @@ class Hybrid(Guided):
 
     makers: tuple[Maker, ...] = field(default_factory=usual)
     trust: tuple[float, float, float] = (0.7, 0.2, 0.6)
-    pace: tuple[int, float] = (6, 0.35)
 
     def __post_init__(self) -> None:
         if not any(isinstance(m, Squares) for m in self.makers):
@@ -86,8 +84,7 @@ class Hybrid(Guided):
         bank: Bank
 
     def init(self, t: Task) -> Steps[State]:
-        steps, step = (STEPS, STEP) if t.targeted else self.pace
-        a = yield Ask(craft(t, self.known, t.x0, Wish.of(t, soft=True), steps, step), part=0)
+        a = yield Ask(start(t, self.known), part=0)
         worse = ~(a.loss > t.loss0)
         x, loss, shown = choose(worse, t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
         shown = torch.where(worse[:, None], torch.nan, shown)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.bank import Bank
-from blackbox.candidates.craft import Wish, craft
+from blackbox.candidates.craft import start
 from blackbox.candidates.maker import Scene
 from blackbox.candidates.static import following
 from blackbox.prior import Prior, view
@@ -29,7 +29,7 @@ def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
     """Ask for the craft on all members and, with ``everything``, for each static candidate, until one is adversarial.
     Part 0 is the craft on all, part 1 the others.
     """
-    a = yield Ask(craft(t, prior, t.x0, Wish.of(t, soft=True)), part=0)
+    a = yield Ask(start(t, prior), part=0)
     x, loss, adv, todo = a.x, a.loss, a.adv, a.paid & ~a.adv
     if not everything:
         return Opened(x, loss, adv, None)
