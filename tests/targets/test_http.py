@@ -316,7 +316,7 @@ def test_never_an_answer(rogue: Rogue) -> None:
         target.predict(X[:3])
     took = time.perf_counter() - begin
     given_up.set()
-    assert took < 30
+    assert took < 5
 
 
 def test_busy_servers_are_asked_again_when_they_say(rogue: Rogue) -> None:
