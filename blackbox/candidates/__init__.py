@@ -11,6 +11,7 @@ from blackbox.candidates.craft import Wish, calibrated, craft
 from blackbox.candidates.crossover import Crossover
 from blackbox.candidates.maker import Maker, Scene
 from blackbox.candidates.recraft import Recraft
+from blackbox.candidates.ripples import Ripples
 from blackbox.candidates.squares import Squares
 from blackbox.candidates.static import Static
 
@@ -19,6 +20,7 @@ __all__ = [
     "Crossover",
     "Maker",
     "Recraft",
+    "Ripples",
     "Scene",
     "Squares",
     "Static",
@@ -30,12 +32,13 @@ __all__ = [
 
 
 def usual() -> tuple[Maker, ...]:
-    """The six makers of `hybrid`, in the order of the project's measurements (g, h, k, C, c, s)."""
+    """The makers of `hybrid`: six in the order of the project's measurements (g, h, k, C, c, s), with the ripples before the last."""
     return (
         Recraft("recraft", (3.0, 3.0)),
         Recraft("recraft, random", (2.0, 3.0), towards=None, random=True),
         Static("static", (3.0, 3.0)),
         Crossover("crossover, runner-up", (2.0, 4.0), runner_up=True),
         Crossover("crossover, random", (1.5, 4.0)),
+        Ripples("ripples", (1.5, 4.0)),
         Squares("square", (1.5, 4.0)),
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from blackbox.direction import Direction, chain, identity, mean_abs, momentum
-from blackbox.prior import Prior, aim
+from blackbox.prior import Prior, aim, pair, view
 from blackbox.protocol import Task
-from blackbox.rowwise import row_sum, rows
+from blackbox.rowwise import choose, row_sum, rows
 
 STEPS, STEP = 10, 0.3  # steps without momentum, each of 3 eps / 10: as measured in the project's notes
 
@@ -35,6 +35,11 @@ class Wish:
         """The task's own goal."""
         assert t.goal is not None
         return cls(t.goal, t.targeted, weights, shift, soft)
+
+    def of_members(self, which: slice) -> Wish:
+        """The same of some members."""
+        weights = None if self.weights is None else self.weights[:, which]
+        return replace(self, weights=weights, shift=self.shift if self.shift is None or self.shift.shape[1] == 1 else self.shift[:, which])
 
 
 def fused(scores: Tensor, weights: Tensor | None) -> Tensor:
@@ -86,18 +91,25 @@ def craft(
     decay: float = 0.0,
     anneal: bool = False,
     radius: Tensor | None = None,
+    mirror: Tensor | None = None,
+    shares: int = 1,
 ) -> Tensor:
     """``steps`` steps of ``step`` * eps from ``x`` [n, \\*shape] along the prior's gradients.
 
     radius: [n], in the place of eps, where a search is still outside (Linf alone).
     diverse: a tag: each gradient is taken through a view of the image, moved anew (after DI: Xie et al. 2019,
-    arXiv:1803.06978, which resizes too). decay: of the momentum (MI: arXiv:1710.06081). anneal: the steps shrink to nothing
-    by a half cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
+    arXiv:1803.06978, which resizes too); in the rows of ``mirror`` [n] mirrored as well, at random. decay: of the momentum
+    (MI: arXiv:1710.06081). anneal: the steps shrink to nothing by a half cosine (Loshchilov & Hutter 2017,
+    arXiv:1608.03983). shares: the members are dealt out to so many, which take turns: step i asks every ``shares``-th alone.
     """
     direction: Direction = chain(mean_abs(), momentum(decay)) if decay else identity()
     state, size = direction.init(x), step * (reach(t) if radius is None else rows(radius, x))
+    deal = [slice(first, None, shares) for first in range(min(shares, prior.members))]
+    turns = [(view(prior, range(prior.members)[which]), wish.of_members(which)) for which in deal] if shares > 1 else [(prior, wish)]
     for i in range(steps):
-        g = _through(t, prior, x, wish, f"{diverse} {i}") if diverse and len(t.shape) == 3 else slope(prior, x, wish)
+        known, wanted = turns[i % len(turns)]
+        viewed = diverse and len(t.shape) == 3
+        g = _through(t, known, x, wanted, f"{diverse} {i}", mirror) if viewed else slope(known, x, wanted)
         g, state = direction.update(g, state)
         share = (1 + math.cos(math.pi * i / steps)) / 2 if anneal else 1.0
         x = inside(t, x + share * size * t.threat.steepest(g), radius)
@@ -105,21 +117,34 @@ def craft(
 
 
 def start(t: Task, prior: Prior) -> Tensor:
-    """[n, \\*shape]: what a search with a prior begins with: a craft on all members, through moved views, annealed.
+    """[n, \\*shape]: what a search with a prior begins with: a craft through views, annealed, on half the members a step.
 
-    8 steps from 0.5 of eps on, towards a class 30 from 0.3 on (ours: `hybrid` then takes 6.7 (1.8) queries and towards a class
-    61 (11); with 6 of 0.35 and 10 of 0.3, neither moved nor annealed, 8.1 (2.1) and 78 (12), on 200 and 100 images and a
-    target other than those reported on, two seeds. 60 steps with momentum: 58 (11)).
+    16 steps from 0.35 of eps on, towards a class 60 from 0.2 on, as many gradients as 8 and 30 on all members. NUMBERS
     """
-    steps, step = (30, 0.3) if t.targeted else (8, 0.5)
-    return craft(t, prior, t.x0, Wish.of(t, soft=True), steps, step, diverse="start", anneal=True)
+    steps, step = (60, 0.2) if t.targeted else (16, 0.35)
+    wish, mirror = Wish.of(t, soft=True), mirrors(prior, t.x0)
+    return craft(t, prior, t.x0, wish, steps, step, "start", decay=0.8, anneal=True, mirror=mirror, shares=2)
 
 
-def _through(t: Task, prior: Prior, x: Tensor, wish: Wish, tag: str) -> Tensor:
-    """The gradient through a view: each row moved by up to a tenth of its sides."""
+def mirrors(prior: Prior, x: Tensor) -> Tensor:
+    """[n] bool: the prior (two members of it: `pair`) finds the same class in the image and in its mirror image. Then a
+    mirrored view shows what a target may have learned too; digits and letters are something else in the mirror. Images too
+    small to be moved are not mirrored either."""
+    if x.ndim != 4 or min(x.shape[2:]) < 10:
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    few = pair(prior, 0)
+    return fused(few.logits(x), None).argmax(1) == fused(few.logits(x.flip(-1)), None).argmax(1)
+
+
+def _through(t: Task, prior: Prior, x: Tensor, wish: Wish, tag: str, mirror: Tensor | None) -> Tensor:
+    """The gradient through a view: each row moved by up to a tenth of its sides, and mirrored where it may be."""
     most = torch.tensor([side // 10 for side in t.shape[1:]], device=x.device)
-    by = torch.floor(t.rng.uniform(0, f"view {tag}", 2) * (2 * most + 1)).long() - most
-    return _moved(slope(prior, _moved(x, by), wish), -by)
+    draw = t.rng.uniform(0, f"view {tag}", 3)
+    by = torch.floor(draw[:, :2] * (2 * most + 1)).long() - most
+    turned = torch.zeros_like(draw[:, 2], dtype=torch.bool) if mirror is None else mirror & (draw[:, 2] < 0.5)
+    g = slope(prior, _moved(choose(turned, x.flip(3), x), by), wish)
+    g = _moved(g, -by)
+    return choose(turned, g.flip(3), g)
 
 
 def _moved(x: Tensor, by: Tensor) -> Tensor:

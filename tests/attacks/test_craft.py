@@ -13,7 +13,7 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.candidates import Wish, craft
-from blackbox.candidates.craft import _moved, start
+from blackbox.candidates.craft import _moved, mirrors, start
 from blackbox.prior import Pull
 from blackbox.protocol import Task
 from blackbox.testing.driver import task
@@ -86,6 +86,54 @@ def test_a_step_follows_the_gradient_moved_back() -> None:
     for i in range(len(x)):
         by = move(x[i], prior.seen[0][i])
         torch.testing.assert_close(made[i], x[i] + 0.05 * _moved(w[None], -torch.tensor([by]))[0].sign())
+
+
+def test_views_are_mirrored_where_they_may_be_and_the_gradient_is_mirrored_back() -> None:
+    w = torch.randn(2, 20, 20, generator=torch.Generator().manual_seed(2))
+    x, prior = images(), Seen(w)
+    t = leaving(x, 0.1)
+    may = torch.tensor([True, False] * 3)
+    made = craft(t, prior, x, Wish.of(t), steps=1, step=0.5, diverse="a tag", mirror=may)
+    turned = []
+    for i in range(len(x)):
+        try:
+            by, back = move(x[i], prior.seen[0][i]), lambda g: g
+        except StopIteration:
+            by, back = move(x[i].flip(2), prior.seen[0][i]), lambda g: g.flip(2)
+            turned.append(i)
+        torch.testing.assert_close(made[i], x[i] + 0.05 * back(_moved(w[None], -torch.tensor([by]))[0]).sign())
+    assert turned and all(may[turned]) and len(turned) < 3, "some of those that may, at random"
+
+
+def test_an_image_is_mirrored_where_the_prior_finds_the_same_class_in_the_mirror() -> None:
+    side = torch.ones(2, 20, 20)
+    side[..., 10:] = -1.0
+    x = images()
+    x[:3, :, :, :10] += 0.2  # 80 brighter on the left than on the right, and in the mirror 80 less
+    sided = LinearPrior(torch.stack([torch.zeros_like(side), side])[None], torch.tensor([[40.0, 0.0]]))
+    assert mirrors(sided, x).tolist() == [False, False, False, True, True, True]
+    assert mirrors(Seen(torch.ones(2, 20, 20)), x).all()
+    assert not mirrors(Seen(torch.ones(2, 9, 9)), images(side=9)).any(), "too small for views"
+    assert not mirrors(LinearPrior(torch.ones(1, 2, 7), torch.zeros(1, 2)), torch.rand(4, 7)).any(), "vectors have no mirror"
+
+
+def test_shares_of_the_members_take_turns_with_what_was_wished_of_them() -> None:
+    """Five members with gradients of their own, dealt out to two: 0, 2, 4 and then 1, 3."""
+    rng = torch.Generator().manual_seed(3)
+    w = torch.zeros(5, 2, 2, 4, 4)
+    w[:, 1] = torch.randn(5, 2, 4, 4, generator=rng)
+    x = images(4, side=4)
+    t = leaving(x, 0.2)
+    weights = torch.rand(4, 5, generator=rng)
+    prior = LinearPrior(w, torch.zeros(5, 2))
+    made = craft(t, prior, x, Wish.of(t, weights), steps=2, step=0.1, shares=2)
+    expected = x
+    for which in ([0, 2, 4], [1, 3]):
+        g = sum(weights[:, m].view(4, 1, 1, 1) * w[m, 1] for m in which)
+        expected = expected + 0.02 * torch.as_tensor(g).sign()
+    torch.testing.assert_close(made, expected)
+    one = LinearPrior(w[:1], torch.zeros(1, 2))
+    torch.testing.assert_close(craft(t, one, x, Wish.of(t), 2, 0.1, shares=2), x + 0.04 * w[0, 1].sign())
 
 
 @pytest.mark.parametrize("anneal", [True, False])
