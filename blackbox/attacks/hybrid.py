@@ -27,14 +27,14 @@ _SCRATCH = Squares(p_init=Square.p_init, p_towards=Square.p_init)  # of rows who
 class Hybrid(Guided):
     """Thompson sampling over candidate makers: each image gets whatever works on it.
 
-    It starts from a craft on all members, one query. Then a maker is drawn a step: each has a Beta posterior of its worth,
+    It starts from a craft (`candidates.craft.start`), one query. Then a maker is drawn a step: each has a Beta posterior of its worth,
     one number is drawn from each, the largest proposes. The point is kept where the target's loss rises, and that is the
     maker's reward (by how far it rises made useless makers look no worse than squares: 10.2 for 8.7 queries). A maker that
     would propose the same again at the same point is not drawn, and for what equals the best point a square is tried. Where
     the start takes away less than a share of the clean margin (``trust``: of images that the prior itself gets wrong, of
-    others, towards a class), Square's stripes are looked at too, and the image goes on from the better by Square alone: a prior
-    that misleads shall cost little. Towards a class only re-crafts and squares take part (82 queries for 86 with all, Square
-    187). With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all candidates and HopSkipJump).
+    others, towards a class), Square's stripes are looked at too, and the image goes on from the better without it: a prior
+    that misleads shall cost little. Towards a class only re-crafts, ripples and squares take part (without ripples 82
+    queries for 86 with all, Square 187). With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all candidates and HopSkipJump).
 
     Args (figures, here and above: on images and targets other than those reported on):
         prior: `surrogates.prior(nets)`. makers: `candidates.usual` and one's own, a `Squares` among them.

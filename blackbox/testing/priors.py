@@ -72,8 +72,10 @@ class LinearPrior:
         return scores + self.bias
 
     def gradient(self, x: Tensor, pull: Pull) -> Tensor:
-        self.gradients += len(x) * self.members
         covector = pull(self._logits(x), torch.arange(len(x)))
+        used = int((covector != 0).flatten(2).any(2).any(0).sum())  # a member that is not asked costs nothing
+        self.gradients += len(x) * used
+        self.passes += len(x) * (self.members - used)
         return self.sign * weighted_sum(covector.flatten(1), self.weight.flatten(0, 1))
 
     def check(self, shape: tuple[int, ...], classes: int) -> None:
