@@ -33,8 +33,9 @@ class Hybrid(Guided):
     would propose the same again at the same point is not drawn, and for what equals the best point a square is tried. Where
     the start takes away less than a share of the clean margin (``trust``: of images that the prior itself gets wrong, of
     others, towards a class), Square's stripes are looked at too, and the image goes on from the better without it: a prior
-    that misleads shall cost little. Towards a class only re-crafts, ripples and squares take part (without ripples 82
-    queries for 86 with all, Square 187). With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all candidates and HopSkipJump).
+    that misleads shall cost little. Towards a class only re-crafts, ripples and squares take part (without ripples 82 queries
+    for 86 with all, Square 187). With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all
+    candidates and HopSkipJump).
 
     Args (figures, here and above: on images and targets other than those reported on):
         prior: `surrogates.prior(nets)`. makers: `candidates.usual` and one's own, a `Squares` among them.

@@ -122,7 +122,8 @@ def start(t: Task, prior: Prior) -> Tensor:
     16 steps from 0.35 of eps on, towards a class 60 from 0.2 on: as many gradients as 8 and 30 steps on all members, which
     neither mirror nor have momentum, and fewer candidates fail: at once .84 for .80 of 200 images (a difference of .045, standard
     error .024), towards a class .810 for .781 of the way (.029 (.009)), on images and a target other than those reported on.
-    Square, hybrid and the like then need as many queries as before, within the noise: those that fail take the most.
+    Without ripples `hybrid` then needed as many queries as before, within the noise: those that fail take the most. Momentum
+    0.8: with 0 towards a class .796, 0.9 .808.
     """
     steps, step = (60, 0.2) if t.targeted else (16, 0.35)
     wish, mirror = Wish.of(t, soft=True), mirrors(prior, t.x0)
