@@ -29,7 +29,8 @@ Net = TypeVar("Net", bound=nn.Module)
 
 # answers bought -> queries that `hybrid` then saves on an image, beside none bought
 # (CIFAR ResNet-32, Linf 8/255, two nets trained on 6,000 images: `python -m experiments.query_budget_frontier`; one seed,
-# standard errors of the means between 1.3 and 1.9, so a rule of thumb and no more)
+# standard errors of the means between 1.3 and 1.9, so a rule of thumb and no more; measured before `candidates.Ripples`, which
+# leave less to save)
 SAVED: dict[int, float] = {0: 0.0, 300: -1.0, 1500: 0.0, 6000: 2.0}
 AFTER = Recipe(epochs=10, lr=0.02, weight_decay=4e-3)  # of nets that are trained already (ours)
 
