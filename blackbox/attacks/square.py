@@ -85,6 +85,12 @@ def windows(t: Task, draw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarra
     return places(h, side)[corner[:, 0]], places(w, side)[corner[:, 1]], corner
 
 
+def intervals(length: int, draw: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """[n, length] bool: in each row an interval of ``side`` [n] entries, at the place that ``draw`` [n] gives."""
+    place = np.arange(length) - (draw * (length - side + 1)).astype(np.int64)[:, None]
+    return (place >= 0) & (place < side[:, None])
+
+
 @lru_cache(maxsize=64)
 def places(length: int, side: int) -> np.ndarray:
     """[length - side + 1, length] float32: all places of an interval of ``side`` entries among ``length``."""

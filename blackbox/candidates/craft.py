@@ -145,9 +145,10 @@ def _through(t: Task, prior: Prior, x: Tensor, wish: Wish, tag: str, mirror: Ten
     most = torch.tensor([side // 10 for side in t.shape[1:]], device=x.device)
     draw = t.rng.uniform(0, f"view {tag}", 3)
     by = torch.floor(draw[:, :2] * (2 * most + 1)).long() - most
-    turned = torch.zeros_like(draw[:, 2], dtype=torch.bool) if mirror is None else mirror & (draw[:, 2] < 0.5)
-    g = slope(prior, _moved(choose(turned, x.flip(3), x), by), wish)
-    g = _moved(g, -by)
+    if mirror is None:
+        return _moved(slope(prior, _moved(x, by), wish), -by)
+    turned = mirror & (draw[:, 2] < 0.5)
+    g = _moved(slope(prior, _moved(choose(turned, x.flip(3), x), by), wish), -by)
     return choose(turned, g.flip(3), g)
 
 

@@ -29,7 +29,7 @@ class Crossover:
     surrogate: ClassVar[bool] = True
 
     def ready(self, scene: Scene) -> Tensor:
-        return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
+        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         t, k = scene.t, scene.k

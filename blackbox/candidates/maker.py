@@ -46,6 +46,10 @@ class Scene:
             at=self.at[keep],
         )
 
+    def everyone(self) -> Tensor:
+        """[n] bool: all rows, for a maker that can always propose."""
+        return torch.ones(self.t.n, dtype=torch.bool, device=self.x.device)
+
     def rivals(self) -> Tensor:
         """[n, C] what the target showed, the class to leave (or to reach) and what was not shown at -inf."""
         assert self.t.goal is not None

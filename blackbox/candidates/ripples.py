@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from blackbox.attacks.square import intervals
 from blackbox.candidates.craft import reach
 from blackbox.candidates.maker import Scene
 from blackbox.protocol import Task
@@ -45,7 +45,7 @@ class Ripples:
             raise ValueError(f"Expected least, a share of the image's sides, in (0, 1], but it was {self.least!r}.")
 
     def ready(self, scene: Scene) -> Tensor:
-        return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
+        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         t, x = scene.t, scene.x
@@ -62,9 +62,8 @@ def waves(t: Task, k: int, least: float) -> Tensor:
     lines = []
     for axis, (length, at) in enumerate(((h, draw[:, 2]), (w, draw[:, 3]))):
         side = np.maximum(np.rint(share * length).astype(np.int64), 1)
-        place = np.arange(length) - (at * (length - side + 1)).astype(np.int64)[:, None]
         flat = (kind == axis)[:, None]  # constant along this axis: the lines run along it
-        lines.append(((place >= 0) & (place < side[:, None])) * np.where(flat, 1.0, 1.0 - 2.0 * (np.arange(length) % 2)))
+        lines.append(intervals(length, at, side) * np.where(flat, 1.0, 1.0 - 2.0 * (np.arange(length) % 2)))
     sign = np.where(draw[:, 4] < 0.5, 1.0, -1.0)
     both = sign[:, None, None] * lines[0][:, :, None] * lines[1][:, None]
     return deliver(both[:, None].astype(np.float32), t.x0.device)

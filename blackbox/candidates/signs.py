@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.attacks.square import intervals
 from blackbox.candidates.craft import Wish, craft
 from blackbox.prior import Prior, view
 from blackbox.protocol import Task
@@ -22,8 +23,7 @@ def windows(t: Task, k: int, drawn: Tensor) -> Tensor:
     on = np.ones((t.n, 1), bool)
     for length, at in ((h, draw[:, 0]), (w, draw[:, 1])):
         side = np.maximum(length >> (1 + level), 1)
-        place = np.arange(length) - (at * (length - side + 1)).astype(np.int64)[:, None]
-        on = (on[:, :, None] & ((place >= 0) & (place < side[:, None]))[:, None]).reshape(t.n, -1)
+        on = (on[:, :, None] & intervals(length, at, side)[:, None]).reshape(t.n, -1)
     return torch.from_numpy(on.reshape(t.n, 1, h, w)).to(t.x0.device)
 
 

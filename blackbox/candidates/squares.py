@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from blackbox.attacks.square import Square, linf_square, lp_square
@@ -29,7 +28,7 @@ class Squares:
     surrogate: ClassVar[bool] = False
 
     def ready(self, scene: Scene) -> Tensor:
-        return torch.ones(scene.t.n, dtype=torch.bool, device=scene.x.device)
+        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         t = scene.t
