@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import blackbox.moved  # old names of public modules still import
+
 __version__ = "0.1.0"
 
 _WHERE = {
-    "Oracle": "blackbox.oracle",
-    "Reply": "blackbox.oracle",
-    "TargetError": "blackbox.oracle",
+    "Oracle": "blackbox.oracle.oracle",
+    "Reply": "blackbox.oracle.oracle",
+    "TargetError": "blackbox.oracle.oracle",
     "Linf": "blackbox.threat",
     "L2": "blackbox.threat",
     "L1": "blackbox.threat",
@@ -29,36 +31,45 @@ _WHERE = {
     "Status": "blackbox.protocol",
     "CheckpointError": "blackbox.checkpoint",
     "AttackResult": "blackbox.results",
-    "Rate": "blackbox.statistics",
+    "Rate": "blackbox.statistics.rates",
     "attack": "blackbox.run",
-    "evaluate": "blackbox.evaluation",
-    "starts": "blackbox.pool",
-    "tune": "blackbox.tuning",
-    "variants": "blackbox.tuning",
+    "evaluate": "blackbox.evaluation.evaluation",
+    "starts": "blackbox.start_images",
+    "tune": "blackbox.evaluation.tuning",
+    "variants": "blackbox.evaluation.tuning",
 }
-_MODULES = ("attacks", "targets", "estimators", "direction", "bases", "testing", "statistics")
+_MODULES = {
+    "attacks": "blackbox.attacks",
+    "targets": "blackbox.targets",
+    "estimators": "blackbox.estimators",
+    "direction": "blackbox.direction",
+    "bases": "blackbox.proposals.bases",
+    "testing": "blackbox.testing",
+    "statistics": "blackbox.statistics",
+}
 
 __all__ = [*_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
-    from blackbox import attacks, bases, direction, estimators, statistics, targets, testing
+    from blackbox import attacks, direction, estimators, statistics, targets, testing
     from blackbox.checkpoint import CheckpointError
-    from blackbox.evaluation import evaluate
-    from blackbox.oracle import Oracle, Reply, TargetError
-    from blackbox.pool import starts
+    from blackbox.evaluation.evaluation import evaluate
+    from blackbox.evaluation.tuning import tune, variants
+    from blackbox.oracle.oracle import Oracle, Reply, TargetError
+    from blackbox.proposals import bases
     from blackbox.protocol import Access, AccessError, Ask, Status, Steps, Task, Tell
     from blackbox.results import AttackResult
     from blackbox.run import attack
-    from blackbox.statistics import Rate
+    from blackbox.start_images import starts
+    from blackbox.statistics.rates import Rate
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
-    from blackbox.tuning import tune, variants
 
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         value = getattr(importlib.import_module(_WHERE[name]), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"blackbox.{name}")
+        value = importlib.import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'blackbox' has no attribute {name!r}")
     globals()[name] = value

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.moved import now
+
 VERSION = 2
 
 
@@ -74,7 +76,7 @@ def decode(value: Any, device: torch.device) -> Any:
 
 def _resolve(address: str) -> Any:
     module, _, qualname = address.partition(":")
-    kind: Any = importlib.import_module(module)
+    kind: Any = importlib.import_module(now(module))
     for part in qualname.split("."):
         kind = getattr(kind, part)
     if not (isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))):

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.engine.ledger import STATUSES, Ledger
 from blackbox.environment import environment
-from blackbox.ledger import STATUSES, Ledger
 from blackbox.protocol import Status
-from blackbox.statistics import Detection, Rate
+from blackbox.statistics.rates import Detection, Rate
 from blackbox.threat import L0, L1, L2, Linf, Threat
 
 FORMAT = "blackbox-result-1"

@@ -17,14 +17,14 @@ from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.checkpoint import prints
 from blackbox.checks import as_ids, as_images, as_labels, whole
-from blackbox.engine import Engine, Progress
-from blackbox.journal import Journal
-from blackbox.ledger import Ledger
-from blackbox.objective import Objective
-from blackbox.oracle import Oracle
+from blackbox.engine.engine import Engine, Progress
+from blackbox.engine.ledger import Ledger
+from blackbox.goals.objective import Objective
+from blackbox.oracle.journal import Journal
+from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import AccessError, Attack, Status
 from blackbox.results import AttackResult
-from blackbox.statistics import Detection
+from blackbox.statistics.rates import Detection
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 VOTES = 11
@@ -73,7 +73,7 @@ def attack(
         cohort: rows that step together: time and memory, never a result.
         checkpoint: a file that lets a killed run go on where it was: the same call with the same file.
         journal: the same for targets whose answers cost money or hours: every answer is in this file before the attack
-            sees it, and is never paid for twice (`blackbox.journal`; what it cannot promise is said there). Written at
+            sees it, and is never paid for twice (`blackbox.oracle.journal`; what it cannot promise is said there). Written at
             every call, where a checkpoint is written every half minute.
         cache: with a journal: an image that the run has asked about before is answered from it. It counts against the
             sample's budget but not on the target's bill; ``config["journal"]`` tells the two apart.

@@ -25,7 +25,7 @@ import blackbox as bb
 import surrogates as sg
 from experiments import given, picture
 from experiments.given import says
-from surrogates.robust import Adversarial
+from surrogates.training.adversarial import Adversarial
 
 
 @dataclass(frozen=True)

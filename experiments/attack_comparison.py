@@ -26,11 +26,12 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.cli import options, specs
+from blackbox.cli import options
+from blackbox.specs import specs
 from experiments import given, picture
 from experiments.given import Seen, says
-from surrogates.minimum_norm import MinimumNorm, carlini_wagner, deepfool, jsma
-from surrogates.predict import logits
+from surrogates.crafting.minimum_norm import MinimumNorm, carlini_wagner, deepfool, jsma
+from surrogates.nets.predict import logits
 
 MANY = 100  # classes
 

@@ -4,7 +4,7 @@
 
 CIFAR ResNet-20, Linf 8/255, ten steps (G = 10). *Bare*: gradients of the summed cross-entropy with respect to the images, through
 the net as it is (no gradients of weights), of as many images as the attack takes, at the best of several batch sizes. Ours finds
-its call size by itself and folds batch norms (`surrogates.lean`), so it may be above 1; how far the folded net alone is, is a row
+its call size by itself and folds batch norms (`surrogates.nets.fold`), so it may be above 1; how far the folded net alone is, is a row
 of its own. torchattacks is given all images at once, and in batches of the size that is best for the bare net. One thread and
 processor time, which other work on the machine disturbs less than the clock; each call has a bare pass before it, and ratios are
 taken within such a pair, ``repeats`` times. Writes experiments/results/craft_speed.json; without torchattacks the peers are left out.
@@ -27,7 +27,7 @@ from torch import Tensor
 import surrogates as sg
 from experiments.real import cifar
 from experiments.stored import store
-from surrogates.lean import lean
+from surrogates.nets.fold import lean
 
 OUT = Path("experiments/results/craft_speed.json")
 KINDS = {"i-fgsm": "BIM", "mi-fgsm": "MIFGSM", "ni-fgsm": "NIFGSM"}

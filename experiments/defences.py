@@ -24,7 +24,7 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
-from surrogates.robust import Adversarial, Free
+from surrogates.training.adversarial import Adversarial, Free
 
 OUT = Path("experiments/results")
 

@@ -25,9 +25,9 @@ import blackbox as bb
 import surrogates as sg
 from experiments import given, picture
 from experiments.given import says
-from surrogates.detector import Guarded, suspicion, threshold, train_detector
-from surrogates.minimum_norm import deepfool
-from surrogates.predict import logits
+from experiments.studies.detector import Guarded, suspicion, threshold, train_detector
+from surrogates.crafting.minimum_norm import deepfool
+from surrogates.nets.predict import logits
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,13 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.cli import options, parse, specs
+from blackbox.cli import options
 from blackbox.rng import Stream
+from blackbox.specs import parse, specs
 from experiments import given, picture
 from experiments.given import Seen, says
-from surrogates.queried import Queried
-from surrogates.ray import Line, fgsm_direction, regions
+from surrogates.analysis.ray import Line, fgsm_direction, regions
+from surrogates.crafting.queried import Queried
 
 DIRECTIONS = ("gradient", "numerical", "random")
 

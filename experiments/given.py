@@ -18,9 +18,10 @@ from torch import Tensor
 import blackbox as bb
 import surrogates as sg
 from blackbox import cli
-from blackbox.cli import options, parse, specs
+from blackbox.cli import options
+from blackbox.specs import parse, specs
 from experiments.stored import RESULTS, store
-from surrogates.predict import chunk_rows, logits
+from surrogates.nets.predict import chunk_rows, logits
 
 DOCS = Path("docs")
 
@@ -166,8 +167,8 @@ def see(settings: Subject) -> Seen:
 
 
 def _photograph(settings: Subject) -> sg.Dataset:
-    from surrogates.data import class_names
-    from surrogates.loaders import photograph
+    from surrogates.data.dataset import class_names
+    from surrogates.data.loaders import photograph
 
     image = photograph(str(settings.image), settings.size)
     names = class_names(settings.class_names) if settings.class_names else tuple("0123456789")

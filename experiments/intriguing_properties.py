@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 import blackbox as bb
 import surrogates as sg
-from surrogates.minimum_norm import amplify, lbfgs
+from surrogates.crafting.minimum_norm import amplify, lbfgs
 
 Label = dict[str, Any]
 

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.statistics import median
+from blackbox.statistics.rates import median
 from experiments import given, picture
 from experiments.given import says
-from surrogates.ray import fgsm_direction
+from surrogates.analysis.ray import fgsm_direction
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from torch import Tensor
 import blackbox as bb
 import surrogates as sg
 from experiments.real import Case, mnist
-from surrogates.minimum_norm import carlini_wagner, deepfool, jsma, lbfgs
+from surrogates.crafting.minimum_norm import carlini_wagner, deepfool, jsma, lbfgs
 
 Attack = Callable[[torch.nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 

@@ -32,12 +32,12 @@ from torch import Tensor
 import surrogates as sg
 from blackbox.rng import Stream
 from experiments.real import Case, cifar
-from surrogates import parts
-from surrogates.ball import random_point
-from surrogates.goal import Pool
-from surrogates.gradients import Autograd
-from surrogates.parts.draws import fork
-from surrogates.parts.resize import sizes
+from surrogates.crafting import parts
+from surrogates.crafting.ball import random_point
+from surrogates.crafting.goal import Pool
+from surrogates.crafting.gradients import Autograd
+from surrogates.crafting.parts.draws import fork
+from surrogates.crafting.parts.resize import sizes
 
 OUT = Path("experiments/results/peer_agreement.json")
 

@@ -30,7 +30,7 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from surrogates.acquire import Jacobian, Noised, Strategy
+from surrogates.acquisition import Jacobian, Noised, Strategy
 
 OUT = Path("experiments/results/practical_blackbox.json")
 PAPER = 0.8424

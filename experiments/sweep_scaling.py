@@ -36,7 +36,7 @@ import numpy as np
 import torch
 
 import blackbox as bb
-from blackbox.cli import digits
+from blackbox.specs import digits
 from blackbox.sweep import Plan, Store, Study, work
 from experiments.given import read, says
 from experiments.stored import RESULTS, load, store

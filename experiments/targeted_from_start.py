@@ -5,7 +5,7 @@
         --model torchvision:squeezenet1_0:w.safetensors --class-names classes.txt --mean 0 --std 1
 
 Five starts: the reference itself, grey, noise, an image of another class, an image of the target class. From each
-(`surrogates.reach`): minimise cross-entropy to the target + lambda |x - reference|^2, with the model's own gradients, for every
+(`experiments.studies.reach`): minimise cross-entropy to the target + lambda |x - reference|^2, with the model's own gradients, for every
 lambda of --weights. With lambda 0 the start keeps its looks and the model sees the target in anything; with a large one all
 starts end at about the same image beside the reference. The same walk on a surrogate's gradients, then shown to the model: one
 query an image. With labels alone (HopSkipJump, Chen et al. 2020, arXiv:1904.02144) one must begin where the model sees the
@@ -25,8 +25,9 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.cli import options, specs
+from blackbox.cli import options
 from blackbox.rng import Stream
+from blackbox.specs import specs
 from experiments import given, picture
 from experiments.given import Seen, says
 
@@ -65,7 +66,7 @@ def starts(settings: Settings, seen: Seen, one: Seen, goal: int) -> dict[str, Te
 
 
 def _fitted(file: str, like: Tensor) -> Tensor:
-    from surrogates.loaders import photograph
+    from surrogates.data.loaders import photograph
 
     image = photograph(file)
     if image.shape[1] != like.shape[1]:

@@ -22,10 +22,10 @@ import torch
 
 import blackbox as bb
 from blackbox.rng import Stream
-from blackbox.statistics import median
+from blackbox.statistics.rates import median
 from experiments import given, picture
 from experiments.given import says
-from surrogates.ray import walk
+from surrogates.analysis.ray import walk
 
 LOSSES = ("cross-entropy", "margin")
 

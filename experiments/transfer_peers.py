@@ -26,7 +26,7 @@ import blackbox as bb
 import surrogates as sg
 from experiments import own
 from experiments.real import resnet
-from surrogates.parts import BPA, SI, Neighbourhood
+from surrogates.crafting.parts import BPA, SI, Neighbourhood
 
 OUT = Path("experiments/results/transfer_peers.json")
 

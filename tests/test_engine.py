@@ -17,8 +17,8 @@ from torch import Tensor
 from toys import Bisection, Differences, Fuzz, RandomSigns, Script
 
 import blackbox as bb
-from blackbox.engine import Engine, iterate
-from blackbox.objective import Objective
+from blackbox.engine.engine import Engine, iterate
+from blackbox.goals.objective import Objective
 from blackbox.protocol import Access, Ask, Retire, Status, Task
 from blackbox.testing import Affine, Constant, Failing, Recording, ReluNet, affine_problem
 from blackbox.testing.driver import task

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from blackbox import bases
 from blackbox.estimators import Coordinates, Gaussian, Groups, Rademacher, Subspace
+from blackbox.proposals import bases
 from blackbox.testing import EstimatorContract
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.journal import Journal, JournalError
+from blackbox.oracle.journal import Journal, JournalError
 from blackbox.testing import Affine, affine_problem
 from experiments.kills import kill
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from blackbox.objective import Objective
-from blackbox.oracle import Oracle, Reply
+from blackbox.goals.objective import Objective
+from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Access
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 3.0, 1.0, -2.0]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blackbox.oracle import Oracle, TargetError, _CallSize
+from blackbox.oracle.oracle import Oracle, TargetError, _CallSize
 from blackbox.protocol import Access
 from blackbox.run import attack
 from blackbox.testing import Affine, Constant, Failing, Noisy, Quantised, Recording, ReluNet

@@ -18,9 +18,9 @@ from torch import Tensor
 from toys import Bisection, Differences, RandomSigns
 
 import blackbox.run
-from blackbox.engine import Engine
-from blackbox.ledger import CODES, LIVE
-from blackbox.oracle import Oracle
+from blackbox.engine.engine import Engine
+from blackbox.engine.ledger import CODES, LIVE
+from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Ask, Retire, Status, Steps, Task
 from blackbox.rowwise import rows, weighted_sum
 from blackbox.testing import AttackContract, Case, EstimatorContract

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import blackbox as bb
-from blackbox.ledger import CODES, LIVE, Ledger
+from blackbox.engine.ledger import CODES, LIVE, Ledger
 from blackbox.protocol import Status
-from blackbox.statistics import Rate
+from blackbox.statistics.rates import Rate
 from blackbox.testing import affine_problem
 
 

@@ -14,10 +14,10 @@ import blackbox as bb
 from blackbox import search
 from blackbox.attacks.tangent import touch
 from blackbox.estimators import boundary
-from blackbox.pool import starts
 from blackbox.protocol import Ask, Status, Task, Tell
 from blackbox.rng import Stream
 from blackbox.rowwise import row_norm, unit
+from blackbox.start_images import starts
 from blackbox.testing import Affine, Constant
 
 SHAPE = (3, 4, 4)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from blackbox.cli import options
-    from blackbox.cli.specs import Model
-    from blackbox.oracle import Oracle, Reply
+    from blackbox.oracle.oracle import Oracle, Reply
+    from blackbox.specs.specs import Model
     from surrogates import Dataset
 
 T = TypeVar("T")
@@ -111,14 +111,14 @@ class Bench:
 
     def oracle(self, target: str, access: str | None = None, kind: type[Oracle] | None = None) -> Oracle:
         """A fresh counter before a target. ``access``: by default the most that this target can show."""
-        from blackbox.cli import specs
+        from blackbox.specs import specs
 
         access = access or self.viewer(target).access.name.lower()
         return specs.oracle(self.targets[target](), access, len(self.classes), self.device, kind=kind)
 
     def viewer(self, target: str) -> Oracle:
         """The counter through which the page itself looks at a target: its queries are on no attack's bill."""
-        from blackbox.oracle import TargetError
+        from blackbox.oracle.oracle import TargetError
 
         with self._lock:
             if target not in self._viewers:
@@ -152,14 +152,14 @@ def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
     The images offered begin with one on which the slider shows something: see `compute.order`.
     """
     from blackbox.app import compute
-    from blackbox.cli import digits, specs
+    from blackbox.specs import digits, specs
 
     data, own = digits.parts()["attack"], digits.parts()["surrogate"]
 
     def copied() -> nn.Module:
         """As the demo's: from the answers of svm-rbf to 1,600 images, labels alone."""
         import surrogates as sg
-        from blackbox.cli import pool
+        from blackbox.specs import pool
 
         net = sg.build("mlp", classes=10, shape=own.shape, seed=seed)
         recipe = sg.Recipe(epochs=10, optimiser="adam", lr=2e-3)
@@ -196,7 +196,7 @@ def own_bench(
         ValueError, FileNotFoundError: a spec that names nothing, or models and images that do not fit.
     """
     from blackbox.app import compute
-    from blackbox.cli import specs
+    from blackbox.specs import specs
 
     chosen = specs.images(images, seed)
     data = chosen.data

@@ -14,11 +14,11 @@ import surrogates as sg
 from blackbox.app.bench import Bench, Shot
 from blackbox.rng import Stream
 from blackbox.threat import Linf
-from surrogates.predict import logits
-from surrogates.ray import Line, Ray, Region, fgsm_direction, regions, walk
+from surrogates.analysis.ray import Line, Ray, Region, fgsm_direction, regions, walk
+from surrogates.nets.predict import logits
 
 if TYPE_CHECKING:
-    from blackbox.oracle import Reply
+    from blackbox.oracle.oracle import Reply
 
 NOISE = "random signs"
 WAYS = {

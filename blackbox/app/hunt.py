@@ -16,7 +16,7 @@ import surrogates as sg
 from blackbox.app.bench import Bench, Shot
 from blackbox.app.compute import Said, replied
 from blackbox.attacks import REGISTRY, build, get, with_prior
-from blackbox.oracle import Oracle, Reply, TargetError
+from blackbox.oracle.oracle import Oracle, Reply, TargetError
 from blackbox.run import resolve
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import numpy as np
 
 from blackbox.app import draw
 from blackbox.report import style
-from surrogates.ray import Region
+from surrogates.analysis.ray import Region
 
 if TYPE_CHECKING:
     from blackbox.app.bench import Bench, Shot
     from blackbox.app.compute import Crossing
-    from surrogates.ray import Ray
+    from surrogates.analysis.ray import Ray
 
 _THUMBNAILS = 7
 _LINEAR = 0.1

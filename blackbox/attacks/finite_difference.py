@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from blackbox import bases
 from blackbox.estimators import Coordinates, Estimator, Groups, Progressive, Subspace
+from blackbox.proposals import bases
 
 METHODS = ("full", "groups", "blocks", "pca", "dct", "tiles")
 

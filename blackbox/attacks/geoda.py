@@ -9,9 +9,9 @@ from torch import Tensor
 
 from blackbox import search
 from blackbox.attacks.hop_skip_jump import HopSkipJump
-from blackbox.bases import Basis
 from blackbox.estimators import boundary
 from blackbox.estimators.boundary import Noise
+from blackbox.proposals.bases import Basis
 from blackbox.protocol import Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 

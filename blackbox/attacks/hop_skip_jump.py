@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.bases import Basis
 from blackbox.estimators import boundary
+from blackbox.proposals.bases import Basis
 from blackbox.protocol import Access, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.square import Square
-from blackbox.attacks.stripes import stripes
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, usual
 from blackbox.candidates.craft import fused, start
 from blackbox.candidates.maker import thompson, worth
 from blackbox.prior import Guided, view
+from blackbox.proposals.stripes import stripes
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, differs
 from blackbox.threat import Threat

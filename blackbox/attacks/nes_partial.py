@@ -24,7 +24,7 @@ class PartialNES:
     The ball around the original in which the point has to lie shrinks from step to step, and the point climbs on a NES
     gradient of the loss so that the target goes on naming the class. A step tries a smaller ball and the longest move
     along the gradient; the move is halved until the class holds. Where no length holds, the ball keeps its size and the
-    next decay is half of this one. Give a start for a targeted attack: ``start=blackbox.starts(...)``.
+    next decay is half of this one. Give a start for a targeted attack: ``start=blackbox.start_images(...)``.
 
     Each step costs ``samples`` queries for the gradient, and one for each try.
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox import bases
+from blackbox.proposals import bases
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 

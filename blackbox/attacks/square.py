@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.stripes import stripes
-from blackbox.bases import ridge
+from blackbox.proposals.bases import ridge
+from blackbox.proposals.stripes import stripes
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, climb, deliver, differs, every, row_norm, row_sum, rows
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.bases import Basis
 from blackbox.estimators import boundary
+from blackbox.proposals.bases import Basis
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
 from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 

@@ -286,7 +286,7 @@ def app_(
 ) -> None:  # fmt: skip
     """A page to play with, on this machine alone: epsilon slider, query attacks, Taylor, regions. Needs the extra [app]."""
     from blackbox.app.server import run
-    from blackbox.cli.parse import number
+    from blackbox.specs.parse import number
 
     run(
         target or [], surrogate or [], images=images, nets=nets, most=number(eps), runs=runs, port=port, seed=seed,

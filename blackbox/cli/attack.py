@@ -7,9 +7,10 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import NO_SUCCESS, STOPPED, Exit, folder, options, parse, specs, starts, training
-from blackbox.cli import channels as between
+from blackbox.cli import NO_SUCCESS, STOPPED, Exit, options, training
 from blackbox.cli.progress import attack_progress, say
+from blackbox.specs import channels as between
+from blackbox.specs import folder, parse, specs, starts
 
 if TYPE_CHECKING:
     import torch

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox.cli import demo_text as text
-from blackbox.cli import digits, folder, parse, pool
 from blackbox.cli.progress import say
+from blackbox.specs import digits, folder, parse, pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blackbox.oracle import Oracle
+    from blackbox.oracle.oracle import Oracle
     from blackbox.report.shown import LastCell
     from blackbox.results import AttackResult
     from blackbox.threat import Threat

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import digits
 from blackbox.plain_text import cell, lay
+from blackbox.specs import digits
 
 if TYPE_CHECKING:
     from blackbox.cli.demo import Outcome, Settings
-    from blackbox.statistics import Rate
+    from blackbox.statistics.rates import Rate
     from surrogates import TransferMatrix
 
 NOISE = {"linf": "uniform noise, same Linf", "rms": "Gaussian noise, same RMS"}

@@ -8,13 +8,14 @@ import platform
 import time
 from typing import TYPE_CHECKING
 
-from blackbox.cli import FAILED, Exit, digits
+from blackbox.cli import FAILED, Exit
 from blackbox.environment import versions
+from blackbox.specs import digits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from blackbox.oracle import Oracle
+    from blackbox.oracle.oracle import Oracle
     from blackbox.results import AttackResult
 
 _EXTRAS = {

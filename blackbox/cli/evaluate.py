@@ -6,15 +6,16 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from blackbox.cli import channels as between
-from blackbox.cli import folder, options, parse, specs, training
+from blackbox.cli import options, training
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import attack_progress, say
+from blackbox.specs import channels as between
+from blackbox.specs import folder, parse, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blackbox.engine import Progress
+    from blackbox.engine.engine import Progress
 
 
 def run(
@@ -28,7 +29,7 @@ def run(
     stack = between.read(channels)
     set_threads(nets.threads)
 
-    from blackbox.evaluation import evaluate
+    from blackbox.evaluation.evaluation import evaluate
     from blackbox.report import pages
     from blackbox.report.robustness import robustness
 

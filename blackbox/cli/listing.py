@@ -76,7 +76,7 @@ def _attacks() -> tuple[str, list[str], list[list[str]]]:
 
 
 def _channels() -> tuple[str, list[str], list[list[str]]]:
-    from blackbox.cli import channels
+    from blackbox.specs import channels
 
     rows = [[channels.usage(name), _first(channels.find(name).__doc__)] for name in channels.NAMES]
     return "what may stand before a target (blackbox attack --channel)", ["channel", "what it does"], rows
@@ -95,7 +95,7 @@ def _first(doc: str | None) -> str:
 
 
 def _presets() -> tuple[str, list[str], list[list[str]]]:
-    from surrogates import presets
+    from surrogates.crafting import presets
 
     found = [presets.get(name) for name in presets.names()]
     rows = [[p.name, f"{p.cost():,}", p.composes, p.source] for p in found]
@@ -107,14 +107,14 @@ def _presets() -> tuple[str, list[str], list[list[str]]]:
 
 
 def _targets() -> tuple[str, list[str], list[list[str]]]:
-    from blackbox.cli import digits
+    from blackbox.specs import digits
 
     rows = [[f"digits:{name}", what] for name, what in digits.WHAT.items()]
     return "built-in targets", ["name", "what it is"], [*rows, ["digits:all", "all of them"]]
 
 
 def _models() -> tuple[str, list[str], list[list[str]]]:
-    from surrogates import models
+    from surrogates.nets import registry as models
 
     nets = [[name, "net"] for name in models.names() if not name.startswith("torchvision:")]
     zoo = len(models.names()) - len(nets)
@@ -124,7 +124,7 @@ def _models() -> tuple[str, list[str], list[list[str]]]:
 
 
 def _data() -> tuple[str, list[str], list[list[str]]]:
-    from surrogates import loaders
+    from surrogates.data import loaders
 
     kin = [[f"{name}:ROOT", "torchvision's copy under ROOT; never downloaded"] for name in loaders.TORCHVISION]
     return "data", ["spec", "what it is"], [*map(list, _DATA), *kin]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from blackbox.cli import USAGE, Exit, folder
+from blackbox.cli import USAGE, Exit
 from blackbox.cli.progress import say
+from blackbox.specs import folder
 
 
 def run(paths: list[str], out: str | None, title: str | None, against: str | None, quiet: bool) -> None:

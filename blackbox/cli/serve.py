@@ -8,10 +8,11 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from blackbox.cli import channels as between
-from blackbox.cli import options, parse, specs
+from blackbox.cli import options
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
+from blackbox.specs import channels as between
+from blackbox.specs import parse, specs
 
 if TYPE_CHECKING:
     from surrogates import Dataset

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.cli import folder, options, pool, specs
+from blackbox.cli import options
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import clock, say
+from blackbox.specs import folder, pool, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ def run(
 ) -> None:  # fmt: skip
     """Ask, train, measure agreement on images that were not asked about, save."""
     import surrogates as sg
-    from blackbox.statistics import Rate
+    from blackbox.statistics.rates import Rate
 
     seed, quiet = common.seed, common.quiet
     set_threads(nets.threads)

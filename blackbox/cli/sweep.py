@@ -8,8 +8,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from blackbox.cli import FAILED, Exit, folder
+from blackbox.cli import FAILED, Exit
 from blackbox.cli.progress import EVERY, say
+from blackbox.specs import folder
 
 
 def run(

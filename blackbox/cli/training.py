@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import options, parse, specs
+from blackbox.cli import options
 from blackbox.cli.progress import say
+from blackbox.specs import parse, specs
 
 if TYPE_CHECKING:
-    from blackbox.oracle import Oracle
+    from blackbox.oracle.oracle import Oracle
     from surrogates import Dataset, Spend
 
 

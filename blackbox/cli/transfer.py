@@ -6,9 +6,10 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import folder, options, parse, specs
+from blackbox.cli import options
 from blackbox.cli.attack import goals, set_threads
 from blackbox.cli.progress import say
+from blackbox.specs import folder, parse, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,8 @@ def run(
     images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Check, plan, measure, save, tell."""
-    from surrogates import presets
-    from surrogates.matrix import GIVEN
+    from surrogates.crafting import presets
+    from surrogates.transfer.matrix import GIVEN
 
     seed, quiet, device = common.seed, common.quiet, nets.device
     radii = parse.threats(within)

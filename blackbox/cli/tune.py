@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from blackbox.cli import folder, options, parse, specs
+from blackbox.cli import options
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
+from blackbox.specs import folder, parse, specs
 
 
 def run(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from blackbox import bases
 from blackbox.estimators.probes import blocks
+from blackbox.proposals import bases
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import rows, unit
 

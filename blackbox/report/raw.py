@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
     """Columns: image (sample id), label, source, attack, threat, target, clean (the target's class for the clean image),
     named (its class for the changed one), source_named (the source's class for it; empty for noise)."""
-    from surrogates.noise import KINDS
+    from surrogates.transfer.noise import KINDS
 
     labels, ids = matrix.labels.tolist(), matrix.ids.tolist()
     with open(path, "w", newline="") as file:

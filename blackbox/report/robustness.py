@@ -10,7 +10,7 @@ import numpy as np
 from blackbox.report import style
 
 if TYPE_CHECKING:
-    from blackbox.evaluation import Evaluation
+    from blackbox.evaluation.evaluation import Evaluation
 
 
 def robustness(found: Evaluation, path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blackbox.report import shown
 
 if TYPE_CHECKING:
-    from blackbox.evaluation import Evaluation
+    from blackbox.evaluation.evaluation import Evaluation
     from blackbox.report.shown import Shown
     from blackbox.results import AttackResult
     from blackbox.sweep import Store
@@ -187,7 +187,7 @@ def _matrix(path: Path) -> TransferMatrix:
 
 
 def _evaluation(path: Path) -> Evaluation:
-    from blackbox.evaluation import Evaluation
+    from blackbox.evaluation.evaluation import Evaluation
 
     return Evaluation.load(path)
 
@@ -200,7 +200,7 @@ def _surrogate(run: Run) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {"bill": bill or {}, "training": training or {}}
     if (path / "curve.json").is_file():
-        from surrogates.acquire.curve import AgreementCurve
+        from surrogates.acquisition.curve import AgreementCurve
 
         found["curve"] = AgreementCurve.load(path / "curve.json")
     if ours and (path / "summary.txt").is_file():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
     from surrogates import Dataset, TransferMatrix
-    from surrogates.presets import Preset
+    from surrogates.crafting.presets import Preset
 
 FILE = "shown.safetensors"
 FORMAT = "blackbox-shown-1"

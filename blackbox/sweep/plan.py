@@ -164,8 +164,8 @@ def file_print(spec: str, own_endpoint: bool = False) -> str:
     Raises:
         FileNotFoundError: it names one that is not there. ConnectionError: an endpoint that does not answer.
     """
-    from blackbox.cli import adapters
-    from blackbox.cli.specs import SURROGATE_FILE
+    from blackbox.specs import adapters
+    from blackbox.specs.specs import SURROGATE_FILE
 
     if (found := adapters.file_print(spec, own_endpoint)) is not None:
         return found

@@ -35,8 +35,8 @@ class _Part(BaseModel):
 
 def read_threat(text: str) -> Threat:
     """``"linf:8/255"`` -> Linf(8/255)."""
-    from blackbox.cli import parse
     from blackbox.cli.options import Within
+    from blackbox.specs import parse
 
     return parse.one_threat(Within(threat=text))
 
@@ -126,8 +126,8 @@ class Attacks(_Grid):
     def _fit(self) -> Attacks:
         """Every attack serves every threat, and is shown enough: said now, not by a cell at midnight."""
         from blackbox import attacks
-        from blackbox.cli import channels
         from blackbox.protocol import Access
+        from blackbox.specs import channels
 
         if self.votes is not None and self.votes % 2 == 0:
             raise ValueError(
@@ -161,7 +161,7 @@ class Transfer(_Grid):
     @field_validator("presets")
     @classmethod
     def _presets(cls, values: list[str]) -> list[str]:
-        from surrogates import presets
+        from surrogates.crafting import presets
 
         return [presets.get(value).name for value in values]
 

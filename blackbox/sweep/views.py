@@ -55,7 +55,8 @@ def matrix(table: Table, seed: int) -> TransferMatrix | None:
 
     A sweep makes Gaussian noise for each source and preset; here stands that of the largest, as in a matrix of one run.
     """
-    from surrogates import TransferMatrix, presets
+    from surrogates import TransferMatrix
+    from surrogates.crafting import presets
 
     grid = table.plan.study.transfer
     points = [p for p in table.outcomes if p.kind == "transfer" and p.seed == seed and table.outcomes[p]]

@@ -24,7 +24,7 @@ from blackbox.sweep.plan import Point, file_print
 from blackbox.sweep.study import Study, read_threat
 
 if TYPE_CHECKING:
-    from blackbox.cli import specs
+    from blackbox.specs import specs
 
 _Outcomes = tuple[dict[str, Any], bytes | None]  # columns, and images to look at
 _LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
@@ -38,7 +38,8 @@ def images(study: Study) -> specs.Images:
 
 @lru_cache(maxsize=2)
 def _images(text: str) -> specs.Images:
-    from blackbox.cli import options, specs
+    from blackbox.cli import options
+    from blackbox.specs import specs
 
     return specs.images(options.Images(**json.loads(text)))
 
@@ -58,7 +59,8 @@ def _study(text: str) -> Study:
 
 @lru_cache(maxsize=32)
 def _model(text: str, spec: str, print_: str) -> specs.Model:
-    from blackbox.cli import options, specs
+    from blackbox.cli import options
+    from blackbox.specs import specs
 
     study = _study(text)
     _expect(spec, print_, file_print(spec, study.own_endpoint))
@@ -140,8 +142,8 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     import torch
 
     import blackbox as bb
-    from blackbox.cli import channels, specs
     from blackbox.cli.attack import goals
+    from blackbox.specs import channels, specs
 
     study, grid = _study(text), _study(text).attack
     assert grid is not None
@@ -173,8 +175,8 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
 
 def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
     import surrogates as sg
-    from blackbox.cli import specs
     from blackbox.cli.attack import goals
+    from blackbox.specs import specs
 
     study, grid = _study(text), _study(text).transfer
     assert grid is not None

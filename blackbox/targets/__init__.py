@@ -13,41 +13,41 @@ import torch
 from torch import Tensor
 
 _WHERE = {
-    "FunctionTarget": "function",
-    "ModuleTarget": "module",
-    "OnnxTarget": "onnx",
-    "ScriptTarget": "programs",
-    "ExportedTarget": "programs",
-    "HttpTarget": "http",
-    "SklearnTarget": "sklearn",
-    "Channel": "channels",
-    "LabelsOnly": "channels",
-    "TopK": "channels",
-    "Rounded": "channels",
-    "Noisy": "channels",
-    "EightBit": "channels",
-    "ReverseSigmoid": "defences",
-    "JPEG": "defences",
-    "InputNoise": "defences",
-    "RandomResize": "defences",
-    "Blacklight": "stateful",
-    "Retrying": "retrying",
-    "Detection": "stateful",
+    "FunctionTarget": "blackbox.targets.function",
+    "ModuleTarget": "blackbox.targets.module",
+    "OnnxTarget": "blackbox.targets.onnx",
+    "ScriptTarget": "blackbox.targets.programs",
+    "ExportedTarget": "blackbox.targets.programs",
+    "HttpTarget": "blackbox.targets.http",
+    "SklearnTarget": "blackbox.targets.sklearn",
+    "Channel": "blackbox.channels.channels",
+    "LabelsOnly": "blackbox.channels.channels",
+    "TopK": "blackbox.channels.channels",
+    "Rounded": "blackbox.channels.channels",
+    "Noisy": "blackbox.channels.channels",
+    "EightBit": "blackbox.channels.channels",
+    "ReverseSigmoid": "blackbox.defences.inputs",
+    "JPEG": "blackbox.defences.inputs",
+    "InputNoise": "blackbox.defences.inputs",
+    "RandomResize": "blackbox.defences.inputs",
+    "Blacklight": "blackbox.defences.blacklight",
+    "Retrying": "blackbox.channels.retrying",
+    "Detection": "blackbox.defences.blacklight",
 }
 
 __all__ = ["Answer", "Target", "as_target", *_WHERE]
 
 if TYPE_CHECKING:
-    from blackbox.targets.channels import Channel, EightBit, LabelsOnly, Noisy, Rounded, TopK
-    from blackbox.targets.defences import JPEG, InputNoise, RandomResize, ReverseSigmoid
+    from blackbox.channels.channels import Channel, EightBit, LabelsOnly, Noisy, Rounded, TopK
+    from blackbox.channels.retrying import Retrying
+    from blackbox.defences.blacklight import Blacklight, Detection
+    from blackbox.defences.inputs import JPEG, InputNoise, RandomResize, ReverseSigmoid
     from blackbox.targets.function import FunctionTarget
     from blackbox.targets.http import HttpTarget
     from blackbox.targets.module import ModuleTarget
     from blackbox.targets.onnx import OnnxTarget
     from blackbox.targets.programs import ExportedTarget, ScriptTarget
-    from blackbox.targets.retrying import Retrying
     from blackbox.targets.sklearn import SklearnTarget
-    from blackbox.targets.stateful import Blacklight, Detection
 
 
 class Answer(NamedTuple):
@@ -135,7 +135,7 @@ def as_target(model: Any, device: torch.device | str | None = None) -> Target:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"blackbox.targets.{_WHERE[name]}"), name)
+    value = getattr(importlib.import_module(_WHERE[name]), name)
     globals()[name] = value
     return value
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import blackbox.attacks
 import blackbox.run
-from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Retire, Status
 from blackbox.results import AttackResult
 from blackbox.testing.targets import Constant, Failing, Model, Problem, Recording, ReluNet, affine_problem

@@ -9,7 +9,8 @@ import urllib.request
 import pytest
 
 from blackbox.app import server
-from blackbox.cli import digits, options
+from blackbox.cli import options
+from blackbox.specs import digits
 
 gradio = pytest.importorskip("gradio")
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox import attacks, bases, estimators
+from blackbox import attacks, estimators
 from blackbox.attacks import FDFGSM, FDIFGSM, NES, SPSA, SimBA, ZOSignSGD
+from blackbox.proposals import bases
 from blackbox.rowwise import row_sum
 
 SHAPE = (1, 6, 6)

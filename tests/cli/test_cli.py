@@ -309,7 +309,7 @@ def test_models_that_cannot_be(said: Cli, own: Path) -> None:
 def test_normalisation_of_weights(said: Cli, tmp_path: Path) -> None:
     """A net loaded from weights sees (x - mean) / std: with a mean far from that of its training it is wrong about most."""
     import surrogates as sg
-    from blackbox.cli import digits
+    from blackbox.specs import digits
 
     net = sg.build("mlp", classes=10, shape=(1, 8, 8))
     sg.save_weights(
@@ -388,7 +388,7 @@ def test_surrogate_then_transfer(said: Cli, tmp_path: Path) -> None:
     assert {row["target"] for row in rows} == {"svm-rbf", "knn"}
 
     import surrogates as sg
-    from blackbox.statistics import Rate
+    from blackbox.statistics.rates import Rate
 
     matrix = sg.TransferMatrix.load(folder)
     mine = [r for r in rows if r["target"] == "knn" and r["attack"] == "mi-fgsm" and r["threat"] == "Linf 0.2"]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox import bases
 from blackbox.estimators import Coordinates, Estimator, Gaussian, Groups, Progressive, Rademacher, Subspace, radius
-from blackbox.objective import Objective
+from blackbox.goals.objective import Objective
+from blackbox.proposals import bases
 from blackbox.protocol import Access, Task
 from blackbox.rng import Stream
 

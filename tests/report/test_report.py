@@ -18,7 +18,7 @@ from blackbox.report import build, gallery, tables
 from blackbox.report import runs as saved_runs
 from blackbox.report.pages import Page
 from blackbox.report.sections import common, comparison
-from blackbox.statistics import Rate
+from blackbox.statistics.rates import Rate
 from tests.cli.conftest import Cli, said  # noqa: F401
 from tests.report.conftest import made, matrix, saved
 

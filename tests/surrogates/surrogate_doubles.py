@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor, nn
 
-from surrogates import parts, presets
+from surrogates.crafting import parts, presets
 
 
 class Affine(nn.Module):

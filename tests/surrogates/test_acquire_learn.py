@@ -14,10 +14,10 @@ from surrogate_doubles import images
 from torch import Tensor, nn
 
 import surrogates as sg
-from blackbox.oracle import Oracle, TargetError
-from blackbox.statistics import Rate
-from surrogates import acquire
-from surrogates.acquire import AgreementCurve, Choice, Jacobian, Random, Rounds, Situation, Strategy
+from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.statistics.rates import Rate
+from surrogates import acquisition as acquire
+from surrogates.acquisition import AgreementCurve, Choice, Jacobian, Random, Rounds, Situation, Strategy
 
 QUICK = sg.Recipe(epochs=4)
 
@@ -207,7 +207,7 @@ def test_a_bag_is_judged_by_members_that_did_not_learn_the_answer(
 ) -> None:
     oracle = Oracle(target)
     told = sg.ask(oracle, parts["pool"], 200)
-    module = sys.modules["surrogates.acquire.bagged"]
+    module = sys.modules["surrogates.acquisition.bagged"]
     seen: list[tuple[set[bytes], set[bytes]]] = []
     real = module.train
 

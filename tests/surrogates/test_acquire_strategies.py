@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 import surrogates as sg
 from blackbox.rng import Stream
-from surrogates import acquire
-from surrogates.acquire import DFAL, Jacobian, KCenter, Noised, Random, Situation, Uncertainty
-from surrogates.acquire.jacobian import uphill
-from surrogates.acquire.k_center import farthest_first
-from surrogates.answers import Answers
+from surrogates import acquisition as acquire
+from surrogates.acquisition import DFAL, Jacobian, KCenter, Noised, Random, Situation, Uncertainty
+from surrogates.acquisition.answers import Answers
+from surrogates.acquisition.jacobian import uphill
+from surrogates.acquisition.k_center import farthest_first
 
 
 class Table(nn.Module):

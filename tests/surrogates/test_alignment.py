@@ -10,7 +10,7 @@ import torch
 from surrogate_doubles import Affine, images
 
 import surrogates as sg
-from blackbox.oracle import Oracle
+from blackbox.oracle.oracle import Oracle
 from blackbox.threat import L1, Linf
 
 X, Y = images(5), torch.tensor([0, 1, 0, 1, 1])

@@ -15,8 +15,8 @@ from torch import Tensor
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates import parts, presets
-from surrogates.parts.ensemble import agreement
+from surrogates.crafting import parts, presets
+from surrogates.crafting.parts.ensemble import agreement
 
 T = Linf(0.1)
 NAMES = ["svre", "adaea", "cwa"]

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates import hooks, parts, presets
-from surrogates.goal import Goal, Pool
-from surrogates.gradients import Autograd
-from surrogates.parts.draws import Draw
+from surrogates.crafting import parts, presets
+from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.gradients import Autograd
+from surrogates.crafting.parts.draws import Draw
+from surrogates.crafting.surgery import hooks
 
 T = Linf(0.01)
 INSIDE = ["sgm", "linbp", "bpa", "ila", "fia", "naa", "bfa", "cfm", "su"]

@@ -19,12 +19,12 @@ import surrogates as sg
 from blackbox.estimators import Coordinates
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates import parts, presets
-from surrogates.goal import Goal
-from surrogates.gradients import Autograd
-from surrogates.parts import losses
-from surrogates.parts.filters import gaussian, steady
-from surrogates.queried import Queried
+from surrogates.crafting import parts, presets
+from surrogates.crafting.goal import Goal
+from surrogates.crafting.gradients import Autograd
+from surrogates.crafting.parts import losses
+from surrogates.crafting.parts.filters import gaussian, steady
+from surrogates.crafting.queried import Queried
 
 T = Linf(0.1)
 RNG = Stream(0, np.arange(5, dtype=np.uint64))

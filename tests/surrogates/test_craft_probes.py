@@ -11,11 +11,11 @@ from torch import Tensor
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L1, L2, Linf
-from surrogates import parts, presets
-from surrogates.ball import random_point
-from surrogates.goal import Goal
-from surrogates.gradients import Autograd
-from surrogates.parts.walk import Walk
+from surrogates.crafting import parts, presets
+from surrogates.crafting.ball import random_point
+from surrogates.crafting.goal import Goal
+from surrogates.crafting.gradients import Autograd
+from surrogates.crafting.parts.walk import Walk
 
 T = Linf(0.1)
 Y = torch.zeros(4, dtype=torch.int64)

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates import parts
-from surrogates.goal import Goal, Pool
-from surrogates.gradients import Autograd
-from surrogates.parts.draws import Draw, fork
-from surrogates.parts.resize import resized
-from surrogates.parts.shuffle import BSR, layout
-from surrogates.parts.spectrum import cosines
-from surrogates.parts.viewed import Viewed
+from surrogates.crafting import parts
+from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.gradients import Autograd
+from surrogates.crafting.parts.draws import Draw, fork
+from surrogates.crafting.parts.resize import resized
+from surrogates.crafting.parts.shuffle import BSR, layout
+from surrogates.crafting.parts.spectrum import cosines
+from surrogates.crafting.parts.viewed import Viewed
 
 T = Linf(0.1)
 

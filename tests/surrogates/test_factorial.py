@@ -11,7 +11,7 @@ from surrogate_doubles import images
 from torch import nn
 
 import surrogates as sg
-from surrogates.factorial import Cell
+from surrogates.analysis.factorial import Cell
 
 X = images(80, (1, 8, 8))
 DATA = sg.Dataset(X, (X[:, 0, 0, 0] * 5).long() % 3, ("a", "b", "c"))

@@ -13,8 +13,8 @@ from surrogate_doubles import Affine, images
 from torch import Tensor, nn
 
 import surrogates as sg
-from surrogates import hooks
-from surrogates.dataflow import read
+from surrogates.crafting.surgery import hooks
+from surrogates.crafting.surgery.graph import read
 
 G = torch.Generator().manual_seed(0)
 
@@ -230,7 +230,7 @@ def reference(net: nn.Module, gamma: float) -> None:
     """The blocks of our ResNets and of torchvision's, written again with a weight on the branch."""
     from torchvision.models.resnet import BasicBlock
 
-    from surrogates.nets import _Block
+    from surrogates.nets.architectures import _Block
 
     def ours(block: Any, x: Tensor) -> Tensor:
         out = weighed(gamma)(block.bn2(block.conv2(F.relu(block.bn1(block.conv1(x))))))

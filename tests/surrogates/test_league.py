@@ -11,15 +11,15 @@ import torch
 from surrogate_doubles import Affine, images
 
 import surrogates as sg
-from blackbox.oracle import Oracle
+from blackbox.oracle.oracle import Oracle
 from blackbox.rowwise import row_norm
+from blackbox.statistics.ranks import ranks
 from blackbox.threat import Linf
-from surrogates import presets
-from surrogates.decomposition import FACTORS, sums_of_squares
-from surrogates.effort import at_effort, at_length, least_length
-from surrogates.factorial import Cell
-from surrogates.ranks import ranks
-from surrogates.runs import Run
+from experiments.studies.effort import at_effort, at_length, least_length
+from surrogates.analysis.decomposition import FACTORS, sums_of_squares
+from surrogates.analysis.factorial import Cell
+from surrogates.crafting import presets
+from surrogates.transfer.runs import Run
 
 T = Linf(0.1)
 

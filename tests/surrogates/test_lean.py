@@ -12,10 +12,10 @@ from torch import Tensor, nn
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import Linf
-from surrogates import parts
-from surrogates.gradients import Autograd
-from surrogates.lean import lean
-from surrogates.nets import Normalised
+from surrogates.crafting import parts
+from surrogates.crafting.gradients import Autograd
+from surrogates.nets.architectures import Normalised
+from surrogates.nets.fold import lean
 
 SHAPE = (3, 16, 16)
 

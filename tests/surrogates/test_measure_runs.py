@@ -12,11 +12,11 @@ import torch
 from surrogate_doubles import Affine, images
 
 import surrogates as sg
-from blackbox.oracle import Oracle
-from blackbox.statistics import mcnemar
+from blackbox.oracle.oracle import Oracle
+from blackbox.statistics.bootstrap import drawn, resamples
+from blackbox.statistics.rates import mcnemar
 from blackbox.threat import L2, Linf
-from surrogates.bootstrap import drawn, resamples
-from surrogates.runs import Run, clusters
+from surrogates.transfer.runs import Run, clusters
 
 T = Linf(0.1)
 Y = torch.arange(6) % 3

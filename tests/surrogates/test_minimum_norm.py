@@ -12,8 +12,8 @@ from surrogate_doubles import Affine, images
 from torch import Tensor, nn
 
 import surrogates as sg
-from surrogates.minimum_norm import MinimumNorm, amplify, carlini_wagner, deepfool, jsma, lbfgs
-from surrogates.minimum_norm.jsma import _best_pair, _best_single
+from surrogates.crafting.minimum_norm import MinimumNorm, amplify, carlini_wagner, deepfool, jsma, lbfgs
+from surrogates.crafting.minimum_norm.jsma import _best_pair, _best_single
 
 QUICK = {"iterations": 60, "searches": 4, "c": 1.0, "learning_rate": 0.05}
 ATTACKS: dict[str, Any] = {
@@ -125,11 +125,11 @@ def test_lbfgs_keeps_the_nearest_of_the_classes(monkeypatch: pytest.MonkeyPatch)
     """Also when it is not the first that was tried."""
     import sys
 
-    from surrogates.minimum_norm.core import nearest_classes
+    from surrogates.crafting.minimum_norm.core import nearest_classes
 
     net, x, y = affine(3, n=2)
     usual = ATTACKS["lbfgs"](net, x, y, candidates=2)
-    module = sys.modules["surrogates.minimum_norm.lbfgs"]  # as an attribute, the name is the function's
+    module = sys.modules["surrogates.crafting.minimum_norm.lbfgs"]  # as an attribute, the name is the function's
     monkeypatch.setattr(module, "nearest_classes", lambda case, count: nearest_classes(case, count).flip(1))
     turned = ATTACKS["lbfgs"](net, x, y, candidates=2)
     assert torch.equal(turned.x_adv, usual.x_adv) and torch.equal(turned.label, usual.label)

@@ -8,7 +8,7 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
-from surrogates.policy import blend
+from surrogates.acquisition.policy import blend
 
 SAVED = {0: 0.0, 300: 2.0, 6000: 5.0}
 
@@ -32,7 +32,7 @@ def test_advice_is_what_gains_most(images: int, pool: int, answers: int) -> None
 
 
 def test_the_measured_table_never_advises_a_loss() -> None:
-    from surrogates.policy import SAVED as MEASURED
+    from surrogates.acquisition.policy import SAVED as MEASURED
 
     for images in (1, 10, 100, 1000, 100_000):
         spend = sg.advise(images, 10_000)

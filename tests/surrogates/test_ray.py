@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from surrogates.ray import Region, fgsm_direction, regions, walk
+from surrogates.analysis.ray import Region, fgsm_direction, regions, walk
 
 RADII = np.linspace(0, 0.3, 31)
 

@@ -17,9 +17,9 @@ import blackbox as bb
 import surrogates as sg
 from blackbox.checks import as_labels
 from blackbox.rng import Stream
-from surrogates.detector import Guarded, suspicion, threshold, train_detector
-from surrogates.loaders import photograph
-from surrogates.robust import Adversarial
+from experiments.studies.detector import Guarded, suspicion, threshold, train_detector
+from surrogates.data.loaders import photograph
+from surrogates.training.adversarial import Adversarial
 
 
 def affine(rows: list[list[float]], bias: list[float]) -> nn.Sequential:

@@ -15,11 +15,11 @@ from torch import nn
 
 import surrogates as sg
 from blackbox.checkpoint import CheckpointError
-from blackbox.oracle import Oracle
+from blackbox.oracle.oracle import Oracle
 from blackbox.rng import Stream
 from blackbox.threat import Linf
-from surrogates.lesson import as_lesson, augmented
-from surrogates.loop import Loop
+from surrogates.training.examples import as_lesson, augmented
+from surrogates.training.loop import Loop
 
 X = images(60, (1, 8, 8))
 Y = (X[:, 0, 0, 0] * 5).long() % 3
@@ -192,7 +192,7 @@ def test_bfloat16_passes_still_learn() -> None:
 
 def test_emulated_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for slow in (True, False):
-        monkeypatch.setattr("surrogates.loop.slow_bfloat16", lambda slow=slow: slow)
+        monkeypatch.setattr("surrogates.training.loop.slow_bfloat16", lambda slow=slow: slow)
         net = sg.build("mlp", 3, (1, 8, 8))
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")

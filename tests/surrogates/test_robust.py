@@ -14,7 +14,7 @@ from torch import nn
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates.robust import Adversarial, Free, examples
+from surrogates.training.adversarial import Adversarial, Free, examples
 
 X = images(64, (1, 4, 4))
 Y = (X[:, 0, 0, 0] * 5).long() % 3

@@ -9,10 +9,10 @@ from surrogate_doubles import Affine, Bowl, images, lighter, served
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L1, L2, Linf, Threat
-from surrogates import presets
-from surrogates.craft import move, random_point
-from surrogates.gradients import Autograd, Gradient
-from surrogates.parts import DI, TI
+from surrogates.crafting import presets
+from surrogates.crafting.craft import move, random_point
+from surrogates.crafting.gradients import Autograd, Gradient
+from surrogates.crafting.parts import DI, TI
 
 PAPERS = (
     "fgsm", "i-fgsm", "pgd", "mi-fgsm", "ni-fgsm", "pi-fgsm", "emi-fgsm", "vmi-fgsm", "vni-fgsm", "gra", "pgn", "rap", "mef",

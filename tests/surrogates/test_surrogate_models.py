@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import surrogates as sg
-from surrogates.models import Normalised, names
+from surrogates.nets.registry import Normalised, names
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
@@ -48,7 +48,7 @@ def test_cifar_resnets_have_the_papers_size_and_the_usual_names(depth: int, coun
 
 
 def test_option_a_shortcut_is_slicing_and_zeros() -> None:
-    from surrogates.nets import _Block
+    from surrogates.nets.architectures import _Block
 
     block = _Block(2, 6, 2)
     torch.nn.init.zeros_(block.bn2.weight)  # nothing but the shortcut is left

@@ -11,7 +11,7 @@ from surrogate_doubles import images
 from torch import nn
 
 import surrogates as sg
-from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle.oracle import Oracle, TargetError
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import torch
 from surrogate_doubles import Affine, Scripted, images
 
 import surrogates as sg
-from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.rowwise import row_norm
 from blackbox.threat import L1, L2, Linf
-from surrogates.noise import gaussian_noise, uniform_noise
+from surrogates.transfer.noise import gaussian_noise, uniform_noise
 
 T = Linf(0.1)
 

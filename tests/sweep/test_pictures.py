@@ -13,10 +13,10 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.cli import digits
 from blackbox.report import build, figures
 from blackbox.report import runs as saved_runs
 from blackbox.report.sections import galleries
+from blackbox.specs import digits
 from blackbox.sweep import Plan, Store, StoreError, Study, Table, pictures
 from blackbox.sweep import work as worker
 from tests.sweep.test_run import here  # noqa: F401

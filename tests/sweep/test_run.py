@@ -175,7 +175,7 @@ def test_transfer(here: Path) -> None:
             np.testing.assert_array_equal(found["adv_source"], found["adv_target"])
     assert {p.what for p in table.outcomes} == {"fgsm", "mi-fgsm"}
     import surrogates as sg
-    from blackbox.cli import digits
+    from blackbox.specs import digits
 
     shown = worker.images(Study(**values))
     import blackbox as bb

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import blackbox as bb
-from blackbox.cli import adapters, options, specs
+from blackbox.cli import options
+from blackbox.specs import adapters, specs
 from blackbox.sweep.plan import Plan, file_print
 from blackbox.sweep.run import run
 from blackbox.sweep.study import Study

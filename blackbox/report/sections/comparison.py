@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox import statistics
 from blackbox.report.sections.common import Item
+from blackbox.statistics import rates as statistics
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -178,7 +178,7 @@ def _caption(first: Item, tests: int, remarks: set[str]) -> str:
 
 def _matrices(page: Page, runs: Sequence[Run]) -> None:
     """Cells that two matrices have in common but for the source, image by image, against the first run."""
-    from surrogates.compare import SAME
+    from surrogates.transfer.compare import SAME
 
     base, apart = runs[0], []
     rows: list[list[str]] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox.report.sections.common import number, whole
-from blackbox.statistics import Rate
+from blackbox.statistics.rates import Rate
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -35,7 +35,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
             page.pre(run.surrogate["summary"])
     curves = {run.name: c for run in mine if (c := run.surrogate.get("curve")) is not None and len(c.queries) > 1}
     if curves:
-        from surrogates.acquire.curve import plot
+        from surrogates.acquisition.curve import plot
 
         path = folder / "agreement.svg"
         plot({f"{name}: {c.strategy}" if len(curves) > 1 else c.strategy: c for name, c in curves.items()}, path)

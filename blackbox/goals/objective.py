@@ -1,0 +1,98 @@
+"""Objective: an answer and a goal -> (loss, adv). A larger loss is closer to success, whatever the access level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.oracle.oracle import Reply
+from blackbox.protocol import Access
+
+KINDS = ("margin", "cross-entropy")
+_ONE = np.float32(1)
+_SMALLEST = 1e-30  # below any probability that float32 softmax tells from 0, above where a logarithm overflows
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Loss and success of a batch of answers.
+
+    Args:
+        kind: ``"margin"`` (Carlini & Wagner 2017, arXiv:1608.04644, f6: best other class minus the true one, or the
+            target class minus the best other) or ``"cross-entropy"`` (-log p_label, or log p_target).
+        targeted: the goal is a class to reach instead of a label to leave.
+        resolution: the rounding step of the scores, or twice the standard deviation of their noise where that is more;
+            probabilities are floored at half of it before the logarithm.
+
+    Logits are used as they are; from probabilities the margin is taken between their logarithms, which are the
+    logits up to a constant. From the top k only, an unlisted class counts with an equal share of the mass that the
+    list leaves over. From labels the loss is +1 or -1. Success is always read from the label that the target
+    gives: at an exact tie the target's own choice decides.
+    """
+
+    kind: str = "margin"
+    targeted: bool = False
+    resolution: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Expected objective to be one of {', '.join(KINDS)}, but it was {self.kind!r}.")
+
+    def __call__(self, reply: Reply, goal: Tensor) -> tuple[Tensor, Tensor]:
+        """``reply`` for m points and their ``goal`` classes [m] -> loss [m] float32, adv [m] bool."""
+        loss, adv = self.judge(reply, goal.numpy(force=True))
+        return torch.from_numpy(loss).to(goal.device), torch.from_numpy(adv).to(goal.device)
+
+    def judge(self, reply: Reply, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same in numpy, which answers a few rows in a fraction of torch's time: the engine asks at every call."""
+        label = reply.label.numpy(force=True)
+        adv = label == goal if self.targeted else label != goal
+        if reply.values is None:
+            return np.where(adv, _ONE, -_ONE), adv
+        if reply.access is Access.TOPK:
+            own, other = self._from_top(reply, goal)
+        else:
+            values = reply.values.numpy(force=True)
+            values = self._log(values) if reply.access is Access.SCORES else values.copy()  # ours to write into
+            flat, at = values.reshape(-1), np.arange(0, values.size, values.shape[1]) + goal  # quicker than two indices
+            own = flat[at]
+            if self.kind == "margin":
+                flat[at] = -np.inf
+                other = np.maximum.reduce(values, 1)
+            elif reply.access is Access.LOGITS:
+                other = reply.values.logsumexp(1).numpy(force=True)
+            else:
+                other = np.zeros_like(own)
+        return (own - other if self.targeted else other - own), adv
+
+    def shown(self, reply: Reply, classes: int) -> np.ndarray:
+        """[m, classes] float32: what an answer shows, as logits: logarithms of probabilities, NaN for classes not
+        listed; from a label alone 0 for the class named."""
+        if reply.values is None or reply.access is Access.TOPK:
+            out = np.full((len(reply.label), classes), np.nan, np.float32)
+            listed = reply.label[:, None] if reply.values is None else reply.classes
+            assert listed is not None
+            values = np.zeros_like(out[:, :1]) if reply.values is None else self._log(reply.values.numpy(force=True))
+            np.put_along_axis(out, listed.numpy(force=True), values, 1)
+            return out
+        values = reply.values.numpy(force=True)
+        return self._log(values) if reply.access is Access.SCORES else values.astype(np.float32)
+
+    def _log(self, p: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(p, np.float32(max(self.resolution / 2, _SMALLEST)), order="C"))
+
+    def _from_top(self, reply: Reply, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        assert reply.values is not None and reply.classes is not None
+        p, listed = reply.values.numpy(force=True), reply.classes.numpy(force=True) == goal[:, None]
+        hidden = max(reply.total - p.shape[1], 1)
+        spread = p[:, 0]
+        for j in range(1, p.shape[1]):  # k is small; a fixed order keeps rows apart
+            spread = spread + p[:, j]
+        rest = np.minimum(np.maximum(1 - spread, 0) / np.float32(hidden), p[:, -1])
+        own = np.where(listed.any(1), np.where(listed, p, 0).max(1), rest)
+        if self.kind == "cross-entropy":
+            return self._log(own), np.zeros_like(own)
+        return self._log(own), self._log(np.maximum(np.where(listed, 0, p).max(1), rest))

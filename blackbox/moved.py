@@ -1,0 +1,56 @@
+"""Public modules that have moved: their old names still import, and files that name them still open."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    "blackbox.bases": "blackbox.proposals.bases",
+    "blackbox.journal": "blackbox.oracle.journal",
+    "blackbox.ledger": "blackbox.engine.ledger",
+    "blackbox.objective": "blackbox.goals.objective",
+    "blackbox.tuning": "blackbox.evaluation.tuning",
+    "surrogates.acquire": "surrogates.acquisition",
+    "surrogates.gradients": "surrogates.crafting.gradients",
+    "surrogates.hooks": "surrogates.crafting.surgery.hooks",
+    "surrogates.minimum_norm": "surrogates.crafting.minimum_norm",
+    "surrogates.models": "surrogates.nets.registry",
+    "surrogates.parts": "surrogates.crafting.parts",
+    "surrogates.presets": "surrogates.crafting.presets",
+    "surrogates.refine": "surrogates.training.averaging",
+    "surrogates.robust": "surrogates.training.adversarial",
+}
+
+
+def now(name: str) -> str:
+    """Today's name of a module: ``surrogates.parts.walk`` -> ``surrogates.crafting.parts.walk``."""
+    for old, new in MOVED.items():
+        if name == old or name.startswith(old + "."):
+            return new + name[len(old) :]
+    return name
+
+
+class _Alias(MetaPathFinder, Loader):
+    """Finds a module under its old name: the very module object that stands under the new one."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return None if now(fullname) == fullname else ModuleSpec(fullname, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(now(spec.name))
+        self._own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own  # the import system has just overwritten it with the alias's
+
+
+if not any(isinstance(finder, _Alias) for finder in sys.meta_path):
+    sys.meta_path.append(_Alias())

@@ -1,0 +1,126 @@
+"""Specs of models that come as a file or an address of their own: ``net.onnx``, ``net.pt2``, ``http://127.0.0.1:8765``.
+
+Settings follow a ``#``, as a study and a command line take them alike: ``net.onnx#output=scores,threads=2``,
+``http://127.0.0.1:8765#rate=200,timeout=10,retries=4``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blackbox.cli import options
+from blackbox.specs import channels, parse
+
+if TYPE_CHECKING:
+    from surrogates import Dataset
+
+SUFFIXES = (".onnx", ".pt2", ".ts", ".torchscript")
+_NO_SETTING = ("path", "url", "name", "device", "headers", "own_endpoint")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An adapter behind its spec. net: where gradients pass, else None."""
+
+    target: Any
+    net: Any = None
+
+
+def is_one(spec: str) -> bool:
+    """Whether a spec is of this kind. A ``.pt`` is where it holds a program, and not weights alone."""
+    from blackbox.targets import archives
+
+    path = Path(_parts(spec)[0])
+    return is_address(spec) or path.suffix in SUFFIXES or (path.suffix == ".pt" and archives.kind(path) is not None)
+
+
+def is_address(spec: str) -> bool:
+    """Whether a spec is that of an endpoint."""
+    return spec.lower().startswith(("http:", "https:"))
+
+
+def _parts(spec: str) -> tuple[str, list[str]]:
+    """``net.onnx#threads=2`` -> the file, and its settings."""
+    where, _, rest = spec.partition("#")
+    return where, parse.words(rest)
+
+
+def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
+    """The target of a spec.
+
+    Args:
+        data: what it will be asked about, whose images must be of the shape that it takes.
+
+    Raises:
+        ValueError, FileNotFoundError, ModuleNotFoundError, ConnectionError: what stands in the way, in a sentence.
+    """
+    from blackbox.targets import archives
+    from blackbox.targets.batches import check_shape
+    from blackbox.targets.module import ModuleTarget
+
+    if nets.mean is not None or nets.std is not None:
+        raise ValueError(f"Expected --mean and --std with nets that are loaded from weights, but {spec} normalises by itself.")
+    where, words = _parts(spec)
+    path = Path(where)
+    if is_address(spec):
+        found = _endpoint(where, words, nets.own_endpoint)
+    elif path.suffix == ".onnx":
+        from blackbox.targets.onnx import OnnxTarget
+
+        found = Found(OnnxTarget(where, **_settings(OnnxTarget, words, spec)))
+    else:
+        from blackbox.targets.programs import ExportedTarget, load_script
+
+        if words:
+            raise ValueError(f"Expected no settings after a torch program, but it was {spec!r}.")
+        if path.suffix == ".pt2" or archives.kind(path) == archives.EXPORTED:
+            found = Found(ExportedTarget(where, nets.device))
+        else:
+            net = load_script(where, nets.device)
+            found = Found(ModuleTarget(net, nets.device, path.stem), net)
+    if data is not None:
+        check_shape(data.images[:1], getattr(found.target, "shape", None), where)
+    return found
+
+
+def _settings(kind: type, words: list[str], spec: str, **more: tuple[Any, Any]) -> dict[str, Any]:
+    known = {k: v for k, v in channels.settings(kind).items() if k not in _NO_SETTING}
+    return parse.assign({**known, **more}, words, f"a setting of {spec.partition('#')[0]}", "NAME=VALUE after #")
+
+
+def _endpoint(url: str, words: list[str], own_endpoint: bool) -> Found:
+    from blackbox.channels.retrying import Retrying
+    from blackbox.targets.http import HttpTarget
+
+    chosen = _settings(HttpTarget, words, url, retries=(int, 0))
+    retries = chosen.pop("retries", 0)
+    if retries < 0:
+        raise ValueError(f"Expected retries to be at least 0, but it was {retries}.")
+    target = HttpTarget(url, own_endpoint=own_endpoint, **chosen)
+    return Found(Retrying(target, tries=retries + 1) if retries else target)
+
+
+def file_print(spec: str, own_endpoint: bool = False) -> str | None:
+    """A hash of what is behind a spec of this kind; None for other specs. Of an endpoint: of what it says it is.
+
+    Raises:
+        FileNotFoundError: no such file. ConnectionError: nobody answers.
+    """
+    if is_address(spec):
+        target = _endpoint(*_parts(spec), own_endpoint).target
+        return hashlib.sha256(json.dumps(target.info, sort_keys=True).encode()).hexdigest()[:16]
+    path = Path(_parts(spec)[0])
+    if path.suffix not in (*SUFFIXES, ".pt") or ":" in spec.partition("#")[0]:
+        return None
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected the model {spec}, but there is no file {path}.")
+    digest = hashlib.sha256()
+    # the weights of an ONNX file may lie beside it: net.onnx.data, net.onnx_data
+    beside = sorted(p for p in path.parent.glob("*") if p.name.startswith(path.name)) if path.suffix == ".onnx" else [path]
+    for each in beside:
+        digest.update(each.read_bytes())
+    return digest.hexdigest()[:16]

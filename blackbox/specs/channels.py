@@ -1,0 +1,137 @@
+"""``--channel NAME:VALUE``: what stands between a target and its client, by words.
+
+Channels are put around the target in the order of the command line, so the last one is what the client meets:
+``--channel topk:3 --channel round:2 --channel jpeg:75`` asks the target about the compressed image, keeps the three
+largest of its scores, and rounds them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from blackbox.specs import parse
+
+if TYPE_CHECKING:
+    from blackbox.channels.channels import Channel
+
+NAMES = {
+    "labels": "LabelsOnly",
+    "topk": "TopK",
+    "round": "Rounded",
+    "noise": "Noisy",
+    "reverse-sigmoid": "ReverseSigmoid",
+    "eight-bit": "EightBit",
+    "jpeg": "JPEG",
+    "input-noise": "InputNoise",
+    "random-resize": "RandomResize",
+    "blacklight": "Blacklight",
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A channel that is still to be put around a target."""
+
+    name: str
+    kind: type[Channel]
+    values: dict[str, Any]
+
+
+def settings(kind: type) -> dict[str, tuple[Any, Any]]:
+    """What a channel is made with: name -> (type, default or MISSING)."""
+    hints = get_type_hints(kind.__init__)  # type: ignore[misc]
+    given = list(inspect.signature(kind).parameters.values())[1:]  # the first is the target
+    return {p.name: (hints[p.name], MISSING if p.default is p.empty else p.default) for p in given}
+
+
+def usage(name: str) -> str:
+    """``jpeg:quality=75``, ``topk:k``."""
+    known = settings(find(name))
+    words = ",".join(
+        n if d is MISSING else f"{n}={d:.4g}" if isinstance(d, float) else f"{n}={d}" for n, (_, d) in known.items()
+    )
+    return f"{name}:{words}" if words else name
+
+
+def find(name: str) -> type[Channel]:
+    """The class behind a word.
+
+    Raises:
+        ValueError: there is no such channel; lists them.
+    """
+    from blackbox import targets
+
+    kind: type[Channel] = getattr(targets, NAMES[parse.one_of(name, NAMES, "--channel")])
+    return kind
+
+
+def read(texts: Sequence[str]) -> list[Chosen]:
+    """``["topk:3", "noise:0.01,seed=4"]`` -> channels, the innermost first.
+
+    Raises:
+        ValueError: no such channel or setting, a value that is missing or cannot be, or an order in which one hides
+            what the next one needs.
+    """
+    from blackbox.channels.channels import LabelsOnly, Scores
+
+    out: list[Chosen] = []
+    for text in texts:
+        name, _, rest = text.strip().partition(":")
+        kind = find(name)
+        known = settings(kind)
+        values = parse.assign(
+            known, parse.words(rest), f"a setting of the channel {name}", f"--channel {usage(name)}", in_order=True
+        )
+        lacking = [n for n, (_, default) in known.items() if default is MISSING and n not in values]
+        if lacking:
+            raise ValueError(f"Expected --channel {name}:{','.join(lacking).upper()}, but it was {text!r}.")
+        if issubclass(kind, Scores) and (hiding := next((c for c in out if c.kind is LabelsOnly), None)):
+            raise ValueError(
+                f"Expected scores behind --channel {text}, but {hiding.name} stands before it and hides them. Give it earlier."
+            )
+        out.append(Chosen(name, kind, values))
+        kind(_nothing, **values)  # says what is wrong with a value before anything is loaded
+    return out
+
+
+def wrap(model: Any, stack: Sequence[Chosen], seed: int) -> Any:
+    """The model seen through the channels; what they draw follows from ``seed`` unless they were given one."""
+    for chosen in stack:
+        own = {"seed": seed} if "seed" in settings(chosen.kind) else {}
+        model = chosen.kind(model, **{**own, **chosen.values})
+    return model
+
+
+def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
+    """What the target shows: as wanted, else scores or the less that its channels leave of them.
+
+    Raises:
+        ValueError: more is wanted than the channels leave.
+    """
+    from blackbox.channels.channels import LabelsOnly, Scores, TopK
+    from blackbox.protocol import Access
+
+    labels = next((c for c in stack if c.kind is LabelsOnly), None)
+    listed = [c.values["k"] for c in stack if c.kind is TopK]
+    most = "labels" if labels else f"topk:{min(listed)}" if listed else "scores"
+    if wanted is None:
+        return most
+    level = Access.parse(wanted.partition(":")[0])
+    changed = next((c for c in stack if issubclass(c.kind, Scores)), None)
+    if labels and level is not Access.LABELS:
+        raise ValueError(
+            f"Expected --access labels with --channel labels, which shows nothing else, but it was {wanted!r}."
+        )
+    if changed and level is Access.LOGITS:
+        raise ValueError(
+            f"Expected at most --access scores with --channel {changed.name}, which shows probabilities, but it was {wanted!r}."
+        )
+    return wanted
+
+
+def _nothing(x: Any) -> Any:
+    """A target to make channels around that nobody will ask."""
+    return x

@@ -1,0 +1,103 @@
+"""Six hidden targets on scikit-learn's embedded digits, two of them nets, four from scikit-learn.
+
+Three have no gradient that anybody could take (support vectors behind a calibration, a forest, nearest neighbours).
+The targets learn from one part of the digits, the attacker owns another, and the images attacked are a third:
+
+    target 900 · surrogate 400 · attack 497
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blackbox.threat import Threat
+    from surrogates import Dataset
+
+NAMES = ("cnn", "mlp", "logreg", "svm-rbf", "forest", "knn")
+PARTS = {"target": 900, "surrogate": 400, "attack": 497}
+WHAT = {
+    "cnn": "small convolutional net",
+    "mlp": "two-layer net",
+    "logreg": "logistic regression",
+    "svm-rbf": "support vectors, RBF kernel, calibrated; no gradient",
+    "forest": "200 random trees; no gradient",
+    "knn": "5 nearest neighbours; no gradient",
+}
+
+
+@lru_cache(maxsize=4)
+def parts(seed: int = 0) -> dict[str, Dataset]:
+    """The digits in three disjoint parts, each with the classes in proportion."""
+    import surrogates as sg
+
+    return sg.split(sg.load("digits"), PARTS, seed=seed)
+
+
+def names(words: str) -> list[str]:
+    """``"all"`` or ``"svm-rbf,knn"`` -> names.
+
+    Raises:
+        ValueError: no such target.
+    """
+    chosen = list(NAMES) if words in ("all", "") else [w.strip() for w in words.split(",")]
+    for name in chosen:
+        if name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"Expected digits: and one of {', '.join(NAMES)} or all, but it was {name!r}.{hint}")
+    return chosen
+
+
+@cache
+def fit(name: str, seed: int = 0) -> Any:
+    """Train the hidden target of this name on the part ``"target"``: a torch module or a fitted classifier."""
+    names(name)
+    data = parts()["target"]
+    if name in ("cnn", "mlp"):
+        import surrogates as sg
+
+        net = sg.build(name, classes=10, shape=data.shape, seed=seed + 1)  # another start than a surrogate's seed 0
+        return sg.train(net, data, sg.Recipe(epochs=6, least_updates=8, optimiser="adam", lr=1e-2), seed=seed + 1)
+    return _classical(name, seed).fit(data.images.flatten(1).numpy(), data.labels.numpy())
+
+
+def _classical(name: str, seed: int) -> Any:
+    if name == "logreg":
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(max_iter=1000)
+    if name == "svm-rbf":
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.svm import SVC
+
+        # scores from a sigmoid over the margins (Platt 1999), fitted on five folds; the machine itself is one
+        return CalibratedClassifierCV(SVC(C=10, gamma="scale"), ensemble=False, cv=5)
+    if name == "forest":
+        from sklearn.ensemble import RandomForestClassifier
+
+        return RandomForestClassifier(200, random_state=seed)
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(5, weights="distance")
+
+
+def oracle(name: str, access: str, rows_per_call: int | None = None, seed: int = 0) -> Any:
+    """A fresh Oracle before one of the targets."""
+    import blackbox as bb
+    from blackbox.targets.module import ModuleTarget
+    from blackbox.targets.sklearn import SklearnTarget
+
+    model = fit(name, seed)
+    target = ModuleTarget(model, name=name) if name in ("cnn", "mlp") else SklearnTarget(model, name=name)
+    return bb.Oracle(target, access=access, classes=10, rows_per_call=rows_per_call)
+
+
+def threat(norms: tuple[str, ...], eps: float) -> Threat:
+    """Linf ``eps`` where an attack serves it, else the first norm that it serves, with a radius that suits 64 pixels."""
+    from blackbox.specs.parse import kinds
+
+    norm = "Linf" if "Linf" in norms else norms[0]
+    return kinds()[norm.lower()](eps if norm == "Linf" else {"L2": 1.0}.get(norm, 5.0))

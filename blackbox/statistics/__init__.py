@@ -1,0 +1,55 @@
+"""Statistics: rates with intervals, curves, bootstraps, ranks and paired tests, all derived from per-sample outcomes."""
+
+from blackbox.statistics.bootstrap import TwoLevel, two_level
+from blackbox.statistics.correlation import rank_correlation
+from blackbox.statistics.ranks import Ranks, ranks
+from blackbox.statistics.rates import (
+    BUDGETS,
+    Common,
+    Curve,
+    Detection,
+    Discordance,
+    Estimate,
+    Outcomes,
+    Paired,
+    Rate,
+    VirtualBest,
+    censored_curve,
+    common_success,
+    logrank,
+    mcnemar,
+    median,
+    median_distance,
+    paired,
+    restricted_mean,
+    success_at,
+    virtual_best,
+)
+
+__all__ = [
+    "BUDGETS",
+    "Common",
+    "Curve",
+    "Detection",
+    "Discordance",
+    "Estimate",
+    "Outcomes",
+    "Paired",
+    "Ranks",
+    "Rate",
+    "TwoLevel",
+    "VirtualBest",
+    "censored_curve",
+    "common_success",
+    "logrank",
+    "mcnemar",
+    "median",
+    "median_distance",
+    "paired",
+    "rank_correlation",
+    "ranks",
+    "restricted_mean",
+    "success_at",
+    "two_level",
+    "virtual_best",
+]

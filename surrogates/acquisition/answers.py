@@ -1,0 +1,138 @@
+"""Spending queries on labels: images shown to a target once, and what it said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.checks import as_images, as_seed
+from blackbox.oracle.oracle import Oracle, Reply, TargetError
+from blackbox.protocol import Access
+from surrogates.data.dataset import Dataset
+
+TOPK = ("spread", "renormalised")
+_PART = 1024  # rows handed to the oracle at once, so that a target that fails leaves the answers before it
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Images and a target's answers to them; a training set for `surrogates.train`.
+
+    images: [n, C, H, W]. labels: [n] int64, the classes the target named. probabilities: [n, C] float32 as the target
+    showed them (a top-k list completed, see `ask`), or None when it shows labels only. index: [n], where each image
+    stood in the pool (-1: it was made, and stood in none). classes: their number. augment: as in `surrogates.data.Dataset`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    probabilities: Tensor | None
+    index: np.ndarray
+    classes: int
+    augment: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Any) -> Answers:
+        """The answers at ``index``: integers [m] or a boolean mask [n]."""
+        at = np.asarray(index)
+        i = torch.from_numpy(at)
+        soft = None if self.probabilities is None else self.probabilities[i]
+        return replace(self, images=self.images[i], labels=self.labels[i], probabilities=soft, index=self.index[at])
+
+    def join(self, more: Answers) -> Answers:
+        """These answers and then ``more`` of the same target."""
+        both = [a.probabilities for a in (self, more) if a.probabilities is not None]
+        return replace(
+            self,
+            images=torch.cat([self.images, more.images]),
+            labels=torch.cat([self.labels, more.labels]),
+            probabilities=torch.cat(both) if len(both) == 2 else None,
+            index=np.concatenate([self.index, more.index]),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Labels, probabilities and places in the pool, without the images: for a file."""
+        return {"labels": self.labels, "probabilities": self.probabilities, "index": torch.from_numpy(self.index)}
+
+    @classmethod
+    def told(cls, plain: dict[str, Any], pool: Dataset, classes: int) -> Answers:
+        """The inverse of `plain`."""
+        index = plain["index"]
+        return cls(pool.images[index], plain["labels"], plain["probabilities"], index.numpy(), classes, pool.augment)
+
+
+def ask(
+    oracle: Oracle, pool: Any, queries: int, seed: int = 0, purpose: str = "train", topk: str = "spread"
+) -> Answers:
+    """Show ``queries`` images of ``pool``, chosen at random, to the target.
+
+    Args:
+        oracle: the target. pool: a Dataset (its labels are not read) or images [N, \\*shape] in [0, 1].
+        queries: how many images to pay for; if the pool is smaller, each of its images once, and the rest of the budget
+            stays unspent (the answer to an image known already teaches nothing).
+        seed: decides which images, and their order. purpose: the account that the oracle charges.
+        topk: what a top-k answer says of the other classes: ``"spread"``: they share what is left evenly;
+            ``"renormalised"``: nothing, the k listed are made to sum to one.
+
+    Raises:
+        ValueError: a budget below 1. TargetError: the target failed; ``error.result`` holds the `Answers` before that.
+    """
+    if not (isinstance(queries, (int, np.integer)) and queries >= 1):
+        raise ValueError(f"Expected queries to be a whole number of at least 1, but it was {queries!r}.")
+    images = pool.images if isinstance(pool, Dataset) else as_images(pool, "images")
+    augment = pool.augment if isinstance(pool, Dataset) else ()
+    order = np.random.Generator(np.random.Philox(as_seed(seed))).permutation(len(images))[:queries]
+    return put(oracle, images[torch.from_numpy(order)], order, augment, purpose, topk)
+
+
+def put(
+    oracle: Oracle, x: Tensor, index: np.ndarray, augment: tuple[str, ...], purpose: str = "train", topk: str = "spread"
+) -> Answers:
+    """Show the images ``x`` [n, C, H, W], which stood at ``index`` [n], to the target. Raises as `ask` does."""
+    if topk not in TOPK:
+        raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
+    labels: list[Tensor] = []
+    soft: list[Tensor] = []
+
+    def so_far() -> Answers:
+        n = sum(map(len, labels))
+        probabilities = torch.cat(soft) if soft else None
+        label = torch.cat(labels) if labels else torch.zeros(0, dtype=torch.int64)
+        return Answers(x[:n], label, probabilities, index[:n], oracle.classes, augment)
+
+    for start in range(0, len(x), _PART):
+        try:
+            reply = oracle(x[start : start + _PART], purpose=purpose)
+        except TargetError as error:
+            error.result = so_far()
+            raise
+        labels.append(reply.label.cpu())
+        if reply.access is not Access.LABELS:
+            soft.append(_whole(_shown(reply, topk), labels[-1], start))
+    return so_far()
+
+
+def _shown(reply: Reply, topk: str) -> Tensor:
+    """The probabilities [m, C] that a reply shows or implies."""
+    if reply.access is Access.TOPK and topk == "renormalised":
+        values, listed = cast(Tensor, reply.values), cast(Tensor, reply.classes)
+        p = torch.zeros(len(values), reply.total, device=values.device).scatter(1, listed, values)
+    else:
+        p = reply.probabilities()
+    return p.detach().float().cpu()
+
+
+def _whole(p: Tensor, label: Tensor, start: int) -> Tensor:
+    """Probabilities that sum to one: rounding may have left them short, or nothing at all."""
+    if bool((bad := ~p.isfinite().all(1)).any()):
+        raise ValueError(
+            f"Expected finite scores from the target, but answer {start + int(bad.nonzero()[0])} held NaN or infinity."
+        )
+    total = p.sum(1, keepdim=True)
+    named = torch.nn.functional.one_hot(label, p.shape[1]).to(p.dtype)
+    return torch.where(total > 0, p / total.clamp_min(1e-12), named)

@@ -1,0 +1,99 @@
+"""Jacobian-based augmentation: a handful of seeds, and new images along the surrogate's Jacobian.
+
+Papernot et al. 2017, "Practical black-box attacks against machine learning" (arXiv:1602.02697), with the periodic step and
+the reservoir of Papernot, McDaniel & Goodfellow 2016, "Transferability in machine learning" (arXiv:1605.07277).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blackbox.rng import Stream
+from surrogates.acquisition.base import Choice, Situation, Strategy
+from surrogates.crafting.goal import Goal
+from surrogates.crafting.gradients import Autograd
+from surrogates.crafting.parts.fusion import Answer
+from surrogates.crafting.parts.losses import Loss, own
+
+
+@dataclass(frozen=True)
+class Jacobian(Strategy):
+    """S <- S + {clip(x + step_r * sign(dp_c / dx)) : x in S}, c being the class that the *target* gave x, p the
+    surrogate's probability; step_r = step * (-1)^floor(r / flip) in round r = 1, 2, ...
+
+    Args:
+        seeds: images asked about first, at random from the pool; all of it where it is smaller. 150 (arXiv:1602.02697,
+            MNIST). Labelled by the target: each is a query.
+        rounds: rho, augmentations at most. 6 (arXiv:1602.02697). step: lambda, 0.1 (ibid.). flip: tau, rounds until the step
+            changes its sign; 3 (arXiv:1605.07277); 0: never.
+        doubling: sigma, rounds that double the set; None: all. reservoir: kappa, how many of the set are augmented in a
+            round after these, drawn evenly; 400.
+
+    The bill: seeds * 2^sigma + kappa * (rho - sigma) queries (seeds * 2^rho without a reservoir). Where the budget ends
+    within a round, as many of its images as it allows are drawn evenly, as from a reservoir.
+
+    *Departs from the papers*: the draw is a random subset, which has the distribution of their reservoir and needs no
+    pass over the rest; the direction is taken from log(p_c / (1 - p_c)), which has the sign of dp_c / dx and does not
+    vanish where p_c rounds to 1. Seeds that the papers take with their true labels are asked about like the rest.
+    """
+
+    seeds: int = 150
+    rounds: int = 6
+    step: float = 0.1
+    flip: int = 3
+    doubling: int | None = None
+    reservoir: int = 400
+
+    def __post_init__(self) -> None:
+        for name, least in (("seeds", 2), ("rounds", 0), ("flip", 0), ("doubling", 0), ("reservoir", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"Expected {name} to be at least {least}, but it was {value!r}.")
+        if not 0 < self.step <= 1:
+            raise ValueError(f"Expected step in (0, 1], in units of the image range, but it was {self.step!r}.")
+
+    def plan(self, queries: int, pool: int) -> tuple[int, ...]:
+        seeds = min(self.seeds, pool)
+        if queries < seeds:
+            raise ValueError(
+                f"Expected a budget of at least the seed set, {seeds} queries, but {queries} are there to learn from. Give more, or "
+                f"fewer seeds: Jacobian(seeds={max(queries, 2)})."
+            )
+        plan = [seeds]
+        for r in range(1, self.rounds + 1):
+            held = sum(plan)
+            wanted = held if self.doubling is None or r <= self.doubling else min(self.reservoir, held)
+            if (now := min(wanted, queries - held)) < 1:
+                break
+            plan.append(now)
+        return tuple(plan)
+
+    def select(self, now: Situation, count: int) -> Choice:
+        if now.asked is None:
+            return now.take(now.random(count))
+        order = now.rng.shared_permutation(now.round, "reservoir", len(now.asked)).numpy()
+        kept = now.asked.take(np.sort(order[:count]))
+        back = self.flip and (now.round // self.flip) % 2
+        step = -self.step if back else self.step
+        x = kept.images + step * uphill(now.net, kept.images, kept.labels).sign()
+        return Choice(x.clamp(0, 1), np.full(len(x), -1))
+
+
+@dataclass(frozen=True)
+class _Odds(Loss):
+    """log(p_c / (1 - p_c)) = z_c - log sum over the others of exp(z)."""
+
+    def __call__(self, answer: Answer, goal: Goal) -> Tensor:
+        others = answer.scores.scatter(1, goal.classes[:, None], -torch.inf)
+        return own(answer.scores, goal) - others.logsumexp(1)
+
+
+def uphill(net: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+    """[n, \\*shape]: a gradient with the signs of dp_c / dx, for each image [n, \\*shape] and class c [n]; in batches."""
+    source = Autograd([net], x, loss=_Odds())
+    nobody = Stream(0, np.arange(len(x), dtype=np.uint64))  # nothing is drawn
+    return source(x, labels.to(source.device), nobody, 0).cpu()

@@ -1,0 +1,48 @@
+"""k-center: the images farthest from all that were asked about, and from one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surrogates.acquisition.base import Rounds, Situation
+from surrogates.nets.predict import logits
+
+
+@dataclass(frozen=True)
+class KCenter(Rounds):
+    """Greedy k-center (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1) in the space of the surrogate's
+    probabilities (Pal et al. 2020, "ActiveThief")."""
+
+    def pick(self, now: Situation, count: int) -> np.ndarray:
+        return spread_out(now, now.left, count)
+
+
+def spread_out(now: Situation, places: np.ndarray, count: int) -> np.ndarray:
+    """``count`` of the ``places`` in the pool, each the farthest from the answers so far and from those before it."""
+    assert now.asked is not None
+
+    def seen(images: Tensor) -> np.ndarray:
+        return logits(now.net, images).double().softmax(1).numpy()
+
+    points = seen(now.pool[torch.from_numpy(places)])
+    return places[farthest_first(points, seen(now.asked.images), count)]
+
+
+def farthest_first(points: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
+    """Greedy k-center: indices of up to ``count`` points [n, D], each farthest from the centres [m, D] and the points
+    chosen before it (the first among equals)."""
+    from scipy.spatial.distance import cdist
+
+    far = np.full(len(points), np.inf)
+    for start in range(0, len(centres), 1024):
+        far = np.minimum(far, cdist(points, centres[start : start + 1024]).min(1))
+    chosen: list[int] = []
+    for _ in range(min(count, len(points))):
+        chosen.append(int(far.argmax()))
+        far = np.minimum(far, cdist(points, points[chosen[-1:]])[:, 0])
+        far[chosen] = -1.0  # a point that equals one chosen is still to be had, one chosen is not
+    return np.array(chosen, dtype=np.int64)

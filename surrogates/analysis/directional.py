@@ -1,0 +1,152 @@
+"""How well a surrogate's gradient points for a target that answers queries only: two queries a surrogate and image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.goals.objective import Objective
+from blackbox.oracle.oracle import Oracle
+from blackbox.protocol import Access
+from blackbox.rng import Stream
+from blackbox.statistics.bootstrap import TwoLevel, two_level
+from surrogates.analysis.alignment import input_gradient
+from surrogates.analysis.frame import Frame
+from surrogates.transfer.runs import Source
+
+_NUMBERS = 4_000_000  # of directions held at once
+_LEVELS = 4  # of an 8-bit input that a probe moves a pixel, root mean square: rounding then turns it by about 5 degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Directional:
+    """What the probe found. names: K surrogates.
+
+    slope [K, N]: of the target's loss along each surrogate's gradient; NaN where that is zero. size [N]: estimated length
+    (L2) of the target's gradient. cosine [K, N]: slope / size. queries: charged.
+    """
+
+    names: tuple[str, ...]
+    slope: np.ndarray
+    size: np.ndarray
+    cosine: np.ndarray
+    queries: int
+
+    def mean(self, name: str) -> TwoLevel:
+        """Mean cosine of a surrogate over the images where it is defined, with a bootstrap interval."""
+        if name not in self.names:
+            raise ValueError(f"Expected one of the surrogates {', '.join(self.names)}, but it was {name!r}.")
+        row = self.cosine[self.names.index(name)]
+        return two_level(np.nan_to_num(row), ~np.isnan(row))
+
+
+@dataclass(frozen=True)
+class DirectionalProbe:
+    """Gradient size and alignment (R and S of Demontis et al. 2019, arXiv:1809.02861) of a query-only target.
+
+    Along u, a surrogate's gradient of length 1, the target's loss rises by d = (L(x + h u) - L(x - h u)) / 2h =
+    |grad L| cos. The rest of |grad L| is seen by ``directions`` random ones, orthonormal and at right angles to all the
+    surrogates': |grad L|^2 ~ |part among the surrogates'|^2 + (dimensions left) * mean of their d^2. So a cosine is never
+    above 1, and m directions give the size to about 1 / sqrt(2 m) (12 % for 32).
+
+    At the edge of the box the centre of a probe is moved inwards by as much as the probe needs (at most h in all), so that
+    both its ends can be asked and the direction stays what it is. Ours; no paper has it.
+
+    Args:
+        directions: m, shared by all surrogates: 32.
+        h: root mean square change of a pixel, in units of the image range: 0.001. Raised where the target rounds its
+            scores or adds noise (r ** (1/3) for steps of r, Nocedal & Wright 2006, section 8.1), and to `_LEVELS` levels
+            where it sees 8 bits: what it is asked is then rounded to these, and slopes are along what was really asked.
+        loss: ``"margin"`` or ``"cross-entropy"`` (Demontis et al.); that one is flat, and its slope lost in rounding, where
+            a target is sure of itself.
+    """
+
+    directions: int = 32
+    h: float = 0.001
+    loss: str = "margin"
+
+    def __post_init__(self) -> None:
+        if self.directions < 1 or not 0 < self.h < 0.5:
+            raise ValueError(
+                f"Expected at least one direction and h between 0 and 0.5, but they were {self.directions} and {self.h}."
+            )
+        Objective(self.loss)
+
+    def plan(self, images: int, surrogates: int = 1) -> int:
+        """Queries: 2 a surrogate and image, and 2 a random direction and image."""
+        return 2 * images * (surrogates + self.directions)
+
+    def __call__(
+        self, surrogates: Mapping[str, Source], oracle: Oracle, x: Any, y: Any, *, seed: int = 0, ids: Any = None,
+        budget: int | None = None,
+    ) -> Directional:  # fmt: skip
+        """Probe the target behind ``oracle`` at x [N, \\*shape] with labels y [N]; charged under ``"alignment"``.
+
+        Args:
+            budget: refuse to begin where `plan` is more than this.
+
+        Raises:
+            ValueError: a plan beyond the budget, a target that shows labels only, more directions than the images have
+                entries, images that do not fit. TargetError: the target failed.
+        """
+        images = as_images(x, "x")
+        labels = as_labels(y, len(images), oracle.classes, "y")
+        d, k, bill = images[0].numel(), len(surrogates), self.plan(len(images), len(surrogates))
+        if budget is not None and bill > budget:
+            raise ValueError(
+                f"Expected a plan within {budget:,} queries, but it is {bill:,}. Take fewer images or directions."
+            )
+        if oracle.access is Access.LABELS:
+            raise ValueError("Expected an oracle that shows scores, but it shows labels only, which have no slope.")
+        if not k or k + self.directions > d:
+            raise ValueError(
+                f"Expected at least one surrogate and, with {k} of them, at most {d - k} directions for images with {d} "
+                f"entries, but there were {self.directions}."
+            )
+        gradients = [input_gradient(net, images, labels, self.loss).flatten(1).numpy() for net in surrogates.values()]
+        pull = np.stack(gradients, 1)  # [N, K, d]
+        stream, before = Stream(seed, as_ids(ids, len(images))), oracle.rows
+        slope, size = np.full((k, len(images)), np.nan), np.zeros(len(images))
+        for part in _pieces(len(images), (k + self.directions) * d):
+            drawn = (
+                stream.take(np.arange(len(images))[part]).normal(0, "alignment", (self.directions, d)).double().numpy()
+            )
+            rows = [Frame(g, v) for g, v in zip(pull[part], drawn, strict=True)]
+            u = torch.from_numpy(np.stack([np.concatenate([row.unit, row.random]) for row in rows]))
+            found = self._slopes(oracle, images[part], labels[part], u)
+            for i, (row, s) in enumerate(zip(rows, found, strict=True), part.start):
+                slope[row.there, i] = s[:k][row.there]
+                size[i] = row.size(s, d)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine = np.where(size > 0, slope / size, np.nan)
+        return Directional(tuple(surrogates), slope, size, cosine, oracle.rows - before)
+
+    def _slopes(self, oracle: Oracle, x: Tensor, y: Tensor, u: Tensor) -> np.ndarray:
+        """[n, \\*shape] and directions [n, q, d] -> [n, q]."""
+        d, h, judge = u.shape[2], self.h, Objective(self.loss, resolution=max(oracle.resolution, 2 * oracle.noise))
+        if floor := max(oracle.resolution, oracle.noise):
+            h = max(h, floor ** (1 / 3) / math.sqrt(d))
+        h = max(h, _LEVELS * oracle.probe) * math.sqrt(d)
+        out = np.empty(u.shape[:2])
+        for j in range(u.shape[1]):
+            step = (h * u[:, j]).clamp(-0.5, 0.5).view_as(x)
+            centre = torch.minimum(torch.maximum(x.double(), step.abs()), 1 - step.abs())
+            ends = [(centre + sign * step).float().clamp(0, 1) for sign in (1, -1)]
+            if oracle.probe:
+                ends = [((e / oracle.probe).round() * oracle.probe).clamp(0, 1) for e in ends]
+            high, low = (judge(oracle(e, purpose="alignment"), y.to(oracle.device))[0].double().cpu() for e in ends)
+            moved = (ends[0].double() - ends[1].double()).flatten(1).norm(dim=1).cpu()
+            out[:, j] = torch.where(moved > 0, (high - low) / moved.clamp_min(1e-30), 0.0).numpy()
+        return out
+
+
+def _pieces(count: int, each: int) -> Iterator[slice]:
+    step = max(1, _NUMBERS // each)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))

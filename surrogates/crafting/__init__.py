@@ -1,0 +1,1 @@
+"""Crafting: adversarial examples from the gradients of nets that one owns."""

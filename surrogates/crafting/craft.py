@@ -1,0 +1,162 @@
+"""Crafting: gradient source -> direction -> step -> projection, repeated, with parts in every place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blackbox.checks import as_ids, as_images, as_labels, whole
+from blackbox.rng import Stream
+from blackbox.threat import Threat, as_threat
+from surrogates.crafting import presets
+from surrogates.crafting.ascent import ascend as ascend
+from surrogates.crafting.ball import move as move
+from surrogates.crafting.ball import random_point as random_point
+from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.gradients import Autograd, as_nets
+from surrogates.crafting.parts import losses
+from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.finish import EightBit, Momentum
+from surrogates.crafting.parts.losses import Loss
+from surrogates.crafting.presets import Preset
+
+
+def craft(
+    nets: nn.Module | Sequence[nn.Module],
+    x: Any,
+    y: Any,
+    attack: str | Preset | Parts = "mi-fgsm",
+    *,
+    threat: Threat,
+    steps: int | None = None,
+    step: float | None = None,
+    decay: float | None = None,
+    loss: str | Loss | None = None,
+    target: Any = None,
+    eight_bit: bool = False,
+    pool: tuple[Any, Any] | None = None,
+    seed: int = 0,
+    ids: Any = None,
+    chunk: int | None = None,
+) -> Tensor:
+    """Adversarial examples by the gradients of nets one owns.
+
+    Gradients are taken through copies of the nets with batch norms folded into convolutions (`surrogates.nets.fold`), but where
+    parts operate on the nets or tap a layer. They are the nets' own up to float32 rounding; a sign step may go the other way
+    where an entry is as good as zero, so after ten steps a few percent of the pixels are others than through the net itself.
+
+    Args:
+        nets: a net that gives logits for images in [0, 1], or several (fused by the mean of their logits, unless the
+            attack has a fusion of its own).
+        x: [N, \\*shape] images in [0, 1]. y: [N] true labels.
+        attack: a name from `presets.names`, a `Preset`, or parts: ``Momentum() | DI() | TI()``.
+        threat: norm, eps and box. The result lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
+        steps, step, decay: instead of the preset's T, step size (in units of the threat's norm) and momentum mu.
+        loss: instead of the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
+        target: a class, or [N] classes, to be reached instead of the label left.
+        eight_bit: give 8-bit images (multiples of 1/255), rounded towards ``x``, so that they stay inside the threat.
+        pool: (images, labels) for attacks that mix images (admix): partners of another class come from here. By default
+            from ``x`` itself, in the order of ids; an image's result then depends on the set of images it came with, so
+            give a pool where it shall not.
+        seed, ids: the draws of image i are a function of (seed, ids[i]) alone; ids are 0..N-1 by default. So an image
+            gets the same result in any batch, at any place in it.
+        chunk: images a call; by default found from their shape (see `Autograd`).
+
+    Returns:
+        [N, \\*shape] float32 on the device of ``x``: the last iterate, as the papers have it.
+
+    Raises:
+        ValueError: images, labels or targets that are no such thing or do not fit the nets; an ensemble with different
+            classes; an unknown preset; parts that do not go together; steps for a one-step attack. TypeError: no threat.
+    """
+    preset = presets.get(attack)
+    x0 = as_images(x, "x")
+    as_threat(threat)
+    seed = whole(seed, "seed")
+    if bool(((x0 < threat.lower) | (x0 > threat.upper)).any()):
+        raise ValueError(
+            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not."
+        )
+    if threat.p == 0:
+        raise ValueError(
+            f"Expected an Linf, L2 or L1 threat to craft in, but it was {threat}. For few pixels there is minimum_norm.jsma."
+        )
+    home, found = x0.device, as_nets(nets)
+    threat.check_dimension(x0[0].numel())
+    parts = _parts(preset, loss, decay, eight_bit)
+    parts.check(tuple(x0.shape[1:]), len(found))
+    source = Autograd(
+        found, x0, parts.one("loss") or "cross-entropy", target is not None, chunk, parts.one("fusion"), parts.all("nets"),
+        None if (plan := parts.one("schedule")) is None or plan.inner else plan, fold=True,
+    )  # fmt: skip
+    goal = _goal(preset, parts, y, target, len(x0), source.classes).to(source.device)
+    count, length = _schedule(preset, threat, steps, step)
+    numbers = as_ids(ids, len(x0), distinct=False)
+    partners = _pool(pool, x0, goal, numbers, source.classes).to(source.device)
+    rng, out = Stream(seed, numbers, source.device), torch.empty_like(x0)
+    with source.open():
+        source.meet(partners)
+        for start in range(0, len(x0), source.chunk):
+            at = slice(start, start + source.chunk)
+            out[at] = ascend(
+                source, x0[at].to(source.device), goal[at], threat, parts, count, length, rng.take(np.arange(len(x0))[at]),
+                pool=partners,
+            ).to(home)  # fmt: skip
+    return out
+
+
+def _parts(preset: Preset, loss: str | Loss | None, decay: float | None, eight_bit: bool) -> Parts:
+    parts = preset.parts
+    if loss is not None:
+        parts = parts.swap(losses.get(loss))
+    if decay is not None:
+        norm = momentum.norm if (momentum := parts.one("momentum")) else "mean-abs"
+        parts = parts.swap(Momentum(decay, norm))
+    return parts.swap(EightBit()) if eight_bit else parts
+
+
+def _goal(preset: Preset, parts: Parts, y: Any, target: Any, count: int, classes: int) -> Goal:
+    labels = as_labels(y, count, classes, "y")
+    if target is None:
+        loss = parts.one("loss")
+        if loss is not None and loss.targeted_only:
+            raise ValueError(
+                f"Expected a target for {preset.name}, whose loss leads to a class, but there was none. Give target=."
+            )
+        return Goal(labels, labels)
+    goal = as_labels(target, count, classes, "target")
+    if bool((same := goal == labels).any()):
+        i = int(same.nonzero()[0])
+        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}.")
+    return Goal(goal, labels, targeted=True)
+
+
+def _pool(pool: tuple[Any, Any] | None, x0: Tensor, goal: Goal, ids: np.ndarray, classes: int) -> Pool:
+    if pool is None:
+        return Pool.ordered(x0, goal.labels, ids)
+    images = as_images(pool[0], "pool")
+    if images.shape[1:] != x0.shape[1:]:
+        raise ValueError(
+            f"Expected the pool to hold images like x, {tuple(x0.shape[1:])}, but they were {tuple(images.shape[1:])}."
+        )
+    return Pool(images, as_labels(pool[1], len(images), classes, "the pool's labels"))
+
+
+def _schedule(preset: Preset, threat: Threat, steps: int | None, step: float | None) -> tuple[int, float]:
+    if steps is not None and not (isinstance(steps, (int, np.integer)) and steps >= 1):
+        raise ValueError(f"Expected steps to be a whole number of at least 1, but it was {steps!r}.")
+    if preset.steps == 1 and steps is not None and steps > 1:
+        raise ValueError(
+            f"Expected steps=1 for {preset.name}, which takes a single step, but it was {steps}. Use i-fgsm."
+        )
+    if step is not None and not 0 < step < math.inf:
+        raise ValueError(f"Expected step to be positive, in units of the threat's norm, but it was {step!r}.")
+    if threat.eps == math.inf and (step is None or preset.parts.one("start") or preset.parts.one("probe")):
+        raise ValueError(f"Expected a finite eps for {preset.name}, but it was infinite.")
+    count = int(steps or preset.steps)
+    return count, float(step) if step is not None else preset.step(threat, count)

@@ -1,0 +1,200 @@
+"""Gradient sources: what fills the first place of *gradient source -> direction -> step -> projection*.
+
+Autograd through surrogates is one source. Whatever has the same call can stand in its place: an estimator over a
+target's queries (`surrogates.crafting.queried`), or a source seen through views (`surrogates.crafting.parts.viewed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from blackbox.rng import Stream
+from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.parts import losses
+from surrogates.crafting.parts.fusion import Answer, Fusion, LogitFusion, LossFusion
+from surrogates.crafting.parts.losses import Loss
+from surrogates.crafting.parts.nets import Surgery
+from surrogates.crafting.parts.schedule import Schedule
+from surrogates.nets.fold import lean
+from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
+
+
+@runtime_checkable
+class Gradient(Protocol):
+    """A source of gradients.
+
+    cost: forward-and-backward passes that an image costs at each call, over all nets (the G of a preset's table).
+    """
+
+    cost: int
+
+    def __call__(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> Tensor:
+        """Images [n, \\*shape] and goals [n] -> the gradient [n, \\*shape] of a loss that is larger closer to success.
+
+        Each row is the gradient of its own loss, whatever rows lie beside it. ``rng``: draws for these rows; ``k``: the
+        step, from 0.
+        """
+
+
+class Autograd:
+    """Gradients through one net, or through several.
+
+    Args:
+        nets: a net or a sequence of nets that give logits [m, C] for images in [0, 1], on one device.
+        x: [N, \\*shape] example images, to see that the nets take them.
+        loss: a `Loss` or its name; ``"cross-entropy"`` is what the FGSM family maximises.
+        targeted: what goals given as bare classes mean: a class to reach instead of the label to leave.
+        chunk: images a call; by default a function of their shape and the device. Every call carries exactly so many
+            (the last is filled up with copies), so results do not depend on the batch, its size or its order; memory is
+            that of one call.
+        fusion: how the answers of several nets become one loss: by default the loss of the mean logits.
+        surgeries: what is done to the nets meanwhile. schedule: which nets take part at a step; by default all.
+        fold: go through copies with batch norms folded (`surrogates.nets.fold`), but where there is surgery.
+
+    The nets are used in eval mode and get their flags back after each call.
+
+    Raises:
+        ValueError: no net; nets with different numbers of classes or on different devices; images that a net does not
+            take; an unknown loss.
+    """
+
+    groups = True  # goals with group > 1 are understood
+
+    def __init__(
+        self,
+        nets: nn.Module | Sequence[nn.Module],
+        x: Tensor,
+        loss: str | Loss = "cross-entropy",
+        targeted: bool = False,
+        chunk: int | None = None,
+        fusion: Fusion | None = None,
+        surgeries: Sequence[Surgery] = (),
+        schedule: Schedule | None = None,
+        fold: bool = False,
+    ) -> None:
+        self.nets = as_nets(nets)
+        self.loss, self.targeted, self.surgeries, self.schedule = losses.get(loss), targeted, tuple(surgeries), schedule
+        self.fusion = fusion or (LossFusion() if self.loss.needs_tap else LogitFusion())
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
+        several = len(self.nets) > 1
+        counts = [
+            class_count(net, x, f"net {i} of the ensemble" if several else "the net", gradients=True) for i, net in enumerate(self.nets)
+        ]
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"Expected the nets of an ensemble to tell the same classes apart, but they have {', '.join(map(str, counts))} "
+                "classes. Craft on each alone, or build them alike."
+            )
+        places = {place(net)[0] for net in self.nets}
+        if len(places) > 1:
+            raise ValueError(f"Expected all nets on one device, but they are on {', '.join(sorted(map(str, places)))}.")
+        self.classes, self.device = counts[0], places.pop()
+        self.chunk = chunk or chunk_rows(tuple(x.shape[1:]), self.device)
+        self.cost = len(self.nets)
+        if fold and not self.surgeries:
+            made = {net: lean(net, tuple(x.shape[1:])) for net in self.nets}  # a net may stand in an ensemble twice
+            self.nets = tuple(made[net] for net in self.nets)
+        self._listeners: list[Any] | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Around many calls: the nets are prepared once. Calls outside it prepare them each time."""
+        if self._listeners is not None:
+            yield
+            return
+        with frozen(self.nets), ExitStack() as stack:
+            made = [stack.enter_context(surgery(self.nets)) for surgery in self.surgeries]
+            self._listeners = [listener for listener in made if listener is not None]
+            try:
+                yield
+            finally:
+                self._listeners = None
+
+    def meet(self, pool: Pool) -> None:
+        """Show the pool to surgeries that want other images (within `open`)."""
+        for listener in self._listeners or ():
+            if hasattr(listener, "meet"):
+                listener.meet(pool)
+
+    def with_loss(self, loss: Loss) -> Autograd:
+        """The same nets, surgeries and taps under another loss (a base attack inside a feature attack, say)."""
+        other = copy(self)
+        other.loss = loss
+        return other
+
+    def member(self, i: int) -> Gradient:
+        """The source through net ``i`` alone."""
+        return _Member(self, i)
+
+    def __call__(self, x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
+        picked = range(len(self.nets)) if self.schedule is None else self.schedule.pick(k, rng, len(self.nets))
+        return self.through(picked, x, goal, rng, k)
+
+    def through(self, picked: Sequence[int], x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
+        """The gradient through some of the nets, by their numbers."""
+        goal = Goal.of(goal, self.targeted)
+        group = goal.group
+        images = max(1, self.chunk // group)
+        out = torch.empty_like(x)
+        with self.open():
+            for where, fill in pieces(len(goal), images):
+                span = slice(where.start * group, where.stop * group)
+                index = None if fill is None else (fill[:, None] * group + torch.arange(group)).flatten()
+                given = cut(x, span, index).to(self.device).detach().requires_grad_()
+                ids = rng.ids[span] if index is None else rng.ids[index.numpy()]
+                with torch.enable_grad():
+                    asked = goal[where if fill is None else fill].to(self.device)
+                    answers = self.answers(given, asked, Stream(rng.seed, ids, rng.device), k, picked)
+                    # the sum, never the mean: a row's gradient must not shrink with the number of rows
+                    total = self.fusion(answers, asked, self.loss).sum()
+                    out[span] = torch.autograd.grad(total, given)[0][: span.stop - span.start]
+        # a sum is ten times quicker; where it overflows, no entry may be bad
+        if not bool(out.sum().isfinite()) and not bool(out.isfinite().all()):
+            bad = int((~out.isfinite()).flatten(1).any(1).nonzero()[0])
+            raise ValueError(
+                f"Expected finite gradients, but that of row {bad} holds NaN or infinity. Was the net trained?"
+            )
+        return out
+
+    def answers(self, x: Tensor, goal: Goal, rng: Stream, k: int, picked: Sequence[int] | None = None) -> list[Answer]:
+        """What the nets say of rows [m, \\*shape], with graph; to be called within `open`, with ``chunk`` rows."""
+        out = []
+        for i in range(len(self.nets)) if picked is None else picked:
+            for listener in self._listeners or ():
+                if hasattr(listener, "before"):
+                    listener.before(x, goal, rng, k)
+            scores = self.nets[i](x.to(place(self.nets[i])[1]))
+            scores = scores if scores.dtype == torch.float64 else scores.float()
+            if goal.group > 1:
+                scores = scores.view(-1, goal.group, scores.shape[1]).mean(1)
+            taken = [listener.take() for listener in self._listeners or () if hasattr(listener, "take")]
+            out.append(Answer(scores, taken[0] if taken else None))
+        return out
+
+
+class _Member:
+    groups = True
+    cost = 1
+
+    def __init__(self, whole: Autograd, i: int) -> None:
+        self.whole, self.i = whole, i
+
+    def __call__(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> Tensor:
+        return self.whole.through((self.i,), x, goal, rng, k)
+
+
+def as_nets(nets: Any) -> tuple[nn.Module, ...]:
+    """A net, or a sequence of them, as a tuple. Raises: ValueError, none of them, or something else."""
+    alone = isinstance(nets, nn.Module) and not isinstance(nets, nn.ModuleList)
+    found = (nets,) if alone or not isinstance(nets, Iterable) else tuple(nets)
+    if not found or not all(isinstance(net, nn.Module) for net in found):
+        what = ", ".join(sorted({type(net).__name__ for net in found})) or "none"
+        raise ValueError(f"Expected one or more torch modules to take gradients through, but there were: {what}.")
+    return found

@@ -1,0 +1,38 @@
+"""Changes of one direction and a given size: the amplified distortions of Szegedy et al. 2013, table 4."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blackbox.checks import as_images
+from blackbox.rowwise import row_norm
+from blackbox.threat import L2
+from surrogates.crafting.minimum_norm.core import Box, positive
+from surrogates.transfer.noise import stretched
+
+
+def amplify(x_adv: Any, x: Any, rms: float, box: Box = (0.0, 1.0)) -> Tensor:
+    """Scale the changes x_adv - x [N, \\*shape] until their RMS, *after* the cut to the box, is ``rms``.
+
+    Szegedy et al. 2013, arXiv:1312.6199, table 4: perturbations brought to a standard deviation of 0.1. *Departs from
+    the paper's printed formula* x + 0.1 (x' - x) / |x' - x|_2, whose RMS is 0.1 / sqrt(d), far from the table's.
+
+    Returns:
+        [N, \\*shape] float32. A row without a change (nothing was found for it) stays as it is; one whose direction the
+        box does not leave room for gets the longest change there is.
+
+    Raises:
+        ValueError: images that are none or do not match; an rms that is not positive.
+    """
+    positive(rms=rms)
+    made, x0 = as_images(x_adv, "x_adv"), as_images(x, "x")
+    if made.shape != x0.shape:
+        raise ValueError(f"Expected x_adv to have the shape of x, {tuple(x0.shape)}, but it had {tuple(made.shape)}.")
+    x0 = x0.to(made.device)
+    change = made - x0
+    want = torch.full_like(row_norm(change), rms * math.sqrt(change[0].numel()))
+    return stretched(x0, change, want, L2(math.inf, *box))

@@ -1,0 +1,154 @@
+"""Parts: the places of the crafting loop, what may stand in each, and how they are joined with ``|``.
+
+    Momentum(1.0) | DI() | TI()                       # a composition of parts
+    presets.get("mi-fgsm") | SSA()                    # a preset and one part more
+
+A part is a frozen dataclass of settings that knows its place. What it remembers between steps it keeps in the `Walk`
+(one run of the loop over some rows), so the same part may serve many runs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from surrogates.crafting.parts.walk import Walk
+
+# slot: what stands there, in the order in which a step of the loop comes by
+SLOTS = {
+    "start": "where the walk begins",
+    "ahead": "the point at which the gradient is wanted",
+    "probe": "the points near it at which gradients are taken",
+    "aggregate": "how the gradients of the probe become one",
+    "schedule": "which nets of an ensemble take part, and in which order",
+    "view": "what is done to an image before a net sees it",
+    "nets": "what is done to the nets",
+    "fusion": "how the answers of several nets become one",
+    "loss": "what rises",
+    "filter": "what is done to the gradient as an image",
+    "momentum": "how gradients add up over the steps",
+    "step": "how a direction becomes a change",
+    "projection": "how the change is kept within the threat",
+}
+SEVERAL = ("view", "nets")  # places that take any number of parts, applied in the order in which they were joined
+P = TypeVar("P", bound="Part")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part. Subclasses of the slots' base classes (`Probe`, `View` ...) say what it computes."""
+
+    slot: ClassVar[str]
+
+    def __or__(self, other: Part | Parts) -> Parts:
+        return Parts((self,)) | other
+
+    def calls(self, k: int, steps: int) -> int:
+        """How many gradients this part takes at step ``k`` of ``steps`` for each that is asked of it."""
+        return 1
+
+    def extra(self) -> int:
+        """Gradients an image taken once, before the first step."""
+        return 0
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        """Refuse images of ``shape``, a number of nets or other ``parts`` that this part cannot work with.
+
+        Raises:
+            ValueError: with the reason.
+        """
+
+    def __str__(self) -> str:
+        """The name, and whatever is not as by default."""
+        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        inside = ", ".join(f"{f.name}={_short(getattr(self, f.name))}" for f in changed)
+        return f"{type(self).__name__}({inside})" if inside else type(self).__name__
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts joined with ``|``; an empty place means the plain thing: the point itself, the image as it is, one mean ...
+
+    Raises:
+        ValueError: two parts for a place that takes one (`swap` puts one in the other's place).
+    """
+
+    items: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        for i, part in enumerate(self.items):
+            if not isinstance(part, Part):
+                raise ValueError(f"Expected parts of the crafting loop, but one was a {type(part).__name__}.")
+            for other in self.items[:i]:
+                if other.slot == part.slot and part.slot not in SEVERAL:
+                    raise ValueError(
+                        f"Expected one {part.slot} ({SLOTS[part.slot]}), but there were {other} and {part}. "
+                        f"Leave one out, or put it in the other's place: .swap({type(part).__name__}(...))."
+                    )
+
+    def __or__(self, other: Part | Parts) -> Parts:
+        more = other.items if isinstance(other, Parts) else (other,)
+        return Parts((*self.items, *more))
+
+    def swap(self, *parts: Part) -> Parts:
+        """These parts instead of whatever stood in their places."""
+        places = {part.slot for part in parts}
+        return Parts((*(part for part in self.items if part.slot not in places), *parts))
+
+    def without(self, slot: str) -> Parts:
+        """All parts but those of a slot."""
+        return replace(self, items=tuple(part for part in self.items if part.slot != slot))
+
+    def all(self, slot: str) -> tuple[Any, ...]:
+        """The parts of a slot, in their order."""
+        return tuple(part for part in self.items if part.slot == slot)
+
+    def one(self, slot: str) -> Any:
+        """The part of a slot, or None."""
+        found = self.all(slot)
+        return found[0] if found else None
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.items)
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.items)) or "plain"
+
+    def check(self, shape: tuple[int, ...], nets: int = 1) -> None:
+        """Refuse what does not go together. Raises: ValueError, with the reason."""
+        if self.one("aggregate") and not self.one("probe"):
+            raise ValueError(
+                f"Expected a probe beside {self.one('aggregate')}, which weighs the gradients of neighbours against that of the "
+                "point itself, but there was none. Add Neighbourhood(...)."
+            )
+        for part in self.items:
+            part.check(self, shape, nets)
+
+    def cost(self, steps: int, nets: int = 1) -> int:
+        """G: forward-and-backward passes an image in ``steps`` steps through ``nets`` nets."""
+        probe, aggregate, schedule = self.one("probe"), self.one("aggregate"), self.one("schedule")
+        total = 0
+        for k in range(steps):
+            points = probe.calls(k, steps) if probe else 1
+            points = aggregate.total(points, k, steps) if aggregate else points
+            for view in self.all("view"):
+                points *= view.calls(k, steps)
+            total += points * (schedule.members(k, nets) if schedule else nets)
+        return total + sum(part.extra() for part in self.items) * nets
+
+
+def gradient(parts: Parts, walk: Walk) -> Any:
+    """The gradient of one step: ahead -> probe -> aggregate, or the inner loop of a schedule."""
+    ahead, probe, aggregate, schedule = (parts.one(slot) for slot in ("ahead", "probe", "aggregate", "schedule"))
+    at = ahead(walk) if ahead else walk.x
+    if schedule is not None and schedule.inner:
+        return schedule(walk, at)
+    if aggregate is not None:
+        return aggregate(walk, at, probe)
+    return probe(walk, at) if probe else walk.gradient(at)

@@ -1,0 +1,176 @@
+"""Ways through an ensemble: SVRE, AdaEA, CWA. Every row by itself: no sum runs over the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blackbox.rng import Stream
+from blackbox.rowwise import unit
+from surrogates.crafting.ball import move
+from surrogates.crafting.goal import Goal
+from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.fusion import Answer, LogitFusion
+from surrogates.crafting.parts.losses import Loss
+from surrogates.crafting.parts.schedule import Schedule
+from surrogates.nets.predict import cut, pieces
+
+if TYPE_CHECKING:
+    from surrogates.crafting.parts.walk import Walk
+
+
+@dataclass(frozen=True)
+class SVRE(Schedule):
+    """An inner walk through the nets in random order, each gradient corrected by what its net said at the outer point.
+
+    Xiong et al. 2022, arXiv:2111.10752, "Stochastic variance reduced ensemble adversarial attack for boosting the
+    adversarial transferability" (CVPR), algorithm 1: g = grad_i(x~) - (grad_i(x) - grad_all(x)), m <- decay m + hat(g),
+    x~ <- project(x~ + step m); the last m is the step's gradient. inner: how many inner steps; four a net by default,
+    as in the authors' code. Departs from it: nets are drawn for the step, the same for all images, and grad_i(x) is
+    computed once for each net.
+    """
+
+    inner_steps: int | None = None
+    decay: float = 1.0
+    inner = True
+
+    def members(self, k: int, nets: int) -> int:
+        return 2 * nets + self._count(nets)
+
+    def _count(self, nets: int) -> int:
+        return 4 * nets if self.inner_steps is None else self.inner_steps
+
+    def __call__(self, walk: Walk, at: Tensor) -> Tensor:
+        together = walk.gradient(at)
+        alone = [walk.gradient(at, source=member) for member in walk.members]
+        x, m = at, torch.zeros_like(at)
+        for j in range(self._count(len(alone))):
+            i = int(walk.rng.shared_permutation(walk.k, f"svre {j}", len(alone))[0])
+            g = walk.gradient(x, source=walk.members[i]) - (alone[i] - together)
+            m = self.decay * m + walk.hat(g)
+            x = walk.threat.project(x + move(walk.threat, m, x, walk.step), walk.x0)
+        return m
+
+
+@dataclass(frozen=True)
+class RowWeights(LogitFusion):
+    """The loss of a mean of logits whose weights [m, nets] each row brings along (`AdaEA` finds them)."""
+
+    def __call__(self, answers: Sequence[Answer], goal: Goal, loss: Loss) -> Tensor:
+        if not goal.guide or len(answers) == 1:
+            return super().__call__(answers, goal, loss)
+        scores = torch.stack([a.scores for a in answers], 1)
+        return loss(Answer((scores * goal.guide[0][:, :, None]).sum(1)), goal)
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        super().check(parts, shape, nets)
+        loss = parts.one("loss")
+        if loss is not None and loss.needs_tap:
+            raise ValueError(f"Expected a loss of the scores beside {self}, but there was {loss}. Leave one out.")
+
+
+@dataclass(frozen=True)
+class AdaEA(Schedule):
+    """Nets whose steps help against the others weigh more; pixels at which the nets disagree are left alone.
+
+    Chen et al. 2023, arXiv:2308.02897, "An adaptive model ensemble adversarial attack for boosting adversarial
+    transferability" (ICCV). AGM: with x_i one step along net i's gradient, weight_i = softmax over i of beta * the sum over
+    j != i of J_j(x_i) / J_j(x_j). DRF: a pixel whose gradients (as vectors over the channels) have a mean cosine below
+    ``threshold`` over the pairs of nets gets none. beta 10, threshold -0.3. Joined with `RowWeights`, which fuses the
+    logits by the weights.
+
+    Departs from the authors' code: weights are an image's own, not the batch's; the mean cosine is over all pairs, where
+    the code's loop drops some; no noise at the start. Towards a target the ratios are turned over, so that larger still
+    is better.
+    """
+
+    beta: float = 10.0
+    threshold: float = -0.3
+    inner = True
+
+    def members(self, k: int, nets: int) -> int:
+        return 2 * nets + math.ceil(nets * nets / 3)  # a pass forwards alone is about a third of one there and back
+
+    def __call__(self, walk: Walk, at: Tensor) -> Tensor:
+        alone = [walk.gradient(at, source=member) for member in walk.members]
+        tried = [walk.threat.project(at + move(walk.threat, g, at, walk.step), walk.x0) for g in alone]
+        cost = torch.stack([self._losses(walk, x) for x in tried], 1)  # [n, tried on, seen by]
+        same = cost.diagonal(dim1=1, dim2=2)[:, None, :]
+        ratio = same / cost.clamp_min(_TINY) if walk.goal.targeted else cost / same.clamp_min(_TINY)
+        off = 1 - torch.eye(len(alone)).to(ratio)
+        weights = (self.beta * (ratio.clamp_max(_MOST) * off).sum(2)).softmax(1)
+        g = walk.field(at, replace(walk.goal, guide=(weights,)), walk.rng, walk.k)
+        return g * (agreement(alone) >= self.threshold)
+
+    @staticmethod
+    def _losses(walk: Walk, x: Tensor) -> Tensor:
+        """[n, \\*shape] -> [n, nets]: each net's cross-entropy."""
+        out = []
+        for where, fill in pieces(len(x), walk.rows):
+            index = torch.arange(where.start, where.stop) if fill is None else fill
+            goal = walk.goal[index]
+            rng = Stream(walk.rng.seed, walk.rng.ids[index.numpy()], walk.rng.device)
+            with torch.no_grad():
+                answers = walk.source.answers(cut(x, where, fill), goal, rng, walk.k)  # type: ignore[attr-defined]
+                losses = [F.cross_entropy(a.scores, goal.classes, reduction="none") for a in answers]
+            out.append(torch.stack(losses, 1)[: where.stop - where.start])
+        return torch.cat(out)
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        super().check(parts, shape, nets)
+        if not isinstance(parts.one("fusion"), RowWeights):
+            raise ValueError(
+                f"Expected the fusion RowWeights beside {self}, which finds a weight for each net and image, but there was "
+                f"{parts.one('fusion') or 'none'}. Join it: AdaEA() | RowWeights()."
+            )
+
+
+_TINY, _MOST = 1e-6, 1e4  # a net that is quite sure has a loss of next to nothing; ours
+
+
+def agreement(g: Sequence[Tensor]) -> Tensor:
+    """Gradients [n, channels, \\*pixels] of several nets -> [n, 1, \\*pixels], the mean cosine over the pairs of nets."""
+    lengths = [v.square().sum(1, keepdim=True).sqrt() for v in g]
+    total, pairs = torch.zeros_like(lengths[0]), 0
+    for i in range(len(g)):
+        for j in range(i):
+            total = total + (g[i] * g[j]).sum(1, keepdim=True) / (lengths[i] * lengths[j]).clamp_min(1e-30)
+            pairs += 1
+    return total / pairs
+
+
+@dataclass(frozen=True)
+class CWA(Schedule):
+    """Common weakness attack: a step back, then a long step along each net in turn; the way gone is the gradient.
+
+    Chen et al. 2024, arXiv:2303.09105, "Rethinking model ensemble in transfer-based adversarial attacks" (ICLR),
+    algorithm 1 (MI-CWA): x~ = x - (eps / 15) sign(grad_all), then for each net m <- decay m + g / |g|_2 and x~ <- project(x~ +
+    long m); x~ - x is the step's gradient. m goes on from step to step. The authors' long is 250, which at 299 pixels and
+    eps = 16/255 is an RMS of 7.7 eps: here it is that RMS, ``long`` times eps, for images of any size. Departs from the
+    authors' code: lengths are an image's own, not the batch's.
+    """
+
+    back: float = 1 / 15
+    long: float = 7.7
+    decay: float = 1.0
+    inner = True
+
+    def members(self, k: int, nets: int) -> int:
+        return 2 * nets
+
+    def __call__(self, walk: Walk, at: Tensor) -> Tensor:
+        eps = walk.threat.eps
+        length = self.long * eps * walk.scale * at[0].numel() ** 0.5
+        x = walk.threat.project(at + move(walk.threat, -walk.gradient(at), at, self.back * eps), walk.x0)
+        m = walk.kept.get("cwa", torch.zeros_like(at))
+        for member in walk.members:
+            m = self.decay * m + unit(walk.gradient(x, source=member))
+            x = walk.threat.project(x + length * m, walk.x0)
+        walk.kept["cwa"] = m
+        return x - at

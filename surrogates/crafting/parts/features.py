@@ -1,0 +1,187 @@
+"""Feature losses: what a layer in the middle of the net says, weighed by what matters there. ILA, FIA, NAA, BFA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from blackbox.rng import Stream
+from blackbox.rowwise import row_dot, unit
+from surrogates.crafting.goal import Goal
+from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.fusion import Answer
+from surrogates.crafting.parts.losses import CrossEntropy, Loss, own
+from surrogates.nets.predict import cut, pieces
+
+if TYPE_CHECKING:
+    from surrogates.crafting.parts.walk import Walk
+
+
+_PLAIN = Parts()  # I-FGSM, in as many steps as one likes
+
+
+@dataclass(frozen=True)
+class FeatureLoss(Loss):
+    """Base class: one net, one `Tap`; ``prepare`` leaves what the loss weighs the features with."""
+
+    needs_tap = True
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        super().check(parts, shape, nets)
+        if nets > 1:
+            raise ValueError(
+                f"Expected one net for {self}, which looks at a layer of it, but there were {nets}. Craft on each alone."
+            )
+
+
+def slopes(walk: Walk, x: Tensor, value: Callable[[Answer, Goal], Tensor]) -> Tensor:
+    """[n, \\*shape] -> the gradient [n, ...] of each row's ``value`` [m] with respect to the tapped features."""
+    return _tapped(walk, x, lambda a, goal: torch.autograd.grad(value(a, goal).sum(), _feature(a))[0])
+
+
+def features(walk: Walk, x: Tensor) -> Tensor:
+    """[n, \\*shape] -> the tapped features [n, ...]."""
+    return _tapped(walk, x, lambda a, goal: _feature(a).detach())
+
+
+def _feature(answer: Answer) -> Tensor:
+    assert answer.feature is not None, "the loss's check has seen to a tap"
+    return answer.feature
+
+
+def _tapped(walk: Walk, x: Tensor, take: Callable[[Answer, Goal], Tensor]) -> Tensor:
+    out = []
+    for where, fill in pieces(len(x), walk.rows):
+        index = torch.arange(where.start, where.stop) if fill is None else fill
+        rng = Stream(walk.rng.seed, walk.rng.ids[index.numpy()], walk.rng.device)
+        with torch.enable_grad():
+            point, goal = cut(x, where, fill).detach().requires_grad_(), walk.goal[index]
+            (answer,) = walk.source.answers(point, goal, rng, walk.k)  # type: ignore[attr-defined]
+            out.append(take(answer, goal)[: where.stop - where.start])
+    return torch.cat(out)
+
+
+@dataclass(frozen=True)
+class ILA(FeatureLoss):
+    """<F(x) - F(x0), d> / |d| with d = F(x*) - F(x0): further along the way that an attack went in feature space.
+
+    Huang et al. 2019, arXiv:1907.10823, "Enhancing adversarial example transferability with an intermediate level attack"
+    (ICCV), the projection loss (ILAP). x* is what ``base`` makes of x0 in ``steps`` steps with cross-entropy (the
+    paper: I-FGSM, 10); the walk itself begins at x0 again. Departs from peers: each row has its own projection.
+    """
+
+    base: Parts = _PLAIN
+    steps: int = 10
+
+    def extra(self) -> int:
+        return self.base.cost(self.steps)
+
+    def prepare(self, walk: Walk) -> tuple[Tensor, ...]:
+        from surrogates.crafting.ascent import ascend
+
+        source = walk.source.with_loss(CrossEntropy())  # type: ignore[attr-defined]
+        length = walk.step * walk.steps / self.steps
+        made = ascend(source, walk.x0, walk.goal, walk.threat, self.base, self.steps, length, walk.rng, rows=walk.rows)
+        start = features(walk, walk.x0)
+        return start, unit(features(walk, made) - start)
+
+    def __call__(self, answer: Answer, goal: Goal) -> Tensor:
+        start, way = goal.guide
+        return row_dot(_feature(answer) - start, way)
+
+
+@dataclass(frozen=True)
+class Weighed(FeatureLoss):
+    """Base class: the features weighed by ``weights(walk)`` [n, ...], what they do for the goal's class; down when it is
+    to be left, up when it is to be reached."""
+
+    def weights(self, walk: Walk) -> Tensor:
+        raise NotImplementedError
+
+    def prepare(self, walk: Walk) -> tuple[Tensor, ...]:
+        return (unit(self.weights(walk)),)
+
+    def __call__(self, answer: Answer, goal: Goal) -> Tensor:
+        value = row_dot(_feature(answer), goal.guide[0])
+        return value if goal.targeted else -value
+
+
+@dataclass(frozen=True)
+class FIA(Weighed):
+    """Weights: the gradient of the class's logit, summed over ``count`` images with each entry kept with probability
+    ``keep`` and blackened otherwise.
+
+    Wang et al. 2021, arXiv:2107.14185, "Feature importance-aware transferable adversarial attacks" (ICCV), eq. 4 and 5:
+    30 images, drop probability 0.3.
+    """
+
+    count: int = 30
+    keep: float = 0.7
+
+    def extra(self) -> int:
+        return self.count
+
+    def weights(self, walk: Walk) -> Tensor:
+        total, shape = torch.zeros(()).to(walk.x0), tuple(walk.x0.shape[1:])
+        for j in range(self.count):
+            mask = walk.rng.uniform(0, f"fia {j}", shape) < self.keep
+            total = total + slopes(walk, walk.x0 * mask, lambda a, goal: own(a.scores, goal))
+        return total
+
+
+@dataclass(frozen=True)
+class NAA(Weighed):
+    """Weights: the gradient of the class's probability, averaged over the straight way from a black image to x0.
+
+    Zhang et al. 2022, arXiv:2204.00008, "Improving adversarial transferability via neuron attribution-based attacks"
+    (CVPR), eq. 7, with its plain weighing of positive and negative attributions: 30 points.
+    """
+
+    count: int = 30
+
+    def extra(self) -> int:
+        return self.count
+
+    def weights(self, walk: Walk) -> Tensor:
+        total = torch.zeros(()).to(walk.x0)
+        for j in range(1, self.count + 1):
+            point = walk.x0 * (j / self.count)
+            total = total + slopes(walk, point, lambda a, goal: sure(a.scores, goal))
+        return total
+
+
+def sure(scores: Tensor, goal: Goal) -> Tensor:
+    """The probability of the goal's class less 1, [m, C] -> [m], with a slope also where it rounds to 1."""
+    log = scores.double().log_softmax(1)
+    return -log.scatter(1, goal.classes[:, None], -torch.inf).logsumexp(1).exp()
+
+
+@dataclass(frozen=True)
+class BFA(Weighed):
+    """Weights: the gradient of the class's logit, summed over ``count`` images; each is x0 moved by ``rms`` along the
+    gradient that the image before had, away from the class.
+
+    Wang et al. 2024, "Improving the transferability of adversarial examples through black-box feature attacks",
+    Neurocomputing: 30 images, a move of Euclidean length 28 at 224 pixels a side. Departs from the paper: the length is an
+    RMS (28 / sqrt(3 * 224 * 224) = 0.072), so that smaller images move as far for their size.
+    """
+
+    count: int = 30
+    rms: float = 0.072
+
+    def extra(self) -> int:
+        return 2 * self.count
+
+    def weights(self, walk: Walk) -> Tensor:
+        source = walk.source.with_loss(CrossEntropy())  # type: ignore[attr-defined]
+        away = replace(walk.goal, targeted=False)
+        point, total = walk.x0, torch.zeros(()).to(walk.x0)
+        length = self.rms * walk.x0[0].numel() ** 0.5
+        for _ in range(self.count):
+            point = walk.x0 + length * unit(source(point, away, walk.rng, walk.k))
+            total = total + slopes(walk, point, lambda a, goal: own(a.scores, goal))
+        return total

@@ -1,0 +1,139 @@
+"""From gradient to change: start, filter, momentum, step, projection."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from blackbox.direction import Direction, identity, l2, mean_abs
+from blackbox.rowwise import unit
+from blackbox.threat import eight_bit
+from surrogates.crafting.ball import move, random_point
+from surrogates.crafting.parts.base import Part
+
+if TYPE_CHECKING:
+    from surrogates.crafting.parts.walk import Walk
+
+NORMS = {"mean-abs": mean_abs, "l2": l2, "none": identity}
+
+
+@dataclass(frozen=True)
+class Start(Part):
+    """Base class: ``__call__(walk) -> x`` [n, \\*shape], before it is projected. Absent: the clean image."""
+
+    slot: ClassVar[str] = "start"
+
+    def __call__(self, walk: Walk) -> Tensor:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class RandomStart(Start):
+    """Uniform in the ball (Madry et al. 2018, arXiv:1706.06083)."""
+
+    def __call__(self, walk: Walk) -> Tensor:
+        return walk.x0 + random_point(walk.threat, walk.rng, tuple(walk.x0.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Filter(Part):
+    """Base class: ``__call__(g, walk) -> g``."""
+
+    slot: ClassVar[str] = "filter"
+
+    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Momentum(Part):
+    """m <- decay * m + g / |g|, the norm being the mean absolute entry (MI: Dong et al. 2018, arXiv:1710.06081, eq. 6, up
+    to the constant d), ``"l2"`` or ``"none"`` (raw gradients). Absent: the gradient itself."""
+
+    slot: ClassVar[str] = "momentum"
+    decay: float = 1.0
+    norm: str = "mean-abs"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise ValueError(
+                f"Expected the norm of Momentum to be one of {', '.join(NORMS)}, but it was {self.norm!r}."
+            )
+
+    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
+        part: Direction = NORMS[self.norm]()
+        walk.m = self.decay * walk.m + part.update(g, ())[0]
+        return walk.m
+
+    def unit(self, walk: Walk) -> float:
+        """By what to multiply a normalised gradient for a length of about 1 in the threat's norm."""
+        return walk.scale * (walk.x0[0].numel() ** 0.5 if self.norm == "l2" else 1.0)
+
+
+@dataclass(frozen=True)
+class Step(Part):
+    """Base class and the plain thing: alpha along the steepest direction of the threat's norm (sign in Linf).
+
+    ``__call__(g, walk) -> change`` [n, \\*shape]. schedule: ``"constant"``, or ``"linear"`` or ``"cosine"`` from above alpha
+    down to zero with the same sum over all steps. norm: ``"threat"``, or ``"l2"`` for a step along the gradient itself, as
+    long (in the Euclidean norm) as the threat's own.
+    """
+
+    slot: ClassVar[str] = "step"
+    schedule: str = "constant"
+    norm: str = "threat"
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.schedule, ("constant", "linear", "cosine")), (self.norm, ("threat", "l2"))):
+            if value not in known:
+                raise ValueError(f"Expected one of {', '.join(known)} for a step, but it was {value!r}.")
+
+    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
+        length, done = walk.step, (walk.k + 0.5) / walk.steps
+        if self.schedule != "constant":
+            length *= 2 * (1 - done) if self.schedule == "linear" else 1 + math.cos(math.pi * done)
+        if self.norm == "l2":
+            return length * walk.scale * g[0].numel() ** 0.5 * unit(g)
+        return move(walk.threat, g, walk.x, length)
+
+
+@dataclass(frozen=True)
+class Damped(Step):
+    """Each pixel's step shrinks by ``eta`` whenever the sign of its direction turns (GRA; Zhu et al. 2023, Boosting
+    Adversarial Transferability via Gradient Relevance Attack, ICCV: 0.94)."""
+
+    eta: float = 0.94
+
+    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
+        sign = g.sign()
+        factor, before = walk.kept.get("step", (torch.ones_like(g), sign))
+        factor = torch.where(sign == before, factor, factor * self.eta)
+        walk.kept["step"] = (factor, sign)
+        return factor * super().__call__(g, walk)
+
+
+@dataclass(frozen=True)
+class Projection(Part):
+    """Base class and the plain thing: the threat's own projection after each step, nothing at the end."""
+
+    slot: ClassVar[str] = "projection"
+
+    def __call__(self, x: Tensor, walk: Walk) -> Tensor:
+        return walk.threat.project(x, walk.x0)
+
+    def last(self, x: Tensor, walk: Walk) -> Tensor:
+        """The result from the last iterate."""
+        return x
+
+
+@dataclass(frozen=True)
+class EightBit(Projection):
+    """The result as an 8-bit image: multiples of 1/255, every entry rounded towards the clean image, so that no distance
+    grows (see `blackbox.threat.eight_bit`)."""
+
+    def last(self, x: Tensor, walk: Walk) -> Tensor:
+        return eight_bit(x, walk.x0)

@@ -1,0 +1,109 @@
+"""DI and DEM: the image resized at random, padded at random, and brought back to its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from surrogates.crafting.parts.draws import Draw
+from surrogates.crafting.parts.views import View
+
+
+@dataclass(frozen=True)
+class DI(View):
+    """Diverse inputs: with probability ``p`` the image is enlarged (bilinearly) to a random size below ``rate`` times its
+    own, padded with zeros at a random place up to that, and brought back to its own size (Xie et al. 2019,
+    arXiv:1803.06978, section 3.3: p = 0.5, 299 -> 330, so rate 1.1).
+
+    Departs from the paper: it hands the padded image to the net as it is (``back=False``, with p = 1 only, and for nets
+    that take other sizes); ours is that picture at the image's own size, so that any net takes it: the image shrunk
+    once, not enlarged and shrunk again, which would blur it twice. The side grows by one pixel at least (a tenth of an
+    8-pixel image is none).
+    """
+
+    p: float = 0.5
+    rate: float = 1.1
+    back: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1 or self.rate < 1:
+            raise ValueError(
+                f"Expected DI's p in [0, 1] and rate of at least 1, but they were {self.p} and {self.rate}."
+            )
+
+        if not self.back and self.p < 1:
+            raise ValueError(
+                f"Expected p = 1 with back=False, since rows of one call have one size, but p was {self.p}."
+            )
+
+    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+        return x if self.p == 0 else resized(x, draw.uniform("resize", 4), self.p, [self.rate] * len(x), self.back)
+
+
+@dataclass(frozen=True)
+class DEM(View):
+    """Diversity ensemble: one enlarged view for each rate, their logits averaged (Zou et al. 2020, arXiv:2112.06011).
+
+    Departs from the paper: the views are brought back to the image's size, as in `DI`.
+    """
+
+    rates: tuple[float, ...] = (1.14, 1.27, 1.40, 1.53, 1.66)
+    fuse = "logits"
+
+    @property
+    def copies(self) -> int:  # type: ignore[override]
+        return len(self.rates)
+
+    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+        return resized(x, draw.uniform("resize", 4), 1.0, [self.rates[c] for c in draw.copy.tolist()])
+
+
+def resized(x: Tensor, u: Tensor, p: float, rates: list[float], back: bool = True) -> Tensor:
+    """Rows [m, c, h, w], draws u [m, 4] (whether, size, top, left) and rates -> rows of the same shape, or padded ones.
+
+    Bilinear interpolation and padding act on rows and columns apart, so both are one matrix a side, whatever size was
+    drawn.
+    """
+    tall, wide, dice = [], [], u.cpu().tolist()
+    for (whether, size, top, left), rate in zip(dice, rates, strict=True):
+        tall.append(
+            _resize(x.shape[2], rate, size, top, back) if whether < p else torch.eye(x.shape[2], dtype=torch.float64)
+        )
+        wide.append(
+            _resize(x.shape[3], rate, size, left, back) if whether < p else torch.eye(x.shape[3], dtype=torch.float64)
+        )
+    down, across = torch.stack(tall).to(x), torch.stack(wide).to(x)
+    return down[:, None] @ x @ across[:, None].transpose(2, 3)
+
+
+def _resize(side: int, rate: float, size: float, place: float, back: bool) -> Tensor:
+    return _matrix(side, *sizes(side, rate, size, place), back)
+
+
+def sizes(side: int, rate: float, size: float, place: float) -> tuple[int, int, int]:
+    """Draws in [0, 1) -> the padded side, the enlarged side (side .. padded - 1), and where the one lies in the other."""
+    full = max(int(side * rate), side + 1)
+    inner = side + int(size * (full - side))
+    return full, inner, min(int(place * (full - inner + 1)), full - inner)
+
+
+@lru_cache(maxsize=1024)
+def _matrix(side: int, full: int, inner: int, at: int, back: bool) -> Tensor:
+    """[full, side]: enlarge to ``inner``, lay it at ``at`` into ``full`` zeros; ``back``: [side, side], all of it scaled by
+    side / full and rounded to whole pixels."""
+    if back:
+        full, inner, at = side, round(side * inner / full), round(at * side / full)
+        at = min(at, full - inner)
+    laid = torch.zeros(full, side, dtype=torch.float64)
+    laid[at : at + inner] = interpolation(side, inner)
+    return laid
+
+
+@lru_cache(maxsize=256)
+def interpolation(given: int, wanted: int) -> Tensor:
+    """[wanted, given]: linear interpolation of a row of pixels, pixel centres at half-integers (torch's bilinear)."""
+    unit = torch.eye(given, dtype=torch.float64)[None]
+    return torch.nn.functional.interpolate(unit, size=wanted, mode="linear", align_corners=False)[0].T.contiguous()

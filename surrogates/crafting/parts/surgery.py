@@ -1,0 +1,83 @@
+"""Surgery as parts: `surrogates.hooks` on every net of a craft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from surrogates.crafting.parts.nets import Surgery
+from surrogates.crafting.surgery import hooks
+
+
+@contextmanager
+def _each(nets: Sequence[nn.Module], cut: Callable[[nn.Module], AbstractContextManager[Any]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for net in dict.fromkeys(nets):  # a net that stands in an ensemble twice is operated on once
+            stack.enter_context(cut(net))
+        yield
+
+
+@dataclass(frozen=True)
+class SGM(Surgery):
+    """Gradients through residual branches times ``gamma``; see `surrogates.hooks.sgm`."""
+
+    gamma: float = 0.2
+
+    def __call__(self, nets: Sequence[nn.Module]) -> AbstractContextManager[None]:
+        return _each(nets, lambda net: hooks.sgm(net, self.gamma))
+
+
+@dataclass(frozen=True)
+class LinBP(Surgery):
+    """ReLUs pass gradients on as they are, from the share ``start`` on; see `surrogates.hooks.linbp`."""
+
+    start: float = 0.5
+
+    def __call__(self, nets: Sequence[nn.Module]) -> AbstractContextManager[None]:
+        return _each(nets, lambda net: hooks.linbp(net, self.start))
+
+
+@dataclass(frozen=True)
+class BPA(Surgery):
+    """SiLU's derivative for ReLUs, a softmax for max pooling; see `surrogates.hooks.bpa`."""
+
+    start: float = 0.5
+    temperature: float = 10.0
+
+    def __call__(self, nets: Sequence[nn.Module]) -> AbstractContextManager[None]:
+        return _each(nets, lambda net: hooks.bpa(net, self.start, self.temperature))
+
+
+class _Taps:
+    """The taps of all nets as one: they look at whichever was called last."""
+
+    def __init__(self) -> None:
+        self.last: Tensor | None = None
+
+    def look(self, t: Tensor) -> None:
+        self.last = t
+
+    def take(self) -> Tensor:
+        assert self.last is not None, "a net was asked without graph"
+        return self.last
+
+
+@dataclass(frozen=True)
+class Tap(Surgery):
+    """Shows a layer's activations to the loss; see `surrogates.hooks.tap`.
+
+    layer: a module's name, or the share of the net's depth before which the block of interest ends.
+    """
+
+    layer: str | float = 0.5
+    tap = True
+
+    @contextmanager
+    def __call__(self, nets: Sequence[nn.Module]) -> Iterator[_Taps]:
+        taps = _Taps()
+        with _each(nets, lambda net: hooks.tap(net, self.layer, taps.look)):
+            yield taps

@@ -1,0 +1,116 @@
+"""The walk: one run of the loop over some rows, what parts may see of it, and where they keep what they remember."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from blackbox.direction import mean_abs
+from blackbox.rng import Stream
+from blackbox.threat import Threat
+from surrogates.crafting.ball import random_point
+from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.draws import fork, join
+
+if TYPE_CHECKING:
+    from surrogates.crafting.gradients import Gradient
+
+
+@dataclass
+class Walk:
+    """Attributes:
+    source: the bare gradient source. field: the same, views and all. members: ``field`` through each net of
+    an ensemble alone.
+    parts, threat, steps: as given. step: the step size alpha, in units of the threat's norm.
+    x0, x: [n, \\*shape] where it began, where it is. goal, rng: of these rows. pool: see `Pool`.
+    k: the step, from 0. m: [n, \\*shape] the momentum. before: [n, \\*shape] the gradient of the step before (None at first).
+    kept: what parts remember, by their slot. rows: as many rows a call has room for.
+    """
+
+    source: Gradient
+    field: Gradient
+    members: Sequence[Gradient]
+    parts: Parts
+    threat: Threat
+    step: float
+    steps: int
+    x0: Tensor
+    x: Tensor
+    goal: Goal
+    rng: Stream
+    rows: int
+    k: int = 0
+    pool: Pool | None = None
+    m: Tensor = default(init=False)
+    before: Tensor | None = None
+    kept: dict[str, Any] = default(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.m = torch.zeros_like(self.x0)
+
+    @property
+    def last(self) -> Tensor:
+        """``hat`` of the gradient of the step before; zero at first."""
+        return torch.zeros_like(self.x0) if self.before is None else self.hat(self.before)
+
+    def gradient(self, at: Tensor, tag: str = "", source: Gradient | None = None) -> Tensor:
+        """The gradient [n, \\*shape] at points [n, \\*shape]; ``tag`` names the draws of its views (two gradients of a
+        step with the same tag see the same views)."""
+        rng = fork(self.rng, tag) if tag else self.rng
+        return (source or self.field)(at, self.goal, rng, self.k)
+
+    def gradients(self, points: Iterable[Tensor], tag: str, source: Gradient | None = None) -> Iterator[Tensor]:
+        """The gradient at each of several points [n, \\*shape] a row, as many points a call as it has room for.
+
+        Points are made when they are wanted and gradients handed out one by one, so memory does not grow with their
+        number.
+        """
+        waiting: list[Tensor] = []
+        room, done = max(1, self.rows // len(self.x0)), 0
+
+        def flush() -> Iterator[Tensor]:
+            nonlocal done
+            rng = join([fork(self.rng, f"{tag} {done + j}") for j in range(len(waiting))])
+            index = torch.arange(len(self.x0)).repeat(len(waiting))
+            goal = self.goal[index] if len(waiting) > 1 else self.goal
+            out = (source or self.field)(torch.cat(waiting), goal, rng, self.k)
+            done += len(waiting)
+            waiting.clear()
+            yield from out.split(len(self.x0))
+
+        for point in points:
+            waiting.append(point)
+            if len(waiting) == room:
+                yield from flush()
+        if waiting:
+            yield from flush()
+
+    def mean(self, points: Iterable[Tensor], tag: str, source: Gradient | None = None) -> Tensor:
+        """The mean gradient over several points a row."""
+        total, count = torch.zeros_like(self.x0), 0
+        for g in self.gradients(points, tag, source):
+            total += g
+            count += 1
+        return total / count
+
+    def hat(self, g: Tensor) -> Tensor:
+        """``g`` divided row by row by its mean absolute entry, and scaled so that ``step * hat(g)`` is about a step long
+        in the threat's norm: by 1 in Linf, as the papers have it, by d^-1/2 in L2, by 1/d in L1 (ours)."""
+        scaled, _ = mean_abs().update(g, ())
+        return scaled * self.scale
+
+    @property
+    def scale(self) -> float:
+        """The entry of a vector whose entries are all alike and whose length in the threat's norm is 1."""
+        return 1.0 if self.threat.p in (math.inf, 0) else self.x0[0].numel() ** (-1 / self.threat.p)
+
+    def ball(self, tag: str, factor: float) -> Tensor:
+        """[n, \\*shape]: uniform in the threat's ball around 0, made ``factor`` times as large."""
+        return random_point(self.threat, self.rng, tuple(self.x0.shape[1:]), self.k, tag) * factor

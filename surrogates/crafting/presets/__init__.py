@@ -1,0 +1,71 @@
+"""Crafting recipes as data: paper, formula, defaults, cost, what they compose, and where ours departs from the paper."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from surrogates.crafting.parts.base import Part, Parts
+from surrogates.crafting.parts.mix import Admix
+from surrogates.crafting.parts.scale import SI
+from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, targeted, vicinity, views
+from surrogates.crafting.presets.preset import Preset
+
+_ALL = (
+    *fgsm.PRESETS, *neighbours.PRESETS, *views.PRESETS, *inside.PRESETS, *ensembles.PRESETS, *vicinity.PRESETS,
+    *targeted.PRESETS, *combined.PRESETS,
+)  # fmt: skip
+_BY_NAME = {preset.name: preset for preset in _ALL}
+_ALIASES = {
+    "bim": "i-fgsm", "fgm": "fgsm", "mim": "mi-fgsm", "nim": "ni-fgsm", "vmi": "vmi-fgsm", "vni": "vni-fgsm", "emi": "emi-fgsm",
+    "dim": "di-fgsm", "tim": "ti-fgsm", "sim": "si-fgsm", "ssm": "ssa", "logitmargin": "margin", "potrip": "po-trip",
+}  # fmt: skip
+
+
+def names() -> list[str]:
+    """The presets there are."""
+    return list(_BY_NAME)
+
+
+def get(name: str | Preset | Parts | Part) -> Preset:
+    """A preset by name; ``mifgsm``, ``MI_FGSM`` and ``mim`` all mean mi-fgsm. Parts become a preset of ten steps.
+
+    A combination may be named too, hyphens between: ``ni-di-ti-fgsm``, ``vmi-ssa-fgsm``. It is made of what stands in the
+    presets it names (ni-fgsm, di-fgsm, ti-fgsm), each part once, copies of an image (SI, Admix) before what is done to each.
+
+    Raises:
+        ValueError: no such preset (suggests the nearest), or a combination of what does not go together (says why).
+    """
+    if isinstance(name, Preset):
+        return name
+    if isinstance(name, (Parts, Part)):
+        parts = Parts((name,)) if isinstance(name, Part) else name
+        return Preset(str(parts), "Composition", "yours", "", "as composed", parts, departures="no paper")
+    plain = {re.sub(r"[^a-z0-9]", "", known): known for known in _BY_NAME} | _ALIASES
+    key = re.sub(r"[^a-z0-9]", "", str(name).lower())
+    if key in plain:
+        return _BY_NAME[plain[key]]
+    if len(found := _combined(str(name))) > 1:
+        return _joined(found)
+    close = difflib.get_close_matches(key, list(plain), n=1, cutoff=0.5)
+    hint = f"Did you mean {plain[close[0]]!r}? " if close else ""
+    raise ValueError(f"Expected the name of a preset, but it was {name!r}. {hint}There are {', '.join(_BY_NAME)}.")
+
+
+def _combined(name: str) -> list[Preset]:
+    """The presets that a combination names, or nothing where a word is none that may be combined."""
+    *words, last = re.split(r"[^a-z0-9]+", name.lower())
+    found = [_BY_NAME.get(f"{word}-fgsm") or _BY_NAME.get(word) for word in words]
+    whole = [p for p in found if p and p.steps == 10 and p.factor == 1 and p.share is None and not p.targeted]
+    return whole if last == "fgsm" and len(whole) == len(words) else []
+
+
+def _joined(found: list[Preset]) -> Preset:
+    parts = dict.fromkeys(part for preset in found for part in preset.parts)
+    first = sorted(parts, key=lambda part: not isinstance(part, (SI, Admix)))  # stable
+    short = [preset.name.removesuffix("-fgsm") for preset in found]
+    return Preset(
+        "-".join([*short, "fgsm"]), "Combination", "; ".join(dict.fromkeys(preset.source for preset in found)), "",
+        "the parts of " + ", ".join(preset.name for preset in found), Parts(tuple(first)),
+        departures="no paper for the combination as such; each part as in its own preset.",
+    )  # fmt: skip

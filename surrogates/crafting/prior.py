@@ -1,0 +1,166 @@
+"""Nets one owns as a `blackbox.prior.Prior`: what an attack through queries may know beforehand."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from blackbox.prior import Prior, Pull, agree
+from surrogates.crafting.gradients import as_nets
+from surrogates.nets.architectures import Normalised
+from surrogates.nets.fold import lean
+from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
+
+
+def prior(nets: Any, *, chunk: int | None = None) -> Prior:
+    """Surrogates as the prior of an attack: ``bb.attack(oracle, x, y, "hybrid", threat, prior=surrogates.prior(nets))``.
+
+    Args:
+        nets: a net or several that give logits for images in [0, 1], with the same classes, in the target's order.
+        chunk: images a call: a quarter of what `craft` takes; and a 64th (one CIFAR image, on a CPU) where an attack says
+            that few rows are left, since a call is filled up to its size. A result may change in its last bits with
+            ``chunk``, never with the rows that are asked together.
+
+    Raises:
+        ValueError: no net; nets with different classes, for different images, or on different devices.
+    """
+    return NetPrior(nets, chunk)
+
+
+class NetPrior:
+    """M nets that are asked for logits and gradients, counted. See `blackbox.prior.Prior`."""
+
+    def __init__(self, nets: nn.Module | Sequence[nn.Module], chunk: int | None = None) -> None:
+        try:
+            self.nets = as_nets(nets)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Expected a prior of one or more torch modules, but it was made of {_named(nets)}. Give nets: prior([net])."
+            ) from None
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
+        self.chunk, self.few = chunk, False
+        self._spent = {"gradients": 0, "passes": 0}  # one account for all views
+        self._members: Sequence[int] = range(len(self.nets))
+        self._fits: tuple[tuple[int, ...], int] = ((), 0)
+        built = {net.shape for net in self.nets if isinstance(net, Normalised)}
+        if len(built) > 1:
+            raise ValueError(
+                f"Expected the nets of a prior to take images of one shape, but they take {sorted(built)}."
+            )
+        places = {place(net)[0] for net in self.nets}
+        if len(places) > 1:
+            raise ValueError(f"Expected all nets on one device, but they are on {', '.join(sorted(map(str, places)))}.")
+        self.device = places.pop()
+        counts = {net.classes for net in self.nets if isinstance(net, Normalised)}
+        if len(counts) > 1:
+            raise ValueError(
+                f"Expected the nets of a prior to tell the same classes apart, but they have {sorted(counts)}."
+            )
+        self.classes = counts.pop() if counts else 0  # of other modules it is known when images are
+        digest = hashlib.sha256()
+        for net in self.nets:
+            for name, value in net.state_dict().items():
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        self.digest = digest.hexdigest()[:16]
+        self._lean = [lean(net, net.shape) if isinstance(net, Normalised) else net for net in self.nets]
+        # copies are frozen for good: to do so at every call takes as long as a small net's layers on one image
+        self._loose = [net for net in self._lean if any(net is given for given in self.nets)]
+
+    def __repr__(self) -> str:  # says which nets: a checkpoint compares it
+        return f"prior({self.members} nets, {self.digest})"
+
+    @property
+    def members(self) -> int:
+        return len(self._members)
+
+    @property
+    def gradients(self) -> int:
+        return self._spent["gradients"]
+
+    @property
+    def passes(self) -> int:
+        return self._spent["passes"]
+
+    def view(self, members: Sequence[int] | None = None, few: bool = False) -> NetPrior:
+        """See `blackbox.prior.view`."""
+        out = copy.copy(self)
+        out.few = few or self.few
+        out._members = self._members if members is None else [self._members[m] for m in members]
+        return out
+
+    def check(self, shape: tuple[int, ...], classes: int) -> None:
+        shape = tuple(shape)
+        if self._fits == (shape, classes):
+            return
+        grey = torch.full((1, *shape), 0.5)
+        for i, net in enumerate(self.nets):
+            what = f"net {i} of the prior" if self.members > 1 else "the prior's net"
+            if isinstance(net, Normalised):
+                agree(what, (tuple(net.shape), net.classes), (shape, classes))
+            else:
+                agree(what, (shape, class_count(net, grey, what, gradients=True)), (shape, classes))
+        self._fits, self.classes = (shape, classes), classes
+        kept = dict(self._spent)
+        self.gradient(
+            grey, lambda scores, rows: torch.ones_like(scores)
+        )  # NaN or no gradient: said before a query is spent
+        self._spent.update(kept)
+
+    def _size(self, x: Tensor) -> int:
+        rows = chunk_rows(tuple(x.shape[1:]), self.device)
+        most = self.chunk or max(4, rows // 4)
+        return min(most, max(1, rows // 64)) if self.few else most
+
+    def logits(self, x: Tensor) -> Tensor:
+        out = []
+        with frozen(self._loose), torch.no_grad():
+            for where, fill in pieces(len(x), self._size(x)):
+                out.append(self._scores(cut(x, where, fill).to(self.device))[: where.stop - where.start])
+        self._spent["passes"] += len(x) * self.members
+        scores = torch.cat(out) if out else torch.zeros(0, self.members, self.classes)
+        _finite(scores, "scores")
+        return scores.to(x.device)
+
+    def gradient(self, x: Tensor, pull: Pull) -> Tensor:
+        out = torch.zeros_like(x)
+        with frozen(self._loose), torch.enable_grad():
+            for where, fill in pieces(len(x), self._size(x)):
+                count = where.stop - where.start
+                given = cut(x, where, fill).to(self.device).detach().requires_grad_()
+                scores = self._scores(given)
+                at = torch.arange(where.start, where.stop) if fill is None else fill
+                covector = pull(scores.detach().to(x.device), at.to(x.device)).to(scores)
+                used = (covector != 0).flatten(2).any(2).any(0).tolist()
+                self._spent["gradients"] += count * sum(used)
+                self._spent["passes"] += count * (self.members - sum(used))
+                total = sum((scores[:, m] * covector[:, m]).sum() for m in range(self.members) if used[m])
+                if isinstance(total, Tensor):
+                    if not total.requires_grad:
+                        raise ValueError(
+                            "Expected nets that gradients can be taken through, but a net of the prior has none."
+                        )
+                    out[where] = torch.autograd.grad(total, given)[0][:count].to(x)
+        _finite(out, "gradients")
+        return out
+
+    def _scores(self, x: Tensor) -> Tensor:
+        return torch.stack([net(x.to(place(net)[1])).float() for net in (self._lean[m] for m in self._members)], 1)
+
+
+def _named(nets: Any) -> str:
+    """In a line: the repr of a net is a page."""
+    return type(nets).__name__ if isinstance(nets, (dict, nn.Module)) else f"{nets!r:.80}"
+
+
+def _finite(v: Tensor, what: str) -> None:
+    if not bool(v.isfinite().all()):
+        raise ValueError(
+            f"Expected finite {what} from the nets of the prior, but some hold NaN or infinity. Were they trained?"
+        )

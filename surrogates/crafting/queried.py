@@ -1,0 +1,96 @@
+"""A gradient source over queries: an estimator of `blackbox.estimators` in the place of autograd."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from blackbox.goals.objective import Objective
+from blackbox.oracle.oracle import Oracle
+from blackbox.protocol import Ask, Task, Tell
+from blackbox.rng import Stream
+from blackbox.threat import Threat
+from surrogates.crafting.goal import Goal
+
+
+class _Estimator(Protocol):  # `blackbox.estimators.Estimator`, by its shape: surrogates know no estimator
+    def plan(self, shape: tuple[int, ...]) -> int: ...
+
+    def estimate(self, t: Task, x: Tensor, k: int) -> Any: ...
+
+
+class Queried:
+    """The gradient of a hidden target's loss, estimated from its answers, for `surrogates.ascend` and its parts:
+
+        source = Queried(oracle, blackbox.estimators.Groups(size=8), threat, shape)
+        ascend(source, x, y, threat, presets.get("mi-fgsm").parts, steps=10, step=eps / 10, rng=...)
+
+    Every call charges the oracle under ``purpose``. There is no budget and no success check here: `blackbox.attack` with
+    fd-ifgsm has both. This is for mixtures (a view, a probe, a filter around an estimate).
+
+    Args:
+        oracle: the target; with access labels an estimate is a difference of labels, and mostly zero.
+        estimator: any of `blackbox.estimators`. threat: the box that probes are clipped to, and what else it looks at.
+        shape: of an image. kind: ``"margin"`` or ``"cross-entropy"``. targeted: what bare classes as goals mean.
+
+    Attributes:
+        cost: queries an image at each call (not gradients).
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        estimator: _Estimator,
+        threat: Threat,
+        shape: tuple[int, ...],
+        kind: str = "margin",
+        targeted: bool = False,
+        purpose: str = "estimate",
+    ) -> None:
+        self.oracle, self.estimator, self.threat, self.kind = oracle, estimator, threat, kind
+        self.targeted, self.purpose = targeted, purpose
+        self.cost = estimator.plan(shape)
+
+    def __call__(self, x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
+        """Images [n, \\*shape] and goals [n] -> estimates [n, \\*shape]. Raises: TargetError, the target failed."""
+        x = self.threat.clip(x)  # a point ahead may lie outside the box, where the target cannot be asked
+        aim = Goal.of(goal, self.targeted)
+        loss = Objective(self.kind, aim.targeted, self.oracle.resolution)
+        task = Task(
+            x, rng.ids, self.threat, rng, 1 << 62, torch.zeros(len(x), device=x.device), self.oracle.access, aim.targeted,
+            probe=self.oracle.probe, resolution=self.oracle.resolution, noise=self.oracle.noise,
+            randomised=self.oracle.randomised,
+        )  # fmt: skip
+        running: Any = self.estimator.estimate(task, x, k)
+        if not inspect.isgenerator(running):
+            return running
+        running = cast(Any, running)
+        try:
+            ask = next(running)
+            while True:
+                ask = running.send(self._answer(ask, task, aim.classes, loss))
+        except StopIteration as end:
+            return end.value
+
+    def _answer(self, ask: Ask, task: Task, goal: Tensor, loss: Objective) -> Tell:
+        count = 1 if ask.u is None else len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
+        paid = torch.ones(task.n, count, dtype=torch.bool, device=ask.x.device)
+        if ask.mask is not None:
+            paid &= ask.mask[:, None]
+        row, column = paid.nonzero(as_tuple=True)
+        points = ask.x[row]
+        if ask.u is not None:
+            change = ask.u[column] if isinstance(ask.u, Tensor) else ask.u.make(row, column)
+            h = ask.h[row].view(-1, *[1] * (change.ndim - 1)) if isinstance(ask.h, Tensor) else ask.h
+            points = points + h * change
+        points = task.clip(points)
+        value, adv = torch.full(paid.shape, torch.nan, device=points.device), torch.zeros_like(paid)
+        if len(row):
+            found, won = loss(self.oracle(points, purpose=self.purpose), goal.to(points.device)[row])
+            value[row, column], adv[row, column] = found.to(points.device), won.to(points.device)
+        if ask.u is not None:
+            return Tell(value, adv, paid, None)
+        return Tell(value[:, 0], adv[:, 0], paid[:, 0], points)

@@ -1,0 +1,224 @@
+"""Surgery on backward passes: the net answers as ever, its gradients are other ones. SGM, LinBP, BPA; and feature taps.
+
+    with hooks.sgm(net, gamma=0.5), hooks.tap(net, "layer2") as seen:
+        scores = net(x)                     # x.requires_grad
+        seen.value                          # the layer's activations, with graph
+        g = torch.autograd.grad(loss(scores), x)
+
+Where to cut is read off the net's own forward pass (`surrogates.crafting.surgery.graph`), never off names. Contexts may be nested in any
+order, for one net or several; when the last is left, the net is as before. Answers are equal to the bit; passes without
+graph are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from surrogates.crafting.surgery.graph import Plan, read
+from surrogates.crafting.surgery.patch import Cut, Orders, operated
+
+
+@contextmanager
+def sgm(net: nn.Module, gamma: float = 0.2) -> Iterator[None]:
+    """Skip gradient method: gradients that come through a residual branch are multiplied by ``gamma``.
+
+    Wu et al. 2020, arXiv:2002.05990 (ICLR), section 3 (gamma 0.2 on ResNets, 0.5 on DenseNets for iterated attacks).
+    Branches are those added to a skip (ResNets, transformers) and those concatenated to what they grew from (DenseNets).
+
+    *Departs from the authors' code*, which scales at ReLUs, leaves out the first block of each stage and divides the
+    gradient at each block by its standard deviation over the whole batch: here every branch has the factor once.
+
+    Raises:
+        ValueError: gamma outside [0, 1]; at the first forward pass: a net without such branches.
+    """
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"Expected gamma to be in [0, 1], but it was {gamma!r}.")
+    with operated(net, _Decay(gamma)):
+        yield
+
+
+@contextmanager
+def linbp(net: nn.Module, start: float = 0.5) -> Iterator[None]:
+    """Linear backpropagation: ReLUs pass gradients on as they are, from the share ``start`` of all ReLUs on.
+
+    Guo et al. 2020, arXiv:2012.03528 (NeurIPS), section 4. In residual nets the ReLUs inside branches do so; those right
+    behind a sum keep their mask, and the gradient of a branch is scaled, row by row, to the length it would have had with
+    all masks. start: 0.5 is the second block of a ResNet-50's third stage, the authors' choice for that net.
+
+    Raises:
+        ValueError: start outside [0, 1); at the first forward pass: a net without ReLUs there.
+    """
+    with operated(net, _Linear(_share(start))):
+        yield
+
+
+@contextmanager
+def bpa(net: nn.Module, start: float = 0.5, temperature: float = 10.0) -> Iterator[None]:
+    """Backward propagation attack: ReLUs pass gradients on by SiLU's derivative, max pooling by softmax weights.
+
+    Wang et al. 2023, arXiv:2306.12685 (NeurIPS): sigmoid(z) (1 + z (1 - sigmoid(z))) from the share ``start`` of the
+    ReLUs on (those of `linbp`, unscaled), softmax(temperature * z) over each window of every 2-d max pooling (10).
+
+    Raises:
+        ValueError: start outside [0, 1), a temperature that is not positive; at the first forward pass: a net with
+            neither ReLUs there nor max pooling.
+    """
+    if not temperature > 0:
+        raise ValueError(f"Expected temperature to be positive, but it was {temperature!r}.")
+    with operated(net, _Smooth(_share(start), temperature)):
+        yield
+
+
+class Tap:
+    """What a layer of a net made in the last forward pass with graph: ``value`` [m, ...]; ``layer``, its name."""
+
+    def __init__(self, layer: str | float, look: Callable[[Tensor], None] | None = None) -> None:
+        self.layer, self.look = layer, look
+        self._value: Tensor | None = None
+
+    @property
+    def value(self) -> Tensor:
+        if self._value is None:
+            raise ValueError(
+                f"Expected the net to have seen images since its layer {self.layer} was tapped, but it has not. Call it on images "
+                "that require a gradient."
+            )
+        return self._value
+
+    def show(self, t: Tensor) -> None:
+        self._value = t
+        if self.look is not None:
+            self.look(t)
+
+
+@contextmanager
+def tap(net: nn.Module, layer: str | float = 0.5, look: Callable[[Tensor], None] | None = None) -> Iterator[Tap]:
+    """Look at the activations of a layer.
+
+    Args:
+        layer: a module's name, as in ``net.named_modules()``; or a share of the net's depth, see `block_before`.
+        look: called with the activations of each forward pass.
+
+    Raises:
+        ValueError: no such layer, or one that makes no tensor of its own (the message says which there are).
+    """
+    if isinstance(layer, str) and layer not in (known := [name for name, _ in net.named_modules() if name]):
+        raise ValueError(
+            f"Expected the name of a layer, but it was {layer!r}. There are {', '.join(known) or 'no named layers'}."
+        )
+    if not isinstance(layer, str) and not 0 < layer <= 1:
+        raise ValueError(f"Expected a layer's name or a share of the depth in (0, 1], but it was {layer!r}.")
+    seen = Tap(layer, look)
+    with operated(net, _Look(seen, net)):
+        yield seen
+
+
+def layers(net: nn.Module, x: Tensor) -> dict[str, int]:
+    """The layers that a tap can name, in the order in which they finish, and the depth each reaches: weighted layers on
+    the longest way to it. ``x`` [1, \\*shape]: an image."""
+    return {name: depth for name, (_, depth) in read(net, x[:1]).layers.items()}
+
+
+def block_before(plan: Plan, net: nn.Module, share: float) -> str:
+    """The last block (a module that holds weighted layers in modules of its own) to finish within ``share`` of the net's
+    depth; the last layer, where no block does.
+
+    Papers choose the layer for each net by hand, mostly about the middle. Ours: for a ResNet-50, 0.5 is layer3.0.
+    """
+    parts = dict(net.named_modules())
+    within = [name for name, (_, depth) in plan.layers.items() if 0 < depth <= plan.depth * share]
+    blocks = [
+        name for name in within if any(p.ndim > 1 for child in parts[name].children() for p in child.parameters())
+    ]
+    if not within:
+        raise ValueError(
+            f"Expected a net with named layers within {share:.0%} of its depth, but there were none. Name a layer to tap."
+        )
+    return (blocks or within)[-1]
+
+
+def _share(start: float) -> float:
+    if not 0 <= start < 1:
+        raise ValueError(f"Expected start to be a share in [0, 1) of the net's ReLUs, but it was {start!r}.")
+    return start
+
+
+def later_relus(plan: Plan, start: float) -> list[int]:
+    """The calls of the ReLUs from the share ``start`` on, without those right behind a residual sum."""
+    first = -int(-start * len(plan.relus) // 1)  # rounded up
+    return [call for call, behind in plan.relus[first:] if not behind]
+
+
+@dataclass(eq=False)
+class _Decay(Cut):
+    gamma: float
+
+    def plan(self, plan: Plan, orders: Orders) -> None:
+        ends = [residual.ends for residual in plan.sums] + list(plan.grown)
+        if not ends:
+            raise ValueError(
+                "Expected a net with residual branches for SGM, but its forward pass adds and concatenates none to a skip. "
+                "Leave SGM out."
+            )
+        for place in ends:
+            orders.factor[place] = orders.factor.get(place, 1.0) * self.gamma
+
+
+@dataclass(eq=False)
+class _Linear(Cut):
+    start: float
+
+    def plan(self, plan: Plan, orders: Orders) -> None:
+        chosen = later_relus(plan, self.start)
+        if not chosen:
+            raise ValueError(
+                f"Expected a net with ReLUs behind the first {self.start:.0%} for LinBP, but it has {len(plan.relus)} in all. "
+                "Leave LinBP out, or let it start earlier."
+            )
+        _claim(orders, chosen, False)
+        orders.sums.update((r.call, r) for r in plan.sums if r.rectified & set(chosen))
+
+
+@dataclass(eq=False)
+class _Smooth(Cut):
+    start: float
+    temperature: float
+
+    def plan(self, plan: Plan, orders: Orders) -> None:
+        chosen = later_relus(plan, self.start)
+        if not chosen and not plan.pools:
+            raise ValueError(
+                f"Expected a net with max pooling, or ReLUs behind the first {self.start:.0%}, for BPA, but it has "
+                f"{len(plan.relus)} ReLUs in all and no 2-d max pooling. Leave BPA out, or let it start earlier."
+            )
+        _claim(orders, chosen, True)
+        orders.pools.update(dict.fromkeys(plan.pools, self.temperature))
+
+
+def _claim(orders: Orders, calls: list[int], silu: bool) -> None:
+    if any(orders.relus.get(call, silu) != silu for call in calls):
+        raise ValueError(
+            "Expected one derivative for each ReLU, but LinBP and BPA both want theirs. Leave one of them out."
+        )
+    orders.relus.update(dict.fromkeys(calls, silu))
+
+
+@dataclass(eq=False)
+class _Look(Cut):
+    seen: Tap
+    net: nn.Module
+
+    def plan(self, plan: Plan, orders: Orders) -> None:
+        layer = self.seen.layer
+        if not isinstance(layer, str):
+            layer = block_before(plan, self.net, layer)
+        if layer not in plan.layers:
+            raise ValueError(
+                f"Expected a layer that makes one tensor from the image, but {layer} does not. There are {', '.join(plan.layers)}."
+            )
+        self.seen.layer = layer
+        orders.show.setdefault(plan.layers[layer][0], []).append(self.seen.show)

@@ -1,0 +1,1 @@
+"""Nets: architectures to build by name, their weights, and how to ask them for predictions."""

@@ -1,0 +1,172 @@
+"""What a net says of images, in pieces of a fixed size; accuracy; and fidelity, the agreement with a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from blackbox.checks import as_images, as_labels
+from blackbox.oracle.oracle import Oracle
+from blackbox.statistics.rates import Rate
+from surrogates.data.dataset import Dataset, as_dataset
+from surrogates.nets.architectures import Normalised
+
+
+@contextmanager
+def frozen(nets: Sequence[nn.Module]) -> Iterator[None]:
+    """The nets in eval mode with parameters that ask for no gradient; everything as it was afterwards."""
+    training = [(part, part.training) for net in nets for part in net.modules()]
+    wanted = [p for net in nets for p in net.parameters() if p.requires_grad]
+    for net in nets:
+        net.eval()
+    for p in wanted:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in wanted:
+            p.requires_grad_(True)
+        for part, mode in training:
+            part.training = mode
+
+
+def place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where a net lives and the floats it counts in."""
+    for value in chain(net.parameters(), net.buffers()):  # lazily: it is asked at each call
+        if value.is_floating_point():
+            return value.device, value.dtype
+    return torch.device("cpu"), torch.float32
+
+
+def chunk_rows(shape: tuple[int, ...], device: torch.device) -> int:
+    """How many images a call carries: a function of their shape and the device alone.
+
+    About 100,000 numbers on a CPU (32 CIFAR images: near the best rate measured for a ResNet-20 there, and small enough
+    to bound memory), 64 times that on an accelerator; never more than 256 (4,096) images.
+    """
+    d = 1
+    for s in shape:
+        d *= s
+    big = device.type != "cpu"
+    rows = (100_000 * (64 if big else 1)) // max(d, 1)
+    power = 1 << max(rows, 1).bit_length() - 1
+    return max(4, min(power, 4096 if big else 256))
+
+
+def pieces(count: int, chunk: int) -> Iterator[tuple[slice, Tensor | None]]:
+    """Cut ``count`` rows into pieces of exactly ``chunk``: (where, index that fills the last one up).
+
+    Kernels choose their order of additions by the number of rows, so a row's answer changes in the last bit with the
+    number of rows beside it, and a sign step makes a whole step of that. With always the same number it does not.
+
+    One exception was seen, on an AMD processor: there MKL's products depend on the memory alignment of a row, so a
+    ``Linear`` whose inputs are no multiple of four may answer differently at an odd place. ``MKL_CBWR=AVX2`` mends it.
+    """
+    for start in range(0, count, chunk):
+        stop = min(start + chunk, count)
+        fill = None
+        if stop - start < chunk:
+            fill = torch.arange(start, start + chunk).clamp_max(stop - 1)
+        yield slice(start, stop), fill
+
+
+def cut(values: Tensor, where: slice, fill: Tensor | None) -> Tensor:
+    """The rows of a piece."""
+    return values[where] if fill is None else values[fill.to(values.device)]
+
+
+def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: bool = False) -> int:
+    """How many classes ``net`` tells apart, found by showing it the first image of ``x`` [N, \\*shape]. ``gradients``: they
+    will be taken of it.
+
+    Raises:
+        ValueError: the net does not take such images, or was built for others (a net that averages over the whole map takes
+            any size, and says little of a wrong one), or does not answer with one finite score a class; or writes into
+            images whose gradients are wanted.
+    """
+    shape = tuple(x.shape[1:])
+    expects = net.shape if isinstance(net, Normalised) else None
+    if expects and expects != shape:
+        channels = len(shape) == len(expects) and expects[0] != shape[0]
+        wanted = f"with {expects[0]} channels" if channels else f"of shape {expects}"
+        came = f"{shape[0]} (shape {shape})" if channels else f"shape {shape}"
+        raise ValueError(
+            f"Expected images {wanted} for {name}, but they had {came}. Build the net with shape={shape}, or convert the "
+            "images."
+        )
+    device, dtype = place(net)
+    try:
+        with frozen([net]), torch.no_grad():
+            given = x[:1].to(device, dtype, copy=True)  # a net that normalises in place gets images of its own
+            out = net(given)
+    except Exception as error:
+        raise ValueError(
+            f"Expected images that {name} takes, but on images of shape {shape} it raised {type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else ''}."
+        ) from error
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:
+        came = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"Expected {name} to answer an image with one score a class, shape [1, classes], but it gave {came}."
+        )
+    if gradients and given._version:
+        raise ValueError(
+            f"Expected {name} to leave its input as it is, so that gradients can be taken of it, but it writes into it. Give it "
+            "a copy: x - mean in place of x.sub_(mean)."
+        )
+    return out.shape[1]
+
+
+def logits(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
+    """The net's scores [N, C] float32 on the CPU for images [N, \\*shape] in [0, 1]; no gradient, eval mode.
+
+    Raises:
+        ValueError: images that the net does not take, or scores that are NaN (says for which sample).
+    """
+    images = as_images(x, "x")
+    class_count(net, images)
+    device, dtype = place(net)
+    size, out = chunk or chunk_rows(tuple(images.shape[1:]), device), []
+    with frozen([net]), torch.no_grad():
+        for where, fill in pieces(len(images), size):
+            part = net(cut(images, where, fill).to(device, dtype, copy=True))
+            out.append(part[: where.stop - where.start].float().cpu())
+    scores = torch.cat(out)
+    if bool((bad := scores.isnan().any(1)).any()):
+        raise ValueError(
+            f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?"
+        )
+    return scores
+
+
+def predict(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
+    """The net's labels [N] int64 for images [N, \\*shape] in [0, 1]. Raises as `logits` does."""
+    return logits(net, x, chunk).argmax(1)
+
+
+def accuracy(net: nn.Module, data: Dataset | tuple[Any, Any]) -> Rate:
+    """The share of images that the net gives their label. ``data``: a Dataset or a pair (images, labels)."""
+    if not isinstance(data, Dataset):
+        images = as_images(data[0], "images")
+        data = as_dataset((images, data[1]), class_count(net, images))
+    scores = logits(net, data.images)
+    return Rate.of((scores.argmax(1) == as_labels(data.labels, len(data), scores.shape[1])).numpy())
+
+
+def fidelity(net: nn.Module, oracle: Oracle, images: Any, purpose: str = "fidelity") -> Rate:
+    """The share of images [N, \\*shape] on which the net names the target's class (Jagielski et al. 2020,
+    arXiv:1909.01838, call this fidelity, beside accuracy on true labels).
+
+    Costs one query an image, charged under ``purpose``. It is a report: nothing here or in `train` chooses by it.
+
+    Raises:
+        ValueError: images that the net or the oracle does not take. TargetError: the target failed.
+    """
+    x = images.images if isinstance(images, Dataset) else as_images(images, "images")
+    own = predict(net, x)
+    return Rate.of((own == oracle(x, purpose=purpose).label.cpu()).numpy())

@@ -1,0 +1,1 @@
+"""Training: recipes, the loop that follows them, and what makes a better surrogate (adversarial training, averaged weights)."""

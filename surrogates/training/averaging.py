@@ -1,0 +1,260 @@
+"""Refiners: what turns a trained net into a better source of transferable examples. All take any net and leave it as it is.
+
+`swa`, `ema` and `sam` give one net, `lgv` and `swag` a list of them, which `craft` takes as it is. Where weights were
+averaged or drawn, batch norm's statistics are estimated anew from the training images. A target is asked nothing: hand
+over the `Answers` that the net was trained on.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, update_bn
+
+from blackbox.rng import Stream
+from surrogates.acquisition.answers import Answers
+from surrogates.nets.predict import class_count, place
+from surrogates.training.examples import as_lesson, batches, check_lesson
+from surrogates.training.loop import Progress, Watch, settings
+from surrogates.training.recipe import Recipe, TrainReport
+from surrogates.training.train import TrainSet, study
+from surrogates.training.update import Batch, Update, still_statistics
+
+AGAIN = Recipe(epochs=10, schedule="constant", warmup=0.0)
+"""Going on at a high rate: 10 epochs, constant, momentum 0.9, weight decay 1e-4 (Gubri et al. 2022, arXiv:2207.13129). The
+rate, unless given, is half of what training from scratch would take: 0.05 for nets with batch norm, as there."""
+DRAWN = replace(AGAIN, weight_decay=5e-4)
+"""As `AGAIN`, with the weight decay of Li et al. 2023 (arXiv:2302.05086)."""
+
+
+def swa(
+    net: nn.Module, train_set: TrainSet, recipe: Recipe = AGAIN, *, seed: int = 0, progress: Progress | None = None
+) -> nn.Module:
+    """Stochastic weight averaging: the mean of the weights at the ends of epochs run at a high constant rate (Izmailov et
+    al. 2018, arXiv:1803.05407).
+
+    Args:
+        net: trained before. train_set: what it was trained on, as for `surrogates.train`. recipe: of the epochs averaged.
+            seed: shuffling and augmentation. progress: as in `surrogates.train`.
+
+    Raises:
+        ValueError: as `surrogates.train`; or training diverged before an epoch ended.
+    """
+    run = _Run(net, train_set, recipe, seed, again=True)
+    mean = AveragedModel(run.net)
+
+    def watch(now: nn.Module, updates: int, in_epoch: int) -> None:
+        if updates % in_epoch == 0:
+            mean.update_parameters(now)
+
+    run.go(watch, progress)
+    _at_least(1, run.epochs, "epoch")
+    return run.finished(mean.module)
+
+
+def ema(
+    net: nn.Module,
+    train_set: TrainSet,
+    recipe: Recipe | None = None,
+    *,
+    decay: float = 0.999,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Exponential moving average of the weights over the updates of a training run (Polyak & Juditsky 1992; in the form of
+    Tarvainen & Valpola 2017, arXiv:1703.01780).
+
+    Args:
+        net: where training begins; recipe: of that run. decay: 0.999 (Tarvainen & Valpola); in update t at most
+            (1 + t) / (10 + t), so that a short run forgets where it began (as in TensorFlow's ExponentialMovingAverage).
+            The rest as for `swa`.
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"Expected decay in [0, 1), but it was {decay!r}.")
+    run = _Run(net, train_set, recipe or Recipe(), seed)
+
+    def blend(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        d = min(decay, (1 + int(count)) / (10 + int(count)))
+        return d * old + (1 - d) * new
+
+    mean = AveragedModel(run.net, avg_fn=blend)
+    run.go(lambda now, updates, in_epoch: mean.update_parameters(now), progress)
+    _at_least(len(run.report.loss), run.epochs, "epoch")  # a run that diverged has spoilt the average
+    return run.finished(mean.module)
+
+
+def lgv(
+    net: nn.Module,
+    train_set: TrainSet,
+    recipe: Recipe = AGAIN,
+    *,
+    per_epoch: int = 4,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[nn.Module]:
+    """Large geometric vicinity: snapshots along SGD at a high constant rate (Gubri et al. 2022, arXiv:2207.13129).
+
+    Args:
+        per_epoch: snapshots an epoch, evenly spaced; 4, so 40 nets in 10 epochs (the paper). An epoch of fewer updates
+            gives one an update. The rest as for `swa`.
+    """
+    if per_epoch < 1:
+        raise ValueError(f"Expected per_epoch to be at least 1, but it was {per_epoch!r}.")
+    run = _Run(net, train_set, recipe, seed, again=True)
+    taken: list[tuple[int, nn.Module]] = []
+
+    def watch(now: nn.Module, updates: int, in_epoch: int) -> None:
+        if updates * per_epoch // in_epoch > (updates - 1) * per_epoch // in_epoch:
+            taken.append(((updates - 1) // in_epoch, copy.deepcopy(now)))
+
+    run.go(watch, progress)
+    _at_least(1, run.epochs, "epoch")
+    return [run.settled(now) for epoch, now in taken if epoch < run.epochs]
+
+
+def swag(
+    net: nn.Module,
+    train_set: TrainSet,
+    recipe: Recipe = DRAWN,
+    *,
+    count: int = 20,
+    scale: float = 1.5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[nn.Module]:
+    """Nets drawn from a Gaussian over weights, with the mean and the variances of SGD's iterates, one an epoch (SWAG;
+    Maddox et al. 2019, arXiv:1902.02476, in its diagonal form), for transfer as in Li et al. 2023 (arXiv:2302.05086).
+
+    Args:
+        recipe: of the epochs that mean and variances are taken over. count: nets drawn; 20 (ours). scale: factor of the standard
+            deviations; 1.5 (Li et al.). The rest as for `swa`.
+    """
+    if count < 1 or not 0 <= scale < np.inf:
+        raise ValueError(
+            f"Expected count of at least 1 and scale of at least 0, but they were {count!r} and {scale!r}."
+        )
+    run = _Run(net, train_set, recipe, seed, again=True)
+    mean = AveragedModel(run.net)
+    spread = [torch.zeros_like(p) for p in run.net.parameters()]
+
+    def watch(now: nn.Module, updates: int, in_epoch: int) -> None:
+        if updates % in_epoch == 0:
+            before = [p.detach().clone() for p in mean.module.parameters()]
+            first = int(mean.n_averaged) == 0
+            mean.update_parameters(now)
+            if not first:  # Welford 1962: no difference of large squares
+                for s, w, old, new in zip(spread, now.parameters(), before, mean.module.parameters(), strict=True):
+                    s += (w.detach() - old) * (w.detach() - new.detach())
+
+    run.go(watch, progress)
+    _at_least(2, run.epochs, "epoch")
+
+    def drawn(i: int) -> nn.Module:
+        made, rng = copy.deepcopy(mean.module), Stream(seed, np.array([i], dtype=np.uint64))
+        for k, (p, s) in enumerate(zip(made.parameters(), spread, strict=True)):
+            noise = rng.normal(k, "swag", tuple(p.shape) or 1)[0].to(p).view_as(p)
+            p.data += scale * (s / run.epochs).clamp_min(0).sqrt() * noise
+        return run.finished(made)
+
+    return [drawn(i) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class SAM(Update):
+    """Sharpness-aware minimisation (Foret et al. 2021, arXiv:2010.01412, algorithm 1): the gradient is taken at the weights
+    that a step of length ``rho`` up the loss leads to.
+
+    Args:
+        rho: Euclidean length over all weights; 0.05 (the paper's for CIFAR and ImageNet). It costs two passes an update.
+
+    Batch norm's running statistics are taken from the first pass, at the weights themselves.
+    """
+
+    rho: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rho < np.inf:
+            raise ValueError(f"Expected rho to be positive, but it was {self.rho!r}.")
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        weights = [p for p in batch.net.parameters() if p.requires_grad]
+        loss, scores = batch.loss()
+        slopes = torch.autograd.grad(loss, weights, allow_unused=True)
+        length = torch.stack([g.norm() for g in slopes if g is not None]).norm().clamp_min(1e-12)
+        kept = [p.detach().clone() for p in weights]
+        with torch.no_grad():
+            for p, g in zip(weights, slopes, strict=True):
+                if g is not None:
+                    p.add_(self.rho * g / length)
+        batch.optimiser.zero_grad(set_to_none=True)
+        with still_statistics(batch.net):
+            batch.loss()[0].backward()
+        with torch.no_grad():
+            for p, w in zip(weights, kept, strict=True):
+                p.copy_(w)
+        batch.optimiser.step()
+        return loss.detach(), scores.detach()
+
+
+def sam(
+    net: nn.Module,
+    train_set: TrainSet,
+    recipe: Recipe | None = None,
+    *,
+    rho: float = 0.05,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """A copy of ``net`` trained further (or from its fresh weights) with `SAM`; arguments as for `swa`, `rho` as there."""
+    run = _Run(net, train_set, replace(recipe or Recipe(), update=SAM(rho)), seed)
+    run.go(None, progress)
+    return run.settled(run.net)
+
+
+class _Run:
+    """Training of a copy of a net, and what makes other weights of the same net ready for use."""
+
+    def __init__(self, net: nn.Module, train_set: TrainSet, recipe: Recipe, seed: int, again: bool = False) -> None:
+        self.net, self.lesson, self.seed = copy.deepcopy(net), as_lesson(train_set), seed
+        check_lesson(self.lesson, class_count(net, self.lesson.images), isinstance(train_set, Answers))
+        if recipe.held_out or recipe.patience:
+            raise ValueError("Expected a recipe without held_out and patience: a refiner uses every epoch of the run.")
+        if again and recipe.lr is None:
+            recipe = replace(recipe, lr=settings(net, recipe, len(self.lesson))[1] / 2)
+        self.recipe = recipe
+        self.report = TrainReport(len(self.lesson), 0, 0, 0, self.lesson.soft is not None, seed)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that ended well."""
+        return len(self.report.loss) - (self.report.stopped == "diverged")
+
+    def go(self, watch: Watch | None, progress: Progress | None) -> None:
+        study(self.net, self.lesson, None, self.recipe, self.report, watch=watch, progress=progress)
+
+    def finished(self, net: nn.Module) -> nn.Module:
+        """Weights that no epoch ended with: batch norm gets the statistics of the training images under them."""
+        device, dtype = place(net)
+        cuts = batches(np.arange(len(self.lesson)), self.report.batch_size)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(self.seed & (1 << 63) - 1)  # dropout before a batch norm
+            update_bn((self.lesson.images[torch.from_numpy(cut)].to(device, dtype) for cut in cuts), net)
+        return self.settled(net)
+
+    def settled(self, net: nn.Module) -> nn.Module:
+        """In eval mode, contiguous, without gradients, with the report of the run."""
+        net.zero_grad(set_to_none=True)
+        object.__setattr__(net, "_train_report", self.report)
+        return net.to(memory_format=torch.contiguous_format).eval()
+
+
+def _at_least(least: int, found: int, what: str) -> None:
+    if found < least:
+        raise ValueError(
+            f"Expected at least {least} {what}{'s' if least > 1 else ''} that did not diverge, but there were {found}. Give a "
+            "recipe with more epochs, or with a smaller lr if training diverged."
+        )

@@ -1,0 +1,76 @@
+"""Is one attack better than another? Paired, image by image, on a transfer matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blackbox.statistics.bootstrap import TwoLevel, two_level
+from blackbox.statistics.rates import Discordance, mcnemar
+from blackbox.threat import Threat
+
+if TYPE_CHECKING:
+    from surrogates.transfer.matrix import TransferMatrix
+
+SAME = ("all", "target-correct", "both-correct")  # conditions that look at clean images alone: one denominator for both
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two attacks on the same images and runs of a source.
+
+    difference: rate of the first less that of the second, with a two-level bootstrap interval. tests: McNemar's exact test
+    of every run by itself. Runs share their images, so their counts must not be added up for one test.
+    """
+
+    first: str
+    second: str
+    difference: TwoLevel
+    tests: tuple[Discordance, ...]
+
+    @property
+    def p(self) -> float:
+        """p of the only run; of several, the smallest times their number (Bonferroni)."""
+        return min(1.0, len(self.tests) * min(test.p for test in self.tests))
+
+    def __str__(self) -> str:
+        each = "; ".join(f"{t.first_only} against {t.second_only} images, p = {t.p:.3g}" for t in self.tests)
+        d = self.difference
+        return (
+            f"{self.first} less {self.second}: {100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] "
+            f"(n = {d.n}); fooled by one alone: {each} (McNemar, exact)"
+        )
+
+
+def compare(
+    matrix: TransferMatrix,
+    first: str,
+    second: str,
+    *,
+    source: str,
+    target: str,
+    threat: Threat | str,
+    given: str = "both-correct",
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two attacks of ``matrix`` on one source (all its runs), target and threat.
+
+    Raises:
+        ValueError: a name that is not there; ``given="source-fooled"``, where each attack has images of its own.
+    """
+    check_same(given)
+    hits, among, which = matrix.outcomes(source, target, first, threat, given)
+    others, also, _ = matrix.outcomes(source, target, second, threat, given)
+    among &= also  # the same but for answers that a failing target never gave
+    difference = two_level(hits, among, which, minus=others, level=level, seed=seed)
+    tests = tuple(mcnemar(a[keep], b[keep]) for a, b, keep in zip(hits, others, among, strict=True))
+    return Comparison(first, second, difference, tests)
+
+
+def check_same(given: str) -> None:
+    """Refuse a condition under which two attacks, or two radii, have different images in their denominators."""
+    if given not in SAME:
+        raise ValueError(
+            f"Expected given to be one of {', '.join(SAME)}, so that both are counted on the same images, but it was {given!r}."
+        )

@@ -1,0 +1,275 @@
+"""TransferMatrix: what every target said of every image, and the rates that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from blackbox.statistics.rates import Rate
+from blackbox.threat import Threat
+from surrogates.transfer.noise import KINDS
+from surrogates.transfer.runs import Run, clusters
+
+if TYPE_CHECKING:
+    from blackbox.statistics.bootstrap import TwoLevel
+
+GIVEN = {
+    "all": "of all images, those that the target gets wrong when changed (its clean errors count too)",
+    "target-correct": "of the images that the target gets right clean, those that it gets wrong when changed",
+    "both-correct": "of the images that source and target get right clean, those that the target gets wrong when changed",
+    "source-fooled": "of the images that source and target get right clean and whose change fools the source, those whose "
+    "change fools the target too",
+}
+
+
+class Split(NamedTuple):
+    """Three shares that sum to one (Waseda et al. 2021, arXiv:2112.14337).
+
+    same: the target makes the mistake that the source makes. other: it makes another one (or the source makes none).
+    unfooled: it makes none.
+    """
+
+    same: Rate
+    other: Rate
+    unfooled: Rate
+
+
+@dataclass(eq=False)
+class TransferMatrix:
+    """Raw outcomes, S sources x A attacks x E threats x T targets x N images; -1 where a target was not asked.
+
+    labels, ids [N]; goals [N] or None (targeted). clean_source [S, N], clean_target [T, N]: the classes named for clean
+    images. adv_source [S, A, E, N], adv_target [S, A, E, T, N]: those named for crafted ones. linf, l2 [S, A, E, N]: size
+    of the change. noise_target [E, 2, T, N], noise_linf, noise_l2 [E, 2, N]: the two kinds of noise, `noise.KINDS`.
+    steps [A], cost [S, A]: T and gradients an image. d: numbers an image has. queries: rows charged to each target.
+    runs [S]: which training and which seed each source row is; `rate` reads one row, `estimate` all runs of a source.
+
+    **Rates** say their denominators by ``given``: ``"all"``, ``"target-correct"``, ``"both-correct"``,
+    ``"source-fooled"``; see `GIVEN`. Only ``"all"`` ever counts an image that the target gets wrong clean. With goals,
+    "wrong" and "fooled" mean "named the goal", and a condition also requires that the clean image was not named so.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    attacks: tuple[str, ...]
+    threats: tuple[Threat, ...]
+    labels: np.ndarray
+    goals: np.ndarray | None
+    ids: np.ndarray
+    clean_source: np.ndarray
+    clean_target: np.ndarray
+    adv_source: np.ndarray
+    adv_target: np.ndarray
+    linf: np.ndarray
+    l2: np.ndarray
+    noise_target: np.ndarray
+    noise_linf: np.ndarray
+    noise_l2: np.ndarray
+    steps: np.ndarray
+    cost: np.ndarray
+    d: int
+    seed: int = 0
+    queries: dict[str, int] = field(default_factory=dict)
+    runs: tuple[Run, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            self.runs = tuple(Run(name, 0, self.seed) for name in self.sources)
+
+    @classmethod
+    def empty(
+        cls, sources: tuple[str, ...], targets: tuple[str, ...], attacks: tuple[str, ...], threats: tuple[Threat, ...],
+        labels: np.ndarray, goals: np.ndarray | None, ids: np.ndarray, d: int, seed: int = 0, runs: tuple[Run, ...] = (),
+    ) -> TransferMatrix:  # fmt: skip
+        """A matrix in which no target has been asked yet."""
+        s, t, a, e, n = len(sources), len(targets), len(attacks), len(threats), len(labels)
+
+        def blank(*shape: int) -> np.ndarray:
+            return np.full(shape, -1, dtype=np.int64)
+
+        def nothing(*shape: int) -> np.ndarray:
+            return np.full(shape, np.nan, dtype=np.float32)
+
+        return cls(
+            sources, targets, attacks, threats, np.asarray(labels, dtype=np.int64), goals, ids, blank(s, n), blank(t, n),
+            blank(s, a, e, n), blank(s, a, e, t, n), nothing(s, a, e, n), nothing(s, a, e, n), blank(e, 2, t, n),
+            nothing(e, 2, n), nothing(e, 2, n), np.zeros(a, dtype=np.int64), np.zeros((s, a), dtype=np.int64), d, seed,
+            runs=runs,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def clean_accuracy(self, target: str) -> Rate:
+        """The share of clean images that a target (or a source, if no target has the name) gets right."""
+        if target in self.targets or target not in self.sources:
+            named = self.clean_target[self._at(self.targets, target, "target")]
+        else:
+            named = self.clean_source[self.sources.index(target)]
+        return Rate.of(named == self.labels, named >= 0)
+
+    def rate(self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct") -> Rate:
+        """How often examples crafted on ``source`` fool ``target``; ``given`` names the denominator (`GIVEN`)."""
+        s, a, e, t = self._cell(source, target, attack, threat)
+        named = self.adv_target[s, a, e, t]
+        return Rate.of(self._fooled(named), self._among(given, t, s, self.adv_source[s, a, e]) & (named >= 0))
+
+    def outcomes(
+        self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Raw, for every run of a source: fooled [R, N], in the denominator [R, N], and the cluster of each run [R]
+        (`runs.clusters`). Every statistic over runs starts here."""
+        rows = self.rows_of(source)
+        _, a, e, t = self._cell(self.sources[rows[0]], target, attack, threat)
+        named = self.adv_target[rows, a, e, t]
+        among = [self._among(given, t, s, self.adv_source[s, a, e]) for s in rows]
+        return self._fooled(named), np.stack(among) & (named >= 0), clusters([self.runs[s] for s in rows])
+
+    def estimate(
+        self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
+    ) -> TwoLevel:
+        """The rate as a mean over the runs of ``source``, with a two-level bootstrap interval (trainings, images)."""
+        from blackbox.statistics.bootstrap import two_level
+
+        return two_level(*self.outcomes(source, target, attack, threat, given))
+
+    def rows_of(self, source: str) -> list[int]:
+        """The source rows that are runs of ``source``; the row itself for the label of one."""
+        found = [s for s, run in enumerate(self.runs) if run.source == source]
+        return found or [self._at(self.sources, source, "source")]
+
+    def split(
+        self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
+    ) -> Split:
+        """Same mistake as the source, another mistake, none. With goals, a mistake is any label but the true one."""
+        s, a, e, t = self._cell(source, target, attack, threat)
+        named, own = self.adv_target[s, a, e, t], self.adv_source[s, a, e]
+        among = self._among(given, t, s, own) & (named >= 0)
+        wrong = named != self.labels
+        return Split(*(Rate.of(hit, among) for hit in (wrong & (named == own), wrong & (named != own), ~wrong)))
+
+    def source_rate(self, source: str, attack: str, threat: Threat | str) -> Rate:
+        """How often the examples fool the source itself, of the images it gets right clean."""
+        s, a, e = self._row(source, attack, threat)
+        clean = self.clean_source[s] == self.labels
+        return Rate.of(self._fooled(self.adv_source[s, a, e]), clean & self._off_goal(self.clean_source[s]))
+
+    def noise_rate(
+        self,
+        target: str,
+        threat: Threat | str,
+        kind: str = "rms",
+        given: str = "target-correct",
+        source: str | None = None,
+    ) -> Rate:
+        """How often noise of the same size fools ``target``.
+
+        Args:
+            kind: ``"linf"``, uniform in [-eps, eps] (Linf threats only), or ``"rms"``, Gaussian with the RMS of the crafted
+                change (see `transfer_matrix`). given: ``"all"``, ``"target-correct"``, or, with a ``source``,
+                ``"both-correct"``.
+
+        Raises:
+            ValueError: no such row; of nothing (n = 0) where that noise was not measured.
+        """
+        k = self._at(KINDS, kind, "kind of noise")
+        t, e = self._at(self.targets, target, "target"), self._threat(threat)
+        if given == "source-fooled" or (given == "both-correct" and source is None):
+            raise ValueError(
+                f"Expected all, target-correct or (with a source) both-correct for noise, but given was {given!r}."
+            )
+        named = self.noise_target[e, k, t]
+        s = 0 if source is None else self._at(self.sources, source, "source")
+        return Rate.of(self._fooled(named), self._among(given, t, s, None) & (named >= 0))
+
+    def rms(self, source: str, attack: str, threat: Threat | str) -> np.ndarray:
+        """[N] root mean square of the change, in units of [0, 1] images."""
+        return self.l2[self._row(source, attack, threat)] / np.sqrt(self.d)
+
+    def table(self, given: str = "target-correct") -> str:
+        """The rates as text, a line for each source x attack x threat, with the noise and the clean accuracy."""
+        from surrogates.transfer.text import table
+
+        return table(self, given)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every rate as a flat dict, for a CSV file."""
+        from surrogates.transfer.text import records
+
+        return records(self)
+
+    def plot(self, path: str | Path, given: str = "target-correct") -> Path:
+        """A heat map with numbers and intervals, as an image file (PNG, SVG or PDF by the suffix)."""
+        from surrogates.transfer.plot import plot
+
+        return plot(self, Path(path), given)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``transfer.npz`` (outcomes) and ``transfer.json`` (names and settings) into a folder."""
+        from surrogates.transfer.files import save
+
+        return save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TransferMatrix:
+        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for files that are not such."""
+        from surrogates.transfer.files import load
+
+        return load(Path(folder))
+
+    def _fooled(self, named: np.ndarray) -> np.ndarray:
+        return named != self.labels if self.goals is None else named == self.goals
+
+    def _off_goal(self, named: np.ndarray) -> np.ndarray:
+        return np.ones_like(named, dtype=bool) if self.goals is None else named != self.goals
+
+    def _among(self, given: str, t: int, s: int, own: np.ndarray | None) -> np.ndarray:
+        """[N]: the images in the denominator. ``own``: what the source says of the crafted images."""
+        if given not in GIVEN:
+            raise ValueError(f"Expected given to be one of {', '.join(GIVEN)}, but it was {given!r}.")
+        among = np.ones(len(self.labels), dtype=bool)
+        if given == "all":
+            return among
+        among &= (self.clean_target[t] == self.labels) & self._off_goal(self.clean_target[t])
+        if given == "target-correct":
+            return among
+        among &= (self.clean_source[s] == self.labels) & self._off_goal(self.clean_source[s])
+        if given == "source-fooled" and own is not None:
+            among &= self._fooled(own)
+        return among
+
+    def _row(self, source: str, attack: str, threat: Threat | str) -> tuple[int, int, int]:
+        if attack not in self.attacks:
+            from surrogates.crafting import presets
+
+            attack = presets.get(attack).name
+        return (
+            self._at(self.sources, source, "source"), self._at(self.attacks, attack, "attack"), self._threat(threat),
+        )  # fmt: skip
+
+    def _cell(self, source: str, target: str, attack: str, threat: Threat | str) -> tuple[int, int, int, int]:
+        return (*self._row(source, attack, threat), self._at(self.targets, target, "target"))
+
+    def _threat(self, threat: Threat | str) -> int:
+        if isinstance(threat, str):
+            return self._at(tuple(str(t) for t in self.threats), threat, "threat")
+        if threat not in self.threats:
+            raise ValueError(
+                f"Expected a threat of this matrix ({', '.join(map(str, self.threats))}), but it was {threat}."
+            )
+        return self.threats.index(threat)
+
+    def _at(self, known: tuple[str, ...], name: str, what: str) -> int:
+        if name not in known:
+            if what == "source" and (
+                rows := [label for label, run in zip(known, self.runs, strict=True) if run.source == name]
+            ):
+                raise ValueError(
+                    f"Expected one run of {name!r} ({', '.join(rows)}), but it names all of them. Ask `estimate` for their mean."
+                )
+            article = "an" if what == "attack" else "a"
+            raise ValueError(f"Expected {article} {what} of this matrix ({', '.join(known)}), but it was {name!r}.")
+        return known.index(name)

@@ -1,0 +1,201 @@
+"""Measuring transfer: craft on every source, show the result to every target, keep what each said of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blackbox.checks import as_ids, as_images, as_labels, whole
+from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.rowwise import row_norm
+from blackbox.threat import Linf, Threat, as_threat
+from surrogates.crafting import presets
+from surrogates.crafting.craft import craft
+from surrogates.crafting.presets import Preset
+from surrogates.nets.predict import class_count, logits
+from surrogates.transfer.matrix import TransferMatrix
+from surrogates.transfer.noise import gaussian_noise, uniform_noise
+from surrogates.transfer.runs import Retrained, Source, expand, seeds_of
+
+
+class Keeper(Protocol):
+    """Is handed the crafted images [N, \\*shape] of a cell, before any target sees them."""
+
+    def __call__(self, run: str, attack: Preset, threat: Threat, crafted: Tensor) -> None: ...
+
+
+class Maker(Protocol):
+    """Makes the crafted images [N, \\*shape] of a cell, from its nets, attack, threat, T and seed."""
+
+    def __call__(
+        self, run: str, nets: Sequence[nn.Module], attack: Preset, threat: Threat, steps: int, seed: int
+    ) -> Tensor: ...
+
+
+def transfer_matrix(
+    sources: Mapping[str, Source | Retrained],
+    targets: Mapping[str, Oracle],
+    x: Any,
+    y: Any,
+    attacks: Sequence[str | Preset] = ("fgsm", "mi-fgsm"),
+    threats: Sequence[Threat] = (Linf(8 / 255),),
+    *,
+    target: Any = None,
+    steps: int | None = None,
+    seed: int | Sequence[int] = 0,
+    ids: Any = None,
+    noise: bool = True,
+    chunk: int | None = None,
+    make: Maker | None = None,
+    keep: Keeper | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> TransferMatrix:
+    """Per-image outcomes of every source x attack x threat on every target.
+
+    Args:
+        sources: name -> net, or several nets as one source (mean of their logits), or `Retrained`: several trainings of
+            one source, each crafted on by itself.
+        targets: name -> `Oracle`. Clean images are charged under ``"clean"``, crafted ones under ``"transfer"``, noise
+            under ``"noise"``: N, N x sources (trainings x seeds of each) x attacks x threats, and N x (2 an Linf threat, 1
+            another) queries.
+        x: [N, \\*shape] images in [0, 1]. y: [N] true labels.
+        attacks: names from `presets.names` or `Preset`s. threats: the radii to compare.
+        target: a class, or [N] classes, to be reached (targeted transfer).
+        steps: T for all multi-step attacks, instead of each preset's own.
+        seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
+        chunk: images a call of a source. make: makes the images of a cell instead of `craft` (`league` rescales them).
+        keep: called with the crafted images of each cell as they are made: for pictures, say.
+        noise: also show every target noise of the same size, the floor of any transfer rate. For an Linf threat uniform
+            in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted change, image by image,
+            after the cut to the box (matched RMS; where several sources or attacks share the threat, the RMS of the
+            largest of their changes to that image, so that the floor is rather too high than too low).
+        progress: called with a line on each cell as it begins.
+
+    Raises:
+        ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or tells other classes apart
+            than a source does. TargetError: a target failed; ``error.result`` is the matrix so far (what is missing is
+            in no rate).
+    """
+    images = as_images(x, "x")
+    _check_kinds(sources, targets, attacks, threats)
+    recipes = [presets.get(a) for a in attacks]
+    steps = None if steps is None else whole(steps, "steps", 1)
+    _check_names(sources, targets, recipes, threats)
+    for threat in threats:
+        threat.check_dimension(images[0].numel())
+    seeds = seeds_of(seed)
+    rows = expand(sources, seeds)
+    nets = {label: members for label, _, members in rows}
+    classes = _classes(nets, targets, images)
+    labels = as_labels(y, len(images), classes, "y")
+    goals = None if target is None else as_labels(target, len(images), classes, "target")
+    if goals is not None and bool((same := goals == labels).any()):  # before a query is spent
+        i = int(same.nonzero()[0])
+        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goals[i])}.")
+    numbers = as_ids(ids, len(images))
+    matrix = TransferMatrix.empty(
+        tuple(nets), tuple(targets), tuple(r.name for r in recipes), tuple(threats), labels.numpy(),
+        None if goals is None else goals.numpy(), numbers, images[0].numel(), seeds[0], tuple(run for _, run, _ in rows),
+    )  # fmt: skip
+    for a, preset in enumerate(recipes):
+        matrix.steps[a] = (steps or preset.steps) if preset.steps > 1 else 1
+    matrix.cost[:] = [
+        [preset.cost(int(matrix.steps[a]), len(n)) for a, preset in enumerate(recipes)] for n in nets.values()
+    ]
+    say = progress or (lambda line: None)
+
+    def show(points: Tensor, purpose: str, into: np.ndarray) -> None:
+        for t, (name, oracle) in enumerate(targets.items()):
+            before = oracle.rows
+            try:
+                into[t] = oracle(points, purpose=purpose).label.cpu().numpy()
+            except TargetError as error:
+                error.result = matrix
+                raise
+            finally:
+                matrix.queries[name] = matrix.queries.get(name, 0) + oracle.rows - before
+
+    def crafted(run: str, nets: Sequence[nn.Module], attack: Preset, threat: Threat, steps: int, seed: int) -> Tensor:
+        return craft(
+            nets, images, labels, attack, threat=threat, steps=steps, target=goals, seed=seed, ids=numbers, chunk=chunk
+        )
+
+    make = make or crafted
+    say("clean images")
+    for s, members in enumerate(nets.values()):
+        matrix.clean_source[s] = _labels(members, images)
+    show(images, "clean", matrix.clean_target)
+    for e, threat in enumerate(threats):
+        largest = torch.zeros(len(images))
+        for s, (label, run, members) in enumerate(rows):
+            for a, preset in enumerate(recipes):
+                say(f"{preset.name} on {label}, {threat}")
+                made = make(label, members, preset, threat, int(matrix.steps[a]), run.seed).to(images.device)
+                if keep is not None:
+                    keep(label, preset, threat, made)
+                change = made - images
+                length = row_norm(change).cpu()
+                matrix.l2[s, a, e], matrix.linf[s, a, e] = length.numpy(), row_norm(change, np.inf).cpu().numpy()
+                largest = torch.maximum(largest, length)
+                matrix.adv_source[s, a, e] = _labels(members, made)
+                show(made, "transfer", matrix.adv_target[s, a, e])
+        if noise:
+            say(f"noise, {threat}")
+            kinds = {1: gaussian_noise(images, largest.to(images.device), threat, seeds[0], numbers)}
+            if threat.norm == "Linf":
+                kinds[0] = uniform_noise(images, threat, seeds[0], numbers)
+            for kind, noisy in sorted(kinds.items()):
+                matrix.noise_l2[e, kind] = row_norm(noisy - images).cpu().numpy()
+                matrix.noise_linf[e, kind] = row_norm(noisy - images, np.inf).cpu().numpy()
+                show(noisy, "noise", matrix.noise_target[e, kind])
+    return matrix
+
+
+def _labels(nets: tuple[nn.Module, ...], x: Tensor) -> np.ndarray:
+    total = logits(nets[0], x)
+    for net in nets[1:]:
+        total = total + logits(net, x)
+    return total.argmax(1).numpy()
+
+
+def _check_kinds(sources: Any, targets: Any, attacks: Any, threats: Any) -> None:
+    for what, found, example in (("sources", sources, '{"mine": net}'), ("targets", targets, '{"hidden": oracle}')):
+        if not isinstance(found, Mapping):
+            raise ValueError(f"Expected {what} with names, such as {example}, but they were a {type(found).__name__}.")
+    for what, found, example in (("attacks", attacks, '["fgsm"]'), ("threats", threats, "[blackbox.Linf(8/255)]")):
+        if not isinstance(found, Sequence) or isinstance(found, str):
+            raise ValueError(f"Expected a list of {what}, such as {example}, but it was {found!r:.80}.")
+    for threat in threats:
+        as_threat(threat)
+
+
+def _check_names(
+    sources: Mapping[str, Any], targets: Mapping[str, Oracle], recipes: Sequence[Preset], threats: Sequence[Threat]
+) -> None:
+    for what, found in (("sources", sources), ("targets", targets), ("attacks", recipes), ("threats", threats)):
+        if not found:
+            raise ValueError(f"Expected at least one of the {what}, but there were none.")
+    if len({r.name for r in recipes}) < len(recipes) or len(set(threats)) < len(threats):
+        raise ValueError("Expected attacks and threats without repetition, but one is named twice.")
+    for name, oracle in targets.items():
+        if not isinstance(oracle, Oracle):
+            raise ValueError(
+                f"Expected an Oracle as target {name!r}, but it was {type(oracle).__name__}. Wrap it, so that its queries are "
+                "counted: blackbox.Oracle(model, access='labels', classes=...)."
+            )
+
+
+def _classes(nets: Mapping[str, tuple[nn.Module, ...]], targets: Mapping[str, Oracle], images: Tensor) -> int:
+    counts = {f"source {name!r}": class_count(members[0], images, f"source {name!r}") for name, members in nets.items()}
+    counts |= {f"target {name!r}": oracle.classes for name, oracle in targets.items()}
+    (first, expected), *others = counts.items()
+    for name, count in others:
+        if count != expected:
+            raise ValueError(
+                f"Expected sources and targets to tell the same classes apart, but {first} has {expected} and {name} has {count}."
+            )
+    return expected

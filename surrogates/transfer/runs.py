@@ -1,0 +1,83 @@
+"""Runs: the same source again, trained anew or crafted with other draws. What varies between them is part of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from blackbox.checks import whole
+from surrogates.crafting.gradients import as_nets
+
+Source = nn.Module | Sequence[nn.Module]
+
+
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """Trainings of one source, each a net (or an ensemble): ``{"resnet20": Retrained([a, b, c])}``.
+
+    A plain list of nets is something else: one source, an ensemble that is attacked at once.
+
+    Raises:
+        ValueError: no net.
+    """
+
+    nets: Sequence[Source]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.nets, nn.Module) or not len(self.nets):
+            raise ValueError(
+                "Expected a list of one or more trainings of a source, but there was none. Retrained([net])."
+            )
+
+
+class Run(NamedTuple):
+    """One row of a matrix. source: the name it was given under. retraining: which training, from 0. seed: of the draws."""
+
+    source: str
+    retraining: int
+    seed: int
+
+
+def expand(sources: Mapping[str, Any], seeds: Sequence[int]) -> list[tuple[str, Run, tuple[nn.Module, ...]]]:
+    """(label, run, nets) for every training and seed. The label is the source's name where there is one run of it, else
+    ``"name #2"``, ``"name seed 1"`` or ``"name #2 seed 1"``.
+
+    Raises:
+        ValueError: what is no net; a label that is another source's name.
+    """
+    out = []
+    for name, source in sources.items():
+        trainings = list(source.nets) if isinstance(source, Retrained) else [source]
+        for i, members in enumerate(trainings):
+            for seed in seeds:
+                label = (
+                    name + (f" #{i + 1}" if len(trainings) > 1 else "") + (f" seed {seed}" if len(seeds) > 1 else "")
+                )
+                out.append((label, Run(name, i, seed), as_nets(members)))
+    labels = [label for label, _, _ in out]
+    for label, run, _ in out:
+        if labels.count(label) > 1 or (label != run.source and label in sources):
+            raise ValueError(
+                f"Expected sources whose runs can be told apart, but two are called {label!r}. Rename one."
+            )
+    return out
+
+
+def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
+    """One seed or several. Raises: ValueError, none, or one twice, or what is no whole number."""
+    if np.ndim(seed) == 0:
+        return (whole(seed, "seed"),)
+    out = tuple(whole(s, "each seed") for s in seed)  # type: ignore[union-attr]
+    if not out or len(set(out)) < len(out):
+        raise ValueError(f"Expected one or more different seeds, but they were {out}.")
+    return out
+
+
+def clusters(runs: Sequence[Run]) -> np.ndarray:
+    """[R]: what is resampled together: the seeds of one training; where there is one training only, each seed alone."""
+    which = [run.retraining for run in runs]
+    return np.array(which if len(set(which)) > 1 else range(len(runs)), dtype=np.int64)
