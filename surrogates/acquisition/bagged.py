@@ -16,7 +16,6 @@ from surrogates.acquisition.answers import Answers
 from surrogates.nets.predict import logits
 from surrogates.nets.registry import build
 from surrogates.training.recipe import Recipe
-from surrogates.training.train import train
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +51,8 @@ def bagged(
     Raises:
         ValueError: fewer than two members, or as `surrogates.train`.
     """
+    from surrogates.training.train import train  # which imports this package
+
     if members < 2:
         raise ValueError(f"Expected at least 2 members, but members was {members!r}.")
     if recipe is not None and recipe.held_out:
