@@ -25,6 +25,7 @@ _WHERE = {
     "Access": "blackbox.protocol",
     "AccessError": "blackbox.protocol",
     "Ask": "blackbox.protocol",
+    "Attack": "blackbox.protocol",
     "Tell": "blackbox.protocol",
     "Task": "blackbox.protocol",
     "Steps": "blackbox.protocol",
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from blackbox.evaluation.tuning import tune, variants
     from blackbox.oracle.oracle import Oracle, Reply, TargetError
     from blackbox.proposals import bases
-    from blackbox.protocol import Access, AccessError, Ask, Status, Steps, Task, Tell
+    from blackbox.protocol import Access, AccessError, Ask, Attack, Status, Steps, Task, Tell
     from blackbox.results import AttackResult
     from blackbox.run import attack
     from blackbox.start_images import starts

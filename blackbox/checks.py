@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def whole(value: Any, name: str, least: int | None = None, what: str = "a whole number") -> int:
+def check_int(value: Any, name: str, least: int | None = None, what: str = "a whole number") -> int:
     """A whole number given as a Python, numpy or torch integer, at least ``least``.
 
     Raises:
@@ -35,7 +35,7 @@ def as_seed(seed: Any) -> int:
     Raises:
         ValueError: no whole number. None is none: a run that cannot be repeated has to be asked for with a seed of its own.
     """
-    number = whole(seed, "seed")
+    number = check_int(seed, "seed")
     return number if number >= 0 else number % 2**64
 
 

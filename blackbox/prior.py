@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from blackbox.protocol import Attack
 from blackbox.rowwise import choose
 
 Pull = Callable[[Tensor, Tensor], Tensor]
@@ -102,7 +103,7 @@ class _Members:
 
 
 @dataclass(frozen=True)
-class Guided:
+class Guided(Attack):
     """What attacks that search with a prior have in common. prior: ``surrogates.prior(nets)``."""
 
     informed: ClassVar[bool] = True
@@ -117,12 +118,12 @@ class Guided:
         return self.prior
 
 
-def of(attack: Any) -> Prior | None:
+def of(attack: Attack) -> Prior | None:
     """The prior that an attack holds, if any."""
-    return getattr(attack, "prior", None)
+    return attack.prior
 
 
-def require(attack: Any, name: str, shape: tuple[int, ...], classes: int) -> None:
+def require(attack: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:
     """Before anything is asked: the attack has the prior it needs, and the prior fits.
 
     Raises:
@@ -130,7 +131,7 @@ def require(attack: Any, name: str, shape: tuple[int, ...], classes: int) -> Non
     """
     prior = of(attack)
     if prior is None:
-        if getattr(attack, "needs_prior", False):
+        if attack.needs_prior:
             raise ValueError(
                 f"Expected a prior for {name}, which searches with the gradients of nets you own, but there was none. "
                 "Give prior=surrogates.prior(nets) (on the command line --surrogate), or take auto, which runs without one too."

@@ -13,11 +13,12 @@ step, ordinary local variables do.
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -182,6 +183,11 @@ class Task:
     def eps(self) -> float:
         return self.threat.eps
 
+    @property
+    def radius(self) -> float:
+        """What step sizes are a share of: eps, or the width of the box where there is no limit."""
+        return self.threat.eps if self.threat.eps < np.inf else self.threat.upper - self.threat.lower
+
     def distance(self, x: Tensor) -> Tensor:
         """[n] distances from the clean images in the threat's norm."""
         return self.threat.distance(x, self.x0)
@@ -218,20 +224,59 @@ class Task:
         )
 
 
-@runtime_checkable
-class Attack(Protocol):
-    """A frozen dataclass of hyper-parameters.
+class Attack:
+    """What every attack inherits: a frozen dataclass of hyper-parameters with the two methods `init` and `step`.
 
-    ``access``: the least it needs. ``norms``: the norms it serves. ``minimises``: it walks outside the eps-ball
-    towards the smallest distance (candidates are then only clipped to the box, and a row goes on until its distance
-    is within eps or its budget is spent). ``informed``: it compares a prior with the target, so it is told the goal and
-    what the target shows, not the loss alone. ``parts``: names of what it is made of, for `Ask.part`. ``needs_prior``:
-    it cannot run without a `blackbox.prior.Prior` in its field ``prior``. All these may be set on the class.
+    Set on the class (or, where it depends on the settings, on the instance):
+
+    Attributes:
+        access: the least it needs. norms: the norms it serves.
+        minimises: it walks outside the eps-ball towards the smallest distance (candidates are then only clipped to the
+            box, and a row goes on until its distance is within eps or its budget is spent).
+        informed: it compares a prior with the target, so it is told the goal and what the target shows, not the loss alone.
+        parts: names of what it is made of, for `Ask.part`.
+        from_start: where there is one, a method ``from_start(t, x, loss)`` that begins at points [n, \\*shape] whose losses
+            [n] are known, in the place of ``init``.
+        prior: a `blackbox.prior.Prior`, for an attack that uses one. needs_prior: it cannot run without.
     """
 
     access: ClassVar[Access]
     norms: ClassVar[tuple[str, ...]]
+    minimises: ClassVar[bool] = False
+    informed: ClassVar[bool] = False
+    parts: ClassVar[tuple[str, ...]] = ()
+    needs_prior: ClassVar[bool] = False
+    from_start: ClassVar[Any] = None
+    prior: Any = None
 
-    def init(self, t: Task) -> Any: ...
+    def init(self, t: Task) -> Any:
+        """State before the first step, or a generator that asks and returns it."""
+        raise NotImplementedError
 
-    def step(self, t: Task, s: Any, k: int) -> Any: ...
+    def step(self, t: Task, s: Any, k: int) -> Any:
+        """State after iteration ``k``, or a generator that asks and returns it; None when the paper's loop has ended."""
+        raise NotImplementedError
+
+    def settle(self, access: Access, threat: Threat) -> Attack:
+        """The attack to run in its place: one name may stand for different searches at different access levels."""
+        return self
+
+
+def as_attack(value: Any) -> Attack:
+    """``value`` if it is an `Attack`; one's own class that has the same methods but does not inherit is given the defaults.
+
+    Raises:
+        TypeError: it is no attack.
+    """
+    if isinstance(value, Attack):
+        return value
+    if isinstance(value, type) or not all(hasattr(value, name) for name in ("access", "norms", "init", "step")):
+        raise TypeError(
+            "Expected attack to be a name from blackbox.attacks.names() or an attack such as blackbox.attacks.Square(), "
+            f"but it was {value!r}."
+        )
+    own = type(value)
+    heir = type(own.__name__, (own, Attack), {"__module__": own.__module__, "__qualname__": own.__qualname__})
+    adopted = copy.copy(value)
+    object.__setattr__(adopted, "__class__", heir)
+    return adopted

@@ -31,7 +31,7 @@ def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.from_numpy(out)
 
 
-def climb(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+def keep_better(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """The rows of ``new`` [n, \\*shape] where their ``value`` [n] is above ``loss`` [n] (NaN is not), those of ``x``
     elsewhere, and their losses; the old two themselves where nothing is better."""
     if x.device.type != "cpu":
@@ -45,7 +45,7 @@ def climb(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, 
     return torch.from_numpy(out), torch.from_numpy(best)
 
 
-def put(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
+def scatter_rows(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
     """``to[at] = source[kept]``: rows of one tensor into another, in place."""
     if to.device.type == "cpu":
         to.numpy()[at] = source.numpy()[kept]
@@ -66,7 +66,7 @@ def differs(a: Tensor, b: Tensor) -> Tensor:
     return torch.from_numpy(np.logical_or.reduce((a.numpy() != b.numpy()).reshape(a.shape[0], -1), 1))
 
 
-def every(mask: Tensor) -> bool:
+def all_true(mask: Tensor) -> bool:
     """Whether ``mask`` [n] is True throughout."""
     return bool(np.logical_and.reduce(mask.numpy())) if mask.device.type == "cpu" else bool(mask.all())
 

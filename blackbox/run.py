@@ -16,13 +16,13 @@ from torch import Tensor
 from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.checkpoint import prints
-from blackbox.checks import as_ids, as_images, as_labels, whole
+from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine.engine import Engine, Progress
 from blackbox.engine.ledger import Ledger
 from blackbox.goals.objective import Objective
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
-from blackbox.protocol import AccessError, Attack, Status
+from blackbox.protocol import AccessError, Attack, Status, as_attack
 from blackbox.results import AttackResult
 from blackbox.statistics.rates import Detection
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
@@ -100,8 +100,8 @@ def attack(
             f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...)."
         )
     threat = as_threat(threat)
-    budget, seed = whole(budget, "budget", 1, "a whole number of queries"), whole(seed, "seed")
-    cohort = whole(cohort, "cohort", 1, "a whole number of rows")
+    budget, seed = check_int(budget, "budget", 1, "a whole number of queries"), check_int(seed, "seed")
+    cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
     if votes is None:
         votes = VOTES if oracle.randomised else 1
     if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
@@ -206,7 +206,7 @@ def _bill(prior: priors.Prior, before: tuple[int, int], count: int) -> dict[str,
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
     """What each part of an attack cost and found."""
-    names = tuple(getattr(attack, "parts", ()))
+    names = attack.parts
     if not names:
         return None
     spent, won = ledger.parts.sum(0), np.bincount(ledger.winner[ledger.winner >= 0], minlength=len(names))
@@ -216,7 +216,7 @@ def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
 def _keep(
     path: str | os.PathLike[str] | None, cache: bool, engine: Engine, oracle: Oracle, data: tuple[Any, ...]
 ) -> Journal | None:
-    """The journal of this run, where one is wished for."""
+    """The journal of this run, where one is asked for."""
     if path is None:
         if cache:
             raise ValueError("Expected a journal for the cache to read from, but there was none. Give journal=path.")
@@ -265,12 +265,7 @@ def resolve(
         ValueError: a prior for an attack that takes none, or that has settings already.
         UnsupportedThreat, AccessError, TypeError: it cannot be run so. Nothing has been asked.
     """
-    chosen = _built(attack, prior)
-    if isinstance(chosen, type) or not isinstance(chosen, Attack):
-        raise TypeError(
-            "Expected attack to be a name from blackbox.attacks.names() or an attack such as blackbox.attacks.Square(), "
-            f"but it was {attack!r}."
-        )
+    chosen = as_attack(_built(attack, prior))
     name = attacks.name_of(chosen)
     if threat.norm not in chosen.norms:
         raise UnsupportedThreat(f"Expected a threat in {' or '.join(chosen.norms)} for {name}, but it was {threat}.")
@@ -279,9 +274,7 @@ def resolve(
             f"Expected an oracle that shows at least {chosen.access.name.lower()} for {name}, "
             f"but this one shows {oracle.access.name.lower()} only."
         )
-    if (settle := getattr(chosen, "settle", None)) is not None:
-        chosen = settle(oracle.access, threat)
-    return name, chosen
+    return name, chosen.settle(oracle.access, threat)
 
 
 def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from blackbox.rowwise import climb, differs, row_dot, row_norm, row_sum, rows, unit, weighted_sum
+from blackbox.rowwise import differs, keep_better, row_dot, row_norm, row_sum, rows, unit, weighted_sum
 
 FUNCTIONS = {
     "sum": row_sum,
@@ -70,10 +70,10 @@ def test_weighted_sum_is_the_matrix_product_and_bit_equal_by_row() -> None:
 def test_climbing_keeps_what_is_better_and_nothing_else() -> None:
     x, new = torch.zeros(4, 2), torch.ones(4, 2)
     loss, value = torch.tensor([0.0, 0.0, 0.0, 0.0]), torch.tensor([1.0, 0.0, -1.0, math.nan])
-    best, reached = climb(x, loss, new, value)
+    best, reached = keep_better(x, loss, new, value)
     assert best[:, 0].tolist() == [1, 0, 0, 0] and reached.tolist() == [1, 0, 0, 0]
     assert not bool(x.any()) and not bool(loss.any())  # what was handed in stays as it was
-    same, still = climb(x, loss, new, torch.full((4,), -1.0))
+    same, still = keep_better(x, loss, new, torch.full((4,), -1.0))
     assert torch.equal(same, x) and torch.equal(still, loss)
 
 

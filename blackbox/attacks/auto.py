@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from blackbox import attacks
 from blackbox.prior import Prior
-from blackbox.protocol import Access, Task
+from blackbox.protocol import Access, Attack, Task
 from blackbox.threat import Threat
 
 CHOICE: dict[tuple[bool, str], str] = {
@@ -25,7 +25,7 @@ CHOICE: dict[tuple[bool, str], str] = {
 
 
 @dataclass(frozen=True)
-class Auto:
+class Auto(Attack):
     """Chooses by what the target shows, the norm, and whether there is a prior: `Hybrid` where there is one, else the best
     search without (`CHOICE`). In L1 a prior serves as a start for Square. The result's ``config["parameters"]`` names the
     choice, ``config["parts"]`` what each part of it contributed.

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import Own, radius
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, rows, unit
 
 _MOST = 7.0  # tanh(7) = 1 - 2e-6
 
 
 @dataclass(frozen=True)
-class Bandits:
+class Bandits(Attack):
     """A guess of the gradient that two queries a step correct, kept over time and by tile.
 
     The guess is explored in two opposite directions; the difference of the losses moves it, by exponentiated gradients
@@ -78,7 +78,7 @@ class Bandits:
         hit = a.adv.any(1)
         if bool(hit.any()):
             yield Ask(s.x + choose(a.adv[:, 0], ends[0], ends[1]), mask=hit)
-        rate = (self.rate or (0.2 if linf else 0.1)) * (t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower)
+        rate = (self.rate or (0.2 if linf else 0.1)) * t.radius
         guess = s.guess + (self.prior_rate or (100.0 if linf else 0.1)) * g
         if linf:
             guess = guess.clamp(-_MOST, _MOST)  # else tanh is flat and the guess can never be corrected

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.candidates.craft import Wish, craft
+from blackbox.candidates.craft import CraftGoal, craft
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, row_sum
@@ -51,7 +51,7 @@ class BASES(Guided):
 
     def init(self, t: Task) -> Steps[State]:
         weights = torch.full((t.n, self.known.members), 1 / self.known.members, device=t.x0.device)
-        a = yield Ask(craft(t, self.known, t.x0, Wish.of(t, weights), self.steps, self.step_size))
+        a = yield Ask(craft(t, self.known, t.x0, CraftGoal.of(t, weights), self.steps, self.step_size))
         return self.State(a.x, a.loss, weights)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State | None]:
@@ -63,7 +63,7 @@ class BASES(Guided):
             tried = s.weights.clone()
             tried[:, k % m] = (tried[:, k % m] + way).clamp_min(0)
             tried = tried / row_sum(tried)[:, None].clamp_min(1e-12)
-            new = craft(t, self.known, s.x, Wish.of(t, tried), self.steps, self.step_size)
+            new = craft(t, self.known, s.x, CraftGoal.of(t, tried), self.steps, self.step_size)
             a = yield Ask(new)
             better = a.loss > loss
             best, loss = choose(better, a.x, best), torch.where(better, a.loss, loss)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 
 WINDOW = 20  # tries after which a step length is judged
 
 
 @dataclass(frozen=True)
-class Boundary:
+class Boundary(Attack):
     """A random walk on the sphere around the original, with a step inwards whenever it stays adversarial: Algorithm 1.
 
     A step draws a direction at right angles to the current change and moves along the sphere; where that is

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.bandits import widen
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows, unit
 
 
@@ -29,7 +29,7 @@ class Constants(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evolution:
+class Evolution(Attack):
     """An evolution strategy on tiles, for targets whose scores have no useful slope: it only compares them.
 
     A generation draws its children around a mean, asks for each (one query), and moves the mean, the spread of each
@@ -114,7 +114,7 @@ def child(t: Task, v: Tensor) -> Tensor:
     wide = widen(v, t)
     if t.low is not None and t.high is not None:
         return torch.where(wide > 0, t.high, t.low)
-    eps = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+    eps = t.radius
     return t.x0 + eps * unit(wide)
 
 

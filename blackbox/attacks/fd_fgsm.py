@@ -10,11 +10,11 @@ from torch import Tensor
 
 from blackbox.attacks.finite_difference import Plan, choose, plan_rounds, plan_steps
 from blackbox.estimators import Estimator, Progressive
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 
 
 @dataclass(frozen=True)
-class FDFGSM:
+class FDFGSM(Attack):
     """One step of size eps along the estimated gradient's steepest direction; FD-logit where the loss is the margin.
 
     Costs the clean check, one estimate, one query for the result. It ends after that one step. When the budget is
@@ -78,6 +78,6 @@ class FDFGSM:
         else:
             assert self.estimator is not None
             g = yield from self.estimator.estimate(t, t.x0, 0, t.loss0, bill[k])
-        length = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+        length = t.radius
         yield Ask(t.x0 + length * t.threat.steepest(g), mask=g.flatten(1).any(1))  # a flat loss gives nothing to try
         return self.State(g)

@@ -11,12 +11,12 @@ from torch import Tensor
 from blackbox.attacks.finite_difference import Plan, choose, plan_steps
 from blackbox.direction import Direction, chain, mean_abs, momentum, stateless
 from blackbox.estimators import Estimator
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import rows
 
 
 @dataclass(frozen=True)
-class FDIFGSM:
+class FDIFGSM(Attack):
     """Steps along the estimated gradient's steepest direction, each projected; IFD-logit where the loss is the margin.
 
     A step costs one estimate and one query for the new point, whose answer also serves as the centre of the next
@@ -83,7 +83,7 @@ class FDIFGSM:
             return None
         g = yield from self.estimator.estimate(t, s.x, k, s.loss, bill[k])
         u, direction = self.chain(t).update(g, s.direction)
-        step = self.step_size * (t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower)
+        step = self.step_size * t.radius
         a = yield Ask(s.x + step * u)
         assert a.x is not None
         paid = a.paid

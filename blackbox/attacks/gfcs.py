@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.simba_ods import UpOrDown, diversified
-from blackbox.candidates.craft import Wish, slope
+from blackbox.candidates.craft import CraftGoal, slope
 from blackbox.protocol import Steps, Task
 
 
@@ -54,7 +54,7 @@ class GFCS(UpOrDown):
                 part = t.take(kind.numpy(force=True))
                 x = s.x[kind]
                 made = (
-                    slope(self.known, x, Wish.of(part, alone[kind]))
+                    slope(self.known, x, CraftGoal.of(part, alone[kind]))
                     if kind is first
                     else diversified(part, self.known, x, k, net[kind])
                 )

@@ -12,12 +12,12 @@ from torch import Tensor
 from blackbox import search
 from blackbox.estimators import boundary
 from blackbox.proposals.bases import Basis
-from blackbox.protocol import Access, Retire, Steps, Task
+from blackbox.protocol import Access, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
-class HopSkipJump:
+class HopSkipJump(Attack):
     """From boundary point to boundary point: normal, jump, way back. Algorithm 2.
 
     A step estimates the boundary's normal from ``evals * sqrt(k + 1)`` labels, jumps along it by

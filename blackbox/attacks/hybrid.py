@@ -56,7 +56,7 @@ class Hybrid(Guided):
             raise ValueError(f"Expected trust to be three shares in [0, 1], but it was {self.trust!r}.")
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[str, ...]:  # type: ignore[override]  # they follow from the makers
         return ("start", "stripes", *(m.name for m in self.makers))
 
     @property

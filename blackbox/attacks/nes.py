@@ -10,12 +10,12 @@ from torch import Tensor
 
 from blackbox.attacks.finite_difference import Plan, plan_steps
 from blackbox.estimators import Gaussian
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, rows
 
 
 @dataclass(frozen=True)
-class NES:
+class NES(Attack):
     """Projected steps along a gradient from antithetic Gaussian probes: the query-limited attack.
 
     Its siblings for a target that shows less are `PartialNES` (the largest scores) and `LabelNES` (the label).
@@ -68,7 +68,7 @@ class NES:
     @staticmethod
     def size(t: Task) -> float:
         """What steps are a share of: eps, or the box where there is no limit."""
-        return t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+        return t.radius
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         left = t.budget - 1 - k * (self.samples + 1)

@@ -13,12 +13,12 @@ from blackbox import search
 from blackbox.estimators import Gaussian, radius
 from blackbox.estimators.boundary import BLOCK
 from blackbox.estimators.probes import blocks, differences
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, rows, weighted_sum
 
 
 @dataclass(frozen=True)
-class PartialNES:
+class PartialNES(Attack):
     """From an image of the class to reach back to the original: the partial-information attack.
 
     The ball around the original in which the point has to lie shrinks from step to step, and the point climbs on a NES

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.candidates.craft import Wish, reach, slope
+from blackbox.candidates.craft import CraftGoal, slope
 from blackbox.estimators import PriorGuided
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Ask, Steps, Task
@@ -59,10 +59,10 @@ class PRGF(Guided):
         prior = self.known
 
         def guess(task: Task, x: Tensor, step: int) -> Tensor:
-            return slope(prior, x, Wish.of(t))
+            return slope(prior, x, CraftGoal.of(t))
 
         estimator = PriorGuided(guess, self.h, self.samples, self.looks)
         left = t.budget - 1 - k * (2 + self.looks + self.samples)
         g = yield from estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
-        a = yield Ask(s.x + self.step_size * reach(t) * t.threat.steepest(g))
+        a = yield Ask(s.x + self.step_size * t.radius * t.threat.steepest(g))
         return self.State(choose(a.paid, a.x, s.x), torch.where(a.paid, a.loss, s.loss))

@@ -9,14 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose
 
 _UNKNOWN, _NONE = float("inf"), float("-inf")  # gains of a block that is still to be tried, and of none
 
 
 @dataclass(frozen=True)
-class Parsimonious:
+class Parsimonious(Attack):
     """Lazy greedy search for the set of blocks that stand at +eps, the others at -eps.
 
     Blocks of one channel come in batches, in a random order. In a batch, first the blocks at -eps are tried one by one

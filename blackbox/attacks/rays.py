@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, rows
 
 
 @dataclass(frozen=True)
-class RayS:
+class RayS(Attack):
     """Search over sign vectors for the ray with the nearest boundary, block by block: Algorithms 1 to 3.
 
     The image is cut into 2, 4, 8 ... stretches of entries; the signs of one stretch are flipped at a time. One query

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
-class SignFlip:
+class SignFlip(Attack):
     """Squeeze the change into a smaller cube, then flip the signs of a few entries; keep what stays adversarial.
 
     A step costs two queries, one for each. The squeeze adds +-``alpha`` to every entry at random and clips to a cube

@@ -12,12 +12,12 @@ from blackbox import search
 from blackbox.estimators import boundary
 from blackbox.estimators.boundary import BLOCK
 from blackbox.estimators.probes import Own, blocks
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows, unit
 
 
 @dataclass(frozen=True)
-class SignOPT:
+class SignOPT(Attack):
     """Descent on the distance of the boundary as a function of the direction, by signs of its differences: Algorithm 1.
 
     A probe of a nearby direction costs one query: is it adversarial at the current distance? If so the boundary is

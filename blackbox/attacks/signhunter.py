@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose
 
 STARTS = ("ones", "stripes")
@@ -17,7 +17,7 @@ ORDERS = ("flat", "columns", "tiles", "channel-tiles")
 
 
 @dataclass(frozen=True)
-class SignHunter:
+class SignHunter(Attack):
     """Divide and conquer on the signs of the gradient: Algorithm 2.
 
     Every entry stands at +eps or -eps (L2: at the same share of eps), all at + in the beginning. The entries, in some

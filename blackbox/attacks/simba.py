@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from blackbox.proposals import bases
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
 
 @dataclass(frozen=True)
-class SimBA:
+class SimBA(Attack):
     """One direction of an orthonormal basis a step, up or else down, kept when the loss rises: Algorithm 1.
 
     A step costs 1 query where the first side raises the loss, else 2. Directions come without replacement, in an order
@@ -73,7 +73,7 @@ class SimBA:
         if t.threat.norm == "L2":
             move = move * (0.2 if self.step_size is None else self.step_size)
         else:
-            eps = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+            eps = t.radius
             move = move * rows((2.0 if self.step_size is None else self.step_size) * eps / row_norm(move, torch.inf), move)
         a = yield Ask(s.x + move)
         up = a.loss > s.loss

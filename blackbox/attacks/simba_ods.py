@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.candidates.craft import reach
 from blackbox.prior import Guided, Prior
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import choose, differs
@@ -37,7 +36,7 @@ class UpOrDown(Guided):
         losses. What would not move at all is not paid for."""
         linf = t.threat.norm == "Linf"
         size = (0.5 if linf else 0.2) if self.step_size is None else self.step_size
-        move, todo = (size * reach(t) if linf else size) * u, torch.ones(t.n, dtype=torch.bool, device=x.device)
+        move, todo = (size * t.radius if linf else size) * u, torch.ones(t.n, dtype=torch.bool, device=x.device)
         for way in (move, -move):
             new = t.project(x + way)
             a = yield Ask(new, mask=todo & differs(new, x))

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose
 
 _FROM = (0, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 iterations:
@@ -17,7 +17,7 @@ _STALE = 30  # steps; by then 15 of the 35 other colours of five pixels have bee
 
 
 @dataclass(frozen=True)
-class SparseRS:
+class SparseRS(Attack):
     """Random search over which eps pixels change and to which corner of the colour cube: its version for L0.
 
     A step lets a share of the pixels go, takes as many others in with random corner colours, and keeps the change when

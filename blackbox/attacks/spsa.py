@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.attacks.finite_difference import Plan, plan_steps
 from blackbox.direction import Direction
 from blackbox.estimators import Rademacher
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, rows
 
 
@@ -32,7 +32,7 @@ def adam(first: float = 0.9, second: float = 0.999) -> Direction:
 
 
 @dataclass(frozen=True)
-class SPSA:
+class SPSA(Attack):
     """Projected Adam steps along a gradient from random-sign probes, Algorithm 1.
 
     Each step costs ``samples`` queries for the gradient and 1 for the new point.
@@ -74,7 +74,7 @@ class SPSA:
         left = t.budget - 1 - k * (self.samples + 1)
         g = yield from self.estimator.estimate(t, s.x, k, None, max(0, left - 1))
         u, direction = adam().update(g, s.direction)
-        eps = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+        eps = t.radius
         # In L2 a pixel's share of eps is eps / sqrt(d), so that a step of 1 still has length eps.
         rate = self.step_size * eps / (t.d**0.5 if t.threat.norm == "L2" else 1)
         a = yield Ask(s.x + rate * u)

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from blackbox.proposals.bases import ridge
 from blackbox.proposals.stripes import stripes
-from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import choose, climb, deliver, differs, every, row_norm, row_sum, rows
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
+from blackbox.rowwise import all_true, choose, deliver, differs, keep_better, row_norm, row_sum, rows
 
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # section 3.2: p is halved here, of 10,000 iterations
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(Attack):
     """Random search with square-shaped updates: Algorithm 1, with Algorithm 2 (Linf) or 3 (L2) for the update.
 
     Starts from vertical stripes of +-eps (Linf) or a tiling with bumps (L2, L1), then tries one square a query and
@@ -67,7 +67,7 @@ class Square:
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         side = self.side(t, k)
         a = yield Ask(linf_square(t, s.x, k, side) if t.threat.norm == "Linf" else lp_square(t, s.x, k, side))
-        return self.State(*climb(s.x, s.loss, a.x, a.loss))
+        return self.State(*keep_better(s.x, s.loss, a.x, a.loss))
 
     def side(self, t: Task, k: int) -> int:
         """Side of the square at step k: p halves at fixed shares of the budget."""
@@ -109,7 +109,7 @@ def linf_square(t: Task, x: Tensor, k: int, side: int) -> Tensor:
     tall = deliver(push[:, :, None, None] * down[:, None, :, None], x.device)
     wide = deliver(across[:, None, None], x.device)
     new = t.project(torch.addcmul(now, tall, wide).view_as(x))
-    if not every(changed := differs(new, x)):
+    if not all_true(changed := differs(new, x)):
         # nothing would change in these rows; the opposite sign in every channel does change them
         new = t.project(choose(changed, new, torch.addcmul(now, tall, wide, value=-1).view_as(x)))
     return new

@@ -12,12 +12,12 @@ from torch import Tensor
 from blackbox import search
 from blackbox.estimators import boundary
 from blackbox.proposals.bases import Basis
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 
 
 @dataclass(frozen=True)
-class SurFree:
+class SurFree(Attack):
     """No gradient: along circles through the current point and the original, in one random direction after another.
 
     In the plane of the current change u and an orthogonal direction v, the circle whose diameter runs from the original

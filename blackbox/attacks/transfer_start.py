@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from blackbox import attacks
 from blackbox.candidates.opening import opening, outward
 from blackbox.prior import Guided
-from blackbox.protocol import Access, Attack, Task
+from blackbox.protocol import Access, Attack, Task, as_attack
 
 _FROM_IMAGE = "square or an attack on labels, such as rays, sign-flip, hop-skip-jump or boundary"
 
@@ -36,7 +36,7 @@ class TransferStart(Guided):
 
     def __post_init__(self) -> None:
         inner = self.inner
-        if not (getattr(inner, "minimises", False) or hasattr(inner, "from_start")):
+        if not (inner.minimises or inner.from_start):
             raise ValueError(
                 f"Expected an attack that can start from an image ({_FROM_IMAGE}), but it was {self.attack!r}. "
                 "Others begin at the clean image whatever they are given."
@@ -44,19 +44,19 @@ class TransferStart(Guided):
         # an instance has the access, norms and ways of the attack that it starts
         object.__setattr__(self, "access", inner.access)
         object.__setattr__(self, "norms", tuple(inner.norms))
-        object.__setattr__(self, "minimises", bool(getattr(inner, "minimises", False)))
+        object.__setattr__(self, "minimises", inner.minimises)
 
     @property
-    def inner(self) -> Any:
+    def inner(self) -> Attack:
         """The attack that is started."""
         if not isinstance(self.attack, str):
-            return self.attack
+            return as_attack(self.attack)
         return attacks.build(self.attack, **({"p_init": 0.1} if self.attack == "square" else {}))
 
     def init(self, t: Task) -> Any:
         inner = self.inner
         first = yield from opening(t, self.known, self.candidates)
-        if hasattr(inner, "from_start"):
+        if inner.from_start:
             return (yield from _searching(inner.from_start(t, first.x, first.loss)))
         x, _ = yield from outward(t, first.x, first.adv)
         return (yield from _searching(inner.init(replace(t, start=x))))

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from blackbox.attacks.finite_difference import Plan, plan_steps
 from blackbox.estimators import Gaussian
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose
 
 
 @dataclass(frozen=True)
-class ZOSignSGD:
+class ZOSignSGD(Attack):
     """Steps along the sign of a gradient from one-sided random differences, averaged over directions.
 
     Each step costs ``samples`` queries for the gradient and 1 for the new point, whose loss is the next centre.
@@ -56,7 +56,7 @@ class ZOSignSGD:
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         left = t.budget - 1 - k * (self.samples + 1)
         g = yield from self.estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
-        eps = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+        eps = t.radius
         a = yield Ask(s.x + self.step_size * eps * t.threat.steepest(g))
         assert a.x is not None
         return self.State(choose(a.paid, a.x, s.x), torch.where(a.paid, a.loss, s.loss))

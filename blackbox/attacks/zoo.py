@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import Own, differences, radius
-from blackbox.protocol import Access, Ask, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import row_norm, rows
 
 
 @dataclass(frozen=True)
-class ZOO:
+class ZOO(Attack):
     """Adam on single coordinates, each step on a few drawn at random.
 
     A step costs two queries for each coordinate and one for the point it leads to.
@@ -90,7 +90,7 @@ class ZOO:
         square = 0.999 * s.square.gather(1, at) + 0.001 * g * g
         first, second = corrections(str(g.device))
         place = times.clamp_max(len(first) - 1)
-        eps = t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
+        eps = t.radius
         rate = self.rate * eps / full**0.5
         move = rate * (mean / first[place]) / ((square / second[place]).sqrt() + 1e-8)
         change = s.change.scatter_add(1, at, move)

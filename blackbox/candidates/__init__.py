@@ -7,7 +7,7 @@ A maker is a frozen dataclass with a name, the Beta prior of its worth, and two 
 from __future__ import annotations
 
 from blackbox.candidates.bank import Bank
-from blackbox.candidates.craft import Wish, calibrated, craft
+from blackbox.candidates.craft import CraftGoal, calibrated, craft
 from blackbox.candidates.crossover import Crossover
 from blackbox.candidates.maker import Maker, Scene
 from blackbox.candidates.recraft import Recraft
@@ -24,7 +24,7 @@ __all__ = [
     "Scene",
     "Squares",
     "Static",
-    "Wish",
+    "CraftGoal",
     "calibrated",
     "craft",
     "usual",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from blackbox.candidates.craft import Wish, craft, fused, inside, reach
+from blackbox.candidates.craft import CraftGoal, craft, fused, inside
 from blackbox.prior import Prior, view
 from blackbox.protocol import Task
 
@@ -73,16 +73,16 @@ class Bank:
     def _craft(self, scene: Scene, slot: int) -> Tensor:
         t, prior, m = scene.t, scene.prior, scene.prior.members
         if slot < m:
-            return craft(t, view(prior, [slot]), t.x0, Wish.of(t))
+            return craft(t, view(prior, [slot]), t.x0, CraftGoal.of(t))
         if slot < self.first:
-            return craft(t, prior, t.x0, Wish.of(t), STEPS, STEP, diverse="joint", decay=1.0)
+            return craft(t, prior, t.x0, CraftGoal.of(t), STEPS, STEP, diverse="joint", decay=1.0)
         j = slot - self.first
         aims = self.aims[scene.at, j]
         if not t.targeted:
-            return craft(t, prior, t.x0, Wish(aims, True), STEPS, STEP)
+            return craft(t, prior, t.x0, CraftGoal(aims, True), STEPS, STEP)
         noise = t.rng.signs(j, "bank start", t.shape)
-        start = inside(t, t.x0 + 0.5 * reach(t) * t.threat.steepest(noise))
-        return craft(t, prior, start, Wish(aims, True, dirichlet(t, j, "bank", m)), STEPS, STEP)
+        start = inside(t, t.x0 + 0.5 * t.radius * t.threat.steepest(noise))
+        return craft(t, prior, start, CraftGoal(aims, True, dirichlet(t, j, "bank", m)), STEPS, STEP)
 
 
 def dirichlet(t: Task, k: int, tag: str, members: int, concentration: float = 0.7) -> Tensor:

@@ -17,7 +17,7 @@ STEPS, STEP = 10, 0.3  # steps without momentum, each of 3 eps / 10: as measured
 
 
 @dataclass(frozen=True)
-class Wish:
+class CraftGoal:
     """What crafted rows are to become. All tensors lead with the rows; None stands for the plain choice.
 
     classes: [n] to leave, or to reach where ``towards`` [n] (or for all). weights: [n, M] of the members; even by default.
@@ -31,12 +31,12 @@ class Wish:
     soft: bool = False
 
     @classmethod
-    def of(cls, t: Task, weights: Tensor | None = None, shift: Tensor | None = None, soft: bool = False) -> Wish:
+    def of(cls, t: Task, weights: Tensor | None = None, shift: Tensor | None = None, soft: bool = False) -> CraftGoal:
         """The task's own goal."""
         assert t.goal is not None
         return cls(t.goal, t.targeted, weights, shift, soft)
 
-    def of_members(self, which: slice) -> Wish:
+    def of_members(self, which: slice) -> CraftGoal:
         """The same of some members."""
         weights = None if self.weights is None else self.weights[:, which]
         return replace(self, weights=weights, shift=self.shift if self.shift is None or self.shift.shape[1] == 1 else self.shift[:, which])
@@ -53,7 +53,7 @@ def fused(scores: Tensor, weights: Tensor | None) -> Tensor:
     return total
 
 
-def slope(prior: Prior, x: Tensor, wish: Wish) -> Tensor:
+def slope(prior: Prior, x: Tensor, wish: CraftGoal) -> Tensor:
     """[n, \\*shape]: the gradient of the wish's margin at ``x``."""
     towards = torch.as_tensor(wish.towards, device=x.device).expand(len(x))
 
@@ -65,11 +65,6 @@ def slope(prior: Prior, x: Tensor, wish: Wish) -> Tensor:
         return v * share
 
     return prior.gradient(x, pull)
-
-
-def reach(t: Task) -> float:
-    """What steps are a share of: eps, or the box where there is no limit."""
-    return t.eps if t.eps < torch.inf else t.threat.upper - t.threat.lower
 
 
 def inside(t: Task, x: Tensor, radius: Tensor | None = None) -> Tensor:
@@ -84,7 +79,7 @@ def craft(
     t: Task,
     prior: Prior,
     x: Tensor,
-    wish: Wish,
+    wish: CraftGoal,
     steps: int = STEPS,
     step: float = STEP,
     diverse: str = "",
@@ -103,7 +98,7 @@ def craft(
     arXiv:1608.03983). shares: the members are dealt out to so many, which take turns: step i asks every ``shares``-th alone.
     """
     direction: Direction = chain(mean_abs(), momentum(decay)) if decay else identity()
-    state, size = direction.init(x), step * (reach(t) if radius is None else rows(radius, x))
+    state, size = direction.init(x), step * (t.radius if radius is None else rows(radius, x))
     deal = [slice(first, None, shares) for first in range(min(shares, prior.members))]
     turns = [(view(prior, range(prior.members)[which]), wish.of_members(which)) for which in deal] if shares > 1 else [(prior, wish)]
     for i in range(steps):
@@ -126,7 +121,7 @@ def start(t: Task, prior: Prior) -> Tensor:
     0.8: with 0 towards a class .796, 0.9 .808.
     """
     steps, step = (60, 0.2) if t.targeted else (16, 0.35)
-    wish, mirror = Wish.of(t, soft=True), mirrors(prior, t.x0)
+    wish, mirror = CraftGoal.of(t, soft=True), mirrors(prior, t.x0)
     return craft(t, prior, t.x0, wish, steps, step, "start", decay=0.8, anneal=True, mirror=mirror, shares=2)
 
 
@@ -140,7 +135,7 @@ def mirrors(prior: Prior, x: Tensor) -> Tensor:
     return fused(few.logits(x), None).argmax(1) == fused(few.logits(x.flip(-1)), None).argmax(1)
 
 
-def _through(t: Task, prior: Prior, x: Tensor, wish: Wish, tag: str, mirror: Tensor | None) -> Tensor:
+def _through(t: Task, prior: Prior, x: Tensor, wish: CraftGoal, tag: str, mirror: Tensor | None) -> Tensor:
     """The gradient through a view: each row moved by up to a tenth of its sides, and mirrored where it may be."""
     most = torch.tensor([side // 10 for side in t.shape[1:]], device=x.device)
     draw = t.rng.uniform(0, f"view {tag}", 3)

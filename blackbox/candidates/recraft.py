@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.bank import dirichlet
-from blackbox.candidates.craft import Wish, calibrated, craft, inside, reach
+from blackbox.candidates.craft import CraftGoal, calibrated, craft, inside
 from blackbox.candidates.maker import Scene
 from blackbox.prior import pair
 
@@ -51,6 +51,6 @@ class Recraft:
         shift = calibrated(prior, x, scene.shown)
         if self.random:
             noise = t.rng.uniform(k, f"{self.name} start", t.shape) - 0.5
-            x = inside(t, x + 0.2 * reach(t) * t.threat.steepest(noise))
+            x = inside(t, x + 0.2 * t.radius * t.threat.steepest(noise))
         tag = f"{self.name} {k}" if self.random else ""
-        return craft(t, prior, x, Wish.of(t, weights, shift), self.steps, self.step, tag)
+        return craft(t, prior, x, CraftGoal.of(t, weights, shift), self.steps, self.step, tag)

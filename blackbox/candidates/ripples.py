@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from blackbox.attacks.square import intervals
-from blackbox.candidates.craft import reach
 from blackbox.candidates.maker import Scene
 from blackbox.protocol import Task
 from blackbox.rowwise import deliver
@@ -51,7 +50,7 @@ class Ripples:
         t, x = scene.t, scene.x
         wave = waves(t, scene.k, self.least).expand(t.n, *t.grid).reshape(x.shape)
         step = 2.0 if t.threat.norm == "Linf" else self.step  # 2 eps: from either bound to the other
-        return t.project(x + step * reach(t) * t.threat.steepest(wave))
+        return t.project(x + step * t.radius * t.threat.steepest(wave))
 
 
 def waves(t: Task, k: int, least: float) -> Tensor:

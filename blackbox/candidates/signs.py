@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.square import intervals
-from blackbox.candidates.craft import Wish, craft
+from blackbox.candidates.craft import CraftGoal, craft
 from blackbox.prior import Prior, view
 from blackbox.protocol import Task
 from blackbox.rowwise import differs, rows
@@ -72,6 +72,6 @@ def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Te
     for i in range(5):
         # by the step, not by the row: a prior computes a member for all rows or for none
         one = view(prior, [(k + i) % prior.members], few=True)
-        x = craft(t, one, x, Wish.of(t, shift=shift), steps=1, diverse=f"aimed {k} {i}", radius=radius)
+        x = craft(t, one, x, CraftGoal.of(t, shift=shift), steps=1, diverse=f"aimed {k} {i}", radius=radius)
     delta = x - t.x0
     return torch.where(delta == 0, sign, delta.sign())

@@ -90,7 +90,7 @@ class Plan:
 
 
 @dataclass
-class Ballot:
+class Claim:
     """A success that one answer of a randomised target claims: evaluation ``at`` of the plan, and the votes so far."""
 
     at: int
@@ -114,5 +114,5 @@ class Cohort:
     ask: Ask | None = None
     plan: Plan | None = None
     empty: int = 0  # Asks in a row that nobody paid for
-    ballots: list[Ballot] = field(default_factory=list)  # claims of the Ask in hand that are still to be voted on
+    claims: list[Claim] = field(default_factory=list)  # claims of the Ask in hand that are still to be voted on
     script: list[Plan] = field(default_factory=list)  # answers since the last boundary, for a checkpoint

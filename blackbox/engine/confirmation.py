@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.engine.cohort import CLEAN, Ballot, Cohort
+from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.ledger import LIVE
 from blackbox.protocol import Status
 
@@ -24,7 +24,7 @@ def vote(engine: Engine) -> None:
     the number that can decide at the earliest, so no cut of the calls makes a vote more or less.
     """
     for cohort in engine.cohorts:
-        if cohort.ballots and cohort.plan is not None:
+        if cohort.claims and cohort.plan is not None:
             cohort.plan.adv = [np.concatenate(cohort.plan.adv)]  # a claim that is outvoted is taken back in it
     while called := [(c, b, n) for c in engine.cohorts for b, n in _called(engine, c)]:
         votes = [(c, b, c.plan.make(c.task, b.at, b.at + 1)) for c, b, n in called for _ in range(n)]  # type: ignore[union-attr]
@@ -35,59 +35,59 @@ def vote(engine: Engine) -> None:
             start += len(part)
 
 
-def _called(engine: Engine, cohort: Cohort) -> list[tuple[Ballot, int]]:
-    """For each live row its first open ballot, with the fewest votes that could decide it."""
+def _called(engine: Engine, cohort: Cohort) -> list[tuple[Claim, int]]:
+    """For each live row its first open claim, with the fewest votes that could decide it."""
     led, plan, heard, kept = engine.ledger, cohort.plan, {}, []
-    for ballot in cohort.ballots:
+    for claim in cohort.claims:
         assert plan is not None
-        row = int(plan.row[ballot.at])
+        row = int(plan.row[claim.at])
         sample = cohort.samples[row]
         if led.status[sample] != LIVE:
             continue
-        short = engine.votes // 2 + 1 - max(ballot.yes, ballot.no)
+        short = engine.votes // 2 + 1 - max(claim.yes, claim.no)
         if row not in heard:
             if engine.budget - led.spent[sample] < short:
                 if cohort.k == CLEAN:
                     led.close(np.array([sample]), Status.CLEAN_WRONG)  # undecided: the first answer stands
                 continue
-            heard[row] = (ballot, short)
-        kept.append(ballot)
-    cohort.ballots = kept
+            heard[row] = (claim, short)
+        kept.append(claim)
+    cohort.claims = kept
     return list(heard.values())
 
 
-def _poll(engine: Engine, votes: list[tuple[Cohort, Ballot, Tensor]]) -> None:
-    """One call of votes: charge them, count them, and settle the ballots that they decide."""
+def _poll(engine: Engine, votes: list[tuple[Cohort, Claim, Tensor]]) -> None:
+    """One call of votes: charge them, count them, and settle the claims that they decide."""
     led = engine.ledger
     who = np.array([c.samples[c.plan.row[b.at]] for c, b, _ in votes])  # type: ignore[union-attr]
     reply = engine.submit(torch.cat([point for _, _, point in votes]), who)
     _, adv = engine.objective.judge(reply, engine.goal[who])
     wrong = reply.label.numpy(force=True) != engine.y.numpy()[who]
     said = np.where([c.k == CLEAN for c, _, _ in votes], wrong, adv)
-    for (cohort, ballot, point), sample, yes in zip(votes, who, said, strict=True):
+    for (cohort, claim, point), sample, yes in zip(votes, who, said, strict=True):
         led.spent[sample] += 1
-        ballot.yes, ballot.no = ballot.yes + int(yes), ballot.no + int(not yes)
-        if max(ballot.yes, ballot.no) > engine.votes // 2:
-            cohort.ballots.remove(ballot)
-            _settle(engine, cohort, ballot, point, int(sample))
+        claim.yes, claim.no = claim.yes + int(yes), claim.no + int(not yes)
+        if max(claim.yes, claim.no) > engine.votes // 2:
+            cohort.claims.remove(claim)
+            _settle(engine, cohort, claim, point, int(sample))
         if led.spent[sample] >= engine.budget:
             led.close(
                 np.array([sample]),
-                Status.CLEAN_WRONG if ballot in cohort.ballots and cohort.k == CLEAN else Status.BUDGET,
+                Status.CLEAN_WRONG if claim in cohort.claims and cohort.k == CLEAN else Status.BUDGET,
             )
 
 
-def _settle(engine: Engine, cohort: Cohort, ballot: Ballot, point: Tensor, sample: int) -> None:
+def _settle(engine: Engine, cohort: Cohort, claim: Claim, point: Tensor, sample: int) -> None:
     plan, led = cohort.plan, engine.ledger
     assert plan is not None
-    row = int(plan.row[ballot.at])
+    row = int(plan.row[claim.at])
     if cohort.k == CLEAN:
-        if ballot.yes > ballot.no:
+        if claim.yes > claim.no:
             led.close(np.array([sample]), Status.CLEAN_WRONG)
         else:
             led.label0[sample] = int(engine.y[sample])
-    elif ballot.yes > ballot.no:
+    elif claim.yes > claim.no:
         reach = engine.threat.distance(point, cohort.task.x0[row : row + 1]).numpy(force=True)
         engine.keep(cohort, np.array([row]), point, np.array([0]), reach, np.array([True]), led.spent[[sample]])
     else:
-        plan.adv[0][ballot.at] = False
+        plan.adv[0][claim.at] = False

@@ -24,13 +24,13 @@ from blackbox import checkpoint as disk
 from blackbox.engine import confirmation as votes
 from blackbox.engine import resume
 from blackbox.engine import verification as lastlook
-from blackbox.engine.cohort import CLEAN, INIT, Ballot, Cohort, Plan, take
+from blackbox.engine.cohort import CLEAN, INIT, Claim, Cohort, Plan, take
 from blackbox.engine.ledger import CODES, LIVE, Ledger
 from blackbox.goals.objective import Objective
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
-from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
+from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell, as_attack
 from blackbox.rng import Stream
-from blackbox.rowwise import put
+from blackbox.rowwise import scatter_rows
 from blackbox.threat import Linf, Threat
 
 _IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
@@ -79,13 +79,13 @@ class Engine:
         votes: int = 1,
         eight_bit: bool = False,
     ) -> None:
-        self.oracle, self.attack, self.threat, self.objective = oracle, attack, threat, objective
+        self.oracle, self.attack, self.threat, self.objective = oracle, as_attack(attack), threat, objective
         self.budget, self.seed, self.size, self.start_images = budget, seed, cohort, start
         self.path, self.every, self.progress = checkpoint, every, progress
         self.votes, self.eight_bit = votes, eight_bit
-        self.minimises = bool(getattr(attack, "minimises", False))
-        self.informed = bool(getattr(attack, "informed", False))
-        self.parts = tuple(getattr(attack, "parts", ()))
+        self.minimises = self.attack.minimises
+        self.informed = self.attack.informed
+        self.parts = self.attack.parts
         self.ledger: Ledger = None  # type: ignore[assignment]  # until the run begins
         self.carried = 0  # queries that a resumed run had paid before
 
@@ -274,7 +274,7 @@ class Engine:
         else:  # a claim like any other: one wrong answer of a randomised target proves nothing
             short = self.budget - led.spent[who] < self.votes // 2 + 1
             led.close(who[wrong & short], Status.CLEAN_WRONG)
-            cohort.ballots += [Ballot(plan.done + int(i)) for i in (wrong & ~short).nonzero()[0]]
+            cohort.claims += [Claim(plan.done + int(i)) for i in (wrong & ~short).nonzero()[0]]
         led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
 
     def _credit(self, cohort: Cohort, plan: Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
@@ -291,7 +291,7 @@ class Engine:
             better = loss > led.best[who]
             if not self.minimises and len(kept := better.nonzero()[0]):
                 led.best[who[kept]] = loss[kept]
-                put(cohort.best, row[kept], points, kept)
+                scatter_rows(cohort.best, row[kept], points, kept)
         if len(hit := adv.nonzero()[0]):
             self._hits(cohort, plan, points, hit)
         if start + len(loss) == len(plan.row):  # the whole Ask is answered
@@ -318,7 +318,7 @@ class Engine:
             if self.minimises:
                 wanted |= reach < led.distance[sample]
             if self.votes > 1:
-                cohort.ballots += [Ballot(plan.done + int(i)) for i in hit[j][inside & wanted]]
+                cohort.claims += [Claim(plan.done + int(i)) for i in hit[j][inside & wanted]]
                 wanted &= ~inside
             if wanted.any():
                 at = hit[j][wanted]
@@ -344,7 +344,7 @@ class Engine:
         nearer = reach < led.distance[sample]
         led.distance[sample[nearer]] = reach[nearer]
         led.trace += zip(sample[nearer].tolist(), number[nearer].tolist(), reach[nearer].tolist(), strict=True)
-        put(cohort.best, row[nearer], points, at[nearer])
+        scatter_rows(cohort.best, row[nearer], points, at[nearer])
         if not (self.minimises and self.threat.eps == np.inf):
             led.close(sample[inside], Status.SUCCESS)
 

@@ -25,7 +25,7 @@ class Ledger:
     shown. label1, sure1: the same of the example kept, when it was last looked at; -1 where it was not.
     status: LIVE or an index into `STATUSES`.
     verified: 1 the example was adversarial again when looked at once more (uncharged), 0 it was not, -1 not looked at.
-    rounded: the same of the example rounded to 8 bits, where that was wished for. trace: (sample, query, distance)
+    rounded: the same of the example rounded to 8 bits, where that was asked for. trace: (sample, query, distance)
     whenever an example nearer than the one before was found. parts: [N, P] queries of each of the attack's parts (those
     that it names in `Ask.part`); winner: the part that succeeded first, -1 where none is known.
     x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.

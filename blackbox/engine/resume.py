@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from blackbox.checkpoint import decode, encode
-from blackbox.engine.cohort import CLEAN, Ballot, Cohort, Plan
+from blackbox.engine.cohort import CLEAN, Claim, Cohort, Plan
 from blackbox.protocol import Ask
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def pack(cohort: Cohort) -> dict[str, Any]:
         "spent_before": torch.from_numpy(cohort.spent_before),
         "k": cohort.k,
         "state": encode(cohort.state),
-        "ballots": torch.tensor([(b.at, b.yes, b.no) for b in cohort.ballots], dtype=torch.int64).view(-1, 3),
+        "ballots": torch.tensor([(b.at, b.yes, b.no) for b in cohort.claims], dtype=torch.int64).view(-1, 3),
         "script": [
             {
                 "row": torch.from_numpy(plan.row),
@@ -54,7 +54,7 @@ def unpack(engine: Engine, saved: dict[str, Any]) -> Cohort:
     cohort.idle, cohort.spent_before = saved["idle"].numpy(), saved["spent_before"].numpy()
     cohort.k = saved["k"]
     cohort.state = decode(saved["state"], device)
-    cohort.ballots = [Ballot(*row) for row in saved["ballots"].tolist()]
+    cohort.claims = [Claim(*row) for row in saved["ballots"].tolist()]
     if cohort.k == CLEAN:
         cohort.ask = Ask(cohort.task.x0)
     else:
@@ -63,7 +63,7 @@ def unpack(engine: Engine, saved: dict[str, Any]) -> Cohort:
         engine.start(cohort)
     for i, part in enumerate(saved["script"]):
         plan = _replay(engine, cohort, part)
-        if plan.done < len(plan.row) or (cohort.ballots and i + 1 == len(saved["script"])):
+        if plan.done < len(plan.row) or (cohort.claims and i + 1 == len(saved["script"])):
             # the call that failed: the rest of this Ask is still to be answered, or its claims to be voted on
             cohort.plan = plan
             break

@@ -1,5 +1,5 @@
 """The last look: every example kept is shown to the target once more, uncharged, in a column of its own; and, where that
-is wished for, once more as an 8-bit image."""
+is asked for, once more as an 8-bit image."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from blackbox import prior as priors
-from blackbox.checks import as_ids, as_images, as_labels, whole
+from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine.engine import Progress
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import AttackResult
@@ -171,7 +171,7 @@ def evaluate(
             f"Expected a function from an access level to an Oracle, but it was {oracle!r:.80}. "
             "Give lambda access: blackbox.Oracle(model, access, classes)."
         )
-    threat, seed, wanted = as_threat(threat), whole(seed, "seed"), _ascending(budgets)
+    threat, seed, wanted = as_threat(threat), check_int(seed, "seed"), _ascending(budgets)
     begin = time.perf_counter()
     images, plain = as_images(x, "x").cpu(), oracle("labels")
     labels = as_labels(y, len(images), plain.classes, "y")
@@ -227,7 +227,7 @@ def evaluate(
 def _ascending(budgets: Sequence[int]) -> list[int]:
     if isinstance(budgets, str) or not isinstance(budgets, Iterable):
         raise ValueError(f"Expected budgets such as [100, 1000], but they were {budgets!r:.80}.")
-    wanted = [whole(b, "each budget") for b in budgets]
+    wanted = [check_int(b, "each budget") for b in budgets]
     if not wanted or wanted != sorted(set(wanted)) or wanted[0] < 1:
         raise ValueError(f"Expected budgets in ascending order, each at least 1, but they were {wanted}.")
     return wanted

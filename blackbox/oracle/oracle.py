@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images, whole
+from blackbox.checks import as_images, check_int
 from blackbox.oracle.journal import Journal, JournalError, Journalled
 from blackbox.protocol import Access, AccessError
 from blackbox.targets import Answer, Target, as_target, recognise
@@ -172,15 +172,15 @@ class Oracle:
         randomised: bool | None = None,
     ) -> None:
         self.access = Access.parse(access)
-        self.classes = whole(classes, "classes", 2)
-        k = min(5, self.classes) if k is None else whole(k, "k")
+        self.classes = check_int(classes, "classes", 2)
+        k = min(5, self.classes) if k is None else check_int(k, "k")
         if self.access is Access.TOPK and not 1 <= k <= self.classes:
             raise ValueError(f"Expected k between 1 and {self.classes} (the number of classes), but it was {k}.")
         self.k = k
         if returns not in ("auto", "logits", "probabilities", "labels"):
             raise ValueError(f"Expected returns to be auto, logits, probabilities or labels, but it was {returns!r}.")
-        max_rows = whole(max_rows, "max_rows", 1)
-        rows_per_call = None if rows_per_call is None else whole(rows_per_call, "rows_per_call", 1)
+        max_rows = check_int(max_rows, "max_rows", 1)
+        rows_per_call = None if rows_per_call is None else check_int(rows_per_call, "rows_per_call", 1)
         if probe is not None and not 0 <= probe < 1:
             raise ValueError(f"Expected probe in [0, 1), in units of the image range, but it was {probe}.")
         if decimals is not None and decimals < 1:

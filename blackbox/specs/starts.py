@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def takes(attack: Any) -> bool:
     """Whether an attack walks from an adversarial image; the others walk from the original."""
-    return bool(getattr(attack, "minimises", False))
+    return attack.minimises
 
 
 def read(

@@ -194,7 +194,7 @@ class AttackContract:
                 result = error.result
                 expect(
                     not any(s is Status.ERROR and bool(result.success[i]) for i, s in enumerate(result.status))
-                    or bool(getattr(self.built(), "minimises", False)),
+                    or self.built().minimises,
                     "A sample that had succeeded before the failure must keep its status.",
                 )
             expect(isinstance(result, AttackResult), "Expected error.result to hold what was paid for.")
@@ -303,7 +303,7 @@ class AttackContract:
             threat = _THREATS[case.norm](1.25 * float(problem.optimum.max()))
             result = self._run(case, labelled, threat, self.run_budget, target=target)
             expect(torch.equal(labelled.x, x) and torch.equal(labelled.y, y), "The run wrote into its inputs.")
-            kept = result.success if getattr(self.built(), "minimises", False) else torch.ones_like(result.success)
+            kept = result.success if self.built().minimises else torch.ones_like(result.success)
             far = threat.distance(result.x_adv, x)
             bound = threat.eps + 1e-6 * max(1.0, threat.eps)
             expect((far[kept] <= bound).all(), f"Expected distances up to {threat.eps:.7g}, but they were {far.tolist()}.")
@@ -364,7 +364,7 @@ class AttackContract:
 
     def test_smallest_distance(self, case: Case) -> None:
         """An attack that minimises comes within 1.25 times the smallest distance."""
-        if not getattr(self.built(), "minimises", False):
+        if not self.built().minimises:
             pytest.skip("the attack works inside a fixed radius")
         problem = self.problem(case)
         result = self._run(case, problem, _THREATS[case.norm](math.inf), self.optimum_budget)
@@ -408,7 +408,7 @@ class AttackContract:
                 point = bad[sum(seen.sizes[:-1]) + row]
                 nearest = int((problem.x[:2] - point).flatten(1).norm(dim=1).argmin())
                 sample = int(ids[nearest])
-                if not getattr(self.built(), "minimises", False):
+                if not self.built().minimises:
                     expect(f"sample {sample}" in str(error), f"Expected the error to name sample {sample}, but it said: {error}")
                 charged = int(error.result.queries.sum())
                 expect(charged == oracle.rows, f"The oracle counted {oracle.rows} rows, error.result {charged}.")
@@ -492,7 +492,7 @@ class _Spy:
     def __init__(self, inner: Any, seen: Recording) -> None:
         self.inner, self.seen = inner, seen
         self.access, self.norms = inner.access, inner.norms
-        self.minimises = bool(getattr(inner, "minimises", False))
+        self.minimises = inner.minimises
         self.informed, self.parts = bool(getattr(inner, "informed", False)), tuple(getattr(inner, "parts", ()))
         self.asked_at: list[int] = []
         self.faults: list[str] = []

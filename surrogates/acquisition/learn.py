@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_images, whole
+from blackbox.checks import as_images, check_int
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Access
 from blackbox.rng import Stream
@@ -86,7 +86,7 @@ def learn(
     tests = None if evaluation is None else _pool(evaluation)[0]
     if not (isinstance(queries, (int, np.integer)) and queries >= 1):
         raise ValueError(f"Expected queries to be a whole number of at least 1, but it was {queries!r}.")
-    recipe, seed = recipe or Recipe(), whole(seed, "seed")
+    recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if recipe.held_out:
         raise ValueError("Expected a recipe without held_out: the share held out is learn's own held_out=.")
     if (count := class_count(net, images)) != oracle.classes:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from blackbox.checks import whole
+from blackbox.checks import check_int
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import AttackResult
 from surrogates.acquisition.answers import Answers, ask
@@ -94,7 +94,7 @@ def teach(
         ValueError: more answers than images, or as `train`. TargetError: ``error.result`` holds the answers paid for.
     """
     data = as_dataset(own)
-    if not 0 <= whole(answers, "answers") <= len(data):
+    if not 0 <= check_int(answers, "answers") <= len(data):
         raise ValueError(f"Expected answers between 0 and the {len(data):,} images of one's own, but it was {answers:,}.")
     if answers == 0:
         return list(nets)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_ids, as_images, as_labels, whole
+from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.rng import Stream
 from blackbox.threat import Threat, as_threat
 from surrogates.crafting import presets
@@ -77,7 +77,7 @@ def craft(
     preset = presets.get(attack)
     x0 = as_images(x, "x")
     as_threat(threat)
-    seed = whole(seed, "seed")
+    seed = check_int(seed, "seed")
     if bool(((x0 < threat.lower) | (x0 > threat.upper)).any()):
         raise ValueError(
             f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not."

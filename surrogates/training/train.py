@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from torch import nn
 
 from blackbox.checkpoint import fingerprint
-from blackbox.checks import whole
+from blackbox.checks import check_int
 from blackbox.oracle.oracle import Oracle
 from surrogates.acquisition.answers import Answers, ask
 from surrogates.data.dataset import Dataset, as_dataset
@@ -70,7 +70,7 @@ def train(
         CheckpointError: the checkpoint belongs to another run (says what differs), or is damaged. A ValueError.
         TargetError: the teacher failed; ``error.result`` holds the `Answers` paid for, which can be trained on.
     """
-    recipe, seed = recipe or Recipe(), whole(seed, "seed")
+    recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if checkpoint is not None and cache is not None:
         raise ValueError("Expected checkpoint= (one file) or cache= (a folder of them), but both were given.")
     keep, body, budget = None, None, 0

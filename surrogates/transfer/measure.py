@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_ids, as_images, as_labels, whole
+from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.rowwise import row_norm
 from blackbox.threat import Linf, Threat, as_threat
@@ -83,7 +83,7 @@ def transfer_matrix(
     images = as_images(x, "x")
     _check_kinds(sources, targets, attacks, threats)
     recipes = [presets.get(a) for a in attacks]
-    steps = None if steps is None else whole(steps, "steps", 1)
+    steps = None if steps is None else check_int(steps, "steps", 1)
     _check_names(sources, targets, recipes, threats)
     for threat in threats:
         threat.check_dimension(images[0].numel())

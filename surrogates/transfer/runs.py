@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from blackbox.checks import whole
+from blackbox.checks import check_int
 from surrogates.crafting.gradients import as_nets
 
 Source = nn.Module | Sequence[nn.Module]
@@ -70,8 +70,8 @@ def expand(sources: Mapping[str, Any], seeds: Sequence[int]) -> list[tuple[str, 
 def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
     """One seed or several. Raises: ValueError, none, or one twice, or what is no whole number."""
     if np.ndim(seed) == 0:
-        return (whole(seed, "seed"),)
-    out = tuple(whole(s, "each seed") for s in seed)  # type: ignore[union-attr]
+        return (check_int(seed, "seed"),)
+    out = tuple(check_int(s, "each seed") for s in seed)  # type: ignore[union-attr]
     if not out or len(set(out)) < len(out):
         raise ValueError(f"Expected one or more different seeds, but they were {out}.")
     return out

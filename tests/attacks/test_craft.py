@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.candidates import Wish, craft
+from blackbox.candidates import CraftGoal, craft
 from blackbox.candidates.craft import _moved, mirrors, start
 from blackbox.prior import Pull
 from blackbox.protocol import Task
@@ -67,14 +67,14 @@ def test_the_gradient_through_a_view_is_moved_back() -> None:
 def test_views_move_by_up_to_a_tenth_of_the_sides_and_are_a_rows_own() -> None:
     x, prior = images(), Seen(torch.ones(2, 20, 20))
     t = leaving(x, 0.1)
-    craft(t, prior, x, Wish.of(t), steps=12, step=0.0, diverse="a tag")
+    craft(t, prior, x, CraftGoal.of(t), steps=12, step=0.0, diverse="a tag")
     found = [[move(x[i], seen[i]) for seen in prior.seen] for i in range(len(x))]
     assert len({tuple(moves) for moves in found}) == len(x), "the rows were moved alike"
     every = {a for moves in found for by in moves for a in by}
     assert every == {-2, -1, 0, 1, 2}
     again = Seen(torch.ones(2, 20, 20))
     some = leaving(x[2:4], 0.1, ids=np.array([2, 3]))
-    craft(some, again, x[2:4], Wish.of(some), steps=12, step=0.0, diverse="a tag")
+    craft(some, again, x[2:4], CraftGoal.of(some), steps=12, step=0.0, diverse="a tag")
     assert all(torch.equal(a, b[2:4]) for a, b in zip(again.seen, prior.seen, strict=True))
 
 
@@ -82,7 +82,7 @@ def test_a_step_follows_the_gradient_moved_back() -> None:
     w = torch.randn(2, 20, 20, generator=torch.Generator().manual_seed(2))
     x, prior = images(), Seen(w)
     t = leaving(x, 0.1)
-    made = craft(t, prior, x, Wish.of(t), steps=1, step=0.5, diverse="a tag")
+    made = craft(t, prior, x, CraftGoal.of(t), steps=1, step=0.5, diverse="a tag")
     for i in range(len(x)):
         by = move(x[i], prior.seen[0][i])
         torch.testing.assert_close(made[i], x[i] + 0.05 * _moved(w[None], -torch.tensor([by]))[0].sign())
@@ -93,7 +93,7 @@ def test_views_are_mirrored_where_they_may_be_and_the_gradient_is_mirrored_back(
     x, prior = images(), Seen(w)
     t = leaving(x, 0.1)
     may = torch.tensor([True, False] * 3)
-    made = craft(t, prior, x, Wish.of(t), steps=1, step=0.5, diverse="a tag", mirror=may)
+    made = craft(t, prior, x, CraftGoal.of(t), steps=1, step=0.5, diverse="a tag", mirror=may)
     turned = []
     for i in range(len(x)):
         try:
@@ -126,21 +126,21 @@ def test_shares_of_the_members_take_turns_with_what_was_wished_of_them() -> None
     t = leaving(x, 0.2)
     weights = torch.rand(4, 5, generator=rng)
     prior = LinearPrior(w, torch.zeros(5, 2))
-    made = craft(t, prior, x, Wish.of(t, weights), steps=2, step=0.1, shares=2)
+    made = craft(t, prior, x, CraftGoal.of(t, weights), steps=2, step=0.1, shares=2)
     expected = x
     for which in ([0, 2, 4], [1, 3]):
         g = sum(weights[:, m].view(4, 1, 1, 1) * w[m, 1] for m in which)
         expected = expected + 0.02 * torch.as_tensor(g).sign()
     torch.testing.assert_close(made, expected)
     one = LinearPrior(w[:1], torch.zeros(1, 2))
-    torch.testing.assert_close(craft(t, one, x, Wish.of(t), 2, 0.1, shares=2), x + 0.04 * w[0, 1].sign())
+    torch.testing.assert_close(craft(t, one, x, CraftGoal.of(t), 2, 0.1, shares=2), x + 0.04 * w[0, 1].sign())
 
 
 @pytest.mark.parametrize("anneal", [True, False])
 def test_annealed_steps_shrink_by_a_half_cosine(anneal: bool) -> None:
     x, prior = images(side=4), Seen(torch.ones(2, 4, 4))
     t = leaving(x, 0.2)
-    end = craft(t, prior, x, Wish.of(t), 4, 0.1, anneal=anneal)
+    end = craft(t, prior, x, CraftGoal.of(t), 4, 0.1, anneal=anneal)
     points = [*prior.seen, end]
     lengths = [float((after - before).amax()) / 0.02 for before, after in itertools.pairwise(points)]
     assert lengths == pytest.approx([(1 + math.cos(math.pi * i / 4)) / 2 if anneal else 1 for i in range(4)], rel=1e-4)

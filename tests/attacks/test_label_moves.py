@@ -10,7 +10,7 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.attacks.hybrid_labels import MOVES, HybridLabels, inside
-from blackbox.candidates.craft import Wish, craft
+from blackbox.candidates.craft import CraftGoal, craft
 from blackbox.candidates.signs import aimed, candidate, flips, replaced, windows
 from blackbox.protocol import Task
 from blackbox.rowwise import row_norm
@@ -83,7 +83,7 @@ def test_an_aimed_craft_goes_towards_the_rival_whatever_the_prior_finds_nearest(
 def test_a_craft_keeps_to_the_radius_of_each_row() -> None:
     t = grey()
     radius = torch.linspace(0.01, 0.6, t.n)
-    made = craft(t, three(t, 1.0, 1.0), t.x0, Wish.of(t), radius=radius)
+    made = craft(t, three(t, 1.0, 1.0), t.x0, CraftGoal.of(t), radius=radius)
     assert torch.allclose(row_norm(made - t.x0, torch.inf), radius.clamp_max(0.5), atol=1e-6)
 
 

@@ -13,7 +13,7 @@ import blackbox as bb
 import surrogates as sg
 from blackbox import attacks
 from blackbox.attacks.hybrid_labels import HybridLabels
-from blackbox.candidates import Bank, Recraft, Scene, Squares, Wish, calibrated, craft, usual
+from blackbox.candidates import Bank, CraftGoal, Recraft, Scene, Squares, calibrated, craft, usual
 from blackbox.candidates.craft import fused
 from blackbox.prior import aim, pair
 from blackbox.testing import AttackContract
@@ -169,7 +169,7 @@ def test_craft_on_an_affine_prior_ends_in_the_corner() -> None:
     known = affine_problem("Linf")
     prior = LinearPrior(known.target.weight[None], known.target.bias[None])
     t = replace(task(known.x, threat=bb.Linf(0.02)), goal=known.y)
-    made = craft(t, prior, known.x, Wish.of(t))
+    made = craft(t, prior, known.x, CraftGoal.of(t))
     assert torch.allclose((made - known.x).abs(), torch.full_like(made, 0.02), atol=1e-6)
     other = known.target(made).scatter(1, known.y[:, None], -1e9).argmax(1)
     slope = known.target.weight[other] - known.target.weight[known.y]
