@@ -1,6 +1,7 @@
 # Each of these does all the set-up it needs on a fresh clone: python3 (3.11 or later), make and access to PyPI.
 #   make demo    the first run: install, then `blackbox demo` (writes runs/demo/)
-#   make test    the test suite          make slow    the long tests
+#   make test    what a developer runs all day: tests/unit and tests/contract
+#   make e2e     what starts processes, servers, browsers and Dask, and kills them      make slow    the long tests
 #   make check   ruff and mypy           make clean   remove the environment and what runs wrote
 
 PYTHON ?= python3
@@ -9,13 +10,16 @@ BIN    := $(VENV)/bin
 # one thread a process: the tests run in two, and arithmetic repeats to the last bit
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test slow check clean
+.PHONY: demo test e2e slow check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/blackbox demo
 
 test: $(VENV)/.installed-dev
-	$(ONE) $(BIN)/python -m pytest -q -n 2
+	$(ONE) $(BIN)/python -m pytest -q -n 2 tests/unit tests/contract
+
+e2e: $(VENV)/.installed-dev
+	$(ONE) $(BIN)/python -m pytest -q -n 2 tests/e2e
 
 slow: $(VENV)/.installed-dev
 	$(ONE) $(BIN)/python -m pytest -q -m slow

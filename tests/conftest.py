@@ -1,7 +1,13 @@
-"""One thread a worker: the machines that run this have few cores, and results must not depend on the number."""
+"""One thread a process (results must not depend on the number), and the fixtures that several rooms share."""
 
 from __future__ import annotations
 
 import torch
+
+from tests.app_bench import table
+from tests.commands import cli, demo, said
+from tests.saved_runs import runs
+
+__all__ = ["cli", "demo", "runs", "said", "table"]
 
 torch.set_num_threads(1)

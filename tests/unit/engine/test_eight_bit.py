@@ -1,0 +1,146 @@
+"""8-bit results: every reported image is one, inside the threat, and success is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+import blackbox as bb
+from blackbox.protocol import Status
+from blackbox.testing import Affine, ReluNet
+from blackbox.threat import Threat, eight_bit
+from tests.toys import Bisection, RandomSigns
+
+LEVELS = torch.arange(256).to(torch.uint8).float() / 255
+
+
+def threats(d: int) -> list[Threat]:
+    return [bb.Linf(8 / 255), bb.Linf(0.03), bb.Linf(0.5 / 255), bb.L2(0.05 * d**0.5), bb.L1(0.02 * d)]
+
+
+class TestRounding:
+    def test_by_hand(self) -> None:
+        x0 = torch.tensor([[100, 100, 100, 100, 100, 0, 255]]).to(torch.uint8).float() / 255
+        x = torch.tensor([[100.4, 101.7, 99.4, 98.2, 103.0, 0.9, 254.01]]) / 255
+        assert (eight_bit(x, x0) * 255).round().tolist() == [[100, 101, 100, 99, 103, 0, 255]]
+
+    def test_an_image_off_the_grid(self) -> None:
+        x0 = torch.tensor([[10.3, 10.3, 10.3, 10.7]]) / 255
+        x = torch.tensor([[12.6, 8.4, 10.4, 10.6]]) / 255
+        # on the way back: 12, 9; nothing on the way: the multiple nearest to the original
+        assert (eight_bit(x, x0) * 255).round().tolist() == [[12, 9, 10, 11]]
+
+    @pytest.mark.parametrize("threat", threats(256), ids=str)
+    def test_corners_of_the_ball_lose_no_level(self, threat: Threat) -> None:
+        x0 = LEVELS[None].clone()
+        for direction in (torch.ones_like(x0), -torch.ones_like(x0)):
+            x = threat.project(x0 + direction * threat.eps, x0)
+            q = eight_bit(x, x0)
+            if isinstance(threat, bb.Linf):
+                whole = int(threat.eps * 255 + 1e-9)
+                want = (torch.arange(256) + whole * direction[0]).clamp(0, 255)
+                assert torch.equal((q[0] * 255).round(), want)
+            assert float(threat.distance(q, x0)) <= threat.eps + threat.tolerance
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 2**31), st.sampled_from(threats(48)))
+    def test_valid_inside_and_nearer(self, seed: int, threat: Threat) -> None:
+        draw = np.random.default_rng(seed)
+        x0 = LEVELS[torch.from_numpy(draw.integers(0, 256, (4, 3, 4, 4)))]
+        x = threat.project(x0 + torch.from_numpy(draw.normal(0, 0.1, x0.shape)).float(), x0)
+        q = eight_bit(x, x0)
+        level, level0 = (q.double() * 255).round(), (x0.double() * 255).round()
+        assert torch.equal(q, level.to(torch.uint8).float() / 255), "the very floats that an 8-bit file gives"
+        assert ((q - x0).abs() <= (x - x0).abs() + 1e-6).all()
+        if isinstance(threat, bb.Linf):  # in whole levels, with no tolerance
+            assert float((level - level0).abs().max()) <= threat.eps * 255 + 1e-9
+        assert (threat.distance(q, x0) <= threat.eps + threat.tolerance).all()
+        assert torch.equal(eight_bit(x0, x0), x0) and torch.equal(eight_bit(q, x0), q)
+        # what goes through a file is the same image
+        assert torch.equal((q * 255).round().to(torch.uint8).float() / 255, q)
+
+
+NET = ReluNet.random((3, 6, 6), seed=3)
+
+
+def images(n: int) -> torch.Tensor:
+    return LEVELS[torch.from_numpy(np.random.default_rng(0).integers(60, 196, (n, 3, 6, 6)))]
+
+
+def attack(threat: Threat, eight: bool, net: Any = NET, x: torch.Tensor | None = None, how: Any = None, **more: Any) -> bb.AttackResult:
+    x = images(24) if x is None else x
+    oracle = bb.Oracle(net, "logits", 3)
+    r = bb.attack(oracle, x, net(x).argmax(1), how or RandomSigns(), threat, 25, eight_bit=eight, **more)
+    assert oracle.rows == int(r.queries.sum()), "looking at the rounded images is not charged"
+    return r
+
+
+class TestResult:
+    @pytest.mark.parametrize("threat", [bb.Linf(2.6 / 255), bb.L2(0.12)], ids=str)
+    def test_success_is_that_of_the_rounded_image(self, threat: Threat) -> None:
+        plain, r = attack(threat, False), attack(threat, True)
+        assert torch.equal(plain.success, r.success_float) and torch.equal(plain.queries, r.queries)
+        assert torch.equal(r.x_adv, eight_bit(plain.x_adv, images(24)))
+        fooled = NET(r.x_adv).argmax(1) != r.y
+        assert torch.equal(r.success, r.success_float & fooled)
+        lost = r.success_float & ~r.success
+        assert 0 < int(lost.sum()) < int(r.success_float.sum()), "the case is one where rounding costs something, not all"
+        assert (r.first_success_query > 0).equal(r.success)
+        assert [s is Status.ROUNDED_AWAY for s in r.status] == lost.tolist()
+        assert torch.allclose(r.distance[r.success], threat.distance(r.x_adv, images(24))[r.success])
+        assert (r.distance[r.success] <= threat.eps + threat.tolerance).all()
+        assert f"so rounding lost {int(lost.sum())}" in r.summary() and r.success_rate.k == int(r.success.sum())
+        assert Status.ROUNDED_AWAY.value in r.summary()
+        assert r.robust_accuracy.k == int((r.attacked & ~r.success).sum())
+
+    def test_without_it_nothing_changes(self) -> None:
+        r = attack(bb.Linf(2.6 / 255), False)
+        assert torch.equal(r.success, r.success_float) and "8-bit" not in r.summary() and not r.config["eight_bit"]
+
+    def test_whole_levels_lose_nothing(self) -> None:
+        r = attack(bb.Linf(3 / 255), True)
+        assert r.success.any() and torch.equal(r.success, r.success_float)
+
+    def test_a_minimising_attack_outside_the_threat(self) -> None:
+        r = attack(bb.L2(0.02), True, how=Bisection())
+        assert not r.success.any() and (r.distance > 0.02).any()
+        assert torch.allclose(r.x_adv * 255, (r.x_adv * 255).round(), atol=1e-4)
+        r = attack(bb.L2(float("inf")), True, how=Bisection())
+        assert 0 < int(r.success.sum()) < int(r.success_float.sum()), "at the boundary, towards the original: mostly lost"
+
+    def test_an_original_off_the_grid_may_leave_no_8_bit_image_inside(self) -> None:
+        one = Affine(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([0.4 / 255, 0.0]))  # class 1 above 0.4 / 255
+        x = torch.tensor([[0.3, 0.3]]) / 255
+        r = bb.attack(bb.Oracle(one, "labels", 2), x, torch.tensor([0]), RandomSigns(), bb.Linf(0.2 / 255), 30, eight_bit=True)
+        assert r.success_float.all() and not r.success.any() and r.status == (Status.ROUNDED_AWAY,)
+        assert r.x_adv.tolist() == [[0.0, 0.0]]
+
+    def test_resumed(self, tmp_path: Path) -> None:
+        threat = bb.Linf(2.6 / 255)
+        path = tmp_path / "run.ckpt"
+        first = attack(threat, True, checkpoint=path)
+        again = attack_again(threat, path)
+        assert torch.equal(first.x_adv, again.x_adv) and torch.equal(first.success, again.success)
+
+    def test_saved_and_loaded(self, tmp_path: Path) -> None:
+        r = attack(bb.Linf(2.6 / 255), True)
+        back = bb.AttackResult.load(r.save(tmp_path))
+        assert torch.equal(back.success_float, r.success_float) and back.status == r.status
+        assert back.summary() == r.summary()
+        header = (tmp_path / "outcomes.csv").read_text().splitlines()[0].split(",")
+        assert "success_float" in header
+
+
+def attack_again(threat: Threat, path: Path) -> bb.AttackResult:
+    """The same call on a finished checkpoint: nothing is asked again but the uncharged looks."""
+    oracle = bb.Oracle(NET, "logits", 3)
+    x = images(24)
+    r = bb.attack(oracle, x, NET(x).argmax(1), RandomSigns(), threat, 25, eight_bit=True, checkpoint=path)
+    assert oracle.rows == 0 and oracle.counts["verify"] > 0
+    return r
