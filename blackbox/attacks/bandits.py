@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import Own, radius
+from blackbox.proposals.tiles import widen
 from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, rows, unit
 
@@ -89,16 +89,3 @@ class Bandits(Attack):
 def tanh(v: Tensor) -> Tensor:
     """torch's own on a CPU rounds an entry one way or another by its place in memory; numpy's does not."""
     return torch.from_numpy(np.tanh(v.numpy())) if v.device.type == "cpu" else v.tanh()
-
-
-def widen(v: Tensor, t: Task) -> Tensor:
-    """Tiles to pixels: [n, channels, down, across] -> [n, \\*shape]."""
-    tile = tiles(t.grid[1:], tuple(v.shape[2:])).to(v.device)
-    return v.flatten(2).index_select(2, tile).view(len(v), *t.shape)
-
-
-@lru_cache(maxsize=16)
-def tiles(pixels: tuple[int, int], count: tuple[int, int]) -> Tensor:
-    """[height * width] the tile that each pixel lies in, tiles counted line by line."""
-    (h, w), (down, across) = pixels, count
-    return ((torch.arange(h) * down // h)[:, None] * across + torch.arange(w) * across // w).flatten()

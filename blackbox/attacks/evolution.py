@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from blackbox.attacks.bandits import widen
+from blackbox.proposals.tiles import widen
 from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows, unit
 

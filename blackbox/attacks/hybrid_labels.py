@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from blackbox import search
+from blackbox.candidates.aimed import aimed
 from blackbox.candidates.maker import thompson
 from blackbox.candidates.opening import opening
-from blackbox.candidates.signs import aimed, candidate, colour, flips, replaced, windows
 from blackbox.prior import Guided
+from blackbox.proposals.signs import candidate, colour, flips, replaced, shrinking_windows
 from blackbox.protocol import Access, Ask, Retire, Steps, Task
 from blackbox.rowwise import choose, differs, row_norm, rows
 
@@ -24,7 +25,7 @@ class HybridLabels(Guided):
     """All full-ball candidates first; then a search over sign vectors for the ray with the nearest boundary, as RayS
     (arXiv:2006.12792) does: from the first candidate's signs, or another candidate's whose boundary is nearer.
 
-    Thompson sampling, as in `Hybrid`, draws one of five moves a query (`candidates.signs`): a window takes one colour,
+    Thompson sampling, as in `Hybrid`, draws one of five moves a query (`proposals.signs`): a window takes one colour,
     a candidate's signs, or those of a candidate for the rival, which is the class that the target named at the best point;
     single entries turn; or the prior crafts on from there, between the two classes. A new vector has to hold at a radius
     smaller by a share, which grows where that succeeds and falls where not (the success rule of evolution strategies,
@@ -125,7 +126,7 @@ class HybridLabels(Guided):
         """The signs [n, \\*shape] that each row's move makes of its best."""
         borrowed = candidate(t, k, s.signs, (s.aims == s.rival[:, None]) & (move == 2)[:, None])
         new = choose(move == 0, colour(t, k), borrowed.to(s.sign))
-        trial = choose(move == 3, flips(t, k, s.sign), replaced(t, s.sign, windows(t, k, s.drawn), new))
+        trial = choose(move == 3, flips(t, k, s.sign), replaced(t, s.sign, shrinking_windows(t, k, s.drawn), new))
         if bool((on := move == 4).any()):
             trial[on] = aimed(t.take(on.numpy(force=True)), self.known, k, s.sign[on], radius[on], s.rival[on])
         return trial

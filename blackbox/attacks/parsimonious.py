@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from blackbox.proposals.tiles import blocks
 from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose
 
@@ -60,7 +60,7 @@ class Parsimonious(Attack):
 
     def blocks(self, t: Task) -> list[tuple[Tensor, Tensor]]:
         size = self.block or (32 if min(t.shape[1:], default=1) >= 128 else 4)
-        return [divide(t.shape, size >> level, str(t.x0.device)) for level in range(size.bit_length())]
+        return [blocks(t.shape, size >> level, str(t.x0.device)) for level in range(size.bit_length())]
 
     def init(self, t: Task) -> Steps[State]:
         assert t.low is not None
@@ -121,14 +121,3 @@ class Parsimonious(Attack):
             gain[who] = torch.where(open_, _UNKNOWN, _NONE)
         phase = torch.where(over, 1 - s.phase, s.phase)
         return self.State(s.up, s.loss, level, page, phase, order, gain, s.fresh & ~over[:, None])
-
-
-@lru_cache(maxsize=64)
-def divide(shape: tuple[int, ...], size: int, device: str) -> tuple[Tensor, Tensor]:
-    """Blocks of size x size in each channel: [d] the block of every entry, [blocks] the first entry of every block."""
-    c, h, w = (*(1,) * (3 - len(shape)), *shape)
-    down, across = torch.arange(h) // size, torch.arange(w) // size
-    a, b = int(down[-1]) + 1, int(across[-1]) + 1
-    owner = ((torch.arange(c)[:, None, None] * a + down[:, None]) * b + across).flatten()
-    channel, i, j = torch.meshgrid(torch.arange(c), torch.arange(a) * size, torch.arange(b) * size, indexing="ij")
-    return owner.to(device), ((channel * h + i) * w + j).flatten().to(device)

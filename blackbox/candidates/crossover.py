@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.square import Square, windows
 from blackbox.candidates.maker import Scene
+from blackbox.proposals.squares import side_at
+from blackbox.proposals.windows import windows
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Crossover:
             use = match.any(1) & (best > -torch.inf) & torch.from_numpy(draw[:, 3] >= self.stray).to(aims.device)
             slot = torch.where(use, match.int().argmax(1), slot)
         other = scene.bank.get(scene, slot + scene.bank.first)
-        return window(scene, draw[:, :2], self.scale * Square(self.p_init).side(t, k), other)
+        return window(scene, draw[:, :2], self.scale * side_at(t, k, self.p_init), other)
 
 
 def window(scene: Scene, draw: np.ndarray, side: int, other: Tensor) -> Tensor:

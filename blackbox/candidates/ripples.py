@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from torch import Tensor
 
-from blackbox.attacks.square import intervals
 from blackbox.candidates.maker import Scene
-from blackbox.protocol import Task
-from blackbox.rowwise import deliver
+from blackbox.proposals.ripples import waves
 
 
 @dataclass(frozen=True)
@@ -51,18 +48,3 @@ class Ripples:
         wave = waves(t, scene.k, self.least).expand(t.n, *t.grid).reshape(x.shape)
         step = 2.0 if t.threat.norm == "Linf" else self.step  # 2 eps: from either bound to the other
         return t.project(x + step * t.radius * t.threat.steepest(wave))
-
-
-def waves(t: Task, k: int, least: float) -> Tensor:
-    """[n, 1, h, w]: +1 and -1 in a row's window, 0 around it."""
-    _, h, w = t.grid
-    draw = t.rng.uniform_array(k, "waves", 5)
-    kind, share = (3 * draw[:, 0]).astype(np.int64), least ** draw[:, 1]
-    lines = []
-    for axis, (length, at) in enumerate(((h, draw[:, 2]), (w, draw[:, 3]))):
-        side = np.maximum(np.rint(share * length).astype(np.int64), 1)
-        flat = (kind == axis)[:, None]  # constant along this axis: the lines run along it
-        lines.append(intervals(length, at, side) * np.where(flat, 1.0, 1.0 - 2.0 * (np.arange(length) % 2)))
-    sign = np.where(draw[:, 4] < 0.5, 1.0, -1.0)
-    both = sign[:, None, None] * lines[0][:, :, None] * lines[1][:, None]
-    return deliver(both[:, None].astype(np.float32), t.x0.device)

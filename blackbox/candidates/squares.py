@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from blackbox.attacks.square import Square, linf_square, lp_square
 from blackbox.candidates.maker import Scene
+from blackbox.proposals.squares import side_at, square
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class Squares:
 
     def make(self, scene: Scene) -> Tensor:
         t = scene.t
-        side = Square(self.p_towards if t.targeted else self.p_init).side(t, scene.k)
-        return (linf_square if t.threat.norm == "Linf" else lp_square)(t, scene.x, scene.k, side)
+        p = self.p_towards if t.targeted else self.p_init
+        return square(t, scene.x, scene.k, side_at(t, scene.k, p))

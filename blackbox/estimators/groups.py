@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
+from blackbox.proposals.orders import ordered
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import row_sum
 
@@ -113,7 +112,7 @@ class Groups:
     def deal(self, t: Task, k: int, size: int) -> Tensor:
         """[n, groups, size]: the pixels of each group. A dummy pixel d fills the last group up; it never moves."""
         if self.neighbours:
-            order = morton(t.shape).to(t.x0.device).expand(t.n, -1)
+            order = ordered(t.shape, "tiles").to(t.x0.device).expand(t.n, -1)
         else:
             order = t.rng.permutation(k, "groups", t.d)
         count = -(-t.d // size)
@@ -156,18 +155,3 @@ class Groups:
         v = moved.gather(1, at).view(t.n * count, size)
         share = diff.flatten() / row_sum(v * v).clamp_min(1e-12)
         return g.scatter(1, at, (share[:, None] * v).view(t.n, count * size))
-
-
-@lru_cache(maxsize=8)
-def morton(shape: tuple[int, ...]) -> Tensor:
-    """[d] int64: the entries of an image [channels, height, width] along Morton's curve, which keeps neighbours
-    together, the channels of a pixel next to each other; the entries of anything else in memory order."""
-    d = int(np.prod(shape))
-    if len(shape) != 3:
-        return torch.arange(d)
-    c, h, w = shape
-    channel, i, j = (a.ravel() for a in np.meshgrid(np.arange(c), np.arange(h), np.arange(w), indexing="ij"))
-    code = np.zeros(d, np.int64)
-    for bit in range(max(h, w).bit_length()):
-        code |= ((i >> bit) & 1) << (2 * bit + 1) | ((j >> bit) & 1) << (2 * bit)
-    return torch.from_numpy(np.lexsort((channel, code)))

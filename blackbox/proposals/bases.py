@@ -206,23 +206,3 @@ def _frequencies(shape: tuple[int, int, int], low: float, most: int | None) -> T
     i, j, channel = (a.ravel() for a in np.meshgrid(np.arange(high), np.arange(wide), np.arange(c), indexing="ij"))
     order = np.lexsort((channel, i, i**2 * w**2 + j**2 * h**2))
     return torch.from_numpy(np.stack([channel, i, j], 1)[order][:most].astype(np.int64))
-
-
-@lru_cache(maxsize=64)
-def bump(height: int, width: int) -> Tensor:
-    """[height, width], a pyramid of squares: j squares from the rim an entry is the sum over i <= j of 1/(n+1-i)**2.
-
-    Source: Andriushchenko et al. 2020, arXiv:1912.00049, equation 2.
-    """
-    n = max(height, width) // 2
-    r, s = torch.arange(height)[:, None] - height // 2, torch.arange(width)[None] - width // 2
-    level = n - torch.maximum(r.abs(), s.abs())
-    return torch.tensor([1.0 / (n + 1 - j) ** 2 for j in range(n + 1)]).cumsum(0)[level.clamp(0, n)]
-
-
-@lru_cache(maxsize=64)
-def ridge(side: int) -> Tensor:
-    """[side, side], two bumps of opposite sign side by side; length 1 (arXiv:1912.00049, section 3.4)."""
-    k = side // 2
-    v = torch.cat([bump(k, side), -bump(side - k, side)]) if k else bump(side, side)
-    return v / v.norm()

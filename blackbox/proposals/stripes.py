@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from blackbox.proposals.bases import bump
+from blackbox.proposals.squares import bump
 from blackbox.protocol import Task
 from blackbox.rowwise import row_norm, rows
 
 
 def stripes(t: Task) -> Tensor:
     """[n, \\*shape] where the search starts: vertical stripes of +-eps, or for Lp a tiling with bumps."""
-    c, h, w = t.grid
     if t.threat.norm == "Linf":
-        start = t.x0.view(-1, c, h, w) + t.eps * t.rng.signs(0, "stripes", (c, 1, w))
+        start = t.x0.view(-1, *t.grid) + t.eps * column_signs(t)
     else:
         delta = tiling(t)
-        start = t.x0.view(-1, c, h, w) + t.eps * delta / rows(row_norm(delta, t.threat.p).clamp_min(1e-12), delta)
+        start = t.x0.view(-1, *t.grid) + t.eps * delta / rows(row_norm(delta, t.threat.p).clamp_min(1e-12), delta)
     return start.view_as(t.x0)
+
+
+def column_signs(t: Task) -> Tensor:
+    """[n, channels, 1, width]: a random sign for each channel and column."""
+    c, _, w = t.grid
+    return t.rng.signs(0, "stripes", (c, 1, w))
 
 
 def tiling(t: Task) -> Tensor:

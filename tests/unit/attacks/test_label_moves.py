@@ -10,8 +10,9 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.attacks.hybrid_labels import MOVES, HybridLabels, inside
+from blackbox.candidates.aimed import aimed
 from blackbox.candidates.craft import CraftGoal, craft
-from blackbox.candidates.signs import aimed, candidate, flips, replaced, windows
+from blackbox.proposals.signs import candidate, flips, replaced, shrinking_windows
 from blackbox.protocol import Task
 from blackbox.rowwise import row_norm
 from blackbox.testing.driver import task
@@ -30,7 +31,7 @@ def up(t: Task) -> Tensor:
 
 def test_a_window_changes_something_within_itself_and_nothing_beside() -> None:
     t = grey()
-    window = windows(t, 3, torch.zeros(t.n, dtype=torch.long))
+    window = shrinking_windows(t, 3, torch.zeros(t.n, dtype=torch.long))
     where = window.expand(-1, 3, -1, -1)
     for new in (up(t), torch.zeros_like(t.x0), -up(t)):  # the same; nothing to give; the contrary
         moved = replaced(t, up(t), window, new)
@@ -42,7 +43,7 @@ def test_a_window_changes_something_within_itself_and_nothing_beside() -> None:
 
 def test_windows_become_finer() -> None:
     t = grey()
-    size = [windows(t, 3, torch.full((t.n,), drawn)).float().mean() for drawn in (0, 60, 1000)]
+    size = [shrinking_windows(t, 3, torch.full((t.n,), drawn)).float().mean() for drawn in (0, 60, 1000)]
     assert size[0] > 2 * size[1] and size[2] == 1 / 64
 
 

@@ -8,7 +8,7 @@ import torch
 
 import blackbox as bb
 from blackbox.candidates import Ripples, Squares
-from blackbox.candidates.ripples import waves
+from blackbox.proposals.ripples import waves
 from blackbox.testing.driver import task
 from blackbox.testing.priors import LinearPrior
 

@@ -1,4 +1,4 @@
-"""Signs: proposals of a search that moves along rays, x0 + radius * signs, and hears labels alone."""
+"""Moves of a search over sign vectors: a window takes other signs, or single entries turn."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.attacks.square import intervals
-from blackbox.candidates.craft import CraftGoal, craft
-from blackbox.prior import Prior, view
+from blackbox.proposals.windows import intervals
 from blackbox.protocol import Task
 from blackbox.rowwise import differs, rows
 
 
-def windows(t: Task, k: int, drawn: Tensor) -> Tensor:
+def shrinking_windows(t: Task, k: int, drawn: Tensor) -> Tensor:
     """[n, 1, h, w] bool: a window a row, half as high and wide as the image at first, finer the more moves ``drawn`` [n] a
     row has made (a level every 40, with a scatter of two)."""
     _, h, w = t.grid
@@ -53,25 +51,3 @@ def flips(t: Task, k: int, sign: Tensor) -> Tensor:
     draw = t.rng.uniform(k, "flip", t.shape)
     turn = (draw < rows(chance[:, 0], draw)) | (draw == rows(draw.flatten(1).amin(1), draw))
     return torch.where(turn, -sign, sign)
-
-
-def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Tensor) -> Tensor:
-    """[n, \\*shape]: where the prior leads from the point on the ray at ``radius`` [n].
-
-    There the target is about to change between the class to leave and its ``rival`` [n], so these two alone count
-    (towards a class, it against all others). Five steps through diverse views from a small random start, so that no two
-    proposals from one point are alike; each along one member, in turn: as cheap with many members as with one.
-    """
-    assert t.goal is not None
-    shift = None
-    if not t.targeted:
-        pair = torch.nn.functional.one_hot(torch.stack([t.goal, rival], 1), prior.classes).any(1)
-        shift = torch.where(pair, 0.0, -1e4)[:, None]
-    noise = t.rng.signs(k, "aimed start", t.shape)
-    x = t.threat.clip(t.x0 + rows(radius, sign) * (sign + 0.2 * noise))
-    for i in range(5):
-        # by the step, not by the row: a prior computes a member for all rows or for none
-        one = view(prior, [(k + i) % prior.members], few=True)
-        x = craft(t, one, x, CraftGoal.of(t, shift=shift), steps=1, diverse=f"aimed {k} {i}", radius=radius)
-    delta = x - t.x0
-    return torch.where(delta == 0, sign, delta.sign())
