@@ -884,17 +884,6 @@ for _m, (_f, _settings) in _MINIMUM.items():
         add(f"minimum norm/{_m}/{'targeted' if _t else 'untargeted'}", least, _f, _settings, _t, _t)
 
 
-@case("minimum norm/reach")
-def _reach() -> str:
-    x, y = craft_images()
-    start = images("grey", 4, seed=17)[0]
-    out = []
-    for weight in (0.0, 1.0):
-        r = sg.reach(list(sources()), start, x, y, goal(y), weight=weight, steps=15, rate=0.05, chunk=8)
-        out.append([r.x, r.success, r.distance, r.probability, r.gradients, r.path])
-    return digest(out)
-
-
 @case("surrogate/hooks")
 def _hooks() -> str:
     net, (x, _) = sources()[0], craft_images()
@@ -1220,9 +1209,6 @@ def study_of(what: str) -> str:
             for s in ("one", "again") for g in ("all", "both-correct")
         ]  # fmt: skip
         return digest(plain(found), [f.p for f in found], [str(f) for f in found])
-    if what == "eps curve":
-        curves = [sg.eps_curve(m, s, "relu", "mi-fgsm") for s in ("one", "again")]
-        return digest(plain(curves), [plain(c.median()) for c in curves], [c.censored for c in curves])
     if what == "two-level":
         rng = np.random.default_rng(3)
         v, keep = rng.integers(0, 2, (4, 20)), rng.integers(0, 4, (4, 20)) > 0
@@ -1241,11 +1227,6 @@ def study_of(what: str) -> str:
         found = sg.DirectionalProbe(directions=6)({"a": one, "b": prior_nets()[0]}, front, x, y, seed=2)
         also = sg.DirectionalProbe(directions=4, loss="cross-entropy")({"a": one}, shown("grey", "logits", probe=1 / 255), x, y)
         return digest(plain([found, also]), plain(found.mean("b")), front.rows)
-    if what == "league":
-        front = {"relu": shown("grey", "labels")}
-        found = sg.league({"one": one}, front, x, y, ["fgsm", "mi-fgsm", "vmi-fgsm", "si-fgsm"], [2, 6], [bb.Linf(0.05)], chunk=8)
-        plan = sg.league_plan(8, ["fgsm", "mi-fgsm", "si-fgsm"], [2, 6], [bb.Linf(0.05)])
-        return digest(plain(found.entries), matrix_parts(found.crafted if hasattr(found, "crafted") else _matrices(found)[0]), plan)
     if what == "same-length noise":
         return digest(sg.same_length_noise((x + 0.1).clamp(0, 1), x, seed=3), sg.same_length_noise(1 - x, x, bb.Linf(0.1), seed=3))
     if what == "accuracy":
@@ -1266,7 +1247,7 @@ def _matrices(thing: Any) -> list[Any]:
 
 
 for _w in (
-    "compare", "eps curve", "two-level", "rank correlation", "alignment", "directional probe", "league", "same-length noise", "accuracy",
+    "compare", "two-level", "rank correlation", "alignment", "directional probe", "same-length noise", "accuracy",
     "factorial",
 ):  # fmt: skip
     add(f"study/{_w}", study_of, _w)
