@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from blackbox.results import AttackResult
     from blackbox.run import attack
     from blackbox.start_images import starts
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
 

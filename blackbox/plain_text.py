@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
 
 def lay(rows: Sequence[Sequence[str]], left: int = 1) -> str:

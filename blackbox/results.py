@@ -17,7 +17,7 @@ from torch import Tensor
 from blackbox.engine.ledger import STATUSES, Ledger
 from blackbox.environment import environment
 from blackbox.protocol import Status
-from blackbox.statistics.rates import Detection, Rate
+from blackbox.statistics import Detection, Rate
 from blackbox.threat import L0, L1, L2, Linf, Threat
 
 FORMAT = "blackbox-result-1"

@@ -24,7 +24,7 @@ from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import AccessError, Attack, Status, as_attack
 from blackbox.results import AttackResult
-from blackbox.statistics.rates import Detection
+from blackbox.statistics import Detection
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 VOTES = 11

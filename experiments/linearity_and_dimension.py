@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.statistics.rates import median
+from blackbox.statistics import median
 from experiments import given, picture
 from experiments.given import says
 from surrogates.analysis.ray import fgsm_direction

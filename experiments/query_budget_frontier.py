@@ -6,7 +6,7 @@ Two surrogates, the plain VGG and cnn of `experiments.own` (without the snapshot
 on with the target's answers to 0, 300, 1,500 and 6,000 of the attacker's own images (`surrogates.teach`; scores, asked once
 for both nets); then `hybrid` attacks the same images of the ResNet-32 as there, Linf 8/255, budget 1,000, failures charged
 at it. An image's queries fall with the answers, which have to be shared out among the images attacked: what is cheapest
-depends on how many these are. `surrogates.advise` rests on this table. Writes
+depends on how many these are. Writes
 experiments/results/query_budget_frontier.json and docs/query_budget_frontier.png.
 """
 

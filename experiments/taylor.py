@@ -22,7 +22,7 @@ import torch
 
 import blackbox as bb
 from blackbox.rng import Stream
-from blackbox.statistics.rates import median
+from blackbox.statistics import median
 from experiments import given, picture
 from experiments.given import says
 from surrogates.analysis.ray import walk

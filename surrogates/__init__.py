@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from surrogates.acquisition.answers import Answers as Answers
     from surrogates.acquisition.answers import ask as ask
     from surrogates.acquisition.learn import learn as learn
-    from surrogates.acquisition.policy import Spend as Spend
-    from surrogates.acquisition.policy import advise as advise
-    from surrogates.acquisition.policy import teach as teach
+    from surrogates.acquisition.teach import teach as teach
     from surrogates.analysis.alignment import Alignment as Alignment
     from surrogates.analysis.alignment import alignment as alignment
     from surrogates.analysis.alignment import gradient_size as gradient_size
@@ -100,9 +98,7 @@ _FROM = {
     "fidelity": "surrogates.nets.predict",
     "predict": "surrogates.nets.predict",
     "prior": "surrogates.crafting.prior",
-    "Spend": "surrogates.acquisition.policy",
-    "advise": "surrogates.acquisition.policy",
-    "teach": "surrogates.acquisition.policy",
+    "teach": "surrogates.acquisition.teach",
     "Recipe": "surrogates.training.recipe",
     "TrainReport": "surrogates.training.recipe",
     "report": "surrogates.training.train",

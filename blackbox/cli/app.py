@@ -103,7 +103,7 @@ def attack(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30,
     answers: Annotated[
-        str, typer.Option(help="Of --own, images to show the target for training, on the bill; auto: as many as pay.")
+        str, typer.Option(help="How many images of --own to show the target for training, on the bill.")
     ] = "0",
 ) -> None:
     """Attack a target through queries alone. Exit code 3 when no image was fooled."""

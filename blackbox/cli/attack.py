@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
-    from surrogates import Dataset, Spend
+    from surrogates import Dataset
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     goal = goals(targeted, shown, count, common.seed)
     known = surrogate_nets(attacks, surrogates, own, shown, count, nets)
     mine = None if own is None else training.read(own, shown, count)
-    spend = bought(answers, mine, attacks, bool(checkpoint or journal), len(shown.data))
+    asked = bought(answers, mine, attacks, bool(checkpoint or journal))
     first = starts.read(start, pool, shown, goal, attacks.values(), common.seed)
     # an oracle for each attack: what a channel draws follows from the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
@@ -57,8 +57,9 @@ def run(
     attacks = informed(attacks, list(known.values()))
     for name, made in attacks.items():
         priors.require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
-    if spend is not None and mine is not None:  # nothing is bought for nets that do not fit
-        taught = training.teach(list(known.values()), mine, next(iter(oracles.values())), spend, common)
+    if asked is not None and mine is not None:  # nothing is bought for nets that do not fit
+        oracle, images_attacked = next(iter(oracles.values())), len(shown.data)
+        taught = training.teach(list(known.values()), mine, oracle, asked, images_attacked, common)
         attacks = informed(attacks, taught)
     path = folder.create(common.out, "attack", found.name, "-".join(attacks))
     used = {name: parameters(made) for name, made in attacks.items()}
@@ -68,7 +69,7 @@ def run(
         "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budget": budget, "access": shows, "channels": channels,
         "votes": votes, "eight_bit": eight_bit, "targeted": targeted, "start": start, "pool": pool, "checkpoint": checkpoint,
         "journal": journal, "cache": cache, "retries": retries, "surrogates": surrogates,
-        "own": own, "arch": arch, "epochs": epochs, "answers": 0 if spend is None else spend.answers,
+        "own": own, "arch": arch, "epochs": epochs, "answers": asked or 0,
         **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
         "device": str(next(iter(oracles.values())).device),
     }  # fmt: skip
@@ -98,13 +99,13 @@ def run(
                 raise Exit(STOPPED, f"Stopped. {told}") from error
             raise bb.TargetError(f"{error} {told}") from error
         save(results[name], where, shown.data, found.name)
-    if spend is not None and spend.answers:
-        bill = spend.account(next(iter(results.values())))
+    if asked:
+        bill = training.bill(asked, next(iter(results.values())))
         say(
             f"with training    {bill['total']:,.0f} queries in all, {bill['amortised']:.1f} an image; {bill['an image']:.1f} without",
             common.quiet,
         )
-        (path / "training.json").write_text(json.dumps({"answers": spend.answers, **bill}, indent=1) + "\n")
+        (path / "training.json").write_text(json.dumps({"answers": asked, **bill}, indent=1) + "\n")
     tell(results, path, found.name, common.quiet)
 
 
@@ -189,8 +190,8 @@ def informed(attacks: dict[str, Any], nets: list[Any]) -> dict[str, Any]:
     return {n: replace(made, prior=prior) if hasattr(made, "prior") else made for n, made in attacks.items()}
 
 
-def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bool, images: int) -> Spend | None:
-    """``--answers``: what is to be spent on training; None where nothing is.
+def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bool) -> int | None:
+    """``--answers``: how many answers to buy for training; None where the option was not given.
 
     Raises:
         ValueError: nothing to ask about, several attacks (whose bill?), or a run that is to go on after a kill.
@@ -206,7 +207,7 @@ def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bo
             "Expected --answers without --checkpoint and --journal, which would not hold them: they would be paid for again. "
             "Train beforehand: blackbox surrogate, then --surrogate."
         )
-    return training.spend(answers, images, len(pool))
+    return training.answers(answers, len(pool))
 
 
 def _beside(checkpoint: str, name: str) -> str:

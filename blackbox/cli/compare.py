@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blackbox import statistics
 from blackbox.plain_text import cell, lay
-from blackbox.statistics import rates as statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

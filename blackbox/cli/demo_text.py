@@ -9,7 +9,7 @@ from blackbox.specs import digits
 
 if TYPE_CHECKING:
     from blackbox.cli.demo import Outcome, Settings
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
     from surrogates import TransferMatrix
 
 NOISE = {"linf": "uniform noise, same Linf", "rms": "Gaussian noise, same RMS"}

@@ -27,7 +27,7 @@ def run(
 ) -> None:  # fmt: skip
     """Ask, train, measure agreement on images that were not asked about, save."""
     import surrogates as sg
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
     seed, quiet = common.seed, common.quiet
     set_threads(nets.threads)

@@ -1,4 +1,4 @@
-"""Surrogates that a verb trains by itself: from images of one's own, and from answers of the target where they pay."""
+"""Surrogates that a verb trains by itself: from images of one's own, and from answers of the target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from blackbox.specs import parse, specs
 
 if TYPE_CHECKING:
     from blackbox.oracle.oracle import Oracle
-    from surrogates import Dataset, Spend
+    from blackbox.results import AttackResult
+    from surrogates import Dataset
 
 
 def read(own: str, shown: specs.Images, classes: int) -> Dataset:
@@ -44,21 +45,28 @@ def train(data: Dataset, own: str, arch: str | None, epochs: int, common: option
     return out
 
 
-def spend(answers: str, images: int, pool: int) -> Spend:
-    """``--answers``: a number, or ``auto`` for what pays on so many images."""
-    import surrogates as sg
-
-    if answers == "auto":
-        return sg.advise(images, pool)
-    count = parse.whole(answers, "--answers")
+def answers(text: str, pool: int) -> int:
+    """``--answers``: how many of the images of ``--own`` the target is asked about before the attack."""
+    if text == "auto":
+        raise ValueError(
+            f"Expected --answers to be a number between 0 and the {pool:,} images of --own, but it was auto, which is no longer "
+            "offered: no measurement says how many answers pay on an unknown target. Try 0 first."
+        )
+    count = parse.whole(text, "--answers")
     if not 0 <= count <= pool:
-        raise ValueError(f"Expected --answers between 0 and the {pool:,} images of --own, or auto, but it was {count:,}.")
-    return sg.Spend(count, images)
+        raise ValueError(f"Expected --answers between 0 and the {pool:,} images of --own, but it was {count:,}.")
+    return count
 
 
-def teach(nets: list[Any], data: Dataset, oracle: Oracle, bought: Spend, common: options.Run) -> list[Any]:
-    """The nets after the answers, which are charged to ``oracle``."""
+def teach(nets: list[Any], data: Dataset, oracle: Oracle, count: int, images: int, common: options.Run) -> list[Any]:
+    """The nets after ``count`` answers, which are charged to ``oracle``."""
     import surrogates as sg
 
-    say(f"training         {bought}", common.quiet)
-    return sg.teach(nets, data, oracle, bought.answers, seed=common.seed)
+    say(f"training         {count:,} answers bought for training, {count / images:.1f} an image", common.quiet)
+    return sg.teach(nets, data, oracle, count, seed=common.seed)
+
+
+def bill(count: int, result: AttackResult) -> dict[str, float]:
+    """Queries in all, for training and attack; an image's own; and an image's with its share of the training."""
+    own, images = float(result.queries.sum()), max(len(result), 1)
+    return {"total": own + count, "an image": own / images, "amortised": (own + count) / images}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from blackbox.channels.channels import Channel
-from blackbox.statistics.rates import Detection
+from blackbox.statistics import Detection
 from blackbox.targets import Answer
 
 ACTIONS = ("answer", "replay")

@@ -22,7 +22,7 @@ from blackbox.engine.engine import Progress
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import AttackResult
 from blackbox.run import attack
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from blackbox.threat import Threat, as_threat
 
 BUDGETS = (100, 1_000, 10_000)

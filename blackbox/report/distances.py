@@ -10,7 +10,7 @@ import numpy as np
 
 from blackbox.report import style
 from blackbox.report.figures import budgets
-from blackbox.statistics.rates import median_distance
+from blackbox.statistics import median_distance
 
 if TYPE_CHECKING:
     from blackbox.results import AttackResult

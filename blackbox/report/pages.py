@@ -13,7 +13,7 @@ from blackbox.report.css import CSS
 
 if TYPE_CHECKING:
     from blackbox.report.gallery import Gallery
-    from blackbox.statistics.rates import Estimate, Rate
+    from blackbox.statistics import Estimate, Rate
 
     Cell = str | Rate | Estimate
 

@@ -11,7 +11,7 @@ import numpy as np
 from blackbox.report import style
 
 if TYPE_CHECKING:
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
 
 def eps_curves(

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blackbox import statistics
 from blackbox.report import raw
 from blackbox.report.figures import budgets
 from blackbox.report.sections.common import items
-from blackbox.statistics import rates as statistics
 
 if TYPE_CHECKING:
     from blackbox.report.runs import Run

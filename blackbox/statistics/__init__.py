@@ -2,29 +2,29 @@
 
 from blackbox.statistics.bootstrap import TwoLevel, two_level
 from blackbox.statistics.correlation import rank_correlation
-from blackbox.statistics.ranks import Ranks, ranks
-from blackbox.statistics.rates import (
+from blackbox.statistics.curves import (
     BUDGETS,
-    Common,
     Curve,
-    Detection,
-    Discordance,
-    Estimate,
-    Outcomes,
-    Paired,
-    Rate,
-    VirtualBest,
     censored_curve,
+    median,
+    median_distance,
+    restricted_mean,
+    success_at,
+)
+from blackbox.statistics.outcomes import Outcomes
+from blackbox.statistics.paired import (
+    Common,
+    Discordance,
+    Paired,
+    VirtualBest,
     common_success,
     logrank,
     mcnemar,
-    median,
-    median_distance,
     paired,
-    restricted_mean,
-    success_at,
     virtual_best,
 )
+from blackbox.statistics.ranks import Ranks, ranks
+from blackbox.statistics.rates import Detection, Estimate, Rate
 
 __all__ = [
     "BUDGETS",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.statistics.bootstrap import drawn
-from blackbox.statistics.rates import RESAMPLES, Estimate
+from blackbox.statistics.bootstrap import RESAMPLES, drawn
+from blackbox.statistics.rates import Estimate
 
 
 def rank_correlation(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox.statistics.bootstrap import means, resamples
-from blackbox.statistics.rates import RESAMPLES
+from blackbox.statistics.bootstrap import RESAMPLES, means, resamples
 
 
 @dataclass(frozen=True, eq=False)

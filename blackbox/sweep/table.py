@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan, Point
 from blackbox.sweep.store import Store

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.rng import Stream
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from surrogates.acquisition.answers import Answers
 from surrogates.nets.predict import logits
 from surrogates.nets.registry import build

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from blackbox.checks import as_images, check_int
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Access
 from blackbox.rng import Stream
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from surrogates import acquisition as acquire
 from surrogates.acquisition.answers import TOPK, Answers, put
 from surrogates.acquisition.base import Situation, Strategy

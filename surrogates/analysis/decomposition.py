@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from blackbox.statistics import Estimate
 from blackbox.statistics.bootstrap import drawn
-from blackbox.statistics.rates import Estimate
 from blackbox.threat import Threat
 from surrogates.analysis.factorial import Cell
 from surrogates.transfer.compare import check_same

@@ -18,11 +18,11 @@ from blackbox.protocol import Access
 from blackbox.rng import Stream
 from blackbox.statistics.bootstrap import TwoLevel, two_level
 from surrogates.analysis.alignment import input_gradient
-from surrogates.analysis.frame import Frame
 from surrogates.transfer.runs import Source
 
 _NUMBERS = 4_000_000  # of directions held at once
-_LEVELS = 4  # of an 8-bit input that a probe moves a pixel, root mean square: rounding then turns it by about 5 degrees
+_LEVELS = 4  # levels of an 8-bit input by which a probe moves a pixel (RMS), so that rounding hardly turns it
+_DEPENDENT = 0.05  # a gradient of which the others leave a smaller part (singular value) counts as dependent on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +118,11 @@ class DirectionalProbe:
             drawn = (
                 stream.take(np.arange(len(images))[part]).normal(0, "alignment", (self.directions, d)).double().numpy()
             )
-            rows = [Frame(g, v) for g, v in zip(pull[part], drawn, strict=True)]
+            rows = [ProbeBasis(g, v) for g, v in zip(pull[part], drawn, strict=True)]
             u = torch.from_numpy(np.stack([np.concatenate([row.unit, row.random]) for row in rows]))
             found = self._slopes(oracle, images[part], labels[part], u)
             for i, (row, s) in enumerate(zip(rows, found, strict=True), part.start):
-                slope[row.there, i] = s[:k][row.there]
+                slope[row.nonzero, i] = s[:k][row.nonzero]
                 size[i] = row.size(s, d)
         with np.errstate(invalid="ignore", divide="ignore"):
             cosine = np.where(size > 0, slope / size, np.nan)
@@ -145,6 +145,32 @@ class DirectionalProbe:
             moved = (ends[0].double() - ends[1].double()).flatten(1).norm(dim=1).cpu()
             out[:, j] = torch.where(moved > 0, (high - low) / moved.clamp_min(1e-30), 0.0).numpy()
         return out
+
+
+class ProbeBasis:
+    """The directions that a target is probed along at one image: K gradients ``pull`` [K, d], and m random vectors ``drawn``
+    [m, d] at right angles to them.
+
+    unit [K, d]: the gradients with length 1 (0 where a gradient is zero). nonzero [K]: which are not zero. basis [r, d]:
+    orthonormal, spans the gradients. random [m, d]: orthonormal, uniform among the directions orthogonal to the basis.
+    """
+
+    def __init__(self, pull: np.ndarray, drawn: np.ndarray) -> None:
+        length = np.linalg.norm(pull, axis=1, keepdims=True)
+        self.nonzero = length[:, 0] > 0
+        self.unit = pull / np.where(length > 0, length, 1)
+        left, values, basis = np.linalg.svd(self.unit, full_matrices=False)
+        own = values > _DEPENDENT
+        self.basis, self.coordinates = basis[own], left[:, own] / values[own]
+        free = drawn - (drawn @ self.basis.T) @ self.basis
+        free = free - (free @ self.basis.T) @ self.basis  # again, for what rounding left
+        self.random = np.linalg.qr(free.T)[0].T
+
+    def size(self, slopes: np.ndarray, d: int) -> float:
+        """Estimated length of a gradient, from its slopes along unit and random [K + m]; exact where they span all d."""
+        k = len(self.unit)
+        within = slopes[:k] @ self.coordinates
+        return math.sqrt(float(within @ within) + (d - len(self.basis)) * float(np.mean(slopes[k:] ** 2)))
 
 
 def _pieces(count: int, each: int) -> Iterator[slice]:

@@ -170,7 +170,9 @@ def regions(
             borders[i].append((float(eps), int(k)))
         more = there != after  # a thin region in the gap: its own far border is still to be found
         image, before, after, low, high = image[more], there[more], after[more], end[more], high[more]
-    return [_stretches(int(first), sorted(found), ray.epsilons) for first, found in zip(label[:, 0], borders, strict=True)]
+    return [
+        _stretches(int(first), sorted(found), ray.epsilons) for first, found in zip(label[:, 0], borders, strict=True)
+    ]
 
 
 def _stretches(first: int, borders: list[tuple[float, int]], radii: np.ndarray) -> list[Region]:
@@ -208,5 +210,7 @@ def _size(line: Line, model: Any) -> int:
 def _radii(epsilons: Sequence[float] | Any) -> np.ndarray:
     radii = np.asarray(epsilons, dtype=np.float64)
     if radii.ndim != 1 or not len(radii) or not np.isfinite(radii).all() or radii[0] < 0 or (np.diff(radii) <= 0).any():
-        raise ValueError("Expected epsilons to be finite numbers from 0 up, each larger than the one before, but they were not.")
+        raise ValueError(
+            "Expected epsilons to be finite numbers from 0 up, each larger than the one before, but they were not."
+        )
     return radii

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from blackbox.checks import as_images, as_labels
 from blackbox.oracle.oracle import Oracle
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.nets.architectures import Normalised
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blackbox.statistics import Discordance, mcnemar
 from blackbox.statistics.bootstrap import TwoLevel, two_level
-from blackbox.statistics.rates import Discordance, mcnemar
 from blackbox.threat import Threat
 
 if TYPE_CHECKING:

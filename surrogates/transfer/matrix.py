@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from blackbox.threat import Threat
 from surrogates.transfer.noise import KINDS
 from surrogates.transfer.runs import Run, clusters
@@ -150,12 +150,6 @@ class TransferMatrix:
         among = self._among(given, t, s, own) & (named >= 0)
         wrong = named != self.labels
         return Split(*(Rate.of(hit, among) for hit in (wrong & (named == own), wrong & (named != own), ~wrong)))
-
-    def source_rate(self, source: str, attack: str, threat: Threat | str) -> Rate:
-        """How often the examples fool the source itself, of the images it gets right clean."""
-        s, a, e = self._row(source, attack, threat)
-        clean = self.clean_source[s] == self.labels
-        return Rate.of(self._fooled(self.adv_source[s, a, e]), clean & self._off_goal(self.clean_source[s]))
 
     def noise_rate(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from surrogates.transfer.noise import KINDS
 
 if TYPE_CHECKING:

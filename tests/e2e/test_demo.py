@@ -40,7 +40,7 @@ def test_folder_is_complete(demo: tuple[str, Path]) -> None:
 def test_transfer_table_follows_from_the_raw_outcomes(demo: tuple[str, Path]) -> None:
     from blackbox.cli.demo_text import NOISE
     from blackbox.plain_text import cell
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
     printed, folder = demo
     found = rows(folder / "outcomes-transfer.csv")
@@ -58,7 +58,7 @@ def test_transfer_table_follows_from_the_raw_outcomes(demo: tuple[str, Path]) ->
 
 def test_query_table_follows_from_the_raw_outcomes(demo: tuple[str, Path]) -> None:
     from blackbox.plain_text import cell
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
     printed, folder = demo
     found = rows(folder / "outcomes-queries.csv")

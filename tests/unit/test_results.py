@@ -15,7 +15,7 @@ import torch
 import blackbox as bb
 from blackbox.engine.ledger import CODES, LIVE, Ledger
 from blackbox.protocol import Status
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from blackbox.testing import affine_problem
 
 

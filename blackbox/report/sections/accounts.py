@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
 from blackbox.report.sections.common import Item, number, whole
-from blackbox.statistics.rates import Detection
+from blackbox.statistics import Detection
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from blackbox.report.runs import Run
     from blackbox.results import AttackResult
-    from blackbox.statistics.rates import Estimate
+    from blackbox.statistics import Estimate
 
 
 class Item(NamedTuple):

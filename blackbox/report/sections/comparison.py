@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox import statistics
 from blackbox.report.sections.common import Item
-from blackbox.statistics import rates as statistics
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page

@@ -12,7 +12,7 @@ from blackbox.report.sections.common import safe
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
 HEAD = ["The attacker sees", "Attack", "Queries an image", "Robust accuracy, %", "Queries in all"]
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blackbox import statistics
 from blackbox.report import distances, figures, radii
 from blackbox.report.sections.common import Item, between, number, once, parts, safe, short
-from blackbox.statistics import rates as statistics
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox.report.sections.common import number, whole
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
     from blackbox.report.sections.galleries import Room
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
     from blackbox.sweep.table import Table
 
 ROWS = 60  # of one table; the rest is in sweep.csv

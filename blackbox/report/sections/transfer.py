@@ -12,7 +12,7 @@ from blackbox.report.style import MOST
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
     from blackbox.threat import Threat
     from surrogates import TransferMatrix
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from blackbox.checks import as_images, as_labels
 from blackbox.rowwise import row_norm
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from surrogates.crafting.gradients import Autograd
 from surrogates.nets.predict import chunk_rows, cut, frozen, pieces, place
 

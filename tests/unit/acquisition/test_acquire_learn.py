@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import surrogates as sg
 from blackbox.oracle.oracle import Oracle, TargetError
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from surrogates import acquisition as acquire
 from surrogates.acquisition import AgreementCurve, Choice, Jacobian, Random, Rounds, Situation, Strategy
 from tests.surrogate_doubles import images

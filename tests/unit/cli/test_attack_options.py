@@ -274,8 +274,8 @@ class TestSeveral:
             assert (tmp_path / "r" / name).stat().st_size > 0, name
 
         import blackbox as bb
+        from blackbox import statistics
         from blackbox.plain_text import cell
-        from blackbox.statistics import rates as statistics
 
         saved = {name: bb.AttackResult.load(tmp_path / "r" / name) for name in ("square", "rays", "nes")}
         for name, result in saved.items():

@@ -388,7 +388,7 @@ def test_surrogate_then_transfer(said: Cli, tmp_path: Path) -> None:
     assert {row["target"] for row in rows} == {"svm-rbf", "knn"}
 
     import surrogates as sg
-    from blackbox.statistics.rates import Rate
+    from blackbox.statistics import Rate
 
     matrix = sg.TransferMatrix.load(folder)
     mine = [r for r in rows if r["target"] == "knn" and r["attack"] == "mi-fgsm" and r["threat"] == "Linf 0.2"]

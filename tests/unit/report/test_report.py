@@ -18,7 +18,7 @@ from blackbox.report import build, gallery, tables
 from blackbox.report import runs as saved_runs
 from blackbox.report.pages import Page
 from blackbox.report.sections import common, comparison
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from tests.commands import Cli
 from tests.saved_runs import made, matrix, saved
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import blackbox as bb
+from blackbox import statistics as stats
 from blackbox.protocol import Status
-from blackbox.statistics import rates as stats
-from blackbox.statistics.rates import Rate
+from blackbox.statistics import Rate
 from blackbox.testing import affine_problem
 
 NEVER = 0

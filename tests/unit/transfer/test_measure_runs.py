@@ -12,9 +12,9 @@ import torch
 
 import surrogates as sg
 from blackbox.oracle.oracle import Oracle
+from blackbox.statistics import mcnemar
 from blackbox.statistics.bootstrap import drawn, resamples
-from blackbox.statistics.rates import mcnemar
-from blackbox.threat import L2, Linf
+from blackbox.threat import Linf
 from surrogates.transfer.runs import Run, clusters
 from tests.surrogate_doubles import Affine, images
 
@@ -166,28 +166,3 @@ def test_attacks_are_compared_image_by_image() -> None:
         sg.compare(m, "fgsm", "pgd", source="a", target="t", threat=T, given="source-fooled")
 
 
-def test_area_under_a_known_curve() -> None:
-    """0, 0, 1, 1 at 0.1 ... 0.4: (0 + 0 + 0.05 + 0.1) / 0.4."""
-    m = written([[0] * 5], [[0] * 5], (0.3, 0.1, 0.2, 0.4))
-    m.adv_target[:, :, [0, 3]] = 1  # at 0.3 and 0.4
-    m.adv_target[0, 0, [0, 3], 0, 4] = 0  # image 4 never
-    m.adv_target[0, 0, 1, 0, 0] = 1  # image 0 at 0.1 already, not at 0.2
-    sure = sg.eps_curve(m, "a", "t", "pgd")
-    assert sure.auc.value == sure.auc.low == sure.auc.high == pytest.approx(0.375)
-    assert sure.eps.tolist() == [0.1, 0.2, 0.3, 0.4] and [r.value for r in sure.rates] == [0, 0, 1, 1]
-    assert sure.smallest[0].tolist() == [0.3] * 5 and sure.censored == 0 and sure.median().value == 0.3
-    found = sg.eps_curve(m, "a", "t", "fgsm")
-    assert found.smallest[0].tolist() == [0.1, 0.3, 0.3, 0.3, np.inf] and found.censored == 1
-    assert found.auc.value == pytest.approx((0.375 * 3 + 0.375 + 0.1 / 0.4) / 5)
-    m.clean_target[0, 1] = 2
-    assert np.isnan(sg.eps_curve(m, "a", "t", "fgsm").smallest[0, 1])
-    m.clean_target[0] = 1  # all wrong clean: at eps 0 the rate given all is 1
-    assert sg.eps_curve(m, "a", "t", "pgd", given="all").auc.value == pytest.approx((0.05 + 0 + 0.05 + 0.1) / 0.4)
-    with pytest.raises(ValueError, match=r"norm of this matrix \(Linf\)"):
-        sg.eps_curve(m, "a", "t", "pgd", norm=L2.norm)
-
-
-def test_the_median_radius_of_several_runs_is_over_images() -> None:
-    m = written([[1, 1, 0], [0, 1, 0], [0, 1, 0]], [[0] * 3] * 3)
-    found = sg.eps_curve(m, "a", "t", "fgsm")
-    assert found.median().n == 3 and found.median().value == np.inf and found.censored == 5  # images: inf, 0.1, inf

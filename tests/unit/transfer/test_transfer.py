@@ -59,7 +59,6 @@ def test_split_and_the_other_rates() -> None:
     assert [(r.k, r.n) for r in parts] == [(1, 6), (3, 6), (2, 6)]
     assert [(r.k, r.n) for r in m.split("a", "t", "fgsm", T, "source-fooled")] == [(1, 4), (1, 4), (2, 4)]
     assert (m.clean_accuracy("t").k, m.clean_accuracy("a").k) == (6, 7)
-    assert (m.source_rate("a", "fgsm", T).k, m.source_rate("a", "fgsm", T).n) == (5, 7)
     noise = (
         m.noise_rate("t", T, "rms"),
         m.noise_rate("t", T, "rms", "all"),

@@ -1,4 +1,4 @@
-"""The advice is the arithmetic it claims to be, and teaching asks once, for all nets, and no more than was said."""
+"""Teaching asks once, for all nets, and no more than was said."""
 
 from __future__ import annotations
 
@@ -8,36 +8,7 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
-from surrogates.acquisition.policy import blend
-
-SAVED = {0: 0.0, 300: 2.0, 6000: 5.0}
-
-
-@pytest.mark.parametrize(
-    ("images", "pool", "answers"),
-    [
-        (100, 6000, 0),  # 300 answers save 200
-        (150, 6000, 0),  # exactly what they cost: nothing is gained
-        (151, 6000, 300),
-        (1899, 6000, 300),  # 2 n - 300 against 5 n - 6000
-        (1901, 6000, 6000),
-        (1901, 5999, 300),  # there are no 6,000 images to ask about
-        (1901, 299, 0),
-    ],
-)
-def test_advice_is_what_gains_most(images: int, pool: int, answers: int) -> None:
-    spend = sg.advise(images, pool, SAVED)
-    assert (spend.answers, spend.saved) == (answers, SAVED[answers]) and spend.images == images
-    assert (f"{answers:,} answers bought" in str(spend)) == bool(answers)
-
-
-def test_the_measured_table_never_advises_a_loss() -> None:
-    from surrogates.acquisition.policy import SAVED as MEASURED
-
-    for images in (1, 10, 100, 1000, 100_000):
-        spend = sg.advise(images, 10_000)
-        assert spend.answers == 0 or images * spend.saved > spend.answers
-    assert MEASURED[0] == 0
+from surrogates.acquisition.teach import blend
 
 
 def nets_and_data() -> tuple[list[torch.nn.Module], sg.Dataset, torch.nn.Module]:
@@ -79,19 +50,7 @@ def test_the_blend_holds_answers_where_there_are_some_and_labels_elsewhere(acces
         assert both.probabilities is None
 
 
-def test_the_account_shares_the_training_out() -> None:
-    nets, own, target = nets_and_data()
-    oracle = bb.Oracle(target, "scores", 10)
-    spend = sg.Spend(50, 10, 6.0)
-    sg.teach(nets, own, oracle, spend.answers, sg.Recipe(epochs=1))
-    result = bb.attack(oracle, own.images[:10], own.labels[:10], "auto", bb.Linf(0.2), 20, prior=sg.prior(nets))
-    bill = spend.account(result)
-    assert bill["total"] == oracle.rows and bill["amortised"] == bill["an image"] + 5
-
-
 def test_bad_input() -> None:
     nets, own, target = nets_and_data()
     with pytest.raises(ValueError, match="between 0 and the 300 images of one's own, but it was 301"):
         sg.teach(nets, own, bb.Oracle(target, "scores", 10), 301)
-    with pytest.raises(ValueError, match="at least one image to attack"):
-        sg.advise(0, 10)

@@ -1,0 +1,79 @@
+"""What statistics read of a result, and the columns that they derive from it.
+
+A failure is charged at the whole budget, also where the attack gave up before: more queries would not have helped it.
+Only a sample that a failing target cut short (`Status.ERROR`) is *censored*: nobody knows what it would have cost.
+A mean over the successes alone is not offered: it rewards an attack for failing on what is hard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Outcomes(Protocol):
+    """What is read of a result (`blackbox.AttackResult` has it): per-sample columns [N] and the run's settings."""
+
+    @property
+    def success(self) -> Any: ...
+    @property
+    def queries(self) -> Any: ...
+    @property
+    def first_success_query(self) -> Any: ...
+    @property
+    def attacked(self) -> Any: ...
+    @property
+    def status(self) -> Sequence[Any]: ...
+    @property
+    def ids(self) -> Any: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    def distance_at(self, budgets: Any) -> Any: ...
+
+
+def array(column: Any) -> np.ndarray:
+    return column.numpy(force=True) if hasattr(column, "numpy") else np.asarray(column)
+
+
+def cut_short(result: Outcomes) -> np.ndarray:
+    return np.array([status.name == "ERROR" for status in result.status], dtype=bool)
+
+
+def complete(result: Outcomes) -> np.ndarray:
+    """[N] bool: attacked, and not cut short."""
+    return array(result.attacked) & ~cut_short(result)
+
+
+def times(result: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    """Of the attacked images: the query of the first success, or where it was censored; and which of the two."""
+    keep, first = array(result.attacked), array(result.first_success_query)
+    failed = np.where(cut_short(result), array(result.queries), int(result.config["budget"]))
+    return np.where(first > 0, first, failed)[keep].astype(np.float64), (first > 0)[keep]
+
+
+def within(result: Outcomes, horizon: int) -> np.ndarray:
+    first = array(result.first_success_query)
+    return (first > 0) & (first <= horizon)
+
+
+def costs(result: Outcomes, horizon: int) -> np.ndarray:
+    """[N] queries charged, a failure at the horizon; no success costs more than the horizon either."""
+    cost = np.where(within(result, horizon), array(result.queries), horizon)
+    return np.minimum(cost, horizon).astype(np.float64)
+
+
+def horizon_of(results: Sequence[Outcomes], wanted: int | None) -> int:
+    most = min(int(r.config["budget"]) for r in results)
+    if wanted is not None and not 1 <= wanted <= most:
+        raise ValueError(f"Expected a horizon from 1 to {most}, the smallest budget of the runs, but it was {wanted}.")
+    return most if wanted is None else int(wanted)
+
+
+def check_same_samples(results: Sequence[Outcomes]) -> None:
+    if not results:
+        raise ValueError("Expected at least one result, but there was none.")
+    for other in results[1:]:
+        if not np.array_equal(array(results[0].ids), array(other.ids)):
+            raise ValueError("Expected results about the same samples in the same order, but their ids differ.")

@@ -1,0 +1,150 @@
+"""Comparisons of attacks on the same images, and one for different images (`logrank`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from blackbox.statistics.bootstrap import mean_estimate
+from blackbox.statistics.outcomes import Outcomes, array, check_same_samples, complete, costs, horizon_of, times, within
+from blackbox.statistics.rates import Estimate, Rate
+
+
+@dataclass(frozen=True)
+class VirtualBest:
+    """The best single attack of each image in hindsight: what a perfect choice among them would have reached.
+
+    success: the images that at least one attack fooled. queries: mean of the fewest, failures charged. share: of the
+    images that some attack fooled, on how many each was the quickest (ties count for all who tie).
+    """
+
+    success: Rate
+    queries: Estimate
+    share: dict[str, Rate]
+
+
+def virtual_best(
+    results: Mapping[str, Outcomes], horizon: int | None = None, level: float = 0.95, seed: int = 0
+) -> VirtualBest:
+    """The per-image best of several attacks on the same images (the "virtual best solver" of algorithm selection; Rice
+    1976). It is optimistic where attacks are random: the best of several draws is better than any.
+
+    Raises:
+        ValueError: no results, or results about other samples.
+    """
+    if not results:
+        raise ValueError("Expected at least one result, but there was none.")
+    every = list(results.values())
+    check_same_samples(every)
+    most = horizon_of(every, horizon)
+    keep = np.logical_and.reduce([complete(r) for r in every])
+    cost = np.stack([costs(r, most)[keep] for r in every])
+    hit = np.stack([within(r, most)[keep] for r in every])
+    best, found = cost.min(0), hit.any(0)
+    share = {name: Rate.of(hit[i] & (cost[i] == best), found) for i, name in enumerate(results)}
+    return VirtualBest(Rate.of(found), mean_estimate(best, level, seed), share)
+
+
+@dataclass(frozen=True)
+class Common:
+    """Results on the images that all of them fooled. n: how many. mean, median: queries of each result there."""
+
+    n: int
+    mean: dict[str, Estimate]
+    median: dict[str, float]
+
+
+def common_success(results: Mapping[str, Outcomes], level: float = 0.95, seed: int = 0) -> Common:
+    """Compare queries on the images that every attack fooled: fair between them, but easier than the rest.
+
+    Raises:
+        ValueError: the results are not about the same samples.
+    """
+    check_same_samples(list(results.values()))
+    both = np.logical_and.reduce([array(r.success) for r in results.values()])
+    queries = {name: array(r.queries)[both].astype(np.float64) for name, r in results.items()}
+    return Common(
+        int(both.sum()),
+        {name: mean_estimate(q, level, seed) for name, q in queries.items()},
+        {name: float(np.median(q)) if len(q) else float("nan") for name, q in queries.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two attacks on the same images.
+
+    both, first_only, second_only, neither: images fooled within the horizon. p: McNemar's exact test of equal success.
+    saved: mean queries of the second less those of the first, failures at the horizon; above 0 the first is cheaper.
+    """
+
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    p: float
+    saved: Estimate
+    horizon: int
+
+    def __str__(self) -> str:
+        return (
+            f"within {self.horizon:,} queries: both {self.both}, only the first {self.first_only}, only the second "
+            f"{self.second_only}, neither {self.neither} (McNemar p = {self.p:.3g}); the first saves {self.saved} queries"
+        )
+
+
+def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level: float = 0.95, seed: int = 0) -> Paired:
+    """Compare two attacks image by image, on those that both attacked.
+
+    McNemar 1947, exact: of the images that only one of them fooled, either is as likely as the other
+    (`scipy.stats.binomtest`). The difference of restricted means has a percentile bootstrap interval over images.
+
+    Args:
+        horizon: queries within which success counts, at most the smaller budget, and by default that.
+
+    Raises:
+        ValueError: the results are not about the same samples, or the horizon is beyond a budget.
+    """
+    check_same_samples([first, second])
+    most = horizon_of([first, second], horizon)
+    keep = complete(first) & complete(second)
+    saved = mean_estimate((costs(second, most) - costs(first, most))[keep], level, seed)
+    return Paired(*mcnemar(within(first, most)[keep], within(second, most)[keep]), saved, most)
+
+
+class Discordance(NamedTuple):
+    """Two outcomes on the same samples, counted, and p of McNemar's exact test that either fails as often."""
+
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    p: float
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> Discordance:
+    """[N] bool, [N] bool -> counts, and the exact p (McNemar 1947): of the samples where one alone holds, either does with
+    probability a half (`scipy.stats.binomtest`, two-sided); 1 where there is none."""
+    from scipy.stats import binomtest
+
+    one, other = int((first & ~second).sum()), int((second & ~first).sum())
+    p = float(binomtest(one, one + other).pvalue) if one + other else 1.0
+    return Discordance(int((first & second).sum()), one, other, int((~first & ~second).sum()), p)
+
+
+def logrank(first: Outcomes, second: Outcomes) -> float:
+    """p of equal censored curves (Mantel 1966, `scipy.stats.logrank`), for two runs on *different* images.
+
+    On the same images `paired` sees more; this test takes them for independent and is then too careful.
+    """
+    from scipy.stats import CensoredData
+    from scipy.stats import logrank as test
+
+    data = []
+    for result in (first, second):
+        time, event = times(result)
+        data.append(CensoredData(uncensored=time[event], right=time[~event]))
+    return float(test(*data).pvalue)
