@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox.report import style
-from blackbox.report.css import GALLERY
+from blackbox.report.templates import data_url, render
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _WNID = re.compile(r"^n\d{8}")
 RIGHT, WRONG, CHANGE = style.COLOURS[1], style.COLOURS[0], style.COLOURS[2]
 CSS = f":root {{ --bb-right: {RIGHT}; --bb-wrong: {WRONG}; --bb-change: {CHANGE}; --bb-pale: {style.PALE}; }}\n"
-CSS += GALLERY + (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
+CSS += render("gallery.css") + (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
 
 
 def classname(bench: Bench, index: int) -> str:
@@ -41,12 +40,7 @@ def picture(array: np.ndarray) -> str:
 
     file = io.BytesIO()
     Image.fromarray(array).save(file, "PNG", compress_level=1)
-    return data(file.getvalue(), "image/png")
-
-
-def data(content: bytes, kind: str) -> str:
-    """Bytes as a data address."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return data_url(file.getvalue(), "image/png")
 
 
 def pixels(image: Tensor) -> np.ndarray:
@@ -193,7 +187,7 @@ def run(made: Saved) -> str:
         out.append(f"<pre>{escape(made.summary)}</pre>")
     for path in made.pictures:
         out.append(
-            f'<p><img class="bb-full" alt="{escape(path.stem)}" src="{data(path.read_bytes(), "image/png")}"></p>'
+            f'<p><img class="bb-full" alt="{escape(path.stem)}" src="{data_url(path.read_bytes(), "image/png")}"></p>'
         )
     if made.examples:
         out.append("<h4>What the attack ended with</h4><div class='bb-sheet'>")

@@ -9,6 +9,7 @@ import numpy as np
 
 from blackbox.app import draw
 from blackbox.report import style
+from blackbox.report.templates import data_url
 from surrogates.analysis.ray import Region
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def svg(made: Any, name: str, alt: str) -> str:
     """A matplotlib figure as HTML."""
     file = io.BytesIO()
     made.savefig(file, format="svg", metadata={"Date": None})
-    source = draw.data(file.getvalue(), "image/svg+xml")
+    source = data_url(file.getvalue(), "image/svg+xml")
     return f'<div class="bb" id="{name}"><img class="bb-full" style="width:100%" alt="{alt}" src="{source}"></div>'
 
 

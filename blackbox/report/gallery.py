@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from blackbox.report.templates import data_url, render
 
 SMALL = 64  # images up to this side are shown pixel by pixel
 LARGEST = 224  # larger ones are made smaller: they are for the eye
@@ -52,18 +52,12 @@ class Gallery:
 
     def html(self) -> str:
         """A grid that shrinks with the page."""
-        side, mark = ("6rem", ' class="px"') if self.small else ("9.5rem", "")
-        cells = ["<div></div>", *(f'<div class="top">{html.escape(h)}</div>' for h in self.heads)]
+        return render("gallery.html", gallery=self)
+
+    def cells(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """For each row its name, and each image as a data address with the line under it."""
         for name, images, lines in zip(ROWS, self.rows, self.says, strict=True):
-            cells.append(f'<div class="row">{name}</div>')
-            for image, line in zip(images, lines, strict=True):
-                kind, data = encode(image, self.small)
-                source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-                cells.append(f'<div><img alt="{name}"{mark} src="{source}">{html.escape(line)}</div>')
-        return (
-            f'<figure><div class="gallery" style="grid-template-columns: 5rem repeat({len(self)}, minmax(3.2rem, {side}))">'
-            f"{''.join(cells)}</div><figcaption><b>{html.escape(self.title)}.</b> {html.escape(self.caption)}</figcaption></figure>"
-        )
+            yield name, [(_source(image, self.small), line) for image, line in zip(images, lines, strict=True)]
 
     def sheet(self, path: Path) -> Path:
         """All images in one file: ``path`` with .png, or .jpg where they are photographs."""
@@ -113,12 +107,11 @@ def scaled(image: np.ndarray, small: bool) -> np.ndarray:
     return np.asarray(_picture(image).resize(size))
 
 
-def encode(image: np.ndarray, small: bool) -> tuple[str, bytes]:
-    """(png or jpeg, the file): losing nothing where there are few pixels, little where there are many."""
-    file = io.BytesIO()
-    kind = "png" if small else "jpeg"
+def _source(image: np.ndarray, small: bool) -> str:
+    """A data address: losing nothing where there are few pixels, little where there are many."""
+    file, kind = io.BytesIO(), "png" if small else "jpeg"
     _picture(scaled(image, small)).save(file, kind, **({} if small else {"quality": 82}))
-    return kind, file.getvalue()
+    return data_url(file.getvalue(), f"image/{kind}")
 
 
 def _picture(array: np.ndarray) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from blackbox.report.css import CSS
+from blackbox.report.templates import data_url, render
 
 if TYPE_CHECKING:
     from blackbox.report.gallery import Gallery
@@ -21,6 +19,102 @@ _WRAP = 26  # characters that a column of names may have in one line
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
+@dataclass(frozen=True)
+class Heading:
+    """A heading of level 2 or 3. number: its anchor."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
+    level: int
+    number: int
+
+    def markdown(self) -> str:
+        return f"{'#' * self.level} {self.text}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+    def markdown(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Note:
+    """Sentences that must not be overlooked."""
+
+    kind: ClassVar[str] = "note"
+    lines: Sequence[str]
+
+    def markdown(self) -> str:
+        return "\n>\n".join(f"> {line}" for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """Lines as they are."""
+
+    kind: ClassVar[str] = "verbatim"
+    text: str
+
+    def markdown(self) -> str:
+        return f"```\n{self.text}\n```"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture (PNG, SVG, JPEG) that lies beside the page."""
+
+    kind: ClassVar[str] = "picture"
+    title: str
+    path: Path
+    caption: str
+
+    def markdown(self) -> str:
+        return f"![{self.title}]({self.path.name})" + (f"\n\n{self.caption}" if self.caption else "")
+
+    def source(self) -> str:
+        return data_url(self.path.read_bytes(), _KINDS[self.path.suffix])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first ``left`` columns hold names."""
+
+    kind: ClassVar[str] = "table"
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+    left: int = 1
+
+    @property
+    def wide(self) -> set[int]:
+        """Columns of names whose text may be broken."""
+        return {i for i in range(self.left) if any(len(str(row[i])) > _WRAP for row in self.rows)}
+
+    def markdown(self) -> str:
+        marks = [":--" if i < self.left else "--:" for i in range(len(self.head))]
+        lines = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in [self.head, marks, *self.rows]]
+        return "\n\n".join([*([self.caption] if self.caption else []), "\n".join(lines)])
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with a line under each; ``path``: the one picture of them that Markdown shows, without suffix."""
+
+    kind: ClassVar[str] = "gallery"
+    gallery: Gallery
+    path: Path
+
+    def markdown(self) -> str:
+        sheet, (head, rows) = self.gallery.sheet(self.path).name, self.gallery.table()
+        return f"![{self.gallery.title}]({sheet})\n\n{self.gallery.caption}\n\n{Table(head, rows).markdown()}"
+
+
 @dataclass
 class Page:
     """Blocks in order; `write` makes report.md and report.html of them.
@@ -29,39 +123,43 @@ class Page:
     """
 
     title: str
-    blocks: list[tuple[str, Any]] = field(default_factory=list)
+    blocks: list[Any] = field(default_factory=list)
     lead: str = ""
     nav: bool = False
     foot: str = ""
 
     def head(self, text: str, level: int = 2) -> None:
         """A heading; of level 3 below one of level 2."""
-        self.blocks.append(("head", (text, level)))
+        self.blocks.append(Heading(text, level, 1 + sum(isinstance(block, Heading) for block in self.blocks)))
 
     def text(self, text: str) -> None:
         """A paragraph."""
-        self.blocks.append(("text", text))
+        self.blocks.append(Text(text))
 
     def note(self, lines: Sequence[str]) -> None:
         """Sentences that must not be overlooked."""
-        self.blocks.append(("note", [*lines]))
+        self.blocks.append(Note([*lines]))
 
     def pre(self, text: str) -> None:
         """Lines as they are."""
-        self.blocks.append(("pre", text))
+        self.blocks.append(Verbatim(text))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", left: int = 1) -> None:
         """A table; the first ``left`` columns hold names. A `Rate` is shown with its interval, its count, and a bar, an
         `Estimate` with its interval."""
-        self.blocks.append(("table", ([*head], [[*row] for row in rows], caption, left)))
+        self.blocks.append(Table([*head], [[*row] for row in rows], caption, left))
 
     def picture(self, title: str, path: Path, caption: str = "") -> None:
         """A picture (PNG, SVG) that lies beside the page."""
-        self.blocks.append(("picture", (title, path, caption)))
+        self.blocks.append(Picture(title, path, caption))
 
     def gallery(self, shown: Gallery, path: Path) -> None:
         """Images with a line under each; ``path``: the one picture of them that Markdown shows, without suffix."""
-        self.blocks.append(("gallery", (shown, path)))
+        self.blocks.append(Images(shown, path))
+
+    def headings(self, level: int) -> list[tuple[int, str]]:
+        """(anchor, text) of the headings of a level."""
+        return [(b.number, b.text) for b in self.blocks if isinstance(b, Heading) and b.level == level]
 
     def write(self, folder: Path) -> None:
         """Write report.md and report.html, and the pictures of galleries, into ``folder``."""
@@ -70,109 +168,14 @@ class Page:
 
     def markdown(self) -> str:
         """The page as Markdown; pictures by their file names."""
-        out = [f"# {self.title}", *([self.lead] if self.lead else [])]
-        for kind, content in self.blocks:
-            if kind == "head":
-                text, level = content
-                out.append(f"{'#' * level} {text}")
-            elif kind == "pre":
-                out.append(f"```\n{content}\n```")
-            elif kind == "note":
-                out.append("\n>\n".join(f"> {line}" for line in content))
-            elif kind == "picture":
-                title, path, caption = content
-                out += [f"![{title}]({path.name})", *([caption] if caption else [])]
-            elif kind == "gallery":
-                shown, path = content
-                out += [f"![{shown.title}]({shown.sheet(path).name})", shown.caption, _lines(*shown.table())]
-            elif kind == "table":
-                head, rows, caption, left = content
-                out += [*([caption] if caption else []), _lines(head, rows, left)]
-            else:
-                out.append(str(content))
-        return "\n\n".join([*out, *([self.foot] if self.foot else [])]) + "\n"
+        parts = [f"# {self.title}", self.lead, *(block.markdown() for block in self.blocks), self.foot]
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def html(self) -> str:
         """The page as one HTML file; pictures inside."""
-        heads = [content for kind, content in self.blocks if kind == "head"]
-        links = [f'<a href="#{i + 1}">{html.escape(text)}</a>' for i, (text, level) in enumerate(heads) if level == 2]
-        out = [f'<p class="lead">{html.escape(self.lead)}</p>'] if self.lead else []
-        out += [f"<nav>{' '.join(links)}</nav>"] if self.nav and len(links) > 2 else []
-        count = 0
-        for kind, content in self.blocks:
-            if kind == "head":
-                (text, level), count = content, count + 1
-                out.append(f'<h{level} id="{count}">{html.escape(text)}</h{level}>')
-            elif kind == "pre":
-                out.append(f"<pre>{html.escape(str(content))}</pre>")
-            elif kind == "note":
-                out.append('<div class="note">' + "".join(f"<p>{html.escape(line)}</p>" for line in content) + "</div>")
-            elif kind == "picture":
-                title, path, caption = content
-                data = base64.b64encode(path.read_bytes()).decode()
-                under = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-                source = f"data:{_KINDS[path.suffix]};base64,{data}"
-                out.append(f'<figure><img alt="{html.escape(title)}" src="{source}">{under}</figure>')
-            elif kind == "gallery":
-                out.append(content[0].html())
-            elif kind == "table":
-                out.append(_table(*content))
-            else:
-                out.append(f"<p>{html.escape(str(content))}</p>")
-        title, foot = html.escape(self.title), f"<footer>{html.escape(self.foot)}</footer>" if self.foot else ""
-        return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-            f"<style>{CSS}</style></head>\n<body><h1>{title}</h1>\n" + "\n".join(out) + f"\n{foot}</body></html>\n"
-        )
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1) -> str:
-    """A table in Markdown."""
-    marks = [":--" if i < left else "--:" for i in range(len(head))]
-    return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in [head, marks, *rows])
+        return render("page.html", page=self)
 
 
 def _cell(content: Cell) -> str:
     """Rates as text; a bar or a line's end would end the cell."""
     return str(content).replace("|", "\\|").replace("\n", " ")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, left: int) -> str:
-    """A table in HTML; its head is repeated on each sheet of paper."""
-    wide = [any(len(str(row[i])) > _WRAP for row in rows) for i in range(left)]  # columns whose text may be broken
-
-    def line(cells: Sequence[Cell], tag: str) -> str:
-        out = []
-        for i, content in enumerate(cells):
-            kind = f' class="l{" w" if wide[i] else ""}"' if i < left else ""
-            out.append(f"<{tag}{kind}>{_inside(content)}</{tag}>")
-        return f"<tr>{''.join(out)}</tr>"
-
-    over = f'<p class="cap">{html.escape(caption)}</p>' if caption else ""
-    body = "".join(line(row, "td") for row in rows)
-    return f'{over}<div class="scroll"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
-
-
-def _inside(content: Cell) -> str:
-    if isinstance(content, str):
-        return html.escape(content)
-    if hasattr(content, "k"):
-        return _rate(content)  # type: ignore[arg-type]
-    if not content.n:
-        return "–"
-    return f'{content.value:,.1f}<br><span class="of">[{content.low:,.1f}, {content.high:,.1f}]</span>'
-
-
-def _rate(rate: Rate) -> str:
-    """A rate with its interval and count, over a bar from 0 to 100 % that shows the same."""
-    if not rate.n:
-        return '– <span class="of">(n = 0)</span>'
-    wide, high = 110, 7
-    at, low, top = (wide * share for share in (rate.value, rate.low, rate.high))
-    return (
-        f'{100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}] <span class="of">{rate.k}/{rate.n}</span>'
-        f'<svg class="bar" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" aria-hidden="true">'
-        f'<rect width="{wide}" height="{high}" fill="#eceef0"/><rect width="{at:.1f}" height="{high}" fill="#d59aa1"/>'
-        f'<path d="M{low:.1f} 3.5H{top:.1f}M{low:.1f} 1V6M{top:.1f} 1V6" stroke="#5a1846" stroke-width="1.2"/></svg>'
-    )
