@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from blackbox.checks import as_images
-from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.oracle import Oracle, TargetError
 from blackbox.protocol import Access
 from blackbox.targets import wire
 from blackbox.targets.batches import check_shape

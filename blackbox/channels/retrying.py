@@ -9,20 +9,20 @@ from typing import Any
 
 from torch import Tensor
 
-from blackbox.targets import as_target
+from blackbox.targets.target import Wrapper
 
 
-class Retrying:
+class Retrying(Wrapper):
     """Makes a call again that failed on the way, after waits that grow.
 
-    Only the target that is paid belongs inside; channels go around it, so that what they draw does not depend on a line's
-    mood. However many tries a call takes, its rows are charged once, when the answer is there. Whether the far side charged
-    the tries before is known to the far side alone, unless it takes keys (`blackbox.targets.Target`): they stay the same
-    in every try, the journal's or, without one, words made up for the call.
+    Only the target that is paid belongs inside; channels go around it, so that what they draw does not depend on how often
+    a connection fails. However many tries a call takes, its rows are charged once, when the answer is there. Whether the
+    far side charged the tries before is known to the far side alone, unless it takes keys (`TargetInfo.keyed`): they stay
+    the same in every try, the journal's or, without one, words made up for the call.
 
     Args:
         model: anything an `Oracle` takes. tries: calls at most, the first among them. wait: seconds before the second;
-            each wait is ``factor`` times the one before, ``longest`` at most. Ours: 0.5, 1, 2 and 4 s.
+            each wait is ``factor`` times the one before, ``longest`` at most. The defaults wait 0.5, 1, 2 and 4 s.
         on: the errors to try again after. OSError covers TimeoutError, ConnectionError, and what urllib and requests raise.
         sleep: waits so many seconds.
 
@@ -32,6 +32,8 @@ class Retrying:
     Raises:
         ValueError: no tries, or waits below zero.
     """
+
+    retried = 0  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -47,26 +49,20 @@ class Retrying:
             raise ValueError(
                 f"Expected at least one try and no wait below zero, but tries={tries}, wait={wait}, factor={factor}."
             )
-        self._target = as_target(model)
-        self.name, self.device, self.returns = self._target.name, self._target.device, self._target.returns
-        self.keyed = bool(getattr(self._target, "keyed", False))
-        self.tries, self.retried = tries, 0
+        super().__init__(model)
+        self.tries = tries
+        self._keyed = self.info.keyed
         self._waits = [min(wait * factor**i, longest) for i in range(tries - 1)]
         self._on, self._sleep = on, sleep
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._target, name)  # probe, noise, randomised, flags
-
     def predict(self, x: Tensor, **keys: Any) -> Any:
-        if self.keyed and not keys:
+        if self._keyed and not keys:
             call = uuid.uuid4().hex
             keys = {"keys": [f"{call}-{i}" for i in range(len(x))]}
         for wait in self._waits:
             try:
-                return self._target.predict(x, **keys)
+                return self.inner.predict(x, **keys)
             except self._on:
                 self.retried += len(x)
                 self._sleep(wait)
-        return self._target.predict(x, **keys)
+        return self.inner.predict(x, **keys)

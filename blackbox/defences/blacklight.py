@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.channels.channels import Channel
+from blackbox.channels.channel import Channel
 from blackbox.statistics import Detection
-from blackbox.targets import Answer
+from blackbox.targets.answer import Answer, label_of
 
 ACTIONS = ("answer", "replay")
 
@@ -72,9 +72,9 @@ class Blacklight(Channel):
         return Detection.of(self.flags)
 
     def predict(self, x: Tensor) -> Any:
-        out = self._behind.predict(x)  # first: a call that fails leaves no trace
+        out = self.inner.predict(x)  # first: a call that fails leaves no trace
         prints = self.fingerprints(x)
-        labels = self._label(out).tolist()
+        labels = label_of(out).tolist()
         shown = out.scores if isinstance(out, Answer) else torch.as_tensor(out)
         scores = None if shown.ndim == 1 else shown
         changed = False

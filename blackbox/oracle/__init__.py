@@ -1,5 +1,7 @@
 """The oracle: the only place where a target is called. It shows what its access level allows and counts every row."""
 
-from blackbox.oracle.oracle import Oracle, Reply, TargetError
+from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.reply import Reply
+from blackbox.oracle.validation import TargetError
 
 __all__ = ["Oracle", "Reply", "TargetError"]

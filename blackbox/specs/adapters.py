@@ -16,6 +16,7 @@ from blackbox.cli import options
 from blackbox.specs import channels, parse
 
 if TYPE_CHECKING:
+    from blackbox.targets.http import HttpTarget
     from surrogates import Dataset
 
 SUFFIXES = (".onnx", ".pt2", ".ts", ".torchscript")
@@ -60,6 +61,7 @@ def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
     """
     from blackbox.targets import archives
     from blackbox.targets.batches import check_shape
+    from blackbox.targets.info import info_of
     from blackbox.targets.module import ModuleTarget
 
     if nets.mean is not None or nets.std is not None:
@@ -67,7 +69,10 @@ def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
     where, words = _parts(spec)
     path = Path(where)
     if is_address(spec):
-        found = _endpoint(where, words, nets.own_endpoint)
+        from blackbox.channels.retrying import Retrying
+
+        target, retries = _endpoint(where, words, nets.own_endpoint)
+        found = Found(Retrying(target, tries=retries + 1) if retries else target)
     elif path.suffix == ".onnx":
         from blackbox.targets.onnx import OnnxTarget
 
@@ -83,7 +88,7 @@ def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
             net = load_script(where, nets.device)
             found = Found(ModuleTarget(net, nets.device, path.stem), net)
     if data is not None:
-        check_shape(data.images[:1], getattr(found.target, "shape", None), where)
+        check_shape(data.images[:1], info_of(found.target).shape, where)
     return found
 
 
@@ -92,16 +97,15 @@ def _settings(kind: type, words: list[str], spec: str, **more: tuple[Any, Any]) 
     return parse.assign({**known, **more}, words, f"a setting of {spec.partition('#')[0]}", "NAME=VALUE after #")
 
 
-def _endpoint(url: str, words: list[str], own_endpoint: bool) -> Found:
-    from blackbox.channels.retrying import Retrying
+def _endpoint(url: str, words: list[str], own_endpoint: bool) -> tuple[HttpTarget, int]:
+    """The endpoint at an address, and how often a call to it may be made again."""
     from blackbox.targets.http import HttpTarget
 
     chosen = _settings(HttpTarget, words, url, retries=(int, 0))
     retries = chosen.pop("retries", 0)
     if retries < 0:
         raise ValueError(f"Expected retries to be at least 0, but it was {retries}.")
-    target = HttpTarget(url, own_endpoint=own_endpoint, **chosen)
-    return Found(Retrying(target, tries=retries + 1) if retries else target)
+    return HttpTarget(url, own_endpoint=own_endpoint, **chosen), retries
 
 
 def file_print(spec: str, own_endpoint: bool = False) -> str | None:
@@ -111,8 +115,8 @@ def file_print(spec: str, own_endpoint: bool = False) -> str | None:
         FileNotFoundError: no such file. ConnectionError: nobody answers.
     """
     if is_address(spec):
-        target = _endpoint(*_parts(spec), own_endpoint).target
-        return hashlib.sha256(json.dumps(target.info, sort_keys=True).encode()).hexdigest()[:16]
+        target, _ = _endpoint(*_parts(spec), own_endpoint)
+        return hashlib.sha256(json.dumps(target.announced, sort_keys=True).encode()).hexdigest()[:16]
     path = Path(_parts(spec)[0])
     if path.suffix not in (*SUFFIXES, ".pt") or ":" in spec.partition("#")[0]:
         return None

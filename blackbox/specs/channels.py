@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from blackbox.specs import parse
 
 if TYPE_CHECKING:
-    from blackbox.channels.channels import Channel
+    from blackbox.channels.channel import Channel
 
 NAMES = {
     "labels": "LabelsOnly",
@@ -75,7 +75,8 @@ def read(texts: Sequence[str]) -> list[Chosen]:
         ValueError: no such channel or setting, a value that is missing or cannot be, or an order in which one hides
             what the next one needs.
     """
-    from blackbox.channels.channels import LabelsOnly, Scores
+    from blackbox.channels.channel import Scores
+    from blackbox.targets import LabelsOnly
 
     out: list[Chosen] = []
     for text in texts:
@@ -111,8 +112,9 @@ def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
     Raises:
         ValueError: more is wanted than the channels leave.
     """
-    from blackbox.channels.channels import LabelsOnly, Scores, TopK
+    from blackbox.channels.channel import Scores
     from blackbox.protocol import Access
+    from blackbox.targets import LabelsOnly, TopK
 
     labels = next((c for c in stack if c.kind is LabelsOnly), None)
     listed = [c.values["k"] for c in stack if c.kind is TopK]

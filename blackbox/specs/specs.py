@@ -23,7 +23,7 @@ from blackbox.cli import options
 from blackbox.specs import adapters, channels, parse
 
 if TYPE_CHECKING:
-    from blackbox.oracle.oracle import Oracle
+    from blackbox.oracle import Oracle
     from surrogates import Dataset
 
 SURROGATE_FILE = "surrogate.safetensors"
@@ -293,11 +293,9 @@ def retrying(model: Model, retries: int, device: str | None = None) -> Model:
         raise ValueError(f"Expected --retries to be at least 0, but it was {retries}.")
     if not retries:
         return model
-    from blackbox.targets import Retrying, as_target
+    from blackbox.targets import Retrying
 
-    target = as_target(model.model, device)
-    target.name = model.name
-    return replace(model, model=Retrying(target, tries=retries + 1))
+    return replace(model, model=Retrying(_named_as(model, device), tries=retries + 1))
 
 
 def oracle(
@@ -315,22 +313,27 @@ def oracle(
     ``access``: a level, ``topk:3`` for the three largest. ``seed``: of what the channels draw.
     ``kind``: a class of one's own that counts as an Oracle does.
     """
-    import torch
-
     import blackbox as bb
-    from blackbox.targets import Target
-    from blackbox.targets.module import ModuleTarget
 
-    made = model.model
-    if isinstance(made, torch.nn.Module):
-        made = ModuleTarget(made, device, name=model.name)
-    elif not isinstance(made, Target) and callable(made):
-        from blackbox.targets.function import FunctionTarget
-
-        made = FunctionTarget(made, device, name=model.name)
     level, _, k = access.partition(":")
     if k and level != "topk":
         raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
     listed = parse.whole(k, "the number behind --access topk") if k else min(5, classes)
-    made = channels.wrap(made, stack, seed)
+    made = channels.wrap(_named_as(model, device), stack, seed)
     return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
+
+
+def _named_as(model: Model, device: str | None) -> Any:
+    """What an Oracle takes of a model, under its spec's name."""
+    import torch
+
+    from blackbox.targets import Target
+    from blackbox.targets.function import FunctionTarget
+    from blackbox.targets.module import ModuleTarget
+
+    made = model.model
+    if isinstance(made, torch.nn.Module):
+        return ModuleTarget(made, device, name=model.name)
+    if not isinstance(made, Target) and callable(made):
+        return FunctionTarget(made, device, name=model.name)
+    return made

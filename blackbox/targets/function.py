@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blackbox.targets.info import Described, TargetInfo
 
-class FunctionTarget:
+
+class FunctionTarget(Described):
     """Calls a function on float32 tensors [m, \\*shape] in [0, 1].
 
     Args:
@@ -28,9 +30,8 @@ class FunctionTarget:
         returns: str | None = None,
         name: str | None = None,
     ) -> None:
-        self.name = str(name or getattr(function, "__name__", type(function).__name__))
+        self.info = TargetInfo(str(name or getattr(function, "__name__", type(function).__name__)), returns)
         self.device = torch.device(device or "cpu")
-        self.returns = returns
         self._function, self._numpy = function, numpy
 
     def predict(self, x: Tensor) -> Any:

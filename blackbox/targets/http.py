@@ -23,8 +23,10 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Access
-from blackbox.targets import Answer, wire
+from blackbox.targets import wire
+from blackbox.targets.answer import Answer
 from blackbox.targets.batches import check_shape
+from blackbox.targets.info import Described, TargetInfo
 
 _AGAIN = (408, 425, 429, 502, 503, 504)  # a server says so that it may go better later
 _RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
@@ -32,7 +34,7 @@ _LONGEST = 60.0  # seconds that a server may bid us wait
 _HEAD = 1 << 16  # bytes for what is said beside the numbers
 
 
-class HttpTarget:
+class HttpTarget(Described):
     """Asks a server of one's own.
 
     Keys (`blackbox.targets.Target`) are passed on where the server takes them; then a call that was in flight when this
@@ -48,7 +50,7 @@ class HttpTarget:
 
     Attributes:
         classes, shape, shows, k: what the server announces: classes, the shape of an image (None: any size), the `Access`
-            level and, behind top-k, how many are listed. max_rows: of a request. info: all of it.
+            level and, behind top-k, how many are listed. max_rows: of a request. announced: all of it, as the server put it.
 
     Raises:
         ValueError: no such address, one that is elsewhere, or a server that speaks something else. ConnectionError,
@@ -76,24 +78,30 @@ class HttpTarget:
         self._kind = wire.NPY if form == "npy" else wire.JSON
         self._headers = dict(headers or {})
         self._lines, self._lock, self._free = threading.local(), threading.Lock(), 0.0
-        self.info = self._announced()
-        said = self.info
-        self.name = name or said["name"]
         self.device = torch.device("cpu")
-        self.classes, self.shows, self.k = said["classes"], Access.parse(said["access"]), said.get("k")
-        self.returns: str | None = _RETURNS[said["access"]]
-        self.shape = None if said.get("shape") is None else tuple(said["shape"])
-        self.keyed = bool(said.get("keyed", False))
-        self.max_rows = min(rows or said["max_rows"], said["max_rows"])
-        self.probe, self.noise = float(said.get("probe", 0.0)), float(said.get("noise", 0.0))
-        self.resolution, self.randomised = float(said.get("resolution", 0.0)), bool(said.get("randomised", False))
+        self.announced = said = self._announced()
+        self._most = min(rows or said["max_rows"], said["max_rows"])
+        self.info = TargetInfo(
+            name=name or said["name"],
+            returns=_RETURNS[said["access"]],
+            classes=said["classes"],
+            shows=Access.parse(said["access"]),
+            k=said.get("k"),
+            shape=None if said.get("shape") is None else tuple(said["shape"]),
+            max_rows=self._most,
+            probe=float(said.get("probe", 0.0)),
+            resolution=float(said.get("resolution", 0.0)),
+            noise=float(said.get("noise", 0.0)),
+            randomised=bool(said.get("randomised", False)),
+            keyed=bool(said.get("keyed", False)),
+        )
 
     def predict(self, x: Tensor, keys: list[str] | None = None) -> Any:
         check_shape(x, self.shape, self.name)
         rows = x.to(torch.float32).numpy(force=True)
         parts = [
-            self._call(rows[i : i + self.max_rows], None if keys is None else keys[i : i + self.max_rows])
-            for i in range(0, len(rows), self.max_rows)
+            self._call(rows[i : i + self._most], None if keys is None else keys[i : i + self._most])
+            for i in range(0, len(rows), self._most)
         ]
         labels, scores = zip(*parts, strict=True)
         named = None if labels[0] is None else torch.from_numpy(np.concatenate(labels).astype(np.int64))
@@ -104,22 +112,23 @@ class HttpTarget:
 
     def _call(self, rows: np.ndarray, keys: list[str] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
         """One request: [m] labels and [m, C] scores, as far as there are any."""
+        classes, shows = self.announced["classes"], Access.parse(self.announced["access"])
         body = wire.pack({"images": rows, "keys": keys if self.keyed else None}, self._kind)
         self._wait(len(rows))
         # a number is at most 25 letters long in JSON
-        content = self._ask("POST", wire.PREDICT, body, _HEAD + 32 * len(rows) * (self.classes + 1))
+        content = self._ask("POST", wire.PREDICT, body, _HEAD + 32 * len(rows) * (classes + 1))
         answer = wire.unpack(content, self._kind, ("scores", "labels"))
         labels, scores = answer.get("labels"), answer.get("scores")
-        for found, shape in ((labels, (len(rows),)), (scores, (len(rows), self.classes))):
+        for found, shape in ((labels, (len(rows),)), (scores, (len(rows), classes))):
             if found is not None and found.shape != shape:
                 raise ValueError(f"Expected answers of shape {shape} from {self.url}, but they had shape {found.shape}.")
-        if (scores is None) != (self.shows is Access.LABELS) or (scores is None and labels is None):
+        if (scores is None) != (shows is Access.LABELS) or (scores is None and labels is None):
             raise ValueError(
-                f"Expected {'labels' if self.shows is Access.LABELS else 'scores'} from {self.url}, which announced access to "
-                f"{self.shows.name.lower()}, but it answered {' and '.join(answer)}."
+                f"Expected {'labels' if shows is Access.LABELS else 'scores'} from {self.url}, which announced access to "
+                f"{shows.name.lower()}, but it answered {' and '.join(answer)}."
             )
-        if labels is not None and not ((labels >= 0) & (labels < self.classes)).all():
-            raise ValueError(f"Expected labels from 0 to {self.classes - 1} from {self.url}, but there were others.")
+        if labels is not None and not ((labels >= 0) & (labels < classes)).all():
+            raise ValueError(f"Expected labels from 0 to {classes - 1} from {self.url}, but there were others.")
         return labels, scores
 
     def _announced(self) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blackbox.targets.info import Described, TargetInfo
+
 _training = attrgetter("training")  # looked up without Python code: a net has a hundred parts
 
 
-class ModuleTarget:
+class ModuleTarget(Described):
     """Calls a torch module in eval mode, without gradients, in the dtype of its parameters.
 
     Args:
@@ -19,10 +21,8 @@ class ModuleTarget:
         device: where to move it; by default it stays where its parameters are.
     """
 
-    returns: str | None = None
-
     def __init__(self, model: torch.nn.Module, device: torch.device | str | None = None, name: str | None = None) -> None:
-        self.name = name or type(model).__name__
+        self.info = TargetInfo(name or type(model).__name__)
         if device is not None:
             model = model.to(device)
         weight = next((p for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()), None)

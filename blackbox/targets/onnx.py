@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from blackbox.targets.batches import check_shape, in_batches
+from blackbox.targets.info import Described, TargetInfo
 
 CPU = "CPUExecutionProvider"
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
-class OnnxTarget:
+class OnnxTarget(Described):
     """Runs an ONNX file on rows [m, \\*shape] of floats in [0, 1].
 
     A batch dimension that is free takes calls of any size; to a fixed one, calls are cut and filled up (the rows that
@@ -42,7 +43,6 @@ class OnnxTarget:
             that is not there.
     """
 
-    returns: str | None = None
     device = torch.device("cpu")
 
     def __init__(
@@ -55,16 +55,15 @@ class OnnxTarget:
         name: str | None = None,
     ) -> None:
         path = Path(path)
-        self.name = name or path.stem
         if threads is not None and threads < 1:
             raise ValueError(f"Expected threads to be at least 1, but it was {threads}.")
         self._session = _session(path, provider, threads or torch.get_num_threads())
         self._input, dims, self._dtype = self._one_input(path)
         self._output = self._one_output(path, output)
         batch, *shape = dims
-        self.shape = tuple(n if isinstance(n, int) else None for n in shape)
         self._batch = batch if isinstance(batch, int) else None
-        self.classes = self._classes()
+        sizes = tuple(n if isinstance(n, int) else None for n in shape)
+        self.info = TargetInfo(name or path.stem, classes=self._classes(), shape=sizes)
 
     def _one_input(self, path: Path) -> tuple[str, list[Any], Any]:
         inputs = self._session.get_inputs()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from blackbox.targets import archives
 from blackbox.targets.batches import check_shape, in_batches
+from blackbox.targets.info import Described, TargetInfo
 from blackbox.targets.module import ModuleTarget
 
 
@@ -51,7 +52,7 @@ class ScriptTarget(ModuleTarget):
         super().__init__(load_script(path, device), device, name or Path(path).stem)
 
 
-class ExportedTarget:
+class ExportedTarget(Described):
     """An exported program, a ``.pt2`` file. Calls are cut and filled up to the numbers of rows that it was exported for.
 
     Args:
@@ -64,14 +65,12 @@ class ExportedTarget:
         FileNotFoundError: no such file. ValueError: none that may be loaded (`blackbox.targets.archives`), or that can be.
     """
 
-    returns: str | None = None
-
     def __init__(
         self, path: str | os.PathLike[str], device: torch.device | str | None = None, name: str | None = None
     ) -> None:
         path = Path(path)
         archive, rows = archives.exported(path)
-        self.name, self.shape = name or path.stem, rows.shape
+        self.info = TargetInfo(name or path.stem, shape=rows.shape)
         self._least, self._most = rows.least, rows.most
         try:
             program = torch.export.load(archive)

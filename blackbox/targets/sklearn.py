@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.targets.info import Described, TargetInfo
 
-class SklearnTarget:
+
+class SklearnTarget(Described):
     """Calls ``predict_proba`` where the classifier has it, else ``predict``, on rows flattened to [m, d].
 
     Args:
@@ -26,18 +28,17 @@ class SklearnTarget:
     device = torch.device("cpu")
 
     def __init__(self, model: Any, name: str | None = None) -> None:
-        self.name = name or type(model[-1] if hasattr(model, "steps") else model).__name__
+        name = name or type(model[-1] if hasattr(model, "steps") else model).__name__
         classes = getattr(model, "classes_", None)
         if classes is None:
-            raise ValueError(f"Expected a fitted scikit-learn classifier, but {self.name} has no classes_. Call fit first.")
+            raise ValueError(f"Expected a fitted scikit-learn classifier, but {name} has no classes_. Call fit first.")
         if not np.array_equal(classes, np.arange(len(classes))):
             raise ValueError(
                 f"Expected the classifier's classes to be 0..{len(classes) - 1}, but they were {np.asarray(classes)[:10].tolist()}. "
                 "Fit it on class indices."
             )
-        self.classes = len(classes)
         probabilities = getattr(model, "predict_proba", None)
-        self.returns: str | None = "labels" if probabilities is None else "probabilities"
+        self.info = TargetInfo(name, "labels" if probabilities is None else "probabilities", classes=len(classes))
         self._predict = probabilities or model.predict
 
     def predict(self, x: Tensor) -> Any:

@@ -134,7 +134,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def test_the_verb(serving: tuple[subprocess.Popen[str], str]) -> None:
     child, url = serving
     target = bb.targets.HttpTarget(url)
-    assert (target.info["access"], target.k, target.shape, target.resolution) == ("topk", 2, SHAPE, 0.01)
+    assert (target.announced["access"], target.k, target.shape, target.resolution) == ("topk", 2, SHAPE, 0.01)
     oracle = bb.Oracle(target, "topk", CLASSES, k=2)
     same = bb.targets.TopK(bb.targets.Rounded(net(), 2), 2)
     assert torch.equal(oracle(X).classes, bb.Oracle(same, "topk", CLASSES, k=2)(X).classes)

@@ -285,7 +285,7 @@ def test_an_answer_that_is_none_is_asked_for_again(tmp_path: Path) -> None:
 def test_a_full_disk_stops_before_the_target_is_asked(tmp_path: Path) -> None:
     target, path = Paid(), tmp_path / "j"
     journal = Journal(path, {})
-    journal._db.execute("PRAGMA max_page_count = 1")
+    journal.file.db.execute("PRAGMA max_page_count = 1")
     oracle = bb.Oracle(target, "scores", 3)
     with pytest.raises(JournalError, match="make room and give the same command again"), oracle.journalled(journal):
         for _ in range(100):

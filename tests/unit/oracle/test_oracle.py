@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blackbox.oracle.oracle import Oracle, TargetError, _CallSize
+from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle.call_size import CallSize
 from blackbox.protocol import Access
 from blackbox.run import attack
 from blackbox.testing import Affine, Constant, Failing, Noisy, Quantised, Recording, ReluNet
@@ -283,7 +284,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("best", [1, 8, 64, 512])
     def test_the_call_size_climbs_to_the_fastest(self, best: int) -> None:
-        size = _CallSize(1024)
+        size = CallSize(1024)
         for _ in range(60):
             n = size.next(4099)
             size.tell(n, 1e-3 + n * 1e-4 + (max(0, n - best) ** 2) * 1e-4)
@@ -292,7 +293,7 @@ class TestCounting:
 
     def test_the_call_size_follows_a_target_that_changes(self) -> None:
         """One noisy call must not fix the size for good."""
-        size = _CallSize(1024)
+        size = CallSize(1024)
         for best in (512, 32):
             for _ in range(900):
                 n = size.next(5000)
@@ -300,7 +301,7 @@ class TestCounting:
             assert size.best in (best // 2, best, best * 2)
 
     def test_a_slow_first_call_of_a_size_is_forgotten(self) -> None:
-        size, seen = _CallSize(1024), set()
+        size, seen = CallSize(1024), set()
         for _ in range(40):
             n = size.next(100_000)
             size.tell(n, 1e-3 + n * 1e-4 + 10 * (n not in seen))
@@ -309,7 +310,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("waiting", [1, 7, 8, 9, 100, 1023, 1025, 5000])
     def test_a_call_is_never_larger_than_what_waits_or_is_allowed(self, waiting: int) -> None:
-        size = _CallSize(100)
+        size = CallSize(100)
         for _ in range(20):
             n = size.next(waiting)
             assert 1 <= n <= min(waiting, 100)

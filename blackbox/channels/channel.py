@@ -1,0 +1,118 @@
+"""Channel: what stands between a target and its client. Each is a target around a target, so they stack.
+
+What a channel draws is a function of its own seed and of the number of the row, counted from the channel's making, never
+of a global generator; so a run repeats exactly on a channel made afresh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.targets.answer import Answer, recognise
+from blackbox.targets.info import TargetInfo, info_of
+from blackbox.targets.target import Target, Wrapper
+
+
+class Channel(Wrapper):
+    """A target seen through something. Subclasses change the image (`before`), the answer (`after`), or both.
+
+    What a channel does to a client is said in ``own_probe``, ``own_resolution``, ``own_noise`` and ``own_randomised``; its
+    `info` adds this to what is behind it (`blackbox.targets.TargetInfo`).
+    """
+
+    own_probe: float = 0.0
+    own_resolution: float = 0.0
+    own_noise: float = 0.0
+    own_randomised: bool = False
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._shown = 0
+        self._lock = threading.Lock()
+
+    @property
+    def info(self) -> TargetInfo:  # type: ignore[override]
+        behind = info_of(self.inner)
+        return replace(
+            behind,
+            name=f"{self} of {behind.name}",
+            probe=max(self.own_probe, behind.probe),
+            resolution=max(self.own_resolution, behind.resolution),
+            noise=math.hypot(self.own_noise, behind.noise),
+            randomised=self.own_randomised or behind.randomised,
+            keyed=False,
+        )
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"{self}({self.inner!r})"
+
+    def before(self, x: Tensor, rows: np.ndarray) -> Tensor:
+        """What the target behind gets to see of images ``x`` [m, \\*shape]; ``rows`` [m] uint64 are their numbers."""
+        return x
+
+    def after(self, out: Any, rows: np.ndarray) -> Any:
+        """What the client gets to see of the answer ``out``."""
+        return out
+
+    def predict(self, x: Tensor) -> Any:
+        with self._lock:
+            rows = np.arange(self._shown, self._shown + len(x), dtype=np.uint64)
+            self._shown += len(x)
+        return self.after(self.inner.predict(self.before(x, rows)), rows)
+
+    @contextlib.contextmanager
+    def innermost_as(self, wrap: Callable[[Target], Target]) -> Iterator[None]:
+        """Within it, ``wrap(target)`` stands in for the target behind this channel and all channels behind it."""
+        with contextlib.ExitStack() as stack:
+            inner = self.inner
+            if isinstance(inner, Channel):
+                stack.enter_context(inner.innermost_as(wrap))
+            else:
+                self.inner = wrap(inner)
+                stack.callback(setattr, self, "inner", inner)
+            yield
+
+
+class Scores(Channel):
+    """A channel that changes scores. It shows probabilities [m, C], and the label apart from them.
+
+    Logits are turned into probabilities, as a service would, and the target's label is kept apart from what is done to
+    its scores.
+
+    Raises:
+        ValueError: the target behind shows labels only.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._form = info_of(self.inner).returns
+
+    @property
+    def info(self) -> TargetInfo:  # type: ignore[override]
+        return replace(super().info, returns="probabilities")
+
+    def after(self, out: Any, rows: np.ndarray) -> Any:
+        label, scores = out if isinstance(out, Answer) else (None, torch.as_tensor(out))
+        if self._form is None:
+            self._form = recognise(scores)
+        if self._form == "labels" or scores.ndim != 2:
+            raise ValueError(f"Expected scores [m, C] from {self.inner.name}, but it shows labels. {self} has nothing to change.")
+        label = scores.argmax(1) if label is None else label
+        scores = scores.to(torch.float32)
+        return self.change(label, scores.softmax(1) if self._form == "logits" else scores, rows)
+
+    def change(self, label: Tensor, p: Tensor, rows: np.ndarray) -> Answer:
+        """What is shown in place of ``label`` [m] and probabilities ``p`` [m, C]."""
+        raise NotImplementedError

@@ -1,0 +1,181 @@
+"""JournalFile: the calls of one run and their answers, on disk.
+
+The file is SQLite in WAL mode, so a torn last record is undone by the library. It survives ``kill -9`` as it is, and with
+``durable`` a power cut too.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from blackbox.checkpoint import CheckpointError, differences
+
+VERSION = 1
+PRINT = 16
+"""Bytes of a row's fingerprint: two of a billion images share one with probability 1e-21."""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS head (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, purpose TEXT, prints BLOB, answer BLOB, doubt INTEGER DEFAULT 0);
+"""
+_UNANSWERED, _REFUSED = 1, 2  # the two kinds of doubt
+
+
+class JournalError(CheckpointError):
+    """The file is no journal, belongs to another run, is in use, or cannot be written."""
+
+
+class JournalFile:
+    """A journal's file, which no other process may use meanwhile.
+
+    Args:
+        path: it is made where there is none. settings: what the run must agree with. durable: wait for the disk itself
+            at every call.
+
+    Attributes:
+        run: a name for the run, the same in every attempt. made_with: the versions it was begun with.
+        in_doubt: rows asked for in runs that ended before their answer came, over the journal's life.
+
+    Raises:
+        JournalError: no journal, another version, other settings (says which, and both values), or in use elsewhere.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], durable: bool) -> None:
+        self.path = path
+        self._open(durable)
+        try:
+            self._check(settings)
+            self.in_doubt = self._doubt()
+        except BaseException:
+            self.close()
+            raise
+        self.answer = functools.lru_cache(maxsize=64)(self._fetch)
+
+    def close(self) -> None:
+        """Give the file free. Everything is on disk already."""
+        self.db.close()
+
+    def _open(self, durable: bool) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            if not durable:  # an empty file need not outlive a power cut, and waiting for the disk is slow
+                self.db.execute("PRAGMA synchronous = OFF")
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("BEGIN IMMEDIATE")
+            for statement in filter(str.strip, _TABLES.split(";")):
+                self.db.execute(statement)
+            self.db.execute("COMMIT")
+            self.db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise JournalError(
+                    f"Expected the journal {self.path} to be free, but another process is using it. "
+                    "Wait for it to end, or give this run a journal of its own."
+                ) from None
+            raise self._unusable(error) from error
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> JournalError:
+        return JournalError(f"Expected {self.path} to be a journal of this package, but it cannot be used: {error}.")
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        """Begin a new journal, or see that an old one is of this version and of this run."""
+        here = {k: v if isinstance(v, (int, str)) else repr(v) for k, v in settings.items()}
+        try:
+            head = dict(self.db.execute("SELECT name, value FROM head"))
+            if not head:
+                head = {
+                    "version": str(VERSION),
+                    "run": uuid.uuid4().hex,
+                    "made with": versions(),
+                    "settings": json.dumps(here),
+                }
+                self.db.execute("BEGIN IMMEDIATE")
+                self.db.executemany("INSERT INTO head VALUES (?, ?)", list(head.items()))
+                self.db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+        if head.get("version") != str(VERSION):
+            raise JournalError(
+                f"Expected a journal of version {VERSION}, but {self.path} has version {head.get('version', 'none')}."
+            )
+        if different := differences(json.loads(head["settings"]), here):
+            raise JournalError(
+                f"Expected the journal of this run, but {self.path} belongs to other settings ({different}). "
+                "Give another path; nothing was asked."
+            )
+        self.run, self.made_with = head["run"], head["made with"]
+
+    def _doubt(self) -> int:
+        """Count the rows in doubt; those without an answer are so from now on."""
+        try:
+            self.db.execute(f"UPDATE calls SET doubt = {_UNANSWERED} WHERE answer IS NULL AND doubt = 0")
+            doubts = self.db.execute("SELECT prints FROM calls WHERE doubt > 0").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+        return sum(len(prints) for (prints,) in doubts) // PRINT
+
+    def calls(self) -> Iterator[tuple[int, str, list[bytes], bool]]:
+        """The calls that were answered, in order: number, purpose, the fingerprint of each row, whether it was refused."""
+        try:
+            query = f"SELECT id, purpose, prints, doubt FROM calls WHERE doubt != {_UNANSWERED} ORDER BY id"
+            rows = self.db.execute(query).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+        for call, purpose, prints, doubt in rows:
+            yield call, purpose, [prints[i : i + PRINT] for i in range(0, len(prints), PRINT)], doubt == _REFUSED
+
+    def _fetch(self, call: int) -> tuple[np.ndarray, ...]:
+        """The arrays of the answer of a call."""
+        (blob,) = self.db.execute("SELECT answer FROM calls WHERE id = ?", (call,)).fetchone()
+        stream, out = io.BytesIO(blob), []
+        while stream.tell() < len(blob):
+            out.append(np.load(stream, allow_pickle=False))
+        return tuple(out)
+
+    def enter(self, purpose: str, prints: bytes) -> int:
+        """Note a call that is about to be made; its number."""
+        return self._write("INSERT INTO calls (purpose, prints) VALUES (?, ?)", (purpose, prints))
+
+    def keep(self, call: int, arrays: Sequence[np.ndarray]) -> None:
+        """Note the answer of a call."""
+        blob = b"".join(_npy_header(a.dtype.str, a.shape) + a.tobytes() for a in arrays)
+        self._write("UPDATE calls SET answer = ? WHERE id = ?", (blob, call))
+
+    def refuse(self, call: int) -> None:
+        """Note that what a call answered is no answer: the next run asks again."""
+        self._write(f"UPDATE calls SET doubt = {_REFUSED} WHERE id = ?", (call,))
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> int:
+        try:
+            return int(self.db.execute(statement, values).lastrowid or 0)
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"Expected to write the journal {self.path}, but: {error}. What it holds stays valid: make room and give the "
+                "same command again."
+            ) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _npy_header(kind: str, shape: tuple[int, ...]) -> bytes:
+    """How an .npy file of such an array begins, worked out once a shape: numpy takes longer for it than for the numbers."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": kind, "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+def versions() -> str:
+    """The libraries that answers depend on."""
+    return f"torch {torch.__version__}, numpy {np.__version__}"

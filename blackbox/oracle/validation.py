@@ -1,0 +1,165 @@
+"""Validation: what counts as an answer of a target, and what an access level shows of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access
+from blackbox.targets.answer import Answer, recognise
+
+
+class TargetError(RuntimeError):
+    """The target raised, or answered something that is not an answer.
+
+    row: the row of the call that is to blame, where there is one.
+    result: what had been reached and paid for when it happened (set by `blackbox.attack`).
+    """
+
+    row: int | None = None
+    result: Any = None
+
+
+@dataclass
+class Validation:
+    """Turns what a target returns into a `Reply`, or says why it is no answer.
+
+    name: of the target. access: the most that is shown. classes: C. k: classes that a top-k reply lists.
+    decimals: the scores shown are rounded to them. returns: what the target gives back; None until the first answer
+    tells. announced: it was told before.
+    """
+
+    name: str
+    access: Access
+    classes: int
+    k: int
+    decimals: int | None
+    returns: str | None
+
+    def __post_init__(self) -> None:
+        self.announced = self.returns is not None
+
+    def reply(self, out: Any, m: int) -> Reply:
+        """What is shown of the answer ``out`` to ``m`` rows.
+
+        Raises:
+            TargetError: it is no answer: other rows or classes than were asked about, no finite scores, no probabilities
+                where there should be some, or less than the access level shows.
+        """
+        named = None
+        if isinstance(out, Answer):
+            named, out = out.label, out.scores
+        out = self._as_tensor(out)
+        if self.returns is None:
+            self.returns = recognise(out)
+        if self.returns == "labels":
+            return self._labels(out, m)
+        if out.shape != (m, self.classes):
+            raise self._wrong_shape(f"({m}, {self.classes}), a score for each class", out, m)
+        values = out.to(torch.float32)
+        shown = values.numpy(force=True)  # numpy answers a few rows in a fraction of torch's time
+        self._check_finite(shown)
+        if self.returns == "probabilities":
+            self._check_probabilities(shown)
+        label = torch.from_numpy(shown.argmax(1)).to(values.device) if named is None else named
+        if self.access is Access.LABELS:
+            return Reply(self.access, label, None, None, self.classes)
+        if self.access is Access.LOGITS:
+            if self.returns != "logits":
+                raise TargetError(
+                    f"The target {self.name} returns {self.returns}, but the oracle was asked to show logits. "
+                    "Use access='scores'."
+                )
+            return Reply(self.access, label, self._rounded(values), None, self.classes)
+        if self.returns == "logits":
+            values = values.softmax(1)
+        if self.access is Access.TOPK:
+            values, classes = values.topk(self.k, dim=1)
+            return Reply(self.access, label, self._rounded(values), classes, self.classes)
+        return Reply(self.access, label, self._rounded(values), None, self.classes)
+
+    def _as_tensor(self, out: Any) -> Tensor:
+        if isinstance(out, Tensor):
+            return out
+        try:
+            return torch.from_numpy(np.ascontiguousarray(out))
+        except (TypeError, ValueError) as error:
+            raise TargetError(
+                f"Expected the target {self.name} to return a tensor or array, but it returned {type(out).__name__}. "
+                "Wrap it in a function that returns the scores alone."
+            ) from error
+
+    def _labels(self, out: Tensor, m: int) -> Reply:
+        if self.access is not Access.LABELS:
+            raise TargetError(
+                f"The target {self.name} returns labels only, but the oracle was asked to show "
+                f"{self.access.name.lower()}. Use Oracle(..., access='labels')."
+            )
+        if out.shape != (m,):
+            raise self._wrong_shape(f"({m},), a label a row", out, m)
+        label = out.to(torch.int64)
+        if out.is_floating_point() and bool((label != out).any()):
+            raise TargetError(
+                f"Expected labels, whole numbers, from the target {self.name}, but it answered one number a row such as "
+                f"{float(out[label != out][0]):g}. A target that shows scores gives one for each class."
+            )
+        if m and not (0 <= int(label.min()) and int(label.max()) < self.classes):
+            raise TargetError(
+                f"Expected labels from 0 to {self.classes - 1} (classes={self.classes}), but the target "
+                f"{self.name} answered {int(label.max()) if int(label.min()) >= 0 else int(label.min())}."
+            )
+        return Reply(self.access, label, None, None, self.classes)
+
+    def _check_probabilities(self, values: np.ndarray) -> None:
+        """Logits taken for probabilities would give wrong losses in silence."""
+        low, high = float(values.min()), float(values.max())
+        if not -1e-3 <= low <= high <= 1 + 1e-3:
+            raise TargetError(
+                f"Expected probabilities from the target {self.name}, as {'announced' if self.announced else 'before'}, but a call "
+                f"with {len(values)} images got scores from {low:g} to {high:g}. Say what it gives: Oracle(..., returns='logits')."
+            )
+
+    def _check_finite(self, values: np.ndarray) -> None:
+        """A row is an answer when its largest score is finite: -inf is a masked class, NaN and inf come through."""
+        top = np.maximum.reduce(values, 1)
+        if math.isfinite(np.add.reduce(top)):  # one number to look at
+            return
+        finite = np.isfinite(top)
+        if finite.all():
+            return
+        row = int(finite.argmin())
+        error = TargetError(
+            f"Expected finite scores, but the target {self.name} answered {values[row].tolist()[:10]} "
+            f"for row {row} of a call with {len(values)} images."
+        )
+        error.row = row
+        raise error
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        return values if self.decimals is None else values.round(decimals=self.decimals)
+
+    def _wrong_shape(self, expected: str, out: Tensor, m: int) -> TargetError:
+        came = f"but the target {self.name} returned shape {tuple(out.shape)}"
+        if out.ndim and len(out) != m:
+            return TargetError(f"Expected one answer for each of the {m} images of a call, {came}. It must not drop or merge rows.")
+        return TargetError(f"Expected answers of shape {expected}, {came}. Check classes=.")
+
+
+def raised(name: str, error: Exception, rows: int, answered: int) -> TargetError:
+    """What to say of a target that raised ``error`` on a call with ``rows`` images, with how to mend it where that is
+    known; ``answered``: queries before."""
+    text = " ".join(str(error).split()).rstrip(".") + "."
+    if "does not require grad" in text or "nference tensor" in text:
+        text += (
+            " The oracle lets no gradient pass: a target that takes gradients inside does so under "
+            "torch.inference_mode(False) and torch.enable_grad(), of a clone of what it is given."
+        )
+    return TargetError(
+        f"The target {name} raised {type(error).__name__} on a call with {rows} images, after {answered} answered queries: {text}"
+    )

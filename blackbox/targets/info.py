@@ -1,0 +1,104 @@
+"""TargetInfo: what a target says of itself before it is asked anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import torch
+
+from blackbox.protocol import Access
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """What a target says of itself. An `Oracle` reads it once, and holds its user to what is announced.
+
+    name: for reports. returns: "logits", "probabilities", "labels", or None when the first answer shall tell.
+
+    Announced, None where the target does not say: ``classes`` (how many it tells apart), ``shows`` (the most that it
+    shows) with ``k`` (classes listed by a top-k answer), ``shape`` (of an image; None in an axis for any size),
+    ``max_rows`` (of one call).
+
+    What stands between the target and a client: ``probe`` (the smallest change of an input entry that it sees, in units
+    of the image range), ``resolution`` (the step its scores are rounded to), ``noise`` (standard deviation of a score),
+    ``randomised`` (the same image may get another answer).
+
+    keyed: it charges, but answers a query that it has answered before without charge: it is called
+    ``predict(x, keys=[...])`` with a word for each row that names this very query, the same in every attempt.
+    """
+
+    name: str
+    returns: str | None = None
+    classes: int | None = None
+    shows: Access | None = None
+    k: int | None = None
+    shape: tuple[int | None, ...] | None = None
+    max_rows: int | None = None
+    probe: float = 0.0
+    resolution: float = 0.0
+    noise: float = 0.0
+    randomised: bool = False
+    keyed: bool = False
+
+
+def info_of(target: Any) -> TargetInfo:
+    """The info of a target; gathered from its attributes of the same names where it has no `TargetInfo`."""
+    info = getattr(target, "info", None)
+    if isinstance(info, TargetInfo):
+        return info
+
+    def said(name: str, kind: type) -> Any:
+        value = getattr(target, name, None)
+        return value if isinstance(value, kind) else None
+
+    return TargetInfo(
+        name=target.name,
+        returns=target.returns,
+        classes=said("classes", int),
+        shows=said("shows", Access),
+        k=said("k", int),
+        shape=said("shape", tuple),
+        max_rows=said("max_rows", int),
+        probe=float(getattr(target, "probe", 0.0)),
+        resolution=float(getattr(target, "resolution", 0.0)),
+        noise=float(getattr(target, "noise", 0.0)),
+        randomised=bool(getattr(target, "randomised", False)),
+        keyed=bool(getattr(target, "keyed", False)),
+    )
+
+
+def flags_of(target: Any) -> np.ndarray | None:
+    """[m] bool: the rows so far that a detector took for an attack; None without one."""
+    return getattr(target, "flags", None)
+
+
+def retried_of(target: Any) -> int:
+    """Rows of calls that were made again."""
+    return int(getattr(target, "retried", 0))
+
+
+def _from_info(name: str) -> Any:
+    return property(attrgetter(f"info.{name}"), doc=f"`TargetInfo.{name}` of this target.")
+
+
+class Described:
+    """A target that says what it is in ``info``. Each field can be read from the target too: ``target.classes``."""
+
+    info: TargetInfo
+    device: torch.device
+
+    name: str = _from_info("name")
+    returns: str | None = _from_info("returns")
+    classes: int | None = _from_info("classes")
+    shows: Access | None = _from_info("shows")
+    k: int | None = _from_info("k")
+    shape: tuple[int | None, ...] | None = _from_info("shape")
+    max_rows: int | None = _from_info("max_rows")
+    probe: float = _from_info("probe")
+    resolution: float = _from_info("resolution")
+    noise: float = _from_info("noise")
+    randomised: bool = _from_info("randomised")
+    keyed: bool = _from_info("keyed")
