@@ -94,6 +94,32 @@ def momentum(decay: float) -> Direction:
     return Direction(torch.zeros_like, update)
 
 
+def average(decay: float) -> Direction:
+    """The moving average ``m <- decay * m + (1 - decay) * g``."""
+
+    def update(g: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        m = decay * m + (1 - decay) * g
+        return m, m
+
+    return Direction(torch.zeros_like, update)
+
+
+def adam(first: float = 0.9, second: float = 0.999) -> Direction:
+    """Adam's step at learning rate 1 (Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1)."""
+
+    def init(x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.zeros_like(x0), torch.zeros_like(x0), x0.new_zeros(len(x0))
+
+    def update(g: Tensor, state: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, State]:
+        mean, square, count = state
+        count = count + 1
+        mean, square = first * mean + (1 - first) * g, second * square + (1 - second) * g * g
+        unbiased = square / rows(1 - second**count, g)
+        return mean / rows(1 - first**count, g) / (unbiased.sqrt() + 1e-8), (mean, square, count)
+
+    return Direction(init, update)
+
+
 def nesterov(decay: float, step: float) -> Direction:
     """Momentum whose gradient is taken at ``x + step * decay * m`` (Lin et al. 2020, arXiv:1908.06281, eq. 6)."""
     return momentum(decay)._replace(peek=lambda x, m: x + step * decay * m)

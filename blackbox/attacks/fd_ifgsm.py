@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from blackbox.ascent import Ascent, queried_step
 from blackbox.attacks.finite_difference import Plan, choose, plan_steps
 from blackbox.direction import Direction, chain, mean_abs, momentum, stateless
 from blackbox.estimators import Estimator
-from blackbox.protocol import Access, Ask, Attack, Steps, Task
-from blackbox.rowwise import rows
+from blackbox.protocol import Access, Attack, Steps, Task
 
 
 @dataclass(frozen=True)
@@ -77,16 +76,13 @@ class FDIFGSM(Attack):
         return self.State(t.x0, t.loss0, self.chain(t).init(t.x0))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State | None]:
-        assert self.estimator is not None
-        bill = self.plan(t.shape, t.budget).gradient
+        estimator, bill = self.estimator, self.plan(t.shape, t.budget).gradient
+        assert estimator is not None
         if k >= len(bill):
             return None
-        g = yield from self.estimator.estimate(t, s.x, k, s.loss, bill[k])
-        u, direction = self.chain(t).update(g, s.direction)
-        step = self.step_size * t.radius
-        a = yield Ask(s.x + step * u)
-        assert a.x is not None
-        paid = a.paid
-        return self.State(
-            torch.where(rows(paid, s.x), a.x, s.x), torch.where(paid, a.loss, s.loss), direction
+        loop = Ascent(
+            lambda x, k: estimator.estimate(t, x, k, s.loss, bill[k]),
+            self.chain(t),
+            lambda u, x, k: self.step_size * t.radius * u,
         )
+        return self.State(*(yield from queried_step(loop, s.x, s.loss, s.direction, k)))

@@ -12,8 +12,9 @@ from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.square import Square
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, usual
-from blackbox.candidates.craft import fused, start
+from blackbox.candidates.craft import fused
 from blackbox.candidates.maker import thompson, worth
+from blackbox.candidates.start import start
 from blackbox.prior import Guided, view
 from blackbox.proposals.stripes import stripes
 from blackbox.protocol import Access, Ask, Steps, Task

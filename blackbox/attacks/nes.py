@@ -8,10 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from blackbox.ascent import Ascent, queried_step, steepest
 from blackbox.attacks.finite_difference import Plan, plan_steps
+from blackbox.direction import average
 from blackbox.estimators import Gaussian
-from blackbox.protocol import Access, Ask, Attack, Steps, Task
-from blackbox.rowwise import choose, rows
+from blackbox.protocol import Access, Attack, Steps, Task
+from blackbox.rowwise import rows
 
 
 @dataclass(frozen=True)
@@ -62,28 +64,24 @@ class NES(Attack):
         return plan_steps(self.estimator, shape, budget, None)
 
     def init(self, t: Task) -> State:
-        step = torch.full_like(t.loss0, self.step_size * self.size(t))
+        step = torch.full_like(t.loss0, self.step_size * t.radius)
         return self.State(t.x0, t.loss0, torch.zeros_like(t.x0), step, t.loss0, torch.zeros_like(t.loss0))
 
-    @staticmethod
-    def size(t: Task) -> float:
-        """What steps are a share of: eps, or the box where there is no limit."""
-        return t.radius
-
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        left = t.budget - 1 - k * (self.samples + 1)
-        g = yield from self.estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
-        average = self.momentum * s.average + (1 - self.momentum) * g
-        a = yield Ask(s.x + rows(s.step, s.x) * t.threat.steepest(average))
-        assert a.x is not None
-        loss = torch.where(a.paid, a.loss, s.loss)
+        left = t.budget - 2 - k * (self.samples + 1)  # for the gradient
+        loop = Ascent(
+            lambda x, k: self.estimator.estimate(t, x, k, s.loss, max(0, left)),
+            average(self.momentum),
+            steepest(t, rows(s.step, s.x)),
+        )
+        x, loss, gradient = yield from queried_step(loop, s.x, s.loss, s.average, k)
         over = s.age + 1 >= self.plateau
         stuck = over & (loss <= s.reference)
-        step = torch.where(stuck, (s.step / 2).clamp_min(self.smallest * self.size(t)), s.step)
+        step = torch.where(stuck, (s.step / 2).clamp_min(self.smallest * t.radius), s.step)
         return self.State(
-            choose(a.paid, a.x, s.x),
+            x,
             loss,
-            average,
+            gradient,
             step,
             torch.where(over, loss, s.reference),
             torch.where(over, torch.zeros_like(s.age), s.age + 1),

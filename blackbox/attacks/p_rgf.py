@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from blackbox.ascent import Ascent, queried_step, steepest
 from blackbox.candidates.craft import CraftGoal, slope
+from blackbox.direction import identity
 from blackbox.estimators import PriorGuided
 from blackbox.prior import Guided
-from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import choose
+from blackbox.protocol import Access, Steps, Task
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class PRGF(Guided):
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         prior = self.known
-
-        def guess(task: Task, x: Tensor, step: int) -> Tensor:
-            return slope(prior, x, CraftGoal.of(t))
-
-        estimator = PriorGuided(guess, self.h, self.samples, self.looks)
-        left = t.budget - 1 - k * (2 + self.looks + self.samples)
-        g = yield from estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
-        a = yield Ask(s.x + self.step_size * t.radius * t.threat.steepest(g))
-        return self.State(choose(a.paid, a.x, s.x), torch.where(a.paid, a.loss, s.loss))
+        estimator = PriorGuided(lambda t, x, k: slope(prior, x, CraftGoal.of(t)), self.h, self.samples, self.looks)
+        left = t.budget - 2 - k * (2 + self.looks + self.samples)  # for the gradient
+        loop = Ascent(
+            lambda x, k: estimator.estimate(t, x, k, s.loss, max(0, left)),
+            identity(),
+            steepest(t, self.step_size * t.radius),
+        )
+        x, loss, _ = yield from queried_step(loop, s.x, s.loss, (), k)
+        return self.State(x, loss)

@@ -5,30 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from blackbox.ascent import Ascent, queried_step
 from blackbox.attacks.finite_difference import Plan, plan_steps
-from blackbox.direction import Direction
+from blackbox.direction import adam
 from blackbox.estimators import Rademacher
-from blackbox.protocol import Access, Ask, Attack, Steps, Task
-from blackbox.rowwise import choose, rows
-
-
-def adam(first: float = 0.9, second: float = 0.999) -> Direction:
-    """Adam's step at learning rate 1 (Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1)."""
-
-    def init(x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return torch.zeros_like(x0), torch.zeros_like(x0), x0.new_zeros(len(x0))
-
-    def update(g: Tensor, state: Any) -> tuple[Tensor, Any]:
-        mean, square, count = state
-        count = count + 1
-        mean, square = first * mean + (1 - first) * g, second * square + (1 - second) * g * g
-        unbiased = square / rows(1 - second**count, g)
-        return mean / rows(1 - first**count, g) / (unbiased.sqrt() + 1e-8), (mean, square, count)
-
-    return Direction(init, update)
+from blackbox.protocol import Access, Attack, Steps, Task
 
 
 @dataclass(frozen=True)
@@ -71,12 +54,11 @@ class SPSA(Attack):
         return self.State(t.x0, adam().init(t.x0))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        left = t.budget - 1 - k * (self.samples + 1)
-        g = yield from self.estimator.estimate(t, s.x, k, None, max(0, left - 1))
-        u, direction = adam().update(g, s.direction)
-        eps = t.radius
-        # In L2 a pixel's share of eps is eps / sqrt(d), so that a step of 1 still has length eps.
-        rate = self.step_size * eps / (t.d**0.5 if t.threat.norm == "L2" else 1)
-        a = yield Ask(s.x + rate * u)
-        assert a.x is not None
-        return self.State(choose(a.paid, a.x, s.x), direction)
+        left = t.budget - 2 - k * (self.samples + 1)  # for the gradient
+        # in L2 a pixel's share of eps is eps / sqrt(d), so that a step of 1 still has length eps
+        rate = self.step_size * t.radius / (t.d**0.5 if t.threat.norm == "L2" else 1)
+        loop = Ascent(
+            lambda x, k: self.estimator.estimate(t, x, k, None, max(0, left)), adam(), lambda u, x, k: rate * u
+        )
+        x, _, direction = yield from queried_step(loop, s.x, t.loss0, s.direction, k)
+        return self.State(x, direction)

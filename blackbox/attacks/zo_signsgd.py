@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from blackbox.ascent import Ascent, queried_step, steepest
 from blackbox.attacks.finite_difference import Plan, plan_steps
+from blackbox.direction import identity
 from blackbox.estimators import Gaussian
-from blackbox.protocol import Access, Ask, Attack, Steps, Task
-from blackbox.rowwise import choose
+from blackbox.protocol import Access, Attack, Steps, Task
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,11 @@ class ZOSignSGD(Attack):
         return self.State(t.x0, t.loss0)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        left = t.budget - 1 - k * (self.samples + 1)
-        g = yield from self.estimator.estimate(t, s.x, k, s.loss, max(0, left - 1))
-        eps = t.radius
-        a = yield Ask(s.x + self.step_size * eps * t.threat.steepest(g))
-        assert a.x is not None
-        return self.State(choose(a.paid, a.x, s.x), torch.where(a.paid, a.loss, s.loss))
+        left = t.budget - 2 - k * (self.samples + 1)  # for the gradient
+        loop = Ascent(
+            lambda x, k: self.estimator.estimate(t, x, k, s.loss, max(0, left)),
+            identity(),
+            steepest(t, self.step_size * t.radius),
+        )
+        x, loss, _ = yield from queried_step(loop, s.x, s.loss, (), k)
+        return self.State(x, loss)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from blackbox.candidates.bank import Bank
-from blackbox.candidates.craft import start
 from blackbox.candidates.maker import Scene
+from blackbox.candidates.start import start
 from blackbox.candidates.static import following
 from blackbox.prior import Prior, view
 from blackbox.protocol import Ask, Steps, Task

@@ -1,4 +1,4 @@
-"""The loop: ahead -> probe -> view -> gradient -> filter -> momentum -> step -> projection, repeated."""
+"""`ascend`: the loop of `blackbox.ascent` with a gradient source of surrogates and parts in every place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from blackbox.ascent import Ascent, without_queries
+from blackbox.direction import stateless
 from blackbox.rng import Stream
 from blackbox.threat import Threat
 from surrogates.crafting.goal import Goal, Pool
@@ -31,7 +33,7 @@ def ascend(
     rows: int | None = None,
     pool: Pool | None = None,
 ) -> Tensor:
-    """The loop itself: ``steps`` times the gradient of ``source``, through ``parts``, a step, back into the threat.
+    """``steps`` times: ahead -> probe -> view -> gradient -> filter -> momentum -> step -> projection.
 
     Args:
         source: autograd through surrogates, an estimator over queries, or anything with the same call.
@@ -42,30 +44,44 @@ def ascend(
         ValueError: parts that do not go together, or that the source cannot serve.
     """
     parts = Parts((parts,)) if isinstance(parts, Part) else parts
-    views = parts.all("view")
-    room = rows or int(getattr(source, "chunk", len(x0)))
+    walk = _walk(source, x0, Goal.of(goal, getattr(source, "targeted", False)), threat, parts, steps, step, rng, rows, pool)
+    begin, filtered, momentum = parts.one("start"), parts.one("filter"), parts.one("momentum")
+    change, keep = parts.one("step") or Step(), parts.one("projection") or Projection()
+    if (loss := parts.one("loss")) is not None:
+        walk.goal = replace(walk.goal, guide=loss.prepare(walk))
+    if start is not None:
+        walk.x = start
+    elif begin is not None:
+        walk.x = threat.project(begin(walk), x0)
+
+    def filtered_gradient(x: Tensor, k: int) -> Tensor:
+        walk.x, walk.k = x, k
+        g = gradient(parts, walk)
+        walk.before = filtered(g, walk) if filtered else g
+        return walk.before
+
+    # parts keep what they remember in the walk, so to the loop they are without memory
+    loop = Ascent(
+        filtered_gradient,
+        stateless(lambda g: momentum(g, walk) if momentum else g),
+        lambda u, x, k: change(u, walk),
+    )
+    walk.x = without_queries(loop.run(walk.x, steps, lambda x: keep(x, walk)))
+    return keep.last(walk.x, walk)
+
+
+def _walk(
+    source: Gradient, x0: Tensor, goal: Goal, threat: Threat, parts: Parts, steps: int, step: float, rng: Stream,
+    rows: int | None, pool: Pool | None,
+) -> Walk:  # fmt: skip
+    """The walk from ``x0``, with the source, and each net of an ensemble alone, seen through the views."""
+    views, room = parts.all("view"), rows or int(getattr(source, "chunk", len(x0)))
 
     def seen(s: Gradient) -> Gradient:
         return Viewed(s, views, room, pool) if views else s
 
     members = [source.member(i) for i in range(len(source.nets))] if isinstance(source, Autograd) else [source]
     parts.check(tuple(x0.shape[1:]), len(members))
-    goal = Goal.of(goal, getattr(source, "targeted", False))
-    walk = Walk(
+    return Walk(
         source, seen(source), [seen(m) for m in members], parts, threat, step, steps, x0, x0, goal, rng, room, pool=pool
     )
-    begin, filtered, momentum = parts.one("start"), parts.one("filter"), parts.one("momentum")
-    change, keep = parts.one("step") or Step(), parts.one("projection") or Projection()
-    if (loss := parts.one("loss")) is not None:
-        walk.goal = replace(goal, guide=loss.prepare(walk))
-    if start is not None:
-        walk.x = start
-    elif begin is not None:
-        walk.x = threat.project(begin(walk), x0)
-    for walk.k in range(steps):
-        g = gradient(parts, walk)
-        g = filtered(g, walk) if filtered else g
-        walk.before = g
-        g = momentum(g, walk) if momentum else g
-        walk.x = keep(walk.x + change(g, walk), walk)
-    return keep.last(walk.x, walk)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.candidates import CraftGoal, craft
-from blackbox.candidates.craft import _moved, mirrors, start
+from blackbox.candidates.start import mirrors, start
+from blackbox.candidates.views import moved
 from blackbox.prior import Pull
 from blackbox.protocol import Task
 from blackbox.testing.driver import task
@@ -44,24 +45,24 @@ def images(n: int = 6, side: int = 20) -> Tensor:
 def move(one: Tensor, shown: Tensor) -> tuple[int, int]:
     """By how many pixels the image was moved before it was shown."""
     allowed = itertools.product(range(-2, 3), repeat=2)
-    return next(by for by in allowed if torch.equal(_moved(one[None], torch.tensor([by]))[0], shown))
+    return next(by for by in allowed if torch.equal(moved(one[None], torch.tensor([by]))[0], shown))
 
 
 def test_an_image_is_moved_down_and_right_and_black_follows() -> None:
     x = torch.arange(1.0, 10.0).view(1, 1, 3, 3).expand(3, 1, 3, 3)
-    moved = _moved(x, torch.tensor([[0, 0], [1, 0], [-1, 2]]))
-    assert torch.equal(moved[0], x[0])
-    assert moved[1, 0].tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
-    assert moved[2, 0].tolist() == [[0, 0, 4], [0, 0, 7], [0, 0, 0]]
+    shifted = moved(x, torch.tensor([[0, 0], [1, 0], [-1, 2]]))
+    assert torch.equal(shifted[0], x[0])
+    assert shifted[1, 0].tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    assert shifted[2, 0].tolist() == [[0, 0, 4], [0, 0, 7], [0, 0, 0]]
 
 
 def test_the_gradient_through_a_view_is_moved_back() -> None:
     """<moved(x), g> = <x, moved back(g)> for every x and g: it is the transpose, as the chain rule wants it."""
     x, g = images(), images().flip(3)
     by = torch.tensor([[0, 0], [2, -1], [-2, 2], [1, 1], [0, -2], [5, 19]])
-    left, right = (_moved(x, by) * g).double().flatten(1).sum(1), (x * _moved(g, -by)).double().flatten(1).sum(1)
+    left, right = (moved(x, by) * g).double().flatten(1).sum(1), (x * moved(g, -by)).double().flatten(1).sum(1)
     torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-6)
-    assert not torch.allclose(left, (x * _moved(g, by)).double().flatten(1).sum(1))
+    assert not torch.allclose(left, (x * moved(g, by)).double().flatten(1).sum(1))
 
 
 def test_views_move_by_up_to_a_tenth_of_the_sides_and_are_a_rows_own() -> None:
@@ -85,7 +86,7 @@ def test_a_step_follows_the_gradient_moved_back() -> None:
     made = craft(t, prior, x, CraftGoal.of(t), steps=1, step=0.5, diverse="a tag")
     for i in range(len(x)):
         by = move(x[i], prior.seen[0][i])
-        torch.testing.assert_close(made[i], x[i] + 0.05 * _moved(w[None], -torch.tensor([by]))[0].sign())
+        torch.testing.assert_close(made[i], x[i] + 0.05 * moved(w[None], -torch.tensor([by]))[0].sign())
 
 
 def test_views_are_mirrored_where_they_may_be_and_the_gradient_is_mirrored_back() -> None:
@@ -101,7 +102,7 @@ def test_views_are_mirrored_where_they_may_be_and_the_gradient_is_mirrored_back(
         except StopIteration:
             by, back = move(x[i].flip(2), prior.seen[0][i]), lambda g: g.flip(2)
             turned.append(i)
-        torch.testing.assert_close(made[i], x[i] + 0.05 * back(_moved(w[None], -torch.tensor([by]))[0]).sign())
+        torch.testing.assert_close(made[i], x[i] + 0.05 * back(moved(w[None], -torch.tensor([by]))[0]).sign())
     assert turned and all(may[turned]) and len(turned) < 3, "some of those that may, at random"
 
 
