@@ -27,7 +27,7 @@ from torch import Tensor
 import surrogates as sg
 from experiments.real import cifar
 from experiments.stored import store
-from surrogates.nets.fold import lean
+from surrogates.nets.fold import folded
 
 OUT = Path("experiments/results/craft_speed.json")
 KINDS = {"i-fgsm": "BIM", "mi-fgsm": "MIFGSM", "ni-fgsm": "NIFGSM"}
@@ -79,8 +79,8 @@ def main() -> None:
     net, x, y, steps = case.net.requires_grad_(False), case.images, case.labels, settings.steps
     took = {size: min(bare(net, x, y, size) for _ in range(5)) for size in settings.sizes}
     best = min(took, key=lambda size: took[size])
-    folded = lean(net, tuple(x.shape[1:]))
-    calls: dict[str, Callable[[], Any]] = {"bare, batch norms folded": lambda: bare(folded, x, y, best, steps)}
+    small = folded(net, tuple(x.shape[1:]))
+    calls: dict[str, Callable[[], Any]] = {"bare, batch norms folded": lambda: bare(small, x, y, best, steps)}
     for name, kind in KINDS.items():
         calls[f"ours, {name}"] = lambda name=name: sg.craft(net, x, y, name, threat=case.threat, steps=steps)
         for size in (best, len(x)) if importlib.util.find_spec("torchattacks") else ():

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from blackbox.statistics.bootstrap import two_level as two_level
     from blackbox.statistics.correlation import rank_correlation as rank_correlation
     from surrogates import acquisition as acquire
-    from surrogates.acquisition.answers import Answers as Answers
-    from surrogates.acquisition.answers import ask as ask
     from surrogates.acquisition.learn import learn as learn
     from surrogates.acquisition.teach import teach as teach
     from surrogates.analysis.alignment import Alignment as Alignment
@@ -41,9 +39,11 @@ if TYPE_CHECKING:
     from surrogates.crafting.prior import prior as prior
     from surrogates.crafting.surgery import hooks as hooks
     from surrogates.data import dataset as data
+    from surrogates.data.answers import Answers as Answers
+    from surrogates.data.answers import ask as ask
     from surrogates.data.dataset import Dataset as Dataset
-    from surrogates.data.dataset import load as load
     from surrogates.data.dataset import split as split
+    from surrogates.data.loaders import load as load
     from surrogates.nets import registry as models
     from surrogates.nets.predict import accuracy as accuracy
     from surrogates.nets.predict import fidelity as fidelity
@@ -79,12 +79,12 @@ _MODULES = {
 }
 _FROM = {
     "learn": "surrogates.acquisition.learn",
-    "Answers": "surrogates.acquisition.answers",
-    "ask": "surrogates.acquisition.answers",
+    "Answers": "surrogates.data.answers",
+    "ask": "surrogates.data.answers",
     "ascend": "surrogates.crafting.ascent",
     "craft": "surrogates.crafting.craft",
     "Dataset": "surrogates.data.dataset",
-    "load": "surrogates.data.dataset",
+    "load": "surrogates.data.loaders",
     "split": "surrogates.data.dataset",
     "Factorial": "surrogates.analysis.factorial",
     "factorial": "surrogates.analysis.factorial",

@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 from blackbox.rng import Stream
 from blackbox.statistics import Rate
-from surrogates.acquisition.answers import Answers
+from surrogates.data.answers import Answers
 from surrogates.nets.predict import logits
 from surrogates.nets.registry import build
 from surrogates.training.recipe import Recipe
+from surrogates.training.train import train
 
 
 @dataclass(frozen=True, eq=False)
 class Bag:
-    """nets: for `craft`, which fuses them. agreement: of the members' mean logits with the target, each answer judged by
-    the members that did not learn from it (out of bag); honest, though every answer was learned from by some."""
+    """nets: for `craft`, which fuses them. agreement: of the members' mean logits with the target, each answer judged by the
+    members that did not learn from it (out of bag)."""
 
     nets: list[nn.Module]
     agreement: Rate
@@ -42,17 +43,15 @@ def bagged(
 
     Args:
         make: a name for `surrogates.build`, or a function from a seed to a fresh net. answers: what a target was paid for.
-        members: nets; 5 (ours). Each learns from as many answers drawn with replacement, about 63 % of the different
-            ones, and keeps the epoch that is best on those left out. recipe, soft, cache: as for `surrogates.train`.
-        bootstrap: False: each learns from all answers; they differ by weights and orders alone (Lakshminarayanan et al.
-            2017, arXiv:1612.01474), and there is nothing left to judge them by.
+        members: nets; 5 (ours). Each learns from as many answers drawn with replacement, and keeps the epoch that is best on
+            those left out. recipe, soft, cache: as for `surrogates.train`.
+        bootstrap: False: each learns from all answers, and they differ by weights and orders alone (Lakshminarayanan et al.
+            2017, arXiv:1612.01474); there is no agreement then.
         seed: decides draws, weights and orders.
 
     Raises:
         ValueError: fewer than two members, or as `surrogates.train`.
     """
-    from surrogates.training.train import train  # which imports this package
-
     if members < 2:
         raise ValueError(f"Expected at least 2 members, but members was {members!r}.")
     if recipe is not None and recipe.held_out:

@@ -1,4 +1,4 @@
-"""Strategy: which images to ask about. Two methods, and what they are told."""
+"""Strategy: which images to ask about, and the bill, known before the first query."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.rng import Stream
-from surrogates.acquisition.answers import Answers
+from surrogates.data.answers import Answers
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Images to ask about: [m, C, H, W] in [0, 1], and where each stood in the pool [m], -1 for one that was made."""
+    """Images to ask about: [m, C, H, W] in [0, 1], and each one's place in the pool [m], -1 where it was synthesised."""
 
     images: Tensor
     index: np.ndarray
@@ -22,11 +22,11 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Where a strategy stands before a round.
+    """What a strategy knows before a round.
 
-    round: from 0. net: trained on all answers so far, in eval mode; before round 0 as it was given, so of no use.
-    asked: the answers that it learned from, None before round 0. pool: [N, C, H, W]. left: [L] places in the pool not
-    asked about. rng: for shared draws, one stream a run; its step is the round.
+    round: from 0. net: trained on all answers so far, in eval mode; before round 0 as it was given. asked: the answers so
+    far, None before round 0. pool: [N, C, H, W]. left: [L] places in the pool not asked about. rng: for shared draws, one
+    stream a run; its step is the round.
     """
 
     round: int
@@ -68,7 +68,7 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Rounds(Strategy):
-    """Base class of those that choose from a pool, a random part first and then round by round.
+    """Base class of strategies that choose from a pool: a random part first, then round by round.
 
     Args:
         first: share of the queries spent at random in round 0. rounds: how many rounds follow. 0.1 and 10 (Pal et al. 2020,
@@ -102,3 +102,41 @@ class Rounds(Strategy):
     def score(self, now: Situation) -> np.ndarray:
         """[L] how much each image that is left is wanted."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The queries of a strategy. held_out: to choose epochs and to measure agreement. rounds: to learn from, a number a round.
+    evaluation: outside the budget. budget: what might have been spent."""
+
+    held_out: int
+    rounds: tuple[int, ...]
+    evaluation: int
+    budget: int
+
+    @property
+    def total(self) -> int:
+        """What is charged to the budget."""
+        return self.held_out + sum(self.rounds)
+
+    def __str__(self) -> str:
+        rounds = " + ".join(f"{n:,}" for n in self.rounds)
+        held = f"{self.held_out:,} held out + " if self.held_out else ""
+        apart = f"; {self.evaluation:,} more to evaluate, apart" if self.evaluation else ""
+        return f"{self.total:,} of {self.budget:,} queries: {held}{rounds} to learn from{apart}"
+
+
+def bill(strategy: Strategy, queries: int, pool: int, held_out: float = 0.2, evaluation: int = 0) -> Bill:
+    """What ``strategy`` would spend of ``queries`` on a pool of so many images; arguments as for `surrogates.learn`.
+
+    Raises:
+        ValueError: a budget that the strategy cannot begin with.
+    """
+    if not 0 <= held_out < 1:
+        raise ValueError(f"Expected held_out, a share of the budget, in [0, 1), but it was {held_out!r}.")
+    aside = round(held_out * min(queries, pool))
+    try:
+        rounds = strategy.plan(queries - aside, pool - aside)
+    except ValueError as error:
+        raise ValueError(f"{error} (Of {queries} given, {aside} are held out.)" if aside else str(error)) from None
+    return Bill(aside, rounds, evaluation, queries)

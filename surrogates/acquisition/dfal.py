@@ -1,4 +1,4 @@
-"""DFAL: the images nearest to the surrogate's own boundary; as a hybrid, those of them that lie far from one another."""
+"""DFAL: the images nearest to the surrogate's boundary and, of these, those far from one another."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ class DFAL(Rounds):
 
     Args:
         shortlist: so many times the images wanted go on to k-center; 1 leaves k-center out. 3 (ours).
-        looked_at: at most so many images of the pool, at random, are measured in a round; 2,000 (ours: DeepFool costs tens
-            of passes an image).
+        looked_at: at most so many images of the pool, at random, are measured in a round; 2,000 (ours).
         iterations, candidates: of `minimum_norm.deepfool`; 10 and 3 (ours: only the order of the distances is needed).
 
-    *Departs from Ducoffe & Precioso*, who ask about the image and take its answer for the perturbed one as well: here one
-    query, one image.
+    *Departs from Ducoffe & Precioso*, who give the perturbed image the label of the original as a second example.
     """
 
     shortlist: float = 3.0

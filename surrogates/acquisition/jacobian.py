@@ -33,7 +33,7 @@ class Jacobian(Strategy):
         doubling: sigma, rounds that double the set; None: all. reservoir: kappa, how many of the set are augmented in a
             round after these, drawn evenly; 400.
 
-    The bill: seeds * 2^sigma + kappa * (rho - sigma) queries (seeds * 2^rho without a reservoir). Where the budget ends
+    Queries: seeds * 2^sigma + kappa * (rho - sigma) queries (seeds * 2^rho without a reservoir). Where the budget ends
     within a round, as many of its images as it allows are drawn evenly, as from a reservoir.
 
     *Departs from the papers*: the draw is a random subset, which has the distribution of their reservoir and needs no
@@ -67,19 +67,19 @@ class Jacobian(Strategy):
         for r in range(1, self.rounds + 1):
             held = sum(plan)
             wanted = held if self.doubling is None or r <= self.doubling else min(self.reservoir, held)
-            if (now := min(wanted, queries - held)) < 1:
+            if (count := min(wanted, queries - held)) < 1:
                 break
-            plan.append(now)
+            plan.append(count)
         return tuple(plan)
 
     def select(self, now: Situation, count: int) -> Choice:
         if now.asked is None:
             return now.take(now.random(count))
         order = now.rng.shared_permutation(now.round, "reservoir", len(now.asked)).numpy()
-        kept = now.asked.take(np.sort(order[:count]))
-        back = self.flip and (now.round // self.flip) % 2
-        step = -self.step if back else self.step
-        x = kept.images + step * uphill(now.net, kept.images, kept.labels).sign()
+        seeds = now.asked.take(np.sort(order[:count]))
+        backwards = self.flip and (now.round // self.flip) % 2
+        step = -self.step if backwards else self.step
+        x = seeds.images + step * uphill(now.net, seeds.images, seeds.labels).sign()
         return Choice(x.clamp(0, 1), np.full(len(x), -1))
 
 
@@ -95,5 +95,5 @@ class _Odds(Loss):
 def uphill(net: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
     """[n, \\*shape]: a gradient with the signs of dp_c / dx, for each image [n, \\*shape] and class c [n]; in batches."""
     source = Autograd([net], x, loss=_Odds())
-    nobody = Stream(0, np.arange(len(x), dtype=np.uint64))  # nothing is drawn
-    return source(x, labels.to(source.device), nobody, 0).cpu()
+    rng = Stream(0, np.arange(len(x), dtype=np.uint64))  # nothing is drawn
+    return source(x, labels.to(source.device), rng, 0).cpu()

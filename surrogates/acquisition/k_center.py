@@ -22,14 +22,14 @@ class KCenter(Rounds):
 
 
 def spread_out(now: Situation, places: np.ndarray, count: int) -> np.ndarray:
-    """``count`` of the ``places`` in the pool, each the farthest from the answers so far and from those before it."""
+    """``count`` of the ``places`` in the pool by greedy k-center, the images asked about being the first centres."""
     assert now.asked is not None
 
-    def seen(images: Tensor) -> np.ndarray:
+    def probabilities(images: Tensor) -> np.ndarray:
         return logits(now.net, images).double().softmax(1).numpy()
 
-    points = seen(now.pool[torch.from_numpy(places)])
-    return places[farthest_first(points, seen(now.asked.images), count)]
+    points = probabilities(now.pool[torch.from_numpy(places)])
+    return places[farthest_first(points, probabilities(now.asked.images), count)]
 
 
 def farthest_first(points: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
@@ -44,5 +44,5 @@ def farthest_first(points: np.ndarray, centres: np.ndarray, count: int) -> np.nd
     for _ in range(min(count, len(points))):
         chosen.append(int(far.argmax()))
         far = np.minimum(far, cdist(points, points[chosen[-1:]])[:, 0])
-        far[chosen] = -1.0  # a point that equals one chosen is still to be had, one chosen is not
+        far[chosen] = -1.0  # chosen; a duplicate of a chosen point (distance 0) may still come
     return np.array(chosen, dtype=np.int64)

@@ -16,11 +16,10 @@ from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Access
 from blackbox.rng import Stream
 from blackbox.statistics import Rate
-from surrogates import acquisition as acquire
-from surrogates.acquisition.answers import TOPK, Answers, put
-from surrogates.acquisition.base import Situation, Strategy
-from surrogates.acquisition.bill import Bill
+from surrogates.acquisition.base import Bill, Situation, Strategy, bill
 from surrogates.acquisition.curve import AgreementCurve
+from surrogates.acquisition.strategies import get
+from surrogates.data.answers import TOPK, Answers, ask_all
 from surrogates.data.dataset import Dataset
 from surrogates.nets.predict import class_count, predict
 from surrogates.training.recipe import Recipe
@@ -32,8 +31,8 @@ Progress = Callable[[int, Bill, AgreementCurve], None]
 
 @dataclass(frozen=True, eq=False)
 class Learned(Generic[Net]):
-    """What `learn` leaves: the net given, trained; the answers it learned from and those held out (None without), all
-    paid for and good for further training; agreement against queries; the bill."""
+    """The result of `learn`: the net given, trained; the answers it learned from and those held out (None without), good for
+    further training; agreement against queries; the bill."""
 
     net: Net
     answers: Answers
@@ -61,19 +60,17 @@ def learn(
     """Spend a query budget on a surrogate: ``net`` is trained in place on a target's answers to chosen images.
 
     Args:
-        net: the surrogate, fresh or trained before. oracle: the target; every image shown to it is charged there, under
-            ``"held out"`` and ``"train"``, and nothing beyond ``queries``.
-        pool: a Dataset (its labels are not read) or images [N, C, H, W] in [0, 1]: own data, other data,
-            `acquire.noise`. Never the images that an attack is to be measured on.
+        net: the surrogate, fresh or trained before. oracle: the target, charged under ``"held out"`` and ``"train"``.
+        pool: a Dataset (its labels are not read) or images [N, C, H, W] in [0, 1]: own data, other data, `acquire.noise`.
+            Never the images that an attack is to be measured on.
         strategy: a name from `acquire.names`, or a `Strategy`. queries: the budget, held-out images included.
         recipe, soft: as for `surrogates.train`, in every round. topk: as for `surrogates.ask`.
-        held_out: share of the budget (at most that share of the pool) asked about first, at random, and never learned
-            from: each round's best epoch is chosen by it, and agreement measured. 0.2 (Pal et al. 2020, "ActiveThief");
-            with 0 each round keeps its last epoch.
-        evaluation: images to measure agreement on after each round, for reports. Asked about once, under ``"verify"``,
-            which no budget is charged for and `Oracle.rows` does not count; nothing is chosen by them.
-        warm: go on from the weights of the round before; by default each round trains from the weights that ``net`` came
-            with, so that a point of the curve is what so many queries would have bought.
+        held_out: share of the budget (at most that share of the pool) asked about first, at random, and never learned from.
+            Each round's best epoch is chosen, and agreement measured, on these. 0.2 (Pal et al. 2020, "ActiveThief"); with 0
+            each round keeps its last epoch.
+        evaluation: images to measure agreement on after each round, for reports; asked about once, under ``"verify"``,
+            outside the budget. Nothing is chosen by them.
+        warm: go on from the weights of the round before, instead of those that ``net`` came with.
         seed: decides all draws. progress: called after each round with its number (from 0), the bill and the curve so far.
 
     Raises:
@@ -81,11 +78,10 @@ def learn(
             the first query); a target that gives all images one class (``error.answers`` holds what was paid for).
         TargetError: the target failed; ``error.result`` holds the `Answers` to learn from that were paid for.
     """
-    chosen, name = acquire.get(strategy), strategy if isinstance(strategy, str) else type(strategy).__name__
+    chosen, name = get(strategy), strategy if isinstance(strategy, str) else type(strategy).__name__
     images, augment = _pool(pool)
     tests = None if evaluation is None else _pool(evaluation)[0]
-    if not (isinstance(queries, (int, np.integer)) and queries >= 1):
-        raise ValueError(f"Expected queries to be a whole number of at least 1, but it was {queries!r}.")
+    queries = check_int(queries, "queries", 1)
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if recipe.held_out:
         raise ValueError("Expected a recipe without held_out: the share held out is learn's own held_out=.")
@@ -100,7 +96,7 @@ def learn(
         )
     if topk not in TOPK:
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
-    plan = acquire.bill(chosen, int(queries), len(images), held_out, 0 if tests is None else len(tests))
+    plan = bill(chosen, queries, len(images), held_out, 0 if tests is None else len(tests))
     if recipe.patience is not None and not plan.held_out:
         raise ValueError(
             "Expected held_out > 0 with patience: without held-out images there is nothing to lose patience by."
@@ -111,7 +107,7 @@ def learn(
     held = None
     if plan.held_out:
         places = order[: plan.held_out]
-        held = put(oracle, images[torch.from_numpy(places)], places, augment, "held out", topk)
+        held = ask_all(oracle, images[torch.from_numpy(places)], places, augment, "held out", topk)
     left, asked = np.sort(order[plan.held_out :]), None
     initial = copy.deepcopy(net.state_dict())
     curve = AgreementCurve(name, asked_apart=plan.evaluation)
@@ -129,7 +125,7 @@ def learn(
             error.answers = asked  # type: ignore[attr-defined]  # they were paid for
             raise
         out = report(net)
-        out.queries, out.budget = len(asked) + plan.held_out, int(queries)
+        out.queries, out.budget = len(asked) + plan.held_out, queries
         curve = _measured(curve, net, len(asked) + plan.held_out, held, tests, truth)
         if progress is not None:
             progress(number, plan, curve)
@@ -148,7 +144,7 @@ def _ask(
 ) -> Answers:
     """The answers so far and those to ``x``."""
     try:
-        new = put(oracle, x, index, augment, "train", topk)
+        new = ask_all(oracle, x, index, augment, "train", topk)
     except TargetError as error:
         if asked is not None:
             error.result = asked.join(error.result) if len(error.result) else asked

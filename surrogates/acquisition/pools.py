@@ -1,4 +1,4 @@
-"""Pools when one has no data: noise. (Own data and other data are Datasets like any other.)"""
+"""Pools for an attacker without data: noise."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ KINDS = ("uniform", "gaussian", "smooth")
 
 
 def noise(shape: Sequence[int], count: int, kind: str = "uniform", seed: int = 0) -> Dataset:
-    """Images of nothing, as a pool.
+    """Noise images as a pool.
 
     Args:
         shape: (C, H, W). count: how many. kind: ``"uniform"`` in [0, 1] (the noise baseline of Pal et al. 2019,
             arXiv:1905.09165); ``"gaussian"``: N(0.5, 0.25^2), cut to [0, 1] (ours); ``"smooth"``: a random 4 x 4 picture
-            enlarged (ours: natural images are smooth).
+            enlarged (ours).
         seed: image i is a function of (seed, i).
 
     Raises:

@@ -17,7 +17,7 @@ from torch import nn
 
 from blackbox.checks import check_int
 from blackbox.oracle.oracle import Oracle
-from surrogates.acquisition.answers import Answers, ask
+from surrogates.data.answers import Answers, ask
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.training.recipe import Recipe
 from surrogates.training.train import train

@@ -21,7 +21,7 @@ from surrogates.crafting.parts.fusion import Answer, Fusion, LogitFusion, LossFu
 from surrogates.crafting.parts.losses import Loss
 from surrogates.crafting.parts.nets import Surgery
 from surrogates.crafting.parts.schedule import Schedule
-from surrogates.nets.fold import lean
+from surrogates.nets.fold import folded
 from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
 
 
@@ -85,7 +85,8 @@ class Autograd:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         several = len(self.nets) > 1
         counts = [
-            class_count(net, x, f"net {i} of the ensemble" if several else "the net", gradients=True) for i, net in enumerate(self.nets)
+            class_count(net, x, f"net {i} of the ensemble" if several else "the net", gradients=True)
+            for i, net in enumerate(self.nets)
         ]
         if len(set(counts)) > 1:
             raise ValueError(
@@ -99,7 +100,7 @@ class Autograd:
         self.chunk = chunk or chunk_rows(tuple(x.shape[1:]), self.device)
         self.cost = len(self.nets)
         if fold and not self.surgeries:
-            made = {net: lean(net, tuple(x.shape[1:])) for net in self.nets}  # a net may stand in an ensemble twice
+            made = {net: folded(net, tuple(x.shape[1:])) for net in self.nets}  # a net may stand in an ensemble twice
             self.nets = tuple(made[net] for net in self.nets)
         self._listeners: list[Any] | None = None
 

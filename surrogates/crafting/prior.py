@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from blackbox.prior import Prior, Pull, agree
 from surrogates.crafting.gradients import as_nets
 from surrogates.nets.architectures import Normalised
-from surrogates.nets.fold import lean
+from surrogates.nets.fold import folded
 from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
 
 
@@ -69,7 +69,7 @@ class NetPrior:
                 digest.update(name.encode())
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         self.digest = digest.hexdigest()[:16]
-        self._lean = [lean(net, net.shape) if isinstance(net, Normalised) else net for net in self.nets]
+        self._lean = [folded(net, net.shape) if isinstance(net, Normalised) else net for net in self.nets]
         # copies are frozen for good: to do so at every call takes as long as a small net's layers on one image
         self._loose = [net for net in self._lean if any(net is given for given in self.nets)]
 

@@ -1,7 +1,4 @@
-"""Data sets in memory, their specs, and splits by purpose. Nothing here ever downloads.
-
-Specs: ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and its kin (see `load`).
-"""
+"""Data sets in memory, and splits by purpose."""
 
 from __future__ import annotations
 
@@ -24,11 +21,11 @@ class Dataset:
     Args:
         images: [N, C, H, W] floats in [0, 1]. labels: [N] whole numbers, indices into ``classes``.
         classes: the names of the classes. name: for reports.
-        augment: changes that leave the label of such images as it is: ``"flip"`` (left to right), ``"crop"`` (a shift
-            by up to 4 pixels). A mirrored digit is no digit, so digits have none.
+        augment: changes that do not change the label: ``"flip"`` (left to right), ``"crop"`` (a shift by up to 4 pixels).
+            Digits have none: a mirrored digit is no digit.
 
     Raises:
-        ValueError: images that are no floats in [0, 1] or have no [N, C, H, W]; labels out of range or of other length.
+        ValueError: images that are not floats in [0, 1] of shape [N, C, H, W]; labels out of range or of another length.
     """
 
     images: Tensor
@@ -44,7 +41,7 @@ class Dataset:
                 f"Expected images of shape [N, channels, height, width], but their shape was {tuple(images.shape)}."
             )
         object.__setattr__(self, "images", images)
-        labels = as_labels(_whole(self.labels), len(images), len(self.classes), "labels")
+        labels = as_labels(_as_int64(self.labels), len(images), len(self.classes), "labels")
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
 
@@ -66,70 +63,20 @@ class Dataset:
         return f"Dataset({self.name}: {len(self)} images {self.shape}, {len(self.classes)} classes)"
 
 
-def _whole(labels: Any) -> Any:
-    """Labels often come as uint8 or int32; torch takes them as they are, but for uint16 and up."""
+def _as_int64(labels: Any) -> Any:
+    """Integer arrays as int64: torch has no uint16, uint32 or uint64 labels."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
         return labels.astype(np.int64)
     return labels
 
 
-def load(spec: str, **options: Any) -> Dataset:
-    """A data set from one string.
-
-    - ``digits``: 1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn.
-    - ``folder:PATH``: one folder of images a class (see `surrogates.data.loaders.folder`: ``size=``, ``classes=`` ...).
-    - ``npz:PATH``: arrays ``images`` and ``labels``.
-    - ``mnist:ROOT``, ``fashionmnist:ROOT``, ``kmnist:ROOT``, ``cifar10:ROOT``, ``cifar100:ROOT``, ``svhn:ROOT``,
-      ``stl10:ROOT``: torchvision's copies, already on disk under ROOT (``train=True`` for the training part).
-
-    Args:
-        spec: as above. options: handed to the loader.
-
-    Raises:
-        ValueError: unknown spec, or data that cannot be read (says which file). FileNotFoundError: nothing there.
-    """
-    from surrogates.data import loaders
-
-    kind, _, path = spec.partition(":") if isinstance(spec, str) else ("", "", "")
-    kind = kind.lower().replace("-", "")
-    if kind == "digits" and not path:
-        return loaders.digits(**options)
-    if not path:
-        raise ValueError(
-            f"Expected data as digits, folder:PATH, npz:PATH or {', '.join(loaders.TORCHVISION)} with :ROOT, but it was {spec!r}."
-        )
-    if kind == "folder":
-        return loaders.folder(path, **options)
-    if kind == "npz":
-        return loaders.npz(path, **options)
-    return loaders.torchvision_set(kind, path, **options)
-
-
-def digits() -> Dataset:
-    """scikit-learn's handwritten digits: [1797, 1, 8, 8]."""
-    return load("digits")
-
-
-def folder(path: str | Path, **options: Any) -> Dataset:
-    """One folder of images a class; options as in `surrogates.data.loaders.folder`."""
-    return load(f"folder:{path}", **options)
-
-
-def npz(path: str | Path, **options: Any) -> Dataset:
-    """Arrays ``images`` and ``labels`` of a numpy file; options as in `surrogates.data.loaders.npz`."""
-    return load(f"npz:{path}", **options)
-
-
 def as_dataset(data: Dataset | tuple[Any, Any], classes: int | None = None) -> Dataset:
-    """A Dataset from itself or from a pair (images, labels).
-
-    Labels may be None where only a teacher's answers will be used, and its labels never read: class 0 stands for them.
-    """
+    """A Dataset from itself or from a pair (images, labels); labels of None (where only a teacher's answers count) become 0."""
     if isinstance(data, Dataset):
         return data
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         raise ValueError(f"Expected a Dataset or a pair (images, labels), but it was {type(data).__name__}.")
-    images, labels = as_images(data[0], "images"), _whole(data[1])
+    images, labels = as_images(data[0], "images"), _as_int64(data[1])
     if labels is None:
         labels = torch.zeros(len(images), dtype=torch.int64)
     count = classes or max(int(torch.as_tensor(labels).max()) + 1, 1)
@@ -140,15 +87,15 @@ def split(dataset: Dataset, sizes: Mapping[str, int | float], seed: int = 0) -> 
     """Disjoint parts by purpose, each with the classes in the proportion of the whole.
 
     Args:
-        dataset: what to cut up. sizes: purpose -> number of images (int) or share of the data set (float below 1), for
+        dataset: what to split. sizes: purpose -> number of images (int) or share of the data set (float below 1), for
             example ``{"target_train": 0.5, "surrogate_train": 0.3, "attack": 200}``; what is left over is not used.
-        seed: decides who goes where. The parts are a function of (data set, sizes in their order, seed).
+        seed: the parts are a function of (data set, sizes in their order, seed).
 
     Returns:
         purpose -> Dataset, in random order within each part.
 
     Raises:
-        ValueError: a size that is no positive number, or more images asked for than there are.
+        ValueError: a size that is not positive, or more images asked for than there are.
     """
     total = len(dataset)
     counts: dict[str, int] = {}

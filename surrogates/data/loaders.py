@@ -1,4 +1,4 @@
-"""Where data sets come from: scikit-learn's digits, folders, numpy files, torchvision's sets on disk."""
+"""Where data sets come from: scikit-learn's digits, folders, numpy files, torchvision's sets on disk. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -24,6 +24,36 @@ TORCHVISION = {
 _PHOTO = ("flip", "crop")  # He et al. 2016, arXiv:1512.03385, section 4.2: mirrored, and shifted by up to 4 pixels
 _MIRROR_FREE = {"mnist", "kmnist", "svhn"}  # characters: mirroring makes another one
 _WNID = re.compile(r"n\d{8}")
+
+
+def load(spec: str, **options: Any) -> Dataset:
+    """A data set from one string.
+
+    - ``digits``: 1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn.
+    - ``folder:PATH``: one folder of images a class (see `folder`: ``size=``, ``classes=`` ...).
+    - ``npz:PATH``: arrays ``images`` and ``labels``.
+    - ``mnist:ROOT``, ``fashionmnist:ROOT``, ``kmnist:ROOT``, ``cifar10:ROOT``, ``cifar100:ROOT``, ``svhn:ROOT``,
+      ``stl10:ROOT``: torchvision's copies, already on disk under ROOT (``train=True`` for the training part).
+
+    Args:
+        spec: as above. options: handed to the loader.
+
+    Raises:
+        ValueError: unknown spec, or data that cannot be read (says which file). FileNotFoundError: nothing there.
+    """
+    kind, _, path = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    kind = kind.lower().replace("-", "")
+    if kind == "digits" and not path:
+        return digits(**options)
+    if not path:
+        raise ValueError(
+            f"Expected data as digits, folder:PATH, npz:PATH or {', '.join(TORCHVISION)} with :ROOT, but it was {spec!r}."
+        )
+    if kind == "folder":
+        return folder(path, **options)
+    if kind == "npz":
+        return npz(path, **options)
+    return torchvision_set(kind, path, **options)
 
 
 def digits() -> Dataset:

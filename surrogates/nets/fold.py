@@ -14,22 +14,19 @@ from torch.nn.utils.parametrize import is_parametrized
 from surrogates.nets.predict import frozen, place
 
 
-def lean(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A copy of the net for taking gradients in eval mode, a quarter faster on a ResNet (`experiments.craft_speed`).
+def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """A copy of the net that takes gradients in eval mode faster (`experiments.craft_speed`).
 
-    Each batch norm that normalises nothing but one convolution's answer is folded into that convolution's weights. Which
-    follows which is seen from the modules at work on one image, so the net's own code runs in the copy as in the net.
-    Logits and gradients are those of the net up to rounding, which is as large as the net's own: against float64, the largest
-    error of an image's gradient is 3e-6 of its largest entry for the copy and 3e-6 for the net (median of 200 images, CIFAR
-    ResNet-20; an activation within rounding of zero costs either up to some percent). Entries as good as zero may change
-    sign: 2 in 100,000 there.
+    Each batch norm that normalises nothing but the output of one convolution is folded into that convolution's weights.
+    Which follows which is observed on one forward pass. Logits and gradients are those of the net up to float rounding, so
+    gradient entries near zero may change sign.
 
     Args:
         shape: (C, H, W) of the images it takes.
 
     Returns:
-        The copy, or the net itself where there is nothing to gain (no convolution), where something was done to the net
-        that a copy could lose (hooks, a forward of the instance's own), and where the copy would say something else.
+        The copy; or the net itself where it has no convolution, where a copy could lose something (hooks, a forward of the
+        instance's own), or where the copy's logits differ.
     """
     parts = list(net.modules())
     if len(shape) != 3 or not any(isinstance(part, nn.Conv2d) for part in parts) or any(map(_touched, parts)):
@@ -39,15 +36,15 @@ def lean(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     ramp = torch.linspace(0, 1, math.prod(shape), device=device, dtype=wide).view(1, *shape)
     try:
         with frozen([net]), torch.no_grad():
-            whole = net if wide == dtype else copy.deepcopy(net).to(wide)
-            made = copy.deepcopy(whole)
-            _fold(made, ramp)
-            made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            told, known = made(ramp), whole(ramp)
-        same = told.shape == known.shape and bool((told - known).abs().max() <= 1e-3 * known.abs().max())
-    except Exception:  # whatever a stranger's net does not take to: it is used as it is
+            original = net if wide == dtype else copy.deepcopy(net).to(wide)
+            copied = copy.deepcopy(original)
+            _fold(copied, ramp)
+            copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            ours, theirs = copied(ramp), original(ramp)
+        same = ours.shape == theirs.shape and bool((ours - theirs).abs().max() <= 1e-3 * theirs.abs().max())
+    except Exception:  # a net that cannot be copied or run on the ramp is used as it is
         return net
-    return made.to(dtype) if same else net
+    return copied.to(dtype) if same else net
 
 
 def _touched(part: nn.Module) -> bool:
@@ -56,20 +53,20 @@ def _touched(part: nn.Module) -> bool:
 
 
 def _fold(net: nn.Module, x: Tensor) -> None:
-    """Fold the batch norms of ``net`` in place; ``x`` [1, \\*shape] shows what comes after what."""
+    """Fold the batch norms of ``net`` in place; which follows which convolution is observed on ``x`` [1, \\*shape]."""
     calls: Counter[nn.Module] = Counter()
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # an answer's id -> whose it is; kept, so that the id stays its own
+    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # by id; the tensor is kept, so that no other gets its id
     pairs: dict[nn.BatchNorm2d, nn.Conv2d] = {}
 
-    def see(part: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+    def observe(part: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
         calls[part] += 1
         if isinstance(part, nn.Conv2d):
-            made[id(out)] = part, out
-        elif isinstance(part, nn.BatchNorm2d) and given and id(given[0]) in made:
-            pairs[part] = made[id(given[0])][0]
+            outputs[id(out)] = part, out
+        elif isinstance(part, nn.BatchNorm2d) and given and id(given[0]) in outputs:
+            pairs[part] = outputs[id(given[0])][0]
 
     watched = [part for part in net.modules() if type(part) in (nn.Conv2d, nn.BatchNorm2d)]
-    handles = [part.register_forward_hook(see) for part in watched]
+    handles = [part.register_forward_hook(observe) for part in watched]
     try:
         net(x)
     finally:

@@ -1,8 +1,9 @@
-"""What a net says of images, in pieces of a fixed size; accuracy; and fidelity, the agreement with a target."""
+"""A net's scores and labels, in pieces of a fixed size; accuracy; and fidelity, the agreement with a target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -19,7 +20,7 @@ from surrogates.nets.architectures import Normalised
 
 @contextmanager
 def frozen(nets: Sequence[nn.Module]) -> Iterator[None]:
-    """The nets in eval mode with parameters that ask for no gradient; everything as it was afterwards."""
+    """The nets in eval mode with parameters that require no gradient; afterwards everything is as before."""
     training = [(part, part.training) for net in nets for part in net.modules()]
     wanted = [p for net in nets for p in net.parameters() if p.requires_grad]
     for net in nets:
@@ -36,7 +37,7 @@ def frozen(nets: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where a net lives and the floats it counts in."""
+    """The device and the floating-point type of a net."""
     for value in chain(net.parameters(), net.buffers()):  # lazily: it is asked at each call
         if value.is_floating_point():
             return value.device, value.dtype
@@ -46,26 +47,21 @@ def place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
 def chunk_rows(shape: tuple[int, ...], device: torch.device) -> int:
     """How many images a call carries: a function of their shape and the device alone.
 
-    About 100,000 numbers on a CPU (32 CIFAR images: near the best rate measured for a ResNet-20 there, and small enough
-    to bound memory), 64 times that on an accelerator; never more than 256 (4,096) images.
+    About 100,000 numbers on a CPU (chosen by `experiments.craft_speed`, and small enough to bound memory), 64 times that on
+    an accelerator; never more than 256 (4,096) images.
     """
-    d = 1
-    for s in shape:
-        d *= s
     big = device.type != "cpu"
-    rows = (100_000 * (64 if big else 1)) // max(d, 1)
+    rows = (100_000 * (64 if big else 1)) // max(math.prod(shape), 1)
     power = 1 << max(rows, 1).bit_length() - 1
     return max(4, min(power, 4096 if big else 256))
 
 
 def pieces(count: int, chunk: int) -> Iterator[tuple[slice, Tensor | None]]:
-    """Cut ``count`` rows into pieces of exactly ``chunk``: (where, index that fills the last one up).
+    """Cut ``count`` rows into pieces of exactly ``chunk``: (which rows, index that fills up the last piece).
 
-    Kernels choose their order of additions by the number of rows, so a row's answer changes in the last bit with the
-    number of rows beside it, and a sign step makes a whole step of that. With always the same number it does not.
-
-    One exception was seen, on an AMD processor: there MKL's products depend on the memory alignment of a row, so a
-    ``Linear`` whose inputs are no multiple of four may answer differently at an odd place. ``MKL_CBWR=AVX2`` mends it.
+    Kernels choose their order of additions by the number of rows, so the last bit of a row's result may depend on how many
+    rows are beside it, and a sign step turns that into a whole step. With a fixed number of rows it does not. On some AMD
+    processors MKL's products also depend on the memory alignment of a row; ``MKL_CBWR=AVX2`` prevents that.
     """
     for start in range(0, count, chunk):
         stop = min(start + chunk, count)
@@ -80,14 +76,29 @@ def cut(values: Tensor, where: slice, fill: Tensor | None) -> Tensor:
     return values[where] if fill is None else values[fill.to(values.device)]
 
 
+def piecewise(f: Callable[..., Tensor], chunk: int, *values: Tensor) -> Tensor:
+    """``f`` on pieces of exactly ``chunk`` rows of every one of ``values`` [N, ...]; its results [N, ...]."""
+    out = []
+    for where, fill in pieces(len(values[0]), chunk):
+        out.append(f(*(cut(v, where, fill) for v in values))[: where.stop - where.start])
+    return torch.cat(out)
+
+
+def check_scores(scores: Tensor) -> Tensor:
+    """Scores [N, C] as they are. Raises: ValueError, NaN (says for which sample)."""
+    if bool((bad := scores.isnan().any(1)).any()):
+        raise ValueError(
+            f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?"
+        )
+    return scores
+
+
 def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: bool = False) -> int:
-    """How many classes ``net`` tells apart, found by showing it the first image of ``x`` [N, \\*shape]. ``gradients``: they
-    will be taken of it.
+    """The number of classes of ``net``, found on the first image of ``x`` [N, \\*shape]; ``gradients``: they will be taken.
 
     Raises:
-        ValueError: the net does not take such images, or was built for others (a net that averages over the whole map takes
-            any size, and says little of a wrong one), or does not answer with one finite score a class; or writes into
-            images whose gradients are wanted.
+        ValueError: the net does not take such images, or was built for others, or does not return one score a class, or
+            writes into images whose gradients are wanted.
     """
     shape = tuple(x.shape[1:])
     expects = net.shape if isinstance(net, Normalised) else None
@@ -131,17 +142,9 @@ def logits(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
     images = as_images(x, "x")
     class_count(net, images)
     device, dtype = place(net)
-    size, out = chunk or chunk_rows(tuple(images.shape[1:]), device), []
+    size = chunk or chunk_rows(tuple(images.shape[1:]), device)
     with frozen([net]), torch.no_grad():
-        for where, fill in pieces(len(images), size):
-            part = net(cut(images, where, fill).to(device, dtype, copy=True))
-            out.append(part[: where.stop - where.start].float().cpu())
-    scores = torch.cat(out)
-    if bool((bad := scores.isnan().any(1)).any()):
-        raise ValueError(
-            f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?"
-        )
-    return scores
+        return check_scores(piecewise(lambda part: net(part.to(device, dtype, copy=True)).float().cpu(), size, images))
 
 
 def predict(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
@@ -162,7 +165,7 @@ def fidelity(net: nn.Module, oracle: Oracle, images: Any, purpose: str = "fideli
     """The share of images [N, \\*shape] on which the net names the target's class (Jagielski et al. 2020,
     arXiv:1909.01838, call this fidelity, beside accuracy on true labels).
 
-    Costs one query an image, charged under ``purpose``. It is a report: nothing here or in `train` chooses by it.
+    Costs one query an image, charged under ``purpose``. Nothing here or in `train` chooses by it.
 
     Raises:
         ValueError: images that the net or the oracle does not take. TargetError: the target failed.

@@ -22,8 +22,7 @@ from surrogates.nets.weights import load_weights, read_header, save_weights
 
 __all__ = ["Normalised", "build", "from_spec", "load_weights", "names", "save_weights"]
 
-# channel means and deviations of ImageNet in units of [0, 1] images: what torchvision's and the public CIFAR ResNet
-# weights were trained with
+# what torchvision's and the public CIFAR ResNet weights were trained with, in units of [0, 1] images
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, or torch files read with ``weights_only``. A pickle that needs more is refused."""
+"""Files of weights: safetensors, or torch files that hold tensors only. Other pickles are refused: reading one can run code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from surrogates.nets.architectures import Normalised
 
 Net = TypeVar("Net", bound=nn.Module)
-_KEY = "surrogate"  # where our header lies in the metadata of a safetensors file
+_KEY = "surrogate"  # of our header in the metadata of a safetensors file
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def load_weights(net: Net, path: str | Path) -> Net:
     _exists(path)
     inner = _inner(net)
     came, want = _read(path), inner.state_dict()
-    # a counter of batches that some releases leave out; it does not enter the answers
+    # a counter of batches that some releases leave out and that no output depends on
     for name in want.keys() - came.keys():
         if name.endswith("num_batches_tracked"):
             came[name] = want[name]

@@ -1,1 +1,12 @@
-"""Training: recipes, the loop that follows them, and what makes a better surrogate (adversarial training, averaged weights)."""
+"""Training: recipes, the loop that follows them, adversarial training, averaged weights."""
+
+from surrogates.training.adversarial import Adversarial, Free
+from surrogates.training.averaging import SAM, ema, lgv, sam, swa, swag
+from surrogates.training.recipe import Recipe, TrainReport
+from surrogates.training.train import report, train
+from surrogates.training.update import Batch, Update
+
+__all__ = [
+    "SAM", "Adversarial", "Batch", "Free", "Recipe", "TrainReport", "Update", "ema", "lgv", "report", "sam", "swa", "swag",
+    "train",
+]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Adversarial training: nets that learn from adversarial examples of themselves, made by the very loop that `craft` runs.
+"""Adversarial training: nets that learn from adversarial examples of themselves, made by the loop that `craft` runs.
 
-As a target: ``Recipe(update=Adversarial(Linf(8/255)))``. As a source: a *slightly* robust net, with a small eps, has
-gradients that transfer better (Springer et al. 2021, arXiv:2106.02105).
+``Recipe(update=Adversarial(Linf(8/255)))``. As a source, a *slightly* robust net (small eps) has gradients that transfer
+better (Springer et al. 2021, arXiv:2106.02105).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from blackbox.rng import Stream
 from blackbox.threat import Threat
+from surrogates.crafting.ascent import ascend
 from surrogates.crafting.ball import move, random_point
-from surrogates.crafting.craft import ascend
 from surrogates.crafting.gradients import Autograd
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.finish import RandomStart
 from surrogates.training.update import Batch, Update
 
 KINDS = {"pgd": (7, 0.25), "fgsm": (1, 1.25)}  # steps, step / eps
-_EXAMINED = (10, 0.25)  # what held-out loss is taken on, whatever the training attack: a weak one can be outwitted
+_EXAMINED = (10, 0.25)  # of held-out loss, whatever the training attack: a net may withstand a weak attack alone
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,14 @@ class Adversarial(Update):
         clean: share of the loss on the images as they are; 0.5 with ``"fgsm"`` is Goodfellow et al. 2015 (arXiv:1412.6572,
             section 6), but for the random start. 0: on the adversarial examples alone.
 
-    Held-out loss is taken on ten steps of PGD, so that the epoch kept is a robust one: "fast" training can collapse
-    within an epoch to nets that only withstand FGSM (Wong et al., "catastrophic overfitting"), and robust nets overfit.
-    Hold something out for that.
+    Held-out loss is taken on ten steps of PGD: "fast" training can collapse within an epoch to nets that withstand FGSM only
+    (Wong et al., "catastrophic overfitting"), and robust nets overfit. So hold images out.
 
     *Departs from the papers*: examples are made in eval mode, so that an image's example does not depend on its batch
     mates through batch norm.
 
     Raises:
-        ValueError: an unlimited eps, an unknown attack, or steps that make no sense.
+        ValueError: an unlimited eps, an unknown attack, or steps that are not positive.
     """
 
     threat: Threat
@@ -67,7 +66,7 @@ class Adversarial(Update):
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         steps, share = KINDS[self.attack]
         steps, step = self.steps or steps, self.step or share * self.threat.eps
-        x = examples(batch.net, batch.x, batch.labels, self.threat, steps, step, batch.rng)
+        x = adversarial_examples(batch.net, batch.x, batch.labels, self.threat, steps, step, batch.rng)
         loss, scores = batch.loss(x)
         if self.clean:
             loss = self.clean * batch.loss()[0] + (1 - self.clean) * loss
@@ -76,7 +75,7 @@ class Adversarial(Update):
 
     def examine(self, net: nn.Module, x: Tensor, labels: Tensor, rng: Stream) -> Tensor:
         steps, share = _EXAMINED
-        return examples(net, x, labels, self.threat, steps, share * self.threat.eps, rng)
+        return adversarial_examples(net, x, labels, self.threat, steps, share * self.threat.eps, rng)
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,10 @@ class Free(Update):
         return Adversarial(self.threat).examine(net, x, labels, rng)
 
 
-def examples(net: nn.Module, x: Tensor, labels: Tensor, threat: Threat, steps: int, step: float, rng: Stream) -> Tensor:
-    """Adversarial examples [m, \\*shape] of the net as it stands, from random points of the ball."""
+def adversarial_examples(
+    net: nn.Module, x: Tensor, labels: Tensor, threat: Threat, steps: int, step: float, rng: Stream
+) -> Tensor:
+    """Adversarial examples [m, \\*shape] of the net, from random points of the ball."""
     source = Autograd([net], x, chunk=len(x))
     return ascend(source, x, labels, threat, Parts((RandomStart(),)), steps, step, rng)
 

@@ -1,8 +1,8 @@
-"""Refiners: what turns a trained net into a better source of transferable examples. All take any net and leave it as it is.
+"""Refiners: averages and samples of weights, which are better sources of transferable examples. The net given is not changed.
 
-`swa`, `ema` and `sam` give one net, `lgv` and `swag` a list of them, which `craft` takes as it is. Where weights were
-averaged or drawn, batch norm's statistics are estimated anew from the training images. A target is asked nothing: hand
-over the `Answers` that the net was trained on.
+`swa`, `ema` and `sam` return one net, `lgv` and `swag` a list of them, which `craft` takes as it is. Where weights were
+averaged or drawn, batch norm's statistics are estimated anew on the training images. No query is made: give the `Answers`
+that the net was trained on.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from blackbox.rng import Stream
-from surrogates.acquisition.answers import Answers
+from surrogates.data.answers import Answers
 from surrogates.nets.predict import class_count, place
-from surrogates.training.examples import as_lesson, batches, check_lesson
+from surrogates.training.examples import as_examples, batches, check_examples
 from surrogates.training.loop import Progress, Watch, settings
 from surrogates.training.recipe import Recipe, TrainReport
-from surrogates.training.train import TrainSet, study
+from surrogates.training.train import TrainSet, run_loop
 from surrogates.training.update import Batch, Update, still_statistics
 
 AGAIN = Recipe(epochs=10, schedule="constant", warmup=0.0)
@@ -216,17 +216,17 @@ def sam(
 
 
 class _Run:
-    """Training of a copy of a net, and what makes other weights of the same net ready for use."""
+    """Training of a copy of a net; makes other weights of the same net ready for use."""
 
     def __init__(self, net: nn.Module, train_set: TrainSet, recipe: Recipe, seed: int, again: bool = False) -> None:
-        self.net, self.lesson, self.seed = copy.deepcopy(net), as_lesson(train_set), seed
-        check_lesson(self.lesson, class_count(net, self.lesson.images), isinstance(train_set, Answers))
+        self.net, self.examples, self.seed = copy.deepcopy(net), as_examples(train_set), seed
+        check_examples(self.examples, class_count(net, self.examples.images), isinstance(train_set, Answers))
         if recipe.held_out or recipe.patience:
             raise ValueError("Expected a recipe without held_out and patience: a refiner uses every epoch of the run.")
         if again and recipe.lr is None:
-            recipe = replace(recipe, lr=settings(net, recipe, len(self.lesson))[1] / 2)
+            recipe = replace(recipe, lr=settings(net, recipe, len(self.examples))[1] / 2)
         self.recipe = recipe
-        self.report = TrainReport(len(self.lesson), 0, 0, 0, self.lesson.soft is not None, seed)
+        self.report = TrainReport(len(self.examples), 0, 0, 0, self.examples.soft is not None, seed)
 
     @property
     def epochs(self) -> int:
@@ -234,15 +234,15 @@ class _Run:
         return len(self.report.loss) - (self.report.stopped == "diverged")
 
     def go(self, watch: Watch | None, progress: Progress | None) -> None:
-        study(self.net, self.lesson, None, self.recipe, self.report, watch=watch, progress=progress)
+        run_loop(self.net, self.examples, None, self.recipe, self.report, watch=watch, progress=progress)
 
     def finished(self, net: nn.Module) -> nn.Module:
-        """Weights that no epoch ended with: batch norm gets the statistics of the training images under them."""
+        """The net with batch norm statistics of the training images under its own weights."""
         device, dtype = place(net)
-        cuts = batches(np.arange(len(self.lesson)), self.report.batch_size)
+        cuts = batches(np.arange(len(self.examples)), self.report.batch_size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed & (1 << 63) - 1)  # dropout before a batch norm
-            update_bn((self.lesson.images[torch.from_numpy(cut)].to(device, dtype) for cut in cuts), net)
+            update_bn((self.examples.images[torch.from_numpy(cut)].to(device, dtype) for cut in cuts), net)
         return self.settled(net)
 
     def settled(self, net: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Training runs on disk: interrupted ones go on from their last epoch, finished ones are read instead of repeated."""
+"""Training runs on disk: interrupted runs go on after their last epoch, finished ones are read."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 from torch import nn
 
 from blackbox.checkpoint import fingerprint, read, write
-from surrogates.acquisition.answers import Answers
+from surrogates.data.answers import Answers
 from surrogates.data.dataset import Dataset
 from surrogates.nets.predict import place
-from surrogates.training.examples import Lesson, as_lesson
+from surrogates.training.examples import Examples, as_examples
 from surrogates.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Keep:
-    """One file that belongs to one run, known by all that decides its outcome.
+class RunFile:
+    """The file of one training run, identified by the settings that decide its outcome.
 
-    Raises (by `load`): CheckpointError when the file is damaged or belongs to another run; says what differs.
+    `load` raises CheckpointError when the file is damaged or belongs to another run; it says what differs.
     """
 
     path: Path
@@ -35,7 +36,7 @@ class Keep:
         write(self.path, self.settings, body)
 
 
-def known_by(net: nn.Module, recipe: Recipe, seed: int, **data: Any) -> dict[str, Any]:
+def run_settings(net: nn.Module, recipe: Recipe, seed: int, **data: Any) -> dict[str, Any]:
     """The settings of a run: recipe, seed, the net with its initial weights, and what else is given."""
     values = [*net.state_dict().values(), *net.buffers()]  # buffers: some are in no state dict
     device, dtype = place(net)
@@ -43,34 +44,25 @@ def known_by(net: nn.Module, recipe: Recipe, seed: int, **data: Any) -> dict[str
         **{f"recipe.{k}": v for k, v in recipe.settings().items()},
         "seed": seed,
         "net": f"{type(net).__qualname__} {getattr(net, 'arch', '')}".strip(),
-        "layers": fingerprint_text(str(net)),
+        "layers": str(joblib.hash(str(net)))[:16],
         "initial weights": fingerprint(*values),
         "arithmetic": f"{device.type} {dtype}",
         **data,
     }
 
 
-def lesson_print(found: Lesson | Dataset | Answers | tuple[Any, Any] | None) -> str:
-    """A hash of what is learned; "" for nothing."""
+def examples_hash(found: Examples | Dataset | Answers | tuple[Any, Any] | None) -> str:
+    """A hash of training examples; "" for none."""
     if found is None:
         return ""
-    lesson = found if isinstance(found, Lesson) else as_lesson(found)
-    soft = [] if lesson.soft is None else [lesson.soft]
-    return fingerprint(lesson.images, lesson.labels, lesson.ids, *soft) + ",".join(lesson.augment)
+    examples = found if isinstance(found, Examples) else as_examples(found)
+    soft = [] if examples.soft is None else [examples.soft]
+    return fingerprint(examples.images, examples.labels, examples.ids, *soft) + ",".join(examples.augment)
 
 
-def fingerprint_text(text: str) -> str:
-    """A short hash of a text."""
-    from joblib import hash as digest
-
-    return str(digest(text))[:16]
-
-
-def cached(folder: str | Path, settings: dict[str, Any]) -> Keep:
+def cached_file(folder: str | Path, settings: dict[str, Any]) -> RunFile:
     """The file in ``folder`` that belongs to these settings: named by their hash (`joblib.hash`).
 
     Not `joblib.Memory`: that reads pickles, which can run any code; these files hold tensors and numbers only.
     """
-    from joblib import hash as digest
-
-    return Keep(Path(folder) / f"{digest(sorted(settings.items()))}.pt", settings)
+    return RunFile(Path(folder) / f"{joblib.hash(sorted(settings.items()))}.pt", settings)

@@ -1,4 +1,4 @@
-"""What a net is shown while it learns: images with hard or soft labels, cut into batches, shifted and mirrored."""
+"""Training examples: images with hard or soft labels, cut into batches and augmented."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blackbox.rng import Stream
-from surrogates.acquisition.answers import Answers
+from surrogates.data.answers import Answers
 from surrogates.data.dataset import Dataset, as_dataset
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """What is learned: images, labels [n], soft labels [n, C] or None; ids [n], the places in the training set given,
-    by which an image's own draws are made."""
+class Examples:
+    """Training examples: images, labels [n], soft labels [n, C] or None; ids [n], the places in the training set, by which
+    each image's draws are made."""
 
     images: Tensor
     labels: Tensor
@@ -29,65 +29,64 @@ class Lesson:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: np.ndarray) -> Lesson:
+    def take(self, index: np.ndarray) -> Examples:
         i = torch.from_numpy(index)
         soft = None if self.soft is None else self.soft[i]
-        return Lesson(self.images[i], self.labels[i], soft, self.augment, self.ids[index])
+        return Examples(self.images[i], self.labels[i], soft, self.augment, self.ids[index])
 
 
-def as_lesson(train_set: Dataset | Answers | tuple[Any, Any], soft: bool | None = None) -> Lesson:
-    """A training set of any kind as a Lesson; with ``soft=False`` by labels alone."""
+def as_examples(train_set: Dataset | Answers | tuple[Any, Any], soft: bool | None = None) -> Examples:
+    """A training set of any kind as Examples; with ``soft=False`` the labels alone."""
     if isinstance(train_set, Answers):
         if soft and train_set.probabilities is None:
             raise ValueError(
                 "Expected a target that shows scores for soft labels, but it shows labels only. Use soft=False."
             )
         values = None if soft is False else train_set.probabilities
-        return Lesson(train_set.images, train_set.labels, values, train_set.augment, _ids(len(train_set)))
+        return Examples(train_set.images, train_set.labels, values, train_set.augment, _ids(len(train_set)))
     if soft:
         raise ValueError("Expected a teacher or Answers for soft labels, but the training set has class indices only.")
     if isinstance(train_set, (tuple, list)) and len(train_set) == 2 and train_set[1] is None:
         raise ValueError("Expected labels, or a teacher to give them, but there were neither.")
     data = as_dataset(train_set)
-    return Lesson(data.images, data.labels, None, data.augment, _ids(len(data)))
+    return Examples(data.images, data.labels, None, data.augment, _ids(len(data)))
 
 
 def _ids(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.uint64)
 
 
-def check_lesson(lesson: Lesson, classes: int, taught: bool, name: str = "a training set") -> None:
+def check_examples(examples: Examples, classes: int, taught: bool, name: str = "a training set") -> None:
     """Refuse labels that the net has no class for, and a set with a single class."""
-    high = int(lesson.labels.max())
-    if high >= classes or (lesson.soft is not None and lesson.soft.shape[1] != classes):
-        count = lesson.soft.shape[1] if lesson.soft is not None else high + 1
-        where = "" if lesson.soft is not None else f" (sample {int(lesson.labels.argmax())} has {high})"
+    high = int(examples.labels.max())
+    if high >= classes or (examples.soft is not None and examples.soft.shape[1] != classes):
+        count = examples.soft.shape[1] if examples.soft is not None else high + 1
+        where = "" if examples.soft is not None else f" (sample {int(examples.labels.argmax())} has {high})"
         raise ValueError(
             f"Expected labels in 0..{classes - 1} (the net tells {classes} classes apart), but there are {count} classes{where}. "
             f"Build the net with classes={count}."
         )
-    if len(lesson) < 2 or bool((lesson.labels == lesson.labels[0]).all()):
+    if len(examples) < 2 or bool((examples.labels == examples.labels[0]).all()):
         whose = "the target answered" if taught else "all labels are"
         raise ValueError(
-            f"Expected {name} with at least two classes, but {whose} {int(lesson.labels[0])} for all of the "
-            f"{len(lesson)} images. A net cannot learn to tell classes apart from one."
+            f"Expected {name} with at least two classes, but {whose} {int(examples.labels[0])} for all of the "
+            f"{len(examples)} images. A net cannot learn to tell classes apart from one."
         )
 
 
-def divide(lesson: Lesson, share: float, seed: int) -> tuple[Lesson, Lesson | None]:
-    """(what is learned, what is held out), at random by ``seed``."""
+def hold_out(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples | None]:
+    """(to learn from, held out), at random by ``seed``."""
     if not share:
-        return lesson, None
-    aside = round(share * len(lesson))
-    if not 1 <= aside <= len(lesson) - 2:
-        raise ValueError(f"Expected enough images to hold out a share of {share:g}, but there were {len(lesson)}.")
-    order = Stream(seed, lesson.ids).shared_permutation(0, "held out", len(lesson)).numpy()
-    return lesson.take(np.sort(order[aside:])), lesson.take(np.sort(order[:aside]))
+        return examples, None
+    aside = round(share * len(examples))
+    if not 1 <= aside <= len(examples) - 2:
+        raise ValueError(f"Expected enough images to hold out a share of {share:g}, but there were {len(examples)}.")
+    order = Stream(seed, examples.ids).shared_permutation(0, "held out", len(examples)).numpy()
+    return examples.take(np.sort(order[aside:])), examples.take(np.sort(order[:aside]))
 
 
 def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """The order in pieces; a last piece of one image joins the one before it, because batch norm has nothing to average
-    over in one image."""
+    """The order in pieces; a last piece of one image joins the one before it: batch norm needs two."""
     cuts = list(range(size, len(order), size))
     if cuts and len(order) - cuts[-1] == 1:
         cuts.pop()
@@ -112,7 +111,7 @@ def augmented(x: Tensor, kinds: tuple[str, ...], rng: Stream, epoch: int) -> Ten
     return F.pad(x, (pad, pad, pad, pad)).permute(0, 2, 3, 1)[at, high, wide].permute(0, 3, 1, 2)
 
 
-def lesson_loss(out: Tensor, labels: Tensor, soft: Tensor | None, temperature: float) -> Tensor:
+def batch_loss(out: Tensor, labels: Tensor, soft: Tensor | None, temperature: float) -> Tensor:
     """Mean loss of a batch: cross-entropy to labels, or to probabilities softened by a temperature."""
     if soft is None:
         return F.cross_entropy(out, labels)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from blackbox.rng import Stream
 from surrogates.nets.predict import cut, frozen, pieces, place
-from surrogates.training.examples import Lesson, augmented, batches, lesson_loss
+from surrogates.training.examples import Examples, augmented, batch_loss, batches
 from surrogates.training.recipe import Recipe, TrainReport
 from surrogates.training.update import Batch, Update
 
@@ -38,24 +38,23 @@ def settings(net: nn.Module, recipe: Recipe, count: int) -> tuple[int, float]:
 
 
 def slow_bfloat16() -> bool:
-    """This processor is an x86 without AVX-512, where oneDNN emulates bfloat16 (vgg and cnn, gradients on a Zen 3)."""
+    """This processor is an x86 without AVX-512, where oneDNN emulates bfloat16."""
     return torch.backends.cpu.get_cpu_capability() in ("AVX2", "NO AVX")
 
 
 class Loop:
-    """One training run: what it works on, and where it stands.
+    """One training run and its state.
 
     Args:
-        net: trained in place. lesson: what it learns. held: what chooses the epoch, or None. recipe, report: as in
-            `surrogates.train`; the report is filled in. watch: called after every update, after the last of an epoch only if
-        it has not diverged.
+        net: trained in place. held: the examples that choose the epoch, or None. report: filled in. watch: called after every
+            update; after the last of an epoch only if the run has not diverged.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        lesson: Lesson,
-        held: Lesson | None,
+        examples: Examples,
+        held: Examples | None,
         recipe: Recipe,
         report: TrainReport,
         watch: Watch | None = None,
@@ -64,19 +63,19 @@ class Loop:
         self.device, self.dtype = place(net)
         if recipe.precision == "bfloat16" and self.device.type == "cpu" and slow_bfloat16():
             report.notes.append(
-                "This processor has no instructions for bfloat16, in which the recipe wants passes to run: they are emulated, 20 "
-                "to 50 times slower than floats. Take precision='auto'."
+                "This processor has no instructions for bfloat16, in which the recipe wants passes to run: they are emulated, many "
+                "times slower than floats. Take precision='auto'."
             )
             warnings.warn(report.notes[-1], stacklevel=4)
-        self.lesson, self.update = lesson, recipe.update or Update()
-        self.kinds = lesson.augment if recipe.augment is None else recipe.augment
-        report.batch_size, report.lr = settings(net, recipe, len(lesson))
+        self.examples, self.update = examples, recipe.update or Update()
+        self.kinds = examples.augment if recipe.augment is None else recipe.augment
+        report.batch_size, report.lr = settings(net, recipe, len(examples))
         weights = [p for p in net.parameters() if p.requires_grad]
         if not weights:
             raise ValueError(
                 "Expected a net with parameters to train, but all of them are frozen (requires_grad=False)."
             )
-        # the layout in which CPUs (20 to 45 % measured here) and tensor cores convolve fastest; undone at the end
+        # the layout in which CPUs and tensor cores convolve fastest; undone at the end
         net.to(memory_format=torch.channels_last)
         if recipe.optimiser == "adam":
             self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
@@ -84,11 +83,11 @@ class Loop:
             )
         else:
             self.optimiser = torch.optim.SGD(weights, report.lr, recipe.momentum, weight_decay=recipe.weight_decay)
-        images = lesson.images.to(self.device, self.dtype)
+        images = examples.images.to(self.device, self.dtype)
         self.images = images.to(memory_format=torch.channels_last) if images.ndim == 4 else images
-        self.labels = lesson.labels.to(self.device)
-        self.soft = None if lesson.soft is None else lesson.soft.to(self.device, self.dtype)
-        self.per_epoch = len(batches(np.arange(len(lesson)), report.batch_size))
+        self.labels = examples.labels.to(self.device)
+        self.soft = None if examples.soft is None else examples.soft.to(self.device, self.dtype)
+        self.per_epoch = len(batches(np.arange(len(examples)), report.batch_size))
         self.best, self.best_loss = _copy(net), math.inf
 
     @property
@@ -97,7 +96,7 @@ class Loop:
         return self.report.stopped != "" or len(self.report.loss) >= self.recipe.epochs
 
     def run(self, progress: Progress | None = None, store: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """All epochs that are left; ``store`` is handed the state after each. Leaves the best weights in the net."""
+        """All epochs that are left; ``store`` is called with the state after each. Leaves the best weights in the net."""
         while not self.done:
             before = self.report.seconds - time.perf_counter()
             self.epoch()
@@ -126,7 +125,7 @@ class Loop:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Stand where `state` was taken."""
+        """Go back to a `state`."""
         self.net.load_state_dict(state["net"])
         self.best = {k: v.to(self.device) for k, v in state["best"].items()}
         self.best_loss = state["best_loss"]
@@ -134,15 +133,14 @@ class Loop:
         vars(self.report).update(state["report"])
 
     def epoch(self) -> None:
-        """One pass over the training set, and what is to be said of it."""
-        out, number, count = self.report, len(self.report.loss) + 1, len(self.lesson)
+        """One pass over the training set, reported."""
+        out, number, count = self.report, len(self.report.loss) + 1, len(self.examples)
         total, right = (torch.zeros((), device=self.device) for _ in range(2))
-        order = Stream(out.seed, self.lesson.ids).shared_permutation(number, "order", count).numpy()
+        order = Stream(out.seed, self.examples.ids).shared_permutation(number, "order", count).numpy()
         self.net.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(
-                (out.seed << 20) + number & (1 << 63) - 1
-            )  # for dropout, which draws from the global generator
+            # for dropout, which draws from the global generator
+            torch.manual_seed((out.seed << 20) + number & (1 << 63) - 1)
             for index in batches(order, out.batch_size):
                 loss, hits = self._batch(index, number)
                 total += loss * len(index)
@@ -178,12 +176,14 @@ class Loop:
             group["lr"] = out.lr * recipe.rate((out.updates + 1) / (self.per_epoch * recipe.epochs + 1))
         i = torch.from_numpy(index).to(self.device)
         labels, soft = self.labels[i], None if self.soft is None else self.soft[i]
-        rng = Stream(out.seed + (epoch << 32), self.lesson.ids[index], self.device)  # as the craft loop draws at step 0
+        rng = Stream(
+            out.seed + (epoch << 32), self.examples.ids[index], self.device
+        )  # as the craft loop draws at step 0
         batch = Batch(
             self.net,
             augmented(self.images[i], self.kinds, rng, epoch),
             labels,
-            lambda scores: lesson_loss(scores, labels, soft, recipe.temperature),
+            lambda scores: batch_loss(scores, labels, soft, recipe.temperature),
             rng,
             self.optimiser,
             self.autocast,
@@ -206,7 +206,7 @@ class Loop:
         finite = all(bool(v.isfinite().all()) for v in self.net.state_dict().values() if v.is_floating_point())
         return not (math.isfinite(held_loss) and math.isfinite(loss) and loss < far and finite)
 
-    def _examine(self, held: Lesson) -> tuple[float, float]:
+    def _examine(self, held: Examples) -> tuple[float, float]:
         """Mean loss and accuracy on the images held out."""
         total, right = 0.0, 0
         self.net.eval()
@@ -219,7 +219,7 @@ class Loop:
             with frozen([self.net]), torch.no_grad():
                 scores = self.net(x)[:count].float().cpu()
             soft = None if held.soft is None else held.soft[where]
-            total += float(lesson_loss(scores, held.labels[where], soft, self.recipe.temperature)) * count
+            total += float(batch_loss(scores, held.labels[where], soft, self.recipe.temperature)) * count
             right += int((scores.argmax(1) == held.labels[where]).sum())
         return total / len(held), right / len(held)
 

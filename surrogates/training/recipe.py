@@ -18,23 +18,20 @@ class Recipe:
     """How to train. Without mixup, cutmix or label smoothing, which make a net a worse source of transferable examples.
 
     Args:
-        epochs: passes over the training set. 30 (ours: enough for the small sets this toolkit meets; the He et al. 2016
-            schedule has 164).
-        batch_size: images an update. 128 (He et al. 2016, arXiv:1512.03385, section 4.2), but never fewer than
-            ``least_updates`` updates an epoch: a set of 150 queried images would otherwise see two.
-        least_updates: 16 (ours); the batch is halved until there are so many, down to 8 images.
+        epochs: passes over the training set. 30 (ours; He et al. 2016 have 164).
+        batch_size: images an update. 128 (He et al. 2016, arXiv:1512.03385, section 4.2).
+        least_updates: the batch is halved, down to 8 images, until an epoch has so many updates. 16 (ours), for small sets.
         optimiser: ``"sgd"`` (He et al. 2016) or ``"adam"`` (Kingma & Ba 2015, arXiv:1412.6980).
         lr: by default, sgd: 0.1 for nets with batch norm (He et al. 2016), scaled down in proportion to the batch where
-            that was halved (Goyal et al. 2017, arXiv:1706.02677); 0.025 for nets without (ours: the best of 0.0025 to 0.1
-            over mlp and lenet on digits; a deep net without batch norm may need the 0.01 of Krizhevsky et al. 2012,
-            "ImageNet classification with deep convolutional neural networks", section 5); adam: 0.001 (Kingma & Ba).
-        momentum: 0.9; weight_decay: 1e-4 (He et al. 2016). For a surrogate more may serve better: 0.02 (adam) or 4e-3 (sgd)
-            made what was crafted on it transfer better (`experiments.practical_blackbox`, `experiments.surrogate_choice`).
+            that was halved (Goyal et al. 2017, arXiv:1706.02677); 0.025 for nets without (ours; a deep net without batch
+            norm may need the 0.01 of Krizhevsky et al. 2012); adam: 0.001 (Kingma & Ba).
+        momentum: 0.9; weight_decay: 1e-4 (He et al. 2016). A surrogate may transfer better with more, such as 0.02 (adam) or
+            4e-3 (sgd); see `experiments.practical_blackbox` and `experiments.surrogate_choice`.
         schedule: ``"cosine"`` to zero, once over the run (Loshchilov & Hutter 2017, arXiv:1608.03983), ``"step"``: a tenth
             after 1/2 and again after 3/4 of the epochs (He et al. 2016, 32k and 48k of 64k updates), or ``"constant"``.
         warmup: share of the updates during which the rate rises linearly from 0. 0.05 (Goyal et al. 2017: 5 of 90 epochs).
         augment: ``"flip"``, ``"crop"`` (zeros around, 4 pixels, He et al. 2016; 1/8 of the side where that is less). None
-            takes what the data set says leaves its labels alone: both for photographs, neither for digits.
+            takes those of the data set.
         temperature: of the distillation loss; 1 takes the target's probabilities as they are (Hinton et al. 2015,
             arXiv:1503.02531, use 1 to 20 and the factor T^2, as here).
         held_out: share of the training set (with a teacher: of the *queried* images) put aside to choose the best epoch
@@ -42,13 +39,12 @@ class Recipe:
         patience: stop after so many epochs without a better held-out loss; None: never. Needs images held out.
         precision: ``"auto"``: on a CUDA device that has bfloat16, forward passes run in it (mixed precision, Micikevicius
             et al. 2018, arXiv:1710.03740; bfloat16 needs no loss scaling), on any other in the net's own floats;
-            ``"full"``: always these; ``"bfloat16"``: always bfloat16, also on a CPU: twice the images a second where it has
-            instructions for them (AVX512-BF16: 1,837 instead of 893 for a vgg on one core); where it has not (AVX2), they are
-            emulated, tens of times slower, and a warning says so.
-        update: what is done with a batch: None for plain descent, `robust.Adversarial`, `robust.Free` or `refine.SAM`.
+            ``"full"``: always these; ``"bfloat16"``: always bfloat16, also on a CPU, where it is faster with AVX512-BF16 and
+            much slower without (a warning says so).
+        update: the step on a batch: None for plain descent, `robust.Adversarial`, `robust.Free` or `refine.SAM`.
 
     Raises:
-        ValueError: a value that makes no sense; says which.
+        ValueError: a value out of its range; says which.
     """
 
     epochs: int = 30
@@ -101,7 +97,7 @@ class Recipe:
             )
 
     def settings(self) -> dict[str, str]:
-        """Every field in words: what a checkpoint and a cache know the recipe by."""
+        """Every field as text: identifies the recipe in checkpoints and caches."""
         return {f.name: repr(getattr(self, f.name)) for f in fields(self)}
 
     def rate(self, done: float) -> float:
@@ -119,12 +115,10 @@ class Recipe:
 class TrainReport:
     """What a training run did.
 
-    images: trained on. held_out: put aside. queries: paid to the teacher (0 without one). budget: how many it might have
-    paid. soft: learned from probabilities. batch_size, lr: as used. updates: made. seconds: wall time. best: the epoch
-    kept, counted from 1. stopped: why it ended: "epochs", "patience" or "diverged"; "" while it runs. loss, accuracy: a value an epoch, on
-    the training images as they were seen; held_out_loss, held_out_accuracy: likewise. notes: sentences worth reading.
-
-    Accuracy is against the labels learned from: the teacher's, if there was one.
+    images, held_out: counts. queries: paid to the teacher, of budget. soft: learned from probabilities. batch_size, lr: as
+    used. updates: made. seconds: wall time. best: the epoch kept, from 1. stopped: "epochs", "patience" or "diverged"; ""
+    while it runs. loss, accuracy: a value an epoch, on the training images as augmented, against the labels learned from
+    (the teacher's, if there was one); held_out_loss, held_out_accuracy: likewise. notes: remarks for the reader.
     """
 
     images: int

@@ -10,11 +10,11 @@ from torch import nn
 from blackbox.checkpoint import fingerprint
 from blackbox.checks import check_int
 from blackbox.oracle.oracle import Oracle
-from surrogates.acquisition.answers import Answers, ask
+from surrogates.data.answers import Answers, ask
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.nets.predict import class_count
-from surrogates.training.checkpoint import Keep, cached, known_by, lesson_print
-from surrogates.training.examples import Lesson, as_lesson, check_lesson, divide
+from surrogates.training.checkpoint import RunFile, cached_file, examples_hash, run_settings
+from surrogates.training.examples import Examples, as_examples, check_examples, hold_out
 from surrogates.training.loop import Loop, Progress, Watch
 from surrogates.training.recipe import Recipe, TrainReport
 
@@ -39,30 +39,25 @@ def train(
     """Train ``net`` in place and return it, in eval mode; what happened is in ``report(net)``.
 
     Args:
-        net: made by `surrogates.build`, or any module that gives logits [m, C] for images in [0, 1]; trained where it
-            lies (``net.cuda()`` beforehand for an accelerator).
-        train_set: a Dataset, a pair (images, labels), or `Answers` that a target gave earlier (paid for already). With a
-            teacher it is the pool of images to ask about: its labels are never read, and may be None in a pair.
-        recipe: see `Recipe`. seed: decides shuffling, augmentation, dropout, which images are asked about, and which are
-            held out, each draw by (seed, epoch, image); the initial weights are the net's own. Torch's global random
-            state is left as it was.
-        teacher: a target behind an `Oracle`; each image asked about costs one query, charged under ``"train"``.
-        queries: the budget for the teacher; never more are paid. Where the pool is smaller, fewer are, and the report
-            says so. Obligatory with a teacher.
-        soft: learn from the probabilities that the teacher shows (cross-entropy to them, which is Kullback-Leibler
-            divergence up to a constant; Hinton et al. 2015, arXiv:1503.02531) or from its labels. By default from all
-            that its access level shows.
-        validation: images held out to choose the best epoch by, instead of the recipe's share: of the same kinds as
-            ``train_set``. Never the target's test data: with a target, `Answers` that were paid for.
-        checkpoint: a file that holds the run after each epoch (and, with a teacher, its answers): called again in the
-            same way, the run goes on from its last epoch and ends with the very weights it would have had; a finished one
-            is read. No query is paid twice.
-        cache: a folder of such files, each named by a hash of recipe, seed, net, initial weights and data. A teacher is
-            asked before its answers can be looked up, so keep `Answers` and train on them to save queries as well.
+        net: made by `surrogates.build`, or any module that gives logits [m, C] for images in [0, 1]; trained on its device.
+        train_set: a Dataset, a pair (images, labels), or `Answers` of a target. With a teacher: the pool of images to ask
+            about, whose labels are never read and may be None in a pair.
+        recipe: see `Recipe`. seed: of shuffling, augmentation, dropout, of the choice of images to ask about and to hold
+            out. Torch's global random state is left as it was.
+        teacher: a target behind an `Oracle`; each image costs one query, charged under ``"train"``.
+        queries: the budget for the teacher, obligatory with one. Of a smaller pool fewer are paid, and the report says so.
+        soft: learn from the probabilities that the teacher shows, by cross-entropy (Hinton et al. 2015, arXiv:1503.02531),
+            or from its labels. By default from all that its access level shows.
+        validation: held-out images that choose the best epoch, instead of the recipe's share; of a kind as ``train_set``.
+            With a target: `Answers` that were paid for, never its test data.
+        checkpoint: a file that holds the run after each epoch (and, with a teacher, its answers). The same call goes on
+            after its last epoch, to the very same weights; a finished run is read. No query is paid twice.
+        cache: a folder of such files, each named by a hash of recipe, seed, net, initial weights and data. The teacher is
+            asked before the file can be looked up: to save queries as well, keep `Answers` and train on them.
         progress: called after each epoch with its number (from 1) and the report so far.
 
-    The best epoch is kept: by held-out loss if there is something held out (part of what was paid for), else the last
-    one. A run that diverges stops, says so in a warning and in the report, and keeps the best epoch before.
+    The epoch with the least held-out loss is kept; without held-out images the last one. A run that diverges stops, warns,
+    says so in the report, and keeps the best epoch before.
 
     Raises:
         ValueError: net and images that disagree, labels out of range, a training set with a single class, a budget below
@@ -73,61 +68,61 @@ def train(
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if checkpoint is not None and cache is not None:
         raise ValueError("Expected checkpoint= (one file) or cache= (a folder of them), but both were given.")
-    keep, body, budget = None, None, 0
+    file, body, budget = None, None, 0
     taught = teacher is not None or isinstance(train_set, Answers)
     if teacher is not None:
         pool = _pool(train_set, queries)
         budget = cast(int, queries)
         if checkpoint is not None:
             asked = {"pool": fingerprint(pool.images), "queries": budget, "soft": soft, "target": teacher.name}
-            asked |= {"access": teacher.access.name, "validation": lesson_print(validation)}
-            keep = Keep(Path(checkpoint), known_by(net, recipe, seed, **asked))
-            body = keep.load()
+            asked |= {"access": teacher.access.name, "validation": examples_hash(validation)}
+            file = RunFile(Path(checkpoint), run_settings(net, recipe, seed, **asked))
+            body = file.load()
         if body is not None:
-            train_set = Answers.told(body["answers"], pool, teacher.classes)
+            train_set = Answers.from_plain(body["answers"], pool, teacher.classes)
         else:
             train_set = ask(teacher, pool, budget, seed)
-            if keep is not None:
+            if file is not None:
                 body = {"answers": train_set.plain()}
-                keep.store(body)
+                file.store(body)
     elif queries is not None:
         raise ValueError("Expected teacher= with queries=: whom shall they be put to?")
-    lesson = as_lesson(train_set, soft)
+    examples = as_examples(train_set, soft)
     paid = len(train_set) if budget else 0
-    classes = class_count(net, lesson.images)
-    check_lesson(lesson, classes, taught)
-    lesson, held = _held_out(lesson, validation, recipe, seed, soft, classes)
-    if keep is None and (checkpoint is not None or cache is not None):
-        facts = known_by(net, recipe, seed, data=lesson_print(lesson), validation=lesson_print(held))
-        keep = Keep(Path(checkpoint), facts) if checkpoint is not None else cached(cast(Any, cache), facts)
-        body = keep.load()
-    out = TrainReport(len(lesson), len(held) if held else 0, paid, budget, lesson.soft is not None, seed)
+    classes = class_count(net, examples.images)
+    check_examples(examples, classes, taught)
+    examples, held = _held_out(examples, validation, recipe, seed, soft, classes)
+    if file is None and (checkpoint is not None or cache is not None):
+        facts = run_settings(net, recipe, seed, data=examples_hash(examples), validation=examples_hash(held))
+        file = RunFile(Path(checkpoint), facts) if checkpoint is not None else cached_file(cast(Any, cache), facts)
+        body = file.load()
+    out = TrainReport(len(examples), len(held) if held else 0, paid, budget, examples.soft is not None, seed)
     if paid < budget:
         out.notes.append(f"{paid} of {budget} queries were spent: the pool holds no more images.")
-    study(net, lesson, held, recipe, out, progress=progress, keep=keep, body=body)
+    run_loop(net, examples, held, recipe, out, progress=progress, file=file, body=body)
     return net
 
 
-def study(
+def run_loop(
     net: nn.Module,
-    lesson: Lesson,
-    held: Lesson | None,
+    examples: Examples,
+    held: Examples | None,
     recipe: Recipe,
     out: TrainReport,
     *,
     watch: Watch | None = None,
     progress: Progress | None = None,
-    keep: Keep | None = None,
+    file: RunFile | None = None,
     body: dict[str, Any] | None = None,
 ) -> None:
-    """Run the loop on what `train` has checked; ``keep`` and ``body``: where the run is stored, and what was found there."""
+    """Run the loop on what `train` has checked; ``file``, ``body``: where the run is stored, and what was found there."""
     object.__setattr__(net, "_train_report", out)
-    loop, body = Loop(net, lesson, held, recipe, out, watch), body or {}
+    loop, body = Loop(net, examples, held, recipe, out, watch), body or {}
     if "loop" in body:
         loop.restore(body["loop"])
-        out.notes.append(f"Read from {cast(Keep, keep).path}: {len(out.loss)} epochs were there already.")
+        out.notes.append(f"Read from {cast(RunFile, file).path}: {len(out.loss)} epochs were there already.")
     rest = {k: v for k, v in body.items() if k != "loop"}
-    loop.run(progress, None if keep is None else lambda state: keep.store({**rest, "loop": state}))
+    loop.run(progress, None if file is None else lambda state: file.store({**rest, "loop": state}))
 
 
 def report(net: nn.Module) -> TrainReport:
@@ -147,16 +142,16 @@ def _pool(train_set: TrainSet, queries: int | None) -> Dataset:
 
 
 def _held_out(
-    lesson: Lesson, validation: TrainSet | None, recipe: Recipe, seed: int, soft: bool | None, classes: int
-) -> tuple[Lesson, Lesson | None]:
-    held: Lesson | None
+    examples: Examples, validation: TrainSet | None, recipe: Recipe, seed: int, soft: bool | None, classes: int
+) -> tuple[Examples, Examples | None]:
+    held: Examples | None
     if validation is None:
-        lesson, held = divide(lesson, recipe.held_out, seed)
+        examples, held = hold_out(examples, recipe.held_out, seed)
     else:
-        held = as_lesson(validation, soft if isinstance(validation, Answers) else None)
-        if tuple(held.images.shape[1:]) != tuple(lesson.images.shape[1:]) or int(held.labels.max()) >= classes:
+        held = as_examples(validation, soft if isinstance(validation, Answers) else None)
+        if tuple(held.images.shape[1:]) != tuple(examples.images.shape[1:]) or int(held.labels.max()) >= classes:
             raise ValueError(
-                f"Expected validation images like those learned from, of shape {tuple(lesson.images.shape[1:])} with labels in "
+                f"Expected validation images like those learned from, of shape {tuple(examples.images.shape[1:])} with labels in "
                 f"0..{classes - 1}, but theirs was {tuple(held.images.shape[1:])} with labels up to {int(held.labels.max())}."
             )
     if recipe.patience is not None and held is None:
@@ -164,4 +159,4 @@ def _held_out(
             "Expected held_out > 0 (or validation images) with patience: without held-out images there is nothing to lose "
             "patience by."
         )
-    return lesson, held
+    return examples, held

@@ -1,4 +1,4 @@
-"""Update: what is done with one batch. Plain gradient descent here; others are SAM (`refine`) and `robust`."""
+"""Update: the step on one batch. Plain gradient descent here; others are `averaging.SAM` and those of `adversarial`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from blackbox.rng import Stream
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One batch, and the means to learn from it.
+    """One batch, and what an update needs to learn from it.
 
     net: in training mode. x: [m, C, H, W], augmented. labels: [m]. criterion: scores [m, C] -> mean loss of this batch.
     rng: draws for these images, another each epoch. optimiser: holds the learning rate of this update. autocast: opens
@@ -54,7 +54,7 @@ class Update:
         return loss.detach(), scores.detach()
 
     def examine(self, net: nn.Module, x: Tensor, labels: Tensor, rng: Stream) -> Tensor:
-        """The images that held-out loss is taken on, for [m, C, H, W] held out: these themselves."""
+        """The images that held-out loss is taken on, for held-out [m, C, H, W]: by default these themselves."""
         return x
 
 

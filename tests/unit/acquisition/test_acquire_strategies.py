@@ -13,9 +13,9 @@ import surrogates as sg
 from blackbox.rng import Stream
 from surrogates import acquisition as acquire
 from surrogates.acquisition import DFAL, Jacobian, KCenter, Noised, Random, Situation, Uncertainty
-from surrogates.acquisition.answers import Answers
 from surrogates.acquisition.jacobian import uphill
 from surrogates.acquisition.k_center import farthest_first
+from surrogates.data.answers import Answers
 from tests.surrogate_doubles import Affine, images
 
 

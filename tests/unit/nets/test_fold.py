@@ -15,7 +15,7 @@ from blackbox.threat import Linf
 from surrogates.crafting import parts
 from surrogates.crafting.gradients import Autograd
 from surrogates.nets.architectures import Normalised
-from surrogates.nets.fold import lean
+from surrogates.nets.fold import folded
 
 SHAPE = (3, 16, 16)
 
@@ -76,7 +76,7 @@ def test_it_says_the_same_and_leaves_the_net_as_it_was(name: str) -> None:
     net = lived(sg.build(name, 5, SHAPE, seed=1))
     weights, modes = {k: v.clone() for k, v in net.state_dict().items()}, [part.training for part in net.modules()]
     wanted = [p.requires_grad for p in net.parameters()]
-    made = lean(net, SHAPE)
+    made = folded(net, SHAPE)
     assert made is not net and norms(made) == 0
     assert [part.training for part in net.modules()] == modes and [p.requires_grad for p in net.parameters()] == wanted
     assert all(torch.equal(weights[k], v) for k, v in net.state_dict().items())
@@ -86,7 +86,7 @@ def test_it_says_the_same_and_leaves_the_net_as_it_was(name: str) -> None:
 def test_only_a_norm_alone_behind_one_convolution_is_folded_and_the_nets_own_code_runs() -> None:
     net = lived(Odd())
     net.passing.eval()
-    made = lean(net, SHAPE)
+    made = folded(net, SHAPE)
     assert made is not net and norms(made) == 4 and isinstance(made.norm, nn.Identity)
     net.eval()
     a, b = images(1).requires_grad_(), images(1).requires_grad_()  # ``passing`` mixes rows, so one
@@ -125,18 +125,18 @@ def parametrized(net: nn.Module) -> None:
 def test_a_net_to_which_something_was_done_is_used_as_it_is(touch: Callable[[nn.Module], None]) -> None:
     net = sg.build("resnet20", 5, SHAPE, seed=1)
     touch(net)
-    assert lean(net, SHAPE) is net
+    assert folded(net, SHAPE) is net
 
 
 def test_where_the_copy_would_say_something_else_or_nothing_is_gained_the_net_is_used() -> None:
     for net in (lived(Twice()), lived(Normalised(Twice(), SHAPE, 5)), sg.build("mlp", 5, SHAPE)):
-        assert lean(net, SHAPE) is net
+        assert folded(net, SHAPE) is net
     faint = lived(Twice())  # whose scores are small, and so what folding would change in them
     with torch.no_grad():
         faint.head.weight.mul_(1e-4)
         faint.head.bias.mul_(1e-4)
-    assert lean(faint, SHAPE) is faint
-    assert lean(sg.build("resnet20", 5, SHAPE), (5, 16, 16)) is not None  # images it does not take: said elsewhere
+    assert folded(faint, SHAPE) is faint
+    assert folded(sg.build("resnet20", 5, SHAPE), (5, 16, 16)) is not None  # images it does not take: said elsewhere
 
 
 def test_craft_goes_through_it_but_not_where_there_is_surgery() -> None:
@@ -170,7 +170,7 @@ def test_craft_through_it_moves_as_through_the_net() -> None:
 def test_a_net_in_bfloat16_is_folded_as_well() -> None:
     """Folded in bfloat16 it would look like a mistake, by bfloat16's own rounding; the copy is folded before it is rounded."""
     net = lived(sg.build("vgg", 5, SHAPE, seed=1)).eval()
-    made = lean(copy.deepcopy(net).to(torch.bfloat16), SHAPE)
+    made = folded(copy.deepcopy(net).to(torch.bfloat16), SHAPE)
     assert norms(made) == 0 and all(p.dtype == torch.bfloat16 for p in made.parameters())
     with torch.no_grad():
         said, meant = made(images().to(torch.bfloat16)).float(), net(images())

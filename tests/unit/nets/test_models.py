@@ -20,8 +20,8 @@ def test_importing_the_package_does_not_import_torch() -> None:
     code = (
         "import sys, surrogates as sg\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
-        "from surrogates.train import report\n"
-        "import surrogates.craft\n"
+        "from surrogates.training.train import report\n"
+        "import surrogates.crafting.craft\n"
         "assert callable(sg.train) and callable(sg.craft) and sg.presets.names()\n"
         "assert not {'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
         "assert all(hasattr(sg, name) for name in sg.__all__)"

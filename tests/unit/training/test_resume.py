@@ -17,7 +17,7 @@ from blackbox.checkpoint import CheckpointError
 from blackbox.oracle.oracle import Oracle
 from blackbox.rng import Stream
 from blackbox.threat import Linf
-from surrogates.training.examples import as_lesson, augmented
+from surrogates.training.examples import as_examples, augmented
 from surrogates.training.loop import Loop
 from tests.surrogate_doubles import images
 
@@ -171,7 +171,7 @@ def test_an_image_is_shifted_and_mirrored_by_its_own_draw() -> None:
 
 def test_the_net_comes_back_contiguous_and_mixed_precision_needs_an_accelerator() -> None:
     net = fresh()
-    loop = Loop(net, as_lesson((X, Y)), None, sg.Recipe(epochs=1), sg.TrainReport(60, 0, 0, 0, False, 0))
+    loop = Loop(net, as_examples((X, Y)), None, sg.Recipe(epochs=1), sg.TrainReport(60, 0, 0, 0, False, 0))
     assert not net[0].weight.is_contiguous() or net[0].weight.shape[1] == 1
     assert not loop.autocast()._enabled
     wide = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3))

@@ -1,4 +1,4 @@
-"""Spending queries on labels: images shown to a target once, and what it said of them."""
+"""A target's answers to images, paid for once: a training set."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images, as_seed
+from blackbox.checks import as_images, as_seed, check_int
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Access
 from surrogates.data.dataset import Dataset
 
 TOPK = ("spread", "renormalised")
-_PART = 1024  # rows handed to the oracle at once, so that a target that fails leaves the answers before it
+_BLOCK = 1024  # rows handed to the oracle at once, so that a target that fails leaves the answers before it
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """Images and a target's answers to them; a training set for `surrogates.train`.
 
-    images: [n, C, H, W]. labels: [n] int64, the classes the target named. probabilities: [n, C] float32 as the target
-    showed them (a top-k list completed, see `ask`), or None when it shows labels only. index: [n], where each image
-    stood in the pool (-1: it was made, and stood in none). classes: their number. augment: as in `surrogates.data.Dataset`.
+    images: [n, C, H, W]. labels: [n] int64, as the target named them. probabilities: [n, C] float32 as the target showed
+    them (a top-k list completed, see `ask`), or None when it shows labels only. index: [n], each image's place in the pool
+    (-1: it was synthesised). classes: their number. augment: as in `surrogates.data.Dataset`.
     """
 
     images: Tensor
@@ -56,11 +56,11 @@ class Answers:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Labels, probabilities and places in the pool, without the images: for a file."""
+        """Labels, probabilities and index, without the images: for a file."""
         return {"labels": self.labels, "probabilities": self.probabilities, "index": torch.from_numpy(self.index)}
 
     @classmethod
-    def told(cls, plain: dict[str, Any], pool: Dataset, classes: int) -> Answers:
+    def from_plain(cls, plain: dict[str, Any], pool: Dataset, classes: int) -> Answers:
         """The inverse of `plain`."""
         index = plain["index"]
         return cls(pool.images[index], plain["labels"], plain["probabilities"], index.numpy(), classes, pool.augment)
@@ -73,27 +73,25 @@ def ask(
 
     Args:
         oracle: the target. pool: a Dataset (its labels are not read) or images [N, \\*shape] in [0, 1].
-        queries: how many images to pay for; if the pool is smaller, each of its images once, and the rest of the budget
-            stays unspent (the answer to an image known already teaches nothing).
+        queries: how many images to pay for; of a smaller pool each image once, and the rest of the budget stays unspent.
         seed: decides which images, and their order. purpose: the account that the oracle charges.
-        topk: what a top-k answer says of the other classes: ``"spread"``: they share what is left evenly;
-            ``"renormalised"``: nothing, the k listed are made to sum to one.
+        topk: how a top-k answer is completed: ``"spread"``: the other classes share what is left evenly;
+            ``"renormalised"``: they get nothing, and the k listed are scaled to sum to one.
 
     Raises:
         ValueError: a budget below 1. TargetError: the target failed; ``error.result`` holds the `Answers` before that.
     """
-    if not (isinstance(queries, (int, np.integer)) and queries >= 1):
-        raise ValueError(f"Expected queries to be a whole number of at least 1, but it was {queries!r}.")
+    check_int(queries, "queries", 1)
     images = pool.images if isinstance(pool, Dataset) else as_images(pool, "images")
     augment = pool.augment if isinstance(pool, Dataset) else ()
     order = np.random.Generator(np.random.Philox(as_seed(seed))).permutation(len(images))[:queries]
-    return put(oracle, images[torch.from_numpy(order)], order, augment, purpose, topk)
+    return ask_all(oracle, images[torch.from_numpy(order)], order, augment, purpose, topk)
 
 
-def put(
+def ask_all(
     oracle: Oracle, x: Tensor, index: np.ndarray, augment: tuple[str, ...], purpose: str = "train", topk: str = "spread"
 ) -> Answers:
-    """Show the images ``x`` [n, C, H, W], which stood at ``index`` [n], to the target. Raises as `ask` does."""
+    """Show all images ``x`` [n, C, H, W], at ``index`` [n] of the pool, to the target. Raises as `ask` does."""
     if topk not in TOPK:
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
     labels: list[Tensor] = []
@@ -105,15 +103,15 @@ def put(
         label = torch.cat(labels) if labels else torch.zeros(0, dtype=torch.int64)
         return Answers(x[:n], label, probabilities, index[:n], oracle.classes, augment)
 
-    for start in range(0, len(x), _PART):
+    for start in range(0, len(x), _BLOCK):
         try:
-            reply = oracle(x[start : start + _PART], purpose=purpose)
+            reply = oracle(x[start : start + _BLOCK], purpose=purpose)
         except TargetError as error:
             error.result = so_far()
             raise
         labels.append(reply.label.cpu())
         if reply.access is not Access.LABELS:
-            soft.append(_whole(_shown(reply, topk), labels[-1], start))
+            soft.append(_normalised(_shown(reply, topk), labels[-1], start))
     return so_far()
 
 
@@ -127,8 +125,8 @@ def _shown(reply: Reply, topk: str) -> Tensor:
     return p.detach().float().cpu()
 
 
-def _whole(p: Tensor, label: Tensor, start: int) -> Tensor:
-    """Probabilities that sum to one: rounding may have left them short, or nothing at all."""
+def _normalised(p: Tensor, label: Tensor, start: int) -> Tensor:
+    """Probabilities that sum to one, which a target's rounding may have undone; the label alone where all were rounded to 0."""
     if bool((bad := ~p.isfinite().all(1)).any()):
         raise ValueError(
             f"Expected finite scores from the target, but answer {start + int(bad.nonzero()[0])} held NaN or infinity."

@@ -1,0 +1,53 @@
+"""The strategies by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from surrogates.acquisition.base import Strategy
+from surrogates.acquisition.dfal import DFAL
+from surrogates.acquisition.jacobian import Jacobian
+from surrogates.acquisition.k_center import KCenter
+from surrogates.acquisition.noised import Noised
+from surrogates.acquisition.random import Distil, Random
+from surrogates.acquisition.uncertainty import Uncertainty
+
+_ALL: dict[str, Strategy] = {
+    "distil": Distil(),
+    "random": Random(),
+    "uncertainty": Uncertainty(),
+    "k-center": KCenter(),
+    "dfal": DFAL(),
+    "jacobian": Jacobian(),
+    "noised": Noised(),
+}
+_ALIASES = {
+    "active": "dfal",
+    "papernot": "jacobian",
+    "jbda": "jacobian",
+    "kcenter": "k-center",
+    "entropy": "uncertainty",
+}
+
+
+def names() -> list[str]:
+    """The strategies there are."""
+    return list(_ALL)
+
+
+def get(strategy: str | Strategy) -> Strategy:
+    """A strategy by name, with its defaults; ``active`` means dfal.
+
+    Raises:
+        ValueError: no such strategy; suggests the nearest.
+    """
+    if isinstance(strategy, Strategy):
+        return strategy
+    key = _ALIASES.get(str(strategy).lower(), str(strategy).lower())
+    if key not in _ALL:
+        close = difflib.get_close_matches(key, [*_ALL, *_ALIASES], n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ValueError(
+            f"Expected a strategy to spend queries by, but it was {strategy!r}. {hint}There are {', '.join(_ALL)}."
+        )
+    return _ALL[key]
