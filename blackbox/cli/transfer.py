@@ -21,7 +21,7 @@ def run(
 ) -> None:  # fmt: skip
     """Check, plan, measure, save, tell."""
     from surrogates.crafting import presets
-    from surrogates.transfer.matrix import GIVEN
+    from surrogates.transfer.conditions import GIVEN
 
     seed, quiet, device = common.seed, common.quiet, nets.device
     radii = parse.threats(within)

@@ -8,7 +8,7 @@ import numpy as np
 
 from blackbox.statistics.bootstrap import TwoLevel
 from surrogates.transfer.noise import KINDS
-from surrogates.transfer.text import NOISE, cell, noise_kinds, size
+from surrogates.transfer.render import NOISE, cell, noise_kinds, size
 
 if TYPE_CHECKING:
     from blackbox.threat import Threat

@@ -13,7 +13,7 @@ from blackbox.statistics import Estimate
 from blackbox.statistics.bootstrap import drawn
 from blackbox.threat import Threat
 from surrogates.analysis.factorial import Cell
-from surrogates.transfer.compare import check_same
+from surrogates.transfer.conditions import check_same
 
 if TYPE_CHECKING:
     from surrogates.transfer.matrix import TransferMatrix

@@ -44,7 +44,9 @@ def ascend(
         ValueError: parts that do not go together, or that the source cannot serve.
     """
     parts = Parts((parts,)) if isinstance(parts, Part) else parts
-    walk = _walk(source, x0, Goal.of(goal, getattr(source, "targeted", False)), threat, parts, steps, step, rng, rows, pool)
+    walk = _walk(
+        source, x0, Goal.of(goal, getattr(source, "targeted", False)), threat, parts, steps, step, rng, rows, pool
+    )
     begin, filtered, momentum = parts.one("start"), parts.one("filter"), parts.one("momentum")
     change, keep = parts.one("step") or Step(), parts.one("projection") or Projection()
     if (loss := parts.one("loss")) is not None:

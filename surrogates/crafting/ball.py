@@ -1,4 +1,4 @@
-"""Uniform points of a threat's ball, and the steepest move inside it."""
+"""Uniform points of a threat's ball, the steepest move inside it, and changes of a given length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from blackbox.rng import Stream
-from blackbox.rowwise import row_sum, rows, unit
+from blackbox.rowwise import row_norm, row_sum, rows, unit
 from blackbox.threat import Threat
 
 
@@ -43,3 +43,29 @@ def move(threat: Threat, g: Tensor, x: Tensor, step: float) -> Tensor:
     used = room.cumsum(1) - room
     amount = torch.minimum(room, (step - used).clamp_min(0)).to(x.dtype)
     return (torch.zeros_like(flat).scatter(1, order, amount) * flat.sign()).view_as(x)
+
+
+def stretched(x: Tensor, z: Tensor, want: Tensor, threat: Threat) -> Tensor:
+    """``x`` + s ``z`` [n, \\*shape], cut to the box, s for each row such that the change after the cut has the Euclidean length
+    ``want`` [n] (bisection); the longest change where the box has no room, ``x`` where ``z`` is zero."""
+
+    def left(scale: Tensor) -> Tensor:
+        return row_norm(threat.clip(x + rows(scale, z) * z) - x)
+
+    high = want / row_norm(z).clamp_min(1e-12)
+    low = torch.zeros_like(high)
+    short = left(high) < want * (1 - 1e-6)  # nothing was cut from the others: they are done
+    exact = ~short
+    for _ in range(24):
+        if not bool(short.any()):
+            break
+        low = torch.where(short, high, low)
+        high = torch.where(short, 2 * high, high)
+        short &= left(high) < want
+    if not bool(exact.all()):
+        for _ in range(26):
+            middle = (low + high) / 2
+            below = left(middle) < want
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    scale = torch.where(exact, want / row_norm(z).clamp_min(1e-12), high)
+    return threat.clip(x + rows(scale, z) * z)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from blackbox.statistics import Discordance, mcnemar
 from blackbox.statistics.bootstrap import TwoLevel, two_level
 from blackbox.threat import Threat
+from surrogates.transfer.conditions import check_same
 
 if TYPE_CHECKING:
     from surrogates.transfer.matrix import TransferMatrix
-
-SAME = ("all", "target-correct", "both-correct")  # conditions that look at clean images alone: one denominator for both
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,3 @@ def compare(
     difference = two_level(hits, among, which, minus=others, level=level, seed=seed)
     tests = tuple(mcnemar(a[keep], b[keep]) for a, b, keep in zip(hits, others, among, strict=True))
     return Comparison(first, second, difference, tests)
-
-
-def check_same(given: str) -> None:
-    """Refuse a condition under which two attacks, or two radii, have different images in their denominators."""
-    if given not in SAME:
-        raise ValueError(
-            f"Expected given to be one of {', '.join(SAME)}, so that both are counted on the same images, but it was {given!r}."
-        )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from blackbox.threat import L1, L2, Linf, Threat
-from surrogates.transfer.matrix import TransferMatrix
 from surrogates.transfer.runs import Run
+
+if TYPE_CHECKING:
+    from surrogates.transfer.matrix import TransferMatrix
 
 _ARRAYS = (
     "labels", "ids", "clean_source", "clean_target", "adv_source", "adv_target", "linf", "l2", "noise_target",
@@ -33,7 +35,7 @@ def save(matrix: TransferMatrix, folder: Path) -> Path:
     return folder
 
 
-def load(folder: Path) -> TransferMatrix:
+def load(folder: Path, cls: type[TransferMatrix]) -> TransferMatrix:
     """See `TransferMatrix.load`."""
     for name in ("transfer.npz", "transfer.json"):
         if not (folder / name).is_file():
@@ -46,8 +48,8 @@ def load(folder: Path) -> TransferMatrix:
         names = {k: tuple(raw[k]) for k in ("sources", "targets", "attacks")}
         fixed: dict[str, Any] = {name: arrays[name] for name in _ARRAYS} | {"goals": arrays.get("goals")}
         fixed |= names | {"threats": threats} | {k: raw[k] for k in ("d", "seed", "queries")}
-        fixed["runs"] = tuple(Run(*run) for run in raw.get("runs", ()))  # files of before have none
-        return TransferMatrix(**fixed)
+        fixed["runs"] = tuple(Run(*run) for run in raw.get("runs", ()))  # older files have none
+        return cls(**fixed)
     except Exception as error:
         raise ValueError(
             f"Expected a saved transfer matrix in {folder}, but it could not be read: {error!r}."

@@ -1,28 +1,19 @@
-"""TransferMatrix: what every target said of every image, and the rates that follow from it."""
+"""TransferMatrix: the label that every target gave every image, and the rates that follow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from blackbox.statistics import Rate
+from blackbox.statistics import Rate, TwoLevel, two_level
 from blackbox.threat import Threat
+from surrogates.transfer import files, render
+from surrogates.transfer.conditions import check_given
 from surrogates.transfer.noise import KINDS
 from surrogates.transfer.runs import Run, clusters
-
-if TYPE_CHECKING:
-    from blackbox.statistics.bootstrap import TwoLevel
-
-GIVEN = {
-    "all": "of all images, those that the target gets wrong when changed (its clean errors count too)",
-    "target-correct": "of the images that the target gets right clean, those that it gets wrong when changed",
-    "both-correct": "of the images that source and target get right clean, those that the target gets wrong when changed",
-    "source-fooled": "of the images that source and target get right clean and whose change fools the source, those whose "
-    "change fools the target too",
-}
 
 
 class Split(NamedTuple):
@@ -48,7 +39,7 @@ class TransferMatrix:
     runs [S]: which training and which seed each source row is; `rate` reads one row, `estimate` all runs of a source.
 
     **Rates** say their denominators by ``given``: ``"all"``, ``"target-correct"``, ``"both-correct"``,
-    ``"source-fooled"``; see `GIVEN`. Only ``"all"`` ever counts an image that the target gets wrong clean. With goals,
+    ``"source-fooled"``; see `conditions.GIVEN`. Only ``"all"`` ever counts an image that the target gets wrong clean. With goals,
     "wrong" and "fooled" mean "named the goal", and a condition also requires that the clean image was not named so.
     """
 
@@ -112,7 +103,7 @@ class TransferMatrix:
         return Rate.of(named == self.labels, named >= 0)
 
     def rate(self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct") -> Rate:
-        """How often examples crafted on ``source`` fool ``target``; ``given`` names the denominator (`GIVEN`)."""
+        """How often examples crafted on ``source`` fool ``target``; ``given`` names the denominator (`conditions.GIVEN`)."""
         s, a, e, t = self._cell(source, target, attack, threat)
         named = self.adv_target[s, a, e, t]
         return Rate.of(self._fooled(named), self._among(given, t, s, self.adv_source[s, a, e]) & (named >= 0))
@@ -132,8 +123,6 @@ class TransferMatrix:
         self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
     ) -> TwoLevel:
         """The rate as a mean over the runs of ``source``, with a two-level bootstrap interval (trainings, images)."""
-        from blackbox.statistics.bootstrap import two_level
-
         return two_level(*self.outcomes(source, target, attack, threat, given))
 
     def rows_of(self, source: str) -> list[int]:
@@ -185,34 +174,24 @@ class TransferMatrix:
 
     def table(self, given: str = "target-correct") -> str:
         """The rates as text, a line for each source x attack x threat, with the noise and the clean accuracy."""
-        from surrogates.transfer.text import table
-
-        return table(self, given)
+        return render.table(self, given)
 
     def records(self) -> list[dict[str, Any]]:
         """Every rate as a flat dict, for a CSV file."""
-        from surrogates.transfer.text import records
-
-        return records(self)
+        return render.records(self)
 
     def plot(self, path: str | Path, given: str = "target-correct") -> Path:
         """A heat map with numbers and intervals, as an image file (PNG, SVG or PDF by the suffix)."""
-        from surrogates.transfer.plot import plot
-
-        return plot(self, Path(path), given)
+        return render.plot(self, Path(path), given)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``transfer.npz`` (outcomes) and ``transfer.json`` (names and settings) into a folder."""
-        from surrogates.transfer.files import save
-
-        return save(self, Path(folder))
+        return files.save(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> TransferMatrix:
         """Read what `save` wrote. Raises FileNotFoundError, or ValueError for files that are not such."""
-        from surrogates.transfer.files import load
-
-        return load(Path(folder))
+        return files.load(Path(folder), cls)
 
     def _fooled(self, named: np.ndarray) -> np.ndarray:
         return named != self.labels if self.goals is None else named == self.goals
@@ -222,8 +201,7 @@ class TransferMatrix:
 
     def _among(self, given: str, t: int, s: int, own: np.ndarray | None) -> np.ndarray:
         """[N]: the images in the denominator. ``own``: what the source says of the crafted images."""
-        if given not in GIVEN:
-            raise ValueError(f"Expected given to be one of {', '.join(GIVEN)}, but it was {given!r}.")
+        check_given(given)
         among = np.ones(len(self.labels), dtype=bool)
         if given == "all":
             return among

@@ -1,4 +1,4 @@
-"""Noise of the same size as a crafted change: the floor that any transfer rate has to be read against."""
+"""Noise of the same size as a crafted change: the floor of any transfer rate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from blackbox.rng import Stream
-from blackbox.rowwise import row_norm, rows
+from blackbox.rowwise import row_norm
 from blackbox.threat import L2, Threat
+from surrogates.crafting.ball import stretched
 
 KINDS = ("linf", "rms")
 _PIECE = 8_000_000  # numbers at once, to bound memory
@@ -33,9 +34,7 @@ def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tens
 def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
     """``x`` [n, \\*shape] with Gaussian noise whose Euclidean length *after* the cut to the box is ``length`` [n].
 
-    Matched RMS: RMS is the length divided by the root of the number of entries. Cutting shortens a change, so the noise
-    is scaled up until what is left of it has the length wanted (bisection, to one part in a million). Where the box has
-    no room for so long a change along the draw, the longest there is remains.
+    Matched RMS: the length divided by the root of the number of entries. See `crafting.ball.stretched`.
     """
 
     def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
@@ -51,32 +50,6 @@ def same_length_noise(
     belongs beneath any table of minimum-norm or amplified changes."""
     numbers = np.arange(len(x), dtype=np.uint64) if ids is None else np.asarray(ids, dtype=np.uint64)
     return gaussian_noise(x, row_norm(made - x), threat or L2(math.inf), seed, numbers)
-
-
-def stretched(x: Tensor, z: Tensor, want: Tensor, threat: Threat) -> Tensor:
-    """``x`` + s ``z`` [n, \\*shape], cut to the box, with the scale s of each row for which what is left of the change
-    has the Euclidean length ``want`` [n]; the longest there is where the box has no room, ``x`` where ``z`` is zero."""
-
-    def left(scale: Tensor) -> Tensor:
-        return row_norm(threat.clip(x + rows(scale, z) * z) - x)
-
-    high = want / row_norm(z).clamp_min(1e-12)
-    low = torch.zeros_like(high)
-    short = left(high) < want * (1 - 1e-6)  # nothing was cut from the others: they are done
-    exact = ~short
-    for _ in range(24):
-        if not bool(short.any()):
-            break
-        low = torch.where(short, high, low)
-        high = torch.where(short, 2 * high, high)
-        short &= left(high) < want
-    if not bool(exact.all()):
-        for _ in range(26):
-            middle = (low + high) / 2
-            below = left(middle) < want
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    scale = torch.where(exact, want / row_norm(z).clamp_min(1e-12), high)
-    return threat.clip(x + rows(scale, z) * z)
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:

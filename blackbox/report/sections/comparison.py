@@ -178,7 +178,7 @@ def _caption(first: Item, tests: int, remarks: set[str]) -> str:
 
 def _matrices(page: Page, runs: Sequence[Run]) -> None:
     """Cells that two matrices have in common but for the source, image by image, against the first run."""
-    from surrogates.transfer.compare import SAME
+    from surrogates.transfer.conditions import SAME
 
     base, apart = runs[0], []
     rows: list[list[str]] = []

@@ -22,7 +22,7 @@ PANELS, WIDE = 4, 14  # heat maps of one picture, and columns of all of them
 
 def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
     """One matrix under a heading of its own."""
-    from surrogates.transfer.matrix import GIVEN
+    from surrogates.transfer.conditions import GIVEN
 
     page.head(name, 3)
     page.text(
@@ -58,7 +58,7 @@ def _parts(matrix: TransferMatrix) -> list[TransferMatrix]:
 
 def _table(page: Page, matrix: TransferMatrix, given: str) -> None:
     from surrogates.transfer.noise import KINDS
-    from surrogates.transfer.text import NOISE, noise_given, noise_kinds
+    from surrogates.transfer.render import NOISE, noise_given, noise_kinds
 
     rows: list[list[str | Rate]] = []
     for e, threat in enumerate(matrix.threats):
@@ -95,7 +95,7 @@ def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Pa
 
 def _lines(matrix: TransferMatrix, target: str, threats: list[Threat], given: str) -> dict[str, list[tuple[float, Rate]]]:
     """A line for each source and attack, and one for uniform noise of the same eps."""
-    from surrogates.transfer.text import noise_given
+    from surrogates.transfer.render import noise_given
 
     out = {}
     for source in matrix.sources:

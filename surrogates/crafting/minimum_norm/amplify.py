@@ -11,8 +11,8 @@ from torch import Tensor
 from blackbox.checks import as_images
 from blackbox.rowwise import row_norm
 from blackbox.threat import L2
+from surrogates.crafting.ball import stretched
 from surrogates.crafting.minimum_norm.core import Box, positive
-from surrogates.transfer.noise import stretched
 
 
 def amplify(x_adv: Any, x: Any, rms: float, box: Box = (0.0, 1.0)) -> Tensor:
