@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from blackbox.cli.options import ACCESS, Images, Nets, Run, Target, Targeted, Within, shared
+from blackbox.cli.options import (
+    ACCESS,
+    Channel,
+    Images,
+    Nets,
+    Run,
+    Search,
+    Surrogates,
+    Target,
+    Targeted,
+    Teaching,
+    Within,
+    shared,
+)
 
 app = typer.Typer(
     name="blackbox",
@@ -51,107 +64,31 @@ def demo(
 @app.command()
 @shared
 def attack(
-    target: Target,
-    images: Images,
-    within: Within,
-    nets: Nets,
-    common: Run,
-    attack: Annotated[
-        str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
-    ] = "auto",
-    budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000,
-    access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None,
-    channel: Annotated[
-        list[str] | None,
-        typer.Option(help="What stands before the target, from it outwards: round:2, jpeg:75; repeatable."),
-    ] = None,
-    votes: Annotated[
-        int | None,
-        typer.Option(
-            help="Fresh answers that confirm a success.", show_default="11 where the target is randomised, else 1"
-        ),
-    ] = None,
-    eight_bit: Annotated[bool, typer.Option("--eight-bit", help="Count 8-bit images only as successes.")] = False,
-    targeted: Targeted = None,
-    start: Annotated[
-        str | None, typer.Option(help="Images to start from: npz:PATH, or the folder of a run of this verb.")
-    ] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="With --targeted: start from images of the class to reach: digits, npz:PATH, …")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting: --set p_init=0.1, with several attacks square.p_init=0.1"),
-    ] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="File that lets a killed run go on: same command again.")
-    ] = None,
-    journal: Annotated[
-        str | None,
-        typer.Option(help="The same for costly targets: every answer is kept at once and never paid for twice."),
-    ] = None,
-    cache: Annotated[bool, typer.Option("--cache", help="With --journal: ask no image twice.")] = False,
-    retries: Annotated[int, typer.Option(help="Calls made again, after growing waits, when the target times out.")] = 0,
-    surrogate: Annotated[
-        list[str] | None,
-        typer.Option(help="A net of yours that auto, hybrid and their kin may use: runs/s1, cnn:w.safetensors; repeatable."),
-    ] = None,
-    own: Annotated[str | None, typer.Option(help="Images to train such nets on, without a query: folder:PATH, digits, …")] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(help="Nets to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
-    ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30,
-    answers: Annotated[
-        str, typer.Option(help="How many images of --own to show the target for training, on the bill.")
-    ] = "0",
+    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run
 ) -> None:
     """Attack a target through queries alone. Exit code 3 when no image was fooled."""
     from blackbox.cli.attack import run
 
-    run(
-        target, attack, budget=budget, access=access, channels=channel or [], votes=votes, eight_bit=eight_bit,
-        targeted=targeted, start=start, pool=pool, settings=settings or [], checkpoint=checkpoint,
-        journal=journal, cache=cache, retries=retries, surrogates=surrogate or [], own=own, arch=arch,
-        epochs=epochs, answers=answers,
-        images=images, within=within, nets=nets, common=common,
-    )  # fmt: skip
+    run(target, how, known, images, within, nets, common)
 
 
 @app.command()
 @shared
 def evaluate(
     target: Target,
+    known: Surrogates,
     images: Images,
     within: Within,
     nets: Nets,
     common: Run,
     budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
     levels: Annotated[str, typer.Option(help="What the target shows: labels, topk, scores, with commas.")] = "labels,scores",
-    channel: Annotated[
-        list[str] | None,
-        typer.Option(help="What stands before the target, from it outwards: round:2, jpeg:75; repeatable."),
-    ] = None,
-    surrogate: Annotated[
-        list[str] | None, typer.Option(help="A net of yours that the attacker may use: runs/s1; repeatable.")
-    ] = None,
-    own: Annotated[
-        str | None,
-        typer.Option(help="Images to train surrogates on, without a query: folder:PATH, …", show_default="digits: their own part"),
-    ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(help="Nets to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
-    ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30,
+    channel: Channel = None,
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling."""
     from blackbox.cli.evaluate import run
 
-    run(
-        target, budgets, levels, channel or [], surrogate or [], own, arch, epochs,
-        images=images, within=within, nets=nets, common=common,
-    )  # fmt: skip
+    run(target, budgets, levels, channel or [], known, images, within, nets, common)
 
 
 @app.command()
@@ -182,31 +119,11 @@ def tune(
 
 @app.command()
 @shared
-def surrogate(
-    target: Target,
-    images: Images,
-    nets: Nets,
-    common: Run,
-    queries: Annotated[int, typer.Option("--queries", help="The most images that may be shown to the target.")] = 1600,
-    arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, vgg, resnet20, torchvision:NAME")] = "cnn",
-    access: Annotated[str, typer.Option(help=ACCESS)] = "labels",
-    holdout: Annotated[int, typer.Option(help="Images kept aside to measure agreement on (one query each).")] = 500,
-    epochs: Annotated[int, typer.Option(help="Passes over the answers.")] = 30,
-    optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
-    strategy: Annotated[
-        str,
-        typer.Option(
-            help="Which images are asked about: distil, random, active, uncertainty, k-center, dfal, jacobian, noised."
-        ),
-    ] = "distil",
-) -> None:
+def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run) -> None:
     """Train a surrogate from a target's answers, under a query budget."""
     from blackbox.cli.surrogate import run
 
-    run(
-        target, queries, arch, access=access, holdout=holdout, epochs=epochs, optimiser=optimiser, strategy=strategy,
-        images=images, nets=nets, common=common,
-    )  # fmt: skip
+    run(target, how, images, nets, common)
 
 
 @app.command()
@@ -321,9 +238,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     expose: Annotated[bool, typer.Option("--expose", help="Let other machines ask.")] = False,
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None,
-    channel: Annotated[
-        list[str] | None, typer.Option(help="What stands before the target, from it outwards; repeatable.")
-    ] = None,
+    channel: Channel = None,
     max_rows: Annotated[int, typer.Option("--max-rows", help="The most images of a request.")] = 256,
     data: Annotated[str, typer.Option("--data", "-d", help="Data whose images and classes the target knows.")] = "digits",
     shape: Annotated[str | None, typer.Option(help="Instead of --data, with --classes: 3,32,32")] = None,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox.cli import NO_SUCCESS, STOPPED, Exit, options, training
+from blackbox.cli.chosen import bought, build, informed, parameters, surrogate_nets
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import folder, parse, specs, starts
@@ -15,98 +16,118 @@ from blackbox.specs import folder, parse, specs, starts
 if TYPE_CHECKING:
     import torch
 
+    from blackbox.oracle.oracle import Oracle
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
-    from surrogates import Dataset
+
+
+@dataclass
+class Job:
+    """What has been read and checked, before the first query. goal: classes to reach. first: images to start from."""
+
+    target: specs.Model
+    shown: specs.Images
+    threat: Threat
+    access: str
+    attacks: dict[str, Any]
+    oracles: dict[str, Oracle]
+    goal: torch.Tensor | int | None
+    first: torch.Tensor | None
+    classes: int
+    answers: int = 0  # bought for training
 
 
 def run(
-    target: str, attack: str, *, budget: int, access: str | None, channels: list[str], votes: int | None,
-    eight_bit: bool, targeted: str | None, start: str | None, pool: str | None, settings: list[str],
-    checkpoint: str | None, journal: str | None, cache: bool, retries: int, surrogates: list[str], own: str | None,
-    arch: str | None, epochs: int, answers: str,
-    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+    target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
+    nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Parse, check everything that can be checked before the first query, attack, save, tell."""
-    wanted = parse.one_threat(within)
-    if budget < 1:
-        raise ValueError(f"Expected --budget to be at least 1, but it was {budget}.")
-    if votes is not None and (votes < 1 or votes % 2 == 0):
-        raise ValueError(f"Expected --votes to be an odd number, so that there is a majority, but it was {votes}.")
-    attacks = build(attack, settings)
-    stack = between.read(channels)
-    shows = between.access(access, stack)
-    set_threads(nets.threads)
+    job = prepare(target, how, known, images, within, nets, common)
+    path = folder.create(common.out, "attack", job.target.name, "-".join(job.attacks))
+    told = {**asdict(how), **asdict(known), **asdict(images), **asdict(nets)}
+    channels, nets_given = told.pop("channel") or [], told.pop("surrogate") or []
+    used = {name: parameters(made) for name, made in job.attacks.items()}
+    del told["settings"]  # they stand among the parameters
+    folder.write_config(path, {
+        "verb": "attack", **told, "target": job.target.spec, "parameters": used if len(used) > 1 else next(iter(used.values())),
+        "threat": {"norm": job.threat.norm, "eps": job.threat.eps}, "access": job.access, "channels": channels,
+        "surrogates": nets_given, "answers": job.answers, "n": len(job.shown.data), "classes": job.classes,
+        "seed": common.seed, "device": str(next(iter(job.oracles.values())).device),
+    })  # fmt: skip
+    for name, made in job.attacks.items():
+        say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
+    results = carry_out(job, how, common, path)
+    if job.answers:
+        bill = training.bill(job.answers, next(iter(results.values())))
+        say(
+            f"with training    {bill['total']:,.0f} queries in all, {bill['amortised']:.1f} an image; {bill['an image']:.1f} without",
+            common.quiet,
+        )
+        (path / "training.json").write_text(json.dumps({"answers": job.answers, **bill}, indent=1) + "\n")
+    tell(results, path, job.target.name, common.quiet)
 
-    import blackbox as bb
+
+def prepare(
+    target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
+    nets: options.Nets, common: options.Run,
+) -> Job:  # fmt: skip
+    """Read and check everything; train surrogates where they are asked for. Nothing is asked of the target before it all fits."""
+    wanted = parse.one_threat(within)
+    attacks = build(how.attack, how.settings or [])
+    stack = between.read(how.channel or [])
+    shows = between.access(how.access, stack)
+    set_threads(nets.threads)
     from blackbox import prior as priors
     from blackbox.run import resolve
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
-    found = specs.retrying(specs.one_model(target, shown.data, count, nets), retries, nets.device)
-    goal = goals(targeted, shown, count, common.seed)
-    known = surrogate_nets(attacks, surrogates, own, shown, count, nets)
-    mine = None if own is None else training.read(own, shown, count)
-    asked = bought(answers, mine, attacks, bool(checkpoint or journal))
-    first = starts.read(start, pool, shown, goal, attacks.values(), common.seed)
+    found = specs.retrying(specs.one_model(target, shown.data, count, nets), how.retries, nets.device)
+    goal = goals(how.targeted, shown, count, common.seed)
+    mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
+    pool = None if known.own is None else training.read(known.own, shown, count)
+    asked = bought(how.answers, pool, attacks, bool(how.checkpoint or how.journal))
+    first = starts.read(how.start, how.pool, shown, goal, attacks.values(), common.seed)
     # an oracle for each attack: what a channel draws follows from the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
-    if own is not None and mine is not None:
-        known |= training.train(mine, own, arch, epochs, common)
-    attacks = informed(attacks, list(known.values()))
+    if known.own is not None and pool is not None:
+        mine |= training.train(pool, known.own, known.arch, known.epochs, common)
+    attacks = informed(attacks, list(mine.values()))
     for name, made in attacks.items():
         priors.require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
-    if asked is not None and mine is not None:  # nothing is bought for nets that do not fit
-        oracle, images_attacked = next(iter(oracles.values())), len(shown.data)
-        taught = training.teach(list(known.values()), mine, oracle, asked, images_attacked, common)
+    if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
+        taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)
-    path = folder.create(common.out, "attack", found.name, "-".join(attacks))
-    used = {name: parameters(made) for name, made in attacks.items()}
-    effective = {
-        "verb": "attack", "target": found.spec, "attack": attack,
-        "parameters": used if len(used) > 1 else next(iter(used.values())),
-        "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budget": budget, "access": shows, "channels": channels,
-        "votes": votes, "eight_bit": eight_bit, "targeted": targeted, "start": start, "pool": pool, "checkpoint": checkpoint,
-        "journal": journal, "cache": cache, "retries": retries, "surrogates": surrogates,
-        "own": own, "arch": arch, "epochs": epochs, "answers": asked or 0,
-        **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
-        "device": str(next(iter(oracles.values())).device),
-    }  # fmt: skip
-    folder.write_config(path, effective)
-    for name, made in attacks.items():
-        say(plan(made, name, found.name, shown.data, wanted, budget), common.quiet)
+    return Job(found, shown, wanted, shows, attacks, oracles, goal, first, count, asked or 0)
 
-    alone, results = len(attacks) == 1, {}
-    for name, made in attacks.items():
+
+def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) -> dict[str, AttackResult]:
+    """Run the attacks one after the other, and save each result as soon as it is there; of one that fails, what it reached."""
+    import blackbox as bb
+
+    alone, data, results = len(job.attacks) == 1, job.shown.data, {}
+    for name, made in job.attacks.items():
         where = path if alone else path / name
-        kept, book = (p if alone or p is None else _beside(p, name) for p in (checkpoint, journal))
+        kept, book = (p if alone or p is None else _beside(p, name) for p in (how.checkpoint, how.journal))
         try:
-            with attack_progress(budget, common.quiet, "attack" if alone else name) as progress:
+            with attack_progress(how.budget, common.quiet, "attack" if alone else name) as progress:
                 results[name] = bb.attack(
-                    oracles[name], shown.data.images, shown.data.labels, made, wanted, budget, target=goal,
-                    seed=common.seed, start=first if starts.takes(made) else None, ids=shown.index, checkpoint=kept,
-                    journal=book, cache=cache,
-                    progress=progress, votes=votes, eight_bit=eight_bit,
+                    job.oracles[name], data.images, data.labels, made, job.threat, how.budget, target=job.goal,
+                    seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,
+                    checkpoint=kept, journal=book, cache=how.cache, progress=progress, votes=how.votes,
+                    eight_bit=how.eight_bit,
                 )  # fmt: skip
         except (bb.TargetError, KeyboardInterrupt) as error:
             reached = getattr(error, "result", None)
             if reached is None:
                 raise
-            save(reached, where, shown.data, found.name)
+            save(reached, where, data, job.target.name)
             told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}."
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
             raise bb.TargetError(f"{error} {told}") from error
-        save(results[name], where, shown.data, found.name)
-    if asked:
-        bill = training.bill(asked, next(iter(results.values())))
-        say(
-            f"with training    {bill['total']:,.0f} queries in all, {bill['amortised']:.1f} an image; {bill['an image']:.1f} without",
-            common.quiet,
-        )
-        (path / "training.json").write_text(json.dumps({"answers": asked, **bill}, indent=1) + "\n")
-    tell(results, path, found.name, common.quiet)
+        save(results[name], where, data, job.target.name)
+    return results
 
 
 def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool) -> None:
@@ -127,106 +148,10 @@ def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool)
         raise Exit(NO_SUCCESS, f"No success: none of the {attacked} images attacked was fooled.")
 
 
-def build(names: str, pairs: list[str]) -> dict[str, Any]:
-    """The attacks of ``"square,nes"`` with the settings of ``--set``: ``p_init=.1``, or ``square.p_init=.1``.
-
-    ``images=`` may be a data spec, of which the attacker's part is read.
-
-    Raises:
-        ValueError: no name, one that is not known or is there twice, or a setting that is nobody's.
-    """
-    from blackbox import attacks
-
-    found = parse.words(names)
-    kinds = {name: attacks.get(name) for name in found}
-    if not found or len(kinds) < len(found):
-        raise ValueError(f"Expected --attack to name one attack, or several different ones, but it was {names!r}.")
-    mine: dict[str, list[str]] = {name: [] for name in kinds}
-    for pair in pairs:
-        name, dot, _ = pair.partition("=")[0].partition(".")
-        if dot and name in kinds:
-            mine[name].append(pair[len(name) + 1 :])
-        elif dot or len(kinds) > 1:
-            raise ValueError(
-                f"Expected --set ATTACK.NAME=VALUE with ATTACK one of {', '.join(kinds)}, but it was {pair!r}."
-            )
-        else:
-            mine[found[0]].append(pair)
-    made = {}
-    for name, kind in kinds.items():
-        values = parse.settings(kind, mine[name])
-        spec = values.get("images")
-        if isinstance(spec, str) and not spec.endswith(".npz"):
-            values["images"] = specs.own(spec).images
-        made[name] = kind(**values)
-    return made
-
-
-def surrogate_nets(
-    attacks: dict[str, Any], words: list[str], own: str | None, shown: specs.Images, classes: int, nets: options.Nets
-) -> dict[str, Any]:
-    """The nets of ``--surrogate``, by name.
-
-    Raises:
-        ValueError: surrogates, or images to train them on, but no attack that takes any; one that is no net, or does not fit.
-    """
-    if (words or own) and not any(hasattr(made, "prior") for made in attacks.values()):
-        from blackbox.attacks import with_prior
-
-        raise ValueError(
-            f"Expected {'--surrogate' if words else '--own'} with an attack that takes one, {', '.join(with_prior())}, but "
-            f"--attack names {', '.join(attacks)}."
-        )
-    return specs.sources(words, "--surrogate", shown, classes, nets)
-
-
-def informed(attacks: dict[str, Any], nets: list[Any]) -> dict[str, Any]:
-    """The attacks, those that take a prior with the nets as one. A result's bill is of its own run."""
-    if not nets:
-        return attacks
-    import surrogates as sg
-
-    prior = sg.prior(nets)
-    return {n: replace(made, prior=prior) if hasattr(made, "prior") else made for n, made in attacks.items()}
-
-
-def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bool) -> int | None:
-    """``--answers``: how many answers to buy for training; None where the option was not given.
-
-    Raises:
-        ValueError: nothing to ask about, several attacks (whose bill?), or a run that is to go on after a kill.
-    """
-    if answers == "0":
-        return None
-    if pool is None:
-        raise ValueError("Expected --own with --answers, images to ask the target about, but there were none.")
-    if len(attacks) > 1:
-        raise ValueError(f"Expected one attack with --answers, on whose bill they are, but there were {len(attacks)}.")
-    if kept:
-        raise ValueError(
-            "Expected --answers without --checkpoint and --journal, which would not hold them: they would be paid for again. "
-            "Train beforehand: blackbox surrogate, then --surrogate."
-        )
-    return training.answers(answers, len(pool))
-
-
 def _beside(checkpoint: str, name: str) -> str:
     """``run.pt`` -> ``run-square.pt``: each attack's own file."""
     path = Path(checkpoint)
     return str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
-
-
-def parameters(attack: Any) -> dict[str, Any]:
-    """The hyper-parameters as they will be used; whatever is no plain value by its own description."""
-    if not is_dataclass(attack) or isinstance(attack, type):
-        return {"repr": repr(attack)}
-    values = {f.name: getattr(attack, f.name) for f in fields(attack)}
-    out = {}
-    for name, value in values.items():
-        shape = tuple(getattr(value, "shape", ()))
-        plain = value is None or isinstance(value, (bool, int, float, str))
-        out[name] = value if plain else f"{len(value)} images of {shape[1:]}" if shape else repr(value)
-    return out
 
 
 def set_threads(threads: int | None) -> None:

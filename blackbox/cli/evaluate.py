@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blackbox.cli import options, training
 from blackbox.cli.attack import set_threads
@@ -14,13 +14,15 @@ from blackbox.specs import folder, parse, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from blackbox.engine.engine import Progress
+    from blackbox.evaluation.evaluation import Evaluation
 
 
 def run(
-    target: str, budgets: str, levels: str, channels: list[str], surrogates: list[str], own: str | None, arch: str | None,
-    epochs: int, *, images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+    target: str, budgets: str, levels: str, channels: list[str], known: options.Surrogates, images: options.Images,
+    within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Check, make surrogates, evaluate, save, tell."""
     wanted = parse.one_threat(within)
@@ -30,8 +32,6 @@ def run(
     set_threads(nets.threads)
 
     from blackbox.evaluation.evaluation import evaluate
-    from blackbox.report import pages
-    from blackbox.report.robustness import robustness
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
@@ -39,17 +39,12 @@ def run(
     for level in shows:  # what the channels hide is said before anything is trained
         between.access(level, stack)
     path = folder.create(common.out, "evaluate", found.name)
-    effective = {
+    folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
-        "levels": shows, "channels": channels, "surrogates": surrogates, "own": own, "arch": arch, "epochs": epochs,
-        **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
-    }  # fmt: skip
-    folder.write_config(path, effective)
-    mine = specs.sources(surrogates, "--surrogate", shown, count, nets)
-    if own is None and images.data.lower() == "digits" and not mine:
-        own = "digits"
-    if own is not None:
-        mine |= training.train(training.read(own, shown, count), own, arch, epochs, common)
+        "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
+        "epochs": known.epochs, **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
+    })  # fmt: skip
+    mine = _surrogates(known, images, shown, count, nets, common)
     most = len(shown.data) * sum(counts) * len(shows)
     say(
         f"plan             {found.name}, {wanted}: {len(shown.data):,} images × {' + '.join(f'{b:,}' for b in counts)} queries × "
@@ -67,10 +62,34 @@ def run(
             shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, budgets=counts, levels=shows,
             seed=common.seed, ids=shown.index, progress=progress,
         )  # fmt: skip
+    _save(got, path, f"How robust is {found.name}?", shown.spec)
+    say(got.table(), common.quiet)
+    say(
+        f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
+        common.quiet,
+    )
+
+
+def _surrogates(
+    known: options.Surrogates, images: options.Images, shown: specs.Images, count: int, nets: options.Nets, common: options.Run
+) -> dict[str, Any]:
+    """The nets that are given, and those trained on one's own images; for the digits their own part by default."""
+    mine = specs.sources(known.surrogate or [], "--surrogate", shown, count, nets)
+    own = known.own if known.own or mine or images.data.lower() != "digits" else "digits"
+    if own is not None:
+        mine |= training.train(training.read(own, shown, count), own, known.arch, known.epochs, common)
+    return mine
+
+
+def _save(got: Evaluation, path: Path, title: str, data: str) -> None:
+    """Every row, the table, and the page."""
+    from blackbox.report import pages
+    from blackbox.report.robustness import robustness
+
     got.save(path)
     (path / "summary.txt").write_text(got.table() + "\n")
-    page = pages.Page(f"How robust is {found.name}?")
-    page.text(f"{wanted}, {len(shown.data)} images of {shown.spec}, seed {common.seed}. An image is robust in a row when the model "
+    page = pages.Page(title)
+    page.text(f"{got.threat}, {len(got.labels)} images of {data}, seed {got.seed}. An image is robust in a row when the model "
               "is right on it and neither this attack nor the same with fewer queries found an example.")  # fmt: skip
     head, *cells = got.cells()
     page.table(head, cells)
@@ -81,8 +100,3 @@ def run(
         "Images by row: evaluation.json. Raw outcomes of each run: the folders beside it. Settings and versions: run.json."
     )
     page.write(path)
-    say(got.table(), common.quiet)
-    say(
-        f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
-        common.quiet,
-    )

@@ -82,6 +82,103 @@ class Run:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False
 
 
+Channel = Annotated[
+    list[str] | None,
+    typer.Option(help="What stands before the target, from it outwards: round:2, jpeg:75; repeatable."),
+]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a target is attacked."""
+
+    attack: Annotated[
+        str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
+    ] = "auto"
+    budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000
+    access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None
+    channel: Channel = None
+    votes: Annotated[
+        int | None,
+        typer.Option(
+            help="Fresh answers that confirm a success.", show_default="11 where the target is randomised, else 1"
+        ),
+    ] = None
+    eight_bit: Annotated[bool, typer.Option("--eight-bit", help="Count 8-bit images only as successes.")] = False
+    targeted: Targeted = None
+    start: Annotated[
+        str | None, typer.Option(help="Images to start from: npz:PATH, or the folder of a run of this verb.")
+    ] = None
+    pool: Annotated[
+        str | None, typer.Option(help="With --targeted: start from images of the class to reach: digits, npz:PATH, …")
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting: --set p_init=0.1, with several attacks square.p_init=0.1"),
+    ] = None
+    checkpoint: Annotated[
+        str | None, typer.Option(help="File that lets a killed run go on: same command again.")
+    ] = None
+    journal: Annotated[
+        str | None,
+        typer.Option(help="The same for costly targets: every answer is kept at once and never paid for twice."),
+    ] = None
+    cache: Annotated[bool, typer.Option("--cache", help="With --journal: ask no image twice.")] = False
+    retries: Annotated[int, typer.Option(help="Calls made again, after growing waits, when the target times out.")] = 0
+    answers: Annotated[
+        str, typer.Option(help="How many images of --own to show the target for training, on the bill.")
+    ] = "0"
+
+    def __post_init__(self) -> None:
+        if self.budget < 1:
+            raise ValueError(f"Expected --budget to be at least 1, but it was {self.budget}.")
+        if self.votes is not None and (self.votes < 1 or self.votes % 2 == 0):
+            raise ValueError(
+                f"Expected --votes to be an odd number, so that there is a majority, but it was {self.votes}."
+            )
+
+
+@dataclass(frozen=True)
+class Surrogates:
+    """The nets that an attacker has."""
+
+    surrogate: Annotated[
+        list[str] | None,
+        typer.Option(help="A net of yours that the attacker may use: runs/s1, cnn:w.safetensors; repeatable."),
+    ] = None
+    own: Annotated[
+        str | None,
+        typer.Option(help="Images to train such nets on, without a query: folder:PATH, digits, …"),
+    ] = None
+    arch: Annotated[
+        str | None,
+        typer.Option(help="Nets to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
+    ] = None
+    epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How a surrogate learns from a target's answers."""
+
+    queries: Annotated[int, typer.Option("--queries", help="The most images that may be shown to the target.")] = 1600
+    arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, vgg, resnet20, torchvision:NAME")] = "cnn"
+    access: Annotated[str, typer.Option(help=ACCESS)] = "labels"
+    holdout: Annotated[int, typer.Option(help="Images kept aside to measure agreement on (one query each).")] = 500
+    epochs: Annotated[int, typer.Option(help="Passes over the answers.")] = 30
+    optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = "adam"
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="Which images are asked about: distil, random, active, uncertainty, k-center, dfal, jacobian, noised."
+        ),
+    ] = "distil"
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise ValueError(f"Expected --queries to be at least 1, but it was {self.queries}.")
+
+
 def shared(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb as typer shall see it: its own options, then the fields of each group."""
     hints = get_type_hints(verb, include_extras=True)

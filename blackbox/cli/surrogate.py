@@ -15,60 +15,48 @@ from blackbox.specs import folder, pool, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from blackbox.oracle.oracle import Oracle
+    from blackbox.statistics import Rate
     from surrogates import Dataset, TrainReport
 
 CHOICE = 4  # images to choose from for each that may be asked about (ours)
 
 
-def run(
-    target: str, queries: int, arch: str, *, access: str, holdout: int, epochs: int, optimiser: str, strategy: str,
-    images: options.Images, nets: options.Nets, common: options.Run,
-) -> None:  # fmt: skip
+def run(target: str, how: options.Teaching, images: options.Images, nets: options.Nets, common: options.Run) -> None:
     """Ask, train, measure agreement on images that were not asked about, save."""
     import surrogates as sg
     from blackbox.statistics import Rate
 
     seed, quiet = common.seed, common.quiet
     set_threads(nets.threads)
-    if queries < 1:
-        raise ValueError(f"Expected --queries to be at least 1, but it was {queries}.")
-    own, kept = attacker_images(images, holdout, seed)
+    own, kept = attacker_images(images, how.holdout, seed)
     count = nets.classes or len(own.classes)
     found = specs.one_model(target, own, count, nets)
-    oracle = specs.oracle(found, access, count, nets.device)
-    recipe = sg.Recipe(epochs=epochs, optimiser=optimiser)
-    net = sg.build(arch, classes=count, shape=own.shape, seed=seed)
+    oracle = specs.oracle(found, how.access, count, nets.device)
+    recipe = sg.Recipe(epochs=how.epochs, optimiser=how.optimiser)
+    net = sg.build(how.arch, classes=count, shape=own.shape, seed=seed)
     if nets.device is not None:
         net = net.to(nets.device)
     path = folder.create(common.out, "surrogate", found.name)
-    chosen = sg.acquire.get(strategy)
+    sg.acquire.get(how.strategy)  # an unknown one is refused before anything is asked
     # a strategy that chooses needs more to choose from than it may ask about; one that makes its images needs seeds only
-    wanted = {"distil": queries, "noised": -(-queries // 2), "jacobian": 0}.get(strategy, CHOICE * queries)
+    wanted = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}.get(how.strategy, CHOICE * how.queries)
     shown = pool.widen(own, wanted, seed)
-    effective = {
-        "verb": "surrogate", "target": found.spec, "access": access, "queries": queries, "strategy": strategy, "arch": arch,
-        "recipe": asdict(recipe), **asdict(images), **asdict(nets), "own_images": len(own), "shown_images": len(shown),
-        "held_out": len(kept), "classes": count, "seed": seed, "device": nets.device or "cpu",
-    }  # fmt: skip
-    folder.write_config(path, effective)
+    folder.write_config(path, {
+        "verb": "surrogate", "target": found.spec, "access": how.access, "queries": how.queries, "strategy": how.strategy,
+        "arch": how.arch, "recipe": asdict(recipe), **asdict(images), **asdict(nets), "own_images": len(own),
+        "shown_images": len(shown), "held_out": len(kept), "classes": count, "seed": seed, "device": nets.device or "cpu",
+    })  # fmt: skip
+    shows = oracle.access.name.lower()
     say(
-        f"plan             {arch} from the {oracle.access.name.lower()} of {found.name}: at most {queries:,} queries on "
+        f"plan             {how.arch} from the {shows} of {found.name}: at most {how.queries:,} queries on "
         f"{len(own):,} images of one's own{' and changed copies of them' if len(shown) > len(own) else ''}; "
         f"{len(kept):,} more to measure agreement",
         quiet,
     )
-    rounds, progress = [], _progress(epochs, quiet)
-    if strategy == "distil":
-        net = sg.train(net, shown, recipe, seed=seed, teacher=oracle, queries=queries, progress=progress)
-        spent, agreement = oracle.rows, sg.fidelity(net, oracle, kept.images)
-    else:
-        say(f"bill             {sg.acquire.bill(chosen, queries, len(shown), 0.0, len(kept))}", quiet)
-        got = sg.learn(
-            net, oracle, shown, strategy, queries=queries, recipe=recipe, held_out=0.0, evaluation=kept, seed=seed
-        )
-        spent, agreement, rounds = oracle.rows, got.curve.evaluation[-1], got.curve.table().splitlines()[1:]
-        got.curve.save(path / "curve.json")
+    net, spent, agreement, rounds = learn(net, oracle, shown, kept, recipe, how, path, common)
     measured = oracle.counts["fidelity"] + oracle.counts["verify"]
     report = sg.report(net)
     own_labels = sg.predict(net, kept.images)
@@ -76,22 +64,39 @@ def run(
     sg.save_weights(net, path / specs.SURROGATE_FILE)
     summary = "\n".join(
         [
-            f"{arch} from the {oracle.access.name.lower()} of {found.name} · seed {seed}",
+            f"{how.arch} from the {shows} of {found.name} · seed {seed}",
             f"training         {report.summary()}",
             f"queries          {spent:,} to train, {measured:,} to measure; {spent + measured:,} in all",
-            *(f"{strategy:17}{line.strip()}" for line in rounds),
+            *(f"{how.strategy:17}{line.strip()}" for line in rounds),
             f"agreement        {agreement}  of {len(kept)} images it never asked about: the target's class is its own",
             f"accuracy         {accuracy}  of the same images: the true class",
         ]
     )
     bill = {"queries": spent, "measured": measured, "agreement": [agreement.k, agreement.n], "accuracy": [accuracy.k, accuracy.n]}
-    _save(path, summary, report, kept, own_labels, {"arch": arch, "target": found.name, **bill})
+    _save(path, summary, report, kept, own_labels, {"arch": how.arch, "target": found.name, **bill})
     say(summary, quiet)
-    files = (
-        f"{specs.SURROGATE_FILE}, summary.txt, surrogate.json, training.json, outcomes.csv, run.json{', curve.json' if rounds else ''}"
-    )
-    say(f"saved            {path}/: {files}", quiet)
+    files = f"{specs.SURROGATE_FILE}, summary.txt, surrogate.json, training.json, outcomes.csv, run.json"
+    say(f"saved            {path}/: {files}{', curve.json' if rounds else ''}", quiet)
     say(f"next             blackbox transfer --from {path} --to {target} --data {images.data} --eps …", quiet)
+
+
+def learn(
+    net: Any, oracle: Oracle, shown: Dataset, kept: Dataset, recipe: Any, how: options.Teaching, path: Path, common: options.Run
+) -> tuple[Any, int, Rate, list[str]]:
+    """The net trained, the queries spent on it, its agreement with the target on ``kept``, and a line for each round."""
+    import surrogates as sg
+
+    if how.strategy == "distil":
+        progress = _progress(how.epochs, common.quiet)
+        net = sg.train(net, shown, recipe, seed=common.seed, teacher=oracle, queries=how.queries, progress=progress)
+        return net, oracle.rows, sg.fidelity(net, oracle, kept.images), []
+    chosen = sg.acquire.get(how.strategy)
+    say(f"bill             {sg.acquire.bill(chosen, how.queries, len(shown), 0.0, len(kept))}", common.quiet)
+    got = sg.learn(
+        net, oracle, shown, how.strategy, queries=how.queries, recipe=recipe, held_out=0.0, evaluation=kept, seed=common.seed
+    )
+    got.curve.save(path / "curve.json")
+    return net, oracle.rows, got.curve.evaluation[-1], got.curve.table().splitlines()[1:]
 
 
 def attacker_images(images: options.Images, holdout: int, seed: int) -> tuple[Dataset, Dataset]:

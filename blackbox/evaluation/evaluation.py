@@ -63,6 +63,10 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    def add(self, sees: str, attack: str, wrong: np.ndarray, budget: int = 0, queries: int | None = None) -> None:
+        """One more line; a row without a budget costs a query an image."""
+        self.rows.append(Row(sees, attack, budget, wrong, len(self.labels) if queries is None else queries))
+
     def row(self, sees: str, budget: int = 0, attack: str | None = None) -> Row:
         """The line of this name."""
         for row in self.rows:
@@ -174,54 +178,67 @@ def evaluate(
     threat, seed, wanted = as_threat(threat), check_int(seed, "seed"), _ascending(budgets)
     begin = time.perf_counter()
     images, plain = as_images(x, "x").cpu(), oracle("labels")
-    labels = as_labels(y, len(images), plain.classes, "y")
-    numbers = as_ids(ids, len(images))
-    truth = labels.numpy()
-    found = Evaluation([], threat, seed, truth, numbers)
-
-    def named_wrong(z: Tensor) -> np.ndarray:
-        return plain(z, "evaluate").label.numpy(force=True) != truth
-
-    def add(sees: str, what: str, wrong: np.ndarray, budget: int = 0, queries: int = len(images)) -> None:
-        found.rows.append(Row(sees, what, budget, wrong, queries))
-
-    clean = named_wrong(images)
-    add("nothing", "none (clean images)", clean)
+    labels, numbers = as_labels(y, len(images), plain.classes, "y"), as_ids(ids, len(images))
+    found = Evaluation([], threat, seed, labels.numpy(), numbers)
+    clean = _wrong(plain, images, found)
+    found.add("nothing", "none (clean images)", clean)
     if threat.norm == "Linf":
-        add("nothing", "random noise, same Linf", named_wrong(uniform_noise(images, threat, seed, numbers)))
+        noisy = uniform_noise(images, threat, seed, numbers)
+        found.add("nothing", "random noise, same Linf", _wrong(plain, noisy, found))
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     if nets:
-        found.matrix = sg.transfer_matrix(
-            nets, {"target": plain}, images, labels, list(presets), [threat], seed=seed, ids=numbers, noise=False
-        )
-        m = found.matrix
-        for s, source in enumerate(m.sources):
-            for a, name in enumerate(m.attacks):
-                add("nothing", f"{name} from {source}", (m.adv_target[s, a, 0, 0] != truth) | clean)
+        _transfer(found, nets, plain, images, labels, presets, clean)
     for level in levels:
-        wrong, spent = clean.copy(), 0
-        for budget in wanted:
-            left = np.flatnonzero(~wrong)
-            if not len(left):
-                found.notes.append(f"{level}: nothing was left to attack with {budget:,} queries.")
-                add(level, "auto", wrong.copy(), budget, spent)
-                continue
-            result = attack(
-                oracle(level), images[left], labels[left], "auto", threat, budget, seed=seed, ids=numbers[left], prior=known,
-                progress=progress(f"{level}, {budget:,}") if progress else None,
-            )  # fmt: skip
-            found.results[level, budget] = result
-            wrong[left[(result.success | ~result.attacked).numpy()]] = True
-            spent += int(result.queries.sum())
-            add(level, "auto", wrong.copy(), budget, spent)
+        _queries(found, level, oracle, images, labels, wanted, known, clean, progress)
     if white_box is not None:
         crafted = sg.craft(
             white_box, images, labels, "pgd", threat=threat, steps=CEILING_STEPS, loss="margin", seed=seed, ids=numbers
         )
-        add("everything", f"PGD, {CEILING_STEPS} steps on the target itself", named_wrong(crafted) | clean)
+        found.add("everything", f"PGD, {CEILING_STEPS} steps on the target itself", _wrong(plain, crafted, found) | clean)
     found.notes += _doubts(found)
     found.seconds = time.perf_counter() - begin
     return found
+
+
+def _wrong(plain: Oracle, images: Tensor, found: Evaluation) -> np.ndarray:
+    """[N] bool: the images that the target gets wrong."""
+    return plain(images, "evaluate").label.numpy(force=True) != found.labels
+
+
+def _transfer(
+    found: Evaluation, nets: Mapping[str, nn.Module], plain: Oracle, images: Tensor, labels: Tensor, presets: Sequence[str],
+    clean: np.ndarray,
+) -> None:  # fmt: skip
+    """A row for each net and preset: what is crafted on the net fools the target."""
+    import surrogates as sg
+
+    m = found.matrix = sg.transfer_matrix(
+        nets, {"target": plain}, images, labels, list(presets), [found.threat], seed=found.seed, ids=found.ids, noise=False
+    )
+    for s, source in enumerate(m.sources):
+        for a, name in enumerate(m.attacks):
+            found.add("nothing", f"{name} from {source}", (m.adv_target[s, a, 0, 0] != found.labels) | clean)
+
+
+def _queries(
+    found: Evaluation, level: str, oracle: Callable[[str], Oracle], images: Tensor, labels: Tensor, budgets: Sequence[int],
+    known: priors.Prior | None, clean: np.ndarray, progress: Callable[[str], Callable[[Progress], None] | None] | None,
+) -> None:  # fmt: skip
+    """A row for each budget: what ``auto`` fools at an access level, on the images that smaller budgets had left standing."""
+    wrong, spent = clean.copy(), 0
+    for budget in budgets:
+        left = np.flatnonzero(~wrong)
+        if len(left):
+            result = attack(
+                oracle(level), images[left], labels[left], "auto", found.threat, budget, seed=found.seed, ids=found.ids[left],
+                prior=known, progress=progress(f"{level}, {budget:,}") if progress else None,
+            )  # fmt: skip
+            found.results[level, budget] = result
+            wrong[left[(result.success | ~result.attacked).numpy()]] = True
+            spent += int(result.queries.sum())
+        else:
+            found.notes.append(f"{level}: nothing was left to attack with {budget:,} queries.")
+        found.add(level, "auto", wrong.copy(), budget, spent)
 
 
 def _ascending(budgets: Sequence[int]) -> list[int]:

@@ -53,29 +53,17 @@ def run(
         raise ValueError(f"Expected backend to be one of {', '.join(BACKENDS)}, but it was {backend!r}.")
     if jobs < 1 or (shards is not None and shards < 1):
         raise ValueError(f"Expected jobs and shards to be at least 1, but they were {jobs} and {shards}.")
-    plan = Plan.of(study)
-    cells = plan.cells()
-    failures: dict[str, str] = {}
+    plan, failures = Plan.of(study), dict[str, str]()
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(Store(store))
         stack.callback(kept.release)
         parallel = stack.enter_context(_parallel(jobs, backend, dask))
         idle = deaths = 0
-        while True:
-            done = kept.done()
-            left = [c for c in cells if c.key not in done and c.key not in failures]
-            if not left:
-                break
-            count, moved = len(cells) - len(left) - len(failures), False
+        while left := _left(plan, kept, failures):
+            moved = False
             try:
-                for results in parallel(_offers(plan, left, kept, shards)):
-                    kept.add(results)
-                    kept.beat()
+                for _ in _work_off(plan, left, kept, shards, parallel, failures, progress):
                     moved = True
-                    failures |= {r["key"]: r["error"] for r in results if r["error"]}
-                    count += sum(not r["error"] for r in results)
-                    if progress:
-                        progress(count, len(cells), len(failures))
             except Exception as error:
                 if not _died(error):
                     raise
@@ -91,6 +79,29 @@ def run(
                 idle += 1
                 time.sleep(min(0.05 * 2**idle, 2.0))
         return Table.read(plan, kept, failures)
+
+
+def _left(plan: Plan, kept: Store, failures: dict[str, str]) -> list[Cell]:
+    """The cells that are neither done nor failed."""
+    done = kept.done()
+    return [cell for cell in plan.cells() if cell.key not in done and cell.key not in failures]
+
+
+def _work_off(
+    plan: Plan, left: list[Cell], kept: Store, shards: int | None, parallel: Callable[[Iterator[Any]], Iterator[Any]],
+    failures: dict[str, str], progress: Say | None,
+) -> Iterator[None]:  # fmt: skip
+    """Work off the cells that are left and store each job's results as they come; yields after each job."""
+    total = len(plan.cells())
+    count = total - len(left) - len(failures)
+    for results in parallel(_offers(plan, left, kept, shards)):
+        kept.add(results)
+        kept.beat()
+        failures |= {r["key"]: r["error"] for r in results if r["error"]}
+        count += sum(not r["error"] for r in results)
+        if progress:
+            progress(count, total, len(failures))
+        yield
 
 
 def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None) -> Iterator[Any]:

@@ -1,0 +1,107 @@
+"""What the page answers when a visitor moves a slider, chooses an image, uploads one or starts an attack."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from blackbox.app import compute, draw, hunt, plots, saved, upload
+
+if TYPE_CHECKING:
+    from blackbox.app.bench import Bench, Shot
+
+PACES = {"as fast as it goes": 0.0, "100 queries a second": 100.0, "20 queries a second": 20.0}
+
+
+class Answers:
+    """Answers on one bench; ``shot`` is the visitor's image, None for the bench's first."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.running: dict[str, threading.Event] = {}  # of each visitor's attack, to stop it
+
+    def taken(self, shot: Shot | None) -> Shot:
+        """The visitor's image."""
+        return shot or self.bench.shots[0]
+
+    def show(self, shot: Shot | None, surrogate: str, target: str, way: str, eps: float) -> str:
+        """The slider's picture."""
+        held = self.taken(shot)
+        made = compute.redraw(self.bench, held, surrogate, target, way, float(eps))
+        return draw.frame(self.bench, made, name(self.bench, held))
+
+    def receive(self, shot: Shot | None, file: str | None) -> tuple[Shot | None, str]:
+        """An uploaded image, and what to say of it; the old one where it cannot be read."""
+        if file is None:
+            return shot, ""
+        try:
+            made = upload.opened(file, self.bench)
+        except ValueError as error:
+            return shot, draw.told(str(error), wrong=True)
+        said = f"{made.name}. {made.notice} Its class is not known: what counts is that a model changes its mind."
+        return made, draw.told(said)
+
+    def attack(
+        self, visitor: str, shot: Shot | None, surrogate: str, target: str, attack: str, eps: float, budget: float,
+        seed: float, pace: str,
+    ) -> Iterator[str]:  # fmt: skip
+        """A query attack as it runs; a visitor's new one stops the old."""
+        held = self.taken(shot)
+        self.halt(visitor)
+        run = hunt.Hunt(
+            self.bench, held, target, attack, surrogate, float(eps), int(budget or 0), int(seed or 0), PACES[pace]
+        )
+        self.running[visitor] = run.stop
+        try:
+            for state in run.watch():
+                yield draw.meter(self.bench, state, name(self.bench, held))
+        finally:
+            run.stop.set()
+
+    def halt(self, visitor: str) -> None:
+        """Stop the visitor's attack."""
+        if (event := self.running.pop(visitor, None)) is not None:
+            event.set()
+
+    def taylor(self, shot: Shot | None, surrogate: str, loss: str, far: float) -> str:
+        """The true loss beside its tangent."""
+        held = self.taken(shot)
+        ray = compute.ray(self.bench, held, surrogate, float(far), loss)
+        drawn = plots.taylor(self.bench, held, ray, surrogate, loss)
+        return plots.svg(drawn, "bb-taylor", "Loss and tangent against eps")
+
+    def regions(self, shot: Shot | None, surrogate: str, target: str, far: float) -> str:
+        """The classes along the ray."""
+        held = self.taken(shot)
+        made = compute.crossing(self.bench, held, surrogate, target, float(far))
+        drawn = plots.crossing(self.bench, held, made, surrogate, target)
+        return plots.svg(drawn, "bb-walk", "Decision regions along the ray") + plots.regions_table(self.bench, made)
+
+    def load(self, folder: str) -> str:
+        """A saved run, or why it cannot be shown."""
+        try:
+            return draw.run(saved.opened(folder))
+        except (ValueError, OSError) as error:
+            return draw.told(sentence(error), wrong=True)
+
+
+def ours(error: Exception) -> bool:
+    """Is this one of the package's own sentences?"""
+    return str(error).startswith("Expected") or type(error).__name__ == "TargetError"
+
+
+def sentence(error: Exception) -> str:
+    """What to tell a visitor: the package's own sentences as they are."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return text if ours(error) else f"Unexpected {type(error).__name__}: {text}"
+
+
+def name(bench: Bench, shot: Shot) -> str:
+    """An image's name and class."""
+    return f"{shot.name}: {label(bench, shot)}"
+
+
+def label(bench: Bench, shot: Shot) -> str:
+    """An image's class, as a visitor would say it."""
+    return "class unknown" if shot.label is None else f"“{draw.classname(bench, shot.label)}”"
