@@ -55,9 +55,9 @@ def surrogate_nets(
     Raises:
         ValueError: surrogates, or images to train them on, but no attack that takes any; one that is no net, or does not fit.
     """
-    if (words or own) and not any(hasattr(made, "prior") for made in attacks.values()):
-        from blackbox.attacks import with_prior
+    from blackbox.attacks import with_prior
 
+    if (words or own) and not any(name in with_prior() for name in attacks):
         raise ValueError(
             f"Expected {'--surrogate' if words else '--own'} with an attack that takes one, {', '.join(with_prior())}, but "
             f"--attack names {', '.join(attacks)}."
@@ -70,9 +70,10 @@ def informed(attacks: dict[str, Any], nets: list[Any]) -> dict[str, Any]:
     if not nets:
         return attacks
     import surrogates as sg
+    from blackbox.attacks import with_prior
 
-    prior = sg.prior(nets)
-    return {n: replace(made, prior=prior) if hasattr(made, "prior") else made for n, made in attacks.items()}
+    prior, takers = sg.prior(nets), with_prior()
+    return {n: replace(made, prior=prior) if n in takers else made for n, made in attacks.items()}
 
 
 def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bool) -> int | None:
