@@ -6,9 +6,9 @@
         attack = MyAttack(step_size=0.1)
 
 and ``pytest`` runs every check of the contract on every norm that the attack serves, untargeted and targeted.
-`AttackContract` and `EstimatorContract` need pytest; the analytic targets need nothing but torch.
+`EngineContract` asks what must hold whatever attack is run; it is for those who change the engine.
+The contracts need pytest; the analytic targets need nothing but torch.
 """
-
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "AttackContract": "blackbox.testing.attack_contract",
-    "Case": "blackbox.testing.attack_contract",
+    "Case": "blackbox.testing.problems",
+    "EngineContract": "blackbox.testing.engine_contract",
     "EstimatorContract": "blackbox.testing.estimator_contract",
     "Affine": "blackbox.testing.targets",
     "Constant": "blackbox.testing.targets",
     "Failing": "blackbox.testing.targets",
     "Noisy": "blackbox.testing.targets",
-    "Problem": "blackbox.testing.targets",
+    "Problem": "blackbox.testing.problems",
     "Quadratic": "blackbox.testing.targets",
     "Quantised": "blackbox.testing.targets",
     "Recording": "blackbox.testing.targets",
     "ReluNet": "blackbox.testing.targets",
     "Sphere": "blackbox.testing.targets",
-    "affine_problem": "blackbox.testing.targets",
+    "affine_problem": "blackbox.testing.problems",
 }
 
 __all__ = [*_WHERE]
 
 if TYPE_CHECKING:
-    from blackbox.testing.attack_contract import AttackContract, Case
+    from blackbox.testing.attack_contract import AttackContract
+    from blackbox.testing.engine_contract import EngineContract
     from blackbox.testing.estimator_contract import EstimatorContract
+    from blackbox.testing.problems import Case, Problem, affine_problem
     from blackbox.testing.targets import (
         Affine,
         Constant,
         Failing,
         Noisy,
-        Problem,
         Quadratic,
         Quantised,
         Recording,
         ReluNet,
         Sphere,
-        affine_problem,
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.testing.attack_contract import expect
 from blackbox.testing.driver import drive, task
+from blackbox.testing.spy import expect
 from blackbox.testing.targets import Affine, Quantised
 
 _ERRORS = 4.0  # standard errors: 6e-5 a comparison for a fair estimator, and the draws are the same in every run

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox.prior import Pull, agree
 from blackbox.rowwise import row_sum, weighted_sum
-from blackbox.testing.targets import affine_problem
+from blackbox.testing.problems import affine_problem
 
 
 @dataclass(eq=False, repr=False)

@@ -17,25 +17,19 @@ from blackbox.attacks import REGISTRY
 from blackbox.results import AttackResult
 from blackbox.rowwise import row_norm
 from blackbox.testing import AttackContract
-from blackbox.testing.attack_contract import Case
 from blackbox.testing.priors import LinearPrior
-from blackbox.testing.targets import Problem
+from blackbox.testing.problems import Case, Problem
 
 
 class Settles(AttackContract):
     """For a walk along the boundary, which may end on a class that is not the nearest: there it must be as near as can be."""
 
-    def _run(self, case: Case, problem: Problem, *more: Any, **settings: Any) -> AttackResult:
-        self.last = super()._run(case, problem, *more, **settings)
-        return self.last
-
-    def test_smallest_distance(self, case: Case) -> None:
-        super().test_smallest_distance(case)
-        problem, x = self.problem(case), self.last.x_adv
+    def check_minimised(self, case: Case, problem: Problem, result: AttackResult) -> None:
+        x = result.x_adv
         named, row = problem.target(x).argmax(1), torch.arange(len(x))
         margin, normal = problem.target._margins(problem.x, problem.y)
         plane = margin[row, named] / row_norm(normal[row, named], {"Linf": 1.0, "L2": 2.0}[case.norm])
-        ratio = self.last.distance.double() / plane
+        ratio = result.distance.double() / plane
         assert (ratio <= 1.1).all(), f"no class's nearest point: {ratio.tolist()}"
 
 

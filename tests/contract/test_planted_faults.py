@@ -22,14 +22,14 @@ from blackbox.engine.ledger import CODES, LIVE
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Ask, Retire, Status, Steps, Task
 from blackbox.rowwise import rows, weighted_sum
-from blackbox.testing import AttackContract, Case, EstimatorContract
+from blackbox.testing import AttackContract, Case, EngineContract, EstimatorContract
 from blackbox.threat import L2
 from tests.toys import Bisection, Differences, RandomSigns
 
 LINF, L2_CASE = Case("Linf", False), Case("L2", False)
 
 
-class Toy(AttackContract):
+class Toy(EngineContract):
     """The contract for a toy. ``engine``: the engine that runs it."""
 
     engine: ClassVar[type[Engine]] = Engine
@@ -47,14 +47,11 @@ def contract(attack: Any, engine: type[Engine] = Engine, **knobs: Any) -> Attack
 
 def check(suite: Any, name: str, case: Case, tmp_path: Path) -> None:
     test = getattr(suite, name)
-    given = {"case": case, "tmp_path": tmp_path}
+    given = {"case": case, "norm_case": case, "tmp_path": tmp_path}
     test(**{p: given[p] for p in inspect.signature(test).parameters})
 
 
 # -- sound toys keep all of it -----------------------------------------------------------------------------------
-
-CHECKS = [name for name in dir(AttackContract) if name.startswith("test_")]
-
 
 class TestRandomSigns(AttackContract):
     attack = RandomSigns()
@@ -73,7 +70,6 @@ class TestBisection(AttackContract):
     access = "labels"
     optimum_factor: ClassVar[dict[str, float]] = {"Linf": 80.0, "L2": 40.0}
     goals = (False,)
-    test_smallest_distance = None  # it only bisects along one line; planted as a fault below
 
 
 # -- attacks -----------------------------------------------------------------------------------------------------
@@ -246,7 +242,7 @@ BROKEN_ATTACKS = [
     (WholeState(), "test_state_leads_with_rows", LINF, "lead with"),
     (GoesDown(), "test_reaches_the_optimum", LINF, "Expected success"),
     (LastColumnStays(full=False), "test_reaches_the_optimum", LINF, "Expected success"),
-    (Bisection(), "test_smallest_distance", L2_CASE, "ratios"),
+    (Bisection(), "test_reaches_the_optimum", L2_CASE, "ratios"),
 ]
 
 
@@ -414,7 +410,8 @@ class FixedCompany(Engine):
 
     def _compact(self, cohort: Any, live: np.ndarray) -> None:
         super()._compact(cohort, live)
-        cohort.state = cohort.state.__class__(**{n: v.flip(0) for n, v in vars(cohort.state).items()})
+        if cohort.state is not None:
+            cohort.state = cohort.state.__class__(**{n: v.flip(0) for n, v in vars(cohort.state).items()})
 
 
 BROKEN_ENGINES = [
@@ -425,15 +422,15 @@ BROKEN_ENGINES = [
     (FailedStartIsSuccess, Bisection(), "test_constant_target", LINF, "reported as fooled"),
     (NeverStops, Differences(), "test_nothing_asked_after_success", LINF, "went on to ask"),
     (ForwardsFinished, Differences(), "test_never_past_the_budget_and_double_entry", LINF, "The target saw"),
-    (LooksForFree, RandomSigns(), "test_never_past_the_budget_and_double_entry", LINF, "second look"),
+    (LooksForFree, RandomSigns(), "test_never_past_the_budget_and_double_entry", LINF, "verification"),
     (ForgetsTheSecondSide, RandomSigns(), "test_never_past_the_budget_and_double_entry", LINF, "counted|charged"),
     (FreeCleanCheck, RandomSigns(), "test_never_past_the_budget_and_double_entry", LINF, "charged|counted"),
-    (Unprojected, Differences(length=3.0), "test_inside_the_threat", LINF, "distances"),
+    (Unprojected, Differences(length=3.0), "test_honest_inside_the_box", LINF, "distances"),
     (TriesHarder, Differences(), "test_never_below_the_optimum", LINF, "no adversarial example"),
-    (TriesHarder, Differences(), "test_inside_the_threat", LINF, "distances"),
+    (TriesHarder, Differences(), "test_honest_inside_the_box", LINF, "distances"),
     (LateCredit, Differences(), "test_nothing_asked_after_success", LINF, "first succeeded"),
     (ForgetsTheStep, Differences(), "test_stop_and_resume", LINF, "after a stop"),
-    (WritesIntoInputs, Differences(), "test_inside_the_threat", LINF, "wrote into"),
+    (WritesIntoInputs, Differences(), "test_honest_inside_the_box", LINF, "wrote into"),
     (FixedCompany, Differences(), "test_same_in_any_company", LINF, "very same"),
 ]
 
@@ -469,7 +466,7 @@ def test_an_error_that_names_the_wrong_sample_is_caught(monkeypatch: pytest.Monk
 
 def test_the_parenthesis_in_a_projection_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """adversarial-library, FMN: points inside the ball are pushed out to its surface."""
-    from test_threat import check_projection
+    from tests.unit.test_threat import check_projection
 
     def project(self: L2, x: Tensor, x0: Tensor) -> Tensor:
         delta = x - x0

@@ -19,7 +19,8 @@ from blackbox.prior import aim, pair
 from blackbox.testing import AttackContract
 from blackbox.testing.driver import task
 from blackbox.testing.priors import LinearPrior
-from blackbox.testing.targets import Affine, affine_problem
+from blackbox.testing.problems import affine_problem
+from blackbox.testing.targets import Affine
 
 NAMES = ("p-rgf", "simba-ods", "gfcs", "bases", "transfer-start", "hybrid", "auto")
 NORMS = {"Linf": bb.Linf, "L2": bb.L2}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import blackbox as bb
-from blackbox.testing.targets import affine_problem
+from blackbox.testing.problems import affine_problem
 
 
 def images(seed: int, n: int = 4, shape: tuple[int, ...] = (3, 2, 3)) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,7 +17,7 @@ from blackbox.protocol import Task
 from blackbox.rowwise import row_norm
 from blackbox.testing.driver import task
 from blackbox.testing.priors import LinearPrior
-from blackbox.testing.targets import affine_problem
+from blackbox.testing.problems import affine_problem
 
 
 def grey(n: int = 40, shape: tuple[int, ...] = (3, 8, 8)) -> Task:

@@ -14,7 +14,7 @@ from blackbox.attacks import FDIFGSM
 from blackbox.estimators import Gaussian, PriorGuided
 from blackbox.estimators.prior import share
 from blackbox.testing.driver import drive, task
-from blackbox.testing.targets import affine_problem
+from blackbox.testing.problems import affine_problem
 
 SHAPE = (3, 8, 8)
 D = 192
