@@ -62,8 +62,8 @@ class Spy(Attack):
 
     def __init__(self, inner: Any, seen: Recording) -> None:
         self.inner, self.seen = inner, seen
-        self.access, self.norms, self.minimises = inner.access, inner.norms, inner.minimises
-        self.informed, self.parts = inner.informed, inner.parts
+        for name in ("access", "norms", "minimises", "informed", "parts"):
+            setattr(self, name, getattr(inner, name))
         self.asked_at: list[int] = []
         self.faults: list[str] = []
         self._repr = repr(inner)
