@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 STEPS = 127
 ROOM = 500_000
 """Bytes that the images of one point may take before they are compressed: three photographs of 224 x 224, all eight up to
-144 x 144 (one image is kept of whatever size). Three photographs then take 2 kB (Square's stripes), 70 kB (signs) or 390 kB
-(a dense change in L2), so that 2,000 points of them take a few megabytes to 0.8 gigabytes."""
+144 x 144. One image is kept of whatever size."""
 
 
 def choose(fooled: np.ndarray, labels: np.ndarray, image: Any) -> np.ndarray:

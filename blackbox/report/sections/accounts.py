@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
-from blackbox.report.sections.common import Item, number, whole
+from blackbox.report.sections.common import Item, count, number
 from blackbox.statistics import Detection
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
     columns = [
         ("Queries charged", lambda c, r: f"{int(r.queries.sum()):,}"),
         ("most an image", lambda c, r: f"{int(r.queries.max()):,}" if len(r) else "–"),
-        ("looked at once more, uncharged", lambda c, r: whole(c.get("verify_rows"))),
-        ("of these no longer adversarial", lambda c, r: whole(int((r.verified == 0).sum()))),
-        ("failed rows", lambda c, r: whole(c.get("failed_rows"))),
-        ("sent again", lambda c, r: whole(c.get("retried_rows"))),
-        ("paid before a restart", lambda c, r: whole(c.get("carried"))),
-        ("from the cache, unpaid", lambda c, r: whole((c.get("journal") or {}).get("cached"))),
-        ("asked, answer lost", lambda c, r: whole((c.get("journal") or {}).get("in_doubt"))),
-        ("gradients of a prior", lambda c, r: whole((c.get("prior") or {}).get("gradients"))),
+        ("verification queries (not charged)", lambda c, r: count(c.get("verify_rows"))),
+        ("of these no longer adversarial", lambda c, r: count(int((r.verified == 0).sum()))),
+        ("failed rows", lambda c, r: count(c.get("failed_rows"))),
+        ("sent again", lambda c, r: count(c.get("retried_rows"))),
+        ("paid before a restart", lambda c, r: count(c.get("carried"))),
+        ("from the cache, unpaid", lambda c, r: count((c.get("journal") or {}).get("cached"))),
+        ("asked, answer lost", lambda c, r: count((c.get("journal") or {}).get("in_doubt"))),
+        ("gradients of a prior", lambda c, r: count((c.get("prior") or {}).get("gradients"))),
         ("seconds", lambda c, r: number(c.get("seconds"), ",.1f")),
         ("of these the target's", lambda c, r: number(c.get("target_seconds"), ",.1f")),
     ]
@@ -39,7 +39,7 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
     rows = [[i.label, *(made[name][k] for name in shown)] for k, i in enumerate(chosen)]
     page.table(["Result", *shown], rows, caption)
     ends = [s for s in Status if any(s in i.result.status for i in chosen)]
-    table = [[i.label, str(len(i.result)), *(whole(i.result.status.count(s)) for s in ends)] for i in chosen]
+    table = [[i.label, str(len(i.result)), *(count(i.result.status.count(s)) for s in ends)] for i in chosen]
     said = "; ".join(f"{name(s)}: {s.value}" for s in ends)
     page.table(["Result", "Images", *(name(s) for s in ends)], table, f"How each image ended. {said}.")
     for i in chosen:
@@ -55,7 +55,7 @@ def _warnings(page: Page, chosen: Sequence[Item]) -> None:
             lines.append(f"{i.label}: the target failed and cut {cut} images short; they are in no mean, and fooled or not unknown.")
         if lost := int((i.result.verified == 0).sum()):
             lines.append(
-                f"{i.label}: {lost} examples were not adversarial when looked at once more; the target's answers depend on the "
+                f"{i.label}: {lost} examples were not adversarial when verified; the target's answers depend on the "
                 "batch or on chance."
             )
     if lines:

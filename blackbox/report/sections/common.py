@@ -60,7 +60,7 @@ def short(chosen: Sequence[Item]) -> list[str]:
     return [i.label for i in chosen]
 
 
-def whole(value: Any) -> str:
+def count(value: Any) -> str:
     """A count, with a dash where there is none."""
     return "–" if value is None else f"{int(value):,}"
 

@@ -58,7 +58,7 @@ def reading(page: Page) -> None:
         "Attack success is the share of images fooled within eps and budget, of those that the target had right. A failure is "
         "charged at the whole budget in means and medians of queries. A transfer rate without its noise rows says little.",
         "In a gallery the difference is drawn around grey and stretched to its largest entry; for images of one channel red is "
-        "more, blue less ink. What a target says of an example is what it said when it was looked at once more, uncharged.",
+        "more, blue less ink. What a target says of an example is what it said when the example was verified (not charged).",
         "Every number follows from the raw outcomes in the CSV files beside this page.",
     ):
         page.text(text)

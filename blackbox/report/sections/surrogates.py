@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.report.sections.common import number, whole
+from blackbox.report.sections.common import count, number
 from blackbox.statistics import Rate
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _row(run: Run) -> list[Any]:
     target = bill.get("target") or run.settings.get("target", "a target")
     return [
         run.name, str(bill.get("arch") or run.settings.get("arch", "–")), f"{shows} of {target}",
-        f"{training['images']:,}" if training.get("images") else "–", whole(bill.get("queries", training.get("queries"))),
-        whole(bill.get("measured")), agreement, accuracy, whole(training.get("best")),
+        f"{training['images']:,}" if training.get("images") else "–", count(bill.get("queries", training.get("queries"))),
+        count(bill.get("measured")), agreement, accuracy, count(training.get("best")),
         number(100 * learned[kept] if 0 <= kept < len(learned) else None, ".1f"), number(training.get("seconds"), ",.1f"),
     ]  # fmt: skip
