@@ -125,7 +125,7 @@ def test_a_finished_run_is_read_back_for_nothing(tmp_path: Path) -> None:
 def test_a_torn_last_record_is_undone(tmp_path: Path, whole: tuple[bb.AttackResult, Counter[bytes]]) -> None:
     """The write-ahead log cut at many places, as a power cut would: all before the cut is kept, the rest asked by key."""
     code = (
-        "import sys, os; sys.path[:0] = [r'{root}', r'{root}/tests']; import test_journal as t; p = t.Paid(); p.dies_in = 9\n"
+        "import sys, os; sys.path.insert(0, r'{root}'); from tests.unit.oracle import test_journal as t; p = t.Paid(); p.dies_in = 9\n"
         "import torch; torch.set_num_threads(1)\n"
         "p.die = lambda: (torch.save(p.given, r'{path}.given'), os._exit(0))\n"
         "t.go(p, t.Path(r'{path}'))"
