@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from blackbox.cli import options
     from blackbox.oracle.oracle import Oracle, Reply
-    from blackbox.specs.specs import Model
+    from blackbox.specs import Images, Model, Nets
     from surrogates import Dataset
 
 T = TypeVar("T")
@@ -111,7 +110,7 @@ class Bench:
 
     def oracle(self, target: str, access: str | None = None, kind: type[Oracle] | None = None) -> Oracle:
         """A fresh counter before a target. ``access``: by default the most that this target can show."""
-        from blackbox.specs import specs
+        from blackbox import specs
 
         access = access or self.viewer(target).access.name.lower()
         return specs.oracle(self.targets[target](), access, len(self.classes), self.device, kind=kind)
@@ -151,8 +150,9 @@ def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
 
     The images offered begin with one on which the slider shows something: see `compute.order`.
     """
+    from blackbox import specs
     from blackbox.app import compute
-    from blackbox.specs import digits, specs
+    from blackbox.specs import digits
 
     data, own = digits.parts()["attack"], digits.parts()["surrogate"]
 
@@ -188,15 +188,15 @@ def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
 
 
 def own_bench(
-    target: list[str], surrogate: list[str], images: options.Images, nets: options.Nets, most: float, seed: int = 0
+    target: list[str], surrogate: list[str], images: Images, nets: Nets, most: float, seed: int = 0
 ) -> Bench:
     """From specs of the command line. Without a surrogate the targets that are nets stand for it: a white box.
 
     Raises:
         ValueError, FileNotFoundError: a spec that names nothing, or models and images that do not fit.
     """
+    from blackbox import specs
     from blackbox.app import compute
-    from blackbox.specs import specs
 
     chosen = specs.images(images, seed)
     data = chosen.data

@@ -12,7 +12,7 @@ from blackbox.cli.progress import say
 
 if TYPE_CHECKING:
     from blackbox.app.bench import Bench
-    from blackbox.cli import options
+    from blackbox.specs import Images, Nets
 
 HOST = "127.0.0.1"
 _QUIET = {
@@ -33,7 +33,7 @@ _LARGEST = "200mb"  # an uploaded file; what is in it is looked at in `upload`
 
 
 def run(
-    targets: list[str], surrogates: list[str], *, images: options.Images, nets: options.Nets, most: float, runs: str,
+    targets: list[str], surrogates: list[str], *, images: Images, nets: Nets, most: float, runs: str,
     port: int | None, seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Make the bench, serve the page until Ctrl-C.
@@ -78,7 +78,7 @@ def require() -> None:
 
 
 def table(
-    targets: list[str], surrogates: list[str], images: options.Images, nets: options.Nets, most: float, seed: int
+    targets: list[str], surrogates: list[str], images: Images, nets: Nets, most: float, seed: int
 ) -> Bench:
     """The bench that the command line asks for: the embedded digits when it asks for nothing."""
     from blackbox.app import bench

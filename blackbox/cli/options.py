@@ -14,61 +14,15 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from blackbox.specs.options import Images, Nets, Within
+
+__all__ = ["ACCESS", "Images", "Nets", "Run", "Target", "Targeted", "Within", "shared"]
+
 Target = Annotated[
     str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, net.onnx, file.py:load, http://127.0.0.1:8765, …")
 ]
 Targeted = Annotated[str | None, typer.Option(help="A class to reach, or random (another one for each image).")]
 ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
-
-
-@dataclass(frozen=True)
-class Images:
-    """Which images."""
-
-    data: Annotated[
-        str, typer.Option("--data", "-d", help="digits, folder:PATH, npz:PATH, cifar10:ROOT, mnist:ROOT, …")
-    ] = "digits"
-    n: Annotated[int | None, typer.Option("--n", "-n", help="How many images.", show_default="all")] = None
-    pick: Annotated[str, typer.Option(help="Which n: spread evenly over the data, first, or random.")] = "spread"
-    split: Annotated[
-        str | None,
-        typer.Option(help="digits: attack, surrogate, target; torchvision sets: test, train.", show_default="held out"),
-    ] = None
-    size: Annotated[int | None, typer.Option(help="Side of the images: folders are resized and cut to it.")] = None
-    class_names: Annotated[
-        str | None, typer.Option(help="File with a class name a line, in the target's index order.")
-    ] = None
-
-
-@dataclass(frozen=True)
-class Nets:
-    """How models are loaded, and where they run."""
-
-    classes: Annotated[
-        int | None, typer.Option(help="How many classes the target tells apart.", show_default="as the data")
-    ] = None
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            help="Subtracted inside nets loaded from weights; one, or one a channel: 0.5,0.5,0.5",
-            show_default="the net's own",
-        ),
-    ] = None
-    std: Annotated[str | None, typer.Option(help="Divided by, likewise: 1", show_default="the net's own")] = None
-    device: Annotated[str | None, typer.Option(help="Where nets run: cpu, cuda.", show_default="cpu")] = None
-    threads: Annotated[int | None, typer.Option(help="Threads of torch.", show_default="as torch chooses")] = None
-    own_endpoint: Annotated[
-        bool, typer.Option("--own-endpoint", help="An http target that is elsewhere is mine, or mine to test.")
-    ] = False
-
-
-@dataclass(frozen=True)
-class Within:
-    """How far images may be changed."""
-
-    norm: Annotated[str | None, typer.Option(help="linf, l2, l1 or l0.", show_default="linf")] = None
-    eps: Annotated[str | None, typer.Option(help="Radius for images in [0, 1]: 8/255, 0.03, inf.")] = None
-    threat: Annotated[str | None, typer.Option(help="Norm and radius in one: linf:8/255.")] = None
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,46 @@
 """Specs: from a text (``net.onnx``, ``npz:images.npz``, ``linf:8/255``) to the target, data, threat or attack that it names."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "ImageSet": "blackbox.specs.data",
+    "images": "blackbox.specs.data",
+    "own": "blackbox.specs.data",
+    "goals": "blackbox.specs.goal",
+    "Model": "blackbox.specs.model",
+    "SURROGATE_FILE": "blackbox.specs.model",
+    "free": "blackbox.specs.model",
+    "models": "blackbox.specs.model",
+    "one_model": "blackbox.specs.model",
+    "several": "blackbox.specs.model",
+    "sources": "blackbox.specs.model",
+    "Images": "blackbox.specs.options",
+    "Nets": "blackbox.specs.options",
+    "Within": "blackbox.specs.options",
+    "oracle": "blackbox.specs.target",
+    "retrying": "blackbox.specs.target",
+}
+
+__all__ = list(_WHERE)
+
+if TYPE_CHECKING:
+    from blackbox.specs.data import ImageSet, images, own
+    from blackbox.specs.goal import goals
+    from blackbox.specs.model import SURROGATE_FILE, Model, free, models, one_model, several, sources
+    from blackbox.specs.options import Images, Nets, Within
+    from blackbox.specs.target import oracle, retrying
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

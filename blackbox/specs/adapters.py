@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import options
 from blackbox.specs import channels, parse
+from blackbox.specs.options import Nets
 
 if TYPE_CHECKING:
     from blackbox.targets.http import HttpTarget
@@ -50,7 +50,7 @@ def _parts(spec: str) -> tuple[str, list[str]]:
     return where, parse.words(rest)
 
 
-def load(spec: str, data: Dataset | None, nets: options.Nets) -> Found:
+def load(spec: str, data: Dataset | None, nets: Nets) -> Found:
     """The target of a spec.
 
     Args:

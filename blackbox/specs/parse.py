@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
-    from blackbox.cli.options import Within
+    from blackbox.specs.options import Within
     from blackbox.threat import Threat
 
 

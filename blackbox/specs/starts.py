@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.specs import specs
+from blackbox.specs import data
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ def takes(attack: Any) -> bool:
 def read(
     start: str | None,
     pool: str | None,
-    images: specs.Images,
+    images: data.ImageSet,
     goal: torch.Tensor | int | None,
     attacks: Iterable[Any],
     seed: int,
@@ -59,7 +59,7 @@ def read(
     return found
 
 
-def _run(path: Path, images: specs.Images) -> torch.Tensor:
+def _run(path: Path, images: data.ImageSet) -> torch.Tensor:
     """The examples of a saved run."""
     import torch
 
@@ -76,7 +76,7 @@ def _run(path: Path, images: specs.Images) -> torch.Tensor:
     return before.x_adv[torch.tensor([at[int(number)] for number in images.index])]
 
 
-def _data(spec: str, images: specs.Images) -> torch.Tensor:
+def _data(spec: str, images: data.ImageSet) -> torch.Tensor:
     """Images of a data spec: one for each of those attacked, or one for each of the data they were picked from."""
     import torch
 
@@ -93,12 +93,12 @@ def _data(spec: str, images: specs.Images) -> torch.Tensor:
     )
 
 
-def _drawn(spec: str, images: specs.Images, goal: torch.Tensor | int | None, seed: int) -> torch.Tensor:
+def _drawn(spec: str, images: data.ImageSet, goal: torch.Tensor | int | None, seed: int) -> torch.Tensor:
     """For each image one of the class to reach, by (seed, id)."""
     import blackbox as bb
 
     if goal is None:
         raise ValueError("Expected --targeted with --pool, which draws a start from the class to reach.")
-    own = specs.own(spec)
+    own = data.own(spec)
     wanted = np.full(len(images.data), goal) if isinstance(goal, int) else goal
     return bb.starts(own.images, own.labels, wanted, ids=images.index, seed=seed)

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from blackbox.specs.model import file_print
 from blackbox.sweep.study import Study
 
 FORMAT = 1
@@ -155,27 +155,3 @@ class Plan:
             "prints": self.prints,
             "cells": [[*c[:1], list(c.point), *c[2:]] for c in cells],
         }
-
-
-def file_print(spec: str, own_endpoint: bool = False) -> str:
-    """A hash of the file (or folder of weights) that a model's spec names, or of what an endpoint announces; "" where it
-    names none.
-
-    Raises:
-        FileNotFoundError: it names one that is not there. ConnectionError: an endpoint that does not answer.
-    """
-    from blackbox.specs import adapters
-    from blackbox.specs.specs import SURROGATE_FILE
-
-    if (found := adapters.file_print(spec, own_endpoint)) is not None:
-        return found
-
-    parts = [part for part in (spec, spec.partition(":")[0], spec.rpartition(":")[2]) if part]
-    for part in parts:
-        for path in (Path(part), Path(part) / SURROGATE_FILE):
-            if path.is_file():
-                return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    named = next((p for p in parts if Path(p).suffix in (".py", ".safetensors", ".pth", ".pt", ".onnx")), None)
-    if named:
-        raise FileNotFoundError(f"Expected the model {spec}, but there is no file {named}.")
-    return ""

@@ -35,8 +35,7 @@ class _Part(BaseModel):
 
 def read_threat(text: str) -> Threat:
     """``"linf:8/255"`` -> Linf(8/255)."""
-    from blackbox.cli.options import Within
-    from blackbox.specs import parse
+    from blackbox.specs import Within, parse
 
     return parse.one_threat(Within(threat=text))
 

@@ -18,30 +18,30 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from blackbox.specs.model import file_print
 from blackbox.sweep import pictures
 from blackbox.sweep.columns import pack
-from blackbox.sweep.plan import Point, file_print
+from blackbox.sweep.plan import Point
 from blackbox.sweep.study import Study, read_threat
 
 if TYPE_CHECKING:
-    from blackbox.specs import specs
+    from blackbox.specs import ImageSet, Model
 
 _Outcomes = tuple[dict[str, Any], bytes | None]  # columns, and images to look at
 _LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
 
 
-def images(study: Study) -> specs.Images:
+def images(study: Study) -> ImageSet:
     """The images of a study, loaded once a process."""
     with _LOADING:
         return _images(study.images.model_dump_json())
 
 
 @lru_cache(maxsize=2)
-def _images(text: str) -> specs.Images:
-    from blackbox.cli import options
-    from blackbox.specs import specs
+def _images(text: str) -> ImageSet:
+    from blackbox import specs
 
-    return specs.images(options.Images(**json.loads(text)))
+    return specs.images(specs.Images(**json.loads(text)))
 
 
 def data_print(study: Study) -> str:
@@ -58,14 +58,13 @@ def _study(text: str) -> Study:
 
 
 @lru_cache(maxsize=32)
-def _model(text: str, spec: str, print_: str) -> specs.Model:
-    from blackbox.cli import options
-    from blackbox.specs import specs
+def _model(text: str, spec: str, print_: str) -> Model:
+    from blackbox import specs
 
     study = _study(text)
     _expect(spec, print_, file_print(spec, study.own_endpoint))
     shown = images(study)
-    nets = options.Nets(study.classes, study.mean, study.std, own_endpoint=study.own_endpoint)
+    nets = specs.Nets(study.classes, study.mean, study.std, own_endpoint=study.own_endpoint)
     return specs.one_model(spec, shown.data, study.classes or len(shown.data.classes), nets)
 
 
@@ -133,7 +132,7 @@ def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) 
     return pack(columns), images
 
 
-def _load(text: str, prints: dict[str, str], spec: str) -> specs.Model:
+def _load(text: str, prints: dict[str, str], spec: str) -> Model:
     with _LOADING:
         return _model(text, spec, prints[spec])
 
@@ -142,8 +141,8 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     import torch
 
     import blackbox as bb
-    from blackbox.cli.attack import goals
-    from blackbox.specs import channels, specs
+    from blackbox import specs
+    from blackbox.specs import channels
 
     study, grid = _study(text), _study(text).attack
     assert grid is not None
@@ -154,7 +153,7 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     access = channels.access(grid.access, stack)
     # what channels draw goes by the row's number, so each block has draws of its own
     oracle = specs.oracle(model, access, count, None, study.rows, stack, (point.seed << 32) + start)
-    goal = goals(grid.targeted, shown, count, point.seed)
+    goal = specs.goals(grid.targeted, shown, count, point.seed)
     x = shown.data.images[start:stop]
     result = bb.attack(
         oracle, x, shown.data.labels[start:stop],
@@ -175,8 +174,7 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
 
 def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
     import surrogates as sg
-    from blackbox.cli.attack import goals
-    from blackbox.specs import specs
+    from blackbox import specs
 
     study, grid = _study(text), _study(text).transfer
     assert grid is not None
@@ -186,7 +184,7 @@ def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop:
     if source.net is None:
         raise ValueError(f"Expected a net as source, whose gradients craft the examples, but {point.source} has none.")
     oracle = specs.oracle(_load(text, prints, point.target), "labels", count, None, study.rows)
-    goal = goals(grid.targeted, shown, count, point.seed)
+    goal = specs.goals(grid.targeted, shown, count, point.seed)
     goal = goal if goal is None or isinstance(goal, int) else goal[start:stop]
     x, y, ids = shown.data.images[start:stop], shown.data.labels[start:stop], shown.index[start:stop]
     made = _crafted(text, point.source, prints[point.source], point.what, point.threat, point.seed, start, stop)
@@ -211,13 +209,13 @@ def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop:
 def _crafted(text: str, spec: str, print_: str, preset: str, threat: str, seed: int, start: int, stop: int) -> Any:
     """The examples of one block: crafted once, shown to every target that comes next."""
     import surrogates as sg
-    from blackbox.cli.attack import goals
+    from blackbox import specs
 
     study, shown = _study(text), images(_study(text))
     count = study.classes or len(shown.data.classes)
     grid = study.transfer
     assert grid is not None
-    goal = goals(grid.targeted, shown, count, seed)
+    goal = specs.goals(grid.targeted, shown, count, seed)
     with _LOADING:
         net = copy.deepcopy(
             _model(text, spec, print_).net

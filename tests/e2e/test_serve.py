@@ -17,7 +17,8 @@ import torch
 import blackbox as bb
 from blackbox.cli import options
 from blackbox.specs import adapters, specs
-from blackbox.sweep.plan import Plan, file_print
+from blackbox.specs.model import file_print
+from blackbox.sweep.plan import Plan
 from blackbox.sweep.run import run
 from blackbox.sweep.study import Study
 from surrogates import Dataset

@@ -1,0 +1,94 @@
+"""Data specs -> images: ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and kin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox.specs.options import Images
+
+if TYPE_CHECKING:
+    from surrogates import Dataset
+
+PICKS = ("spread", "first", "random")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images to work on; ``index`` [N]: where each of them stood among the ``total`` of the data, its sample id."""
+
+    data: Dataset
+    index: np.ndarray
+    spec: str
+    total: int
+
+
+def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> ImageSet:
+    """Load data and choose ``n`` of it.
+
+    Args:
+        chosen: ``split`` is ``target``, ``surrogate`` or ``attack`` of the digits, ``test`` or ``train`` of torchvision's
+            sets. ``pick``: ``first`` n in file order, ``spread`` evenly over the file order (a folder is sorted by class),
+            or ``random``. ``size``, ``class_names``: as in `surrogates.data.loaders.folder`.
+        default_split: the digits' part where no split is given.
+    """
+    spec, split, size, classes = chosen.data, chosen.split, chosen.size, chosen.class_names
+    import surrogates as sg
+
+    kind = spec.partition(":")[0].lower()
+    more: dict[str, Any] = {}
+    if size is not None:
+        more["size"] = size
+    if classes is not None:
+        more["classes"] = classes
+    if more and kind not in ("folder", "npz"):
+        raise ValueError(f"Expected --size and --class-names with folder: or npz: data, but the data are {spec!r}.")
+    if size is not None and kind == "npz":
+        raise ValueError(
+            "Expected --size with folder: data, but the data are an npz file, whose images have a size already."
+        )
+    if kind == "digits" and spec.lower() == "digits":
+        from blackbox.specs import digits
+
+        data = digits.parts().get(split or default_split)
+        if data is None:
+            raise ValueError(
+                f"Expected --split to be one of {', '.join(digits.PARTS)} for the digits, but it was {split!r}."
+            )
+    else:
+        if kind in ("folder", "npz"):
+            if split is not None:
+                raise ValueError(
+                    f"Expected no --split with {kind}: data, which has no parts; name another path instead."
+                )
+        elif split not in (None, "train", "test"):
+            raise ValueError(f"Expected --split to be train or test for {kind}, but it was {split!r}.")
+        elif split == "train":
+            more["train"] = True
+        data = sg.load(spec, **more)
+    index = _pick(len(data), chosen.n, chosen.pick, seed)
+    return ImageSet(data.take(index), index, spec, len(data))
+
+
+def own(spec: str) -> Dataset:
+    """The attacker's part of a data spec: of the digits the part for surrogates, of torchvision's sets the training part."""
+    split = None if spec.partition(":")[0] in ("digits", "folder", "npz") else "train"
+    return images(Images(spec, split=split), default_split="surrogate").data
+
+
+def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
+    if pick not in PICKS:
+        raise ValueError(f"Expected --pick to be one of {', '.join(PICKS)}, but it was {pick!r}.")
+    if n is None or n >= total:
+        return np.arange(total)
+    if n < 1:
+        raise ValueError(f"Expected --n to be at least 1, but it was {n}.")
+    if pick == "first":
+        return np.arange(n)
+    if pick == "spread":
+        return np.arange(n) * total // n
+    from blackbox.checks import as_seed
+
+    return np.sort(np.random.Generator(np.random.Philox(as_seed(seed))).permutation(total)[:n])

@@ -1,0 +1,65 @@
+"""Models that a Python file of one's own makes: ``file.py:function``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def load(path: Path, name: str) -> tuple[Any, Any]:
+    """``file.py:name``: a model, a callable on images, or a function without arguments that returns one of them; and the
+    same where gradients pass, else None.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file or function, or one that fails.
+    """
+    import torch
+
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a Python file at {path}, but there is none.")
+    if not name:
+        raise ValueError(f"Expected the name of a function after the file, {path}:function, but there was none.")
+    loader = importlib.util.spec_from_file_location(f"blackbox_target_{path.stem}", path)
+    assert loader is not None and loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    sys.modules[loader.name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        loader.loader.exec_module(module)
+        made = _named(module, name, path)
+    except (ValueError, FileNotFoundError) as error:
+        if str(error).startswith("Expected"):
+            raise
+        raise _broken(path, error) from error
+    except Exception as error:
+        raise _broken(path, error) from error
+    finally:
+        sys.path.pop(0)
+    return made, made if isinstance(made, torch.nn.Module) else None
+
+
+def _broken(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"Expected {path} to load, but it raised {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _named(module: Any, name: str, path: Path) -> Any:
+    import torch
+
+    if not hasattr(module, name):
+        have = [k for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        near = difflib.get_close_matches(name, have, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(have) or 'no functions'}."
+        raise ValueError(f"Expected {path} to define {name!r}, but it does not.{hint}")
+    found = getattr(module, name)
+    if isinstance(found, torch.nn.Module) or not callable(found):
+        return found
+    required = [
+        p
+        for p in inspect.signature(found).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    return found if required else found()

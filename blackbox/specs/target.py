@@ -1,0 +1,69 @@
+"""A model and what stands before it -> an Oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from blackbox.specs import channels, parse
+from blackbox.specs.model import Model
+
+if TYPE_CHECKING:
+    from blackbox.oracle import Oracle
+
+
+def retrying(model: Model, retries: int, device: str | None = None) -> Model:
+    """The model, asked again up to ``retries`` times where a call fails on the way.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if retries < 0:
+        raise ValueError(f"Expected --retries to be at least 0, but it was {retries}.")
+    if not retries:
+        return model
+    from blackbox.targets import Retrying
+
+    return replace(model, model=Retrying(_named_as(model, device), tries=retries + 1))
+
+
+def oracle(
+    model: Model,
+    access: str,
+    classes: int,
+    device: str | None = None,
+    rows_per_call: int | None = None,
+    stack: Sequence[channels.Chosen] = (),
+    seed: int = 0,
+    kind: type[Oracle] | None = None,
+) -> Oracle:
+    """A fresh Oracle before a model, under its spec's name, seen through the channels of ``stack``.
+
+    ``access``: a level, ``topk:3`` for the three largest. ``seed``: of what the channels draw.
+    ``kind``: a class of one's own that counts as an Oracle does.
+    """
+    import blackbox as bb
+
+    level, _, k = access.partition(":")
+    if k and level != "topk":
+        raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
+    listed = parse.whole(k, "the number behind --access topk") if k else min(5, classes)
+    made = channels.wrap(_named_as(model, device), stack, seed)
+    return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
+
+
+def _named_as(model: Model, device: str | None) -> Any:
+    """What an Oracle takes of a model, under its spec's name."""
+    import torch
+
+    from blackbox.targets import Target
+    from blackbox.targets.function import FunctionTarget
+    from blackbox.targets.module import ModuleTarget
+
+    made = model.model
+    if isinstance(made, torch.nn.Module):
+        return ModuleTarget(made, device, name=model.name)
+    if not isinstance(made, Target) and callable(made):
+        return FunctionTarget(made, device, name=model.name)
+    return made
