@@ -23,12 +23,6 @@ from blackbox.moved import now
 VERSION = 2
 
 
-def prints(images: Tensor) -> Tensor:
-    """[N] int64: a hash of each image [N, \\*shape], by which two runs tell that they had the same one."""
-    found = [hashlib.blake2b(row.numpy(force=True).tobytes(), digest_size=8).digest() for row in images.contiguous()]
-    return torch.tensor([int.from_bytes(f, "little", signed=True) for f in found], dtype=torch.int64)
-
-
 class CheckpointError(ValueError):
     """The file is no checkpoint, or belongs to another run."""
 

@@ -1,12 +1,10 @@
-"""``blackbox.attack``: one attack, one oracle, many images."""
+"""``blackbox.attack``: check what is given, run the engine, report what came of it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,21 @@ from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
-from blackbox.checkpoint import prints
 from blackbox.checks import as_ids, as_images, as_labels, check_int
-from blackbox.engine.engine import Engine, Progress
-from blackbox.engine.ledger import Ledger
+from blackbox.engine.engine import Engine
+from blackbox.engine.progress import Progress
+from blackbox.engine.spec import RunSpec, Samples
 from blackbox.goals.objective import Objective
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
-from blackbox.protocol import AccessError, Attack, Status, as_attack
+from blackbox.protocol import AccessError, Attack, as_attack
 from blackbox.results import AttackResult
-from blackbox.statistics import Detection
+from blackbox.results.accounts import Meter, report
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 VOTES = 11
 """Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
-(binomial tail), so a thousand queries with a hundred lucky hits yield 0.03 false successes; 5 votes would yield 0.9."""
+(binomial tail), so a thousand queries with a hundred lucky hits yield 0.03 false successes; 5 answers would yield 0.9."""
 
 
 def attack(
@@ -102,155 +100,58 @@ def attack(
     threat = as_threat(threat)
     budget, seed = check_int(budget, "budget", 1, "a whole number of queries"), check_int(seed, "seed")
     cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
-    if votes is None:
-        votes = VOTES if oracle.randomised else 1
-    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
-        raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {votes!r}.")
-    images = as_images(x, "x").cpu()
-    labels = as_labels(y, len(images), oracle.classes, "y")
-    threat.check_dimension(images[0].numel())
-    _check_box(images, threat)
-    goal = labels if target is None else _goal(target, labels, oracle.classes)
+    votes = _votes(votes, oracle)
+    samples = _samples(oracle, threat, x, y, target, ids, start)
     name, chosen = resolve(attack, oracle, threat, prior)
-    priors.require(chosen, name, tuple(images.shape[1:]), oracle.classes)
-    held = priors.of(chosen)
-    known = (0, 0) if held is None else (held.gradients, held.passes)
-    numbers = as_ids(ids, len(images))
-    starts = None if start is None else as_images(start, "start").cpu()
-    if starts is not None and starts.shape != images.shape:
-        raise ValueError(
-            f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
-        )
+    priors.require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
+    aim = Objective(objective, target is not None, max(oracle.resolution, 2 * oracle.noise))
+    file = None if checkpoint is None else Path(checkpoint)
+    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file)
+    book = _open_journal(journal, cache, spec, oracle)
 
-    engine = Engine(
-        oracle,
-        chosen,
-        threat,
-        Objective(objective, target is not None, max(oracle.resolution, 2 * oracle.noise)),
-        budget=budget,
-        seed=seed,
-        cohort=cohort,
-        start=starts,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        progress=progress,
-        votes=int(votes),
-        eight_bit=eight_bit,
-    )
-    store = _keep(journal, cache, engine, oracle, (images, labels, goal, numbers, *([] if starts is None else [starts])))
-    asked = None if oracle.flags is None else len(oracle.flags)
-    replayed, cached, retried = oracle.replayed.copy(), oracle.cached.copy(), oracle.retried
-    before, seconds_before, begin = dict(oracle.counts), oracle.seconds, time.perf_counter()
-
-    def detection(charged: int) -> dict[str, int] | None:
-        """Of the charged queries, not of the looks after them."""
-        return None if asked is None else asdict(Detection.of(oracle.flags[asked : asked + charged]))  # type: ignore[index]
-
-    def result(ledger: Ledger) -> AttackResult:
-        again = oracle.replayed - replayed
-        config: dict[str, Any] = {
-            "attack": name,
-            "parameters": repr(chosen),
-            "target": oracle.name,
-            "access": oracle.access.name.lower(),
-            "threat": {"norm": threat.norm, **asdict(threat)},
-            "budget": budget,
-            "seed": seed,
-            "objective": objective,
-            "targeted": target is not None,
-            "cohort": cohort,
-            "votes": int(votes),
-            "eight_bit": eight_bit,
-            "detection": detection(int(ledger.spent.sum()) - engine.carried),
-            "verify_rows": oracle.counts["verify"] - before.get("verify", 0),
-            "failed_rows": oracle.failed,
-            "carried": engine.carried + again.total() - again["verify"],
-            "journal": store
-            and {
-                "path": str(store.path),
-                "paid": sum(oracle.counts.values()) - sum(before.values()),
-                "replayed": again.total(),
-                "cached": (oracle.cached - cached).total(),
-                "in_doubt": store.in_doubt,
-            },
-            "retried_rows": oracle.retried - retried,
-            "seconds": time.perf_counter() - begin,
-            "target_seconds": oracle.seconds - seconds_before,
-            "prior": None if held is None else _bill(held, known, len(images)),
-            "parts": _parts(chosen, ledger),
-        }
-        return AttackResult.of(ledger, labels, goal, numbers, threat, config, prints(images))
-
+    engine, meter = Engine(spec, oracle, progress), Meter(oracle, chosen.prior, book)
     try:
-        with contextlib.nullcontext() if store is None else oracle.journalled(store):
-            return result(engine.run(images, labels, goal, numbers))
+        with contextlib.nullcontext() if book is None else oracle.journalled(book):
+            engine.run()
+            return report(spec, engine.ledger, engine.carried, meter)
     except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
-        if (ledger := engine.ledger) is not None:
-            everyone = np.arange(len(images))
-            ledger.close(everyone[ledger.spent >= budget], Status.BUDGET)
-            ledger.close(everyone, Status.ERROR)
-            error.result = result(ledger)  # type: ignore[attr-defined]
+        engine.ledger.stop(budget)
+        error.result = report(spec, engine.ledger, engine.carried, meter)  # type: ignore[attr-defined]
         raise
 
 
-def _bill(prior: priors.Prior, before: tuple[int, int], count: int) -> dict[str, Any]:
-    """What an attack on ``count`` images asked of its prior."""
-    gradients, passes = prior.gradients - before[0], prior.passes - before[1]
-    return {
-        "prior": repr(prior),
-        "members": prior.members,
-        "gradients": gradients,
-        "passes": passes,
-        "gradients_per_image": gradients / count,
-    }
+# -- check -----------------------------------------------------------------------------------------------------------
 
 
-def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
-    """What each part of an attack cost and found."""
-    names = attack.parts
-    if not names:
-        return None
-    spent, won = ledger.parts.sum(0), np.bincount(ledger.winner[ledger.winner >= 0], minlength=len(names))
-    return {name: {"queries": int(q), "successes": int(s)} for name, q, s in zip(names, spent, won, strict=True)}
+def _votes(votes: Any, oracle: Oracle) -> int:
+    if votes is None:
+        return VOTES if oracle.randomised else 1
+    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
+        raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {votes!r}.")
+    return int(votes)
 
 
-def _keep(
-    path: str | os.PathLike[str] | None, cache: bool, engine: Engine, oracle: Oracle, data: tuple[Any, ...]
-) -> Journal | None:
-    """The journal of this run, where one is asked for."""
-    if path is None:
-        if cache:
-            raise ValueError("Expected a journal for the cache to read from, but there was none. Give journal=path.")
-        return None
-    if engine.path is not None:
-        raise ValueError(
-            "Expected either a checkpoint or a journal, but both were given. A journal holds all that a checkpoint does."
-        )
-    if cache and oracle.randomised:
-        raise ValueError(
-            f"Expected no cache before {oracle.name}, which may answer the same image otherwise each time. Leave cache out."
-        )
-    engine.identify(*data)
-    settings = {**engine.settings(), "target": oracle.name, "classes": oracle.classes, "cohort": engine.size}
-    return Journal(path, settings, cache=cache)
-
-
-def _check_box(images: Tensor, threat: Threat) -> None:
+def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any) -> Samples:
+    images = as_images(x, "x").cpu()
+    labels = as_labels(y, len(images), oracle.classes, "y")
+    threat.check_dimension(images[0].numel())
     low, high = float(images.min()), float(images.max())
     if low < threat.lower or high > threat.upper:
         raise ValueError(
             f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but it ranges from {low:g} to {high:g}."
         )
-
-
-def _goal(target: Any, labels: Tensor, classes: int) -> Tensor:
-    goal = as_labels(target, len(labels), classes, "target")
-    same = (goal == labels).nonzero()
-    if len(same):
+    goal = labels if target is None else as_labels(target, len(labels), oracle.classes, "target")
+    if target is not None and len(same := (goal == labels).nonzero()):
         i = int(same[0])
         raise ValueError(
             f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])}."
         )
-    return goal
+    starts = None if start is None else as_images(start, "start").cpu()
+    if starts is not None and starts.shape != images.shape:
+        raise ValueError(
+            f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
+        )
+    return Samples(images, labels, goal, as_ids(ids, len(images)), starts)
 
 
 def resolve(
@@ -290,3 +191,23 @@ def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:
             f"Expected an attack that takes a prior, {', '.join(attacks.with_prior())}, but it was {attack!r}. Leave prior= out."
         )
     return attacks.build(attack, prior=prior)
+
+
+def _open_journal(
+    path: str | os.PathLike[str] | None, cache: bool, spec: RunSpec, oracle: Oracle
+) -> Journal | None:
+    """The journal of this run, where one is asked for."""
+    if path is None:
+        if cache:
+            raise ValueError("Expected a journal for the cache to read from, but there was none. Give journal=path.")
+        return None
+    if spec.checkpoint is not None:
+        raise ValueError(
+            "Expected either a checkpoint or a journal, but both were given. A journal holds all that a checkpoint does."
+        )
+    if cache and oracle.randomised:
+        raise ValueError(
+            f"Expected no cache before {oracle.name}, which may answer the same image otherwise each time. Leave cache out."
+        )
+    settings = {**spec.identity(oracle), "target": oracle.name, "classes": oracle.classes, "cohort": spec.cohort}
+    return Journal(path, settings, cache=cache)

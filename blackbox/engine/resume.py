@@ -1,36 +1,76 @@
-"""Resume: a cohort as a checkpoint holds it, and how it is brought back to where it was.
+"""Resume: a run as its checkpoint holds it, and how it is brought back to where it was.
 
-Between steps the State is explicit and is saved as it is. Inside a step it is not, so the answers since the last
-boundary are saved too and played back to the step: it asks the same again, and nothing is paid for twice.
+Between steps the State is explicit and is saved as it is. Inside a step it is not, so the answers since the step began are
+saved too and replayed to it: it asks the same again, and nothing is paid for twice.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checkpoint import decode, encode
-from blackbox.engine.cohort import CLEAN, Claim, Cohort, Plan
+from blackbox import checkpoint as disk
+from blackbox.answer import Plan, count
+from blackbox.engine.cohort import CLEAN, Claim, Cohort
+from blackbox.engine.ledger import Ledger
+from blackbox.engine.scheduler import Scheduler
 from blackbox.protocol import Ask
 
-if TYPE_CHECKING:
-    from blackbox.engine.engine import Engine
+_EVERY = 30.0  # seconds between two writes of the file
+
+
+class Checkpoint:
+    """The file of a run: each cohort as its step began, with the answers that came since.
+
+    ``identity``: what the file must agree with (`RunSpec.identity`).
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path, self.identity, self._saved = path, identity, time.perf_counter()
+
+    def load(self) -> dict[str, Any] | None:
+        """What the file holds; None where there is none yet. Raises: CheckpointError."""
+        return disk.read(self.path, self.identity) if self.path.exists() else None
+
+    def restore(self, body: dict[str, Any], scheduler: Scheduler) -> None:
+        """Bring the samples that wait and the cohorts in flight back to where they were."""
+        scheduler.waiting = body["waiting"].numpy()
+        scheduler.cohorts = [c for c in (unpack(saved, scheduler) for saved in body["cohorts"]) if c.ask is not None]
+
+    def save(self, scheduler: Scheduler) -> None:
+        """Write the file, in one piece."""
+        for cohort in scheduler.cohorts:
+            scheduler.ledger.store(cohort)
+        body = {
+            "ledger": scheduler.ledger.state(),
+            "waiting": torch.from_numpy(scheduler.waiting),
+            "cohorts": [pack(c) for c in scheduler.cohorts],
+        }
+        disk.write(self.path, self.identity, body)
+        self._saved = time.perf_counter()
+
+    def save_when_due(self, scheduler: Scheduler) -> None:
+        """Write the file every half minute."""
+        if time.perf_counter() - self._saved > _EVERY:
+            self.save(scheduler)
 
 
 def pack(cohort: Cohort) -> dict[str, Any]:
-    """A cohort at its last boundary, and the answers that came since."""
-    answered = cohort.script + ([cohort.plan] if cohort.plan is not None and cohort.plan.done else [])
+    """A cohort as its step began, and the answers that came since; the keys are those of the file."""
+    answered = cohort.replay + ([cohort.plan] if cohort.plan is not None and cohort.plan.done else [])
     return {
         "samples": torch.from_numpy(cohort.samples),
         "idle": torch.from_numpy(cohort.idle),
         "spent_before": torch.from_numpy(cohort.spent_before),
         "k": cohort.k,
-        "state": encode(cohort.state),
-        "ballots": torch.tensor([(b.at, b.yes, b.no) for b in cohort.claims], dtype=torch.int64).view(-1, 3),
+        "state": disk.encode(cohort.state),
+        "ballots": torch.tensor([(c.at, c.yes, c.no) for c in cohort.claims], dtype=torch.int64).view(-1, 3),
         "script": [
             {
                 "row": torch.from_numpy(plan.row),
@@ -45,46 +85,47 @@ def pack(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def unpack(engine: Engine, saved: dict[str, Any]) -> Cohort:
-    """Rebuild a cohort and replay the answers it had been given since its boundary."""
-    samples = saved["samples"].numpy()
-    cohort = engine.cohort_of(samples)
-    device = engine.oracle.device
-    cohort.best = engine.ledger.x[torch.from_numpy(samples)].to(device)
+def unpack(saved: dict[str, Any], scheduler: Scheduler) -> Cohort:
+    """The inverse of `pack`: build the cohort, begin its step, and replay the answers that it had been given."""
+    ledger, samples, device = scheduler.ledger, saved["samples"].numpy(), scheduler.oracle.device
+    cohort = scheduler.cohort_of(samples)
+    cohort.best = ledger.x[torch.from_numpy(samples)].to(device)
     cohort.idle, cohort.spent_before = saved["idle"].numpy(), saved["spent_before"].numpy()
     cohort.k = saved["k"]
-    cohort.state = decode(saved["state"], device)
+    cohort.state = disk.decode(saved["state"], device)
     cohort.claims = [Claim(*row) for row in saved["ballots"].tolist()]
     if cohort.k == CLEAN:
         cohort.ask = Ask(cohort.task.x0)
     else:
-        loss0 = torch.from_numpy(engine.ledger.loss0[samples]).to(device)
-        cohort.task = replace(cohort.task, loss0=loss0)
-        engine.start(cohort)
+        cohort.task = replace(cohort.task, loss0=torch.from_numpy(ledger.loss0[samples]).to(device))
+        scheduler.begin_step(cohort)
     for i, part in enumerate(saved["script"]):
-        plan = _replay(engine, cohort, part)
-        if plan.done < len(plan.row) or (cohort.claims and i + 1 == len(saved["script"])):
-            # the call that failed: the rest of this Ask is still to be answered, or its claims to be voted on
+        plan = _answered(cohort, part, ledger)
+        last = i + 1 == len(saved["script"])
+        if plan.done < len(plan.row) or (cohort.claims and last):
+            # the call that failed: the rest of this Ask is still to be answered, or its claims to be decided
             cohort.plan = plan
             break
-        cohort.script.append(plan)
-        if i + 1 < len(saved["script"]):  # the step went on; who ended in a later Ask is in the ledger already
-            cohort.ask = cohort.gen.send(plan.tell(cohort.task))
-        else:
-            engine.advance(cohort, plan.tell(cohort.task))
+        cohort.replay.append(plan)
+        if last:
+            scheduler.advance(cohort, plan.tell(cohort.task))
+        else:  # the step went on; who ended in a later Ask is in the ledger already
+            cohort.ask = cohort.steps.send(plan.tell(cohort.task))
     return cohort
 
 
-def _replay(engine: Engine, cohort: Cohort, part: dict[str, Tensor]) -> Plan:
+def _answered(cohort: Cohort, part: dict[str, Tensor], ledger: Ledger) -> Plan:
+    """The plan of the Ask in hand, with the answers of the file."""
     ask = cohort.ask
     assert ask is not None
-    row, col = part["row"].numpy(), part["col"].numpy()
-    loss, adv = part["loss"].numpy(), part["adv"].numpy()
+    row, loss = part["row"].numpy(), part["loss"].numpy()
+    points = None
     if ask.u is None:
         points = ask.x if cohort.k == CLEAN else cohort.task.project(ask.x.to(torch.float32))
-        shown = [part["shown"].numpy()] if "shown" in part else []
-        return Plan(ask, points, row, col, len(row) == cohort.task.n, 1, [loss], [adv], len(loss), shown)
-    q = len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
-    paid_in_part = np.bincount(row[: len(loss)], minlength=len(cohort.samples))
-    cohort.spent_at_ask = engine.ledger.spent[cohort.samples] - paid_in_part
-    return Plan(ask, None, row, col, False, q, [loss], [adv], len(loss))
+    else:
+        paid_in_part = np.bincount(row[: len(loss)], minlength=len(cohort.samples))
+        cohort.spent_at_ask = ledger.spent[cohort.samples] - paid_in_part
+    all_pay = points is not None and len(row) == cohort.task.n
+    plan = Plan(ask, points, row, part["col"].numpy(), all_pay, count(ask))
+    plan.add(loss, part["adv"].numpy(), part["shown"].numpy() if "shown" in part and points is not None else None)
+    return plan

@@ -1,33 +1,30 @@
-"""The last look: every example kept is shown to the target once more, uncharged, in a column of its own; and, where that
-is asked for, once more as an 8-bit image."""
+"""Verification: every example kept is shown to the target once more, uncharged, in columns of its own; and, where that is
+asked for, once more as an 8-bit image."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from blackbox.oracle.oracle import TargetError
+from blackbox.engine.ledger import Ledger
+from blackbox.engine.spec import RunSpec
+from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.threat import eight_bit
 
-if TYPE_CHECKING:
-    from blackbox.engine.engine import Engine
+
+def verify(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
+    """Verify every example kept, in fresh calls."""
+    with contextlib.suppress(TargetError):  # the attack itself is complete; what was not verified says so
+        _ask(spec, oracle, ledger, np.flatnonzero((ledger.first > 0) & (ledger.verified < 0)), ledger.verified)
 
 
-def verify(engine: Engine) -> None:
-    """Look at every example kept, in a fresh call."""
-    led = engine.ledger
-    with contextlib.suppress(TargetError):  # the attack itself is complete; what was not looked at says so
-        _look(engine, np.flatnonzero((led.first > 0) & (led.verified < 0)), led.verified)
-
-
-def round_off(engine: Engine) -> None:
-    """Make 8-bit images of all examples, and look whether those inside the threat are still adversarial."""
-    led, x, threat = engine.ledger, engine.x, engine.threat
-    for start in range(0, len(x), engine.size):
-        part = slice(start, min(len(x), start + engine.size))
+def round_off(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
+    """Make 8-bit images of all examples, and verify those that were adversarial and are inside the threat."""
+    led, x, threat = ledger, spec.samples.x, spec.threat
+    for start in range(0, len(x), spec.cohort):
+        part = slice(start, min(len(x), start + spec.cohort))
         led.x[part] = eight_bit(led.x[part], x[part])
         reach = threat.distance(led.x[part], x[part]).numpy()
         led.distance[part] = np.where(np.isfinite(led.distance[part]), reach, np.inf)
@@ -35,20 +32,20 @@ def round_off(engine: Engine) -> None:
     inside = led.distance <= threat.eps + threat.tolerance
     led.rounded[found & ~inside] = 0
     led.label1[found & ~inside], led.sure1[found & ~inside] = -1, np.nan
-    _look(engine, np.flatnonzero(found & inside), led.rounded)
+    _ask(spec, oracle, led, np.flatnonzero(found & inside), led.rounded)
 
 
-def _look(engine: Engine, who: np.ndarray, column: np.ndarray) -> None:
-    """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of fresh looks."""
-    oracle, led, start = engine.oracle, engine.ledger, 0
+def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column: np.ndarray) -> None:
+    """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of ``votes`` fresh answers."""
+    goal, start = spec.samples.goal.numpy(force=True), 0
     while start < len(who):
         part = who[start : start + oracle.next_rows(len(who) - start)]
         index = torch.from_numpy(part)
         yes = np.zeros(len(part), np.int64)
-        for _ in range(engine.votes):
-            reply = oracle.submit(led.x[index].to(oracle.device), "verify")
-            yes += engine.objective.judge(reply, engine.goal[part])[1]
-            led.label1[part] = reply.label.numpy(force=True)
-            led.sure1[part] = reply.confidence().numpy(force=True)
-        column[part] = 2 * yes > engine.votes
+        for _ in range(spec.votes):
+            reply = oracle.submit(ledger.x[index].to(oracle.device), "verify")
+            yes += spec.objective.judge(reply, goal[part])[1]
+            ledger.label1[part] = reply.label.numpy(force=True)
+            ledger.sure1[part] = reply.confidence().numpy(force=True)
+        column[part] = 2 * yes > spec.votes
         start += len(part)

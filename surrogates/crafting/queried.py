@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.answer import run_steps
 from blackbox.goals.objective import Objective
 from blackbox.oracle.oracle import Oracle
-from blackbox.protocol import Ask, Task, Tell
+from blackbox.protocol import Task
 from blackbox.rng import Stream
 from blackbox.threat import Threat
 from surrogates.crafting.goal import Goal
@@ -61,36 +62,13 @@ class Queried:
         loss = Objective(self.kind, aim.targeted, self.oracle.resolution)
         task = Task(
             x, rng.ids, self.threat, rng, 1 << 62, torch.zeros(len(x), device=x.device), self.oracle.access, aim.targeted,
+            minimises=True,  # points are clipped to the box alone: the ball is not around x
             probe=self.oracle.probe, resolution=self.oracle.resolution, noise=self.oracle.noise,
             randomised=self.oracle.randomised,
         )  # fmt: skip
-        running: Any = self.estimator.estimate(task, x, k)
-        if not inspect.isgenerator(running):
-            return running
-        running = cast(Any, running)
-        try:
-            ask = next(running)
-            while True:
-                ask = running.send(self._answer(ask, task, aim.classes, loss))
-        except StopIteration as end:
-            return end.value
+        classes = aim.classes.numpy(force=True)
 
-    def _answer(self, ask: Ask, task: Task, goal: Tensor, loss: Objective) -> Tell:
-        count = 1 if ask.u is None else len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
-        paid = torch.ones(task.n, count, dtype=torch.bool, device=ask.x.device)
-        if ask.mask is not None:
-            paid &= ask.mask[:, None]
-        row, column = paid.nonzero(as_tuple=True)
-        points = ask.x[row]
-        if ask.u is not None:
-            change = ask.u[column] if isinstance(ask.u, Tensor) else ask.u.make(row, column)
-            h = ask.h[row].view(-1, *[1] * (change.ndim - 1)) if isinstance(ask.h, Tensor) else ask.h
-            points = points + h * change
-        points = task.clip(points)
-        value, adv = torch.full(paid.shape, torch.nan, device=points.device), torch.zeros_like(paid)
-        if len(row):
-            found, won = loss(self.oracle(points, purpose=self.purpose), goal.to(points.device)[row])
-            value[row, column], adv[row, column] = found.to(points.device), won.to(points.device)
-        if ask.u is not None:
-            return Tell(value, adv, paid, None)
-        return Tell(value[:, 0], adv[:, 0], paid[:, 0], points)
+        def evaluate(points: Tensor, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return loss.judge(self.oracle(points, purpose=self.purpose), classes[row])
+
+        return run_steps(self.estimator.estimate(task, x, k), task, evaluate)

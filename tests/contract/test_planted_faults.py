@@ -16,10 +16,16 @@ import pytest
 import torch
 from torch import Tensor
 
+import blackbox.engine.engine
 import blackbox.run
 from blackbox.engine.engine import Engine
-from blackbox.engine.ledger import CODES, LIVE
+from blackbox.engine.evaluator import Evaluator
+from blackbox.engine.ledger import CODES, LIVE, Accounts
+from blackbox.engine.resume import Checkpoint
+from blackbox.engine.scheduler import Scheduler
+from blackbox.engine.spec import RunSpec
 from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.validation import Validation
 from blackbox.protocol import Ask, Retire, Status, Steps, Task
 from blackbox.rowwise import rows, weighted_sum
 from blackbox.testing import AttackContract, Case, EngineContract, EstimatorContract
@@ -30,19 +36,21 @@ LINF, L2_CASE = Case("Linf", False), Case("L2", False)
 
 
 class Toy(EngineContract):
-    """The contract for a toy. ``engine``: the engine that runs it."""
+    """The contract for a toy. ``broken``: the part of the engine that stands in for its own base class."""
 
-    engine: ClassVar[type[Engine]] = Engine
+    broken: ClassVar[type | None] = None
     goals = (False,)
 
     def run(self, *args: Any, **settings: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(blackbox.run, "Engine", self.engine)
+            if self.broken is not None:
+                base = self.broken.__mro__[1]
+                patch.setattr(blackbox.run if base is Engine else blackbox.engine.engine, base.__name__, self.broken)
             return super().run(*args, **settings)
 
 
-def contract(attack: Any, engine: type[Engine] = Engine, **knobs: Any) -> AttackContract:
-    return type("Planted", (Toy,), {"attack": attack, "engine": engine, **knobs})()
+def contract(attack: Any, broken: type | None = None, **knobs: Any) -> AttackContract:
+    return type("Planted", (Toy,), {"attack": attack, "broken": broken, **knobs})()
 
 
 def check(suite: Any, name: str, case: Case, tmp_path: Path) -> None:
@@ -283,90 +291,90 @@ def test_a_state_that_loses_rows_fails_at_the_engine_too() -> None:
 # -- engines -----------------------------------------------------------------------------------------------------
 
 
-class Overshoots(Engine):
+class Overshoots(Accounts):
     """RayS: the budget is looked at between line searches only, so an Ask of probes may run past it."""
 
-    def _plan(self, cohort: Any) -> Any:
+    def admit(self, cohort: Any) -> Any:
         budget, self.budget = self.budget, 10**9
         try:
-            return super()._plan(cohort)
+            return super().admit(cohort)
         finally:
             self.budget = budget
 
 
-class StopsEveryone(Engine):
+class StopsEveryone(Accounts):
     """BlackboxBench: when anyone hits the budget, or succeeds, everyone stops."""
 
-    def _credit(self, cohort: Any, *args: Any) -> None:
-        super()._credit(cohort, *args)
+    def credit(self, cohort: Any, *args: Any) -> None:
+        super().credit(cohort, *args)
         status = self.ledger.status[cohort.samples]
         if (status != LIVE).any():
             self.ledger.close(cohort.samples, Status.GAVE_UP)
 
 
-class SuccessByDistance(Engine):
+class SuccessByDistance(Accounts):
     """BlackboxBench, decision attacks: a point near enough is a success; nobody looks at the label."""
 
-    def _credit(self, cohort: Any, plan: Any, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
-        super()._credit(cohort, plan, points, loss, np.ones_like(adv))
+    def credit(self, cohort: Any, plan: Any, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
+        super().credit(cohort, plan, points, loss, np.ones_like(adv))
 
 
-class FailedStartIsSuccess(Engine):
+class FailedStartIsSuccess(Scheduler):
     """BlackboxBench, OPT and Sign-OPT; TangentAttack: a sample that found no start counts as done, hence as fooled."""
 
-    def _boundary(self, cohort: Any) -> None:
+    def _between_steps(self, cohort: Any) -> None:
         if isinstance(cohort.state, Retire):
             lost = cohort.samples[cohort.state.rows.numpy()]
             self.ledger.first[lost] = self.ledger.spent[lost]
-        super()._boundary(cohort)
+        super()._between_steps(cohort)
 
 
-class NeverStops(Engine):
+class NeverStops(Accounts):
     """Samples that have succeeded go on and pay."""
 
-    def _hits(self, *args: Any) -> None:
+    def _credit_hits(self, *args: Any) -> None:
         status = self.ledger.status.copy()
-        super()._hits(*args)
+        super()._credit_hits(*args)
         self.ledger.status[:] = np.where(self.ledger.status == CODES[Status.SUCCESS], status, self.ledger.status)
 
 
-class ForwardsFinished(Engine):
+class ForwardsFinished(Evaluator):
     """Square and SimBA in two toolkits: finished samples are still sent through the model, uncharged."""
 
     def _call(self, pieces: Any) -> None:
         super()._call(pieces)
-        if (self.ledger.status != LIVE).any():
-            self.oracle._Oracle__target.predict(self.x[:1])  # type: ignore[attr-defined]
+        if (self.accounts.ledger.status != LIVE).any():
+            self.oracle._Oracle__target.predict(pieces[0][0].task.x0[:1])  # type: ignore[attr-defined]
 
 
-class LooksForFree(Engine):
+class LooksForFree(Evaluator):
     """The success check is a second pass over each candidate that nobody counts."""
 
     def _call(self, pieces: Any) -> None:
         super()._call(pieces)
-        self.oracle.submit(self.x[:1], "verify")
+        self.oracle.submit(pieces[0][0].task.x0[:1], "verify")
 
 
-class ForgetsTheSecondSide(Engine):
+class ForgetsTheSecondSide(Accounts):
     """BlackboxBench, SimBA: a try that did not help is not charged."""
 
-    def _credit(self, cohort: Any, plan: Any, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
+    def credit(self, cohort: Any, plan: Any, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
         before = self.ledger.best.copy()
-        super()._credit(cohort, plan, points, loss, adv)
+        super().credit(cohort, plan, points, loss, adv)
         who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
         worse = who[self.ledger.best[who] <= before[who]]
         self.ledger.spent[worse] = np.maximum(self.ledger.spent[worse] - 1, 1)
 
 
-class FreeCleanCheck(Engine):
+class FreeCleanCheck(Accounts):
     """The clean check is not charged."""
 
-    def _clean(self, cohort: Any, *args: Any) -> None:
-        super()._clean(cohort, *args)
+    def check_clean(self, cohort: Any, *args: Any) -> None:
+        super().check_clean(cohort, *args)
         self.ledger.spent[cohort.samples] = 0
 
 
-class Unprojected(Engine):
+class Unprojected(Scheduler):
     """Candidates are evaluated where the attack put them."""
 
     def cohort_of(self, samples: Any) -> Any:
@@ -378,34 +386,36 @@ class Unprojected(Engine):
 class TriesHarder(Engine):
     """A radius that is silently larger than the one that was asked for."""
 
-    def __init__(self, oracle: Any, attack: Any, threat: Any, *args: Any, **settings: Any) -> None:
-        super().__init__(oracle, attack, replace(threat, eps=1.6 * threat.eps), *args, **settings)
+    def __init__(self, spec: RunSpec, *args: Any) -> None:
+        super().__init__(replace(spec, threat=replace(spec.threat, eps=1.6 * spec.threat.eps)), *args)
 
 
-class LateCredit(Engine):
+class LateCredit(Accounts):
     """The number of the query that succeeded is the number spent when somebody looked."""
 
-    def _number(self, cohort: Any, plan: Any, i: int) -> int:
-        return super()._number(cohort, plan, i) + 1
+    def query_number(self, cohort: Any, plan: Any, i: int) -> int:
+        return super().query_number(cohort, plan, i) + 1
 
 
-class ForgetsTheStep(Engine):
-    """A checkpoint of the last boundary only: queries since then are asked, and paid, again."""
+class ForgetsTheStep(Checkpoint):
+    """A checkpoint of the last step only: queries since then are asked, and paid, again."""
 
-    def _encode(self, cohort: Any) -> dict[str, Any]:
-        return {**super()._encode(cohort), "script": []}
+    def save(self, scheduler: Scheduler) -> None:
+        for cohort in scheduler.cohorts:
+            cohort.replay, cohort.plan = [], None
+        super().save(scheduler)
 
 
 class WritesIntoInputs(Engine):
     """The example is written where the input was."""
 
-    def run(self, x: Tensor, y: Tensor, goal: Tensor, ids: Any) -> Any:
-        ledger = super().run(x, y, goal, ids)
-        x += 0.01
+    def run(self) -> Any:
+        ledger = super().run()
+        self.spec.samples.x.add_(0.01)
         return ledger
 
 
-class FixedCompany(Engine):
+class FixedCompany(Scheduler):
     """Finished rows are dropped from the State in the wrong order."""
 
     def _compact(self, cohort: Any, live: np.ndarray) -> None:
@@ -436,29 +446,30 @@ BROKEN_ENGINES = [
 
 
 @pytest.mark.parametrize(
-    ("engine", "attack", "name", "case", "message"),
+    ("broken", "attack", "name", "case", "message"),
     BROKEN_ENGINES,
     ids=[f"{b[0].__name__}-{b[2]}" for b in BROKEN_ENGINES],
 )
 def test_broken_engines_are_caught(
-    engine: type[Engine], attack: Any, name: str, case: Case, message: str, tmp_path: Path
+    broken: type, attack: Any, name: str, case: Case, message: str, tmp_path: Path
 ) -> None:
     knobs = {"access": "scores"}
     check(contract(attack, **knobs), name, case, tmp_path / "sound")
     with pytest.raises(AssertionError, match=message):
-        check(contract(attack, engine, **knobs), name, case, tmp_path / "broken")
+        check(contract(attack, broken, **knobs), name, case, tmp_path / "broken")
 
 
 def test_nan_that_passes_unnoticed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Oracle, "_check_finite", lambda self, values: None)
+    monkeypatch.setattr(Validation, "_check_finite", lambda self, values: None)
     with pytest.raises(AssertionError, match="passed unnoticed"):
         contract(RandomSigns()).test_non_finite_reply(LINF)
 
 
 def test_an_error_that_names_the_wrong_sample_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     class OffByOne(Engine):
-        def run(self, x: Tensor, y: Tensor, goal: Tensor, ids: np.ndarray) -> Any:
-            return super().run(x, y, goal, ids + np.uint64(1))
+        def __init__(self, spec: RunSpec, *args: Any) -> None:
+            samples = replace(spec.samples, ids=spec.samples.ids + np.uint64(1))
+            super().__init__(replace(spec, samples=samples), *args)
 
     with pytest.raises(AssertionError, match="to name sample"):
         contract(RandomSigns(), OffByOne).test_non_finite_reply(LINF)

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.engine.engine import Engine, iterate
+from blackbox.engine import Engine, RunSpec, Samples, iterate
 from blackbox.goals.objective import Objective
-from blackbox.protocol import Access, Ask, Retire, Status, Task
+from blackbox.protocol import Access, Ask, Retire, Status, Task, as_attack
 from blackbox.testing import Affine, Constant, Failing, Recording, ReluNet, affine_problem
 from blackbox.testing.driver import task
 from tests.toys import Bisection, Differences, Fuzz, RandomSigns, Script
@@ -280,12 +280,12 @@ def test_accounts_hold_for_any_attack_and_any_failure(
     y = NET(x).argmax(1)
     seen = Recording(NET if fails is None else Failing(NET, fails, how))
     oracle = bb.Oracle(seen, access, 3, k=2, returns="logits", rows_per_call=per_call)
-    engine = Engine(
-        oracle, Fuzz(most, starts, ends), kind(eps), Objective(targeted=targeted), budget=budget, seed=seed, cohort=cohort
-    )
     goal = (y + 1) % 3 if targeted else y
+    samples = Samples(x, y, goal, np.arange(n, dtype=np.uint64))
+    fuzz = as_attack(Fuzz(most, starts, ends))
+    engine = Engine(RunSpec(fuzz, kind(eps), Objective(targeted=targeted), samples, budget, seed=seed, cohort=cohort), oracle)
     try:
-        ledger = engine.run(x, y, goal, np.arange(n, dtype=np.uint64))
+        ledger = engine.run()
     except (bb.TargetError, KeyboardInterrupt):
         ledger = engine.ledger
     else:

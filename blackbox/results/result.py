@@ -1,9 +1,8 @@
-"""AttackResult: raw per-sample outcomes, and what is derived from them."""
+"""AttackResult: raw per-sample outcomes, and the rates that are derived from them."""
 
 from __future__ import annotations
 
-import csv
-import json
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,34 +14,19 @@ import torch
 from torch import Tensor
 
 from blackbox.engine.ledger import STATUSES, Ledger
-from blackbox.environment import environment
+from blackbox.engine.spec import Samples
 from blackbox.protocol import Status
-from blackbox.statistics import Detection, Rate
-from blackbox.threat import L0, L1, L2, Linf, Threat
-
-FORMAT = "blackbox-result-1"
-_THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
-_COLUMNS = (
-    "success",
-    "queries",
-    "first_success_query",
-    "distance",
-    "loss",
-    "clean_loss",
-    "clean_label",
-    "verified",
-    "y",
-    "goal",
-    "ids",
-    "success_float",
-    "adv_label",
-    "clean_confidence",
-    "adv_confidence",
-    "prints",
-)
+from blackbox.results import files
+from blackbox.results.files import COLUMNS
+from blackbox.results.summary import summary
+from blackbox.statistics import Rate
+from blackbox.threat import Threat
 
 
-_SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # what a summary is made with
+def prints(images: Tensor) -> Tensor:
+    """[N] int64: a hash of each image [N, \\*shape], by which two results tell that they are about the same one."""
+    found = [hashlib.blake2b(row.numpy(force=True).tobytes(), digest_size=8).digest() for row in images.contiguous()]
+    return torch.tensor([int.from_bytes(f, "little", signed=True) for f in found], dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -105,10 +89,7 @@ class AttackResult:
                 object.__setattr__(self, name, value)
 
     @classmethod
-    def of(
-        cls, ledger: Ledger, y: Tensor, goal: Tensor, ids: np.ndarray, threat: Threat, config: dict[str, Any],
-        prints: Tensor | None = None,
-    ) -> AttackResult:  # fmt: skip
+    def of(cls, ledger: Ledger, samples: Samples, threat: Threat, config: dict[str, Any]) -> AttackResult:
         """Read the columns off a ledger."""
         found = ledger.first > 0
         success = found & (ledger.rounded == 1) if config.get("eight_bit") else found
@@ -128,22 +109,22 @@ class AttackResult:
             clean_loss=torch.from_numpy(ledger.loss0.copy()),
             clean_label=torch.from_numpy(ledger.label0.copy()),
             verified=torch.from_numpy(ledger.verified.copy()),
-            y=y,
-            goal=goal.cpu(),
-            ids=torch.from_numpy(ids.astype(np.int64)),
+            y=samples.y,
+            goal=samples.goal.cpu(),
+            ids=torch.from_numpy(samples.ids.astype(np.int64)),
             threat=threat,
             config=config,
             adv_label=torch.from_numpy(ledger.label1.copy()),
             clean_confidence=torch.from_numpy(ledger.sure0.copy()),
             adv_confidence=torch.from_numpy(ledger.sure1.copy()),
-            prints=prints,  # type: ignore[arg-type]
+            prints=prints(samples.x),
         )
 
     def take(self, rows: Any) -> AttackResult:
         """The result of some samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, and with it the
         accounts of the run, stays that of all."""
         index = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
-        columns = {name: getattr(self, name)[index] for name in (*_COLUMNS, "x_adv")}
+        columns = {name: getattr(self, name)[index] for name in (*COLUMNS, "x_adv")}
         place = torch.full((len(self),), -1, dtype=torch.float64)
         place[index] = torch.arange(len(index), dtype=torch.float64)
         trace = torch.cat([place[self.trace[:, 0].long()][:, None], self.trace[:, 1:]], 1)
@@ -206,71 +187,14 @@ class AttackResult:
 
     def summary(self) -> str:
         """What happened, in a few lines, each rate with its denominator and 95 % Wilson interval."""
-        c, attacked = self.config, int(self.attacked.sum())
-        goal = "targeted" if c["targeted"] else "untargeted"
-        lines = [
-            f"{c['attack']} on {c['target']} · sees {c['access']} · {self.threat} · {goal} · "
-            f"budget {c['budget']:,} · seed {c['seed']}",
-            f"clean accuracy   {self.clean_accuracy}  of all images",
-            f"attack success   {self.success_rate}  of images the target had right",
-            f"robust accuracy  {self.robust_accuracy}  of all images: right and not fooled",
-        ]
-        if attacked:
-            lines.append(
-                f"queries          mean {self.mean_queries:.1f}, median {self.median_queries:g} an attacked image "
-                f"(failures charged at {c['budget']:,}); {int(self.queries.sum()):,} spent in all"
-            )
-        if prior := c.get("prior"):
-            lines.append(
-                f"prior            {prior['gradients']:,} gradients and {prior['passes']:,} passes of {prior['members']} "
-                f"member(s) beside the queries, {prior['gradients_per_image']:.0f} gradients an image"
-            )
-        if parts := c.get("parts"):
-            told = (f"{name} {p['queries']:,} for {p['successes']}" for name, p in parts.items() if p["queries"])
-            lines.append(f"parts            queries and successes: {', '.join(told) or 'none'}")
-        if self.success.any():
-            lines.append(
-                f"distance         median {float(self.distance[self.success].median()):.4g}, "
-                f"largest {float(self.distance[self.success].max()):.4g} in {self.threat.norm}"
-            )
-        if c.get("eight_bit"):
-            lost = int((self.success_float & ~self.success).sum())
-            lines.append(
-                f"8-bit images     success above is after rounding; before it {Rate.of(self.success_float, self.attacked)}, "
-                f"so rounding lost {lost}"
-            )
-        if c.get("votes", 1) > 1:
-            lines.append(f"votes            a success is the majority of {c['votes']} fresh answers, all charged")
-        if c.get("detection"):
-            lines.append(f"detection        {Detection(**c['detection'])}")
-        others = [
-            s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in self.status
-        ]
-        lines += [f"note             {self.status.count(s)} images: {s.value}" for s in others]
-        if (again := int((self.verified == 0).sum())) > 0:
-            lines.append(
-                f"warning          {again} examples were not adversarial when looked at once more: the target's answers "
-                "depend on the batch or on chance"
-            )
-        if c.get("carried"):
-            lines.append(
-                f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again"
-            )
-        if (kept := c.get("journal")) and (kept["cached"] or kept["in_doubt"]):
-            lines.append(
-                f"journal          {kept['cached']:,} of these queries were answered from the cache, unpaid; "
-                f"{kept['in_doubt']:,} more were asked of the target in runs that ended before the answer came"
-            )
-        if c.get("retried_rows"):
-            lines.append(f"retried          {c['retried_rows']:,} images were sent again after a call failed, and charged once")
-        return "\n".join(lines)
+        return summary(self)
 
     def __repr__(self) -> str:
         return f"AttackResult({self.config['attack']} on {self.config['target']}, {self.threat}, success {self.success_rate})"
 
     def records(self) -> list[dict[str, Any]]:
         """One dict a sample, without images: what `save` writes to outcomes.csv."""
-        columns = {name: getattr(self, name).tolist() for name in _COLUMNS}
+        columns = {name: getattr(self, name).tolist() for name in COLUMNS}
         return [
             {**{name: column[i] for name, column in columns.items()}, "status": self.status[i].name.lower()}
             for i in range(len(self))
@@ -278,33 +202,7 @@ class AttackResult:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write config.json, outcomes.csv (raw, one line a sample), examples.safetensors and summary.txt."""
-        from safetensors.torch import save_file
-
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        threat = {
-            "norm": self.threat.norm,
-            "eps": self.threat.eps,
-            "lower": self.threat.lower,
-            "upper": self.threat.upper,
-        }
-        config = {"environment": environment(), **self.config, "threat": threat}
-        (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        with open(path / "outcomes.csv", "w", newline="") as f:
-            records = self.records()
-            writer = csv.DictWriter(f, fieldnames=[*_COLUMNS, "status"])
-            writer.writeheader()
-            writer.writerows(records)
-        tensors = {name: getattr(self, name).contiguous().clone() for name in _COLUMNS}  # y and goal may be one tensor
-        tensors["status"] = torch.tensor([STATUSES.index(s) for s in self.status], dtype=torch.int8)
-        tensors["trace"] = self.trace.contiguous()
-        save_file(
-            {**tensors, "x_adv": self.x_adv.contiguous()},
-            path / "examples.safetensors",
-            {"format": FORMAT},
-        )
-        (path / "summary.txt").write_text(self.summary() + "\n")
-        return path
+        return files.save(self, folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> AttackResult:
@@ -313,36 +211,4 @@ class AttackResult:
         Raises:
             FileNotFoundError: the folder holds no saved result. ValueError: it does, but of another version, or damaged.
         """
-        path = Path(folder)
-        if not (path / "config.json").exists() or not (path / "examples.safetensors").exists():
-            raise FileNotFoundError(
-                f"Expected {path} to hold a saved result (config.json, examples.safetensors), but it does not. "
-                "Write one with AttackResult.save."
-            )
-        try:
-            made, tensors = _tensors(path / "examples.safetensors")
-        except Exception as error:
-            raise ValueError(f"Expected a saved result in {path}, but examples.safetensors cannot be read: {error}.") from None
-        if made != FORMAT:
-            raise ValueError(f"Expected a result of format {FORMAT} in {path}, but it has {made or 'none'}: another version?")
-        try:
-            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-            spec = config["threat"]
-            threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
-            status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
-            lengths = {name: len(tensor) for name, tensor in tensors.items() if name != "trace"}
-            if odd := [name for name, length in lengths.items() if length != len(status)]:
-                raise ValueError(f"{odd[0]} has {lengths[odd[0]]} entries for {len(status)} samples")
-            if lacking := [key for key in _SETTINGS if key not in config]:
-                raise ValueError(f"config.json does not say {', '.join(lacking)}")
-            return cls(status=status, threat=threat, config=config, **tensors)
-        except Exception as error:
-            raise ValueError(f"Expected a saved result in {path}, but it could not be read: {error!r}.") from None
-
-
-def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
-    """The format that a file says it has, and what it holds."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("format", ""), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return files.load(cls, folder)

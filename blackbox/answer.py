@@ -1,0 +1,136 @@
+"""Answering an Ask: which rows pay for which points, what those points are, and the Tell that goes back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.protocol import Ask, Task, Tell
+from blackbox.rowwise import deliver
+
+Evaluate = Callable[[Tensor, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""points [m, \\*shape] and the rows [m] that they belong to -> loss [m] float32, adv [m] bool."""
+
+
+@dataclass
+class Plan:
+    """One Ask, cut to the rows that pay, and its answers so far.
+
+    ``row`` and ``col`` [m] name the evaluations in order: row by row, within a row from left to right. ``points`` are the
+    projected candidates [n, \\*shape], None for probes. ``all_pay``: candidates, and every row pays. ``q``: evaluations a row.
+    ``loss``, ``adv``: the answers, a piece for each call; ``done``: how many there are. ``shown``: pieces [m, C] of what the
+    target showed, kept for an attack that is informed.
+    """
+
+    ask: Ask
+    points: Tensor | None
+    row: np.ndarray
+    col: np.ndarray
+    all_pay: bool
+    q: int = 1
+    loss: list[np.ndarray] = field(default_factory=list)
+    adv: list[np.ndarray] = field(default_factory=list)
+    done: int = 0
+    shown: list[np.ndarray] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, ask: Ask, task: Task, pays: np.ndarray, left: np.ndarray | None = None, project: bool = True) -> Plan:
+        """Plan the evaluations of the rows that may pay, ``pays`` [n] bool, and that the Ask's mask names.
+
+        Args:
+            left: [n] how many probes each row can pay for, None for all. project: bring candidates into the threat.
+        """
+        if ask.mask is not None:
+            pays = pays & ask.mask.numpy(force=True)
+        if ask.u is None:
+            row = pays.nonzero()[0]
+            points = task.project(ask.x.to(torch.float32)) if project else ask.x
+            return cls(ask, points, row, np.zeros(len(row), np.int64), len(row) == task.n)
+        q = count(ask)
+        row, col = np.nonzero(np.arange(q)[None] < np.where(pays, q if left is None else left, 0)[:, None])
+        return cls(ask, None, row, col, False, q)
+
+    def inputs(self, task: Task, start: int, stop: int) -> Tensor:
+        """[stop - start, \\*shape]: what the target is shown for these evaluations. Made late, so that memory is one call's."""
+        if self.all_pay:
+            assert self.points is not None
+            return self.points if stop - start == len(self.row) else self.points[start:stop]
+        row = torch.from_numpy(self.row[start:stop]).to(task.x0.device)
+        if self.points is not None:
+            return self.points[row]
+        ask, u = self.ask, self.ask.u
+        col = torch.from_numpy(self.col[start:stop]).to(task.x0.device)
+        move = u[col] if isinstance(u, Tensor) else u.make(row, col)  # type: ignore[union-attr]
+        if isinstance(ask.h, Tensor):
+            move = move * ask.h[row].view(-1, *[1] * (move.ndim - 1))
+        elif ask.h != 1.0:
+            move = move * ask.h
+        return task.clip(ask.x[row] + move).to(torch.float32)
+
+    def add(self, loss: np.ndarray, adv: np.ndarray, shown: np.ndarray | None = None) -> None:
+        """Enter the answers to the next evaluations."""
+        self.loss.append(loss)
+        self.adv.append(adv)
+        if shown is not None:
+            self.shown.append(shown)
+        self.done += len(loss)
+
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and success of the evaluations so far."""
+        if len(self.loss) == 1:
+            return self.loss[0], self.adv[0]
+        return np.concatenate([*self.loss, np.zeros(0, np.float32)]), np.concatenate([*self.adv, np.zeros(0, np.bool_)])
+
+    def tell(self, task: Task) -> Tell:
+        """The answers in the Ask's shape, NaN and False where nothing was paid."""
+        (loss, adv), device = self.answers(), task.x0.device
+        if self.all_pay:
+            paid = ~np.zeros(len(adv), np.bool_)
+        else:
+            flat, shape = self.row * self.q + self.col, (task.n,) if self.points is not None else (task.n, self.q)
+            answered, hit = loss, adv
+            loss, adv, paid = np.full(shape, np.nan, np.float32), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+            loss.reshape(-1)[flat], adv.reshape(-1)[flat], paid.reshape(-1)[flat] = answered, hit, True
+        shown = self._shown(task.n, device) if self.shown else None
+        return Tell(deliver(loss, device), deliver(adv, device), deliver(paid, device), self.points, shown)
+
+    def _shown(self, n: int, device: torch.device) -> Tensor:
+        out = np.full((n, self.shown[0].shape[1]), np.nan, np.float32)
+        out[self.row] = np.concatenate(self.shown)
+        return deliver(out, device)
+
+
+def count(ask: Ask) -> int:
+    """How many evaluations an Ask wants of each row."""
+    return 1 if ask.u is None else len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
+
+
+def answer(ask: Ask, task: Task, evaluate: Evaluate, left: np.ndarray | None = None) -> Tell:
+    """Answer one Ask in one call. ``left``: [n] how many more evaluations each row can pay for, None for no limit."""
+    plan = Plan.of(ask, task, np.ones(task.n, np.bool_) if left is None else left > 0, left)
+    if len(plan.row):
+        plan.add(*evaluate(plan.inputs(task, 0, len(plan.row)), plan.row))
+    return plan.tell(task)
+
+
+def run_steps(steps: Any, task: Task, evaluate: Evaluate, left: np.ndarray | None = None) -> Any:
+    """Run a procedure that asks (an estimator, a bisection) to its end, and give what it returns.
+
+    Args:
+        steps: the generator; anything else is a result already. left: see `answer`; ``evaluate`` may count it down in place.
+    """
+    if not inspect.isgenerator(steps):
+        return steps
+    running: Any = steps
+    try:
+        ask = next(running)
+        while True:
+            ask = running.send(answer(ask, task, evaluate, left))
+    except StopIteration as end:
+        return end.value

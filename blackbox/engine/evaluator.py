@@ -1,0 +1,78 @@
+"""Evaluator: answers the Asks of all cohorts in flight, in calls of the size that the oracle likes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.answer import Plan
+from blackbox.engine.cohort import CLEAN, Cohort
+from blackbox.engine.ledger import Accounts
+from blackbox.engine.spec import RunSpec
+from blackbox.oracle.oracle import Oracle, Reply, TargetError
+
+
+class Evaluator:
+    """Turns plans into calls of the oracle, judges the answers, and hands them to the accounts."""
+
+    def __init__(self, spec: RunSpec, oracle: Oracle, accounts: Accounts) -> None:
+        self.oracle, self.accounts, self.objective = oracle, accounts, spec.objective
+        self.goal, self.ids, self.informed = spec.samples.goal.numpy(force=True), spec.samples.ids, spec.attack.informed
+
+    def answer(self, cohorts: list[Cohort]) -> None:
+        """Plan the Ask of each cohort and answer all of it. A cohort that was resumed may hold one answered in part."""
+        todo: list[tuple[Cohort, Plan]] = []
+        waiting = 0
+        for cohort in cohorts:
+            if (plan := cohort.plan) is None:
+                plan = cohort.plan = self.accounts.admit(cohort)
+                if self.informed and plan.points is not None:
+                    plan.shown.append(np.zeros((0, self.oracle.classes), np.float32))
+            if left := len(plan.row) - plan.done:
+                todo.append((cohort, plan))
+                waiting += left
+        at = 0
+        while waiting:
+            size = self.oracle.next_rows(waiting)
+            pieces: list[tuple[Cohort, Plan, int]] = []
+            room = size
+            while room:
+                cohort, plan = todo[at]
+                n = min(room, len(plan.row) - plan.done)
+                pieces.append((cohort, plan, n))
+                room -= n
+                at += n == len(plan.row) - plan.done
+            self._call(pieces)
+            waiting -= size
+
+    def _call(self, pieces: list[tuple[Cohort, Plan, int]]) -> None:
+        """One call, with the next n evaluations of each of these plans."""
+        made = [plan.inputs(cohort.task, plan.done, plan.done + n) for cohort, plan, n in pieces]
+        samples = [cohort.samples[plan.row[plan.done : plan.done + n]] for cohort, plan, n in pieces]
+        x = made[0] if len(made) == 1 else torch.cat(made)
+        who = samples[0] if len(samples) == 1 else np.concatenate(samples)
+        reply = self.submit(x, who)
+        loss, adv = self.objective.judge(reply, self.goal[who])
+        shown = self.objective.shown(reply, self.oracle.classes) if self.informed else None
+        start = 0
+        for (cohort, plan, n), points in zip(pieces, made, strict=True):
+            part = slice(start, start + n)
+            start += n
+            if cohort.k == CLEAN:
+                label, sure = reply.label[part].numpy(force=True), reply.confidence()[part].numpy(force=True)
+                self.accounts.check_clean(cohort, plan, label, sure, loss[part])
+            else:
+                self.accounts.credit(cohort, plan, points, loss[part], adv[part])
+            plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part])
+
+    def submit(self, x: Tensor, who: np.ndarray) -> Reply:
+        """One charged call with a row for each of the samples ``who``; an error names the sample."""
+        try:
+            return self.oracle.submit(x, "attack")
+        except TargetError as error:
+            if error.row is not None:
+                renamed = TargetError(f"{error} That row belongs to sample {int(self.ids[who[error.row]])}.")
+                renamed.row = error.row
+                raise renamed from error
+            raise

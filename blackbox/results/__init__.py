@@ -1,0 +1,5 @@
+"""What an attack reached and cost: per-sample outcomes, rates derived from them, files, a summary."""
+
+from blackbox.results.result import AttackResult
+
+__all__ = ["AttackResult"]

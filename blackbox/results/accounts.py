@@ -1,0 +1,101 @@
+"""The accounts of a run: what oracle, prior and journal counted from its beginning to its end, for the result's config."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from blackbox.engine.ledger import Ledger
+from blackbox.engine.spec import RunSpec
+from blackbox.oracle.journal import Journal
+from blackbox.oracle.oracle import Oracle
+from blackbox.prior import Prior
+from blackbox.protocol import Attack
+from blackbox.results.result import AttackResult
+from blackbox.statistics import Detection
+
+
+class Meter:
+    """What oracle, prior and journal count during a run: each is read when it begins, and again for the report."""
+
+    def __init__(self, oracle: Oracle, prior: Prior | None, journal: Journal | None) -> None:
+        self.oracle, self.prior, self.journal, self.begin = oracle, prior, journal, time.perf_counter()
+        self.flags = None if oracle.flags is None else len(oracle.flags)
+        self.counts, self.replayed, self.cached = oracle.counts.copy(), oracle.replayed.copy(), oracle.cached.copy()
+        self.retried, self.seconds = oracle.retried, oracle.seconds
+        self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
+
+    def detection(self, charged: int) -> dict[str, int] | None:
+        """What a stateful detector flagged of the charged queries, the verification after them left out."""
+        if self.flags is None:
+            return None
+        flags: Any = self.oracle.flags
+        return asdict(Detection.of(flags[self.flags : self.flags + charged]))
+
+    def journal_entries(self) -> dict[str, Any] | None:
+        """Rows paid for, and rows that the journal answered."""
+        if self.journal is None:
+            return None
+        return {
+            "path": str(self.journal.path),
+            "paid": sum(self.oracle.counts.values()) - sum(self.counts.values()),
+            "replayed": (self.oracle.replayed - self.replayed).total(),
+            "cached": (self.oracle.cached - self.cached).total(),
+            "in_doubt": self.journal.in_doubt,
+        }
+
+    def prior_cost(self, images: int) -> dict[str, Any] | None:
+        """What an attack on so many images asked of its prior."""
+        if self.prior is None:
+            return None
+        gradients, passes = self.prior.gradients - self.asked[0], self.prior.passes - self.asked[1]
+        return {
+            "prior": repr(self.prior),
+            "members": self.prior.members,
+            "gradients": gradients,
+            "passes": passes,
+            "gradients_per_image": gradients / images,
+        }
+
+
+def report(spec: RunSpec, ledger: Ledger, carried: int, meter: Meter) -> AttackResult:
+    """The result of a run, with its settings and accounts."""
+    oracle = meter.oracle
+    replayed = oracle.replayed - meter.replayed
+    config: dict[str, Any] = {
+        "attack": spec.name,
+        "parameters": repr(spec.attack),
+        "target": oracle.name,
+        "access": oracle.access.name.lower(),
+        "threat": {"norm": spec.threat.norm, **asdict(spec.threat)},
+        "budget": spec.budget,
+        "seed": spec.seed,
+        "objective": spec.objective.kind,
+        "targeted": spec.objective.targeted,
+        "cohort": spec.cohort,
+        "votes": spec.votes,
+        "eight_bit": spec.eight_bit,
+        "detection": meter.detection(int(ledger.spent.sum()) - carried),
+        "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
+        "failed_rows": oracle.failed,
+        "carried": carried + replayed.total() - replayed["verify"],
+        "journal": meter.journal_entries(),
+        "retried_rows": oracle.retried - meter.retried,
+        "seconds": time.perf_counter() - meter.begin,
+        "target_seconds": oracle.seconds - meter.seconds,
+        "prior": meter.prior_cost(len(spec.samples.x)),
+        "parts": _parts(spec.attack, ledger),
+    }
+    return AttackResult.of(ledger, spec.samples, spec.threat, config)
+
+
+def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
+    """What each part of an attack cost and found."""
+    names = attack.parts
+    if not names:
+        return None
+    spent, won = ledger.parts.sum(0), np.bincount(ledger.winner[ledger.winner >= 0], minlength=len(names))
+    return {name: {"queries": int(q), "successes": int(s)} for name, q, s in zip(names, spent, won, strict=True)}

@@ -1,0 +1,109 @@
+"""A result on disk: config.json, outcomes.csv, examples.safetensors and summary.txt."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from blackbox.engine.ledger import STATUSES
+from blackbox.environment import environment
+from blackbox.threat import L0, L1, L2, Linf, Threat
+
+if TYPE_CHECKING:
+    from blackbox.results.result import AttackResult
+
+FORMAT = "blackbox-result-1"
+COLUMNS = (
+    "success",
+    "queries",
+    "first_success_query",
+    "distance",
+    "loss",
+    "clean_loss",
+    "clean_label",
+    "verified",
+    "y",
+    "goal",
+    "ids",
+    "success_float",
+    "adv_label",
+    "clean_confidence",
+    "adv_confidence",
+    "prints",
+)
+_THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
+_SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # what a summary is made with
+
+
+def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
+    """Write a result into a folder."""
+    from safetensors.torch import save_file
+
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    threat = {
+        "norm": result.threat.norm,
+        "eps": result.threat.eps,
+        "lower": result.threat.lower,
+        "upper": result.threat.upper,
+    }
+    config = {"environment": environment(), **result.config, "threat": threat}
+    (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    with open(path / "outcomes.csv", "w", newline="") as f:
+        records = result.records()
+        writer = csv.DictWriter(f, fieldnames=[*COLUMNS, "status"])
+        writer.writeheader()
+        writer.writerows(records)
+    tensors = {name: getattr(result, name).contiguous().clone() for name in COLUMNS}  # y and goal may be one tensor
+    tensors["status"] = torch.tensor([STATUSES.index(s) for s in result.status], dtype=torch.int8)
+    tensors["trace"] = result.trace.contiguous()
+    save_file(
+        {**tensors, "x_adv": result.x_adv.contiguous()},
+        path / "examples.safetensors",
+        {"format": FORMAT},
+    )
+    (path / "summary.txt").write_text(result.summary() + "\n")
+    return path
+
+
+def load(kind: type[AttackResult], folder: str | os.PathLike[str]) -> AttackResult:
+    """Read what `save` wrote; see `AttackResult.load`."""
+    path = Path(folder)
+    if not (path / "config.json").exists() or not (path / "examples.safetensors").exists():
+        raise FileNotFoundError(
+            f"Expected {path} to hold a saved result (config.json, examples.safetensors), but it does not. "
+            "Write one with AttackResult.save."
+        )
+    try:
+        made, tensors = _tensors(path / "examples.safetensors")
+    except Exception as error:
+        raise ValueError(f"Expected a saved result in {path}, but examples.safetensors cannot be read: {error}.") from None
+    if made != FORMAT:
+        raise ValueError(f"Expected a result of format {FORMAT} in {path}, but it has {made or 'none'}: another version?")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        spec = config["threat"]
+        threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
+        status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
+        lengths = {name: len(tensor) for name, tensor in tensors.items() if name != "trace"}
+        if odd := [name for name, length in lengths.items() if length != len(status)]:
+            raise ValueError(f"{odd[0]} has {lengths[odd[0]]} entries for {len(status)} samples")
+        if lacking := [key for key in _SETTINGS if key not in config]:
+            raise ValueError(f"config.json does not say {', '.join(lacking)}")
+        return kind(status=status, threat=threat, config=config, **tensors)
+    except Exception as error:
+        raise ValueError(f"Expected a saved result in {path}, but it could not be read: {error!r}.") from None
+
+
+def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """The format that a file says it has, and what it holds."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get("format", ""), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
