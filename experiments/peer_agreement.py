@@ -36,8 +36,8 @@ from surrogates.crafting import parts
 from surrogates.crafting.ball import random_point
 from surrogates.crafting.goal import Pool
 from surrogates.crafting.gradients import Autograd
-from surrogates.crafting.parts.draws import fork
 from surrogates.crafting.parts.resize import sizes
+from surrogates.crafting.parts.views import fork
 
 OUT = Path("experiments/results/peer_agreement.json")
 

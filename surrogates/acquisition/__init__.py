@@ -16,19 +16,17 @@ A strategy is a frozen dataclass with two methods, `Strategy.plan` (how many que
     noised        half of the queries on images, half on the same images under noise: for targets that show labels only
 """
 
+from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
 from surrogates.acquisition.bagged import Bag, bagged
 from surrogates.acquisition.base import Bill, Choice, Rounds, Situation, Strategy, bill
 from surrogates.acquisition.curve import AgreementCurve, plot
-from surrogates.acquisition.dfal import DFAL
 from surrogates.acquisition.jacobian import Jacobian
-from surrogates.acquisition.k_center import KCenter
 from surrogates.acquisition.learn import Learned, learn
 from surrogates.acquisition.noised import Noised
 from surrogates.acquisition.pools import noise
 from surrogates.acquisition.random import Distil, Random
 from surrogates.acquisition.strategies import get, names
 from surrogates.acquisition.teach import teach
-from surrogates.acquisition.uncertainty import Uncertainty
 
 __all__ = [
     "DFAL", "AgreementCurve", "Bag", "Bill", "Choice", "Distil", "Jacobian", "KCenter", "Learned", "Noised", "Random",

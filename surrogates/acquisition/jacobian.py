@@ -16,8 +16,7 @@ from blackbox.rng import Stream
 from surrogates.acquisition.base import Choice, Situation, Strategy
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd
-from surrogates.crafting.parts.fusion import Answer
-from surrogates.crafting.parts.losses import Loss, own
+from surrogates.crafting.parts.losses import Answer, Loss, own
 
 
 @dataclass(frozen=True)

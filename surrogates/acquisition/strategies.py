@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import difflib
 
+from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
 from surrogates.acquisition.base import Strategy
-from surrogates.acquisition.dfal import DFAL
 from surrogates.acquisition.jacobian import Jacobian
-from surrogates.acquisition.k_center import KCenter
 from surrogates.acquisition.noised import Noised
 from surrogates.acquisition.random import Distil, Random
-from surrogates.acquisition.uncertainty import Uncertainty
 
 _ALL: dict[str, Strategy] = {
     "distil": Distil(),

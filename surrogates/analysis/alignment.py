@@ -23,7 +23,7 @@ from blackbox.threat import L2, Threat
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd, as_nets
 from surrogates.crafting.parts import losses
-from surrogates.crafting.parts.fusion import Answer
+from surrogates.crafting.parts.losses import Answer
 from surrogates.nets.predict import logits
 from surrogates.transfer.runs import Source
 

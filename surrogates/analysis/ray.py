@@ -19,7 +19,7 @@ from blackbox.rowwise import row_dot, rows
 from surrogates.analysis.alignment import input_gradient, loss_values
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.parts import losses
-from surrogates.crafting.parts.fusion import Answer
+from surrogates.crafting.parts.losses import Answer
 from surrogates.nets.predict import chunk_rows, logits, place, predict
 
 Labels = Callable[[Tensor], Any]

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.parts import losses
-from surrogates.crafting.parts.fusion import Answer, Fusion, LogitFusion, LossFusion
-from surrogates.crafting.parts.losses import Loss
-from surrogates.crafting.parts.nets import Surgery
-from surrogates.crafting.parts.schedule import Schedule
+from surrogates.crafting.parts.ensemble import Schedule
+from surrogates.crafting.parts.losses import Answer, Fusion, LogitFusion, Loss, LossFusion
+from surrogates.crafting.parts.surgery import Surgery
 from surrogates.nets.fold import folded
 from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
 

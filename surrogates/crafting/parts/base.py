@@ -1,10 +1,10 @@
-"""Parts: the places of the crafting loop, what may stand in each, and how they are joined with ``|``.
+"""Parts: the slots of the crafting loop, what may stand in each, and how parts are joined with ``|``.
 
     Momentum(1.0) | DI() | TI()                       # a composition of parts
     presets.get("mi-fgsm") | SSA()                    # a preset and one part more
 
-A part is a frozen dataclass of settings that knows its place. What it remembers between steps it keeps in the `Walk`
-(one run of the loop over some rows), so the same part may serve many runs at once.
+A part is a frozen dataclass of settings. What it remembers between steps is kept in the `Walk` (one run of the loop over
+some rows), so one part may serve many runs at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 if TYPE_CHECKING:
     from surrogates.crafting.parts.walk import Walk
 
-# slot: what stands there, in the order in which a step of the loop comes by
+# in the order of a step of the loop
 SLOTS = {
     "start": "where the walk begins",
     "ahead": "the point at which the gradient is wanted",
@@ -32,7 +32,7 @@ SLOTS = {
     "step": "how a direction becomes a change",
     "projection": "how the change is kept within the threat",
 }
-SEVERAL = ("view", "nets")  # places that take any number of parts, applied in the order in which they were joined
+SEVERAL = ("view", "nets")  # slots that take any number of parts, applied in the order in which they were joined
 P = TypeVar("P", bound="Part")
 
 
@@ -42,15 +42,19 @@ class Part:
 
     slot: ClassVar[str]
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the part computes, with the arguments that the base class of its slot states."""
+        raise NotImplementedError
+
     def __or__(self, other: Part | Parts) -> Parts:
         return Parts((self,)) | other
 
     def calls(self, k: int, steps: int) -> int:
-        """How many gradients this part takes at step ``k`` of ``steps`` for each that is asked of it."""
+        """How many gradients this part takes at step ``k`` of ``steps`` for each one wanted of it."""
         return 1
 
     def extra(self) -> int:
-        """Gradients an image taken once, before the first step."""
+        """Gradients an image, taken once before the first step."""
         return 0
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
@@ -73,10 +77,10 @@ def _short(value: object) -> str:
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts joined with ``|``; an empty place means the plain thing: the point itself, the image as it is, one mean ...
+    """Parts joined with ``|``; an empty slot means the default: the point itself, the image as it is, the mean of logits ...
 
     Raises:
-        ValueError: two parts for a place that takes one (`swap` puts one in the other's place).
+        ValueError: two parts for a slot that takes one (`swap` replaces the first).
     """
 
     items: tuple[Part, ...] = ()
@@ -97,7 +101,7 @@ class Parts:
         return Parts((*self.items, *more))
 
     def swap(self, *parts: Part) -> Parts:
-        """These parts instead of whatever stood in their places."""
+        """These parts instead of those in their slots."""
         places = {part.slot for part in parts}
         return Parts((*(part for part in self.items if part.slot not in places), *parts))
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal, Pool
-from surrogates.crafting.parts.nets import Surgery
+from surrogates.crafting.parts.surgery import Surgery
 from surrogates.crafting.surgery.graph import Plan
 from surrogates.crafting.surgery.patch import Cut, Orders, operated
 from surrogates.nets.predict import place

@@ -1,12 +1,16 @@
-"""Ways through an ensemble: SVRE, AdaEA, CWA. Every row by itself: no sum runs over the batch."""
+"""Schedules: which nets of an ensemble take part at a step, and inner loops over them (SVRE, AdaEA, CWA).
+
+Every row by itself: no sum runs over the batch.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,14 +19,66 @@ from blackbox.rng import Stream
 from blackbox.rowwise import unit
 from surrogates.crafting.ball import move
 from surrogates.crafting.goal import Goal
-from surrogates.crafting.parts.base import Parts
-from surrogates.crafting.parts.fusion import Answer, LogitFusion
-from surrogates.crafting.parts.losses import Loss
-from surrogates.crafting.parts.schedule import Schedule
-from surrogates.nets.predict import cut, pieces
+from surrogates.crafting.parts.base import Part, Parts
+from surrogates.crafting.parts.losses import Answer, LogitFusion, Loss
 
 if TYPE_CHECKING:
     from surrogates.crafting.parts.walk import Walk
+
+
+@dataclass(frozen=True)
+class Schedule(Part):
+    """Base class. Either ``pick`` says which nets take part at a step; or ``inner`` is True and ``__call__(walk, at)``
+    makes the step's gradient itself from ``walk.members`` (one gradient source a net, views and all) and ``walk.field``
+    (all nets together). An inner loop leaves no room for a probe or an aggregate."""
+
+    slot: ClassVar[str] = "schedule"
+    inner: ClassVar[bool] = False
+
+    def pick(self, k: int, rng: Stream, nets: int) -> tuple[int, ...]:
+        """The numbers of the nets that take part at step ``k``: the same for all rows."""
+        return tuple(range(nets))
+
+    def members(self, k: int, nets: int) -> int:
+        """How many forward-and-backward passes a gradient costs at step ``k``, over all nets."""
+        return len(self.pick(k, Stream(0, np.zeros(1, np.uint64)), nets))
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        if self.inner:
+            for slot in ("probe", "aggregate"):
+                if part := parts.one(slot):
+                    raise ValueError(
+                        f"Expected no {slot} beside {self}, whose inner loop says where gradients are taken, but there was "
+                        f"{part}. Leave one of them out."
+                    )
+        if nets < 2:
+            raise ValueError(
+                f"Expected an ensemble of nets for {self}, but there was one net. Give several: [net_a, net_b], or what "
+                "refine.lgv(net, data) or refine.swag(net, data) makes of one."
+            )
+
+
+@dataclass(frozen=True)
+class Cycle(Schedule):
+    """One net a step, in turn (LGV; Gubri et al. 2022, arXiv:2207.13129). shuffled: each round through the nets in an order
+    of its own, drawn by the seed, so that few steps do not see the first nets only."""
+
+    shuffled: bool = False
+
+    def pick(self, k: int, rng: Stream, nets: int) -> tuple[int, ...]:
+        if self.shuffled:
+            return (int(rng.shared_permutation(k // nets, "members", nets)[k % nets]),)
+        return (k % nets,)
+
+
+@dataclass(frozen=True)
+class Random(Schedule):
+    """``count`` nets a step, drawn by (seed, step): the same for all images."""
+
+    count: int = 1
+
+    def pick(self, k: int, rng: Stream, nets: int) -> tuple[int, ...]:
+        return tuple(sorted(rng.shared_permutation(k, "members", nets)[: self.count].tolist()))
 
 
 @dataclass(frozen=True)
@@ -111,16 +167,9 @@ class AdaEA(Schedule):
     @staticmethod
     def _losses(walk: Walk, x: Tensor) -> Tensor:
         """[n, \\*shape] -> [n, nets]: each net's cross-entropy."""
-        out = []
-        for where, fill in pieces(len(x), walk.rows):
-            index = torch.arange(where.start, where.stop) if fill is None else fill
-            goal = walk.goal[index]
-            rng = Stream(walk.rng.seed, walk.rng.ids[index.numpy()], walk.rng.device)
-            with torch.no_grad():
-                answers = walk.source.answers(cut(x, where, fill), goal, rng, walk.k)  # type: ignore[attr-defined]
-                losses = [F.cross_entropy(a.scores, goal.classes, reduction="none") for a in answers]
-            out.append(torch.stack(losses, 1)[: where.stop - where.start])
-        return torch.cat(out)
+        return walk.answers(
+            x, lambda a, goal: torch.stack([F.cross_entropy(v.scores, goal.classes, reduction="none") for v in a], 1)
+        )
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
         super().check(parts, shape, nets)

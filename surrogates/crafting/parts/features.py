@@ -1,4 +1,4 @@
-"""Feature losses: what a layer in the middle of the net says, weighed by what matters there. ILA, FIA, NAA, BFA."""
+"""Feature losses: a layer in the middle of the net, weighted by what matters there. ILA, FIA, NAA, BFA; and self-universality."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from blackbox.rng import Stream
-from blackbox.rowwise import row_dot, unit
+from blackbox.rowwise import row_dot, row_norm, unit
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.parts.base import Parts
-from surrogates.crafting.parts.fusion import Answer
-from surrogates.crafting.parts.losses import CrossEntropy, Loss, own
-from surrogates.nets.predict import cut, pieces
+from surrogates.crafting.parts.losses import Answer, CrossEntropy, Loss, own
+from surrogates.crafting.parts.views import Draw, View
 
 if TYPE_CHECKING:
     from surrogates.crafting.parts.walk import Walk
@@ -40,29 +39,17 @@ class FeatureLoss(Loss):
 
 def slopes(walk: Walk, x: Tensor, value: Callable[[Answer, Goal], Tensor]) -> Tensor:
     """[n, \\*shape] -> the gradient [n, ...] of each row's ``value`` [m] with respect to the tapped features."""
-    return _tapped(walk, x, lambda a, goal: torch.autograd.grad(value(a, goal).sum(), _feature(a))[0])
+    return walk.answers(x, lambda a, goal: torch.autograd.grad(value(a[0], goal).sum(), _feature(a[0]))[0], grad=True)
 
 
 def features(walk: Walk, x: Tensor) -> Tensor:
     """[n, \\*shape] -> the tapped features [n, ...]."""
-    return _tapped(walk, x, lambda a, goal: _feature(a).detach())
+    return walk.answers(x, lambda a, goal: _feature(a[0]).detach(), grad=True)
 
 
 def _feature(answer: Answer) -> Tensor:
     assert answer.feature is not None, "the loss's check has seen to a tap"
     return answer.feature
-
-
-def _tapped(walk: Walk, x: Tensor, take: Callable[[Answer, Goal], Tensor]) -> Tensor:
-    out = []
-    for where, fill in pieces(len(x), walk.rows):
-        index = torch.arange(where.start, where.stop) if fill is None else fill
-        rng = Stream(walk.rng.seed, walk.rng.ids[index.numpy()], walk.rng.device)
-        with torch.enable_grad():
-            point, goal = cut(x, where, fill).detach().requires_grad_(), walk.goal[index]
-            (answer,) = walk.source.answers(point, goal, rng, walk.k)  # type: ignore[attr-defined]
-            out.append(take(answer, goal)[: where.stop - where.start])
-    return torch.cat(out)
 
 
 @dataclass(frozen=True)
@@ -96,8 +83,13 @@ class ILA(FeatureLoss):
 
 @dataclass(frozen=True)
 class Weighed(FeatureLoss):
-    """Base class: the features weighed by ``weights(walk)`` [n, ...], what they do for the goal's class; down when it is
-    to be left, up when it is to be reached."""
+    """Base class: the features weighted by ``weights(walk)`` [n, ...], what they do for the goal's class; down when it is to
+    be left, up when it is to be reached. count: of gradients that the weights are made of; 30 in all three papers."""
+
+    count: int = 30
+
+    def extra(self) -> int:
+        return self.count
 
     def weights(self, walk: Walk) -> Tensor:
         raise NotImplementedError
@@ -119,11 +111,7 @@ class FIA(Weighed):
     30 images, drop probability 0.3.
     """
 
-    count: int = 30
     keep: float = 0.7
-
-    def extra(self) -> int:
-        return self.count
 
     def weights(self, walk: Walk) -> Tensor:
         total, shape = torch.zeros(()).to(walk.x0), tuple(walk.x0.shape[1:])
@@ -140,11 +128,6 @@ class NAA(Weighed):
     Zhang et al. 2022, arXiv:2204.00008, "Improving adversarial transferability via neuron attribution-based attacks"
     (CVPR), eq. 7, with its plain weighing of positive and negative attributions: 30 points.
     """
-
-    count: int = 30
-
-    def extra(self) -> int:
-        return self.count
 
     def weights(self, walk: Walk) -> Tensor:
         total = torch.zeros(()).to(walk.x0)
@@ -170,7 +153,6 @@ class BFA(Weighed):
     RMS (28 / sqrt(3 * 224 * 224) = 0.072), so that smaller images move as far for their size.
     """
 
-    count: int = 30
     rms: float = 0.072
 
     def extra(self) -> int:
@@ -185,3 +167,63 @@ class BFA(Weighed):
             point = walk.x0 + length * unit(source(point, away, walk.rng, walk.k))
             total = total + slopes(walk, point, lambda a, goal: own(a.scores, goal))
         return total
+
+
+@dataclass(frozen=True)
+class Local(View):
+    """Two copies: the image; and its change laid over a crop of the clean image that is blown up to full size.
+
+    Wei et al. 2023, arXiv:2209.03716 (CVPR): crops of a tenth of the area, sides in a ratio between 3:4 and 4:3. For the
+    loss `SelfUniversality`, which knows the clean image.
+    """
+
+    area: float = 0.1
+    copies = 2
+    fuse = "logits"
+
+    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+        clean, u = draw.goal.guide[0], draw.uniform("local", 3).to(x)
+        ratio = torch.exp((2 * u[:, 0] - 1) * torch.log(torch.tensor(4 / 3)).to(x)).sqrt()
+        height, width = (self.area**0.5 * ratio).clamp_max(1), (self.area**0.5 / ratio).clamp_max(1)
+        theta = torch.zeros(len(x), 2, 3).to(x)
+        theta[:, 0, 0], theta[:, 1, 1] = width, height
+        theta[:, 0, 2], theta[:, 1, 2] = (2 * u[:, 1] - 1) * (1 - width), (2 * u[:, 2] - 1) * (1 - height)
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        piece = F.grid_sample(clean, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return torch.where(draw.copy.to(x.device).view(-1, 1, 1, 1) == 1, x - clean + piece, x)
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        super().check(parts, shape, nets)
+        if not isinstance(parts.one("loss"), SelfUniversality):
+            raise ValueError(
+                f"Expected the loss SelfUniversality beside {self}, but there was {parts.one('loss') or 'none'}. Join both."
+            )
+
+
+@dataclass(frozen=True)
+class SelfUniversality(FeatureLoss):
+    """The target's logit for the whole image plus that for the piece, plus ``weight`` times the cosine of their features.
+
+    Wei et al. 2023, arXiv:2209.03716, "Enhancing the self-universality for transferable targeted attacks" (CVPR): 1e-3.
+    """
+
+    weight: float = 1e-3
+    targeted_only = True
+
+    def prepare(self, walk: Walk) -> tuple[Tensor, ...]:
+        return (walk.x0,)
+
+    def __call__(self, answer: Answer, goal: Goal) -> Tensor:
+        assert answer.feature is not None
+        whole, piece = answer.feature[::2].flatten(1), answer.feature[1::2].flatten(1)
+        cosine = row_dot(whole, piece) / (row_norm(whole) * row_norm(piece)).clamp_min(1e-12)
+        return 2 * own(answer.scores, goal) + self.weight * cosine  # the scores are means over whole and piece
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        views = [view for view in parts.all("view") if view.copies > 1]
+        if len(views) != 1 or not isinstance(views[0], Local):
+            raise ValueError(
+                f"Expected {self} beside Local, and beside no other view with several copies, but there were "
+                f"{', '.join(map(str, views)) or 'none'}. Join SelfUniversality() | Local() | Tap()."
+            )
+        super().check(parts.without("view"), shape, nets)

@@ -1,4 +1,4 @@
-"""From gradient to change: start, filter, momentum, step, projection."""
+"""From gradient to change: start, filter (TI), momentum, step, projection."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.direction import Direction, identity, l2, mean_abs
+from blackbox.direction import Direction, identity, l2, mean_abs, smooth
 from blackbox.rowwise import unit
 from blackbox.threat import eight_bit
 from surrogates.crafting.ball import move, random_point
-from surrogates.crafting.parts.base import Part
+from surrogates.crafting.parts.base import Part, Parts
+from surrogates.crafting.parts.walk import Walk
+from surrogates.nets.predict import piecewise
 
 if TYPE_CHECKING:
     from surrogates.crafting.parts.walk import Walk
+
 
 NORMS = {"mean-abs": mean_abs, "l2": l2, "none": identity}
 
@@ -26,9 +29,6 @@ class Start(Part):
     """Base class: ``__call__(walk) -> x`` [n, \\*shape], before it is projected. Absent: the clean image."""
 
     slot: ClassVar[str] = "start"
-
-    def __call__(self, walk: Walk) -> Tensor:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,6 @@ class Filter(Part):
     """Base class: ``__call__(g, walk) -> g``."""
 
     slot: ClassVar[str] = "filter"
-
-    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -137,3 +134,42 @@ class EightBit(Projection):
 
     def last(self, x: Tensor, walk: Walk) -> Tensor:
         return eight_bit(x, walk.x0)
+
+
+@dataclass(frozen=True)
+class TI(Filter):
+    """The gradient convolved, channel by channel, with a Gaussian of ``kernel`` x ``kernel`` pixels and standard deviation
+    (kernel - 1) / 6 (Dong et al. 2019, arXiv:1904.02884, eq. 9; 15 for images of 299 pixels).
+
+    kernel: odd; by default 15 from 150 pixels a side, below that the odd number next to a tenth of the shorter side, at
+    least 3 (ours: fifteen pixels are half of a 32-pixel image, and the attack dies of it).
+    """
+
+    kernel: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
+            raise ValueError(f"Expected the kernel of TI to be an odd number of pixels, but it was {self.kernel}.")
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """Pixels a side of the kernel, for images of ``shape``."""
+        return self.kernel or min(15, max(3, 2 * round((min(shape[1:]) / 10 - 1) / 2) + 1))
+
+    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
+        kernel = gaussian(self.size(tuple(g.shape[1:]))).to(g)
+        return piecewise(lambda part: smooth(kernel).update(part, ())[0], walk.rows, g)
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        if len(shape) != 3:
+            raise ValueError(
+                f"Expected images [channels, height, width] for TI, which smooths over pixels, but they had shape {shape}. Leave "
+                "TI out."
+            )
+
+
+def gaussian(size: int) -> Tensor:
+    """[size, size] float64: a Gaussian that ends at three standard deviations, with sum 1."""
+    if size == 1:
+        return torch.ones(1, 1, dtype=torch.float64)
+    line = torch.exp(-(torch.linspace(-3, 3, size, dtype=torch.float64) ** 2) / 2)
+    return torch.outer(line, line) / line.sum() ** 2

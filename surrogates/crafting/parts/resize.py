@@ -8,8 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from surrogates.crafting.parts.draws import Draw
-from surrogates.crafting.parts.views import View
+from surrogates.crafting.parts.views import Draw, View
 
 
 @dataclass(frozen=True)

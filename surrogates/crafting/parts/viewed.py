@@ -14,8 +14,7 @@ from torch import Tensor
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.gradients import Gradient
-from surrogates.crafting.parts.draws import Draw, fork
-from surrogates.crafting.parts.views import View
+from surrogates.crafting.parts.views import Draw, View, fork
 
 
 class Viewed:

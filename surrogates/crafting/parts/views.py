@@ -1,14 +1,63 @@
-"""Views: what is done to an image before a net sees it, drawn afresh for each row, step and copy."""
+"""Views: what is done to an image before a net sees it, drawn anew for each row, step and copy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from blackbox.rng import Stream
 from surrogates.crafting.parts.base import Part, Parts
-from surrogates.crafting.parts.draws import Draw
+
+if TYPE_CHECKING:
+    from surrogates.crafting.goal import Goal, Pool
+
+
+def fork(rng: Stream, tag: str) -> Stream:
+    """A stream of its own for one share of the work on each row (one copy of many, one neighbour): new ids, hashed
+    from (seed, old id, tag), so that whatever draws from it need not know which share it is."""
+    words = (rng.uniform_array(0, f"fork {tag}", 3).astype(np.float64) * 2.0**24).astype(np.uint64)
+    return replace(rng, ids=words[:, 0] | words[:, 1] << np.uint64(24) | words[:, 2] << np.uint64(48))
+
+
+def join(streams: Sequence[Stream]) -> Stream:
+    """One stream over the rows of several."""
+    return replace(streams[0], ids=np.concatenate([s.ids for s in streams])) if len(streams) > 1 else streams[0]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a view may know of its m rows: their random draws, which copy each is, their classes, the pool.
+
+    rng: the rows' stream; k: the step; copy: [m] int64, this view's own copy number; goal: the rows' `Goal`;
+    pool: images and labels for views that mix images (or None).
+    """
+
+    rng: Stream
+    k: int
+    copy: Tensor
+    goal: Goal
+    pool: Pool | None = None
+
+    def uniform(self, tag: str, *shape: int) -> Tensor:
+        """[m, \\*shape] in [0, 1)."""
+        return self.rng.uniform(self.k, tag, shape)
+
+    def normal(self, tag: str, *shape: int) -> Tensor:
+        """[m, \\*shape] standard normal."""
+        return self.rng.normal(self.k, tag, shape)
+
+    def whole(self, tag: str, low: int, high: int, *shape: int) -> Tensor:
+        """[m, \\*shape] whole numbers, uniform on low..high (both included)."""
+        return (low + (self.uniform(tag, *shape) * (high - low + 1)).floor().clamp_max(high - low)).to(torch.int64)
+
+    def order(self, tag: str, count: int) -> Tensor:
+        """[m, count]: a random order of ``count`` things in every row."""
+        return self.rng.permutation(self.k, tag, count)
 
 
 @dataclass(frozen=True)
@@ -30,9 +79,6 @@ class View(Part):
 
     def calls(self, k: int, steps: int) -> int:
         return self.copies
-
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
-        raise NotImplementedError
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
         if self.images and len(shape) != 3:

@@ -1,9 +1,9 @@
-"""The walk: one run of the loop over some rows, what parts may see of it, and where they keep what they remember."""
+"""The walk: one run of the loop over some rows, as parts see it, with what they remember between steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ from blackbox.threat import Threat
 from surrogates.crafting.ball import random_point
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.parts.base import Parts
-from surrogates.crafting.parts.draws import fork, join
+from surrogates.crafting.parts.views import fork, join
+from surrogates.nets.predict import cut, pieces
 
 if TYPE_CHECKING:
     from surrogates.crafting.gradients import Gradient
+    from surrogates.crafting.parts.losses import Answer
 
 
 @dataclass
@@ -99,6 +101,19 @@ class Walk:
             total += g
             count += 1
         return total / count
+
+    def answers(self, x: Tensor, take: Callable[[list[Answer], Goal], Tensor], grad: bool = False) -> Tensor:
+        """``take(answers, goal)`` [m, ...] of the nets' answers to ``x`` [n, \\*shape], in pieces of ``rows`` rows; ``grad``:
+        with graph."""
+        out = []
+        for where, fill in pieces(len(x), self.rows):
+            index = torch.arange(where.start, where.stop) if fill is None else fill
+            rng, goal = Stream(self.rng.seed, self.rng.ids[index.numpy()], self.rng.device), self.goal[index]
+            with torch.set_grad_enabled(grad):
+                point = cut(x, where, fill).detach().requires_grad_(grad)
+                answers = self.source.answers(point, goal, rng, self.k)  # type: ignore[attr-defined]
+                out.append(take(answers, goal)[: where.stop - where.start])
+        return torch.cat(out)
 
     def hat(self, g: Tensor) -> Tensor:
         """``g`` divided row by row by its mean absolute entry, and scaled so that ``step * hat(g)`` is about a step long

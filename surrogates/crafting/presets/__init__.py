@@ -1,4 +1,4 @@
-"""Crafting recipes as data: paper, formula, defaults, cost, what they compose, and where ours departs from the paper."""
+"""Presets: attacks on surrogates as data; paper, formula, parts, defaults, cost, and where ours departs from the paper."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import difflib
 import re
 
 from surrogates.crafting.parts.base import Part, Parts
-from surrogates.crafting.parts.mix import Admix
-from surrogates.crafting.parts.scale import SI
-from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, targeted, vicinity, views
+from surrogates.crafting.parts.intensity import SI, Admix
+from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, targeted, views
 from surrogates.crafting.presets.preset import Preset
 
 _ALL = (
-    *fgsm.PRESETS, *neighbours.PRESETS, *views.PRESETS, *inside.PRESETS, *ensembles.PRESETS, *vicinity.PRESETS,
-    *targeted.PRESETS, *combined.PRESETS,
+    *fgsm.PRESETS, *neighbours.PRESETS, *views.PRESETS, *inside.PRESETS, *ensembles.PRESETS, *targeted.PRESETS,
+    *combined.PRESETS,
 )  # fmt: skip
 _BY_NAME = {preset.name: preset for preset in _ALL}
 _ALIASES = {
@@ -30,8 +29,8 @@ def names() -> list[str]:
 def get(name: str | Preset | Parts | Part) -> Preset:
     """A preset by name; ``mifgsm``, ``MI_FGSM`` and ``mim`` all mean mi-fgsm. Parts become a preset of ten steps.
 
-    A combination may be named too, hyphens between: ``ni-di-ti-fgsm``, ``vmi-ssa-fgsm``. It is made of what stands in the
-    presets it names (ni-fgsm, di-fgsm, ti-fgsm), each part once, copies of an image (SI, Admix) before what is done to each.
+    Combinations may be named too: ``ni-di-ti-fgsm``, ``vmi-ssa-fgsm``. They have the parts of the presets they name (ni-fgsm,
+    di-fgsm, ti-fgsm), each part once, copies of an image (SI, Admix) before what is done to each copy.
 
     Raises:
         ValueError: no such preset (suggests the nearest), or a combination of what does not go together (says why).
@@ -53,7 +52,7 @@ def get(name: str | Preset | Parts | Part) -> Preset:
 
 
 def _combined(name: str) -> list[Preset]:
-    """The presets that a combination names, or nothing where a word is none that may be combined."""
+    """The presets that a combination names; none where one of them may not be combined."""
     *words, last = re.split(r"[^a-z0-9]+", name.lower())
     found = [_BY_NAME.get(f"{word}-fgsm") or _BY_NAME.get(word) for word in words]
     whole = [p for p in found if p and p.steps == 10 and p.factor == 1 and p.share is None and not p.targeted]

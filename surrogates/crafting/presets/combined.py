@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from surrogates.crafting.parts.aggregate import Variance
-from surrogates.crafting.parts.filters import TI
-from surrogates.crafting.parts.finish import Momentum
-from surrogates.crafting.parts.flat import Pair
-from surrogates.crafting.parts.probes import LookAhead, Neighbourhood
+from surrogates.crafting.parts.blocks import BSR
+from surrogates.crafting.parts.finish import TI, Momentum
+from surrogates.crafting.parts.intensity import SI
+from surrogates.crafting.parts.probes import LookAhead, Neighbourhood, Pair, Variance
 from surrogates.crafting.parts.resize import DI
-from surrogates.crafting.parts.scale import SI
-from surrogates.crafting.parts.shuffle import BSR
 from surrogates.crafting.presets.preset import Preset
 
 PRESETS = (

@@ -1,11 +1,9 @@
-"""Recipes that look at more than one point: lines, neighbours, flat places."""
+"""Presets that look at more than one point: lines, neighbours, flat places."""
 
 from __future__ import annotations
 
-from surrogates.crafting.parts.aggregate import Cosine, Variance
 from surrogates.crafting.parts.finish import Damped, Momentum
-from surrogates.crafting.parts.flat import Conditional, Line, Pair, Worst
-from surrogates.crafting.parts.probes import LookAhead, Neighbourhood
+from surrogates.crafting.parts.probes import Conditional, Cosine, Line, LookAhead, Neighbourhood, Pair, Variance, Worst
 from surrogates.crafting.presets.preset import Preset
 
 PRESETS = (

@@ -1,4 +1,4 @@
-"""Preset: a crafting recipe as data."""
+"""Preset: an attack on surrogates as data."""
 
 from __future__ import annotations
 

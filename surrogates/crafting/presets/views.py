@@ -1,15 +1,11 @@
-"""Recipes that change what the net sees, and the gradient as an image."""
+"""Presets that change what the net sees, and the gradient as an image."""
 
 from __future__ import annotations
 
-from surrogates.crafting.parts.filters import TI
-from surrogates.crafting.parts.finish import Momentum
-from surrogates.crafting.parts.mix import Admix
+from surrogates.crafting.parts.blocks import BSR, SIA
+from surrogates.crafting.parts.finish import TI, Momentum
+from surrogates.crafting.parts.intensity import SI, SSA, Admix
 from surrogates.crafting.parts.resize import DEM, DI
-from surrogates.crafting.parts.scale import SI
-from surrogates.crafting.parts.shuffle import BSR
-from surrogates.crafting.parts.spectrum import SSA
-from surrogates.crafting.parts.structure import SIA
 from surrogates.crafting.presets.preset import Preset
 
 _SMALL = "On small images the kernel is a tenth of the side, at least 3 pixels (ours)."

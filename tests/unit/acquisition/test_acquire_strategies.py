@@ -13,8 +13,8 @@ import surrogates as sg
 from blackbox.rng import Stream
 from surrogates import acquisition as acquire
 from surrogates.acquisition import DFAL, Jacobian, KCenter, Noised, Random, Situation, Uncertainty
+from surrogates.acquisition.active import farthest_first
 from surrogates.acquisition.jacobian import uphill
-from surrogates.acquisition.k_center import farthest_first
 from surrogates.data.answers import Answers
 from tests.surrogate_doubles import Affine, images
 

@@ -17,7 +17,7 @@ from blackbox.threat import L2, Linf
 from surrogates.crafting import parts, presets
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.gradients import Autograd
-from surrogates.crafting.parts.draws import Draw
+from surrogates.crafting.parts.views import Draw
 from surrogates.crafting.surgery import hooks
 from tests.surrogate_doubles import Affine, Residual, images, lighter, served
 

@@ -22,8 +22,9 @@ from surrogates.crafting import parts, presets
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd
 from surrogates.crafting.parts import losses
-from surrogates.crafting.parts.filters import gaussian, steady
+from surrogates.crafting.parts.finish import gaussian
 from surrogates.crafting.queried import Queried
+from surrogates.nets.predict import piecewise
 from tests.surrogate_doubles import Affine, Bowl, images, lighter
 
 T = Linf(0.1)
@@ -393,10 +394,10 @@ def test_ti_smooths_with_a_gaussian_that_has_sum_one() -> None:
     assert torch.allclose(made, x + 0.1 * g / g.flatten(1).norm(dim=1).view(-1, 1, 1, 1), atol=1e-6)
 
 
-def test_steady_pads_and_cuts() -> None:
+def test_piecewise_pads_and_cuts() -> None:
     sizes = []
     x = torch.rand(7, 2)
-    assert torch.equal(steady(lambda v: (sizes.append(len(v)), v * 2)[1], x, 3), x * 2) and sizes == [3, 3, 3]
+    assert torch.equal(piecewise(lambda v: (sizes.append(len(v)), v * 2)[1], 3, x), x * 2) and sizes == [3, 3, 3]
 
 
 def test_momentum_norms() -> None:

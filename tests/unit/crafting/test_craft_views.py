@@ -14,11 +14,11 @@ from blackbox.threat import L2, Linf
 from surrogates.crafting import parts
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.gradients import Autograd
-from surrogates.crafting.parts.draws import Draw, fork
+from surrogates.crafting.parts.blocks import BSR, layout
+from surrogates.crafting.parts.intensity import cosines
 from surrogates.crafting.parts.resize import resized
-from surrogates.crafting.parts.shuffle import BSR, layout
-from surrogates.crafting.parts.spectrum import cosines
 from surrogates.crafting.parts.viewed import Viewed
+from surrogates.crafting.parts.views import Draw, fork
 from tests.surrogate_doubles import Affine, images
 
 T = Linf(0.1)
