@@ -5,10 +5,10 @@ Everything is imported when it is first used, so that ``blackbox --help`` need n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import blackbox.moved  # old names of public modules still import
+from blackbox.lazy import lazy
 
 __version__ = "0.1.0"
 
@@ -65,17 +65,4 @@ if TYPE_CHECKING:
     from blackbox.statistics import Rate
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(importlib.import_module(_WHERE[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(_MODULES[name])
-    else:
-        raise AttributeError(f"module 'blackbox' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE, _MODULES)

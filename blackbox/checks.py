@@ -1,5 +1,5 @@
-"""What comes from outside is checked here, once, with one sentence that says what was expected, what came, which
-sample, and how to mend it."""
+"""Checks of what users pass in: each error says in one sentence what was expected, what came, which sample it was, and
+how to mend it."""
 
 from __future__ import annotations
 

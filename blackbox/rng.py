@@ -79,7 +79,7 @@ class Stream:
 
     @cached_property
     def _blocks(self) -> dict[tuple[str, int], tuple[int, np.ndarray]]:
-        """Draws made ahead, by tag and count: the first step of a block, and the block."""
+        """Draws made ahead, by tag and count: the first step of a block, and the block itself."""
         return {}
 
     @cached_property
@@ -111,8 +111,7 @@ class Stream:
     def uniform_array(self, step: int, tag: str, count: int) -> np.ndarray:
         """[n, count] float32 in [0, 1) as numpy, not to be written to: the few numbers a step needs to place a window, say.
 
-        Who asks for one step after the other gets them from blocks drawn ahead: a dozen small operations a step are
-        slow after a net has emptied the caches.
+        Consecutive steps are served from blocks drawn ahead, since a dozen small numpy operations a step are slow.
         """
         first, block = self._blocks.get((tag, count), (step, None))
         if block is None or not 0 <= step - first < len(block):
@@ -149,7 +148,7 @@ class Stream:
         return self._deliver(out.reshape(len(self.ids), *shape))
 
     def permutation(self, step: int, tag: str, count: int) -> Tensor:
-        """[n, count] int64: a random order of ``count`` things in every row."""
+        """[n, count] int64: a random permutation of 0..count-1 in every row."""
         return self._deliver(np.argsort(self._words(step, tag, count), axis=1, kind="stable"))
 
     def shared_normal(self, step: int, tag: str, shape: tuple[int, ...]) -> Tensor:
@@ -162,7 +161,7 @@ class Stream:
         return self._deliver(bits.astype(np.float32) * np.float32(2) - np.float32(1))
 
     def shared_permutation(self, step: int, tag: str, count: int) -> Tensor:
-        """[count] int64: a random order, the same for all samples."""
+        """[count] int64: a random permutation, the same for all samples."""
         return self._deliver(self._generator(step, tag).permutation(count))
 
     def _generator(self, step: int, tag: str) -> np.random.Generator:

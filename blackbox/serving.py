@@ -1,8 +1,8 @@
 """The reference server of ``blackbox/1`` (docs/http.md): any target, behind an Oracle, on this machine.
 
-A request is answered whole or not at all, and its rows are charged when the answers are there. Rows that come with a key
-which was answered before get the same answer again, and are not charged: so a client that was killed, or that gave up
-waiting, pays once. Keys are remembered as long as the server runs, the last `Service.REMEMBERED` of them.
+A request is answered as a whole or not at all, and its rows are charged when the answers are there. A row whose key was
+answered before gets the same answer again and is not charged: a client that was killed, or that gave up waiting, pays
+once. Keys are remembered as long as the server runs, the last `Service.REMEMBERED` of them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from blackbox.targets.batches import check_shape
 from blackbox.targets.http import is_loopback
 
 _Row = tuple[bytes, int, np.ndarray | None]  # what was asked, the label, the scores
-_LEFT, _PATIENCE = 64 << 20, 2.0  # bytes of a refused body that are taken in, and seconds without any
+_LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: bytes that are read, and seconds to wait for the next
 _UNKNOWN = 256 << 20  # bytes of a request about images of any size
 
 
 class Refused(Exception):
-    """A request that gets no answer: the status of HTTP, and a sentence."""
+    """A request that gets no answer: the HTTP status, and a sentence that says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -169,7 +169,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{host}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away in the middle is no news."""
+        """Say nothing of a client that closed the connection in the middle of a request."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         self._unread = int(length) if length.isdigit() else 0
         try:
-            self._welcome()
+            self._check_host()
             if self.path not in known:
                 raise Refused(404, f"Expected {self.command} {' or '.join(known)}, but it was {self.path[:80]}.")
             made = known[self.path]()
@@ -199,8 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(error.status, json.dumps({"error": str(error)}).encode(), wire.JSON)
             self._drain()
 
-    def _welcome(self) -> None:
-        """A page in a browser may lead a name of its own to 127.0.0.1; it cannot hide the name."""
+    def _check_host(self) -> None:
+        """Refuse requests to other names: a page in a browser may point a name of its own at 127.0.0.1, but cannot hide it."""
         host = self.headers.get("Host", "")
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if self.server.local and not is_loopback(name):
@@ -225,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         return wire.pack(self.server.service.answer(said["images"], said.get("keys")), kind), kind
 
     def _drain(self) -> None:
-        """Take in what is left of a body, within bounds: a client that is still sending when the line is cut never reads why."""
+        """Read the rest of a body, within bounds: a client that is still sending when the connection closes never reads why."""
         left = min(self._unread, _LEFT)
         with contextlib.suppress(OSError):
             self.wfile.flush()
@@ -243,4 +243,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing a request: a run makes a million."""
+        """Log nothing: a run makes a million requests."""

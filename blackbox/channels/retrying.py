@@ -1,4 +1,4 @@
-"""A target that is asked again when it times out."""
+"""Retrying: calls that fail on the way are made again."""
 
 from __future__ import annotations
 

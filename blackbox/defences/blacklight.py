@@ -1,4 +1,4 @@
-"""A stateful detector: remembers what it was asked, and flags a query that resembles an earlier one."""
+"""Blacklight: a stateful detector, which remembers queries and flags one that resembles an earlier one."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Blacklight(Channel):
 
     Args:
         window, step, kept, threshold: the paper's settings for 32 x 32 images; it uses ``window=50`` on large ones.
-        action: "answer" only watches; "replay" gives a flagged query the answer of the earlier query that it shares
-            most with, so that it learns nothing new. Either way the query has been asked, and an oracle charges it.
+        action: "answer" only flags; "replay" gives a flagged query the answer of the earlier query that it shares most hashes
+            with, so that it learns nothing new. Either way the query has been asked, and an oracle charges it.
         seed: of the secret offsets and hashes.
     """
 

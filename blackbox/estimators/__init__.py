@@ -14,8 +14,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from blackbox.lazy import lazy
 
 _WHERE = {
     "Estimator": "blackbox.estimators.probes",
@@ -40,14 +41,4 @@ if TYPE_CHECKING:
     from blackbox.estimators.spsa import Rademacher
     from blackbox.estimators.subspace import Subspace
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'blackbox.estimators' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -161,13 +161,13 @@ class Journal:
             self._known.update(zip(new, self._settled(list(new.values())), strict=True))
 
     def withdraw(self, row: int | None = None) -> None:
-        """The answers just shown turned out to be none (NaN, a wrong shape): the next run asks again for the call that
-        ``row`` was answered in, or for all of them."""
+        """Refuse the answers just shown (NaN, a wrong shape): the next run asks again for the call that ``row`` was answered
+        in, or for all of them."""
         for call in {call for call, _ in (self._shown if row is None else self._shown[row : row + 1]) if call > 0}:
             self.file.refuse(call)
 
     def _key(self, print_: bytes, n: int) -> str:
-        """A name for one query: the run, what is asked, and the how many-th time. The same in every attempt."""
+        """A name for one query: the run, what is asked, and for which time. The same in every attempt."""
         return hashlib.sha256(f"{self.file.run} {self.purpose} {n} ".encode() + print_).hexdigest()[:32]
 
     def _pay(self, target: Target, x: Tensor, prints: bytes, keys: list[str] | None) -> Any:

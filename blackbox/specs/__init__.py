@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from blackbox.lazy import lazy
 
 _WHERE = {
     "ImageSet": "blackbox.specs.data",
@@ -33,14 +34,4 @@ if TYPE_CHECKING:
     from blackbox.specs.options import Images, Nets, Within
     from blackbox.specs.target import oracle, retrying
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -135,5 +135,5 @@ def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
 
 
 def _nothing(x: Any) -> Any:
-    """A target to make channels around that nobody will ask."""
+    """A target that is never asked, to make channels around."""
     return x

@@ -1,6 +1,6 @@
 """Six hidden targets on scikit-learn's embedded digits, two of them nets, four from scikit-learn.
 
-Three have no gradient that anybody could take (support vectors behind a calibration, a forest, nearest neighbours).
+Three have no usable gradient (calibrated support vectors, a forest, nearest neighbours).
 The targets learn from one part of the digits, the attacker owns another, and the images attacked are a third:
 
     target 900 · surrogate 400 · attack 497
@@ -59,7 +59,7 @@ def fit(name: str, seed: int = 0) -> Any:
     if name in ("cnn", "mlp"):
         import surrogates as sg
 
-        net = sg.build(name, classes=10, shape=data.shape, seed=seed + 1)  # another start than a surrogate's seed 0
+        net = sg.build(name, classes=10, shape=data.shape, seed=seed + 1)  # another initialisation than a surrogate's seed 0
         return sg.train(net, data, sg.Recipe(epochs=6, least_updates=8, optimiser="adam", lr=1e-2), seed=seed + 1)
     return _classical(name, seed).fit(data.images.flatten(1).numpy(), data.labels.numpy())
 
@@ -73,7 +73,7 @@ def _classical(name: str, seed: int) -> Any:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.svm import SVC
 
-        # scores from a sigmoid over the margins (Platt 1999), fitted on five folds; the machine itself is one
+        # scores from a sigmoid over the margins (Platt 1999), fitted on five folds around one machine
         return CalibratedClassifierCV(SVC(C=10, gamma="scale"), ensemble=False, cv=5)
     if name == "forest":
         from sklearn.ensemble import RandomForestClassifier

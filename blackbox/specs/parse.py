@@ -1,4 +1,4 @@
-"""Words of the command line -> values: radii, threats, lists, settings of an attack."""
+"""Words of a spec -> values: numbers, lists, settings."""
 
 from __future__ import annotations
 

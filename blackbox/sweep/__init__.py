@@ -11,10 +11,17 @@ function of the study alone: not of workers, shards, restarts or the order of th
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_WHERE = {"Study": "study", "Plan": "plan", "Store": "store", "StoreError": "store", "Table": "table"}
+from blackbox.lazy import lazy
+
+_WHERE = {
+    "Plan": "blackbox.sweep.plan",
+    "Store": "blackbox.sweep.store",
+    "StoreError": "blackbox.sweep.store",
+    "Study": "blackbox.sweep.study",
+    "Table": "blackbox.sweep.table",
+}
 __all__ = list(_WHERE)
 
 if TYPE_CHECKING:
@@ -23,8 +30,4 @@ if TYPE_CHECKING:
     from blackbox.sweep.study import Study
     from blackbox.sweep.table import Table
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"blackbox.sweep.{_WHERE[name]}"), name)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

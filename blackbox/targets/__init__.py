@@ -6,10 +6,10 @@ Channels and defences are targets around a target, so they stack: ``EightBit(Noi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from blackbox.targets.answer import Answer, recognise
+from blackbox.lazy import lazy
+from blackbox.targets.answer import Answer
 from blackbox.targets.info import TargetInfo
 from blackbox.targets.target import Target, as_target
 
@@ -36,7 +36,7 @@ _WHERE = {
     "Detection": "blackbox.defences.blacklight",
 }
 
-__all__ = ["Answer", "Target", "TargetInfo", "as_target", "recognise", *_WHERE]
+__all__ = ["Answer", "Target", "TargetInfo", "as_target", *_WHERE]
 
 if TYPE_CHECKING:
     from blackbox.channels.channel import Channel
@@ -54,14 +54,4 @@ if TYPE_CHECKING:
     from blackbox.targets.programs import ExportedTarget, ScriptTarget
     from blackbox.targets.sklearn import SklearnTarget
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -1,4 +1,4 @@
-"""Calls of the size that a model wants: cut where it takes fewer rows, filled up where it takes more."""
+"""Calls of the size that a model takes: split where it takes fewer rows, padded where it takes more."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch import Tensor
 def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: int | None = None) -> Tensor:
     """The answers to rows ``x`` [m, \\*shape] of a model that takes from ``least`` to ``most`` rows a call.
 
-    A short call is filled up with copies of its last row, which the model takes like any other image; their answers are
-    cut off, so nobody sees or pays for them.
+    A short call is padded with copies of its last row; their answers are dropped, so nobody sees or pays for them.
 
     Raises:
         ValueError: the model answered with more or fewer rows than it was given.
@@ -33,7 +32,7 @@ def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: i
 
 
 def check_shape(x: Tensor, shape: Sequence[int | None] | None, name: str) -> None:
-    """Say so where images are not of the shape that a model takes (None: any size).
+    """Check that images are of the shape that a model takes (None: any size).
 
     Raises:
         ValueError: they are not.

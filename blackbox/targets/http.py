@@ -28,16 +28,16 @@ from blackbox.targets.answer import Answer
 from blackbox.targets.batches import check_shape
 from blackbox.targets.info import Described, TargetInfo
 
-_AGAIN = (408, 425, 429, 502, 503, 504)  # a server says so that it may go better later
+_AGAIN = (408, 425, 429, 502, 503, 504)  # the same request may succeed later
 _RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
-_LONGEST = 60.0  # seconds that a server may bid us wait
-_HEAD = 1 << 16  # bytes for what is said beside the numbers
+_LONGEST = 60.0  # seconds that a server may ask a client to wait
+_HEAD = 1 << 16  # bytes of an answer beside its numbers
 
 
 class HttpTarget(Described):
     """Asks a server of one's own.
 
-    Keys (`blackbox.targets.Target`) are passed on where the server takes them; then a call that was in flight when this
+    Keys (`blackbox.targets.TargetInfo`) are passed on where the server takes them; then a call that was in flight when this
     process was killed, or that is made again by `Retrying`, is not charged twice.
 
     Args:
@@ -54,7 +54,7 @@ class HttpTarget(Described):
 
     Raises:
         ValueError: no such address, one that is elsewhere, or a server that speaks something else. ConnectionError,
-            TimeoutError: nobody answers. `Retrying` asks again after these, and where a server says that it is busy.
+            TimeoutError: nobody answers. `Retrying` asks again after these, and when a server says that it is busy.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class HttpTarget(Described):
         return values if named is None else Answer(named, values)
 
     def _call(self, rows: np.ndarray, keys: list[str] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """One request: [m] labels and [m, C] scores, as far as there are any."""
+        """Make one request: [m] labels and [m, C] scores, as far as the server shows them."""
         classes, shows = self.announced["classes"], Access.parse(self.announced["access"])
         body = wire.pack({"images": rows, "keys": keys if self.keyed else None}, self._kind)
         self._wait(len(rows))
@@ -132,7 +132,7 @@ class HttpTarget(Described):
         return labels, scores
 
     def _announced(self) -> dict[str, Any]:
-        """What the server says it is."""
+        """Ask the server what it serves."""
         body = self._ask("GET", wire.INFO, None, _HEAD)
         try:
             said = json.loads(body)
@@ -157,7 +157,7 @@ class HttpTarget(Described):
         return found
 
     def _wait(self, rows: int) -> None:
-        """Until these rows may be sent, by the rate and by what the server bade."""
+        """Wait until these rows may be sent, by the rate and by what the server asked for."""
         with self._lock:
             now = time.monotonic()
             begin = max(now, self._free)
@@ -166,7 +166,7 @@ class HttpTarget(Described):
             time.sleep(begin - now)
 
     def _ask(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
-        """One exchange; the answer's body."""
+        """Make one exchange; the body of the answer."""
         deadline = time.monotonic() + self.timeout
         line = self._line()
         try:
@@ -196,7 +196,7 @@ class HttpTarget(Described):
         return content
 
     def _refused(self, response: http.client.HTTPResponse, content: bytes) -> None:
-        """Say what a server said that gives no answer."""
+        """Raise what a server said in place of an answer."""
         if 300 <= response.status < 400:
             raise ValueError(
                 f"Expected an answer from {self.url}, but it points elsewhere, to {response.getheader('Location')!r}. "
@@ -216,7 +216,7 @@ class HttpTarget(Described):
         raise ConnectionError(text)
 
     def _line(self) -> http.client.HTTPConnection:
-        """This thread's connection: the one there is, unless the server has hung up since."""
+        """This thread's connection, made anew where the server has closed it since."""
         line: http.client.HTTPConnection | None = getattr(self._lines, "line", None)
         if line is not None and line.sock is not None and select.select([line.sock], [], [], 0)[0]:
             self._drop()

@@ -32,7 +32,7 @@ class ModuleTarget(Described):
         self._parts = tuple(model.modules())
 
     def predict(self, x: Tensor) -> Any:
-        # somebody trained it, or a part of it, since: dropout and batch statistics would couple the rows
+        # it, or a part of it, may have been trained since: dropout and batch statistics would couple the rows
         if any(map(_training, self._parts)):
             self._model.eval()
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 """An ONNX file as a target, run by onnxruntime (extra ``[onnx]``).
 
-An ONNX file is data: a graph of operators that onnxruntime knows, and weights. Reading it runs no code of the file's own;
-operators from outside would need a library that nobody here registers. Weights may lie in a second file beside it
+An ONNX file is data: a graph of operators that onnxruntime knows, and weights. Reading it runs no code of the file's own,
+and custom operators would need a library that nobody here registers. Weights may lie in a second file beside it
 (``net.onnx.data``), which onnxruntime opens only below the folder of the first.
 """
 
@@ -25,8 +25,8 @@ _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(d
 class OnnxTarget(Described):
     """Runs an ONNX file on rows [m, \\*shape] of floats in [0, 1].
 
-    A batch dimension that is free takes calls of any size; to a fixed one, calls are cut and filled up (the rows that
-    fill up are never shown or charged).
+    A free batch dimension takes calls of any size; to a fixed one, calls are split and padded (the padding is never shown
+    or charged).
 
     Args:
         path: the file. Its one input is the images, floats of 16, 32 or 64 bits.
@@ -130,10 +130,10 @@ def _session(path: Path, provider: str, threads: int) -> Any:
         raise ValueError(f"Expected a provider that is installed, {', '.join(there)}, but it was {provider!r}.")
     how = ort.SessionOptions()
     how.intra_op_num_threads, how.inter_op_num_threads = threads, 1
-    # a thread that spins between calls takes the core from whoever makes the next call
+    # a thread that spins between two calls would take the core from the attack
     how.add_session_config_entry("session.intra_op.allow_spinning", "0")
     how.use_deterministic_compute = True
-    how.log_severity_level = 4  # what goes wrong is raised, and said once
+    how.log_severity_level = 4  # errors are raised; they need not be logged too
     try:
         made = ort.InferenceSession(str(path), how, providers=[provider])
     except Exception as error:

@@ -29,7 +29,7 @@ def load_script(path: str | os.PathLike[str], device: torch.device | str | None 
     archive = archives.script(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch advises authors of programs; this is for their users
+            warnings.simplefilter("ignore", FutureWarning)  # meant for those who write programs, not for those who load them
             module: torch.nn.Module = torch.jit.load(archive, map_location=device or "cpu")
     except Exception as error:
         raise _unloadable(path, error) from error
@@ -53,7 +53,7 @@ class ScriptTarget(ModuleTarget):
 
 
 class ExportedTarget(Described):
-    """An exported program, a ``.pt2`` file. Calls are cut and filled up to the numbers of rows that it was exported for.
+    """An exported program, a ``.pt2`` file. Calls are split and padded to the numbers of rows that it was exported for.
 
     Args:
         path: the file. device: where it was exported for, the CPU by default; its constants cannot be moved.

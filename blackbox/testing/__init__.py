@@ -12,8 +12,9 @@ The contracts need pytest; the analytic targets need nothing but torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from blackbox.lazy import lazy
 
 _WHERE = {
     "AttackContract": "blackbox.testing.attack_contract",
@@ -52,14 +53,4 @@ if TYPE_CHECKING:
         Sphere,
     )
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)
