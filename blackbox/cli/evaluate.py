@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from blackbox.engine.engine import Progress
+    from blackbox.engine import Progress
     from blackbox.evaluation.evaluation import Evaluation
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blackbox.engine.engine import Progress
+    from blackbox.engine import Progress
 
 EVERY = 5.0  # seconds between plain lines
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from blackbox import prior as priors
 from blackbox.checks import as_ids, as_images, as_labels, check_int
-from blackbox.engine.engine import Progress
+from blackbox.engine import Progress
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import AttackResult
 from blackbox.run import attack
