@@ -1,4 +1,10 @@
-"""A first attack: how many questions does it take to fool a classifier that has no gradient?"""
+"""
+A first attack
+==============
+
+How many queries does it take to fool a classifier that has no gradient? A random forest on digits of 8×8 pixels; the oracle is the
+only thing that ever touches it, and counts every image that it is asked about.
+"""
 
 from sklearn.ensemble import RandomForestClassifier
 
@@ -13,18 +19,21 @@ forest = RandomForestClassifier(100, random_state=0).fit(part["target"].images.f
 oracle = bb.Oracle(forest, access="scores", classes=10)
 x, y = part["attack"].images, part["attack"].labels
 
-# Every pixel may change by 0.15 at most, every image may cost 200 questions
+# Every pixel may change by 0.15 at most, every image may cost 200 queries
 result = bb.attack(oracle, x, y, "square", threat=bb.Linf(0.15), budget=200, seed=0)
 print(result.summary())
 
-print("\nfooled within so many questions")
+# %%
+# Each rate stands with its denominator, the images that the target had right, and a 95 % interval. The same within fewer queries:
+
 for budget, rate in zip([5, 20, 50, 200], result.curve([5, 20, 50, 200]), strict=True):
     print(f"{budget:4}  {rate}")
 
-# Everything is there image by image
-labels = oracle(result.x_adv[:5]).label  # five questions more, on the oracle's count and on nobody's budget
-print("\nthe first five images")
+# %%
+# Everything is there image by image. Looking at what was found costs five queries more, on the oracle's count and on nobody's budget.
+
+labels = oracle(result.x_adv[:5]).label
 for i in range(5):
-    print(f"a {y[i]}, now taken for a {labels[i]}: {result.queries[i]:3} questions, {result.status[i].value}")
-print(f"\nin all {oracle.rows:,} questions, {oracle.counts['user']} of them ours;", end=" ")
+    print(f"a {y[i]}, now taken for a {labels[i]}: {result.queries[i]:3} queries, {result.status[i].value}")
+print(f"\nin all {oracle.rows:,} queries, {oracle.counts['user']} of them ours;", end=" ")
 print(f"{oracle.counts['verify']} looks at what was found are not charged")

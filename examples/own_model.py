@@ -1,4 +1,10 @@
-"""A model of one's own as the target, behind whatever it needs: how much does each thing that it shows give away?"""
+"""
+Your own model as the target
+============================
+
+Whatever answers is a target: here a function around a scikit-learn pipeline, which brings the images into the form that the model
+wants. Then the question that a measurement is for: how much does each thing that it shows give away?
+"""
 
 import numpy as np
 import torch
@@ -28,13 +34,18 @@ shown = {
     "scores, one decimal": bb.Oracle(bb.targets.Rounded(model, 1), access="scores", classes=10),
     "the label alone": bb.Oracle(model, access="labels", classes=10),
 }
-print("fooled within                  20 questions             100 questions             300 questions")
+print("fooled within                    20 queries               100 queries               300 queries")
 for name, oracle in shown.items():
     result = bb.attack(oracle, x, y, "auto", threat=bb.Linf(0.2), budget=300, seed=0)
     print(f"{name:20}", *(f"{rate!s:>25}" for rate in result.curve([20, 100, 300])))
 
-# What does not fit is said at once, before a question is charged
+# %%
+# One decimal stops the attack that follows the scores, and protects from nothing: who sees it sees the label too, and the attack on
+# labels fools six times as many. The row of an access level holds for that level *and all above it*; the strongest of them counts.
+#
+# What does not fit is said at once, before a query is charged:
+
 try:
     bb.attack(shown["scores"], 16 * x, y, "auto", threat=bb.Linf(0.2), budget=300)
 except ValueError as error:
-    print(f"\n{error}")
+    print(error)

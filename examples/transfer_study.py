@@ -1,10 +1,16 @@
-"""A transfer study: which surrogate's examples fool which hidden model, and is it more than noise would?"""
+"""
+A transfer study
+================
+
+Which surrogate's examples fool which hidden model, and is it more than noise would? Two surrogates with gradients, three hidden
+models without, two presets: a grid. A study is data, is checked and priced before anything runs, and keeps its outcomes cell
+by cell; ``blackbox sweep study.toml`` is the same from a file.
+"""
 
 import tempfile
 
 from blackbox.sweep import Plan, Study
 
-# The same as TOML is what `blackbox sweep study.toml` reads
 study = Study(
     name="transfer",
     images={"data": "digits", "n": 64},
@@ -17,19 +23,24 @@ study = Study(
 )
 print(Plan.of(study).summary())
 
+# %%
+# Cell by cell: ``jobs=2`` or ``dask="tcp://…"`` change the time it takes, and not a bit of the result. A study that grew does only
+# what is new, and a run that was killed only what is missing.
+
 with tempfile.TemporaryDirectory() as folder:
     store = f"{folder}/store.sqlite"
-    # Cell by cell; jobs=2 or dask="tcp://…" change the time it takes, and not a bit of the result
     table = study.run(store)
-    print(f"\n{table}\n")
+    print(table)
 
-    # A study that grew does only what is new, and a run that was killed only what is missing
     grown = study.model_copy(update={"transfer": study.transfer.model_copy(update={"threats": ["linf:0.1", "linf:0.2"]})})
     there = table.done
     table = grown.run(store)
-    print(f"grown from {there} to {table.done} cells: {table.done - there} were worked off\n")
+    print(f"\ngrown from {there} to {table.done} cells: {table.done - there} were computed")
 
-# Outcomes are kept image by image, so that any other question can be asked of them
+# %%
+# Outcomes are kept image by image, so that any other question can be asked of them. ``noise`` is what noise of the same size does to
+# the same images: a transfer rate means something only above it.
+
 for point in table.outcomes:
     if point.target == "digits:svm-rbf" and point.source == "digits:mlp":
         print(f"{point}: {table.rate(point)}, noise {table.noise(point)}")
