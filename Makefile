@@ -2,6 +2,7 @@
 #   make demo    the first run: install, then `blackbox demo` (writes runs/demo/)
 #   make test    what a developer runs all day: tests/unit and tests/contract
 #   make e2e     what starts processes, servers, browsers and Dask, and kills them      make slow    the long tests
+#   make docs    the site, in docs/_build/html; warnings are errors
 #   make check   ruff and mypy           make clean   remove the environment and what runs wrote
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN    := $(VENV)/bin
 # one thread a process: the tests run in two, and arithmetic repeats to the last bit
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test e2e slow check clean
+.PHONY: demo test e2e slow check docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/blackbox demo
@@ -28,6 +29,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-dev
+	$(ONE) $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Expected python 3.11 or later, but $(PYTHON) is $$($(PYTHON) --version). Use make PYTHON=python3.12 ..."; exit 1; }
@@ -44,4 +49,4 @@ $(VENV)/.installed-dev: $(VENV)/.python pyproject.toml
 	@touch $(VENV)/.installed $@
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs build docs/_build docs/attacks docs/gallery *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The reference server of ``blackbox/1`` (docs/http.md): any target, behind an Oracle, on this machine.
+"""The reference server of ``blackbox/1`` (docs/how-to/http.md): any target, behind an Oracle, on this machine.
 
 A request is answered as a whole or not at all, and its rows are charged when the answers are there. A row whose key was
 answered before gets the same answer again and is not charged: a client that was killed, or that gave up waiting, pays

@@ -245,7 +245,7 @@ def serve(
     seed: Annotated[int, typer.Option(help="Of what channels draw.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the address and errors only.")] = False,
 ) -> None:
-    """Serve a target on this machine, for http://127.0.0.1:PORT as a target elsewhere (docs/http.md)."""
+    """Serve a target on this machine, for http://127.0.0.1:PORT as a target elsewhere (docs/how-to/http.md)."""
     from blackbox.cli.serve import run
 
     run(target, port, host, expose, access, channel or [], max_rows, data, shape, seed, nets, quiet)

@@ -19,7 +19,7 @@ _MODELS = (
     ("runs/s1", "a folder that blackbox surrogate wrote"),
     ("net.onnx", "an ONNX file (extra [onnx]); net.onnx#output=NAME,threads=2"),
     ("net.pt, net.ts, net.pt2", "TorchScript, and programs of torch.export"),
-    ("http://127.0.0.1:PORT", "what blackbox serve serves, or your own server (docs/http.md); …#rate=200,timeout=10,retries=4"),
+    ("http://127.0.0.1:PORT", "what blackbox serve serves, or your own server (docs/how-to/http.md); …#rate=200,timeout=10,retries=4"),
     (
         "file.py:function",
         "a function of your own: the model's answer to images, or without arguments a maker of a model",

@@ -1,4 +1,4 @@
-"""``blackbox serve``: any target behind the protocol of docs/http.md, on this machine."""
+"""``blackbox serve``: any target behind the protocol of docs/how-to/http.md, on this machine."""
 
 from __future__ import annotations
 

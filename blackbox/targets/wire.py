@@ -1,4 +1,4 @@
-"""The protocol between `blackbox.targets.HttpTarget` and a server of one's own, ``blackbox/1``. docs/http.md tells it whole.
+"""The protocol between `blackbox.targets.HttpTarget` and a server of one's own, ``blackbox/1``. docs/how-to/http.md tells it whole.
 
 ``GET /v1/info`` says as JSON what is served. ``POST /v1/predict`` takes images and gives answers, as JSON or as numpy
 arrays in the .npy format, one after the other in the body; the answer comes in the form of the request. What an array is,
