@@ -30,9 +30,11 @@ import logging
 import runpy
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -314,7 +316,8 @@ for _a in ("hybrid", "auto"):
 # settings other than the papers'; each is built when it is run
 _SETTINGS: dict[str, list[dict[str, Any]]] = {
     "fd-fgsm": [{"method": m, "count": 20, "size": 4} for m in ("groups", "blocks", "pca", "dct", "tiles")]
-    + [{"two_sided": False}, {"gradually": True, "method": "groups"}],
+    + [{"two_sided": False}, {"gradually": True, "method": "groups"}, {"gradually": True, "method": "dct", "count": 30}]
+    + [{"gradually": True, "method": "dct", "count": 30, "two_sided": False}],
     "fd-ifgsm": [{"method": "groups", "steps": 4}, {"method": "groups", "momentum": 0.9, "steps": 4}],
     "nes": [{"own": True, "samples": 10}, {"samples": 20, "momentum": 0.0}],
     "nes-partial": [{"own": True, "samples": 10}],
@@ -329,7 +332,7 @@ _SETTINGS: dict[str, list[dict[str, Any]]] = {
     "sparse": [{"alpha_init": 0.1}],
     "evolution": [{"tiles": 2}, {"population": 4, "sigma": 0.5}],
     "zoo": [{"side": 4}, {"coordinates": 16}],
-    "hop-skip-jump": [{"noise": "dct", "evals": 20}, {"evals": 20, "tries": 4}],
+    "hop-skip-jump": [{"noise": "dct", "evals": 20}, {"evals": 20, "tries": 4}, {"noise": "resize", "evals": 20, "share": 0.5}],
     "geoda": [{"noise": "white", "evals": 20}],
     "qeba": [{"noise": "white", "evals": 20}],
     "tangent": [{"noise": "dct", "evals": 20}, {"ratio": 1.5, "evals": 20}],
@@ -370,6 +373,16 @@ for _known, _table in ((False, _SETTINGS), (True, _WITH_PRIOR)):
         for _i, _settings in enumerate(_grid):
             _words = ", ".join(f"{k}={v}" for k, v in _settings.items())
             add(f"settings/{_a}/{_words}", settled, _a, _known, **_settings)
+
+add("settings/sign-opt/long", run, lambda: bb.attacks.build("sign-opt", probes=10, directions=5), "labels", "L2", budget=500, factor=0.5)
+add("settings/fd-fgsm/poor", run, lambda: bb.attacks.build("fd-fgsm", method="groups", size=4), budget=10)
+add("settings/fd-fgsm/poor, gradually", run, lambda: bb.attacks.build("fd-fgsm", method="groups", gradually=True), budget=21)
+for _b, _make_basis in {"tiles": lambda: bb.bases.Tiles(2), "dct": lambda: bb.bases.DCT(0.5)}.items():
+    for _a in ("hop-skip-jump", "qeba", "surfree"):
+        add(f"settings/{_a}/noise in {_b}", run, lambda a=_a, b=_make_basis: bb.attacks.build(a, noise=b()), "labels", "L2", budget=200)
+for _a, _norm in (("rays", "Linf"), ("sign-flip", "Linf"), ("hop-skip-jump", "L2")):
+    _make_start = lambda a=_a: bb.attacks.build("transfer-start", prior=prior(), attack=a, candidates=True)  # noqa: E731
+    add(f"settings/transfer-start/{_a}, far", run, _make_start, "labels", _norm, factor=0.2, budget=150)
 
 # gradient estimators, in the attack that takes any
 _E = bb.estimators
@@ -524,6 +537,11 @@ def targeted_kinds(kind: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             torch.jit.script(target("colour")).save(f"{folder}/net.pt")
             model = channels.ScriptTarget(f"{folder}/net.pt")
+    elif kind == "exported":
+        with tempfile.TemporaryDirectory() as folder:
+            rows = torch.export.Dim("rows", min=2, max=64)
+            torch.export.save(torch.export.export(target("colour"), (x,), dynamic_shapes=({0: rows},)), f"{folder}/net.pt2")
+            model = channels.ExportedTarget(f"{folder}/net.pt2")
     elif kind == "function":
         model = lambda z: target("colour")(z)  # noqa: E731
     elif kind == "numpy":
@@ -547,7 +565,37 @@ def targeted_kinds(kind: str) -> str:
     return told(r, outcome(bb.attack(front, x[:5], y[:5], "square", threat("Linf", "colour"), 40)))
 
 
-for _k in ("module", "script", "function", "numpy", "labels", "forest", "logistic", "svc"):
+@case("target/http")
+def _http() -> str:
+    """A target behind `blackbox serve`, with keys and a journal, and what the server counts."""
+    x, y = images()
+    out: list[Any] = []
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out(Path(folder))
+        y = ((x.flatten(1) - 0.5) @ torch.randn(4, 64, generator=torch.Generator().manual_seed(0)).T).argmax(1)
+        words = ["serve", "target.py:linear", "--port", "0", "--shape", "1,8,8", "--classes", "4", "--access", "scores", "--max-rows", "8"]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "blackbox", *words], cwd=folder, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )  # fmt: skip
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().split()[-1]
+            for book in (None, f"{folder}/book", f"{folder}/book"):
+                front = bb.Oracle(channels.HttpTarget(url), "scores", 4, rows_per_call=4)
+                out.append(outcome(bb.attack(front, x, y, "square", bb.Linf(0.05), 30, journal=book)))
+                out.append([dict(front.counts), dict(front.replayed), front.max_rows])
+            with urllib.request.urlopen(f"{url}/v1/counts") as said:
+                out.append(json.loads(said.read()))
+            with urllib.request.urlopen(f"{url}/v1/info") as said:
+                out.append({k: v for k, v in json.loads(said.read()).items() if k != "name"})
+        finally:
+            server.terminate()
+            server.wait(20)
+    return digest(out)
+
+
+for _k in ("module", "script", "exported", "function", "numpy", "labels", "forest", "logistic", "svc"):
     add(f"target/{_k}", targeted_kinds, _k)
 
 
@@ -1127,10 +1175,11 @@ add("learn/random, 2 rounds/soft=False", learned, "random, 2 rounds", "scores", 
 @case("learn/teach")
 def _teach() -> str:
     front = shown("grey", "scores")
-    nets = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=s) for s in (1, 2)], lesson(), front, 30, R(epochs=1), seed=2)
+    spend = sg.advise(images=400, pool=64, saved={0: 0.0, 30: 1.0})
+    nets = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=s) for s in (1, 2)], lesson(), front, spend.answers, R(epochs=1), seed=2)
     hard = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=3)], lesson(), shown("grey", "labels"), 20, seed=2)
-    was = "30 answers bought for training, 0.1 an image; expected to save 1.0 queries an image"  # what sg.advise said; it is gone
-    return digest([weights(n) for n in (*nets, *hard)], front.rows, 30, 1.0, 0, 0.0, was)
+    default = sg.advise(images=1000, pool=6000)
+    return digest([weights(n) for n in (*nets, *hard)], front.rows, spend.answers, spend.saved, default.answers, default.saved, str(spend))
 
 
 @case("learn/ask")
@@ -1240,9 +1289,6 @@ def study_of(what: str) -> str:
     cells = {k: [v.data, v.architecture, v.initialisation, v.replicate] for k, v in found.cells.items()}
     return digest({k: weights(n) for k, n in found.nets.items()}, weights(found.reference), cells, matrix_parts(m), split)
 
-
-def _matrices(thing: Any) -> list[Any]:
-    return [v for v in (getattr(thing, f) for f in thing.__dataclass_fields__) if isinstance(v, sg.TransferMatrix)]
 
 
 for _w in (
@@ -1372,6 +1418,14 @@ COMMANDS: dict[str, list[str]] = {
     "attack, journal": ["attack", "-t", "target.py:linear", "-a", "simba", "-b", "20", "--journal", "book", "--cache", "--votes", "3"],
     "attack, own nets": [
         "attack", "-t", "target.py:linear", "-b", "10", "--own", "npz:data.npz", "--epochs", "1", "--arch", "mlp", "--answers", "4",
+    ],
+    "attack, top-k, l2": ["attack", "-t", "target.py:linear", "-a", "simba", "-b", "40", "--access", "topk:2", "--norm", "l2"],
+    "attack, pool": [
+        "attack", "-t", "target.py:linear", "-a", "sign-flip", "-b", "60", "--access", "labels", "--targeted", "random", "--pool",
+        "npz:data.npz", "--channel", "eight-bit",
+    ],
+    "attack, checkpoint, images": [
+        "attack", "-t", "target.py:linear", "-a", "square", "-b", "20", "--checkpoint", "file", "-n", "3", "--pick", "random",
     ],
     "evaluate": ["evaluate", "-t", "target.py:linear", "--budgets", "5,20", "--surrogate", "mlp:net.safetensors"],
     "tune": ["tune", "--model", "mlp:net.safetensors", "--set", "p_init=0.1,0.4", "-b", "20"],
