@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox import search
+from blackbox.proposals.orders import runs
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, rows
 
@@ -19,7 +20,8 @@ class RayS(Attack):
 
     The image is cut into 2, 4, 8 ... stretches of entries; the signs of one stretch are flipped at a time. One query
     at the best radius so far rejects most flips; one that holds is followed by a bisection of the radius. A step is
-    one query: a row tries a flip or is in the middle of a bisection.
+    one query: a row tries a flip or is in the middle of its bisection, so that no row waits for another's (hence not
+    `search.bisect`, which would take the same queries in several times as many calls).
 
     Departs from the paper: the tolerance is no more than 1/50 of the radius, for targets whose boundary is that near; a
     flip is tried one tolerance inside the best radius, so that none is kept that gains less than the bisection could
@@ -47,7 +49,7 @@ class RayS(Attack):
     @dataclass
     class State:
         sign: Tensor  # [n, *shape] of the best ray
-        low: Tensor  # [n] not adversarial on that ray; equal to high when there is nothing to bisect
+        low: Tensor  # [n] not adversarial on that ray; equal to high where there is nothing to bisect
         high: Tensor  # [n] adversarial on that ray: the best radius so far
         place: Tensor  # [n] int64 how many stretches have been tried
 
@@ -80,16 +82,8 @@ class RayS(Attack):
 
     def flip(self, t: Task, s: State) -> Tensor:
         """The best signs with the stretch at ``s.place`` turned."""
-        size = [-(-t.d // 2**j) for j in range(1, max(1, (t.d - 1).bit_length()) + 1)]
-        before = [0]  # stretches on coarser levels
-        for one in size:
-            before.append(before[-1] + -(-t.d // one))
-        at = s.place % before[-1]
-        level = torch.zeros_like(at)
-        for end in before[1:-1]:
-            level += at >= end
-        length = torch.tensor(size, device=at.device)[level]
-        first = (at - torch.tensor(before, device=at.device)[level]) * length
-        entry = torch.arange(t.d, device=at.device)
-        turn = (entry >= first[:, None]) & (entry < (first + length)[:, None])
+        stretches = runs(t.d)[1 if t.d > 1 else 0 :].to(s.place.device)  # halves, quarters, ... single entries
+        start, stop = stretches[s.place % len(stretches)].unbind(1)
+        entry = torch.arange(t.d, device=start.device)
+        turn = (entry >= start[:, None]) & (entry < stop[:, None])
         return torch.where(turn.view_as(s.sign), -s.sign, s.sign)

@@ -61,7 +61,7 @@ class SignHunter(Attack):
         return self.State(up, a.loss)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        start, stop = runs(t.d)[k % len(runs(t.d))]
+        start, stop = runs(t.d)[k % len(runs(t.d))].tolist()
         rank = ranks(t.shape, self.order).to(t.x0.device)
         up = s.up ^ ((rank >= start) & (rank < stop))
         a = yield Ask(corner(t, up))

@@ -41,10 +41,11 @@ def ranks(shape: tuple[int, ...], order: str) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def runs(d: int) -> list[tuple[int, int]]:
-    """(start, stop) of the runs of ``d`` entries: the whole, the halves, the quarters, ... single entries."""
-    out = []
+def runs(d: int) -> Tensor:
+    """[runs, 2] int64: (start, stop) of the runs of ``d`` entries: the whole, the halves, the quarters, ... single entries."""
+    levels = []
     for level in range((d - 1).bit_length() + 1):
         size = -(-d // 2**level)
-        out += [(start, min(start + size, d)) for start in range(0, d, size)]
-    return out
+        start = torch.arange(0, d, size)
+        levels.append(torch.stack([start, (start + size).clamp_max(d)], 1))
+    return torch.cat(levels)
