@@ -1,4 +1,17 @@
-"""Hybrid: surrogates and random search in one budget, by a bandit for each image (this project's own)."""
+"""Hybrid: surrogates and random search in one budget, by a bandit for each image (this project's own).
+
+Which search runs when (`Hybrid.settle`):
+
+    scores or the top k   the bandit of `Hybrid` itself
+    labels, Linf          `HybridLabels`: a search over sign vectors
+    labels, L2            `TransferStart`: every static candidate, then HopSkipJump
+
+The bandit's queries for an image:
+
+    start     1         an adversarial example on the prior
+    stripes   0 or 1    Square's start, where the prior's took away too little of the margin (`trust`)
+    makers    1 a step  the best point changed by the maker that Thompson sampling draws; without the prior after stripes
+"""
 
 from __future__ import annotations
 
@@ -12,43 +25,40 @@ from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.square import Square
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, Squares, usual
+from blackbox.candidates.bandit import draw, initial_counts, propose
 from blackbox.candidates.craft import fused
-from blackbox.candidates.maker import thompson, worth
+from blackbox.candidates.maker import Best
 from blackbox.candidates.start import start
+from blackbox.candidates.trust import Trust
 from blackbox.prior import Guided, view
 from blackbox.proposals.stripes import stripes
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import choose, differs
+from blackbox.rowwise import differs
 from blackbox.threat import Threat
 
-_SCRATCH = Squares(p_init=Square.p_init, p_towards=Square.p_init)  # of rows whose prior was of no use
+START, STRIPES, MAKERS = range(3)  # parts; the makers' are the last and those behind it
+WITHOUT_PRIOR = Squares(p_init=Square.p_init, p_towards=Square.p_init)  # as large as Square's own
 
 
 @dataclass(frozen=True)
 class Hybrid(Guided):
     """Thompson sampling over candidate makers: each image gets whatever works on it.
 
-    It starts from a craft (`candidates.craft.start`), one query. Then a maker is drawn a step: each has a Beta posterior of its worth,
-    one number is drawn from each, the largest proposes. The point is kept where the target's loss rises, and that is the
-    maker's reward (by how far it rises made useless makers look no worse than squares: 10.2 for 8.7 queries). A maker that
-    would propose the same again at the same point is not drawn, and for what equals the best point a square is tried. Where
-    the start takes away less than a share of the clean margin (``trust``: of images that the prior itself gets wrong, of
-    others, towards a class), Square's stripes are looked at too, and the image goes on from the better without it: a prior
-    that misleads shall cost little. Towards a class only re-crafts, ripples and squares take part (without ripples 82 queries
-    for 86 with all, Square 187). With labels alone it is another search (`HybridLabels`; in L2 `TransferStart` with all
-    candidates and HopSkipJump).
+    The point is kept where the target's loss rises, and that is the maker's success; what does not raise it is its
+    failure. A maker that would propose the same again at the same point is not drawn, and for what equals the best point a
+    square is tried. Where the start disappoints, the image goes on without the prior, so that one that misleads costs
+    little. Towards a class only re-crafts, ripples and squares take part.
 
-    Args (figures, here and above: on images and targets other than those reported on):
+    Args:
         prior: `surrogates.prior(nets)`. makers: `candidates.usual` and one's own, a `Squares` among them.
-        trust: see above. The first: crafts of random weights take off a third by their size alone (MNIST: 31 queries with 0.5,
-            27 with 0.7 or 0.9, Square 20). The second: with 0.2 8.0, 0.3 8.4, 0.5 10.2. Towards a class: 0.2 148, 0.6 126, Square 122.
+        trust: three shares, see `candidates.trust.Trust` (ours, chosen on images and targets other than those reported on).
     """
 
     access: ClassVar[Access] = Access.LABELS
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
 
     makers: tuple[Maker, ...] = field(default_factory=usual)
-    trust: tuple[float, float, float] = (0.7, 0.2, 0.6)
+    trust: tuple[float, float, float] = tuple(Trust())  # type: ignore[assignment]  # plain: checkpoints hold its repr
 
     def __post_init__(self) -> None:
         if not any(isinstance(m, Squares) for m in self.makers):
@@ -61,7 +71,7 @@ class Hybrid(Guided):
         return ("start", "stripes", *(m.name for m in self.makers))
 
     @property
-    def last(self) -> int:
+    def square(self) -> int:
         """Which of the makers is Square's move."""
         return next(i for i, m in enumerate(self.makers) if isinstance(m, Squares))
 
@@ -75,75 +85,58 @@ class Hybrid(Guided):
 
     @dataclass
     class State:
-        x: Tensor
+        x: Tensor  # [n, *shape] the best point
         loss: Tensor
-        shown: Tensor  # [n, C]
-        a: Tensor  # [n, makers] of the Beta posteriors
-        b: Tensor
+        shown: Tensor  # [n, C] what the target showed there
+        a: Tensor  # [n, makers] successes, the initial ones included
+        b: Tensor  # [n, makers] failures
         tried: Tensor  # [n, makers] at this very point
         live: Tensor  # [n] paid for the last candidate and did not succeed: worth crafting for
-        alone: Tensor  # [n] the start was a disappointment: random search without the prior
+        alone: Tensor  # [n] the start disappointed: random search without the prior
         bank: Bank
 
     def init(self, t: Task) -> Steps[State]:
-        a = yield Ask(start(t, self.known), part=0)
-        worse = ~(a.loss > t.loss0)
-        x, loss, shown = choose(worse, t.x0, a.x), torch.where(worse, t.loss0, a.loss), a.shown
-        shown = torch.where(worse[:, None], torch.nan, shown)
-        alive = a.paid & ~a.adv
-        kept = ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
-        clean = x.new_zeros(t.n, self.known.classes)
-        if bool(alive.any()):
-            clean[alive] = fused(self.known.logits(t.x0[alive]), None)
-        assert t.goal is not None
-        least = kept.new_tensor(self.trust)[2 if t.targeted else (clean.argmax(1) == t.goal).long()]
-        if bool((poor := alive & (kept < least)).any()):
-            b = yield Ask(stripes(t), mask=poor, part=1)
-            better = b.loss > loss
-            x, loss = choose(better, b.x, x), torch.where(better, b.loss, loss)
-            shown = torch.where(better[:, None], b.shown, shown)
-        blank = torch.zeros(t.n, len(self.makers), device=x.device, dtype=torch.float64)
-        first, second = (blank + torch.tensor([(worth(m, t.targeted) or (1.0, 1.0))[i] for m in self.makers]).to(blank) for i in (0, 1))
-        return self.State(x, loss, shown, first, second, blank.bool(), alive, poor, Bank.open(t, self.known, clean))
+        a = yield Ask(start(t, self.known), part=START)
+        best, _ = Best(t.x0, t.loss0, torch.full_like(a.shown, torch.nan)).updated(a)
+        live = a.paid & ~a.adv
+        clean = best.x.new_zeros(t.n, self.known.classes)  # the prior's logits at the clean images, where wanted
+        if bool(live.any()):
+            clean[live] = fused(self.known.logits(t.x0[live]), None)
+        alone = live & Trust(*self.trust).disappointed(t, a, clean)
+        if bool(alone.any()):
+            b = yield Ask(stripes(t), mask=alone, part=STRIPES)
+            best, _ = best.updated(b)
+        successes, failures = initial_counts(self.makers, t)
+        tried = torch.zeros_like(successes, dtype=torch.bool)
+        return self.State(*best, successes, failures, tried, live, alone, Bank.open(t, self.known, clean))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         known = view(self.known, few=True)  # the start leaves few
         scene = Scene(t, known, s.x, s.loss, s.shown, k, s.bank.copy(), torch.arange(t.n, device=s.x.device))
-        arm = self.draw(scene, s)
-        lone = s.alone & (arm == self.last)
-        x, tried = s.x.clone(), s.tried.clone()
-        for i, maker in enumerate(self.makers):
-            if bool((chosen := (arm == i) & ~lone).any()):
-                x[chosen] = maker.make(scene.take(chosen))
-        if bool(lone.any()):
-            x[lone] = _SCRATCH.make(scene.take(lone))
-        x = t.project(x)
+        surrogate = torch.tensor([m.surrogate for m in self.makers], device=s.x.device)
+        allowed = ((s.live & ~s.alone)[:, None] | ~surrogate) & ~s.tried
+        maker = draw(scene, self.makers, s.a, s.b, allowed)
+        own = s.alone & (maker == self.square)
+        x = t.project(propose(scene, (*self.makers, WITHOUT_PRIOR), torch.where(own, len(self.makers), maker)))
+        tried = s.tried
         if bool((same := ~differs(x, s.x)).any()):
-            tried[same] |= torch.nn.functional.one_hot(arm[same], len(self.makers)).bool()
-            arm = torch.where(same, self.last, arm)
-            x[same] = self.makers[self.last].make(scene.take(same))
-        a = yield Ask(x, part=arm + 2)
-        better = a.loss > s.loss
-        took = torch.nn.functional.one_hot(arm, len(self.makers)).bool() & a.paid[:, None]
+            tried = tried | (same[:, None] & self.one_hot(maker))
+            maker = torch.where(same, self.square, maker)
+            x[same] = self.makers[self.square].make(scene.take(same))
+        a = yield Ask(x, part=MAKERS + maker)
+        best, better = Best(s.x, s.loss, s.shown).updated(a)
         once = torch.tensor([m.once for m in self.makers], device=x.device)
+        proposed, better = self.one_hot(maker) & a.paid[:, None], better[:, None]
         return self.State(
-            x=choose(better, a.x, s.x),
-            loss=torch.where(better, a.loss, s.loss),
-            shown=torch.where(better[:, None], a.shown, s.shown),
-            a=s.a + (took & better[:, None]),
-            b=s.b + (took & ~better[:, None]),
-            tried=(tried | (took & once)) & ~better[:, None],
+            *best,
+            a=s.a + (proposed & better),
+            b=s.b + (proposed & ~better),
+            tried=(tried | (proposed & once)) & ~better,
             live=a.paid & ~a.adv,
             alone=s.alone,
             bank=scene.bank,
         )
 
-    def draw(self, scene: Scene, s: State) -> Tensor:
-        """[n] the maker of each row."""
-        drawn = thompson(scene.t, scene.k, s.a, s.b)
-        for i, maker in enumerate(self.makers):
-            able = torch.zeros_like(s.alone)
-            if worth(maker, scene.t.targeted):
-                able = maker.ready(scene) & ((s.live & ~s.alone) | (not maker.surrogate)) & ~s.tried[:, i]
-            drawn[:, i] = torch.where(able, drawn[:, i], -1.0)
-        return drawn.argmax(1)
+    def one_hot(self, maker: Tensor) -> Tensor:
+        """[n, makers] bool."""
+        return torch.nn.functional.one_hot(maker, len(self.makers)).bool()

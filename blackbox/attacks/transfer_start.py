@@ -1,4 +1,4 @@
-"""Transfer start: any attack that can start from an image, started from a craft on surrogates (this project's own)."""
+"""Transfer start: any attack that can start from an image, started from an adversarial example on surrogates (this project's own)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from blackbox import attacks
-from blackbox.candidates.opening import opening, outward
+from blackbox.candidates.opening import AFTER, opening, outward
 from blackbox.prior import Guided
 from blackbox.protocol import Access, Attack, Task, as_attack
 
@@ -16,9 +16,8 @@ _FROM_IMAGE = "square or an attack on labels, such as rays, sign-flip, hop-skip-
 
 @dataclass(frozen=True)
 class TransferStart(Guided):
-    """One query for a full-ball craft on all members (ten plain steps of 3 eps / 10); what it does not fool goes on by
-    queries from there. Measured beside other hybrids in the project's notes; Suya et al. 2020, arXiv:1908.07000, start
-    query attacks from transfer candidates too.
+    """One query for an adversarial example on all members (`candidates.start`); an image that it does not fool goes on by
+    queries from there. Suya et al. 2020, arXiv:1908.07000, start query attacks from transfer candidates too.
 
     Args:
         attack: a registered name or an attack that can start from an image. By default Square with a p_init of 0.1: the
@@ -66,7 +65,7 @@ class TransferStart(Guided):
 
 
 def _searching(made: Any) -> Any:
-    """What the started attack does, under the part that is its own."""
+    """What the started attack asks, all of it under the part ``search``."""
     if not inspect.isgenerator(made):
         return made
     search: Any = made
@@ -74,6 +73,6 @@ def _searching(made: Any) -> Any:
     try:
         while True:
             ask = search.send(tell)
-            tell = yield ask._replace(part=2)
+            tell = yield ask._replace(part=AFTER)
     except StopIteration as end:
         return end.value

@@ -1,7 +1,15 @@
 """Candidate makers: small parts that each propose a next point for a row, for an attack that chooses among them.
 
-A maker is a frozen dataclass with a name, the Beta prior of its worth, and two methods; see `Maker`. One's own goes into
+A maker is a frozen dataclass with a name, initial counts, and two methods; see `Maker`. One's own goes into
 ``blackbox.attacks.build("hybrid", prior=..., makers=(*blackbox.candidates.usual(), Mine()))``.
+
+    recraft    a few steps from the best point, on surrogates that agree with the target there
+    static     adversarial examples on the prior, one after the other (kept in the `Bank`)
+    crossover  a window of one of these, put into the best point
+    ripples    a window of waves as short as pixels allow
+    squares    Square's move
+    start      the first point     opening  the first queries     bandit  which maker proposes
+    rays       the start of a search over sign vectors            aimed   where a prior leads from a boundary point
 """
 
 from __future__ import annotations
@@ -32,7 +40,7 @@ __all__ = [
 
 
 def usual() -> tuple[Maker, ...]:
-    """The makers of `hybrid`: six in the order of the project's measurements (g, h, k, C, c, s), with the ripples before the last."""
+    """The makers of `hybrid`."""
     return (
         Recraft("recraft", (3.0, 3.0)),
         Recraft("recraft, random", (2.0, 3.0), towards=None, random=True),

@@ -1,4 +1,4 @@
-"""Bank: full-ball candidates of each row, crafted from the clean image when they are first wanted and then kept."""
+"""Bank: static candidates of each row, crafted from the clean image when they are first wanted and then kept."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from blackbox.protocol import Task
 if TYPE_CHECKING:
     from blackbox.candidates.maker import Scene
 
-STEPS, STEP = 5, 0.4  # of crafts on all members (ours; see `candidates.Recraft`)
-MOST = 9  # classes (untargeted) or variants (targeted) that a row keeps candidates of: all others of CIFAR-10
+STEPS, STEP = 5, 0.4  # of candidates on all members (ours)
+MOST = 9  # classes (untargeted) or variants (targeted) that a row keeps candidates of
 
 
 @dataclass
@@ -25,7 +25,9 @@ class Bank:
     of the row's nearest classes (untargeted: a candidate that shall become this class), or variants with random weights
     and starts (targeted).
 
-    images: [n, S, \\*shape]. made, asked: [n, S] crafted; shown to the target. aims: [n, S - M - 1] the classes.
+    Attributes:
+        images: [n, S, \\*shape] the candidates. made: [n, S] crafted. asked: [n, S] shown to the target.
+        aims: [n, S - M - 1] the classes that the last ones shall become.
     """
 
     images: Tensor
@@ -46,7 +48,7 @@ class Bank:
         blank = torch.zeros(t.n, slots, dtype=torch.bool, device=t.x0.device)
         asked = blank.clone()
         if prior.members == 1:
-            asked[:, 0] = True  # the member alone is what the start was crafted on
+            asked[:, 0] = True  # the one member is what the start was crafted on
         return cls(t.x0.new_zeros(t.n, slots, *t.shape), blank, asked, aims)
 
     @property
@@ -58,6 +60,11 @@ class Bank:
         """A bank for the next step: States of earlier steps keep what they have asked. The images are shared: each is a
         function of its row and slot, whenever it is made."""
         return replace(self, asked=self.asked.clone())
+
+    def signs(self, t: Task) -> Tensor:
+        """[n, S, \\*shape] int8: the signs of the candidates' changes; 0 where there is none."""
+        made = self.made.view(*self.made.shape, *[1] * len(t.shape))
+        return torch.where(made, (self.images - t.x0[:, None]).sign(), 0.0).to(torch.int8)
 
     def get(self, scene: Scene, slot: Tensor) -> Tensor:
         """The candidates [m, \\*shape] in ``slot`` [m] of the scene's rows, crafted where they are not there yet."""
@@ -86,7 +93,7 @@ class Bank:
 
 
 def dirichlet(t: Task, k: int, tag: str, members: int, concentration: float = 0.7) -> Tensor:
-    """[n, M] random weights of the members (Dirichlet .7, as in the project's measurements)."""
+    """[n, M] random weights of the members, from a Dirichlet distribution (concentration 0.7: ours)."""
     from scipy.special import gammaincinv
 
     u = t.rng.uniform_array(k, f"weights {tag}", members).clip(1e-6, 1 - 1e-6)

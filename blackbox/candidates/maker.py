@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from blackbox.candidates.bank import Bank
 from blackbox.prior import Prior
-from blackbox.protocol import Task
+from blackbox.protocol import Task, Tell
+from blackbox.rowwise import choose
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,29 @@ class Scene:
         return self.shown.nan_to_num(nan=-torch.inf).scatter(1, self.t.goal[:, None], -torch.inf)
 
 
+class Best(NamedTuple):
+    """The best point of each row: x [n, \\*shape], its loss [n], and what the target showed there [n, C]."""
+
+    x: Tensor
+    loss: Tensor
+    shown: Tensor
+
+    def updated(self, a: Tell) -> tuple[Best, Tensor]:
+        """The better of this and the points that were looked at, and [n] where that is the latter."""
+        better = a.loss > self.loss
+        x, loss = choose(better, a.x, self.x), torch.where(better, a.loss, self.loss)
+        return Best(x, loss, torch.where(better[:, None], a.shown, self.shown)), better
+
+
 class Maker(Protocol):
-    """A frozen dataclass. name: in results. worth: (a, b) of the Beta prior of its reward. once: it would propose the same
-    again at the same best point. A maker may have ``towards`` beside: its worth towards a class, None where it is of none
-    there (by default the same).
+    """A frozen dataclass of settings that proposes candidates.
+
+    Attributes:
+        name: in results and draws.
+        worth: the successes and failures that it is credited with in the beginning, both above 0.
+        towards: the same for attacks towards a class; None: not used there. A maker without it has ``worth`` there too.
+        once: it would propose the same again at the same best point.
+        surrogate: its candidates come from the prior; a row whose start disappointed does without it.
     """
 
     @property
@@ -72,9 +91,7 @@ class Maker(Protocol):
     def once(self) -> bool: ...
 
     @property
-    def surrogate(self) -> bool:
-        """Its candidates come from the prior; it is trusted less where the prior's start did harm."""
-        ...
+    def surrogate(self) -> bool: ...
 
     def ready(self, scene: Scene) -> Tensor:
         """[n] bool: it can propose."""
@@ -86,11 +103,5 @@ class Maker(Protocol):
 
 
 def worth(maker: Maker, targeted: bool) -> tuple[float, float] | None:
-    """(a, b) of the Beta prior of a maker's reward; None: it is not to be drawn."""
+    """The initial counts of a maker; None: it is not to be drawn."""
     return getattr(maker, "towards", maker.worth) if targeted else maker.worth
-
-
-def thompson(t: Task, k: int, a: Tensor, b: Tensor) -> Tensor:
-    """[n, makers]: a number drawn from each Beta posterior (``a``, ``b``: [n, makers] float64); the largest proposes."""
-    u = t.rng.uniform_array(k, "maker", a.shape[1]).astype("float64")
-    return torch.from_numpy(betaincinv(a.numpy(force=True), b.numpy(force=True), u)).to(a.device)

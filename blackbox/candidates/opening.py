@@ -15,9 +15,12 @@ from blackbox.prior import Prior, view
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import choose, row_norm
 
+START, STATIC, AFTER = range(3)  # parts of an opening, and the first one that is free for what follows
+
 
 class Opened(NamedTuple):
-    """x: [n, \\*shape] the point to go on from: an adversarial one, else the craft on all members; loss: [n] there; adv: [n]."""
+    """x: [n, \\*shape] the point to go on from, an adversarial one, else the start; loss: [n] there; adv: [n] whether it is;
+    bank: the candidates, where all were asked for."""
 
     x: Tensor
     loss: Tensor
@@ -26,10 +29,8 @@ class Opened(NamedTuple):
 
 
 def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
-    """Ask for the craft on all members and, with ``everything``, for each static candidate, until one is adversarial.
-    Part 0 is the craft on all, part 1 the others.
-    """
-    a = yield Ask(start(t, prior), part=0)
+    """Ask for the start (`candidates.start`) and, with ``everything``, for each static candidate, until one is adversarial."""
+    a = yield Ask(start(t, prior), part=START)
     x, loss, adv, todo = a.x, a.loss, a.adv, a.paid & ~a.adv
     if not everything:
         return Opened(x, loss, adv, None)
@@ -46,13 +47,13 @@ def opening(t: Task, prior: Prior, everything: bool) -> Steps[Opened]:
         trial[part.at] = bank.get(part, slot)
         mask = torch.zeros_like(todo)
         mask[part.at] = True
-        a = yield Ask(trial, mask=mask, part=1)
+        a = yield Ask(trial, mask=mask, part=STATIC)
         x, loss = choose(a.adv, a.x, x), torch.where(a.adv, a.loss, loss)
         adv, todo = adv | a.adv, todo & ~a.adv & (a.paid | ~mask)
     return Opened(x, loss, adv, bank)
 
 
-def outward(t: Task, x: Tensor, adv: Tensor, part: int = 2) -> Steps[tuple[Tensor, Tensor]]:
+def outward(t: Task, x: Tensor, adv: Tensor) -> Steps[tuple[Tensor, Tensor]]:
     """Points twice, four times ... as far from the clean image as ``x``, until one is adversarial or the box ends.
 
     Returns them [n, \\*shape] and [n] whether they are adversarial.
@@ -60,6 +61,6 @@ def outward(t: Task, x: Tensor, adv: Tensor, part: int = 2) -> Steps[tuple[Tenso
     width, delta, todo, far = t.threat.upper - t.threat.lower, x - t.x0, ~adv, 1.0
     while bool((todo := todo & (far * row_norm(delta, torch.inf) < width)).any()) and far < 1e6:
         far *= 2
-        a = yield Ask(t.x0 + far * delta, mask=todo, part=part)
+        a = yield Ask(t.x0 + far * delta, mask=todo, part=AFTER)
         x, adv, todo = choose(a.adv, a.x, x), adv | a.adv, todo & ~a.adv & a.paid
     return x, adv

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.attacks.hybrid_labels import MOVES, HybridLabels, inside
+from blackbox.attacks.hybrid_labels import MOVES, HybridLabels
 from blackbox.candidates.aimed import aimed
 from blackbox.candidates.craft import CraftGoal, craft
+from blackbox.candidates.rays import inside
 from blackbox.proposals.signs import candidate, flips, replaced, shrinking_windows
 from blackbox.protocol import Task
 from blackbox.rowwise import row_norm
