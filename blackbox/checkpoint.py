@@ -29,16 +29,14 @@ class CheckpointError(ValueError):
 
 def encode(value: Any) -> Any:
     """A State as nested dicts, lists and tensors."""
+    names = None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            "class": f"{type(value).__module__}:{type(value).__qualname__}",
-            "fields": {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)},
-        }
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {
-            "class": f"{type(value).__module__}:{type(value).__qualname__}",
-            "fields": {name: encode(getattr(value, name)) for name in value._fields},
-        }
+        names = [f.name for f in dataclasses.fields(value)]
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        names = value._fields
+    if names is not None:
+        address = f"{type(value).__module__}:{type(value).__qualname__}"
+        return {"class": address, "fields": {name: encode(getattr(value, name)) for name in names}}
     if isinstance(value, (tuple, list)):
         return {type(value).__name__: [encode(v) for v in value]}
     if isinstance(value, np.ndarray):

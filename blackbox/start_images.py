@@ -30,10 +30,10 @@ def starts(images: Any, labels: Any, target: Any, *, ids: Any = None, seed: int 
         ValueError: the lengths differ, or the pool has no image of a class to reach; says which.
     """
     pool = as_images(images, "images").cpu()
-    known, wanted = _whole(labels, "labels"), _whole(target, "target")
+    known, wanted = _whole_numbers(labels, "labels"), _whole_numbers(target, "target")
     if len(known) != len(pool):
         raise ValueError(f"Expected one label for each of the {len(pool)} images, but there were {len(known)}.")
-    numbers = np.arange(len(wanted)) if ids is None else _whole(ids, "ids")
+    numbers = np.arange(len(wanted)) if ids is None else _whole_numbers(ids, "ids")
     if len(numbers) != len(wanted):
         raise ValueError(
             f"Expected one id for each of the {len(wanted)} classes to reach, but there were {len(numbers)}."
@@ -50,7 +50,7 @@ def starts(images: Any, labels: Any, target: Any, *, ids: Any = None, seed: int 
     return pool[torch.from_numpy(chosen)]
 
 
-def _whole(values: Any, name: str) -> np.ndarray:
+def _whole_numbers(values: Any, name: str) -> np.ndarray:
     array = values.numpy(force=True) if isinstance(values, Tensor) else np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(

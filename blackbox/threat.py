@@ -212,7 +212,7 @@ class L0(Threat):
     def project(self, x: Tensor, x0: Tensor) -> Tensor:
         """Keep the eps pixels that change most (by Euclidean length), put the others back, and clip to the box."""
         x = self.clip(x)
-        change = self._squares(x - x0)
+        change = self._over_channels((x - x0).square())
         if self.eps >= change.shape[1]:
             return x
         least = change.topk(int(self.eps), dim=1).values[:, -1:]
@@ -224,26 +224,19 @@ class L0(Threat):
 
     def steepest(self, g: Tensor) -> Tensor:
         """The pixel whose gradient is largest (in the sum over channels) and the signs there: one pixel changes."""
-        size = g.abs()
-        if g.ndim == 4:
-            total = size[:, 0]
-            for channel in range(1, g.shape[1]):
-                total = total + size[:, channel]
-            size = total
-        flat = size.flatten(1)
+        flat = self._over_channels(g.abs())
         best = torch.zeros_like(flat, dtype=torch.bool).scatter(1, flat.argmax(1, keepdim=True), True)
         return torch.where(self._spread(best, g), g.sign(), torch.zeros_like(g))
 
     @staticmethod
-    def _squares(change: Tensor) -> Tensor:
-        """[n, \\*shape] -> [n, pixels]: the squared length of each pixel's change."""
-        change = change * change
-        if change.ndim == 4:  # channels are few; a fixed order keeps rows apart
-            total = change[:, 0]
-            for channel in range(1, change.shape[1]):
-                total = total + change[:, channel]
-            change = total
-        return change.flatten(1)
+    def _over_channels(v: Tensor) -> Tensor:
+        """[n, \\*shape] -> [n, pixels]: the sum over each pixel's channels, in a fixed order, which keeps rows apart."""
+        if v.ndim == 4:
+            total = v[:, 0]
+            for channel in range(1, v.shape[1]):
+                total = total + v[:, channel]
+            v = total
+        return v.flatten(1)
 
     @staticmethod
     def _spread(keep: Tensor, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from blackbox.statistics import Rate
 from blackbox.threat import Threat
 
 
-def prints(images: Tensor) -> Tensor:
+def image_hashes(images: Tensor) -> Tensor:
     """[N] int64: a hash of each image [N, \\*shape], by which two results tell that they are about the same one."""
     found = [hashlib.blake2b(row.numpy(force=True).tobytes(), digest_size=8).digest() for row in images.contiguous()]
     return torch.tensor([int.from_bytes(f, "little", signed=True) for f in found], dtype=torch.int64)
@@ -41,14 +41,14 @@ class AttackResult:
             nearest example it found, outside the threat: no success, and its ``distance`` says how far.
         distance: [N] float32, of a found example from the original in the threat's norm; NaN where there is none.
         status: N members of `Status`, each with a sentence. loss: [N] the largest loss seen at a candidate.
-        clean_loss, clean_label: [N] at the clean image. verified: [N] int8: 1 the example was adversarial again when
-            looked at once more, uncharged; 0 it was not; -1 there was nothing to look at.
+        clean_loss, clean_label: [N] at the clean image. verified: [N] int8: 1 the example was adversarial again in a
+            fresh, uncharged call; 0 it was not; -1 there was nothing to verify.
         success_float: [N] bool: ``success`` itself; with ``eight_bit`` what it was before the examples were rounded.
             ``success``, ``x_adv`` and ``distance`` are then those of the rounded examples, ``verified`` of the others.
-        adv_label, clean_confidence, adv_confidence: [N] what the target named when it last looked at the example (-1 where
-            it did not), and the probability it gave to the class it named, clean and then; NaN where it shows none.
+        adv_label, clean_confidence, adv_confidence: [N] the class that the target named when the example was verified (-1
+            where it was not), and the probability it gave to the class it named, clean and then; NaN where it shows none.
         prints: [N] int64, a hash of each clean image, by which results tell that they are about the same; 0 unknown.
-        trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a sample's nearest example was bettered.
+        trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a nearer example was found.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
         threat: the threat. config: settings and accounts of the run.
     """
@@ -84,7 +84,7 @@ class AttackResult:
             "adv_confidence": torch.full((n,), torch.nan),
             "prints": torch.zeros(n, dtype=torch.int64),
         }
-        for name, value in unknown.items():  # files of before do not have them
+        for name, value in unknown.items():  # older files do not have them
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
 
@@ -117,7 +117,7 @@ class AttackResult:
             adv_label=torch.from_numpy(ledger.label1.copy()),
             clean_confidence=torch.from_numpy(ledger.sure0.copy()),
             adv_confidence=torch.from_numpy(ledger.sure1.copy()),
-            prints=prints(samples.x),
+            prints=image_hashes(samples.x),
         )
 
     def take(self, rows: Any) -> AttackResult:
