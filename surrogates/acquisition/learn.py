@@ -85,17 +85,7 @@ def learn(
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if recipe.held_out:
         raise ValueError("Expected a recipe without held_out: the share held out is learn's own held_out=.")
-    if (count := class_count(net, images)) != oracle.classes:
-        raise ValueError(
-            f"Expected a net with the target's {oracle.classes} classes, but it has {count}. "
-            f"Build it with classes={oracle.classes}."
-        )
-    if soft and oracle.access is Access.LABELS:
-        raise ValueError(
-            "Expected a target that shows scores for soft labels, but it shows labels only. Use soft=False."
-        )
-    if topk not in TOPK:
-        raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
+    _check(net, images, oracle, soft, topk)
     plan = bill(chosen, queries, len(images), held_out, 0 if tests is None else len(tests))
     if recipe.patience is not None and not plan.held_out:
         raise ValueError(
@@ -131,6 +121,20 @@ def learn(
             progress(number, plan, curve)
     assert asked is not None
     return Learned(net, asked, held, curve, plan)
+
+
+def _check(net: nn.Module, images: Tensor, oracle: Oracle, soft: bool | None, topk: str) -> None:
+    if (count := class_count(net, images)) != oracle.classes:
+        raise ValueError(
+            f"Expected a net with the target's {oracle.classes} classes, but it has {count}. "
+            f"Build it with classes={oracle.classes}."
+        )
+    if soft and oracle.access is Access.LABELS:
+        raise ValueError(
+            "Expected a target that shows scores for soft labels, but it shows labels only. Use soft=False."
+        )
+    if topk not in TOPK:
+        raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
 
 
 def _pool(pool: Any) -> tuple[Tensor, tuple[str, ...]]:

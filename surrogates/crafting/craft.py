@@ -1,4 +1,4 @@
-"""Crafting: gradient source -> direction -> step -> projection, repeated, with parts in every place."""
+"""`craft`: adversarial examples by the gradients of nets one owns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.rng import Stream
 from blackbox.threat import Threat, as_threat
 from surrogates.crafting import presets
-from surrogates.crafting.ascent import ascend as ascend
-from surrogates.crafting.ball import move as move
-from surrogates.crafting.ball import random_point as random_point
-from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.ascent import ascend
+from surrogates.crafting.goal import Goal, Pool, as_target
 from surrogates.crafting.gradients import Autograd, as_nets
 from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.base import Parts
@@ -46,9 +44,8 @@ def craft(
 ) -> Tensor:
     """Adversarial examples by the gradients of nets one owns.
 
-    Gradients are taken through copies of the nets with batch norms folded into convolutions (`surrogates.nets.fold`), but where
-    parts operate on the nets or tap a layer. They are the nets' own up to float32 rounding; a sign step may go the other way
-    where an entry is as good as zero, so after ten steps a few percent of the pixels are others than through the net itself.
+    Unless parts edit the nets or tap a layer, gradients are taken through copies with batch norms folded (`surrogates.nets.fold`),
+    equal up to float32 rounding; a sign step may go the other way where an entry is near zero.
 
     Args:
         nets: a net that gives logits for images in [0, 1], or several (fused by the mean of their logits, unless the
@@ -60,19 +57,17 @@ def craft(
         loss: instead of the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
         target: a class, or [N] classes, to be reached instead of the label left.
         eight_bit: give 8-bit images (multiples of 1/255), rounded towards ``x``, so that they stay inside the threat.
-        pool: (images, labels) for attacks that mix images (admix): partners of another class come from here. By default
-            from ``x`` itself, in the order of ids; an image's result then depends on the set of images it came with, so
-            give a pool where it shall not.
-        seed, ids: the draws of image i are a function of (seed, ids[i]) alone; ids are 0..N-1 by default. So an image
-            gets the same result in any batch, at any place in it.
-        chunk: images a call; by default found from their shape (see `Autograd`).
+        pool: (images, labels) for attacks that mix in images of other classes (admix). By default ``x`` itself, so that a
+            result depends on the other images; give a pool where it shall not.
+        seed, ids: the draws of image i are a function of (seed, ids[i]) alone; ids are 0..N-1 by default.
+        chunk: images a call; by default by their shape (see `Autograd`).
 
     Returns:
-        [N, \\*shape] float32 on the device of ``x``: the last iterate, as the papers have it.
+        [N, \\*shape] float32 on the device of ``x``: the last iterate, as in the papers.
 
     Raises:
-        ValueError: images, labels or targets that are no such thing or do not fit the nets; an ensemble with different
-            classes; an unknown preset; parts that do not go together; steps for a one-step attack. TypeError: no threat.
+        ValueError: images, labels or targets that do not fit the nets; nets with different classes; an unknown preset; parts
+            that do not go together; steps for a one-step attack. TypeError: no threat.
     """
     preset = presets.get(attack)
     x0 = as_images(x, "x")
@@ -129,11 +124,7 @@ def _goal(preset: Preset, parts: Parts, y: Any, target: Any, count: int, classes
                 f"Expected a target for {preset.name}, whose loss leads to a class, but there was none. Give target=."
             )
         return Goal(labels, labels)
-    goal = as_labels(target, count, classes, "target")
-    if bool((same := goal == labels).any()):
-        i = int(same.nonzero()[0])
-        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}.")
-    return Goal(goal, labels, targeted=True)
+    return Goal(as_target(target, labels, classes), labels, targeted=True)
 
 
 def _pool(pool: tuple[Any, Any] | None, x0: Tensor, goal: Goal, ids: np.ndarray, classes: int) -> Pool:

@@ -1,12 +1,16 @@
-"""What a row is to become: its true class, the class to leave or to reach, and whatever a loss has prepared for it."""
+"""Craft goals: the true class of a row, the class to leave or to reach, and what a loss has prepared for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from blackbox.checks import as_labels
 
 
 @dataclass(frozen=True)
@@ -34,33 +38,35 @@ class Goal:
         return len(self.classes)
 
     def __getitem__(self, index: slice | Tensor) -> Goal:
-        def pick(v: Tensor) -> Tensor:
-            return v[index.to(v.device) if isinstance(index, Tensor) else index]
-
-        return replace(
-            self, classes=pick(self.classes), labels=pick(self.labels), guide=tuple(pick(g) for g in self.guide)
-        )
+        return self._map(lambda v: v[index.to(v.device) if isinstance(index, Tensor) else index])
 
     def to(self, device: torch.device) -> Goal:
-        return replace(
-            self,
-            classes=self.classes.to(device),
-            labels=self.labels.to(device),
-            guide=tuple(g.to(device) for g in self.guide),
-        )
+        return self._map(lambda v: v.to(device))
+
+    def _map(self, f: Callable[[Tensor], Tensor]) -> Goal:
+        return replace(self, classes=f(self.classes), labels=f(self.labels), guide=tuple(map(f, self.guide)))
+
+
+def as_target(target: Any, labels: Tensor, classes: int) -> Tensor:
+    """[N] int64: the classes to reach, checked. Raises: ValueError, no classes, or a target that is the true label."""
+    goal = as_labels(target, len(labels), classes, "target")
+    if bool((same := goal == labels).any()):
+        i = int(same.nonzero()[0])
+        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}.")
+    return goal
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Images [N, \\*shape] and labels [N] from which views that mix images take partners; a fixed order, hence a fixed
-    choice: the partner of image i is a function of (seed, id of i, the pool)."""
+    """Images [N, \\*shape] and labels [N] from which views that mix images take partners. The partner of image i is a function
+    of (seed, id of i, the pool)."""
 
     images: Tensor
     labels: Tensor
 
     @classmethod
     def ordered(cls, images: Tensor, labels: Tensor, ids: np.ndarray) -> Pool:
-        """The images of a craft as their own pool, by id: the order in which they were given does not matter."""
+        """The crafted images as their own pool, by id: the order in which they were given does not matter."""
         order = torch.from_numpy(np.argsort(ids, kind="stable"))
         return cls(images[order.to(images.device)], labels[order.to(labels.device)])
 

@@ -1,7 +1,5 @@
-"""Gradient sources: what fills the first place of *gradient source -> direction -> step -> projection*.
-
-Autograd through surrogates is one source. Whatever has the same call can stand in its place: an estimator over a
-target's queries (`surrogates.crafting.queried`), or a source seen through views (`surrogates.crafting.parts.viewed`).
+"""Gradient sources of the ascent loop: autograd through surrogates (here), estimators over a target's queries
+(`surrogates.crafting.queried`), or a source seen through views (`surrogates.crafting.parts.viewed`).
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces
 class Gradient(Protocol):
     """A source of gradients.
 
-    cost: forward-and-backward passes that an image costs at each call, over all nets (the G of a preset's table).
+    cost: forward-and-backward passes an image at each call, over all nets (the G of a preset).
     """
 
     cost: int
@@ -49,14 +47,13 @@ class Autograd:
         x: [N, \\*shape] example images, to see that the nets take them.
         loss: a `Loss` or its name; ``"cross-entropy"`` is what the FGSM family maximises.
         targeted: what goals given as bare classes mean: a class to reach instead of the label to leave.
-        chunk: images a call; by default a function of their shape and the device. Every call carries exactly so many
-            (the last is filled up with copies), so results do not depend on the batch, its size or its order; memory is
-            that of one call.
+        chunk: images a call; by default a function of their shape and the device. Every call carries exactly so many (the
+            last is filled up with copies), so results do not depend on the batch.
         fusion: how the answers of several nets become one loss: by default the loss of the mean logits.
         surgeries: what is done to the nets meanwhile. schedule: which nets take part at a step; by default all.
-        fold: go through copies with batch norms folded (`surrogates.nets.fold`), but where there is surgery.
+        fold: go through copies with batch norms folded (`surrogates.nets.fold`), unless there is surgery.
 
-    The nets are used in eval mode and get their flags back after each call.
+    The nets are used in eval mode; their flags are restored after each call.
 
     Raises:
         ValueError: no net; nets with different numbers of classes or on different devices; images that a net does not
@@ -105,7 +102,7 @@ class Autograd:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Around many calls: the nets are prepared once. Calls outside it prepare them each time."""
+        """Prepare the nets once for all calls inside; calls outside prepare them each time."""
         if self._listeners is not None:
             yield
             return
@@ -124,7 +121,7 @@ class Autograd:
                 listener.meet(pool)
 
     def with_loss(self, loss: Loss) -> Autograd:
-        """The same nets, surgeries and taps under another loss (a base attack inside a feature attack, say)."""
+        """The same nets, surgeries and taps under another loss."""
         other = copy(self)
         other.loss = loss
         return other
@@ -155,16 +152,10 @@ class Autograd:
                     # the sum, never the mean: a row's gradient must not shrink with the number of rows
                     total = self.fusion(answers, asked, self.loss).sum()
                     out[span] = torch.autograd.grad(total, given)[0][: span.stop - span.start]
-        # a sum is ten times quicker; where it overflows, no entry may be bad
-        if not bool(out.sum().isfinite()) and not bool(out.isfinite().all()):
-            bad = int((~out.isfinite()).flatten(1).any(1).nonzero()[0])
-            raise ValueError(
-                f"Expected finite gradients, but that of row {bad} holds NaN or infinity. Was the net trained?"
-            )
-        return out
+        return check_gradients(out)
 
     def answers(self, x: Tensor, goal: Goal, rng: Stream, k: int, picked: Sequence[int] | None = None) -> list[Answer]:
-        """What the nets say of rows [m, \\*shape], with graph; to be called within `open`, with ``chunk`` rows."""
+        """The nets' answers to rows [m, \\*shape], with graph; to be called within `open`, with ``chunk`` rows."""
         out = []
         for i in range(len(self.nets)) if picked is None else picked:
             for listener in self._listeners or ():
@@ -177,6 +168,17 @@ class Autograd:
             taken = [listener.take() for listener in self._listeners or () if hasattr(listener, "take")]
             out.append(Answer(scores, taken[0] if taken else None))
         return out
+
+
+def check_gradients(g: Tensor) -> Tensor:
+    """Gradients [n, \\*shape] as they are. Raises: ValueError, NaN or infinity (says in which row)."""
+    # the sum is quicker than all entries; it may overflow although every entry is finite
+    if not bool(g.sum().isfinite()) and not bool(g.isfinite().all()):
+        bad = int((~g.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ValueError(
+            f"Expected finite gradients, but that of row {bad} holds NaN or infinity. Was the net trained?"
+        )
+    return g
 
 
 class _Member:

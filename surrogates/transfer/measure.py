@@ -1,8 +1,9 @@
-"""Measuring transfer: craft on every source, show the result to every target, keep what each said of each image."""
+"""Measuring transfer: craft on every source, show the result to every target, keep each label."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,11 +16,12 @@ from blackbox.rowwise import row_norm
 from blackbox.threat import Linf, Threat, as_threat
 from surrogates.crafting import presets
 from surrogates.crafting.craft import craft
+from surrogates.crafting.goal import as_target
 from surrogates.crafting.presets import Preset
 from surrogates.nets.predict import class_count, logits
 from surrogates.transfer.matrix import TransferMatrix
 from surrogates.transfer.noise import gaussian_noise, uniform_noise
-from surrogates.transfer.runs import Retrained, Source, expand, seeds_of
+from surrogates.transfer.runs import Retrained, Run, Source, expand, seeds_of
 
 
 class Keeper(Protocol):
@@ -67,12 +69,11 @@ def transfer_matrix(
         target: a class, or [N] classes, to be reached (targeted transfer).
         steps: T for all multi-step attacks, instead of each preset's own.
         seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
-        chunk: images a call of a source. make: makes the images of a cell instead of `craft` (`league` rescales them).
-        keep: called with the crafted images of each cell as they are made: for pictures, say.
+        chunk: images a call of a source. make: makes the images of a cell, instead of `craft`.
+        keep: called with the crafted images of each cell as they are made.
         noise: also show every target noise of the same size, the floor of any transfer rate. For an Linf threat uniform
             in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted change, image by image,
-            after the cut to the box (matched RMS; where several sources or attacks share the threat, the RMS of the
-            largest of their changes to that image, so that the floor is rather too high than too low).
+            after the cut to the box (matched RMS; of several sources or attacks the largest change to that image).
         progress: called with a line on each cell as it begins.
 
     Raises:
@@ -82,9 +83,9 @@ def transfer_matrix(
     """
     images = as_images(x, "x")
     _check_kinds(sources, targets, attacks, threats)
-    recipes = [presets.get(a) for a in attacks]
+    chosen = [presets.get(a) for a in attacks]
     steps = None if steps is None else check_int(steps, "steps", 1)
-    _check_names(sources, targets, recipes, threats)
+    _check_names(sources, targets, chosen, threats)
     for threat in threats:
         threat.check_dimension(images[0].numel())
     seeds = seeds_of(seed)
@@ -92,21 +93,17 @@ def transfer_matrix(
     nets = {label: members for label, _, members in rows}
     classes = _classes(nets, targets, images)
     labels = as_labels(y, len(images), classes, "y")
-    goals = None if target is None else as_labels(target, len(images), classes, "target")
-    if goals is not None and bool((same := goals == labels).any()):  # before a query is spent
-        i = int(same.nonzero()[0])
-        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goals[i])}.")
+    goals = None if target is None else as_target(target, labels, classes)
     numbers = as_ids(ids, len(images))
     matrix = TransferMatrix.empty(
-        tuple(nets), tuple(targets), tuple(r.name for r in recipes), tuple(threats), labels.numpy(),
+        tuple(nets), tuple(targets), tuple(r.name for r in chosen), tuple(threats), labels.numpy(),
         None if goals is None else goals.numpy(), numbers, images[0].numel(), seeds[0], tuple(run for _, run, _ in rows),
     )  # fmt: skip
-    for a, preset in enumerate(recipes):
+    for a, preset in enumerate(chosen):
         matrix.steps[a] = (steps or preset.steps) if preset.steps > 1 else 1
     matrix.cost[:] = [
-        [preset.cost(int(matrix.steps[a]), len(n)) for a, preset in enumerate(recipes)] for n in nets.values()
+        [preset.cost(int(matrix.steps[a]), len(n)) for a, preset in enumerate(chosen)] for n in nets.values()
     ]
-    say = progress or (lambda line: None)
 
     def show(points: Tensor, purpose: str, into: np.ndarray) -> None:
         for t, (name, oracle) in enumerate(targets.items()):
@@ -124,35 +121,50 @@ def transfer_matrix(
             nets, images, labels, attack, threat=threat, steps=steps, target=goals, seed=seed, ids=numbers, chunk=chunk
         )
 
-    make = make or crafted
+    _fill(matrix, images, rows, chosen, make or crafted, show, keep, noise, progress or (lambda line: None))
+    return matrix
+
+
+def _fill(
+    matrix: TransferMatrix,
+    images: Tensor,
+    rows: Sequence[tuple[str, Run, tuple[nn.Module, ...]]],
+    chosen: Sequence[Preset],
+    make: Maker,
+    show: Callable[[Tensor, str, np.ndarray], None],
+    keep: Keeper | None,
+    noise: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Craft every cell and show it to the targets; ``show`` writes what they answer into the matrix."""
     say("clean images")
-    for s, members in enumerate(nets.values()):
+    for s, (_, _, members) in enumerate(rows):
         matrix.clean_source[s] = _labels(members, images)
     show(images, "clean", matrix.clean_target)
-    for e, threat in enumerate(threats):
+    for e, threat in enumerate(matrix.threats):
         largest = torch.zeros(len(images))
-        for s, (label, run, members) in enumerate(rows):
-            for a, preset in enumerate(recipes):
-                say(f"{preset.name} on {label}, {threat}")
-                made = make(label, members, preset, threat, int(matrix.steps[a]), run.seed).to(images.device)
-                if keep is not None:
-                    keep(label, preset, threat, made)
-                change = made - images
-                length = row_norm(change).cpu()
-                matrix.l2[s, a, e], matrix.linf[s, a, e] = length.numpy(), row_norm(change, np.inf).cpu().numpy()
-                largest = torch.maximum(largest, length)
-                matrix.adv_source[s, a, e] = _labels(members, made)
-                show(made, "transfer", matrix.adv_target[s, a, e])
+        for (s, (label, run, members)), (a, preset) in product(enumerate(rows), enumerate(chosen)):
+            say(f"{preset.name} on {label}, {threat}")
+            made = make(label, members, preset, threat, int(matrix.steps[a]), run.seed).to(images.device)
+            if keep is not None:
+                keep(label, preset, threat, made)
+            matrix.l2[s, a, e], matrix.linf[s, a, e] = _sizes(made - images)
+            largest = torch.maximum(largest, torch.from_numpy(matrix.l2[s, a, e]))
+            matrix.adv_source[s, a, e] = _labels(members, made)
+            show(made, "transfer", matrix.adv_target[s, a, e])
         if noise:
             say(f"noise, {threat}")
-            kinds = {1: gaussian_noise(images, largest.to(images.device), threat, seeds[0], numbers)}
+            kinds = {1: gaussian_noise(images, largest.to(images.device), threat, matrix.seed, matrix.ids)}
             if threat.norm == "Linf":
-                kinds[0] = uniform_noise(images, threat, seeds[0], numbers)
+                kinds[0] = uniform_noise(images, threat, matrix.seed, matrix.ids)
             for kind, noisy in sorted(kinds.items()):
-                matrix.noise_l2[e, kind] = row_norm(noisy - images).cpu().numpy()
-                matrix.noise_linf[e, kind] = row_norm(noisy - images, np.inf).cpu().numpy()
+                matrix.noise_l2[e, kind], matrix.noise_linf[e, kind] = _sizes(noisy - images)
                 show(noisy, "noise", matrix.noise_target[e, kind])
-    return matrix
+
+
+def _sizes(change: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """L2 and Linf norm of each row, [n]."""
+    return row_norm(change).cpu().numpy(), row_norm(change, np.inf).cpu().numpy()
 
 
 def _labels(nets: tuple[nn.Module, ...], x: Tensor) -> np.ndarray:
@@ -174,12 +186,12 @@ def _check_kinds(sources: Any, targets: Any, attacks: Any, threats: Any) -> None
 
 
 def _check_names(
-    sources: Mapping[str, Any], targets: Mapping[str, Oracle], recipes: Sequence[Preset], threats: Sequence[Threat]
+    sources: Mapping[str, Any], targets: Mapping[str, Oracle], chosen: Sequence[Preset], threats: Sequence[Threat]
 ) -> None:
-    for what, found in (("sources", sources), ("targets", targets), ("attacks", recipes), ("threats", threats)):
+    for what, found in (("sources", sources), ("targets", targets), ("attacks", chosen), ("threats", threats)):
         if not found:
             raise ValueError(f"Expected at least one of the {what}, but there were none.")
-    if len({r.name for r in recipes}) < len(recipes) or len(set(threats)) < len(threats):
+    if len({r.name for r in chosen}) < len(chosen) or len(set(threats)) < len(threats):
         raise ValueError("Expected attacks and threats without repetition, but one is named twice.")
     for name, oracle in targets.items():
         if not isinstance(oracle, Oracle):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from blackbox.rowwise import row_norm
 from surrogates.crafting.minimum_norm.core import Box, MinimumNorm, positive, prepare
 
-_BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's own (Kingma & Ba 2015, arXiv:1412.6980)
+_BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's own defaults
+_INSIDE = 0.999999  # tanh reaches the walls of the box at infinity only; the authors' constant
 
 
 def carlini_wagner(
@@ -57,18 +58,15 @@ def carlini_wagner(
         raise ValueError(f"Expected confidence to be at least 0, but it was {confidence!r}.")
     case = prepare(nets, x, y, target, box, chunk)
     middle, half = (box[0] + box[1]) / 2, (box[1] - box[0]) / 2
-    wanted = case.y if case.goal is None else case.goal
+    wanted = case.wanted
     todo = (~case.already).nonzero()[:, 0]
-    # numpy: torch's atanh rounds by the place of an entry in memory
-    scaled = (case.x0[todo].double().cpu().numpy() - middle) / half
+    scaled = (
+        case.x0[todo].double().cpu().numpy() - middle
+    ) / half  # numpy: the rounding of torch's atanh depends on memory
     begin = torch.from_numpy(np.arctanh(scaled * _INSIDE)).to(case.x0)
-    best, x_adv, found_c = (
-        torch.full((len(case.x0),), math.inf).to(case.x0),
-        case.x0.clone(),
-        case.x0.new_zeros(len(case.x0)),
-    )
-    low, high, weight = torch.zeros_like(best), torch.full_like(best, math.inf), torch.full_like(best, c)
-    spent = torch.zeros(len(best), dtype=torch.int64, device=best.device)
+    best, x_adv = torch.full((len(case.x0),), math.inf).to(case.x0), case.x0.clone()
+    found_c, low, high, weight = (torch.full_like(best, v) for v in (0.0, 0.0, math.inf, c))
+    spent = torch.zeros_like(best, dtype=torch.int64)
 
     def losses(scores: Tensor, goal: Tensor, c: Tensor) -> tuple[Tensor]:
         return (c * (lag(scores, goal, case.goal is None) + confidence).clamp_min(0),)
@@ -97,9 +95,7 @@ def carlini_wagner(
                 live, w, m, v, g, t, change = (a[keep] for a in (live, w, m, v, g, t, change))
                 before = total[keep]
             g = (2 * change + g) * half * (1 - t * t)
-            m, v = _BETA1 * m + (1 - _BETA1) * g, _BETA2 * v + (1 - _BETA2) * (g * g)
-            size = learning_rate * math.sqrt(1 - _BETA2 ** (k + 1)) / (1 - _BETA1 ** (k + 1))
-            w = w - size * m / (v.sqrt() + _TINY)
+            w, m, v = _adam(w, m, v, g, k, learning_rate)
         high = torch.where(hit, torch.minimum(high, weight), high)
         low = torch.where(hit, low, torch.maximum(low, weight))
         weight = torch.where(high < math.inf, (low + high) / 2, weight * 10)
@@ -114,4 +110,8 @@ def lag(scores: Tensor, goal: Tensor, leave: bool) -> Tensor:
     return own - other if leave else other - own
 
 
-_INSIDE = 0.999999  # tanh reaches the walls of the box at infinity only; the authors' constant
+def _adam(w: Tensor, m: Tensor, v: Tensor, g: Tensor, k: int, rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Step ``k`` (from 0) of Adam (Kingma & Ba 2015, arXiv:1412.6980), written out because rows stop one by one."""
+    m, v = _BETA1 * m + (1 - _BETA1) * g, _BETA2 * v + (1 - _BETA2) * (g * g)
+    size = rate * math.sqrt(1 - _BETA2 ** (k + 1)) / (1 - _BETA1 ** (k + 1))
+    return w - size * m / (v.sqrt() + _TINY), m, v

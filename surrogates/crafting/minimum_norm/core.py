@@ -1,4 +1,4 @@
-"""What the minimum-norm attacks share: the nets as one function of an image, what is handed back, the nearest classes."""
+"""What the minimum-norm attacks share: the nets as one function, the checked problem, the result, the nearest classes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from torch import Tensor, nn
 from blackbox.checks import as_images, as_labels
 from blackbox.rowwise import row_norm
 from blackbox.statistics import Rate
-from surrogates.crafting.gradients import Autograd
-from surrogates.nets.predict import chunk_rows, cut, frozen, pieces, place
+from surrogates.crafting.goal import as_target
+from surrogates.crafting.gradients import Autograd, check_gradients
+from surrogates.nets.predict import check_scores, chunk_rows, cut, frozen, pieces, piecewise, place
 
 Box = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class MinimumNorm:
-    """The nearest adversarial examples that an attack found; every row verified in float32, as the images are.
+    """The nearest adversarial examples that an attack found, verified in float32.
 
     Attributes:
-        x_adv: [N, \\*shape] float32; the original where nothing was found. success: [N] bool. already: [N] bool, wrong
-            before anything was changed (such a row counts as a success at distance 0 and costs nothing).
+        x_adv: [N, \\*shape] float32; the original where nothing was found. success: [N] bool. already: [N] bool, adversarial
+            without a change (a success at distance 0, at no cost).
         distance: [N] float32 between x_adv and x in ``norm`` (L0 counts entries), infinite where nothing was found.
         label: [N] int64, the class the nets give x_adv. iterations: [N] int64, of the attack's own loop (L-BFGS: of the
             solver). gradients: [N] int64, forward-and-backward passes an image cost, over all nets.
@@ -56,8 +57,8 @@ class MinimumNorm:
 class Scores:
     """Nets one owns (several: the mean of their logits) as one function of an image, and its gradients, row by row.
 
-    Every call carries exactly ``chunk`` images, so no row depends on those beside it. The default is a quarter of
-    `surrogates.predict.chunk_rows`: rows finish at different times, and the last ones pay for a whole piece.
+    Every call carries exactly ``chunk`` images, so no row depends on those beside it; by default a quarter of `chunk_rows`,
+    because rows finish at different times.
     """
 
     def __init__(self, nets: nn.Module | Sequence[nn.Module], x: Tensor, chunk: int | None = None) -> None:
@@ -73,16 +74,8 @@ class Scores:
 
     def __call__(self, x: Tensor) -> Tensor:
         """[n, \\*shape] -> [n, C], without gradients."""
-        out = []
         with frozen(self.nets), torch.no_grad():
-            for where, fill in pieces(len(x), self.chunk):
-                out.append(self._fused(cut(x, where, fill))[: where.stop - where.start])
-        scores = torch.cat(out)
-        if bool((bad := scores.isnan().any(1)).any()):
-            raise ValueError(
-                f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?"
-            )
-        return scores
+            return check_scores(piecewise(self._fused, self.chunk, x))
 
     def pull(self, x: Tensor, losses: Callable[..., Sequence[Tensor]], *each: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Scores [n, C] and the gradient [n, \\*shape] of every loss.
@@ -104,19 +97,12 @@ class Scores:
                     ]
                 scores.append(s.detach()[keep])
                 found.append([part[keep] for part in g])
-        together = [torch.cat(part) for part in zip(*found, strict=True)]
-        for slope in together:
-            if bool((bad := ~slope.flatten(1).isfinite().all(1)).any()):
-                raise ValueError(
-                    f"Expected finite gradients, but that of row {int(bad.nonzero()[0])} holds NaN or infinity. "
-                    "Was the net trained?"
-                )
-        return torch.cat(scores), together
+        return torch.cat(scores), [check_gradients(torch.cat(part)) for part in zip(*found, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What an attack is given, checked. goal: [N] classes to reach, or None. already: [N], no work to be done there."""
+    """A checked problem. goal: [N] classes to reach, or None. already: [N], adversarial without a change."""
 
     scores: Scores
     x0: Tensor
@@ -127,14 +113,18 @@ class Case:
     box: Box
     home: torch.device
 
+    @property
+    def wanted(self) -> Tensor:
+        """[N] the classes to reach, else those to leave."""
+        return self.y if self.goal is None else self.goal
+
     def won(self, scores: Tensor, rows: Tensor | None = None) -> Tensor:
-        """[m] bool: do these scores [m, C] (of the rows in ``rows``, all by default) mean success?"""
-        wanted, label = self.y if self.goal is None else self.goal, scores.argmax(1)
-        wanted = wanted if rows is None else wanted[rows]
+        """[m] bool: whether scores [m, C] (of ``rows``, all by default) mean success."""
+        label, wanted = scores.argmax(1), self.wanted if rows is None else self.wanted[rows]
         return label != wanted if self.goal is None else label == wanted
 
     def result(self, x_adv: Tensor, norm: str, iterations: Tensor, gradients: Tensor, c: Tensor | None) -> MinimumNorm:
-        """Verify the candidates ``x_adv`` (equal to x0 where there is none) and say what they are."""
+        """Verify the candidates ``x_adv`` (x0 where there is none)."""
         scores = self.scores(x_adv)
         success = self.won(scores)
         x_adv = torch.where(_wide(success, x_adv), x_adv, self.x0)
@@ -153,11 +143,11 @@ def _wide(keep: Tensor, like: Tensor) -> Tensor:
 
 
 def prepare(nets: nn.Module | Sequence[nn.Module], x: Any, y: Any, target: Any, box: Box, chunk: int | None) -> Case:
-    """Check what came from outside.
+    """Check the input of an attack.
 
     Raises:
-        ValueError: images, labels, targets or nets that are no such thing or do not fit each other; a target that is
-            the true label; images outside the box.
+        ValueError: images, labels, targets or nets that do not fit each other; a target that is the true label; images
+            outside the box.
     """
     x0 = as_images(x, "x")
     if not box[0] < box[1]:
@@ -166,15 +156,7 @@ def prepare(nets: nn.Module | Sequence[nn.Module], x: Any, y: Any, target: Any, 
         raise ValueError(f"Expected x to lie in the box {box}, but sample {int(bad.nonzero()[0])} does not.")
     scores = Scores(nets, x0, chunk)
     labels = as_labels(y, len(x0), scores.classes, "y")
-    goal = None
-    if target is not None:
-        goal = as_labels(target, len(x0), scores.classes, "target")
-        if bool((same := goal == labels).any()):
-            i = int(same.nonzero()[0])
-            raise ValueError(
-                f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}."
-            )
-        goal = goal.to(scores.device)
+    goal = None if target is None else as_target(target, labels, scores.classes).to(scores.device)
     home, x0, labels = x0.device, x0.to(scores.device), labels.to(scores.device)
     clean = scores(x0)
     label = clean.argmax(1)

@@ -1,4 +1,4 @@
-"""CFM: features of clean images mixed into those of the image at work, so that it has to win against them."""
+"""CFM: features of clean images mixed into those of the image, which has to win against them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.parts.surgery import Surgery
-from surrogates.crafting.surgery.graph import Plan
-from surrogates.crafting.surgery.patch import Cut, Orders, operated
+from surrogates.crafting.surgery.edits import Edit, GradientEdits, edited
+from surrogates.crafting.surgery.graph import Trace
 from surrogates.nets.predict import place
 
 
 @dataclass(frozen=True)
 class CFM(Surgery):
     """At each convolution and linear layer, with probability ``probability``: f <- (1 - a) f + a f_clean, a drawn from
-    [0, ``most``] for each channel, f_clean the layer's answer to a clean image of the pool, drawn too.
+    [0, ``most``] for each channel, f_clean the layer's features of a clean image of the pool, drawn too.
 
     Byun et al. 2023, arXiv:2305.14846, "Introducing competition to boost the transferability of targeted adversarial
     examples through clean feature mixup" (CVPR): 0.1, 0.75, and feature maps at most a quarter as wide as the image.
 
-    bank: how many of the pool's first images stand by; the authors shuffle the features of their batch of 20.
+    bank: how many of the pool's first images are used; the authors shuffle the features of their batch of 20.
     Departs from the paper: whether a layer mixes, and with whom, is drawn for each image instead of for the batch.
     """
 
@@ -51,41 +51,41 @@ class CFM(Surgery):
 
 class _Mixer:
     def __init__(self, settings: CFM, nets: Sequence[nn.Module]) -> None:
-        self.settings, self.cuts = settings, [_Mix(self, net) for net in nets]
+        self.settings, self.edits = settings, [_Mix(self, net) for net in nets]
         self.rng: Stream | None = None
         self.k, self.width = 0, 0
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for cut in self.cuts:
-                stack.enter_context(operated(cut.net, cut))
+            for edit in self.edits:
+                stack.enter_context(edited(edit.net, edit))
             yield
 
     def meet(self, pool: Pool) -> None:
-        """Remember what every layer says of the pool's first images."""
+        """Remember the features of the pool's first images."""
         x = pool.images[: self.settings.bank].detach().clone()
-        for cut in self.cuts:
-            cut.record(x)
+        for edit in self.edits:
+            edit.record(x)
 
     def before(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> None:
         self.rng, self.k, self.width = rng, k, x.shape[-1]
 
 
-class _Mix(Cut):
+class _Mix(Edit):
     """The mixing in one net."""
 
     def __init__(self, mixer: _Mixer, net: nn.Module) -> None:
         self.mixer, self.net, self.recording = mixer, net, False
         self.clean: dict[int, Tensor] = {}
 
-    def plan(self, plan: Plan, orders: Orders) -> None:
-        if not plan.weighted:
+    def add(self, trace: Trace, edits: GradientEdits) -> None:
+        if not trace.weighted:
             raise ValueError(
                 "Expected a net with convolutions or linear layers for CFM, but it has none. Leave CFM out."
             )
-        for layer, at in enumerate(plan.weighted):
-            orders.change[at] = partial(self, layer)
+        for layer, at in enumerate(trace.weighted):
+            edits.change[at] = partial(self, layer)
 
     def record(self, x: Tensor) -> None:
         device, dtype = place(self.net)

@@ -40,10 +40,10 @@ class Listener(Protocol):
 
 
 @contextmanager
-def _each(nets: Sequence[nn.Module], cut: Callable[[nn.Module], AbstractContextManager[Any]]) -> Iterator[None]:
+def _each(nets: Sequence[nn.Module], edit: Callable[[nn.Module], AbstractContextManager[Any]]) -> Iterator[None]:
     with ExitStack() as stack:
-        for net in dict.fromkeys(nets):  # a net that stands in an ensemble twice is operated on once
-            stack.enter_context(cut(net))
+        for net in dict.fromkeys(nets):  # a net that stands in an ensemble twice is edited once
+            stack.enter_context(edit(net))
         yield
 
 

@@ -1,4 +1,4 @@
-"""Functions whose values are the usual ones and whose derivatives are not: what `surrogates.hooks` puts into nets."""
+"""Functions with the usual values and other derivatives, which `surrogates.hooks` puts into nets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blackbox.rowwise import row_norm, rows
 
 
 class Switch:
-    """Shared by the rectifiers of one forward pass: off, they have their true derivative."""
+    """Shared by the rectifiers of one forward pass: while off, they have their true derivative."""
 
     on: bool = True
 
@@ -103,5 +103,5 @@ def rescaled(fork: Tensor, skip: Tensor, branch: Tensor, switch: Switch) -> Tens
     the length that it has with the switch off. The branch's part of the graph is walked twice, from here."""
     out: Tensor = _Rescaled.apply(
         fork, skip, [branch], switch
-    )  # a list hides it: the graph must not walk it a third time
+    )  # a list hides it: autograd must not walk it a third time
     return out

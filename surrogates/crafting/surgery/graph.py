@@ -1,7 +1,7 @@
-"""What a net does with an image, read off one forward pass: where it adds a branch to a skip, rectifies, pools.
+"""The trace of one forward pass: where a net adds a branch to a skip, rectifies, pools.
 
-Every torch function that the net calls is seen (`torch.overrides.TorchFunctionMode`), whether a module makes the call or
-a line of ``forward`` does, so nothing here knows the name of an architecture or of a layer.
+Every torch function that the net calls is seen (`torch.overrides.TorchFunctionMode`), whether a module calls it or
+``forward`` itself, so no names of architectures or layers are needed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-WEIGHTED = {
-    "linear",
-    "bilinear",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-}
-PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "einsum"}  # with something of the net's own
+WEIGHTED = {"linear", "bilinear"} | {f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3)}
+PRODUCTS = {
+    "matmul",
+    "__matmul__",
+    "__rmatmul__",
+    "mm",
+    "bmm",
+    "addmm",
+    "einsum",
+}  # weighted if a factor is no activation
 SUMS, JOINS = {"add", "add_"}, {"cat", "concat", "concatenate"}
 RELUS, POOLS = {"relu", "relu_"}, {"max_pool2d"}
 START = -1  # the number of the net's input, among the calls
@@ -41,7 +40,7 @@ class Node:
     parents: tuple[Node, ...] = ()
     summed: bool = False
 
-    def above(self) -> Iterator[Node]:
+    def ancestors(self) -> Iterator[Node]:
         """Itself and all it depends on, nearest first."""
         seen, waiting = {self}, [self]
         while waiting:
@@ -70,14 +69,14 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a forward pass consists of, by the numbers of its calls, in their order.
+class Trace:
+    """A forward pass, by the numbers of its calls, in their order.
 
     relus: all of them, and whether each stands right behind the sum of a branch and a skip. sums: branches that end in
     such a sum. grown: the ends of branches that are concatenated to what they grew from (DenseNet). pools: 2-d max
-    pooling. weighted: the outputs of convolutions and linear layers. kinds: what the calls named here are, to notice a net
-    that goes another way. layers: modules that make a tensor, in the order in which they finish, with the call and place
-    that made it and the depth they reach. depth: weighted layers on the longest way.
+    pooling. weighted: the outputs of convolutions and linear layers. kinds: the functions of these calls, to notice a net
+    whose calls change. layers: modules that return a tensor, in the order in which they finish, with the call and place
+    that made it and their depth. depth: weighted layers on the longest way.
     """
 
     relus: tuple[tuple[int, bool], ...]
@@ -90,8 +89,8 @@ class Plan:
     depth: int
 
 
-def read(net: nn.Module, x: Tensor) -> Plan:
-    """One forward pass over the rows ``x`` [m, \\*shape] (one is enough), with graph, as the real ones will be."""
+def traced(net: nn.Module, x: Tensor) -> Trace:
+    """The trace of one forward pass, with graph, over rows ``x`` [m, \\*shape] (one is enough)."""
     scan = _Scan(x.detach().requires_grad_())
     handles = [part.register_forward_hook(scan.finished(name)) for name, part in net.named_modules() if name]
     try:
@@ -100,7 +99,7 @@ def read(net: nn.Module, x: Tensor) -> Plan:
     finally:
         for handle in handles:
             handle.remove()
-    return Plan(
+    return Trace(
         tuple(scan.relus), tuple(scan.sums), tuple(dict.fromkeys(scan.grown)), tuple(scan.pools), tuple(scan.weighted),
         scan.kinds, scan.layers, max((node.depth for node in scan.nodes.values()), default=0),
     )  # fmt: skip
@@ -180,9 +179,9 @@ class _Scan(TorchFunctionMode):
         deeper = 0 if pair[0].depth > pair[1].depth else 1
         branch, skip = pair[deeper], pair[1 - deeper]
         assert branch is not None and skip is not None
-        inside = set(branch.above())
-        fork = next(node for node in skip.above() if node in inside)
-        inside -= set(fork.above())
+        inside = set(branch.ancestors())
+        fork = next(node for node in skip.ancestors() if node in inside)
+        inside -= set(fork.ancestors())
         rectified = frozenset(call for call, _ in self.relus if any(node.call == call for node in inside))
         ends = (branch.call, branch.place)
         self.sums.append(Residual(self.call, deeper, 1 - deeper, ends, (fork.call, fork.place), rectified))
@@ -191,5 +190,7 @@ class _Scan(TorchFunctionMode):
     def _join(self, parents: tuple[Node, ...]) -> None:
         """What is concatenated to something it grew from is a branch, that something its skip."""
         for node in parents:
-            if any(other is not node and other.depth < node.depth and other in set(node.above()) for other in parents):
+            if any(
+                other is not node and other.depth < node.depth and other in set(node.ancestors()) for other in parents
+            ):
                 self.grown.append((node.call, node.place))

@@ -1,13 +1,13 @@
-"""Surgery on backward passes: the net answers as ever, its gradients are other ones. SGM, LinBP, BPA; and feature taps.
+"""Surgery on backward passes: the outputs of a net stay, its gradients change. SGM, LinBP, BPA; and feature taps.
 
     with hooks.sgm(net, gamma=0.5), hooks.tap(net, "layer2") as seen:
         scores = net(x)                     # x.requires_grad
         seen.value                          # the layer's activations, with graph
         g = torch.autograd.grad(loss(scores), x)
 
-Where to cut is read off the net's own forward pass (`surrogates.crafting.surgery.graph`), never off names. Contexts may be nested in any
-order, for one net or several; when the last is left, the net is as before. Answers are equal to the bit; passes without
-graph are left alone.
+What is edited is found on a trace of the forward pass (`surrogates.crafting.surgery.graph`), not by names of layers. Contexts
+may be nested in any order, for one net or several; after the last one the net is as before. Outputs are equal to the bit;
+passes without graph are not edited.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from surrogates.crafting.surgery.graph import Plan, read
-from surrogates.crafting.surgery.patch import Cut, Orders, operated
+from surrogates.crafting.surgery.edits import Edit, GradientEdits, edited
+from surrogates.crafting.surgery.graph import Trace, traced
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def sgm(net: nn.Module, gamma: float = 0.2) -> Iterator[None]:
     """
     if not 0 <= gamma <= 1:
         raise ValueError(f"Expected gamma to be in [0, 1], but it was {gamma!r}.")
-    with operated(net, _Decay(gamma)):
+    with edited(net, _Decay(gamma)):
         yield
 
 
@@ -52,7 +52,7 @@ def linbp(net: nn.Module, start: float = 0.5) -> Iterator[None]:
     Raises:
         ValueError: start outside [0, 1); at the first forward pass: a net without ReLUs there.
     """
-    with operated(net, _Linear(_share(start))):
+    with edited(net, _Linear(_share(start))):
         yield
 
 
@@ -69,12 +69,12 @@ def bpa(net: nn.Module, start: float = 0.5, temperature: float = 10.0) -> Iterat
     """
     if not temperature > 0:
         raise ValueError(f"Expected temperature to be positive, but it was {temperature!r}.")
-    with operated(net, _Smooth(_share(start), temperature)):
+    with edited(net, _Smooth(_share(start), temperature)):
         yield
 
 
 class Tap:
-    """What a layer of a net made in the last forward pass with graph: ``value`` [m, ...]; ``layer``, its name."""
+    """The output of a layer in the last forward pass with graph: ``value`` [m, ...]; ``layer``, its name."""
 
     def __init__(self, layer: str | float, look: Callable[[Tensor], None] | None = None) -> None:
         self.layer, self.look = layer, look
@@ -113,24 +113,24 @@ def tap(net: nn.Module, layer: str | float = 0.5, look: Callable[[Tensor], None]
     if not isinstance(layer, str) and not 0 < layer <= 1:
         raise ValueError(f"Expected a layer's name or a share of the depth in (0, 1], but it was {layer!r}.")
     seen = Tap(layer, look)
-    with operated(net, _Look(seen, net)):
+    with edited(net, _Look(seen, net)):
         yield seen
 
 
 def layers(net: nn.Module, x: Tensor) -> dict[str, int]:
-    """The layers that a tap can name, in the order in which they finish, and the depth each reaches: weighted layers on
-    the longest way to it. ``x`` [1, \\*shape]: an image."""
-    return {name: depth for name, (_, depth) in read(net, x[:1]).layers.items()}
+    """The layers that a tap can name, in the order in which they finish, and the depth (weighted layers on the longest way)
+    of each. ``x`` [1, \\*shape]: an image."""
+    return {name: depth for name, (_, depth) in traced(net, x[:1]).layers.items()}
 
 
-def block_before(plan: Plan, net: nn.Module, share: float) -> str:
+def block_before(trace: Trace, net: nn.Module, share: float) -> str:
     """The last block (a module that holds weighted layers in modules of its own) to finish within ``share`` of the net's
     depth; the last layer, where no block does.
 
     Papers choose the layer for each net by hand, mostly about the middle. Ours: for a ResNet-50, 0.5 is layer3.0.
     """
     parts = dict(net.named_modules())
-    within = [name for name, (_, depth) in plan.layers.items() if 0 < depth <= plan.depth * share]
+    within = [name for name, (_, depth) in trace.layers.items() if 0 < depth <= trace.depth * share]
     blocks = [
         name for name in within if any(p.ndim > 1 for child in parts[name].children() for p in child.parameters())
     ]
@@ -147,78 +147,78 @@ def _share(start: float) -> float:
     return start
 
 
-def later_relus(plan: Plan, start: float) -> list[int]:
+def later_relus(trace: Trace, start: float) -> list[int]:
     """The calls of the ReLUs from the share ``start`` on, without those right behind a residual sum."""
-    first = -int(-start * len(plan.relus) // 1)  # rounded up
-    return [call for call, behind in plan.relus[first:] if not behind]
+    first = -int(-start * len(trace.relus) // 1)  # rounded up
+    return [call for call, behind in trace.relus[first:] if not behind]
 
 
 @dataclass(eq=False)
-class _Decay(Cut):
+class _Decay(Edit):
     gamma: float
 
-    def plan(self, plan: Plan, orders: Orders) -> None:
-        ends = [residual.ends for residual in plan.sums] + list(plan.grown)
+    def add(self, trace: Trace, edits: GradientEdits) -> None:
+        ends = [residual.ends for residual in trace.sums] + list(trace.grown)
         if not ends:
             raise ValueError(
                 "Expected a net with residual branches for SGM, but its forward pass adds and concatenates none to a skip. "
                 "Leave SGM out."
             )
         for place in ends:
-            orders.factor[place] = orders.factor.get(place, 1.0) * self.gamma
+            edits.factor[place] = edits.factor.get(place, 1.0) * self.gamma
 
 
 @dataclass(eq=False)
-class _Linear(Cut):
+class _Linear(Edit):
     start: float
 
-    def plan(self, plan: Plan, orders: Orders) -> None:
-        chosen = later_relus(plan, self.start)
+    def add(self, trace: Trace, edits: GradientEdits) -> None:
+        chosen = later_relus(trace, self.start)
         if not chosen:
             raise ValueError(
-                f"Expected a net with ReLUs behind the first {self.start:.0%} for LinBP, but it has {len(plan.relus)} in all. "
+                f"Expected a net with ReLUs behind the first {self.start:.0%} for LinBP, but it has {len(trace.relus)} in all. "
                 "Leave LinBP out, or let it start earlier."
             )
-        _claim(orders, chosen, False)
-        orders.sums.update((r.call, r) for r in plan.sums if r.rectified & set(chosen))
+        _claim(edits, chosen, False)
+        edits.sums.update((r.call, r) for r in trace.sums if r.rectified & set(chosen))
 
 
 @dataclass(eq=False)
-class _Smooth(Cut):
+class _Smooth(Edit):
     start: float
     temperature: float
 
-    def plan(self, plan: Plan, orders: Orders) -> None:
-        chosen = later_relus(plan, self.start)
-        if not chosen and not plan.pools:
+    def add(self, trace: Trace, edits: GradientEdits) -> None:
+        chosen = later_relus(trace, self.start)
+        if not chosen and not trace.pools:
             raise ValueError(
                 f"Expected a net with max pooling, or ReLUs behind the first {self.start:.0%}, for BPA, but it has "
-                f"{len(plan.relus)} ReLUs in all and no 2-d max pooling. Leave BPA out, or let it start earlier."
+                f"{len(trace.relus)} ReLUs in all and no 2-d max pooling. Leave BPA out, or let it start earlier."
             )
-        _claim(orders, chosen, True)
-        orders.pools.update(dict.fromkeys(plan.pools, self.temperature))
+        _claim(edits, chosen, True)
+        edits.pools.update(dict.fromkeys(trace.pools, self.temperature))
 
 
-def _claim(orders: Orders, calls: list[int], silu: bool) -> None:
-    if any(orders.relus.get(call, silu) != silu for call in calls):
+def _claim(edits: GradientEdits, calls: list[int], silu: bool) -> None:
+    if any(edits.relus.get(call, silu) != silu for call in calls):
         raise ValueError(
             "Expected one derivative for each ReLU, but LinBP and BPA both want theirs. Leave one of them out."
         )
-    orders.relus.update(dict.fromkeys(calls, silu))
+    edits.relus.update(dict.fromkeys(calls, silu))
 
 
 @dataclass(eq=False)
-class _Look(Cut):
+class _Look(Edit):
     seen: Tap
     net: nn.Module
 
-    def plan(self, plan: Plan, orders: Orders) -> None:
+    def add(self, trace: Trace, edits: GradientEdits) -> None:
         layer = self.seen.layer
         if not isinstance(layer, str):
-            layer = block_before(plan, self.net, layer)
-        if layer not in plan.layers:
+            layer = block_before(trace, self.net, layer)
+        if layer not in trace.layers:
             raise ValueError(
-                f"Expected a layer that makes one tensor from the image, but {layer} does not. There are {', '.join(plan.layers)}."
+                f"Expected a layer that makes one tensor from the image, but {layer} does not. There are {', '.join(trace.layers)}."
             )
         self.seen.layer = layer
-        orders.show.setdefault(plan.layers[layer][0], []).append(self.seen.show)
+        edits.show.setdefault(trace.layers[layer][0], []).append(self.seen.show)

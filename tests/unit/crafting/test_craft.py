@@ -9,7 +9,7 @@ import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L1, L2, Linf, Threat
 from surrogates.crafting import presets
-from surrogates.crafting.craft import move, random_point
+from surrogates.crafting.ball import move, random_point
 from surrogates.crafting.gradients import Autograd, Gradient
 from surrogates.crafting.parts import DI, TI
 from tests.surrogate_doubles import Affine, Bowl, images, lighter, served

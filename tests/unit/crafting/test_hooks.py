@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import surrogates as sg
 from surrogates.crafting.surgery import hooks
-from surrogates.crafting.surgery.graph import read
+from surrogates.crafting.surgery.graph import traced
 from tests.surrogate_doubles import Affine, images
 
 G = torch.Generator().manual_seed(0)
@@ -252,7 +252,7 @@ def reference(net: nn.Module, gamma: float) -> None:
 @pytest.mark.parametrize(("arch", "count"), [("resnet20", 9), ("torchvision:resnet18", 8)])
 def test_sgm_finds_the_blocks_of_resnets(arch: str, count: int) -> None:
     net, x = sg.build(arch, 4, (3, 16, 16)).double(), images(2, (3, 16, 16)).double()
-    assert len(read(net, x[:1]).sums) == count
+    assert len(traced(net, x[:1]).sums) == count
     plain = gradient(net, x)
     with hooks.sgm(net, 1.0):
         same = gradient(net, x)

@@ -1,4 +1,4 @@
-"""How surgery on a net is done: its forward pass is read once (`surrogates.crafting.surgery.graph`), then watched call by call."""
+"""Gradient edits: how surgery on a net is done. Its forward pass is traced once (`graph`), then edited call by call."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from surrogates.crafting.surgery.backward import Rectified, SoftPool, Switch, rescaled
-from surrogates.crafting.surgery.graph import START, Plan, Residual, name_of, read, tensors
+from surrogates.crafting.surgery.graph import START, Residual, Trace, name_of, tensors, traced
 
-_KEY = "_operated"
+_KEY = "_edited"
 Place = tuple[int, int]  # a call's number, and which of its outputs
 
 
 @dataclass
-class Orders:
-    """What to do at which call, for all cuts of a net together.
+class GradientEdits:
+    """What is done at which call of a net, for all edits that are open on it.
 
-    factor: of the gradient of an output. relus: True for SiLU's derivative, False for 1. pools: the temperature. sums:
-    whose branch is to be rescaled. change: an output is replaced by what this makes of it. show: handed an output.
+    factor: of the gradient of an output. relus: True for SiLU's derivative, False for 1. pools: the temperature. sums: those
+    whose branch is rescaled. change: functions that replace an output. show: functions that are given an output.
     """
 
     factor: dict[Place, float] = field(default_factory=dict)
@@ -34,105 +34,105 @@ class Orders:
     show: dict[Place, list[Callable[[Tensor], None]]] = field(default_factory=dict)
 
 
-class Cut:
-    """Base class of an operation on one net."""
+class Edit:
+    """Base class of an edit of one net."""
 
-    def plan(self, plan: Plan, orders: Orders) -> None:
-        """Add what is to be done to ``orders``. Raises: ValueError, when the net does not have what is operated on."""
+    def add(self, trace: Trace, edits: GradientEdits) -> None:
+        """Add what this edit does to ``edits``. Raises: ValueError, when the net lacks what it edits."""
         raise NotImplementedError
 
 
-class _Operated:
-    """Stands in for the forward of a net: the cuts now open on it, and its plan."""
+class _EditedForward:
+    """Stands in for the forward of a net: the edits open on it, and its trace."""
 
     def __init__(self, net: nn.Module) -> None:
         self.net, self.forward = net, net.forward
-        self.own = net.__dict__.get("forward")  # somebody else had put one on the instance
-        self.cuts: list[Cut] = []
-        self.plan: Plan | None = None
-        self.orders: Orders | None = None
+        self.own = net.__dict__.get("forward")  # a forward of the instance's own
+        self.open: list[Edit] = []
+        self.trace: Trace | None = None
+        self.edits: GradientEdits | None = None
         self.reading = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         x = args[0] if args else None
         if self.reading or not isinstance(x, Tensor) or not (torch.is_grad_enabled() and x.requires_grad):
             return self.forward(*args, **kwargs)
-        if self.plan is None:
+        if self.trace is None:
             self.reading = True
             try:
-                self.plan = read(self.net, x[:1])
+                self.trace = traced(self.net, x[:1])
             finally:
                 self.reading = False
-        if self.orders is None:
-            orders = Orders()
-            for cut in self.cuts:
-                cut.plan(self.plan, orders)
-            self.orders = orders
-        with _Run(self.plan, self.orders, x):
+        if self.edits is None:
+            edits = GradientEdits()
+            for edit in self.open:
+                edit.add(self.trace, edits)
+            self.edits = edits
+        with _EditedPass(self.trace, self.edits, x):
             return self.forward(*args, **kwargs)
 
 
 @contextmanager
-def operated(net: nn.Module, cut: Cut) -> Iterator[None]:
-    """The net with one more cut. Passes without graph (or whose input wants no gradient) are left alone."""
+def edited(net: nn.Module, edit: Edit) -> Iterator[None]:
+    """The net with one more edit. Passes without graph (or whose input requires no gradient) are not edited."""
     state = net.__dict__.get(_KEY)
     if state is None:
-        state = _Operated(net)
+        state = _EditedForward(net)
         net.__dict__[_KEY] = net.__dict__["forward"] = state
-    state.cuts.append(cut)
-    state.orders = None
+    state.open.append(edit)
+    state.edits = None
     try:
         yield
     finally:
-        state.cuts = [other for other in state.cuts if other is not cut]
-        state.orders = None
-        if not state.cuts:
+        state.open = [other for other in state.open if other is not edit]
+        state.edits = None
+        if not state.open:
             del net.__dict__[_KEY], net.__dict__["forward"]
             if state.own is not None:
                 net.__dict__["forward"] = state.own
 
 
-class _Run(TorchFunctionMode):
-    """One forward pass under orders."""
+class _EditedPass(TorchFunctionMode):
+    """One forward pass with edits."""
 
-    def __init__(self, plan: Plan, orders: Orders, x: Tensor) -> None:
+    def __init__(self, trace: Trace, edits: GradientEdits, x: Tensor) -> None:
         super().__init__()
-        self.plan, self.orders, self.switch, self.call = plan, orders, Switch(), START
-        self.watched = orders.factor.keys() | orders.change.keys() | orders.show.keys()
-        self.forks = {residual.fork for residual in orders.sums.values()}
+        self.trace, self.edits, self.switch, self.call = trace, edits, Switch(), START
+        self.watched = edits.factor.keys() | edits.change.keys() | edits.show.keys()
+        self.forks = {residual.fork for residual in edits.sums.values()}
         self.calls = {call for call, _ in self.watched | self.forks}
         self.kept: dict[Place, Tensor] = {(START, 0): x}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.call += 1
         kwargs = kwargs or {}
-        planned = self.plan.kinds.get(self.call)
-        if planned is None:
+        expected = self.trace.kinds.get(self.call)
+        if expected is None:
             out = func(*args, **kwargs)
-        elif planned != name_of(func):
+        elif expected != name_of(func):
             raise ValueError(
-                f"Expected a net that makes the same calls for every batch, but call {self.call} was {planned} before and now "
+                f"Expected a net that makes the same calls for every batch, but call {self.call} was {expected} before and now "
                 f"is {name_of(func)}. Surgery needs a net without branches in its forward."
             )
-        elif self.call in self.orders.relus:
+        elif self.call in self.edits.relus:
             out = self._relu(func, *args, **kwargs)
-        elif self.call in self.orders.pools:
+        elif self.call in self.edits.pools:
             out = self._pool(*args, **kwargs)
-        elif self.call in self.orders.sums:
-            out = self._sum(self.orders.sums[self.call], args)
+        elif self.call in self.edits.sums:
+            out = self._sum(self.edits.sums[self.call], args)
         else:
             out = func(*args, **kwargs)
         return self._watch(out) if self.call in self.calls else out
 
     def _relu(self, func: Any, x: Tensor, inplace: bool = False, **kwargs: Any) -> Any:
-        silu = self.orders.relus[self.call]
+        silu = self.edits.relus[self.call]
         return Rectified.apply(x, self.switch, silu, inplace or name_of(func) == "relu_")
 
     def _pool(
         self, x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
         ceil_mode: bool = False, return_indices: bool = False,
     ) -> Any:  # fmt: skip
-        soft = SoftPool.apply(x, kernel_size, stride, padding, dilation, ceil_mode, self.orders.pools[self.call])
+        soft = SoftPool.apply(x, kernel_size, stride, padding, dilation, ceil_mode, self.edits.pools[self.call])
         if not return_indices:
             return soft
         with torch.no_grad():
@@ -148,15 +148,15 @@ class _Run(TorchFunctionMode):
             at = (self.call, place)
             if at in self.watched:
                 changed = t
-                if at in self.orders.change:
-                    changed = self.orders.change[at](changed)
-                if at in self.orders.factor and changed.requires_grad:
-                    factor = self.orders.factor[at]
+                if at in self.edits.change:
+                    changed = self.edits.change[at](changed)
+                if at in self.edits.factor and changed.requires_grad:
+                    factor = self.edits.factor[at]
                     changed.register_hook(lambda g, factor=factor: g * factor)
-                if at in self.orders.show:
-                    for look in self.orders.show[at]:
+                if at in self.edits.show:
+                    for look in self.edits.show[at]:
                         look(changed)
-                    changed = changed.clone()  # a later call in place must not touch what was shown
+                    changed = changed.clone()  # a later in-place call must not change what was shown
                 if changed is not t:
                     out = changed if isinstance(out, Tensor) else _put(out, place, changed)
                 t = changed
