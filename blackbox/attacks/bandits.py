@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, radius
+from blackbox.estimators.probes import Own, probe_size
 from blackbox.proposals.tiles import widen
 from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import choose, rows, unit
@@ -68,7 +68,7 @@ class Bandits(Attack):
         linf = t.threat.norm == "Linf"
         exploration = self.exploration or (1.0 if linf else 0.01)
         root = t.d**0.5
-        length = radius(t, (self.probe or (0.1 if linf else 0.01)) / root, root) * root
+        length = probe_size(t, (self.probe or (0.1 if linf else 0.01)) / root, root) * root
         prior = tanh(s.guess) if linf else s.guess
         u = t.rng.normal(k, "exploration", tuple(prior.shape[1:])) * (exploration / prior[0].numel() ** 0.5)
         ends = (unit(widen(torch.cat([prior + u, prior - u]), t)) * length).view(2, t.n, *t.shape)

@@ -10,8 +10,8 @@ from torch import Tensor
 from blackbox import search
 from blackbox.attacks.hop_skip_jump import HopSkipJump
 from blackbox.estimators import boundary
-from blackbox.estimators.boundary import Noise
 from blackbox.proposals.bases import Basis
+from blackbox.proposals.noise import Noise, named
 from blackbox.protocol import Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
@@ -47,8 +47,8 @@ class GeoDA(HopSkipJump):
 
     def normal(self, t: Task, s: HopSkipJump.State, k: int) -> Steps[Tensor]:
         count = min(self.evals * self.decay ** (-2 * k / 3), self.most_evals)
-        h = boundary.radius(t, s.reach * self.gamma / t.d)
-        return (yield from boundary.normal(t, s.x, k, int(count), h, boundary.named(self.noise, self.share)))
+        h = boundary.probe_length(t, s.reach * self.gamma / t.d)
+        return (yield from boundary.normal(t, s.x, k, int(count), h, named(self.noise, self.share)))
 
     def jump(self, t: Task, x: Tensor, g: Tensor, k: int) -> Steps[tuple[Tensor, Tensor]]:
         u = g.sign() if t.threat.norm == "Linf" else g

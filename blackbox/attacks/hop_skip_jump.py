@@ -12,6 +12,7 @@ from torch import Tensor
 from blackbox import search
 from blackbox.estimators import boundary
 from blackbox.proposals.bases import Basis
+from blackbox.proposals.noise import Noise, named
 from blackbox.protocol import Access, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
@@ -46,11 +47,11 @@ class HopSkipJump(Attack):
     gamma: float = 10.0
     halvings: int = 20
     tries: int = search.TRIES
-    noise: str | boundary.Noise | Basis = "white"
+    noise: str | Noise | Basis = "white"
     share: float = 0.25
 
     def __post_init__(self) -> None:
-        boundary.named(self.noise, self.share)
+        named(self.noise, self.share)
         if min(self.evals, self.most_evals, self.halvings, self.tries) < 1 or not self.gamma > 0:
             raise ValueError(
                 "Expected evals, most_evals, halvings and tries of at least 1 and gamma > 0, but they were "
@@ -84,8 +85,8 @@ class HopSkipJump(Attack):
         # equation 15 and section 4: sqrt(d) * theta * distance in L2, d * theta * distance in Linf
         h = s.reach * self.gamma / t.d if k else torch.full_like(s.reach, 0.1 * width)
         count = min(int(self.evals * math.sqrt(k + 1)), self.most_evals)
-        noise = boundary.named(self.noise, self.share)
-        return (yield from boundary.normal(t, s.x, k, count, boundary.radius(t, h), noise))
+        noise = named(self.noise, self.share)
+        return (yield from boundary.normal(t, s.x, k, count, boundary.probe_length(t, h), noise))
 
     def jump(self, t: Task, x: Tensor, g: Tensor, k: int) -> Steps[tuple[Tensor, Tensor]]:
         """An adversarial point further off along ``g`` [n, \\*shape], and [n] whether there is one."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.estimators import Gaussian, radius
+from blackbox.estimators import Gaussian
 from blackbox.estimators.boundary import BLOCK
-from blackbox.estimators.probes import blocks, differences
+from blackbox.estimators.probes import blocks, differences, probe_size
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, rows, weighted_sum
 
@@ -135,7 +135,7 @@ class LabelNES(PartialNES):
             )
 
     def gradient(self, t: Task, x: Tensor, k: int) -> Steps[Tensor]:
-        h, ball = radius(t, self.sigma, t.d**0.5), max(self.ball, t.probe)
+        h, ball = probe_size(t, self.sigma, t.d**0.5), max(self.ball, t.probe)
         g = torch.zeros_like(x)
         for start, stop in blocks(self.samples // 2, max(1, BLOCK // (2 * self.points))):
             u = t.rng.shared_normal(k, f"directions {start}", (stop - start, *t.shape))

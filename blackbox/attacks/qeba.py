@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blackbox.attacks.hop_skip_jump import HopSkipJump
-from blackbox.estimators.boundary import Noise
 from blackbox.proposals.bases import Basis
+from blackbox.proposals.noise import Noise
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.estimators import boundary
 from blackbox.proposals.bases import Basis
+from blackbox.proposals.noise import Noise, named
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 
@@ -45,12 +45,12 @@ class SurFree(Attack):
     precision: float = 0.01
     past: int = 100
     bisections: int = 10
-    noise: str | boundary.Noise | Basis = "dct"
+    noise: str | Noise | Basis = "dct"
     share: float = 0.5
     tries: int = search.TRIES
 
     def __post_init__(self) -> None:
-        boundary.named(self.noise, self.share)
+        named(self.noise, self.share)
         if not 0 < self.angle < 90 or not 0 < self.rho < 1 or not self.precision > 0:
             raise ValueError(
                 "Expected angle in (0, 90) degrees, rho in (0, 1) and precision > 0, but they were "
@@ -72,7 +72,7 @@ class SurFree(Attack):
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         v = directions(
-            Draw(boundary.named(self.noise, self.share), t.rng.seed, k // self.past, self.past, t.shape, t.rng)
+            Draw(named(self.noise, self.share), t.rng.seed, k // self.past, self.past, t.shape, t.rng)
         )
         u, reach = unit(s.x - t.x0), t.distance(s.x)
         v = v[k % len(v)].to(s.x)[None].expand_as(u)

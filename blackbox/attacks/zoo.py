@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, differences, radius
+from blackbox.estimators.probes import Own, differences, probe_size
 from blackbox.protocol import Access, Ask, Attack, Steps, Task
 from blackbox.rowwise import row_norm, rows
 
@@ -74,7 +74,7 @@ class ZOO(Attack):
         full = min(self.coordinates, d)
         count = max(0, min(full, (t.budget - 2 - k * (2 * full + 1)) // 2))  # the last step leaves a query for its point
         at = t.rng.permutation(k, "coordinates", d)[:, :count]
-        h = radius(t, self.h)
+        h = probe_size(t, self.h)
 
         def make(row: Tensor, index: Tensor) -> Tensor:
             one = s.change.new_zeros(len(row), d).scatter_(1, at[row, index // 2][:, None], h)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import blocks
-from blackbox.proposals import bases
+from blackbox.proposals.noise import Noise
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import rows, unit
-
-if TYPE_CHECKING:
-    from blackbox.rng import Stream
 
 BLOCK = 64  # directions in memory at a time
 # of directions at right angles to each other: how many, and their entries in all (of long ones no more than `BLOCK`)
@@ -23,116 +18,9 @@ SQUARE, ENTRIES = 512, 2**22
 ROUGH = 1e-5  # smallest root-mean-square change of an entry by a probe: ten times what float32 networks round away
 
 
-class Noise(Protocol):
-    """Where random directions come from. A frozen dataclass of settings."""
-
-    def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        """``count`` directions [count, \\*shape], shared by the rows, a function of (seed, k, tag); any length."""
-
-    def dimensions(self, shape: tuple[int, ...]) -> int:
-        """How many directions can be independent of each other."""
-
-
-@dataclass(frozen=True)
-class White:
-    """Independent normal entries."""
-
-    def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        return rng.shared_normal(k, tag, (count, *shape))
-
-    def dimensions(self, shape: tuple[int, ...]) -> int:
-        return math.prod(shape)
-
-
-@dataclass(frozen=True)
-class LowFrequencies:
-    """Normal coefficients of the cosines below ``share`` of each side of an image [channels, height, width]; a row of
-    features is taken for one line of pixels."""
-
-    share: float = 0.25
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"Expected share, of the frequencies, in (0, 1], but it was {self.share}.")
-
-    def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        (_, h, w), (c, high, wide) = _plane(shape, "low frequencies"), self._kept(shape)
-        z = rng.shared_normal(k, tag, (count, c, high, wide))
-        return (bases.cosines(h)[:high].to(z).T @ z @ bases.cosines(w)[:wide].to(z)).view(count, *shape)
-
-    def dimensions(self, shape: tuple[int, ...]) -> int:
-        return math.prod(self._kept(shape))
-
-    def _kept(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        c, h, w = _plane(shape, "low frequencies")
-        return c, max(1, round(self.share * h)), max(1, round(self.share * w))
-
-
-@dataclass(frozen=True)
-class Resized:
-    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly; features as in `LowFrequencies`."""
-
-    factor: float = 4.0
-
-    def __post_init__(self) -> None:
-        if not self.factor >= 1:
-            raise ValueError(f"Expected factor, of the enlargement, to be at least 1, but it was {self.factor}.")
-
-    def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        _, h, w = _plane(shape, "resized noise")
-        z = rng.shared_normal(k, tag, (count, *self._small(shape)))
-        large = torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
-        return large.view(count, *shape)
-
-    def dimensions(self, shape: tuple[int, ...]) -> int:
-        return math.prod(self._small(shape))
-
-    def _small(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        c, h, w = _plane(shape, "resized noise")
-        return c, max(1, round(h / self.factor)), max(1, round(w / self.factor))
-
-
-@dataclass(frozen=True)
-class Span:
-    """Normal coefficients of a basis: principal components of the attacker's own images, say."""
-
-    basis: bases.Basis
-
-    def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        u = bases.tensor(self.basis, shape).to(rng.device).flatten(1)
-        return (rng.shared_normal(k, tag, (count, len(u))) @ u).view(count, *shape)
-
-    def dimensions(self, shape: tuple[int, ...]) -> int:
-        return len(bases.tensor(self.basis, shape))
-
-
-def named(noise: str | Noise | bases.Basis, share: float = 0.25) -> Noise:
-    """Noise behind a word: ``white``, ``dct`` and ``resize`` with a ``share`` of each side; a basis becomes its `Span`.
-
-    Raises:
-        ValueError: no such word.
-    """
-    if not isinstance(noise, str):
-        if not hasattr(noise, "draw"):
-            return Span(noise)  # type: ignore[arg-type]
-        if not hasattr(noise, "dimensions"):
-            raise ValueError(
-                f"Expected noise to have draw and dimensions, as blackbox.estimators.boundary.Noise says, but {noise!r} has no "
-                "dimensions: add a method that tells how many of its directions can be independent of each other."
-            )
-        return noise  # type: ignore[return-value]
-    if noise == "white":
-        return White()
-    if noise == "dct":
-        return LowFrequencies(share)
-    if noise == "resize":
-        return Resized(1 / share)
-    raise ValueError(f"Expected noise to be white, dct, resize or a basis of blackbox.bases, but it was {noise!r}.")
-
-
-def radius(t: Task, h: Tensor) -> Tensor:
-    """[n] the length of a probe: ``h``, but no less than moves a typical entry by one level of the target's input, or
-    by more than float32 rounds away. For ImageNet the radius of the paper's theory is below both."""
+def probe_length(t: Task, h: Tensor) -> Tensor:
+    """[n] the Euclidean length of a probe: ``h``, but no less than moves a typical entry by one level of the target's input,
+    or by more than float32 rounds away. For ImageNet the length that the paper's theory gives is below both."""
     return h.clamp_min(max(t.probe, ROUGH) * math.sqrt(t.d))
 
 
@@ -178,8 +66,3 @@ def normal(t: Task, x: Tensor, k: int, count: int, h: Tensor, noise: Noise) -> S
             plain += rows(a.paid[:, j].to(x.dtype), x) * moved
     mean = balance / paid.clamp_min(1)
     return unit(torch.where(rows(mean.abs() == 1, x), signed, signed - rows(mean, x) * plain))
-
-
-def _plane(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
-    """Channels, height, width; a row of features is a line of pixels."""
-    return bases.image_shape((1, 1, *shape) if len(shape) == 1 else shape, what)

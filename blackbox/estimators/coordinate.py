@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, affordable, bill, blocks, differences, probe_size, pushes
 from blackbox.protocol import Ask, Steps, Task
 
 
@@ -38,31 +38,24 @@ class Coordinates:
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
-        h = radius(t, self.h, 1.0, self.two_sided)
         each = 2 if self.two_sided else 1
-        count = limit(t.d, most, each, 0 if self.two_sided or loss is not None else 1)
+        count = affordable(t.d, self.two_sided, loss is None, most)
         g = torch.zeros_like(x).flatten(1)
         if not count:
             return g.view_as(x)
-        flat = x.flatten(1)
-        if self.two_sided:
-            base, inward = None, torch.full_like(flat, h)
-            moved = (t.clip(x + h) - t.clip(x - h)).flatten(1)
-        else:
-            base = yield from centre(x, loss)
-            inward = torch.where(flat + h <= t.threat.upper, h, -h)
-            moved = (t.clip(flat + inward) - flat).view_as(flat)
+        h = probe_size(t, self.h, 1.0, self.two_sided)
+        push, moved, base = yield from pushes(t, x, h, loss, self.two_sided)
         order = t.rng.shared_permutation(k, "coordinates", t.d)
         for start, stop in blocks(count, self.block):
             pixel = order[start:stop]
 
             def make(row: Tensor, index: Tensor, pixel: Tensor = pixel) -> Tensor:
                 at = pixel[index // each]
-                push = inward[row, at]
+                move = push[row, at]
                 if each == 2:
-                    push = push * (1 - 2 * (index % 2))
-                u = push.new_zeros(len(row), t.d)
-                return u.scatter_(1, at[:, None], push[:, None]).view(-1, *t.shape)
+                    move = move * (1 - 2 * (index % 2))
+                u = move.new_zeros(len(row), t.d)
+                return u.scatter_(1, at[:, None], move[:, None]).view(-1, *t.shape)
 
             a = yield Ask(x, u=Own(each * len(pixel), make))
             g[:, pixel] = differences(a.loss, base) / moved[:, pixel]

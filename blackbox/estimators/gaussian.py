@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, affordable, bill, blocks, centre, differences, probe_size
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import rows, weighted_sum
 
@@ -45,7 +45,7 @@ class Gaussian:
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
-        h = radius(t, self.h, t.d**0.5, self.two_sided)
+        h = probe_size(t, self.h, t.d**0.5, self.two_sided)
         count = self.samples // 2 if self.two_sided else self.samples
 
         def shared(j: int, m: int) -> Tensor:
@@ -56,12 +56,8 @@ class Gaussian:
             return rng.normal(k, f"gaussian {j}", t.shape)
 
         g = yield from averaged(t, x, h, count, shared, own if self.own else None, loss, self.two_sided, most, self.block)
-        inside = _normal_cdf((t.threat.upper - x) / h) - _normal_cdf((t.threat.lower - x) / h)
+        inside = torch.special.ndtr((t.threat.upper - x) / h) - torch.special.ndtr((t.threat.lower - x) / h)
         return g / (inside * (2 * h if self.two_sided else h))
-
-
-def _normal_cdf(z: Tensor) -> Tensor:
-    return torch.special.ndtr(z)
 
 
 def check_samples(samples: int, two_sided: bool) -> None:
@@ -89,7 +85,7 @@ def averaged(
     again where it is needed instead of being kept.
     """
     each = 2 if two_sided else 1
-    count = limit(count, most, each, 0 if two_sided or loss is not None else 1)
+    count = affordable(count, two_sided, loss is None, most)
     g = torch.zeros_like(x)
     if not count:
         return g

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, affordable, bill, blocks, differences, probe_size, pushes
 from blackbox.proposals.orders import ordered
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import row_sum
@@ -59,7 +59,7 @@ class Groups:
     def plan(self, shape: tuple[int, ...], centre: bool = True, k: int = 0, most: int | None = None) -> int:
         d = torch.Size(shape).numel()
         size = min(self.size_at(k), d)
-        count = limit(-(-d // size), most, 2 if self.two_sided else 1, 0 if self.two_sided else int(centre))
+        count = affordable(-(-d // size), self.two_sided, centre, most)
         size = max(size, -(-d // count)) if count else d
         return bill(-(-d // size) if count else 0, self.two_sided, centre, most)
 
@@ -73,8 +73,7 @@ class Groups:
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
         size = min(self.size_at(k), t.d)
-        before = 0 if self.two_sided or loss is not None else 1
-        count = limit(-(-t.d // size), most, 2 if self.two_sided else 1, before)
+        count = affordable(-(-t.d // size), self.two_sided, loss is None, most)
         if not count:
             return torch.zeros_like(x)
         size = max(size, -(-t.d // count))
@@ -90,9 +89,8 @@ class Groups:
         if k == 0:
             return (yield from self.estimate(t, x, 0, loss, most))
         size = self.size >> (k - 1)
-        each, before = (2, 0) if self.two_sided else (1, int(loss is None))
         order = self.deal(t, 0, size)
-        count = limit(order.shape[1], most, each, before)
+        count = affordable(order.shape[1], self.two_sided, loss is None, most)
         if not count or size == 1:
             return g
         push, moved, base = yield from self.ends(t, x, loss, size // 2)
@@ -119,15 +117,9 @@ class Groups:
         return torch.cat([order, order.new_full((t.n, count * size - t.d), t.d)], 1).view(t.n, count, size)
 
     def ends(self, t: Task, x: Tensor, loss: Tensor | None, size: int) -> Steps[tuple[Tensor, Tensor, Tensor | None]]:
-        """What each pixel is pushed by and what the box leaves of it, [n, d + 1]; and the loss at the centre."""
-        h = radius(t, self.h, size**0.5, self.two_sided)
-        flat, pad = x.flatten(1), x.new_zeros(t.n, 1)
-        if self.two_sided:
-            push, moved, base = torch.full_like(flat, h), (t.clip(x + h) - t.clip(x - h)).flatten(1), None
-        else:
-            push = torch.where(flat + h <= t.threat.upper, h, -h)  # at the box's edge: inwards
-            moved = t.clip(flat + push) - flat
-            base = yield from centre(x, loss)
+        """`pushes` for groups of ``size`` pixels, with a zero for the dummy pixel: [n, d + 1] twice, and the centre's loss."""
+        h, pad = probe_size(t, self.h, size**0.5, self.two_sided), x.new_zeros(t.n, 1)
+        push, moved, base = yield from pushes(t, x, h, loss, self.two_sided)
         return torch.cat([push, pad], 1), torch.cat([moved, pad], 1), base
 
     def along(self, t: Task, x: Tensor, order: Tensor, push: Tensor, base: Tensor | None) -> Steps[Tensor]:

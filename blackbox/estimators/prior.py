@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import Own, bill, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import Own, affordable, bill, blocks, centre, differences, probe_size
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import row_dot, row_norm, row_sum, rows, unit
 
@@ -53,12 +53,12 @@ class PriorGuided:
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
-        count = limit(1 + self.looks + self.samples, most, 1, int(loss is None))
+        count = affordable(1 + self.looks + self.samples, False, loss is None, most)
         if not count:
             return torch.zeros_like(x)
         base = yield from centre(x, loss)
         root = t.d**0.5
-        sigma = radius(t, self.h, root, False) * root
+        sigma = probe_size(t, self.h, root, False) * root
         everyone = torch.ones(t.n, dtype=torch.bool, device=x.device)
         v, zero = torch.zeros_like(x), x.new_zeros(t.n)
         if count < self.looks + 2:

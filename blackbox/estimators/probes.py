@@ -1,4 +1,4 @@
-"""What every estimator does: choose a radius that the target can see, ask in blocks, count before asking."""
+"""What every estimator does: choose a probe that the target can see, ask in blocks, count before asking."""
 
 from __future__ import annotations
 
@@ -61,15 +61,14 @@ class Own:
     make: Callable[[Tensor, Tensor], Tensor]
 
 
-def radius(t: Task, h: float, length: float = 1.0, two_sided: bool = True) -> float:
-    """The probe radius to use instead of ``h``: the largest change of a pixel, big enough to be seen.
+def probe_size(t: Task, h: float, length: float = 1.0, two_sided: bool = True) -> float:
+    """The largest change of a pixel by a probe: ``h``, but big enough to be seen.
 
-    A target behind 8-bit inputs cannot see less than ``t.probe``: there the radius is rounded up to a whole number of
-    levels, `LEVELS` at the least, so that what is asked is what is seen. Scores rounded to steps of r, or with noise of
-    standard deviation r, put an error of order r on a difference; the radius that balances it
-    against curvature is of order r**(1/3) for two-sided and
-    r**(1/2) for one-sided differences (Nocedal & Wright 2006, Numerical Optimization, section 8.1, with the image
-    range as the unit of curvature), measured along the probe.
+    A target behind 8-bit inputs cannot see less than ``t.probe``: there it is rounded up to a whole number of levels,
+    `LEVELS` at the least, so that what is asked is what is seen. Scores rounded to steps of r, or with noise of standard
+    deviation r, put an error of order r on a difference; what balances it against curvature is of order r**(1/3) for
+    two-sided and r**(1/2) for one-sided differences (Nocedal & Wright 2006, Numerical Optimization, section 8.1, with the
+    image range as the unit of curvature), measured along the probe.
 
     Args:
         length: Euclidean length of a direction whose largest entry is 1 (1 for a pixel, sqrt(d) for signs everywhere).
@@ -81,16 +80,19 @@ def radius(t: Task, h: float, length: float = 1.0, two_sided: bool = True) -> fl
     return min(h, (t.threat.upper - t.threat.lower) / 2)
 
 
-def limit(wanted: int, most: int | None, each: int, before: int = 0) -> int:
-    """How many differences of ``each`` queries fit into ``most``, after ``before`` queries for the centre."""
+radius = probe_size  # its public name: `blackbox.estimators.radius`
+
+
+def affordable(wanted: int, two_sided: bool, centre: bool, most: int | None) -> int:
+    """How many of the ``wanted`` differences ``most`` queries pay for, with the centre where it must be paid for."""
+    each, before = (2, 0) if two_sided else (1, int(centre))
     return wanted if most is None else max(0, min(wanted, (most - before) // each))
 
 
 def bill(wanted: int, two_sided: bool, centre: bool, most: int | None) -> int:
     """What ``wanted`` differences cost, with the centre where it must be paid for, when at most ``most`` may be spent."""
-    each, before = (2, 0) if two_sided else (1, int(centre))
-    count = limit(wanted, most, each, before)
-    return each * count + before if count else 0
+    count = affordable(wanted, two_sided, centre, most)
+    return (2 * count if two_sided else count + int(centre)) if count else 0
 
 
 def blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
@@ -105,6 +107,21 @@ def centre(x: Tensor, loss: Tensor | None) -> Steps[Tensor]:
         return loss
     a = yield Ask(x, u=torch.zeros_like(x[:1]))  # a probe of length 0: not projected into the threat
     return a.loss[:, 0]
+
+
+def pushes(
+    t: Task, x: Tensor, h: float, loss: Tensor | None, two_sided: bool
+) -> Steps[tuple[Tensor, Tensor, Tensor | None]]:
+    """By how much single pixels are probed, [n, d]; what the box leaves of it, [n, d]; and the loss at the centre.
+
+    Two-sided: ``h`` up and down, the distance between the two ends, None. One-sided: ``h`` up, or down at the upper edge.
+    """
+    flat = x.flatten(1)
+    if two_sided:
+        return torch.full_like(flat, h), (t.clip(x + h) - t.clip(x - h)).flatten(1), None
+    base = yield from centre(x, loss)
+    push = torch.where(flat + h <= t.threat.upper, h, -h)
+    return push, t.clip(flat + push) - flat, base
 
 
 def differences(answers: Tensor, loss: Tensor | None) -> Tensor:

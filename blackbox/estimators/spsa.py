@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from blackbox.estimators.gaussian import averaged, check_samples
-from blackbox.estimators.probes import bill, radius
+from blackbox.estimators.probes import bill, probe_size
 from blackbox.protocol import Steps, Task
 
 
@@ -41,7 +41,7 @@ class Rademacher:
     def estimate(
         self, t: Task, x: Tensor, k: int, loss: Tensor | None = None, most: int | None = None
     ) -> Steps[Tensor]:
-        h = radius(t, self.h, t.d**0.5)
+        h = probe_size(t, self.h, t.d**0.5)
 
         def shared(j: int, m: int) -> Tensor:
             return t.rng.shared_signs(k, f"signs {j}", (m, *t.shape))

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from blackbox.estimators.probes import bill, blocks, centre, differences, limit, radius
+from blackbox.estimators.probes import affordable, bill, blocks, centre, differences, probe_size
+from blackbox.proposals.bases import Basis
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import row_dot, row_norm, rows
-
-
-class Basis(Protocol):
-    """Orthonormal directions for images of a shape (see `blackbox.bases`)."""
-
-    def count(self, shape: tuple[int, ...]) -> int: ...
-
-    def make(self, shape: tuple[int, ...], index: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -81,8 +73,7 @@ class Subspace:
         self, t: Task, x: Tensor, g: Tensor, first: int, count: int, loss: Tensor | None, most: int | None
     ) -> Steps[Tensor]:
         """``g`` and the parts along the directions first .. first + count."""
-        each = 2 if self.two_sided else 1
-        count = limit(count, most, each, 0 if self.two_sided or loss is not None else 1)
+        count = affordable(count, self.two_sided, loss is None, most)
         if not count:
             return g
         g = g.clone()
@@ -90,7 +81,7 @@ class Subspace:
         for start, stop in blocks(count, self.block):
             u = self.basis.make(t.shape, torch.arange(first + start, first + stop, device=x.device))
             length = 1 / row_norm(u, torch.inf)  # of the direction scaled to a largest entry of 1
-            h = torch.tensor([radius(t, self.h, s, self.two_sided) * s for s in length.tolist()], device=x.device)
+            h = torch.tensor([probe_size(t, self.h, s, self.two_sided) * s for s in length.tolist()], device=x.device)
             push = u * rows(h, u)
             a = yield Ask(x, u=torch.stack([push, -push], 1).flatten(0, 1) if self.two_sided else push)
             diff = differences(a.loss, base)

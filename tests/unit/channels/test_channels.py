@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.estimators.probes import radius
+from blackbox.estimators.probes import probe_size
 from blackbox.targets import (
     JPEG,
     EightBit,
@@ -189,10 +189,10 @@ class TestWhatAnOracleLearns:
 
     def test_probes_grow_with_the_noise(self) -> None:
         x = torch.zeros(1, 4)
-        assert radius(task(x, noise=1e-3), 0.01) == pytest.approx(0.1)
-        assert radius(task(x, noise=1e-3), 0.01, two_sided=False) == pytest.approx(1e-3**0.5)
-        assert radius(task(x, noise=1e-9), 0.01) == 0.01
-        assert radius(task(x, noise=1e-6, resolution=1e-3), 0.01) == pytest.approx(0.1)
+        assert probe_size(task(x, noise=1e-3), 0.01) == pytest.approx(0.1)
+        assert probe_size(task(x, noise=1e-3), 0.01, two_sided=False) == pytest.approx(1e-3**0.5)
+        assert probe_size(task(x, noise=1e-9), 0.01) == 0.01
+        assert probe_size(task(x, noise=1e-6, resolution=1e-3), 0.01) == pytest.approx(0.1)
 
     def test_larger_probes_help_under_noise(self) -> None:
         """The reason for it: the estimated gradient points the right way only when the attack knows of the noise."""

@@ -14,6 +14,7 @@ import blackbox as bb
 from blackbox import search
 from blackbox.attacks.tangent import touch
 from blackbox.estimators import boundary
+from blackbox.proposals import noise as noise_kinds
 from blackbox.protocol import Ask, Status, Task, Tell
 from blackbox.rng import Stream
 from blackbox.rowwise import row_norm, unit
@@ -149,7 +150,7 @@ def test_normal_of_a_plane(noise: str) -> None:
     t, true = task(), beyond(2.0) - X
     true = true / row_norm(true).view(-1, 1, 1, 1)
     at, h = beyond(1.0), torch.full((6,), 0.05)
-    g, asked = drive(boundary.normal(t, at, 0, 4000, h, boundary.named(noise, 1.0)), t)
+    g, asked = drive(boundary.normal(t, at, 0, 4000, h, noise_kinds.named(noise, 1.0)), t)
     assert (asked == 4000).all()
     assert ((g * true).flatten(1).sum(1) > 0.95).all()
 
@@ -161,7 +162,7 @@ def test_probes_at_right_angles_tell_more_than_independent_ones(monkeypatch: pyt
     at, h, d = beyond(1.0), torch.full((6,), 0.05), math.prod(SHAPE)
 
     def cosine() -> float:
-        normals = (drive(boundary.normal(t, at, k, d, h, boundary.White()), t)[0] for k in range(60))
+        normals = (drive(boundary.normal(t, at, k, d, h, noise_kinds.White()), t)[0] for k in range(60))
         return float(torch.stack([(g * true).flatten(1).sum(1).square() for g in normals]).mean())
 
     q = 2 / math.pi
@@ -173,13 +174,13 @@ def test_probes_at_right_angles_tell_more_than_independent_ones(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("noise", "expected"),
     [
-        (boundary.White(), 768),
-        (boundary.LowFrequencies(0.25), 48),
-        (boundary.Resized(4.0), 48),
-        (boundary.Span(bb.bases.DCT()), None),
+        (noise_kinds.White(), 768),
+        (noise_kinds.LowFrequencies(0.25), 48),
+        (noise_kinds.Resized(4.0), 48),
+        (noise_kinds.Span(bb.bases.DCT()), None),
     ],
 )
-def test_dimensions_are_the_rank_of_the_draws(noise: boundary.Noise, expected: int | None) -> None:
+def test_dimensions_are_the_rank_of_the_draws(noise: noise_kinds.Noise, expected: int | None) -> None:
     shape = (3, 16, 16)
     u = noise.draw(Stream(0, np.zeros(0, np.uint64)), 0, "u", 800, shape).flatten(1).double()
     assert noise.dimensions(shape) == int(torch.linalg.matrix_rank(u, rtol=1e-5))
@@ -187,16 +188,16 @@ def test_dimensions_are_the_rank_of_the_draws(noise: boundary.Noise, expected: i
 
 
 def test_blocks_are_at_right_angles_and_end_where_the_space_does() -> None:
-    low = boundary.LowFrequencies(0.25)
+    low = noise_kinds.LowFrequencies(0.25)
     assert boundary.most(low, (3, 16, 16)) == 48
-    assert boundary.most(boundary.White(), (3, 224, 224)) == 64  # long ones: no more than fit into memory
+    assert boundary.most(noise_kinds.White(), (3, 224, 224)) == 64  # long ones: no more than fit into memory
     u = boundary.orthonormal(low.draw(Stream(0, np.zeros(0, np.uint64)), 0, "u", 48, (3, 16, 16))).flatten(1)
     assert torch.allclose(u @ u.T, torch.eye(48), atol=1e-5)
 
 
 def test_noise_without_dimensions_is_named() -> None:
     class Old:
-        draw = boundary.White.draw
+        draw = noise_kinds.White.draw
 
     with pytest.raises(ValueError, match="dimensions"):
         bb.attacks.HopSkipJump(noise=Old())  # type: ignore[arg-type]
@@ -204,12 +205,12 @@ def test_noise_without_dimensions_is_named() -> None:
 
 def test_normal_is_zero_where_nothing_is_paid() -> None:
     t = task()
-    g, _ = drive(boundary.normal(t, beyond(1.0), 0, 100, torch.full((6,), 0.05), boundary.White()), t, until=0)
+    g, _ = drive(boundary.normal(t, beyond(1.0), 0, 100, torch.full((6,), 0.05), noise_kinds.White()), t, until=0)
     assert (g == 0).all()
 
 
 def test_low_frequencies_lie_in_their_span() -> None:
-    u = boundary.LowFrequencies(0.25).draw(Stream(0, np.zeros(0, np.uint64)), 0, "u", 20, (3, 16, 16))
+    u = noise_kinds.LowFrequencies(0.25).draw(Stream(0, np.zeros(0, np.uint64)), 0, "u", 20, (3, 16, 16))
     all_of_them = bb.bases.DCT()
     low = bb.bases.tensor(all_of_them, (3, 16, 16)).flatten(1)
     share = (u.flatten(1) @ low.T).square()
