@@ -22,8 +22,8 @@ from blackbox.checks import as_images
 from blackbox.oracle import Oracle, TargetError
 from blackbox.protocol import Access
 from blackbox.targets import wire
+from blackbox.targets.address import is_loopback
 from blackbox.targets.batches import check_shape
-from blackbox.targets.http import is_loopback
 
 _Row = tuple[bytes, int, np.ndarray | None]  # what was asked, the label, the scores
 _LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: bytes that are read, and seconds to wait for the next

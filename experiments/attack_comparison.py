@@ -26,8 +26,8 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from blackbox import specs
 from blackbox.cli import options
-from blackbox.specs import specs
 from experiments import given, picture
 from experiments.given import Seen, says
 from surrogates.crafting.minimum_norm import MinimumNorm, carlini_wagner, deepfool, jsma

@@ -25,9 +25,10 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from blackbox import specs
 from blackbox.cli import options
 from blackbox.rng import Stream
-from blackbox.specs import parse, specs
+from blackbox.specs import parse
 from experiments import given, picture
 from experiments.given import Seen, says
 from surrogates.analysis.ray import Line, fgsm_direction, regions

@@ -17,9 +17,9 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from blackbox import cli
+from blackbox import cli, specs
 from blackbox.cli import options
-from blackbox.specs import parse, specs
+from blackbox.specs import parse
 from experiments.stored import RESULTS, store
 from surrogates.nets.predict import chunk_rows, logits
 

@@ -25,9 +25,9 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from blackbox import specs
 from blackbox.cli import options
 from blackbox.rng import Stream
-from blackbox.specs import specs
 from experiments import given, picture
 from experiments.given import Seen, says
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import surrogates as sg
 from blackbox.app.bench import Bench, Once
-from blackbox.specs.specs import Model
+from blackbox.specs import Model
 
 
 class Affine(nn.Module):

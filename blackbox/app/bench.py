@@ -159,12 +159,11 @@ def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
     def copied() -> nn.Module:
         """As the demo's: from the answers of svm-rbf to 1,600 images, labels alone."""
         import surrogates as sg
-        from blackbox.specs import pool
 
         net = sg.build("mlp", classes=10, shape=own.shape, seed=seed)
         recipe = sg.Recipe(epochs=10, optimiser="adam", lr=2e-3)
         teacher = digits.oracle("svm-rbf", "labels", 256)
-        return sg.train(net, pool.widen(own, 1600, seed), recipe, seed=seed, teacher=teacher, queries=1600)
+        return sg.train(net, specs.widen(own, 1600, seed), recipe, seed=seed, teacher=teacher, queries=1600)
 
     def supervised() -> nn.Module:
         import surrogates as sg

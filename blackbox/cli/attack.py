@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import NO_SUCCESS, STOPPED, Exit, options, training
-from blackbox.cli.chosen import bought, build, informed, parameters, surrogate_nets
+from blackbox import specs
+from blackbox.cli import NO_SUCCESS, STOPPED, Exit, options, run_folder, training
+from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
-from blackbox.specs import folder, parse, specs, starts
+from blackbox.specs import starts
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ class Job:
     """What has been read and checked, before the first query. goal: classes to reach. first: images to start from."""
 
     target: specs.Model
-    shown: specs.Images
+    shown: specs.ImageSet
     threat: Threat
     access: str
     attacks: dict[str, Any]
@@ -43,12 +44,12 @@ def run(
 ) -> None:  # fmt: skip
     """Parse, check everything that can be checked before the first query, attack, save, tell."""
     job = prepare(target, how, known, images, within, nets, common)
-    path = folder.create(common.out, "attack", job.target.name, "-".join(job.attacks))
+    path = run_folder.create(common.out, "attack", job.target.name, "-".join(job.attacks))
     told = {**asdict(how), **asdict(known), **asdict(images), **asdict(nets)}
     channels, nets_given = told.pop("channel") or [], told.pop("surrogate") or []
     used = {name: parameters(made) for name, made in job.attacks.items()}
     del told["settings"]  # they stand among the parameters
-    folder.write_config(path, {
+    run_folder.write_config(path, {
         "verb": "attack", **told, "target": job.target.spec, "parameters": used if len(used) > 1 else next(iter(used.values())),
         "threat": {"norm": job.threat.norm, "eps": job.threat.eps}, "access": job.access, "channels": channels,
         "surrogates": nets_given, "answers": job.answers, "n": len(job.shown.data), "classes": job.classes,
@@ -72,8 +73,8 @@ def prepare(
     nets: options.Nets, common: options.Run,
 ) -> Job:  # fmt: skip
     """Read and check everything; train surrogates where they are asked for. Nothing is asked of the target before it all fits."""
-    wanted = parse.one_threat(within)
-    attacks = build(how.attack, how.settings or [])
+    wanted = specs.one_threat(within)
+    attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [])
     shows = between.access(how.access, stack)
     set_threads(nets.threads)
@@ -83,7 +84,7 @@ def prepare(
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), how.retries, nets.device)
-    goal = goals(how.targeted, shown, count, common.seed)
+    goal = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)
     asked = bought(how.answers, pool, attacks, bool(how.checkpoint or how.journal))
@@ -163,31 +164,6 @@ def set_threads(threads: int | None) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def goals(targeted: str | None, images: specs.Images, classes: int, seed: int) -> torch.Tensor | int | None:
-    """``--targeted``: a class, or ``random``: for each image a class other than its own, by (seed, id)."""
-    if targeted is None:
-        return None
-    if targeted != "random":
-        names = images.data.classes
-        if targeted in names and not targeted.isdigit():
-            return names.index(targeted)
-        try:
-            return int(targeted)
-        except ValueError:
-            raise ValueError(
-                f"Expected --targeted to be random, a class index or a class name, but it was {targeted!r}."
-            ) from None
-    import numpy as np
-
-    from blackbox.rng import Stream
-
-    draw = Stream(seed, images.index.astype(np.uint64), "cpu").uniform_array(0, "goal", 1)[:, 0]
-    shift = np.minimum((draw * (classes - 1)).astype(np.int64), classes - 2) + 1
-    import torch
-
-    return torch.from_numpy((images.data.labels.numpy() + shift) % classes)
 
 
 def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget: int) -> str:

@@ -1,54 +1,19 @@
-"""The attacks that ``--attack`` and ``--set`` name, and the nets that they are given."""
+"""The nets that attacks are given, and what is bought for them."""
 
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from blackbox import specs
 from blackbox.cli import options, training
-from blackbox.specs import parse, specs
 
 if TYPE_CHECKING:
     from surrogates import Dataset
 
 
-def build(names: str, pairs: list[str]) -> dict[str, Any]:
-    """The attacks of ``"square,nes"`` with the settings of ``--set``: ``p_init=.1``, or ``square.p_init=.1``.
-
-    ``images=`` may be a data spec, of which the attacker's part is read.
-
-    Raises:
-        ValueError: no name, one that is not known or is there twice, or a setting that is nobody's.
-    """
-    from blackbox import attacks
-
-    found = parse.words(names)
-    kinds = {name: attacks.get(name) for name in found}
-    if not found or len(kinds) < len(found):
-        raise ValueError(f"Expected --attack to name one attack, or several different ones, but it was {names!r}.")
-    mine: dict[str, list[str]] = {name: [] for name in kinds}
-    for pair in pairs:
-        name, dot, _ = pair.partition("=")[0].partition(".")
-        if dot and name in kinds:
-            mine[name].append(pair[len(name) + 1 :])
-        elif dot or len(kinds) > 1:
-            raise ValueError(
-                f"Expected --set ATTACK.NAME=VALUE with ATTACK one of {', '.join(kinds)}, but it was {pair!r}."
-            )
-        else:
-            mine[found[0]].append(pair)
-    made = {}
-    for name, kind in kinds.items():
-        values = parse.settings(kind, mine[name])
-        spec = values.get("images")
-        if isinstance(spec, str) and not spec.endswith(".npz"):
-            values["images"] = specs.own(spec).images
-        made[name] = kind(**values)
-    return made
-
-
 def surrogate_nets(
-    attacks: dict[str, Any], words: list[str], own: str | None, shown: specs.Images, classes: int, nets: options.Nets
+    attacks: dict[str, Any], words: list[str], own: str | None, shown: specs.ImageSet, classes: int, nets: options.Nets
 ) -> dict[str, Any]:
     """The nets of ``--surrogate``, by name.
 

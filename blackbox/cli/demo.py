@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blackbox import specs
 from blackbox.cli import demo_text as text
+from blackbox.cli import run_folder
 from blackbox.cli.progress import say
-from blackbox.specs import digits, folder, parse, pool
+from blackbox.specs import digits, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +82,7 @@ def run(out: str, seed: int, quiet: bool, attacks: str | None = None, everything
     for name in more:
         get(name)
     settings = Settings(seed=seed, more=tuple(dict.fromkeys(name for name in more if name != "square")))
-    path = folder.create(out, "demo")
+    path = run_folder.create(out, "demo")
     with one_thread():
         outcome = measure(settings, quiet)
         write(outcome, path)
@@ -118,7 +120,7 @@ def measure(settings: Settings, quiet: bool) -> Outcome:
     teacher = oracle(settings, settings.teacher, "labels")
     recipe = sg.Recipe(epochs=settings.epochs, optimiser="adam", lr=settings.lr)
     net = sg.build(settings.arch, classes=10, shape=own.shape, seed=seed)
-    shown = pool.widen(own, settings.label_queries, seed)
+    shown = specs.widen(own, settings.label_queries, seed)
     sg.train(net, shown, recipe, seed=seed, teacher=teacher, queries=settings.label_queries)
     paid = teacher.rows
     agreement = sg.fidelity(net, teacher, victims.images)
@@ -213,7 +215,7 @@ def write(outcome: Outcome, path: Path) -> None:
     answers = "answers" if any(r.config["access"] == "labels" for r in results.values()) else "scores"
     curve = figures.curves(results, path / "queries.png", f"What {settings.teacher} gives away through its {answers}")
     shown = examples(outcome, path / "examples.png")
-    folder.write_config(
+    run_folder.write_config(
         path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS}
     )
 

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import options, training
+from blackbox import specs
+from blackbox.cli import options, run_folder, training
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
-from blackbox.specs import folder, parse, specs
+from blackbox.specs import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ def run(
     within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Check, make surrogates, evaluate, save, tell."""
-    wanted = parse.one_threat(within)
+    wanted = specs.one_threat(within)
     counts = [parse.whole(word, "--budgets") for word in parse.words(budgets)]
     shows = parse.words(levels)
     stack = between.read(channels)
@@ -38,8 +39,8 @@ def run(
     found = specs.one_model(target, shown.data, count, nets)
     for level in shows:  # what the channels hide is said before anything is trained
         between.access(level, stack)
-    path = folder.create(common.out, "evaluate", found.name)
-    folder.write_config(path, {
+    path = run_folder.create(common.out, "evaluate", found.name)
+    run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
         "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
         "epochs": known.epochs, **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
@@ -71,7 +72,7 @@ def run(
 
 
 def _surrogates(
-    known: options.Surrogates, images: options.Images, shown: specs.Images, count: int, nets: options.Nets, common: options.Run
+    known: options.Surrogates, images: options.Images, shown: specs.ImageSet, count: int, nets: options.Nets, common: options.Run
 ) -> dict[str, Any]:
     """The nets that are given, and those trained on one's own images; for the digits their own part by default."""
     mine = specs.sources(known.surrogate or [], "--surrogate", shown, count, nets)

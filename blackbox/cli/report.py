@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from blackbox.cli import USAGE, Exit
+from blackbox.cli import USAGE, Exit, run_folder
 from blackbox.cli.progress import say
-from blackbox.specs import folder
 
 
 def run(paths: list[str], out: str | None, title: str | None, against: str | None, quiet: bool) -> None:
@@ -20,11 +19,11 @@ def run(paths: list[str], out: str | None, title: str | None, against: str | Non
     if not good:
         raise Exit(USAGE, "\n".join(problems) or "Expected at least one run to report on, but there was none.")
     build.baseline(build.items(good), against or "")
-    path = folder.create(out, "report", *[good[0].name][: len(good) == 1])
+    path = run_folder.create(out, "report", *[good[0].name][: len(good) == 1])
     inside = next((run for run in found if path.resolve() == run.path.resolve() or _holds_run(path)), None)
     if inside is not None:
         raise ValueError(f"Expected --out to be a folder of its own, but {path} holds a run, whose files would be overwritten.")
-    folder.write_config(path, {"verb": "report", "runs": [str(run.path) for run in found], "title": title, "against": against})
+    run_folder.write_config(path, {"verb": "report", "runs": [str(run.path) for run in found], "title": title, "against": against})
     tables = build.write(found, path, title or "", against or "")
     for line in problems:
         print(line, file=sys.stderr)

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from blackbox import specs
 from blackbox.cli import options
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
 from blackbox.specs import channels as between
-from blackbox.specs import parse, specs
+from blackbox.specs import parse
 
 if TYPE_CHECKING:
     from surrogates import Dataset
@@ -24,7 +25,7 @@ def run(
 ) -> None:  # fmt: skip
     """Load, check, listen until Ctrl-C, and say what was answered."""
     from blackbox.serving import Server, Service
-    from blackbox.targets.http import is_loopback
+    from blackbox.targets.address import is_loopback
 
     if not is_loopback(host) and not expose:
         raise ValueError(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.cli import options
+from blackbox import specs
+from blackbox.cli import options, run_folder
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import clock, say
-from blackbox.specs import folder, pool, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,12 @@ def run(target: str, how: options.Teaching, images: options.Images, nets: option
     net = sg.build(how.arch, classes=count, shape=own.shape, seed=seed)
     if nets.device is not None:
         net = net.to(nets.device)
-    path = folder.create(common.out, "surrogate", found.name)
+    path = run_folder.create(common.out, "surrogate", found.name)
     sg.acquire.get(how.strategy)  # an unknown one is refused before anything is asked
     # a strategy that chooses needs more to choose from than it may ask about; one that makes its images needs seeds only
     wanted = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}.get(how.strategy, CHOICE * how.queries)
-    shown = pool.widen(own, wanted, seed)
-    folder.write_config(path, {
+    shown = specs.widen(own, wanted, seed)
+    run_folder.write_config(path, {
         "verb": "surrogate", "target": found.spec, "access": how.access, "queries": how.queries, "strategy": how.strategy,
         "arch": how.arch, "recipe": asdict(recipe), **asdict(images), **asdict(nets), "own_images": len(own),
         "shown_images": len(shown), "held_out": len(kept), "classes": count, "seed": seed, "device": nets.device or "cpu",

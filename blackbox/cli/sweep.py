@@ -8,9 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from blackbox.cli import FAILED, Exit
+from blackbox.cli import FAILED, Exit, run_folder
 from blackbox.cli.progress import EVERY, say
-from blackbox.specs import folder
 
 
 def run(
@@ -22,7 +21,7 @@ def run(
 
     chosen = Study.load(study)
     plan = Plan.of(chosen)
-    path = folder.create(out or f"runs/{chosen.name}", "sweep")
+    path = run_folder.create(out or f"runs/{chosen.name}", "sweep")
     where = Path(store) if store else path / "store.sqlite"
     with Store(where) as kept:
         say(plan.summary(kept.done()), quiet and not plan_only)
@@ -30,7 +29,7 @@ def run(
         return
     if Path(study).resolve() != (path / "study.toml").resolve():
         shutil.copyfile(study, path / "study.toml")
-    folder.write_config(path, {"verb": "sweep", "store": str(where), "jobs": jobs, "backend": backend, "dask": dask,
+    run_folder.write_config(path, {"verb": "sweep", "store": str(where), "jobs": jobs, "backend": backend, "dask": dask,
                                "shards": shards, **chosen.model_dump()})  # fmt: skip
     table = chosen.run(where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=None if quiet else _line())
     table.save(path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blackbox import specs
 from blackbox.cli import options
 from blackbox.cli.progress import say
-from blackbox.specs import parse, specs
+from blackbox.specs import parse
 
 if TYPE_CHECKING:
     from blackbox.oracle.oracle import Oracle
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from surrogates import Dataset
 
 
-def read(own: str, shown: specs.Images, classes: int) -> Dataset:
+def read(own: str, shown: specs.ImageSet, classes: int) -> Dataset:
     """The attacker's own images.
 
     Raises:

@@ -6,10 +6,11 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli import options
-from blackbox.cli.attack import goals, set_threads
+from blackbox import specs
+from blackbox.cli import options, run_folder
+from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
-from blackbox.specs import folder, parse, specs
+from blackbox.specs import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ def run(
     from surrogates.transfer.conditions import GIVEN
 
     seed, quiet, device = common.seed, common.quiet, nets.device
-    radii = parse.threats(within)
+    radii = specs.threats(within)
     names = parse.words(attacks)
     if not names:
         raise ValueError("Expected --attacks to name at least one, for example fgsm,mi-fgsm, but it was empty.")
@@ -43,13 +44,13 @@ def run(
     targets: dict[str, Any] = {}
     for model in specs.several(to, shown, count, nets):
         targets[specs.free(model.name, targets)] = specs.oracle(model, "labels", count, device)
-    path = folder.create(common.out, "transfer", *sources)
+    path = run_folder.create(common.out, "transfer", *sources)
     effective = {
         "verb": "transfer", "from": source, "to": to, "attacks": [r.name for r in recipes],
         "threats": [{"norm": r.norm, "eps": r.eps} for r in radii], "steps": steps, "given": given, "targeted": targeted,
         **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": seed, "device": device or "cpu",
     }  # fmt: skip
-    folder.write_config(path, effective)
+    run_folder.write_config(path, effective)
     cells = len(sources) * len(recipes) * len(radii)
     noise = sum(2 if r.norm == "Linf" else 1 for r in radii)
     say(
@@ -61,7 +62,7 @@ def run(
     try:
         matrix = sg.transfer_matrix(
             sources, targets, shown.data.images, shown.data.labels, recipes, radii,
-            target=goals(targeted, shown, count, seed), steps=steps, seed=seed, ids=shown.index, keep=last,
+            target=specs.goals(targeted, shown, count, seed), steps=steps, seed=seed, ids=shown.index, keep=last,
             progress=_progress(cells + len(radii) + 1, quiet),
         )  # fmt: skip
     except bb.TargetError as error:

@@ -6,10 +6,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from blackbox.cli import options
+from blackbox import specs
+from blackbox.cli import options, run_folder
 from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
-from blackbox.specs import folder, parse, specs
+from blackbox.specs import parse
 
 
 def run(
@@ -17,7 +18,7 @@ def run(
     images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
     """Check, try, save, tell."""
-    wanted = parse.one_threat(within)
+    wanted = specs.one_threat(within)
     values = _grid(attack, grid)
     set_threads(nets.threads)
 
@@ -29,13 +30,13 @@ def run(
     mine: dict[str, Any] = {}
     for model in specs.several(models, shown, count, nets):
         mine[specs.free(model.name, mine)] = model.net if model.net is not None else model.model
-    path = folder.create(common.out, "tune", attack)
+    path = run_folder.create(common.out, "tune", attack)
     effective = {
         "verb": "tune", "attack": attack, "grid": values, "models": models, "budget": budget, "access": access,
         "threat": {"norm": wanted.norm, "eps": wanted.eps}, **asdict(images), **asdict(nets), "n": len(shown.data),
         "classes": count, "seed": common.seed,
     }  # fmt: skip
-    folder.write_config(path, effective)
+    run_folder.write_config(path, effective)
     runs = len(tried) * len(mine)
     say(
         f"plan             {len(tried)} settings of {attack} × {len(mine)} models, {wanted}, {len(shown.data):,} images × at most "
@@ -65,7 +66,7 @@ def _grid(attack: str, pairs: list[str]) -> dict[str, list[Any]]:
         values = parse.words(rest)
         if not equals or not values:
             raise ValueError(f"Expected --set NAME=VALUE,VALUE, for example p_init=0.1,0.4, but it was {pair!r}.")
-        read = [parse.settings(kind, [f"{name}={value}"]) for value in values]
+        read = [specs.settings(kind, [f"{name}={value}"]) for value in values]
         out.update({key: [one[key] for one in read] for key in read[0]})
     if not out:
         raise ValueError(f"Expected --set with values of {attack} to choose among, for example --set p_init=0.1,0.4, but there was none.")

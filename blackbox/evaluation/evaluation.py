@@ -123,15 +123,14 @@ class Evaluation:
         Raises:
             ValueError: evaluation.json is missing or damaged.
         """
-        from blackbox.cli.options import Within
-        from blackbox.specs.parse import one_threat
+        from blackbox.specs import read_threat
 
         path = Path(folder) / "evaluation.json"
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             ids = np.array(body["ids"], np.int64)
             norm, _, eps = str(body["threat"]).partition(" ")  # all that earlier versions wrote
-            within = one_threat(Within(threat=f"{body.get('norm', norm)}:{body.get('eps', eps)}"))
+            within = read_threat(f"{body.get('norm', norm)}:{body.get('eps', eps)}")
             rows = [Row(r["sees"], r["attack"], r["budget"], np.isin(ids, r["wrong"]), r["queries"]) for r in body["rows"]]
             return cls(rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"])
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from blackbox.lazy import lazy
 
 _WHERE = {
+    "build": "blackbox.specs.attack",
+    "settings": "blackbox.specs.attack",
     "ImageSet": "blackbox.specs.data",
     "images": "blackbox.specs.data",
     "own": "blackbox.specs.data",
+    "widen": "blackbox.specs.data",
     "goals": "blackbox.specs.goal",
     "Model": "blackbox.specs.model",
     "SURROGATE_FILE": "blackbox.specs.model",
@@ -23,15 +26,20 @@ _WHERE = {
     "Within": "blackbox.specs.options",
     "oracle": "blackbox.specs.target",
     "retrying": "blackbox.specs.target",
+    "one_threat": "blackbox.specs.threat",
+    "read_threat": "blackbox.specs.threat",
+    "threats": "blackbox.specs.threat",
 }
 
 __all__ = list(_WHERE)
 
 if TYPE_CHECKING:
-    from blackbox.specs.data import ImageSet, images, own
+    from blackbox.specs.attack import build, settings
+    from blackbox.specs.data import ImageSet, images, own, widen
     from blackbox.specs.goal import goals
     from blackbox.specs.model import SURROGATE_FILE, Model, free, models, one_model, several, sources
     from blackbox.specs.options import Images, Nets, Within
     from blackbox.specs.target import oracle, retrying
+    from blackbox.specs.threat import one_threat, read_threat, threats
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

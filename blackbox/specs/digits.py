@@ -97,7 +97,7 @@ def oracle(name: str, access: str, rows_per_call: int | None = None, seed: int =
 
 def threat(norms: tuple[str, ...], eps: float) -> Threat:
     """Linf ``eps`` where an attack serves it, else the first norm that it serves, with a radius that suits 64 pixels."""
-    from blackbox.specs.parse import kinds
+    from blackbox.specs.threat import kinds
 
     norm = "Linf" if "Linf" in norms else norms[0]
     return kinds()[norm.lower()](eps if norm == "Linf" else {"L2": 1.0}.get(norm, 5.0))

@@ -5,20 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
-
-if TYPE_CHECKING:
-    from blackbox.specs.options import Within
-    from blackbox.threat import Threat
-
-
-def kinds() -> dict[str, type[Threat]]:
-    """The threats there are, by the lower-case name of their norm."""
-    from blackbox.threat import Threat
-
-    return {kind.norm.lower(): kind for kind in Threat.__subclasses__()}
+from typing import Any, get_args
 
 
 def number(text: str, name: str = "eps") -> float:
@@ -43,46 +32,6 @@ def whole(text: str, name: str) -> int:
 def words(text: str) -> list[str]:
     """``"a, b,,c"`` -> ["a", "b", "c"]."""
     return [w.strip() for w in text.split(",") if w.strip()]
-
-
-def threats(within: Within) -> list[Threat]:
-    """From ``--norm linf --eps 4/255,8/255`` or ``--threat linf:4/255,8/255``.
-
-    Raises:
-        ValueError: no such norm, no radius, or a radius that cannot be.
-    """
-    norm, eps = within.norm, within.eps
-    if within.threat is not None:
-        if norm is not None or eps is not None:
-            raise ValueError("Expected either --threat or --norm and --eps, but both were given.")
-        norm, _, eps = within.threat.partition(":")
-    norm = (norm or "linf").strip().lower().replace("_", "").replace("-", "")
-    known = kinds()
-    if norm not in known:
-        raise ValueError(f"Expected the norm to be one of {', '.join(known)}, but it was {norm!r}.")
-    radii = words(eps or "")
-    if not radii:
-        raise ValueError("Expected a radius, for example --eps 8/255 (images lie in [0, 1]), but none was given.")
-    return [known[norm](number(word)) for word in radii]
-
-
-def one_threat(within: Within) -> Threat:
-    """As `threats`, for a verb that takes a single one."""
-    found = threats(within)
-    if len(found) > 1:
-        raise ValueError(f"Expected one eps here, but there were {len(found)}. Run the verb once for each.")
-    return found[0]
-
-
-def settings(kind: type, pairs: list[str]) -> dict[str, Any]:
-    """``["p_init=.1"]`` -> {"p_init": 0.1}, each value read as its dataclass field is typed.
-
-    Raises:
-        ValueError: not NAME=VALUE, no such field (lists those there are), or a value of the wrong type.
-    """
-    hints = get_type_hints(kind)
-    known = {f.name: (hints.get(f.name, str), f.default) for f in fields(kind) if f.init}
-    return assign(known, pairs, f"a setting of {kind.__name__}", "--set NAME=VALUE")
 
 
 def assign(

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from blackbox.specs.threat import read_threat
+
 if TYPE_CHECKING:
     from blackbox.sweep.table import Table
-    from blackbox.threat import Threat
 
 
 def _several(value: Any) -> Any:
@@ -31,13 +32,6 @@ def _different(values: list[Any]) -> list[Any]:
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-def read_threat(text: str) -> Threat:
-    """``"linf:8/255"`` -> Linf(8/255)."""
-    from blackbox.specs import Within, parse
-
-    return parse.one_threat(Within(threat=text))
 
 
 Words = Annotated[list[str], BeforeValidator(_several), Field(min_length=1)]

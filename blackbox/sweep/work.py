@@ -19,10 +19,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from blackbox.specs.model import file_print
+from blackbox.specs.threat import read_threat
 from blackbox.sweep import pictures
 from blackbox.sweep.columns import pack
 from blackbox.sweep.plan import Point
-from blackbox.sweep.study import Study, read_threat
+from blackbox.sweep.study import Study
 
 if TYPE_CHECKING:
     from blackbox.specs import ImageSet, Model

@@ -7,16 +7,13 @@ environment says; no redirect is followed; certificates are checked.
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import json
 import select
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -24,6 +21,7 @@ from torch import Tensor
 
 from blackbox.protocol import Access
 from blackbox.targets import wire
+from blackbox.targets.address import address
 from blackbox.targets.answer import Answer
 from blackbox.targets.batches import check_shape
 from blackbox.targets.info import Described, TargetInfo
@@ -74,7 +72,7 @@ class HttpTarget(Described):
         if form not in ("npy", "json"):
             raise ValueError(f"Expected form to be npy or json, but it was {form!r}.")
         self.url, self.timeout, self._rate = url, timeout, rate
-        self._secure, self._address, self._path = _address(url, own_endpoint)
+        self._secure, self._address, self._path = address(url, own_endpoint)
         self._kind = wire.NPY if form == "npy" else wire.JSON
         self._headers = dict(headers or {})
         self._lines, self._lock, self._free = threading.local(), threading.Lock(), 0.0
@@ -259,45 +257,3 @@ def _read(line: http.client.HTTPConnection, response: http.client.HTTPResponse, 
     if response.length:  # what Content-Length promised and did not come
         raise ConnectionError(f"the answer broke off {response.length:,} bytes before its end")
     return b"".join(parts)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or number means this machine, without asking anybody."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _address(url: str, own_endpoint: bool) -> tuple[bool, tuple[str, int], str]:
-    """``http://localhost:8765/a/`` -> whether it is https, (host, port), path."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"Expected an address such as http://127.0.0.1:8765, but it was {url!r}: {error}.") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"Expected an address such as http://127.0.0.1:8765, but it was {url!r}.")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("Expected an address without a password, which would be saved with the results. Use headers=.")
-    host = parts.hostname
-    if not is_loopback(host):
-        if not own_endpoint:
-            raise ValueError(
-                f"Expected an endpoint on this machine (127.0.0.1), but {host} is elsewhere. If it is yours, or you were asked to "
-                "test it, say so: own_endpoint=True, on the command line --own-endpoint, in a study own_endpoint = true."
-            )
-    elif host.lower() == "localhost":
-        host = _local_number(host)
-    return parts.scheme == "https", (host, port or (443 if parts.scheme == "https" else 80)), parts.path.rstrip("/")
-
-
-def _local_number(name: str) -> str:
-    """The number behind ``localhost``, which a hosts file may have led elsewhere."""
-    try:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET)]
-    except OSError:
-        found = ["127.0.0.1"]
-    if not all(is_loopback(number) for number in found):
-        raise ValueError(f"Expected localhost to be this machine, but it is {found[0]} here. Give 127.0.0.1.")
-    return found[0]

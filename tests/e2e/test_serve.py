@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import blackbox as bb
+from blackbox import specs
 from blackbox.cli import options
-from blackbox.specs import adapters, specs
+from blackbox.specs import adapters
 from blackbox.specs.model import file_print
 from blackbox.sweep.plan import Plan
 from blackbox.sweep.run import run

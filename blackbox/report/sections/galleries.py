@@ -88,7 +88,7 @@ def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None
 
 def pictured(run: Run, table: Table, room: Room) -> Iterator[tuple[Point, Gallery | None]]:
     """A gallery for each point whose images were read; None where they do not belong to the outcomes."""
-    from blackbox.sweep.study import read_threat
+    from blackbox.specs import read_threat
     from blackbox.sweep.views import result
 
     for p in table.outcomes:

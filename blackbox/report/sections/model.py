@@ -84,7 +84,7 @@ def _goal(targeted: object) -> str:
 
 
 def _threats(words: Sequence[str]) -> str:
-    from blackbox.sweep.study import read_threat
+    from blackbox.specs import read_threat
 
     return ", ".join(str(read_threat(word)) for word in words)
 

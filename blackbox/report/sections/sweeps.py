@@ -43,7 +43,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path, room: Room) -> None:
 
 
 def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
-    from blackbox.sweep.study import read_threat
+    from blackbox.specs import read_threat
     from blackbox.sweep.views import result
 
     points = [p for p in table.outcomes if p.kind == "attack"]

@@ -88,7 +88,7 @@ def test_scores_are_needed_and_the_target_has_labels(table):
 
 def test_a_target_that_fails_in_the_middle_keeps_what_was_paid(table):
     from blackbox.app.bench import Once
-    from blackbox.specs.specs import Model
+    from blackbox.specs import Model
 
     seen = []
 

@@ -1,0 +1,52 @@
+"""Threat specs -> threats: ``linf:8/255``, or ``--norm`` and ``--eps``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blackbox.specs import parse
+from blackbox.specs.options import Within
+
+if TYPE_CHECKING:
+    from blackbox.threat import Threat
+
+
+def kinds() -> dict[str, type[Threat]]:
+    """The threats there are, by the lower-case name of their norm."""
+    from blackbox.threat import Threat
+
+    return {kind.norm.lower(): kind for kind in Threat.__subclasses__()}
+
+
+def threats(within: Within) -> list[Threat]:
+    """From ``--norm linf --eps 4/255,8/255`` or ``--threat linf:4/255,8/255``.
+
+    Raises:
+        ValueError: no such norm, no radius, or a radius that cannot be.
+    """
+    norm, eps = within.norm, within.eps
+    if within.threat is not None:
+        if norm is not None or eps is not None:
+            raise ValueError("Expected either --threat or --norm and --eps, but both were given.")
+        norm, _, eps = within.threat.partition(":")
+    norm = (norm or "linf").strip().lower().replace("_", "").replace("-", "")
+    known = kinds()
+    if norm not in known:
+        raise ValueError(f"Expected the norm to be one of {', '.join(known)}, but it was {norm!r}.")
+    radii = parse.words(eps or "")
+    if not radii:
+        raise ValueError("Expected a radius, for example --eps 8/255 (images lie in [0, 1]), but none was given.")
+    return [known[norm](parse.number(word)) for word in radii]
+
+
+def one_threat(within: Within) -> Threat:
+    """As `threats`, for a verb that takes a single one."""
+    found = threats(within)
+    if len(found) > 1:
+        raise ValueError(f"Expected one eps here, but there were {len(found)}. Run the verb once for each.")
+    return found[0]
+
+
+def read_threat(text: str) -> Threat:
+    """``"linf:8/255"`` -> Linf(8/255)."""
+    return one_threat(Within(threat=text))
