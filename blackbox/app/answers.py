@@ -76,7 +76,7 @@ class Answers:
         held = self.taken(shot)
         made = compute.crossing(self.bench, held, surrogate, target, float(far))
         drawn = plots.crossing(self.bench, held, made, surrogate, target)
-        return plots.svg(drawn, "bb-walk", "Decision regions along the ray") + plots.regions_table(self.bench, made)
+        return plots.svg(drawn, "bb-walk", "Decision regions along the ray") + draw.regions(self.bench, made)
 
     def load(self, folder: str) -> str:
         """A saved run, or why it cannot be shown."""

@@ -12,6 +12,7 @@ from typing import Any
 from blackbox.app import compute, draw, hunt, saved
 from blackbox.app.answers import PACES, Answers, label, ours, sentence
 from blackbox.app.bench import Bench, Shot
+from blackbox.report.gallery import scaled
 
 LOSSES = ["cross-entropy", "margin"]
 FAR = [0.1, 0.3, 1.0]
@@ -191,8 +192,4 @@ def _wire_query(gr: Any, c: SimpleNamespace, answers: Answers, page: Any, runs: 
 def _thumbnail(shot: Shot) -> Any:
     from PIL import Image
 
-    array = draw.pixels(shot.image)
-    made = Image.fromarray(array)
-    few = max(array.shape[:2]) <= 64
-    scale = max(1, 96 // max(array.shape[:2])) if few else 1
-    return made.resize((made.width * scale, made.height * scale), Image.Resampling.NEAREST) if scale > 1 else made
+    return Image.fromarray(scaled(draw.pixels(shot.image), draw.small(shot.image)))

@@ -25,8 +25,7 @@ def svg(made: Any, name: str, alt: str) -> str:
     """A matplotlib figure as HTML."""
     file = io.BytesIO()
     made.savefig(file, format="svg", metadata={"Date": None})
-    source = data_url(file.getvalue(), "image/svg+xml")
-    return f'<div class="bb" id="{name}"><img class="bb-full" style="width:100%" alt="{alt}" src="{source}"></div>'
+    return draw.render("drawing.html", number=name, alt=alt, source=data_url(file.getvalue(), "image/svg+xml"))
 
 
 def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str) -> Any:
@@ -135,9 +134,7 @@ def _images(figure: Any, bench: Bench, made: Crossing, left: float, wide: float)
     for i, (e, point) in enumerate(zip(eps, points, strict=True)):
         at = left + wide * (i + 0.5) / _THUMBNAILS - side / 2
         axes = figure.add_axes((at, 0.685, side, side * figure.get_figwidth() / figure.get_figheight()))
-        small = max(point.shape[1:]) <= 64
-        pixels = draw.pixels(point)
-        axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased")
+        axes.imshow(draw.pixels(point), interpolation="nearest" if draw.small(point) else "antialiased")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel("original" if not e else f"eps {e:.2g}", fontsize=8.5, color=style.PALE, labelpad=2)
@@ -148,15 +145,3 @@ def _colours(found: list[Region], leave: int) -> dict[int, str]:
     others = [c for c in (*style.COLOURS, "#7b5ea7", "#2f4858", "#a36a00", "#c06c84") if c != style.COLOURS[1]]
     labels = [k for k in dict.fromkeys(region.label for region in found) if k != leave]
     return {leave: style.COLOURS[1], **{k: others[i % len(others)] for i, k in enumerate(labels)}}
-
-
-def regions_table(bench: Bench, made: Crossing) -> str:
-    """Label and eps where it changes, of both models."""
-    rows = [
-        [name, draw.classname(bench, r.label), f"{r.start:.4f}", f"{r.stop:.4f}"]
-        for name, found in (("surrogate", made.surrogate), ("hidden target", made.target))
-        for r in found
-    ]
-    told = f"The target's row took {made.asked:,} queries, the surrogate's none."
-    cells = draw.table(["model", "label", "from eps", "to eps"], rows)
-    return f'<div class="bb" id="bb-regions"><div class="bb-wide">{cells}</div><p class="bb-dim">{told}</p></div>'

@@ -84,9 +84,10 @@ def colours(image: np.ndarray) -> np.ndarray:
     return np.round(255 * np.moveaxis(array, 0, -1)).astype(np.uint8)
 
 
-def amplified(change: np.ndarray) -> np.ndarray:
-    """[C, H, W] -> [H, W, 3] uint8, around grey and stretched to the largest entry; one channel red for more ink."""
-    largest = float(np.abs(change).max()) or 1.0
+def amplified(change: np.ndarray, full: float | None = None) -> np.ndarray:
+    """[C, H, W] -> [H, W, 3] uint8, around grey; ``full``, by default the largest entry, is drawn in full colour. One
+    channel: red for more ink, blue for less."""
+    largest = full or float(np.abs(change).max()) or 1.0
     if len(change) < 3:
         from matplotlib import colormaps
 

@@ -13,16 +13,15 @@ def data_url(content: bytes, kind: str) -> str:
 
 
 @lru_cache
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def _environment(package: str) -> Any:
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
-        loader=PackageLoader("blackbox.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    loader = ChoiceLoader([PackageLoader(name, "templates") for name in dict.fromkeys((package, "blackbox.report"))])
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.globals["data_url"] = data_url
     return made
 
 
-def render(name: str, **values: Any) -> str:
-    """The template ``name`` of this folder, filled with ``values``."""
-    return str(_environment().get_template(name).render(**values))
+def render(template: str, package: str = "blackbox.report", **values: Any) -> str:
+    """A template of a package's folder ``templates``, or else of this one, filled with ``values``."""
+    return str(_environment(package).get_template(template).render(**values))

@@ -102,7 +102,7 @@ def test_regions_of_both_models_and_their_price(table):
     for drawing in (plots.crossing(table, table.shots[0], made, "mine", "theirs"),
                     plots.taylor(table, table.shots[0], made.ray, "mine", "cross-entropy")):  # fmt: skip
         assert "data:image/svg+xml;base64," in plots.svg(drawing, "x", "x")
-    assert "0.0500" in plots.regions_table(table, made) or "0.0501" in plots.regions_table(table, made)
+    assert "0.0500" in draw.regions(table, made) or "0.0501" in draw.regions(table, made)
 
 
 def test_the_first_image_is_one_on_which_both_give_way_and_the_sentence_says_what_was_measured(table):
