@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from blackbox.oracle.oracle import Oracle, Reply
-    from blackbox.specs import Images, Model, Nets
+    from blackbox.specs import Model
     from surrogates import Dataset
 
 T = TypeVar("T")
@@ -143,93 +143,3 @@ def shots(data: Dataset, index: Tensor) -> list[Shot]:
         Shot(data.images[i], int(data.labels[i]), f"{data.name} {int(i)}", number)
         for number, i in enumerate(index.tolist())
     ]
-
-
-def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
-    """The embedded digits: six hidden targets, and two surrogates that were trained on 400 other images.
-
-    The images offered begin with one on which the slider shows something: see `compute.order`.
-    """
-    from blackbox import specs
-    from blackbox.app import compute
-    from blackbox.specs import digits
-
-    data, own = digits.parts()["attack"], digits.parts()["surrogate"]
-
-    def copied() -> nn.Module:
-        """As the demo's: from the answers of svm-rbf to 1,600 images, labels alone."""
-        import surrogates as sg
-
-        net = sg.build("mlp", classes=10, shape=own.shape, seed=seed)
-        recipe = sg.Recipe(epochs=10, optimiser="adam", lr=2e-3)
-        teacher = digits.oracle("svm-rbf", "labels", 256)
-        return sg.train(net, specs.widen(own, 1600, seed), recipe, seed=seed, teacher=teacher, queries=1600)
-
-    def supervised() -> nn.Module:
-        import surrogates as sg
-
-        net = sg.build("cnn", classes=10, shape=own.shape, seed=seed)
-        return sg.train(net, own, sg.Recipe(epochs=30, optimiser="adam", lr=2e-3), seed=seed)
-
-    def hidden(name: str) -> Once[Model]:
-        return Once(lambda: specs.models(f"digits:{name}", data)[0])
-
-    targets = {name: hidden(name) for name in ("svm-rbf", *(n for n in digits.NAMES if n != "svm-rbf"))}
-    nets = {
-        "mlp, taught by svm-rbf's labels": Once(lambda: ready(copied())),
-        "cnn, trained on 400 own digits": Once(lambda: ready(supervised())),
-        "mlp target itself (white box)": Once(lambda: ready(_net(targets["mlp"]()))),
-    }
-    bench = Bench(data, nets, targets, most=most, reach=0.2)
-    order, bench.about = compute.order(bench, next(iter(nets)), "svm-rbf", THUMBNAILS)
-    bench.shots = shots(data, order)
-    return bench
-
-
-def own_bench(
-    target: list[str], surrogate: list[str], images: Images, nets: Nets, most: float, seed: int = 0
-) -> Bench:
-    """From specs of the command line. Without a surrogate the targets that are nets stand for it: a white box.
-
-    Raises:
-        ValueError, FileNotFoundError: a spec that names nothing, or models and images that do not fit.
-    """
-    from blackbox import specs
-    from blackbox.app import compute
-
-    chosen = specs.images(images, seed)
-    data = chosen.data
-    count = nets.classes or len(data.classes)
-    found: dict[str, Model] = {}
-    for model in specs.several(target, chosen, count, nets, seed):
-        found[specs.free(model.name, found)] = model
-    sources = specs.sources(surrogate, "--surrogate", chosen, count, nets, seed)
-    if not sources:
-        sources = {f"{name} itself (white box)": model.net for name, model in found.items() if model.net is not None}
-    if not sources:
-        raise ValueError(
-            f"Expected --surrogate, a net to take gradients of, because {target[0]} has none. Train one from its answers: "
-            f"blackbox surrogate --target {target[0]}"
-        )
-    made: dict[str, Once[nn.Module]] = {
-        name: Once(lambda net=net: ready(net, nets.device))  # type: ignore[misc]
-        for name, net in sources.items()
-    }
-    targets: dict[str, Once[Model]] = {name: Once(lambda model=model: model) for name, model in found.items()}  # type: ignore[misc]
-    size = data.images[0].numel()
-    reach = 0.2 if size < 1000 else 8 / 255
-    bench = Bench(data, made, targets, device=nets.device, most=most, reach=reach)
-    order, bench.about = compute.order(bench, next(iter(made)), next(iter(targets)), THUMBNAILS, len(bench.shots))
-    bench.shots = shots(data, order)
-    return bench
-
-
-def _net(model: Model) -> nn.Module:
-    assert isinstance(model.net, nn.Module)
-    return model.net
-
-
-def ready(net: nn.Module, device: str | None = None) -> nn.Module:
-    """For good in eval mode and without parameter gradients, so that several visitors may use it at a time."""
-    net = net if device is None else net.to(device)
-    return net.eval().requires_grad_(False)

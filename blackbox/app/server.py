@@ -8,8 +8,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from blackbox.cli.progress import say
-
 if TYPE_CHECKING:
     from blackbox.app.bench import Bench
     from blackbox.specs import Images, Nets
@@ -45,24 +43,21 @@ def run(
     if not 0 < most <= 1:
         raise ValueError(f"Expected --eps between 0 and 1, the end of the slider, but it was {most:g}.")
     require()
-    from blackbox.cli.attack import set_threads
-
-    if (
-        not targets and nets.threads is None
-    ):  # the digits' nets are so small that a second thread only waits for the first
+    if not targets and nets.threads is None:  # the digits' nets are so small that a second thread only waits for the first
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    set_threads(nets.threads)
-    bench = table(targets, surrogates, images, nets, most, seed)
+    nets.set_threads()
+    from blackbox.app import benches
+
+    bench = benches.asked_for(targets, surrogates, images, nets, most, seed)
+    say = print if not quiet else (lambda *_, **__: None)
     with tempfile.TemporaryDirectory(prefix="blackbox-app-") as scratch:
         page, url = serve(bench, runs, port, scratch)
-        say(
-            f"page     {url}    (this machine only; Ctrl-C ends it; ready after {time.perf_counter() - begin:.1f} s)",
-            quiet,
-        )
+        seconds = time.perf_counter() - begin
+        say(f"page     {url}    (this machine only; Ctrl-C ends it; ready after {seconds:.1f} s)", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            say("ended", quiet)
+            say("ended", flush=True)
         finally:
             page.close(verbose=False)
 
@@ -75,22 +70,6 @@ def require() -> None:
         raise ValueError(
             "Expected the package gradio for the page, but it is not installed. Install it: pip install 'blackbox-transfer[app]'"
         )
-
-
-def table(
-    targets: list[str], surrogates: list[str], images: Images, nets: Nets, most: float, seed: int
-) -> Bench:
-    """The bench that the command line asks for: the embedded digits when it asks for nothing."""
-    from blackbox.app import bench
-
-    if not targets and not surrogates and images.data == "digits":
-        return bench.digits_bench(seed, most)
-    if not targets:
-        raise ValueError(
-            "Expected --target, the model to examine, beside --data or --surrogate, but there was none. "
-            "Without any of them the page shows the embedded digits."
-        )
-    return bench.own_bench(targets, surrogates, images, nets, most, seed)
 
 
 def serve(bench: Bench, runs: str = "runs", port: int | None = None, scratch: str | None = None) -> tuple[Any, str]:

@@ -77,7 +77,7 @@ def prepare(
     attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [])
     shows = between.access(how.access, stack)
-    set_threads(nets.threads)
+    nets.set_threads()
     from blackbox import prior as priors
     from blackbox.run import resolve
 
@@ -153,17 +153,6 @@ def _beside(checkpoint: str, name: str) -> str:
     """``run.pt`` -> ``run-square.pt``: each attack's own file."""
     path = Path(checkpoint)
     return str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
-
-
-def set_threads(threads: int | None) -> None:
-    """Torch's threads, where the user wants a number."""
-    if threads is None:
-        return
-    if threads < 1:
-        raise ValueError(f"Expected --threads to be at least 1, but it was {threads}.")
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget: int) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder, training
-from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import parse
@@ -30,7 +29,7 @@ def run(
     counts = [parse.whole(word, "--budgets") for word in parse.words(budgets)]
     shows = parse.words(levels)
     stack = between.read(channels)
-    set_threads(nets.threads)
+    nets.set_threads()
 
     from blackbox.evaluation.evaluation import evaluate
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from blackbox import specs
 from blackbox.cli import options
-from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
 from blackbox.specs import channels as between
 from blackbox.specs import parse
@@ -36,7 +35,7 @@ def run(
         raise ValueError(f"Expected --port from 0 (a free one) to 65535, but it was {port}.")
     stack = between.read(channels)
     shows = between.access(access, stack)
-    set_threads(nets.threads)
+    nets.set_threads()
     shown = _images(data, shape, nets.classes)
     count = nets.classes or len(shown.classes)
     model = specs.one_model(target, shown, count, nets)

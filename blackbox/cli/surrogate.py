@@ -10,7 +10,6 @@ import numpy as np
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import clock, say
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def run(target: str, how: options.Teaching, images: options.Images, nets: option
     from blackbox.statistics import Rate
 
     seed, quiet = common.seed, common.quiet
-    set_threads(nets.threads)
+    nets.set_threads()
     own, kept = attacker_images(images, how.holdout, seed)
     count = nets.classes or len(own.classes)
     found = specs.one_model(target, own, count, nets)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
 from blackbox.specs import parse
 
@@ -32,7 +31,7 @@ def run(
     recipes = [presets.get(name) for name in names]
     if given not in GIVEN:
         raise ValueError(f"Expected --given to be one of {', '.join(GIVEN)}, but it was {given!r}.")
-    set_threads(nets.threads)
+    nets.set_threads()
 
     import blackbox as bb
     import surrogates as sg

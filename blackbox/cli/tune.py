@@ -8,7 +8,6 @@ from typing import Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.attack import set_threads
 from blackbox.cli.progress import say
 from blackbox.specs import parse
 
@@ -20,7 +19,7 @@ def run(
     """Check, try, save, tell."""
     wanted = specs.one_threat(within)
     values = _grid(attack, grid)
-    set_threads(nets.threads)
+    nets.set_threads()
 
     import blackbox as bb
 

@@ -51,6 +51,16 @@ class Nets:
         bool, typer.Option("--own-endpoint", help="An http target that is elsewhere is mine, or mine to test.")
     ] = False
 
+    def set_threads(self) -> None:
+        """Give torch as many threads as the user wants, where there is a number."""
+        if self.threads is None:
+            return
+        if self.threads < 1:
+            raise ValueError(f"Expected --threads to be at least 1, but it was {self.threads}.")
+        import torch
+
+        torch.set_num_threads(self.threads)
+
 
 @dataclass(frozen=True)
 class Within:

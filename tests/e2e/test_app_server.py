@@ -82,7 +82,7 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch):
 
 
 def test_a_bench_of_ones_own_models(tmp_path):
-    from blackbox.app.bench import own_bench
+    from blackbox.app.benches import own_bench
 
     bench = own_bench(["digits:mlp,knn"], [], options.Images("digits", n=12), options.Nets(), 0.2)
     assert list(bench.targets) == ["mlp", "knn"] and list(bench.surrogates) == ["mlp itself (white box)"]
