@@ -75,7 +75,7 @@ class Bench:
 
     Args:
         data: what the classes are called, and the images. surrogates, targets: by name, each made on first use.
-        about: a sentence on where they come from. ink: grey images are ink on paper, drawn dark on white.
+        about: a sentence on where they come from.
         most: the end of the epsilon slider. reach: eps with which a query attack begins.
         recent: answers of its models already had. Kept here, so that no bench is shown what another one asked.
     """
@@ -99,10 +99,6 @@ class Bench:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.data.classes
-
-    @property
-    def ink(self) -> bool:
-        return self.data.shape[0] == 1
 
     def net(self, name: str) -> nn.Module:
         """A surrogate, for gradients."""
