@@ -28,6 +28,14 @@ def run(
     )
 
 
+def sentence(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """Exit code, no traceback, and the words in what was said."""
+    assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr, (word, result.stderr)
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Runs a command in a folder of its own."""

@@ -7,7 +7,8 @@ import torch
 from tests.app_bench import table
 from tests.commands import cli, demo, said
 from tests.saved_runs import runs
+from tests.studies import here
 
-__all__ = ["cli", "demo", "runs", "said", "table"]
+__all__ = ["cli", "demo", "here", "runs", "said", "table"]
 
 torch.set_num_threads(1)

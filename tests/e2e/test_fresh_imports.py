@@ -24,3 +24,9 @@ def test_importing_the_package_imports_no_torch() -> None:
 @pytest.mark.parametrize(("name", "absent"), [("Affine", ("pytest", "hypothesis")), ("AttackContract", ("hypothesis",))])
 def test_importing_testing_is_cheap(name: str, absent: tuple[str, ...]) -> None:
     assert not loaded(f"from blackbox.testing import {name}", *absent)
+
+
+def test_what_waits_until_it_is_needed() -> None:
+    assert not loaded("import blackbox.statistics", "scipy", "torch")
+    code = "import surrogates.crafting.craft; from surrogates.training.train import report"
+    assert not loaded(code, "torchvision", "matplotlib", "sklearn")

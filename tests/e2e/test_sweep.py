@@ -17,71 +17,12 @@ import pytest
 
 from blackbox.sweep import Plan, Store, Study, Table
 from blackbox.sweep import work as worker
+from tests.commands import ROOT
+from tests.studies import asked, same, study
+from tests.unit.sweep import test_pictures as pictures
+from tests.unit.sweep.test_pictures import right
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = """
-import os, pathlib, time, torch
-HERE = pathlib.Path(__file__).parent
-W = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
-
-def linear(x):
-    with open(HERE / "asked", "a") as f:
-        f.write(f"{len(x)}\\n")
-    with open(HERE / "processes", "a") as f:
-        f.write(f"{os.getpid()}\\n")
-    time.sleep(float(os.environ.get("SLOW", "0")))
-    return (x.flatten(1)[:, None] * W).sum(2)
-
-def dies(x):
-    if not (HERE / "died").exists():
-        (HERE / "died").touch()
-        os.kill(os.getpid(), 9)
-    return linear(x)
-
-def net():
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
-
-def refuses(x):
-    raise ConnectionError("not today")
-"""
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "target.py").write_text(TARGET)
-    draw = np.random.default_rng(0)
-    images = draw.uniform(0.2, 0.8, (14, 1, 8, 8)).astype(np.float32)
-    np.savez(tmp_path / "data.npz", images=images, labels=draw.integers(0, 3, 14))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for cached in (worker._images, worker._model, worker._study, worker._checked, worker._crafted):
-        cached.cache_clear()
-    return tmp_path
-
-
-def study(target: str = "target.py:linear", **more: Any) -> Study:
-    return Study(
-        images={"data": "npz:data.npz"}, block=4, classes=3,
-        attack={"targets": target, "attacks": ["square", "simba"], "threats": "linf:0.05", "budgets": [10, 30], "seeds": [0, 1]},
-        **more,
-    )  # fmt: skip
-
-
-def asked(folder: Path) -> int:
-    path = folder / "asked"
-    return sum(map(int, path.read_text().split())) if path.exists() else 0
-
-
-def same(a: Table, b: Table) -> bool:
-    assert a.outcomes.keys() == b.outcomes.keys()
-    return all(
-        a.outcomes[p].keys() == b.outcomes[p].keys()
-        and all(
-            np.array_equal(a.outcomes[p][k], b.outcomes[p][k], equal_nan=a.outcomes[p][k].dtype.kind == "f")
-            for k in a.outcomes[p]
-        )
-        for p in a.outcomes
-    )
+__all__ = ["right"]
 
 
 def test_bit_equal_for_any_shards_and_workers_and_nothing_is_done_twice(here: Path) -> None:
@@ -98,36 +39,6 @@ def test_bit_equal_for_any_shards_and_workers_and_nothing_is_done_twice(here: Pa
     assert all(len(o["y"]) == 14 and o["ids"].tolist() == list(range(14)) for o in whole.outcomes.values())
 
 
-def test_a_study_that_grew_does_only_what_is_new(here: Path) -> None:
-    small = study()
-    small.run("s")
-    before = asked(here)
-    values = small.model_dump()
-    values["attack"]["budgets"] = [10, 30, 50]
-    grown = Study(**values)
-    assert "left             16 cells" in Plan.of(grown).summary(Store("s").done())
-    table = grown.run("s")
-    new = [p for p in table.outcomes if p.budget == 50]
-    cost = sum(int(table.outcomes[p]["queries"].sum() + (table.outcomes[p]["verified"] >= 0).sum()) for p in new)
-    assert asked(here) - before == cost
-
-
-def test_rates_are_those_of_one_attack_on_all_images(here: Path) -> None:
-    import blackbox as bb
-
-    table = study().run("s")
-    point = next(p for p in table.outcomes if p.what == "square" and p.budget == 30 and p.seed == 1)
-    data = np.load("data.npz")
-    model = worker._model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
-    alone = bb.attack(bb.Oracle(model, classes=3), data["images"], data["labels"], "square", bb.Linf(0.05), 30, seed=1)
-    assert table.rate(point) == alone.success_rate
-    assert table.queries(point) == (alone.mean_queries, alone.median_queries)
-    np.testing.assert_array_equal(table.outcomes[point]["queries"], alone.queries.numpy())
-    record = next(r for r in table.records() if r["what"] == "square" and r["budget"] == 30 and r["seed"] == 1)
-    assert (record["fooled"], record["of"], record["images"]) == (alone.success_rate.k, alone.success_rate.n, 14)
-    assert "square" in str(table) and table.save("out").joinpath("rates.csv").read_text().count("\n") == 9
-
-
 def test_loky_workers_and_one_that_dies(here: Path) -> None:
     whole = study().run("one")
     assert same(whole, study().run("two", jobs=2, backend="loky"))
@@ -135,26 +46,6 @@ def test_loky_workers_and_one_that_dies(here: Path) -> None:
     assert (here / "died").exists() and table.done == table.total and not table.failures
     for p, o in table.outcomes.items():
         np.testing.assert_array_equal(o["queries"], whole.outcomes[p._replace(target="target.py:linear")]["queries"])
-
-
-def test_a_cell_that_fails_says_why_and_the_others_go_on(here: Path) -> None:
-    both = study(["target.py:refuses", "target.py:linear"])
-    table = both.run("s")
-    assert len(table.failures) == 32 and table.done == 32 and table.total == 64
-    assert all("not today" in reason for reason in table.failures.values())
-    assert "32 of 64 cells are missing" in str(table)
-    assert len(both.run("s").failures) == 32  # tried again
-
-
-def test_a_file_that_is_another_on_the_worker(here: Path) -> None:
-    plan = Plan.of(study())
-    sent = plan.job(list(plan.cells())[:1])
-    (here / "target.py").write_text(TARGET + "\n# changed\n")
-    (result,) = worker.job(sent)
-    assert result["columns"] is None and "Expected target.py:linear to be the same on every machine" in result["error"]
-    (here / "target.py").unlink()
-    (result,) = worker.job(sent)
-    assert "Expected the model target.py:linear, but there is no file target.py" in result["error"]
 
 
 def test_transfer(here: Path) -> None:
@@ -307,3 +198,14 @@ def test_a_scheduler_that_is_not_there(here: Path) -> None:
         study().run("s", dask="localhost:1")
     with pytest.raises(ValueError, match="threading, loky"):
         study().run("s", backend="ray")
+
+
+def test_images_are_bit_equal_for_any_shards_workers_and_restarts(right: Path) -> None:
+    pictures.study().run("one", shards=1)
+    whole = pictures.kept("one")
+    assert 3 < len(whole) < 16 and set(whole) < set(Plan.of(pictures.study()).first.values())
+    pictures.study(seeds=[0]).run("grown")
+    pictures.study(seeds=[0], budgets=10, attacks="simba").run("grown")
+    for name, how in (("two", {"shards": 3}), ("three", {"jobs": 3}), ("grown", {"jobs": 2, "shards": 2})):
+        pictures.study().run(name, **how)
+        assert pictures.kept(name) == whole, how

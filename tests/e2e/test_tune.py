@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+import blackbox as bb
 from tests.commands import Cli
 from tests.commands import run as cli
 
@@ -46,3 +49,15 @@ def test_bad_words(pairs: list[str], said: str) -> None:
 def test_a_value_that_cannot_be_is_said_in_a_sentence(said: Cli) -> None:
     done = said("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "5", "--set", "p_init=0,1")
     assert done.returncode == 2 and "in (0, 1]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_processes_change_nothing() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 16))
+        net[1].bias.copy_(torch.tensor([8.0, -8.0]))
+    grid = bb.variants("square", p_init=[0.1, 0.8])
+    x, y = torch.full((3, 1, 4, 4), 0.48), torch.zeros(3, dtype=torch.int64)
+    one = bb.tune(grid, {"affine": net}, x, y, bb.Linf(0.1), 20, classes=2)
+    two = bb.tune(grid, {"affine": net}, x, y, bb.Linf(0.1), 20, classes=2, jobs=2)
+    assert all(np.array_equal(one.cost[n]["affine"], two.cost[n]["affine"]) for n in grid)

@@ -88,17 +88,6 @@ def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
     assert net.rows == 2 * spent + more
 
 
-def test_processes_change_nothing() -> None:
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
-    with torch.no_grad():
-        net[1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 16))
-        net[1].bias.copy_(torch.tensor([8.0, -8.0]))
-    grid = bb.variants("square", p_init=[0.1, 0.8])
-    one = bb.tune(grid, {"affine": net}, X, Y, bb.Linf(0.1), 20, classes=2)
-    two = bb.tune(grid, {"affine": net}, X, Y, bb.Linf(0.1), 20, classes=2, jobs=2)
-    assert all(np.array_equal(one.cost[n]["affine"], two.cost[n]["affine"]) for n in grid)
-
-
 def test_variants_are_a_grid() -> None:
     grid = bb.variants("nes", samples=[10, 20], sigma=[0.01, 0.1, 1.0])
     assert len(grid) == 6 and grid["samples=20, sigma=0.1"] == bb.attacks.NES(samples=20, sigma=0.1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -251,12 +249,6 @@ class TestDistance:
             except bb.TargetError:
                 continue
         assert again.config["carried"] > 0 and torch.equal(again.trace, whole.trace)
-
-
-def test_scipy_waits_until_it_is_needed() -> None:
-    code = "import sys, blackbox.statistics; print('scipy' in sys.modules, 'torch' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False False"
 
 
 class TestFigures:

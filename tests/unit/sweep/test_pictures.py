@@ -19,7 +19,6 @@ from blackbox.report.sections import galleries
 from blackbox.specs import digits
 from blackbox.sweep import Plan, Store, StoreError, Study, Table, pictures
 from blackbox.sweep import work as worker
-from tests.e2e.test_sweep import here  # noqa: F401
 from tests.unit.sweep.test_store import cell
 
 VERSION_1 = """
@@ -32,7 +31,7 @@ INSERT INTO head VALUES ('version', '1');
 
 
 @pytest.fixture
-def right(here: Path) -> Path:  # noqa: F811
+def right(here: Path) -> Path:
     """The target has all images right, but for one of each block."""
     images = np.load("data.npz")["images"]
     model = worker._model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
@@ -89,7 +88,7 @@ def test_the_images_are_the_cells_own(right: Path) -> None:
     assert seen > 5
 
 
-def test_those_of_a_transfer(here: Path) -> None:  # noqa: F811
+def test_those_of_a_transfer(here: Path) -> None:
     values: dict[str, Any] = {
         "images": {"n": 24}, "block": 12,
         "transfer": {"sources": "digits:mlp", "targets": ["digits:mlp", "digits:knn"], "presets": "mim", "threats": "linf:0.2"},
@@ -106,19 +105,8 @@ def test_those_of_a_transfer(here: Path) -> None:  # noqa: F811
             assert shown is not None and shown.index.tolist() == index.tolist() and len(index) > 1
             near(shown.changed, crafted[index].numpy(), x[index].numpy())
     assert kept("s").keys() == set(table.plan.first.values())
-    again = Study(**values).run("t", jobs=2)
+    again = Study(**values).run("t")
     assert kept("t") == kept("s") and again.done == 4
-
-
-def test_bit_equal_for_any_shards_workers_and_restarts(right: Path) -> None:
-    study().run("one", shards=1)
-    whole = kept("one")
-    assert 3 < len(whole) < 16 and set(whole) < set(Plan.of(study()).first.values())
-    study(seeds=[0]).run("grown")
-    study(seeds=[0], budgets=10, attacks="simba").run("grown")
-    for name, how in (("two", {"shards": 3}), ("three", {"jobs": 3}), ("grown", {"jobs": 2, "shards": 2})):
-        study().run(name, **how)
-        assert kept(name) == whole, how
 
 
 def test_a_difference_keeps_its_largest_entry_and_is_small() -> None:

@@ -1,0 +1,61 @@
+"""Sweeps as they run in this process: nothing done twice, rates, and cells that fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from blackbox.sweep import Plan, Store, Study
+from blackbox.sweep import work as worker
+from tests.studies import TARGET, asked, study
+
+
+def test_a_study_that_grew_does_only_what_is_new(here: Path) -> None:
+    small = study()
+    small.run("s")
+    before = asked(here)
+    values = small.model_dump()
+    values["attack"]["budgets"] = [10, 30, 50]
+    grown = Study(**values)
+    assert "left             16 cells" in Plan.of(grown).summary(Store("s").done())
+    table = grown.run("s")
+    new = [p for p in table.outcomes if p.budget == 50]
+    cost = sum(int(table.outcomes[p]["queries"].sum() + (table.outcomes[p]["verified"] >= 0).sum()) for p in new)
+    assert asked(here) - before == cost
+
+
+def test_rates_are_those_of_one_attack_on_all_images(here: Path) -> None:
+    import blackbox as bb
+
+    table = study().run("s")
+    point = next(p for p in table.outcomes if p.what == "square" and p.budget == 30 and p.seed == 1)
+    data = np.load("data.npz")
+    model = worker._model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
+    alone = bb.attack(bb.Oracle(model, classes=3), data["images"], data["labels"], "square", bb.Linf(0.05), 30, seed=1)
+    assert table.rate(point) == alone.success_rate
+    assert table.queries(point) == (alone.mean_queries, alone.median_queries)
+    np.testing.assert_array_equal(table.outcomes[point]["queries"], alone.queries.numpy())
+    record = next(r for r in table.records() if r["what"] == "square" and r["budget"] == 30 and r["seed"] == 1)
+    assert (record["fooled"], record["of"], record["images"]) == (alone.success_rate.k, alone.success_rate.n, 14)
+    assert "square" in str(table) and table.save("out").joinpath("rates.csv").read_text().count("\n") == 9
+
+
+def test_a_cell_that_fails_says_why_and_the_others_go_on(here: Path) -> None:
+    both = study(["target.py:refuses", "target.py:linear"])
+    table = both.run("s")
+    assert len(table.failures) == 32 and table.done == 32 and table.total == 64
+    assert all("not today" in reason for reason in table.failures.values())
+    assert "32 of 64 cells are missing" in str(table)
+    assert len(both.run("s").failures) == 32  # tried again
+
+
+def test_a_file_that_is_another_on_the_worker(here: Path) -> None:
+    plan = Plan.of(study())
+    sent = plan.job(list(plan.cells())[:1])
+    (here / "target.py").write_text(TARGET + "\n# changed\n")
+    (result,) = worker.job(sent)
+    assert result["columns"] is None and "Expected target.py:linear to be the same on every machine" in result["error"]
+    (here / "target.py").unlink()
+    (result,) = worker.job(sent)
+    assert "Expected the model target.py:linear, but there is no file target.py" in result["error"]
