@@ -12,8 +12,6 @@ from blackbox.app import server
 from blackbox.cli import options
 from blackbox.specs import digits
 
-gradio = pytest.importorskip("gradio")
-
 
 @pytest.fixture
 def connections(monkeypatch):

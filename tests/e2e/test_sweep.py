@@ -108,7 +108,6 @@ def test_two_processes_share_a_store_and_one_is_killed(here: Path) -> None:
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    pytest.importorskip("distributed")
 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -193,7 +192,6 @@ def test_a_single_dask_worker_is_left_its_work(here: Path, scheduler: tuple[str,
 
 
 def test_a_scheduler_that_is_not_there(here: Path) -> None:
-    pytest.importorskip("distributed")
     with pytest.raises(ValueError, match="Expected the address of a Dask scheduler such as"):
         study().run("s", dask="localhost:1")
     with pytest.raises(ValueError, match="threading, loky"):

@@ -13,7 +13,7 @@ from torch import nn
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates.training.adversarial import Adversarial, Free, examples
+from surrogates.training.adversarial import Adversarial, Free, adversarial_examples
 from tests.surrogate_doubles import Affine, images
 
 X = images(64, (1, 4, 4))
@@ -31,9 +31,9 @@ def test_enough_fgsm_steps_reach_the_corner_that_an_affine_net_fears() -> None:
     net, x, threat = Affine(16, classes=2), images(20), Linf(0.1)
     labels = net(x).argmax(1)
     away = (net.w[1] - net.w[0]).detach().sign().view(1, 1, 4, 4) * torch.where(labels == 0, 1, -1)[:, None, None, None]
-    found = examples(net, x, labels, threat, 8, 0.05, draws(20))
+    found = adversarial_examples(net, x, labels, threat, 8, 0.05, draws(20))
     torch.testing.assert_close(found, threat.project(x + 0.1 * away, x))
-    one = examples(net, x, labels, threat, 1, 0.125, draws(20))  # 1.25 eps: the corner only from some starts
+    one = adversarial_examples(net, x, labels, threat, 1, 0.125, draws(20))  # 1.25 eps: the corner only from some starts
     assert bool(((one - x).abs() <= 0.1 + 1e-6).all())
     moved = ((one - x) * away).flatten(1)
     # uniform start u: the end is min(u + 0.125, 0.1), on average 0.375 * 0.0625 + 0.625 * 0.1
@@ -45,9 +45,9 @@ def test_an_example_does_not_depend_on_its_batch() -> None:
     ids = np.array([5, 2, 8], dtype=np.uint64)
     x, y = images(3), torch.tensor([0, 1, 2])
     before = [v.clone() for v in net.state_dict().values()]
-    whole = examples(net, x, y, L2(0.5), 3, 0.2, Stream(1, ids))
+    whole = adversarial_examples(net, x, y, L2(0.5), 3, 0.2, Stream(1, ids))
     alone = torch.cat(
-        [examples(net, x[i : i + 1], y[i : i + 1], L2(0.5), 3, 0.2, Stream(1, ids[i : i + 1])) for i in range(3)]
+        [adversarial_examples(net, x[i : i + 1], y[i : i + 1], L2(0.5), 3, 0.2, Stream(1, ids[i : i + 1])) for i in range(3)]
     )
     torch.testing.assert_close(whole, alone, atol=1e-5, rtol=0)
     assert net.training and all(torch.equal(a, b) for a, b in zip(before, net.state_dict().values(), strict=True))
