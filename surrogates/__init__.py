@@ -15,55 +15,30 @@ from typing import TYPE_CHECKING, Any
 import blackbox.moved  # old names of public modules still import
 
 if TYPE_CHECKING:
-    from blackbox.statistics.bootstrap import TwoLevel as TwoLevel
-    from blackbox.statistics.bootstrap import two_level as two_level
-    from blackbox.statistics.correlation import rank_correlation as rank_correlation
+    from blackbox.statistics import TwoLevel, rank_correlation, two_level
     from surrogates import acquisition as acquire
-    from surrogates.acquisition.learn import learn as learn
-    from surrogates.acquisition.teach import teach as teach
-    from surrogates.analysis.alignment import Alignment as Alignment
-    from surrogates.analysis.alignment import alignment as alignment
-    from surrogates.analysis.alignment import gradient_size as gradient_size
-    from surrogates.analysis.alignment import loss_variability as loss_variability
-    from surrogates.analysis.decomposition import Decomposition as Decomposition
-    from surrogates.analysis.decomposition import decompose as decompose
-    from surrogates.analysis.directional import DirectionalProbe as DirectionalProbe
-    from surrogates.analysis.factorial import Factorial as Factorial
-    from surrogates.analysis.factorial import factorial as factorial
-    from surrogates.crafting import gradients as gradients
-    from surrogates.crafting import minimum_norm as minimum_norm
-    from surrogates.crafting import parts as parts
-    from surrogates.crafting import presets as presets
-    from surrogates.crafting.ascent import ascend as ascend
-    from surrogates.crafting.craft import craft as craft
-    from surrogates.crafting.prior import prior as prior
-    from surrogates.crafting.surgery import hooks as hooks
-    from surrogates.data import dataset as data
-    from surrogates.data.answers import Answers as Answers
-    from surrogates.data.answers import ask as ask
-    from surrogates.data.dataset import Dataset as Dataset
-    from surrogates.data.dataset import split as split
-    from surrogates.data.loaders import load as load
+    from surrogates import data
+    from surrogates.acquisition import learn, teach
+    from surrogates.analysis import (
+        Alignment,
+        Decomposition,
+        DirectionalProbe,
+        Factorial,
+        alignment,
+        decompose,
+        factorial,
+        gradient_size,
+        loss_variability,
+    )
+    from surrogates.crafting import ascend, craft, gradients, minimum_norm, parts, presets, prior
+    from surrogates.crafting.surgery import hooks
+    from surrogates.data import Answers, Dataset, ask, load, split
+    from surrogates.nets import accuracy, build, fidelity, from_spec, load_weights, predict, save_weights
     from surrogates.nets import registry as models
-    from surrogates.nets.predict import accuracy as accuracy
-    from surrogates.nets.predict import fidelity as fidelity
-    from surrogates.nets.predict import predict as predict
-    from surrogates.nets.registry import build as build
-    from surrogates.nets.registry import from_spec as from_spec
-    from surrogates.nets.registry import load_weights as load_weights
-    from surrogates.nets.registry import save_weights as save_weights
+    from surrogates.training import Recipe, TrainReport, report, train
     from surrogates.training import adversarial as robust
     from surrogates.training import averaging as refine
-    from surrogates.training.recipe import Recipe as Recipe
-    from surrogates.training.recipe import TrainReport as TrainReport
-    from surrogates.training.train import report as report
-    from surrogates.training.train import train as train
-    from surrogates.transfer.compare import Comparison as Comparison
-    from surrogates.transfer.compare import compare as compare
-    from surrogates.transfer.matrix import TransferMatrix as TransferMatrix
-    from surrogates.transfer.measure import transfer_matrix as transfer_matrix
-    from surrogates.transfer.noise import same_length_noise as same_length_noise
-    from surrogates.transfer.runs import Retrained as Retrained
+    from surrogates.transfer import Comparison, Retrained, TransferMatrix, compare, same_length_noise, transfer_matrix
 
 _MODULES = {
     "acquire": "surrogates.acquisition",
@@ -77,47 +52,18 @@ _MODULES = {
     "refine": "surrogates.training.averaging",
     "robust": "surrogates.training.adversarial",
 }
-_FROM = {
-    "learn": "surrogates.acquisition.learn",
-    "Answers": "surrogates.data.answers",
-    "ask": "surrogates.data.answers",
-    "ascend": "surrogates.crafting.ascent",
-    "craft": "surrogates.crafting.craft",
-    "Dataset": "surrogates.data.dataset",
-    "load": "surrogates.data.loaders",
-    "split": "surrogates.data.dataset",
-    "Factorial": "surrogates.analysis.factorial",
-    "factorial": "surrogates.analysis.factorial",
-    "TransferMatrix": "surrogates.transfer.matrix",
-    "build": "surrogates.nets.registry",
-    "from_spec": "surrogates.nets.registry",
-    "load_weights": "surrogates.nets.registry",
-    "save_weights": "surrogates.nets.registry",
-    "same_length_noise": "surrogates.transfer.noise",
-    "accuracy": "surrogates.nets.predict",
-    "fidelity": "surrogates.nets.predict",
-    "predict": "surrogates.nets.predict",
-    "prior": "surrogates.crafting.prior",
-    "teach": "surrogates.acquisition.teach",
-    "Recipe": "surrogates.training.recipe",
-    "TrainReport": "surrogates.training.recipe",
-    "report": "surrogates.training.train",
-    "train": "surrogates.training.train",
-    "transfer_matrix": "surrogates.transfer.measure",
-    "Alignment": "surrogates.analysis.alignment",
-    "alignment": "surrogates.analysis.alignment",
-    "gradient_size": "surrogates.analysis.alignment",
-    "loss_variability": "surrogates.analysis.alignment",
-    "TwoLevel": "blackbox.statistics.bootstrap",
-    "two_level": "blackbox.statistics.bootstrap",
-    "Comparison": "surrogates.transfer.compare",
-    "compare": "surrogates.transfer.compare",
-    "rank_correlation": "blackbox.statistics.correlation",
-    "Decomposition": "surrogates.analysis.decomposition",
-    "decompose": "surrogates.analysis.decomposition",
-    "DirectionalProbe": "surrogates.analysis.directional",
-    "Retrained": "surrogates.transfer.runs",
+_ROOMS = {
+    "blackbox.statistics": "TwoLevel rank_correlation two_level",
+    "surrogates.acquisition": "learn teach",
+    "surrogates.analysis": "Alignment Decomposition DirectionalProbe Factorial alignment decompose factorial gradient_size "
+    "loss_variability",
+    "surrogates.crafting": "ascend craft prior",
+    "surrogates.data": "Answers Dataset ask load split",
+    "surrogates.nets": "accuracy build fidelity from_spec load_weights predict save_weights",
+    "surrogates.training": "Recipe TrainReport report train",
+    "surrogates.transfer": "Comparison Retrained TransferMatrix compare same_length_noise transfer_matrix",
 }
+_FROM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 __all__ = sorted([*_MODULES, *_FROM])
 
 

@@ -1,7 +1,6 @@
-"""Why it transfers: the three quantities of Demontis et al. 2019, "Why do adversarial attacks transfer?" (arXiv:1809.02861).
+"""The three quantities of Demontis et al. 2019, "Why do adversarial attacks transfer?" (arXiv:1809.02861).
 
-For a target that is query-only there is `DirectionalProbe`; how well any of them foretells the measured rates says
-`rank_correlation`.
+For a query-only target see `DirectionalProbe`; for how well they predict measured rates, `rank_correlation`.
 """
 
 from __future__ import annotations
@@ -56,9 +55,9 @@ def alignment(
     Args:
         threat: its norm decides the dual norm of the sizes (Linf: L1; L2: L2; L1: Linf); L2 by default.
         loss: ``"cross-entropy"`` (the paper's, for nets), or ``"margin"``, whose gradient does not vanish where a model is
-            sure of itself: cosines of the cross-entropy differ from it only by which classes they weigh.
+            confident.
 
-    *Departs from the paper:* which averages both over images at once; here they stay apart until they are asked for.
+    *Departs from the paper:* values are kept image by image; the paper averages them.
 
     Raises:
         ValueError: images or labels that do not fit the nets, an unknown loss.
@@ -79,7 +78,7 @@ def gradient_size(
 
 
 def input_gradient(nets: Source, x: Any, y: Any, loss: str = "cross-entropy") -> Tensor:
-    """[N, \\*shape] float64 on the CPU: the gradient of the loss that leaving the label raises."""
+    """[N, \\*shape] float64 on the CPU: the gradient of the loss that rises as the label is left."""
     images = as_images(x, "x")
     source = Autograd(nets, images, loss)
     labels = as_labels(y, len(images), source.classes, "y")
@@ -88,9 +87,7 @@ def input_gradient(nets: Source, x: Any, y: Any, loss: str = "cross-entropy") ->
 
 
 def loss_variability(nets: Sequence[Source], x: Any, y: Any, *, loss: str = "cross-entropy") -> np.ndarray:
-    """[N]: V of the paper, the variance of the loss at each image over trainings of one model: E[l^2] - E[l]^2.
-
-    Show it crafted images to see how much a change found on one training means to the next.
+    """[N]: V of the paper, the variance of the loss at each image (crafted ones, say) over trainings of one model.
 
     Raises:
         ValueError: fewer than two trainings, or images and labels that do not fit.

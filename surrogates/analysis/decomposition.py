@@ -1,4 +1,4 @@
-"""How much of the spread of transfer is data, how much architecture, how much initialisation? Sums of squares."""
+"""The spread of transfer rates by data, architecture and initialisation: a balanced analysis of variance."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def decompose(
         cells: source -> its factors (``Factorial.cells``), every combination of levels as often as any other.
         given: the same images for every net: ``"target-correct"`` or ``"all"``.
 
-    A fixed-effects decomposition: shares describe these nets. With one replicate a cell, what training anew would change
-    is not told apart from the interactions; ask `factorial` for two or more. The interval resamples images, and replicates
-    within cells; sampling noise adds to every term, so a share near 0 is estimated too large rather than too small.
+    A fixed-effects decomposition: shares describe these nets. With one replicate a cell, retraining is confounded with the
+    interactions; ask `factorial` for two or more. The interval resamples images, and replicates within cells; sampling noise
+    adds to every term, so shares near 0 are biased upwards.
 
     Raises:
         ValueError: cells that are not balanced, a net that the matrix lacks, a condition that depends on the net.

@@ -1,4 +1,4 @@
-"""How well a surrogate's gradient points for a target that answers queries only: two queries a surrogate and image."""
+"""Alignment of surrogates' gradients with that of a query-only target: two queries a surrogate and image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEPENDENT = 0.05  # a gradient of which the others leave a smaller part (singul
 
 @dataclass(frozen=True, eq=False)
 class Directional:
-    """What the probe found. names: K surrogates.
+    """The result of `DirectionalProbe` for K surrogates.
 
     slope [K, N]: of the target's loss along each surrogate's gradient; NaN where that is zero. size [N]: estimated length
     (L2) of the target's gradient. cosine [K, N]: slope / size. queries: charged.
@@ -54,18 +54,17 @@ class DirectionalProbe:
     Along u, a surrogate's gradient of length 1, the target's loss rises by d = (L(x + h u) - L(x - h u)) / 2h =
     |grad L| cos. The rest of |grad L| is seen by ``directions`` random ones, orthonormal and at right angles to all the
     surrogates': |grad L|^2 ~ |part among the surrogates'|^2 + (dimensions left) * mean of their d^2. So a cosine is never
-    above 1, and m directions give the size to about 1 / sqrt(2 m) (12 % for 32).
+    above 1, and m directions give the size to about 1 / sqrt(2 m).
 
-    At the edge of the box the centre of a probe is moved inwards by as much as the probe needs (at most h in all), so that
-    both its ends can be asked and the direction stays what it is. Ours; no paper has it.
+    At the edge of the box the centre of a probe is moved inwards as far as its two ends need (at most h). Ours.
 
     Args:
         directions: m, shared by all surrogates: 32.
         h: root mean square change of a pixel, in units of the image range: 0.001. Raised where the target rounds its
             scores or adds noise (r ** (1/3) for steps of r, Nocedal & Wright 2006, section 8.1), and to `_LEVELS` levels
-            where it sees 8 bits: what it is asked is then rounded to these, and slopes are along what was really asked.
-        loss: ``"margin"`` or ``"cross-entropy"`` (Demontis et al.); that one is flat, and its slope lost in rounding, where
-            a target is sure of itself.
+            where it sees 8 bits; points are then rounded, and slopes taken along the rounded change.
+        loss: ``"margin"`` or ``"cross-entropy"`` (Demontis et al.), whose slope is lost in rounding where a target is
+            confident.
     """
 
     directions: int = 32

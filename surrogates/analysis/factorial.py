@@ -1,5 +1,5 @@
-"""Factorial training: one reference net, and nets that share with it, or do not, the data, the architecture, the initial
-weights. What Szegedy et al. 2013 (arXiv:1312.6199, tables 2 to 4) ask of pairs of nets, in one call."""
+"""Factorial training: a reference net, and nets that do or do not share its data, architecture and initial weights (after
+Szegedy et al. 2013, arXiv:1312.6199, tables 2 to 4)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Builder = str | Callable[[int], nn.Module]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a net shares with the reference: data ``"same"`` or ``"disjoint"``, architecture ``"same"`` or ``"other"``,
-    initialisation ``"same"`` or ``"new"``; replicate counts from 1."""
+    """The factors of a net: data ``"same"`` (as the reference) or ``"disjoint"``, architecture ``"same"`` or ``"other"``,
+    initialisation ``"same"`` or ``"new"``; replicate, from 1."""
 
     data: str
     architecture: str
@@ -73,12 +73,12 @@ def factorial(
     Args:
         train_set: cut into two halves with the classes in proportion (`surrogates.split`).
         archs: two names for `surrogates.build`, or functions from a seed to a net: the reference's and the other one.
-        recipe: of all nets. seed: decides the halves, the initial weights and the orders of the images. Every net has an
-            order of its own, so that even a net that shares everything else is a training run of its own.
+        recipe: of all nets. seed: decides the halves, the initial weights and the orders of the images; every net has an
+            order of its own.
         replicates: nets a cell. cache: as in `surrogates.train`. jobs: nets trained at once, in processes of their own.
 
-    A net of another architecture cannot begin with the same weights: there "same initialisation" means that they were drawn
-    with the reference's seed, so that the two cells are replicates of one another.
+    With another architecture "same initialisation" means weights drawn with the reference's seed: the two cells are replicates
+    of one another.
 
     Raises:
         ValueError: not two architectures, fewer than one replicate, or as `surrogates.train`.

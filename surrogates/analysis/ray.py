@@ -1,7 +1,7 @@
-"""What happens along a ray x + eps * direction: the loss against its tangent, the labels, the regions that are crossed.
+"""A net along a ray x + eps * direction: the loss against its tangent, the labels, the decision regions.
 
-By default the direction is the sign of the loss's gradient, so the points are those of FGSM at every eps (Goodfellow et al.
-2015, arXiv:1412.6572), and the tangent is the first-order Taylor expansion that FGSM is derived from.
+By default the direction is the sign of the loss's gradient: the points are those of FGSM at every eps, and the tangent is the
+first-order Taylor expansion that FGSM is derived from (Goodfellow et al. 2015, arXiv:1412.6572).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from surrogates.crafting.parts.losses import Answer
 from surrogates.nets.predict import chunk_rows, logits, place, predict
 
 Labels = Callable[[Tensor], Any]
-_MOST = 64  # points of large images that are held at a time
+_MOST = 64  # points at a time, of large images
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def walk(
         loss: ``"cross-entropy"``, ``"margin"`` ...
 
     Raises:
-        ValueError: images, labels or radii that are no such thing, or do not fit the net.
+        ValueError: images, labels or radii that do not fit the net or each other.
     """
     images, radii = as_images(x, "x").cpu(), _radii(epsilons)
     g = input_gradient(net, images, y, loss)
@@ -116,12 +116,12 @@ def walk(
     line = Line(images, along)
     begin = loss_values(net, images, y, loss)
     value, tangent, label, probabilities = [], [], [], []
-    for i, points in _points(line, radii, net):
+    for i, points in _points(line, *_grid(line, radii), net):
         scores = logits(net, points).double()
         goal = Goal.of(as_labels(y, len(images), scores.shape[1], "y")[i])
         value.append(losses.get(loss)(Answer(scores), goal).numpy())
         tangent.append(begin[i] + row_dot(g[i], points.double() - images[i].double()).numpy())
-        label.append(scores.argmax(1).numpy())  # not of the probabilities, which may be rounded to a tie
+        label.append(scores.argmax(1).numpy())  # of the scores: probabilities may round to a tie
         probabilities.append(scores.softmax(1).float().numpy())
     shape = (len(images), len(radii))
     p = np.concatenate(probabilities).reshape(*shape, -1)
@@ -134,14 +134,13 @@ def walk(
 def regions(
     ray: Ray, model: nn.Module | Labels, *, label: np.ndarray | None = None, tolerance: float = 1e-4
 ) -> list[list[Region]]:
-    """Which decision regions each ray crosses, and where: each border between two radii of the ray is closed in by bisection.
+    """The decision regions that each ray crosses; every border between two radii of the ray is found by bisection.
 
     Args:
-        ray: from `walk`; its line and radii are used. The first region starts at its first radius, the last ends at its last.
+        ray: from `walk`; its line and radii are used. The regions cover its radii.
         model: a net, or any function from images [m, \\*shape] to labels [m], such as ``lambda v: oracle(v).label``.
-        label: [N, E] what the model says at the radii, where that is known already: ``ray.label`` for the ray's own net.
-        tolerance: borders are found to within this much eps. A region that lies wholly between two radii of the ray
-            is found only where the labels at the two differ.
+        label: [N, E] the model's labels at the radii, if known: ``ray.label`` for the ray's own net.
+        tolerance: of a border, in eps. A region between two radii is found only if the labels at the two differ.
 
     Returns:
         For each image its regions, in order, without gaps.
@@ -150,7 +149,7 @@ def regions(
         raise ValueError(f"Expected tolerance to be a positive length in eps, but it was {tolerance!r}.")
     name = _namer(model)
     if label is None:
-        label = np.concatenate([name(points) for _, points in _points(ray.line, ray.epsilons, model)])
+        label = np.concatenate([name(points) for _, points in _points(ray.line, *_grid(ray.line, ray.epsilons), model)])
         label = label.reshape(len(ray.line.x), len(ray.epsilons))
     borders: list[list[tuple[float, int]]] = [[] for _ in label]
     image, cell = np.nonzero(label[:, 1:] != label[:, :-1])
@@ -162,7 +161,7 @@ def regions(
             middle = (low + end) / 2
             found = np.where(wide, 0, before)
             at = np.flatnonzero(wide)
-            found[at] = np.concatenate([name(p) for p in _slabs(ray.line, image[at], middle[at], model)])
+            found[at] = np.concatenate([name(p) for _, p in _points(ray.line, image[at], middle[at], model)])
             same = found == before
             low = np.where(wide & same, middle, low)
             end, there = np.where(wide & ~same, middle, end), np.where(wide & ~same, found, there)
@@ -187,24 +186,19 @@ def _namer(model: nn.Module | Labels) -> Callable[[Tensor], np.ndarray]:
     return lambda points: torch.as_tensor(model(points)).cpu().numpy()
 
 
-def _points(line: Line, radii: np.ndarray, model: Any) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Every ray at every radius, some at a time: (which ray, the points)."""
+def _grid(line: Line, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every ray at every radius: which ray, which eps."""
     image, e = (index.ravel() for index in np.indices((len(line.x), len(radii))))
-    size = _size(line, model)
+    return image, radii[e]
+
+
+def _points(line: Line, image: np.ndarray, eps: np.ndarray, model: Any) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """(which rays, their points), a call of the model at a time."""
+    device = place(model)[0] if isinstance(model, nn.Module) else torch.device("cpu")
+    size = max(_MOST, chunk_rows(tuple(line.x.shape[1:]), device))
     for start in range(0, len(image), size):
         at = slice(start, start + size)
-        yield image[at], line.at(image[at], radii[e[at]])
-
-
-def _slabs(line: Line, image: np.ndarray, eps: np.ndarray, model: Any) -> Iterator[Tensor]:
-    size = _size(line, model)
-    for start in range(0, len(image), size):
-        yield line.at(image[start : start + size], eps[start : start + size])
-
-
-def _size(line: Line, model: Any) -> int:
-    device = place(model)[0] if isinstance(model, nn.Module) else torch.device("cpu")
-    return max(_MOST, chunk_rows(tuple(line.x.shape[1:]), device))
+        yield image[at], line.at(image[at], eps[at])
 
 
 def _radii(epsilons: Sequence[float] | Any) -> np.ndarray:

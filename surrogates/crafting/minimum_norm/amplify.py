@@ -22,11 +22,11 @@ def amplify(x_adv: Any, x: Any, rms: float, box: Box = (0.0, 1.0)) -> Tensor:
     the paper's printed formula* x + 0.1 (x' - x) / |x' - x|_2, whose RMS is 0.1 / sqrt(d), far from the table's.
 
     Returns:
-        [N, \\*shape] float32. A row without a change (nothing was found for it) stays as it is; one whose direction the
-        box does not leave room for gets the longest change there is.
+        [N, \\*shape] float32. A row without a change stays as it is; one that the box leaves no room for gets the longest
+        change there is.
 
     Raises:
-        ValueError: images that are none or do not match; an rms that is not positive.
+        ValueError: images of different shapes; an rms that is not positive.
     """
     positive(rms=rms)
     made, x0 = as_images(x_adv, "x_adv"), as_images(x, "x")

@@ -60,9 +60,7 @@ def carlini_wagner(
     middle, half = (box[0] + box[1]) / 2, (box[1] - box[0]) / 2
     wanted = case.wanted
     todo = (~case.already).nonzero()[:, 0]
-    scaled = (
-        case.x0[todo].double().cpu().numpy() - middle
-    ) / half  # numpy: the rounding of torch's atanh depends on memory
+    scaled = (case.x0[todo].double().cpu().numpy() - middle) / half  # numpy: torch's atanh rounds by place
     begin = torch.from_numpy(np.arctanh(scaled * _INSIDE)).to(case.x0)
     best, x_adv = torch.full((len(case.x0),), math.inf).to(case.x0), case.x0.clone()
     found_c, low, high, weight = (torch.full_like(best, v) for v in (0.0, 0.0, math.inf, c))

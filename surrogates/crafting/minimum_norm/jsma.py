@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from surrogates.crafting.minimum_norm.core import Box, Case, MinimumNorm, nearest_classes, positive, prepare
 
-_LARGEST = 8192  # entries of an image whose pairs are looked at: 0.3 GB a table
+_LARGEST = 8192  # entries of an image whose pairs are looked at, to bound memory
 
 
 def jsma(

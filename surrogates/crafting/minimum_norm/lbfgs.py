@@ -1,4 +1,4 @@
-"""Box-constrained L-BFGS, the attack that began it: Szegedy et al. 2013, "Intriguing properties of neural networks"."""
+"""Box-constrained L-BFGS: Szegedy et al. 2013, "Intriguing properties of neural networks"."""
 
 from __future__ import annotations
 
@@ -40,17 +40,16 @@ def lbfgs(
         x: [N, \\*shape] images in the box. y: [N] true labels.
         target: a class, or [N] classes, l. None: each of the ``candidates`` classes whose boundary is nearest to first
             order, and the nearest result of all.
-        squared: c |r|_2^2 instead, as the old toolkits have it (smooth at r = 0).
-        c, bisections, iterations: where the search for c begins, how often an interval of a factor 10 is halved (10: c to
-            0.2 %), and L-BFGS's iterations for each c (50 instead of 30 shorten the result by 0.1 % on an MNIST LeNet).
-            Ours: the paper gives none.
+        squared: c |r|_2^2 instead (smooth at r = 0), as in older toolkits.
+        c, bisections, iterations: where the search for c begins, how often an interval of a factor 10 is halved, and
+            L-BFGS's iterations for each c. Ours.
         margin: by how much (in logits) l must win, so that rounding to float32 does not undo it. Ours.
 
     Returns:
         A `MinimumNorm` in L2, with the c found.
 
-    *Departs from the paper:* which says "minimum c"; for this function it must be the largest that succeeds. Success is
-    not monotone in c (each solve finds a local minimum), so of all solves that succeed the nearest result is kept.
+    *Departs from the paper:* which says "minimum c"; with c at the norm it must be the largest. Success is not monotone in c,
+    so of all solves that succeed the nearest result is kept.
 
     Raises:
         ValueError: as `prepare`; a setting that is not positive.
@@ -128,7 +127,7 @@ class _Search:
             c /= 10
         else:
             return found
-        # upwards again also after going down: what failed from r = 0, a local minimum once c > |grad|, may now succeed
+        # upwards also after going down: a c that failed from r = 0 may succeed from the point found
         for _ in range(_DECADES):
             if not self._try(image, c * 10, found):
                 break

@@ -54,7 +54,7 @@ class SIA(Blocks):
         n, count = self.blocks, self.blocks**2
         top, tall, across = self._blocks(draw, "rows", h)
         left, wide, along = self._blocks(draw, "columns", w)
-        number = draw.whole("operation", 0, len(self.operations) - 1, count)
+        number = draw.integers("operation", 0, len(self.operations) - 1, count)
         chosen = torch.tensor([OPERATIONS.index(o) for o in self.operations], device=x.device)[number].view(m, n, n)
         shift = draw.uniform("shift", count).view(m, n, n)
         # the row a pixel comes from depends on its own row and its column of blocks; and the other way round

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """What one net says of m rows: logits [m, C], and the feature of the tap [m, ...], if there is one."""
+    """One net's answer to m rows: logits [m, C], and the feature of the tap [m, ...], if there is one."""
 
     scores: Tensor
     feature: Tensor | None = None
@@ -106,9 +106,8 @@ def own(scores: Tensor, goal: Goal) -> Tensor:
 class CrossEntropy(Loss):
     """-log p of the true class (Goodfellow et al. 2015, arXiv:1412.6572), or log p of the target.
 
-    Worked out from the odds, log(1 + e^(log sum of the others - own)), which is the same number: where the net is sure,
-    p - 1 is lost in float32 and the gradient of the usual form is rounding noise (on a CIFAR-10 ResNet-20 a tenth of the
-    images has 1 - p below 2e-8).
+    Computed as log(1 + e^(log sum of the others - own)), which is the same number: where the net is confident, p - 1 is lost
+    in float32 and the gradient of the usual form is rounding noise.
     """
 
     def __call__(self, answer: Answer, goal: Goal) -> Tensor:

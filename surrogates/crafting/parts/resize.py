@@ -17,10 +17,9 @@ class DI(View):
     own, padded with zeros at a random place up to that, and brought back to its own size (Xie et al. 2019,
     arXiv:1803.06978, section 3.3: p = 0.5, 299 -> 330, so rate 1.1).
 
-    Departs from the paper: it hands the padded image to the net as it is (``back=False``, with p = 1 only, and for nets
-    that take other sizes); ours is that picture at the image's own size, so that any net takes it: the image shrunk
-    once, not enlarged and shrunk again, which would blur it twice. The side grows by one pixel at least (a tenth of an
-    8-pixel image is none).
+    Departs from the paper: which gives the padded image to the net (``back=False``, with p = 1 only, for nets that take other
+    sizes). Ours is that picture at the image's own size, so that any net takes it, resampled once. The side grows by one
+    pixel at least.
     """
 
     p: float = 0.5
@@ -63,23 +62,18 @@ class DEM(View):
 def resized(x: Tensor, u: Tensor, p: float, rates: list[float], back: bool = True) -> Tensor:
     """Rows [m, c, h, w], draws u [m, 4] (whether, size, top, left) and rates -> rows of the same shape, or padded ones.
 
-    Bilinear interpolation and padding act on rows and columns apart, so both are one matrix a side, whatever size was
-    drawn.
+    Bilinear interpolation and padding are separable: one matrix a side.
     """
-    tall, wide, dice = [], [], u.cpu().tolist()
-    for (whether, size, top, left), rate in zip(dice, rates, strict=True):
-        tall.append(
-            _resize(x.shape[2], rate, size, top, back) if whether < p else torch.eye(x.shape[2], dtype=torch.float64)
-        )
-        wide.append(
-            _resize(x.shape[3], rate, size, left, back) if whether < p else torch.eye(x.shape[3], dtype=torch.float64)
-        )
+    tall: list[Tensor] = []
+    wide: list[Tensor] = []
+    for (whether, size, top, left), rate in zip(u.cpu().tolist(), rates, strict=True):
+        for matrices, side, at in ((tall, x.shape[2], top), (wide, x.shape[3], left)):
+            kept = whether >= p
+            matrices.append(
+                torch.eye(side, dtype=torch.float64) if kept else _matrix(side, *sizes(side, rate, size, at), back)
+            )
     down, across = torch.stack(tall).to(x), torch.stack(wide).to(x)
     return down[:, None] @ x @ across[:, None].transpose(2, 3)
-
-
-def _resize(side: int, rate: float, size: float, place: float, back: bool) -> Tensor:
-    return _matrix(side, *sizes(side, rate, size, place), back)
 
 
 def sizes(side: int, rate: float, size: float, place: float) -> tuple[int, int, int]:

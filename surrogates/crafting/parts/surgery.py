@@ -17,7 +17,7 @@ from surrogates.crafting.surgery import hooks
 
 @dataclass(frozen=True)
 class Surgery(Part):
-    """Base class: ``__call__(nets)`` is a context manager around all calls of a craft; afterwards the nets are as before.
+    """Base class: ``__call__(nets)`` is a context manager around all calls of the nets; afterwards they are as before.
 
     It yields None or a `Listener`. tap: it yields a `Listener` whose ``take`` gives features.
     """

@@ -20,9 +20,8 @@ from surrogates.crafting.parts.views import Draw, View, fork
 class Viewed:
     """The gradient of the mean over copies of ``source`` behind ``views``: T'(x)^T source(T(x)).
 
-    Any source will do, one over queries as well, for the views are differentiated here. Rows of all copies are laid end
-    to end and cut into pieces of exactly ``rows``, so memory is that of one piece whatever the number of copies, and an
-    image's numbers do not depend on what else is in a piece.
+    Any source will do, also one over queries, for the views are differentiated here. The rows of all copies are cut into
+    pieces of exactly ``rows``: memory is that of one piece, and a row does not depend on the others in it.
 
     Raises:
         ValueError: views that average logits through a source that cannot (one over queries).

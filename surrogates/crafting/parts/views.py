@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 def fork(rng: Stream, tag: str) -> Stream:
-    """A stream of its own for one share of the work on each row (one copy of many, one neighbour): new ids, hashed
-    from (seed, old id, tag), so that whatever draws from it need not know which share it is."""
+    """A stream for one copy (or neighbour) of each row: new ids, hashed from (seed, old id, tag)."""
     words = (rng.uniform_array(0, f"fork {tag}", 3).astype(np.float64) * 2.0**24).astype(np.uint64)
     return replace(rng, ids=words[:, 0] | words[:, 1] << np.uint64(24) | words[:, 2] << np.uint64(48))
 
@@ -31,10 +30,10 @@ def join(streams: Sequence[Stream]) -> Stream:
 
 @dataclass(frozen=True)
 class Draw:
-    """What a view may know of its m rows: their random draws, which copy each is, their classes, the pool.
+    """What a view knows of its m rows.
 
-    rng: the rows' stream; k: the step; copy: [m] int64, this view's own copy number; goal: the rows' `Goal`;
-    pool: images and labels for views that mix images (or None).
+    rng: the rows' stream; k: the step; copy: [m] int64, the number of the copy of this view; goal: the rows' `Goal`; pool:
+    images and labels for views that mix images (or None).
     """
 
     rng: Stream
@@ -51,8 +50,8 @@ class Draw:
         """[m, \\*shape] standard normal."""
         return self.rng.normal(self.k, tag, shape)
 
-    def whole(self, tag: str, low: int, high: int, *shape: int) -> Tensor:
-        """[m, \\*shape] whole numbers, uniform on low..high (both included)."""
+    def integers(self, tag: str, low: int, high: int, *shape: int) -> Tensor:
+        """[m, \\*shape] int64, uniform on low..high (both included)."""
         return (low + (self.uniform(tag, *shape) * (high - low + 1)).floor().clamp_max(high - low)).to(torch.int64)
 
     def order(self, tag: str, count: int) -> Tensor:

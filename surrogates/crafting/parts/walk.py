@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Walk:
-    """Attributes:
+    """One run of the loop over n rows.
+
     source: the bare gradient source. field: the same, views and all. members: ``field`` through each net of
     an ensemble alone.
     parts, threat, steps: as given. step: the step size alpha, in units of the threat's norm.
@@ -69,11 +70,7 @@ class Walk:
         return (source or self.field)(at, self.goal, rng, self.k)
 
     def gradients(self, points: Iterable[Tensor], tag: str, source: Gradient | None = None) -> Iterator[Tensor]:
-        """The gradient at each of several points [n, \\*shape] a row, as many points a call as it has room for.
-
-        Points are made when they are wanted and gradients handed out one by one, so memory does not grow with their
-        number.
-        """
+        """The gradients at several points [n, \\*shape] a row, one by one; as many points a call as it has room for."""
         waiting: list[Tensor] = []
         room, done = max(1, self.rows // len(self.x0)), 0
 
