@@ -1175,11 +1175,10 @@ add("learn/random, 2 rounds/soft=False", learned, "random, 2 rounds", "scores", 
 @case("learn/teach")
 def _teach() -> str:
     front = shown("grey", "scores")
-    spend = sg.advise(images=400, pool=64, saved={0: 0.0, 30: 1.0})
-    nets = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=s) for s in (1, 2)], lesson(), front, spend.answers, R(epochs=1), seed=2)
+    nets = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=s) for s in (1, 2)], lesson(), front, 30, R(epochs=1), seed=2)
     hard = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=3)], lesson(), shown("grey", "labels"), 20, seed=2)
-    default = sg.advise(images=1000, pool=6000)
-    return digest([weights(n) for n in (*nets, *hard)], front.rows, spend.answers, spend.saved, default.answers, default.saved, str(spend))
+    was = "30 answers bought for training, 0.1 an image; expected to save 1.0 queries an image"  # what sg.advise said; it is gone
+    return digest([weights(n) for n in (*nets, *hard)], front.rows, 30, 1.0, 0, 0.0, was)
 
 
 @case("learn/ask")

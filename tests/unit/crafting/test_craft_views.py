@@ -154,7 +154,7 @@ def sia_by_hand(x: Tensor, view: parts.SIA, d: Draw, i: int) -> Tensor:
     (c, h, w), n = x.shape, view.blocks
     rows = [0, *sorted((d.order("rows", h - 1)[i, : n - 1] + 1).tolist()), h]
     columns = [0, *sorted((d.order("columns", w - 1)[i, : n - 1] + 1).tolist()), w]
-    number = d.whole("operation", 0, len(view.operations) - 1, n * n)[i]
+    number = d.integers("operation", 0, len(view.operations) - 1, n * n)[i]
     shift, scale = d.uniform("shift", n * n)[i], d.uniform("scale", n * n)[i]
     noise = view.noise * (2 * d.uniform("noise", c, h, w)[i] - 1)
     out = x.clone()
