@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
+__all__ = ["environment", "versions"]
+
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 

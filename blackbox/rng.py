@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = ["Stream"]
+
 _GAMMA = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _30, _27, _31, _FIRST, _SECOND = (np.uint64(c) for c in (30, 27, 31, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

@@ -25,6 +25,8 @@ from blackbox.targets import wire
 from blackbox.targets.address import is_loopback
 from blackbox.targets.batches import check_shape
 
+__all__ = ["Refused", "Server", "Service"]
+
 _Row = tuple[bytes, int, np.ndarray | None]  # what was asked, the label, the scores
 _LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: bytes that are read, and seconds to wait for the next
 _UNKNOWN = 256 << 20  # bytes of a request about images of any size

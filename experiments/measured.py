@@ -13,17 +13,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from blackbox import attacks
-from blackbox.report.measured import FILE
+import blackbox as bb
+from experiments.runner import RESULTS
 
-RESULTS = Path("experiments/results")
+FILE = Path(str(bb.__file__)).parent / "report" / "measured.json"
 FIRST = "CIFAR"
 USUAL = ("", "full")  # what the experiments call an attack with its defaults
 
 
 def named(text: str) -> tuple[str, str] | None:
     """``"square, p_init 0.05"`` -> ("square", "p_init 0.05"); None where it is no attack of ours."""
-    name = max((n for n in attacks.names() if re.match(rf"{re.escape(n)}(?![\w-])", text)), key=len, default=None)
+    name = max((n for n in bb.attacks.names() if re.match(rf"{re.escape(n)}(?![\w-])", text)), key=len, default=None)
     if name is None:
         return None
     settings = text[len(name) :].strip(" ,")
@@ -74,7 +74,7 @@ def collect(results: Path = RESULTS) -> list[dict[str, Any]]:
         path = results / f"{stem}.json"
         rows = json.loads(path.read_text())["rows"] if path.exists() else []
         out += [found for row in rows if (found := record(row, path.name)) is not None]
-    order = {name: i for i, name in enumerate(attacks.names())}
+    order = {name: i for i, name in enumerate(bb.attacks.names())}
     return sorted(out, key=lambda r: (order[r["attack"]], not r["target"].startswith(FIRST), "distance" in r))
 
 

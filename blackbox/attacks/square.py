@@ -27,7 +27,7 @@ class Square(Attack):
     Needs: scores, or at least the top k. State: x [n, \\*shape], loss [n].
     Departs from the paper: p_init is 0.4 where its table 5 has 0.05 (Linf) and 0.1 (L2) for a budget of 10,000: the
     schedule is rescaled to the budget, as in the authors' later code, and short runs need larger squares (chosen by
-    `experiments.square_p_init`). A square that would change nothing is drawn with the opposite signs instead of being
+    `experiments.studies.settings --study p_init`). A square that would change nothing is drawn with the opposite signs instead of being
     paid for. L1 takes the L2 update with sums of absolute values (after Croce & Hein 2021, arXiv:2103.01208, which
     projects onto the box as well). Vectors [d] are strips.
     """

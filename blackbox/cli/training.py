@@ -35,7 +35,7 @@ def train(data: Dataset, own: str, arch: str | None, epochs: int, common: option
     import surrogates as sg
 
     out: dict[str, Any] = {}
-    # two kinds of nets are worth more than one; which: `python -m experiments.surrogate_choice`
+    # two kinds of nets are worth more than one; which: `python -m experiments.studies.settings --study surrogates`
     for i, name in enumerate(parse.words(arch or ("vgg,cnn" if data.shape[0] == 3 else "cnn,mlp"))):
         say(
             f"surrogate        {name} from {len(data):,} images of {own} and their true labels, {epochs} epochs",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from blackbox.results import AttackResult
 
+__all__ = ["budgets", "choose", "curves", "examples", "gallery", "show", "spread"]
+
 
 def budgets(most: int) -> np.ndarray:
     """Numbers of queries from 1 to ``most``, evenly on a logarithmic scale."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+__all__ = [
+    "COLOURS", "DASHES", "GRID", "INK", "PALE", "band", "canvas", "clean", "figure", "heading", "legend", "line", "save",
+]
+
 INK, PALE, GRID = "#1b2a3a", "#7a8794", "#e6e8eb"
 # told apart by readers with any colour vision, and in grey by their line styles
 COLOURS = ("#b23a48", "#1f6f8b", "#d98e2b", "#5a1846", "#4c956c", "#8a8f98")

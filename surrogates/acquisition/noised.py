@@ -18,7 +18,7 @@ class Noised(Strategy):
     Random moves keep the label more often than moves along the gradient, which tells the net where its boundary is not.
 
     Args:
-        size: in units of the image range; 0.4, chosen by `experiments.practical_blackbox`. Take somewhat more than the eps of
+        size: in units of the image range; 0.4, chosen by `experiments.studies.practical_blackbox`. Take somewhat more than the eps of
             the attack. copies: noisy versions of each image; 1, chosen by the same.
     """
 

@@ -22,6 +22,8 @@ from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.losses import Answer
 from surrogates.nets.predict import chunk_rows, logits, place, predict
 
+__all__ = ["Line", "Ray", "Region", "fgsm_direction", "regions", "walk"]
+
 Labels = Callable[[Tensor], Any]
 _MOST = 64  # points at a time, of large images
 

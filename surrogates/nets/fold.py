@@ -15,7 +15,7 @@ from surrogates.nets.predict import frozen, place
 
 
 def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A copy of the net that takes gradients in eval mode faster (`experiments.craft_speed`).
+    """A copy of the net that takes gradients in eval mode faster (`benchmarks --only craft`).
 
     Each batch norm that normalises nothing but the output of one convolution is folded into that convolution's weights.
     Which follows which is observed on one forward pass. Logits and gradients are those of the net up to float rounding, so

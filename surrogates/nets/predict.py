@@ -47,7 +47,7 @@ def place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
 def chunk_rows(shape: tuple[int, ...], device: torch.device) -> int:
     """How many images a call carries: a function of their shape and the device alone.
 
-    About 100,000 numbers on a CPU (chosen by `experiments.craft_speed`, and small enough to bound memory), 64 times that on
+    About 100,000 numbers on a CPU (chosen by `benchmarks --only craft`, and small enough to bound memory), 64 times that on
     an accelerator; never more than 256 (4,096) images.
     """
     big = device.type != "cpu"

@@ -26,7 +26,7 @@ class Recipe:
             that was halved (Goyal et al. 2017, arXiv:1706.02677); 0.025 for nets without (ours; a deep net without batch
             norm may need the 0.01 of Krizhevsky et al. 2012); adam: 0.001 (Kingma & Ba).
         momentum: 0.9; weight_decay: 1e-4 (He et al. 2016). A surrogate may transfer better with more, such as 0.02 (adam) or
-            4e-3 (sgd); see `experiments.practical_blackbox` and `experiments.surrogate_choice`.
+            4e-3 (sgd); see `experiments.studies.practical_blackbox` and `experiments.studies.settings --study surrogates`.
         schedule: ``"cosine"`` to zero, once over the run (Loshchilov & Hutter 2017, arXiv:1608.03983), ``"step"``: a tenth
             after 1/2 and again after 3/4 of the epochs (He et al. 2016, 32k and 48k of 64k updates), or ``"constant"``.
         warmup: share of the updates during which the rate rises linearly from 0. 0.05 (Goyal et al. 2017: 5 of 90 epochs).

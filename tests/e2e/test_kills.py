@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import blackbox as bb
-from experiments.kills import kill
+from experiments.studies.kills import kill
 from tests.commands import ROOT
 from tests.unit.oracle.test_journal import Paid, go, same, whole
 

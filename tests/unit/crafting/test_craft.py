@@ -341,3 +341,11 @@ def test_what_is_no_threat_and_no_seed_is_told_in_a_sentence() -> None:
     for seed in (None, 1.5):
         with pytest.raises(ValueError, match="Expected seed to be a whole number"):
             sg.craft(net, x, y, "fgsm", threat=Linf(0.1), seed=seed)  # type: ignore[arg-type]
+
+
+def test_one_class_stands_for_all_images() -> None:
+    net, x, labels, _ = affine_case(3)
+    goal = torch.full((3,), (int(labels[0]) + 1) % 3)
+    labels = labels[0].expand(3)
+    one, each = (sg.craft(net, x, labels, "fgsm", threat=Linf(0.1), target=g) for g in (int(goal[0]), goal))
+    assert torch.equal(one, each)

@@ -200,3 +200,13 @@ def test_datasets_that_are_none() -> None:
         sg.Dataset(images(3), torch.tensor([0, 2, 1]), ("a", "b"))
     d = sg.Dataset(images(3), torch.tensor([0, 1, 1]), ("a", "b"))
     assert len(d.take([0, 2])) == 2 and d.take(d.labels == 1).labels.tolist() == [1, 1] and len(d.take(slice(1))) == 1
+
+
+def test_a_photograph_is_read_grey_or_in_colour_and_cut(tmp_path: Path) -> None:
+    Image.fromarray(np.full((10, 14), 51, np.uint8)).save(tmp_path / "grey.png")
+    Image.fromarray(np.full((10, 14, 3), (51, 102, 255), np.uint8)).save(tmp_path / "colour.png")
+    assert torch.equal(sg.data.photograph(tmp_path / "grey.png"), torch.full((1, 1, 10, 14), 0.2))
+    cut = sg.data.photograph(tmp_path / "colour.png", 7)
+    assert cut.shape == (1, 3, 7, 7) and torch.allclose(cut[0, :, 3, 3], torch.tensor([0.2, 0.4, 1.0]))
+    with pytest.raises(FileNotFoundError, match="Expected an image file at"):
+        sg.data.photograph(tmp_path / "none.png")

@@ -46,6 +46,6 @@ def _resumed(folder: Path, blocks: int) -> float:
 def test_the_time_to_resume_grows_as_the_cells_do(tmp_path: Path) -> None:
     """Once quadratic in the blocks of a point. Against itself and not against a clock, which says more of the machine:
     eight times the cells take about 8 times as long, and would take 64. The limit in seconds (3 for 100,000 cells) is
-    experiments.sweep_scaling's to measure."""
+    benchmarks' to measure."""
     few = min(_resumed(tmp_path / f"few{i}", 4_000) for i in range(3))
     assert _resumed(tmp_path / "many", 32_000) < 24 * few

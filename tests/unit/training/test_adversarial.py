@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,16 @@ def test_bad_input_gets_a_sentence(call: Any, words: str) -> None:
     with pytest.raises(ValueError) as error:
         call()
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_mixed_loss_is_the_share_it_says() -> None:
+    lost: list[float] = []
+    batch = SimpleNamespace(
+        net=Affine(16, classes=2), x=images(2), labels=torch.tensor([0, 1]), rng=draws(2),
+        loss=lambda x=None: (torch.tensor(1.0 if x is None else 5.0), torch.zeros(2, 2)), descend=lambda loss: lost.append(float(loss)),
+    )  # fmt: skip
+    for clean in (0.0, 0.25, 0.5):
+        Adversarial(Linf(0.1), attack="fgsm", clean=clean)(batch)  # type: ignore[arg-type]
+    assert lost == [5.0, 4.0, 3.0]
+    with pytest.raises(ValueError, match="clean to be a share"):
+        Adversarial(Linf(0.1), clean=1.0)

@@ -1,0 +1,54 @@
+"""All ratios of the toolkit, printed in one table, on any device.
+
+    python -m benchmarks [--only speed,craft] [--device cuda] [--data ../shared/data] [--quick]
+
+speed, craft, training: `benchmarks.nets`; target, memory: `benchmarks.services`; sweep: `benchmarks.sweeps`. Every row is the
+median of pairs measured in turn, with the smallest and the largest. Writes experiments/results/benchmarks.json, row by row;
+--quick shows in a minute that all of it runs, and writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import nets, services, sweeps
+from experiments.runner import Book, Real, run, says
+
+PARTS = {
+    "speed": nets.speed, "craft": nets.craft, "training": nets.training, "target": services.target, "sweep": sweeps.sweep,
+    "memory": services.memory,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings(Real):
+    only: tuple[str, ...] = says(tuple(PARTS), "parts", PARTS)
+    device: str = says("cpu", "where nets run: cpu, cuda")
+    repeats: int = says(3, "of every measurement")
+    threads: int = says(1, "of torch")
+    quick: bool = says(False, "tiny settings, to see that it runs")
+
+
+def measure(s: Settings) -> None:
+    torch.set_num_threads(s.threads)
+    book, console = Book("benchmarks", s), Console(width=140)
+    table = Table("part", "ratio", "of", "median", "low", "high", title=f"{s.device}, {s.threads} thread(s), torch {torch.__version__}")
+    for part in s.only:
+        rows = []
+        for ratio, row in PARTS[part](s):
+            rows.append({"part": part, "ratio": ratio, "device": s.device, **row})
+            of = ", ".join(str(row[k]) for k in ("target", "attack", "what") if k in row)
+            table.add_row(part, ratio, of, *(f"{row[k]:.3f}" for k in ("median", "low", "high")))
+            print(part, ratio, of, f"{row['median']:.3f}", sep="  ", flush=True)
+        if not s.quick:
+            kept = [r for r in book.found.get("rows", []) if (r["part"], r["device"]) != (part, s.device)]
+            book.put(rows=kept + rows)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    run(Settings, measure)

@@ -1,0 +1,90 @@
+"""The real targets that the experiments measure on: other people's nets, real images, nothing of it in this repository.
+
+``--data ROOT`` names the folder (``../shared/data`` by default); its README says what must be in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import blackbox as bb
+import surrogates as sg
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hidden net, the first images of its test set that it has right (in file order), a threat, own images."""
+
+    name: str
+    net: nn.Module
+    images: Tensor
+    labels: Tensor
+    threat: bb.Threat
+    own: Tensor  # the attacker's images, none of them attacked
+
+
+def chosen(net: nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> Tensor:
+    """The places of the first ``count`` images that the net classifies as labelled, or of so many spread evenly over all
+    of these."""
+    index = (sg.predict(net, data.images) == data.labels).nonzero()[:, 0]
+    if len(index) < count:
+        raise ValueError(f"Expected {count} correctly classified images, but {data.name} has {len(index)}.")
+    return index[torch.arange(count) * len(index) // count] if spread else index[:count]
+
+
+def lenet(root: Path) -> nn.Module:
+    return sg.from_spec(f"lenet:{root / 'weights' / 'mnist_lenet5_clntrained.safetensors'}", shape=(1, 28, 28))
+
+
+def resnet(root: Path, depth: int) -> nn.Module:
+    """One of the public CIFAR ResNets."""
+    return sg.from_spec(f"resnet{depth}:{root / 'weights' / f'cifar10_resnet{depth}.safetensors'}", shape=(3, 32, 32))
+
+
+def digits(root: Path) -> tuple[sg.Dataset, sg.Dataset]:
+    """The MNIST test set in halves: to be attacked, and owned by the attacker."""
+    data = sg.load(f"npz:{root / 'mnist_test.npz'}")
+    half = len(data) // 2
+    return data.take(slice(0, half)), data.take(slice(half, len(data)))
+
+
+def photos(root: Path, part: str = "test") -> sg.Dataset:
+    """CIFAR-10's test images, or those for training, in file order, which is by class."""
+    return sg.load(f"folder:{root / 'cifar10' / part}")
+
+
+def mnist(root: Path, count: int, eps: float = 0.3) -> Case:
+    """The LeNet on MNIST, Linf 0.3."""
+    net, (data, own) = lenet(root), digits(root)
+    some = data.take(chosen(net, data, count))
+    return Case("MNIST LeNet", net, some.images, some.labels, bb.Linf(eps), own.images)
+
+
+def attacked(root: Path, count: int, depth: int) -> list[int]:
+    """The places in the CIFAR test folder of the images that ``cifar(..., spread=True)`` gives."""
+    return chosen(resnet(root, depth), photos(root), count, True).tolist()
+
+
+def cifar(
+    root: Path, count: int, depth: int = 20, eps: float = 8 / 255, spread: bool = False, among: sg.Dataset | None = None
+) -> Case:
+    """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder. spread: over all classes, see `chosen`. among:
+    instead of the test folder."""
+    net, data = resnet(root, depth), among or photos(root)
+    some = data.take(chosen(net, data, count, spread))
+    return Case(f"CIFAR ResNet-{depth}", net, some.images, some.labels, bb.Linf(eps), photos(root, "train").images)
+
+
+def photographs(root: Path, count: int, eps: float = 8 / 255) -> Case:
+    """The SqueezeNet on ImageNet photographs of 224 x 224, Linf 8/255. The attacker owns those that are not attacked."""
+    spec = f"torchvision:squeezenet1_0:{root / 'weights' / 'imagenet_squeezenet1_0.safetensors'}"
+    net = sg.from_spec(spec, classes=1000, shape=(3, 224, 224), mean=0, std=1)
+    data = sg.load(f"folder:{root / 'imagenet' / 'val'}", size=224, classes=root / "imagenet" / "classes.txt")
+    index = chosen(net, data, count, spread=True)
+    rest = torch.ones(len(data), dtype=torch.bool)
+    rest[index] = False
+    return Case("SqueezeNet", net, data.images[index], data.labels[index], bb.Linf(eps), data.images[rest])

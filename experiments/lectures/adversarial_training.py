@@ -1,0 +1,137 @@
+"""What does training on adversarial examples buy, and what does it cost?
+
+    python -m experiments.lectures.adversarial_training     # digits
+    python -m experiments.lectures.adversarial_training --data npz:../shared/data/mnist_test.npz --parts 5000,4000,300 --arch lenet
+
+Four nets of one architecture, data and seed: standard; *retrained* on the images and on adversarial examples of the standard net,
+made once (the "safety set"); the *mixed loss* of Goodfellow et al. 2015 (arXiv:1412.6572, section 6), half on the images, half on
+FGSM examples of the net as it stands; and PGD training (Madry et al. 2018, arXiv:1706.06083). For each: accuracy on the images as
+they are; under noise; under white-box FGSM and PGD; under examples transferred from a net of the attacker's own; under a query
+attack that sees scores and one that sees labels; robust accuracy under PGD against eps; gradients an image an epoch and time of
+training over those of standard training. `experiments.studies.defences` asks the same of other recipes from the attacker's side.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import blackbox as bb
+import surrogates as sg
+from blackbox.report import style
+from experiments.figures import curve, dots, sheet
+from experiments.lectures.given import Named
+from experiments.runner import Found, run, says
+
+
+@dataclass(frozen=True)
+class Settings(Named):
+    arch: str = says("cnn", "of all nets")
+    parts: tuple[int, ...] = says((900, 400, 300), "images for the target, for the attacker, and attacked")
+    eps: float = says(0.15, "Linf, of training and attacks")
+    radii: tuple[float, ...] = says((0.05, 0.1, 0.15, 0.2, 0.25), "at which PGD attacks, for the curve")
+    epochs: int = says(12, "of each net")
+    steps: int = says(20, "of PGD")
+    budget: int = says(500, "queries an image")
+    queried: int = says(100, "images that the query attacks attack")
+
+
+def parted(s: Any, *names: str) -> dict[str, sg.Dataset]:
+    """The data in parts of the sizes of ``--parts``."""
+    if len(s.parts) != len(names):
+        raise ValueError(f"Expected --parts with {len(names)} numbers of images, but it was {s.parts}.")
+    return sg.split(sg.load(s.data), dict(zip(names, s.parts, strict=True)), seed=s.seed)
+
+
+def noised(x: Tensor, eps: float, seed: int) -> Tensor:
+    """Uniform noise in the Linf ball around x."""
+    return (x + eps * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) - 1)).clamp(0, 1)
+
+
+def net_of(s: Settings, data: sg.Dataset, seed: int, **other: Any) -> nn.Module:
+    """A net trained by the common recipe, but for ``other``."""
+    recipe = sg.Recipe(**{"epochs": s.epochs, "optimiser": "adam", "lr": 3e-3, "held_out": 0.1, **other})
+    return sg.train(sg.build(s.arch, len(data.classes), data.shape, s.seed + 1), data, recipe, seed=seed)
+
+
+def targets(s: Settings, data: sg.Dataset) -> dict[str, tuple[nn.Module, float, float]]:
+    """Name -> net, gradients an image an epoch, CPU seconds of training (with making the examples)."""
+    threat, out = bb.Linf(s.eps), {}
+
+    def retrained() -> nn.Module:
+        made = sg.craft(out["standard"][0], data.images, data.labels, "pgd", threat=threat, seed=s.seed)
+        both = sg.Dataset(torch.cat([data.images, made]), torch.cat([data.labels] * 2), data.classes, data.name)
+        return net_of(s, both, s.seed)
+
+    mixed = sg.robust.Adversarial(threat, attack="fgsm", clean=0.5)
+    for name, cost, make in (
+        ("standard", 1.0, lambda: net_of(s, data, s.seed)),
+        ("retrained", 2 + 20 / s.epochs, retrained),
+        ("mixed loss", 3.0, lambda: net_of(s, data, s.seed, update=mixed)),
+        ("PGD training", 8.0, lambda: net_of(s, data, s.seed, update=sg.robust.Adversarial(threat))),
+    ):
+        begun = time.process_time()  # of this process: what else the machine does is left out
+        net = make()
+        out[name] = (net, cost, time.process_time() - begun)
+    return out
+
+
+def measure(s: Settings) -> Found:
+    """Accuracies under each attack, the curve, the cost."""
+    data = parted(s, "target", "own", "attack")
+    x, y, threat = data["attack"].images, data["attack"].labels, bb.Linf(s.eps)
+    own = net_of(s, data["own"], s.seed + 10)
+    transferred, noise = sg.craft(own, x, y, "mi-fgsm", threat=threat, seed=s.seed), noised(x, s.eps, s.seed)
+    made, nets = targets(s, data["target"]), {}
+    for name, (net, cost, seconds) in made.items():
+        clean = sg.predict(net, x) == y
+
+        def right(images: Tensor, net: nn.Module = net, clean: Tensor = clean) -> list[int]:  # clean and when changed, of all
+            return [int(((sg.predict(net, images) == y) & clean).sum()), len(y)]
+
+        def crafted(attack: str, eps: float = s.eps, net: nn.Module = net, **more: Any) -> Tensor:
+            return sg.craft(net, x, y, attack, threat=bb.Linf(eps), seed=s.seed, **more)
+
+        rows = {"clean": right(x), "uniform noise": right(noise), "white box: FGSM": right(crafted("fgsm"))}
+        curve = [[eps, right(crafted("pgd", eps, steps=s.steps))] for eps in sorted({*s.radii, s.eps})]
+        rows[f"white box: PGD, {s.steps} steps"] = next(hit for eps, hit in curve if eps == s.eps)
+        rows["transfer: MI-FGSM on own net"] = right(transferred)
+        for attack, access in (("square", "scores"), ("rays", "labels")):
+            oracle = bb.Oracle(net, access, len(data["own"].classes))
+            some = slice(0, s.queried)
+            robust = bb.attack(oracle, x[some], y[some], attack, threat, s.budget, seed=s.seed).robust_accuracy
+            rows[f"{access}: {attack}, {s.budget:,} queries"] = [robust.k, robust.n]
+        nets[name] = {"accuracy": rows, "curve": curve, "gradients": cost, "time": seconds / made["standard"][2]}
+        told = "  ".join(f"{k} {bb.Rate(*v)}" for k, v in rows.items())
+        print(f"{name}: {cost:g} gradients an image an epoch, time x {nets[name]['time']:.1f}; {told}", flush=True)
+    return {"nets": nets, "data": data["attack"].name.partition("/")[0], "arch": s.arch, "eps": s.eps}, None
+
+
+def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
+    """Left: a line of dots an attack. Right: accuracy under PGD against eps."""
+    nets, eps = found["nets"], found["eps"]
+    attacks = list(next(iter(nets.values()))["accuracy"])
+    under = (
+        f"{found['data']}, {found['arch']}; 95 % Wilson intervals; cost: gradients an image an epoch, CPU time over that of "
+        "standard training"
+    )
+    title, height = "Adversarial training: what it buys and what it costs", 2.1 + 0.4 * len(attacks)
+    with sheet(path, title, under, 11.6, height, columns=2) as (made, ((left, right),)):
+        names = {f"{n}: gradients {v['gradients']:.0f}, time × {v['time']:.1f}": v for n, v in nets.items()}
+        dots(left, attacks, {name: list(net["accuracy"].values()) for name, net in names.items()})
+        for i, net in enumerate(nets.values()):
+            curve(right, [0.0, *(e for e, _ in net["curve"])], [net["accuracy"]["clean"], *(hit for _, hit in net["curve"])], i)
+        right.axvline(eps, color=style.PALE, linewidth=0.8, linestyle=(0, (3, 3)))
+        left.set(xlim=(-2, 102), xlabel=f"right, and right when changed by ε = {eps:g}, %")
+        right.set(xlim=(0, None), ylim=(0, 102), xlabel="ε of white-box PGD (dashed line: ε of training)")
+        made.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return path
+
+
+if __name__ == "__main__":
+    run(Settings, measure, draw)

@@ -1,0 +1,80 @@
+"""Nets that the attacker trains, with true labels and not one answer of a target: from cifar10/train (600 images a class), or
+from the second half of the MNIST test set (5,000 images; targets are attacked on the first).
+
+Trained once and kept in runs/own (not committed: they can be made again).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+import surrogates as sg
+from experiments import cases
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A net and how long it learns; epochs and weight decay were chosen by `experiments.studies.settings --study surrogates`.
+
+    snapshots: taken of it afterwards, one every fourth epoch at a high rate (LGV: Gubri et al. 2022, arXiv:2207.13129).
+    precision: as in `surrogates.Recipe`.
+    """
+
+    arch: str
+    epochs: int
+    weight_decay: float
+    data: str = "cifar"
+    snapshots: int = 0
+    precision: str = "auto"
+
+    def __str__(self) -> str:
+        text = f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
+        text += "" if self.precision == "auto" else f", {self.precision}"
+        return f"{text}, and {self.snapshots} snapshots" if self.snapshots else text
+
+
+VGG = Plan("vgg", 45, 4e-3)
+CNN = Plan("cnn", 60, 4e-3)
+VGGS, CNNS = replace(VGG, snapshots=2), replace(CNN, snapshots=2)
+RESNET20 = Plan("resnet20", 36, 1e-4)
+DIGITS = (Plan("vgg", 10, 4e-3, "mnist"), Plan("cnn", 10, 4e-3, "mnist"))
+
+
+def images(root: Path, data: str = "cifar") -> sg.Dataset:
+    """What the attacker owns."""
+    return cases.photos(root, "train") if data == "cifar" else cases.digits(root)[1]
+
+
+def trained(root: Path, plan: Plan, seed: int = 0) -> nn.Module:
+    """One net of one's own."""
+    return family(root, replace(plan, snapshots=0), seed)[0]
+
+
+def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
+    """The net of a plan, and its snapshots."""
+    name = f"{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-{seed}"
+    name += "" if plan.precision == "auto" else f"-{plan.precision}"
+    name = name if plan.data == "cifar" else f"{plan.data}-{name}"
+    shape = (3, 32, 32) if plan.data == "cifar" else (1, 28, 28)
+    recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay, precision=plan.precision)
+    tags = [name, *(f"{name}-{plan.snapshots}-{i}" for i in range(plan.snapshots))]
+    paths = [Path("runs/own") / f"{tag}.safetensors" for tag in tags]
+    if not all(path.exists() for path in paths):
+        begin, used, data = time.perf_counter(), time.process_time(), images(root, plan.data)
+        if paths[0].exists():
+            made = [sg.from_spec(f"{plan.arch}:{paths[0]}", shape=shape)]
+        else:
+            made = [sg.train(sg.build(plan.arch, 10, shape, seed=seed), data, recipe, seed=seed)]
+        if plan.snapshots:
+            again = replace(recipe, epochs=4 * plan.snapshots, schedule="constant", warmup=0.0)
+            made += sg.refine.lgv(made[0], data, again, per_epoch=1, seed=seed)[2::4]
+        for path, net in zip(paths, made, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sg.save_weights(net, path)
+        wall, cpu = time.perf_counter() - begin, time.process_time() - used
+        print(f"{name}: {wall:.0f} s, {cpu:.0f} s of processor time", flush=True)
+    return [sg.from_spec(f"{plan.arch}:{path}", shape=shape) for path in paths]
