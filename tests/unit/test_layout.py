@@ -23,7 +23,7 @@ _ORDER = """
     targets channels defences oracle
     goals answer engine results run
     testing serving
-    specs evaluation report sweep
+    specs evaluation sweep report
     app cli __main__
 """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
@@ -44,14 +44,9 @@ GROUND, FACES, LATE = set(_GROUND.split()), set(_FACES.split()), set(_LATE.split
 KNOWN: set[str] = {
     "blackbox.cli",
     "blackbox.sweep",
-    "blackbox/report/runs.py imports blackbox.sweep.Plan",
-    "blackbox/report/runs.py imports blackbox.sweep.Store",
-    "blackbox/report/runs.py imports blackbox.sweep.Study",
-    "blackbox/report/runs.py imports blackbox.sweep.Table",
-    "blackbox/report/runs.py imports blackbox.sweep.pictures",
-    "blackbox/report/sections/galleries.py imports blackbox.sweep.views.result",
-    "blackbox/report/sections/sweeps.py imports blackbox.sweep.views.matrix",
-    "blackbox/report/sections/sweeps.py imports blackbox.sweep.views.result",
+    "blackbox/sweep/pictures.py imports blackbox.report.figures",
+    "blackbox/sweep/pictures.py imports blackbox.report.shown",
+    "blackbox/sweep/pictures.py imports blackbox.report.shown.Shown",
 }
 
 LONG_FILES: dict[str, str] = {}  # file -> why it is longer than 300 lines
