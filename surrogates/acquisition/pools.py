@@ -18,7 +18,7 @@ def noise(shape: Sequence[int], count: int, kind: str = "uniform", seed: int = 0
 
     Args:
         shape: (C, H, W). count: how many. kind: ``"uniform"`` in [0, 1] (the noise baseline of Pal et al. 2019,
-            arXiv:1905.09165); ``"gaussian"``: N(0.5, 0.25^2), cut to [0, 1] (ours); ``"smooth"``: a random 4 x 4 picture
+            arXiv:1905.09165); ``"gaussian"``: N(0.5, 0.25^2), clipped to [0, 1] (ours); ``"smooth"``: a random 4 x 4 picture
             enlarged (ours).
         seed: image i is a function of (seed, i).
 

@@ -46,7 +46,7 @@ def move(threat: Threat, g: Tensor, x: Tensor, step: float) -> Tensor:
 
 
 def stretched(x: Tensor, z: Tensor, want: Tensor, threat: Threat) -> Tensor:
-    """``x`` + s ``z`` [n, \\*shape], cut to the box, s for each row such that the change after the cut has the Euclidean length
+    """``x`` + s ``z`` [n, \\*shape], clipped to the box, s for each row such that the change after the cut has the Euclidean length
     ``want`` [n] (bisection); the longest change where the box has no room, ``x`` where ``z`` is zero."""
 
     def left(scale: Tensor) -> Tensor:

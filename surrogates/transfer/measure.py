@@ -73,7 +73,7 @@ def transfer_matrix(
         keep: called with the crafted images of each cell as they are made.
         noise: also show every target noise of the same size, the floor of any transfer rate. For an Linf threat uniform
             in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted change, image by image,
-            after the cut to the box (matched RMS; of several sources or attacks the largest change to that image).
+            after clipping to the box (matched RMS; of several sources or attacks the largest change to that image).
         progress: called with a line on each cell as it begins.
 
     Raises:

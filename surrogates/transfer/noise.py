@@ -20,7 +20,7 @@ _PIECE = 8_000_000  # numbers at once, to bound memory
 
 
 def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
-    """``x`` [n, \\*shape] with a change drawn uniformly from [-eps, eps] in every entry, then cut to the box.
+    """``x`` [n, \\*shape] with a change drawn uniformly from [-eps, eps] in every entry, then clipped to the box.
 
     Matched Linf: no entry moves by more than eps. The cut makes the largest move of an image slightly smaller still.
     """
@@ -32,7 +32,7 @@ def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tens
 
 
 def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
-    """``x`` [n, \\*shape] with Gaussian noise whose Euclidean length *after* the cut to the box is ``length`` [n].
+    """``x`` [n, \\*shape] with Gaussian noise whose Euclidean length *after* clipping to the box is ``length`` [n].
 
     Matched RMS: the length divided by the root of the number of entries. See `crafting.ball.stretched`.
     """

@@ -16,7 +16,7 @@ from surrogates.crafting.minimum_norm.core import Box, positive
 
 
 def amplify(x_adv: Any, x: Any, rms: float, box: Box = (0.0, 1.0)) -> Tensor:
-    """Scale the changes x_adv - x [N, \\*shape] until their RMS, *after* the cut to the box, is ``rms``.
+    """Scale the changes x_adv - x [N, \\*shape] until their RMS, *after* clipping to the box, is ``rms``.
 
     Szegedy et al. 2013, arXiv:1312.6199, table 4: perturbations brought to a standard deviation of 0.1. *Departs from
     the paper's printed formula* x + 0.1 (x' - x) / |x' - x|_2, whose RMS is 0.1 / sqrt(d), far from the table's.

@@ -34,7 +34,7 @@ class Blocks(View):
 @dataclass(frozen=True)
 class SIA(Blocks):
     """Structure invariant: cut at random into ``blocks`` x ``blocks``; each is rolled or flipped in one direction, turned
-    by 180 degrees, scaled by U(0, 1), or gets noise U(+-noise) and is cut to [0, 1] (Wang et al. 2023, arXiv:2309.14700).
+    by 180 degrees, scaled by U(0, 1), or gets noise U(+-noise) and is clipped to [0, 1] (Wang et al. 2023, arXiv:2309.14700).
 
     Departs from the paper: it has three operations more (resizing, DCT, dropout); these seven are those of the
     TransferAttack collection, whose 20 copies and 3 blocks are the defaults here.

@@ -69,7 +69,7 @@ class Walk:
         rng = fork(self.rng, tag) if tag else self.rng
         return (source or self.field)(at, self.goal, rng, self.k)
 
-    def gradients(self, points: Iterable[Tensor], tag: str, source: Gradient | None = None) -> Iterator[Tensor]:
+    def gradients(self, points: Iterable[Tensor], tag: str) -> Iterator[Tensor]:
         """The gradients at several points [n, \\*shape] a row, one by one; as many points a call as it has room for."""
         waiting: list[Tensor] = []
         room, done = max(1, self.rows // len(self.x0)), 0
@@ -79,7 +79,7 @@ class Walk:
             rng = join([fork(self.rng, f"{tag} {done + j}") for j in range(len(waiting))])
             index = torch.arange(len(self.x0)).repeat(len(waiting))
             goal = self.goal[index] if len(waiting) > 1 else self.goal
-            out = (source or self.field)(torch.cat(waiting), goal, rng, self.k)
+            out = self.field(torch.cat(waiting), goal, rng, self.k)
             done += len(waiting)
             waiting.clear()
             yield from out.split(len(self.x0))
@@ -91,10 +91,10 @@ class Walk:
         if waiting:
             yield from flush()
 
-    def mean(self, points: Iterable[Tensor], tag: str, source: Gradient | None = None) -> Tensor:
+    def mean(self, points: Iterable[Tensor], tag: str) -> Tensor:
         """The mean gradient over several points a row."""
         total, count = torch.zeros_like(self.x0), 0
-        for g in self.gradients(points, tag, source):
+        for g in self.gradients(points, tag):
             total += g
             count += 1
         return total / count
