@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,24 +20,6 @@ if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
 
 FORMAT = "blackbox-result-1"
-COLUMNS = (
-    "success",
-    "queries",
-    "first_success_query",
-    "distance",
-    "loss",
-    "clean_loss",
-    "clean_label",
-    "verified",
-    "y",
-    "goal",
-    "ids",
-    "success_float",
-    "adv_label",
-    "clean_confidence",
-    "adv_confidence",
-    "prints",
-)
 _THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
 _SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # what a summary is made with
 
@@ -47,20 +30,15 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
 
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    threat = {
-        "norm": result.threat.norm,
-        "eps": result.threat.eps,
-        "lower": result.threat.lower,
-        "upper": result.threat.upper,
-    }
+    threat = {"norm": result.threat.norm, **asdict(result.threat)}
     config = {"environment": environment(), **result.config, "threat": threat}
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     with open(path / "outcomes.csv", "w", newline="") as f:
         records = result.records()
-        writer = csv.DictWriter(f, fieldnames=[*COLUMNS, "status"])
+        writer = csv.DictWriter(f, fieldnames=[*result.columns(), "status"])
         writer.writeheader()
         writer.writerows(records)
-    tensors = {name: getattr(result, name).contiguous().clone() for name in COLUMNS}  # y and goal may be one tensor
+    tensors = {name: getattr(result, name).contiguous().clone() for name in result.columns()}  # y and goal may be one tensor
     tensors["status"] = torch.tensor([STATUSES.index(s) for s in result.status], dtype=torch.int8)
     tensors["trace"] = result.trace.contiguous()
     save_file(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from blackbox.engine.ledger import STATUSES, Ledger
 from blackbox.engine.spec import Samples
 from blackbox.protocol import Status
 from blackbox.results import files
-from blackbox.results.files import COLUMNS
 from blackbox.results.summary import summary
 from blackbox.statistics import Rate
 from blackbox.threat import Threat
@@ -120,11 +119,16 @@ class AttackResult:
             prints=image_hashes(samples.x),
         )
 
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """The names of the columns with one number a sample, in the order of a file."""
+        return tuple(f.name for f in fields(cls) if f.name not in ("x_adv", "status", "threat", "config", "trace"))
+
     def take(self, rows: Any) -> AttackResult:
         """The result of some samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, and with it the
         accounts of the run, stays that of all."""
         index = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
-        columns = {name: getattr(self, name)[index] for name in (*COLUMNS, "x_adv")}
+        columns = {name: getattr(self, name)[index] for name in (*self.columns(), "x_adv")}
         place = torch.full((len(self),), -1, dtype=torch.float64)
         place[index] = torch.arange(len(index), dtype=torch.float64)
         trace = torch.cat([place[self.trace[:, 0].long()][:, None], self.trace[:, 1:]], 1)
@@ -194,7 +198,7 @@ class AttackResult:
 
     def records(self) -> list[dict[str, Any]]:
         """One dict a sample, without images: what `save` writes to outcomes.csv."""
-        columns = {name: getattr(self, name).tolist() for name in COLUMNS}
+        columns = {name: getattr(self, name).tolist() for name in self.columns()}
         return [
             {**{name: column[i] for name, column in columns.items()}, "status": self.status[i].name.lower()}
             for i in range(len(self))
