@@ -17,7 +17,8 @@ from blackbox.protocol import Attack
 from blackbox.rowwise import choose
 
 Pull = Callable[[Tensor, Tensor], Tensor]
-"""logits [m, M, C] of M members and the rows [m] they belong to -> covector [m, M, C]: what to ascend, and by how much."""
+"""Logits [m, M, C] of M members, and the rows [m] they belong to -> covector [m, M, C]: the weights of the sum of logits
+that is to be ascended."""
 
 
 @runtime_checkable
@@ -61,11 +62,11 @@ class Prior(Protocol):
 
 
 def view(prior: Any, members: Sequence[int] | None = None, few: bool = False) -> Prior:
-    """A prior on the same account that is asked for these ``members`` alone, or for ``few`` rows at a time.
+    """The same prior, with the same counts, asked for these ``members`` alone, or for ``few`` rows at a time.
 
-    A prior with a ``view`` of its own saves work by it: it asks the other members nothing, and computes rows in smaller
-    pieces. It is the caller that says few, never the number of rows, so that a row's answer stays its own. Of any other
-    prior it is the prior, with zeros for the members left out.
+    A prior with a ``view`` method of its own saves work by it: it asks the other members nothing, and computes rows in
+    smaller pieces. The caller says few, not the number of rows, so that a row's answer does not depend on other rows. Of
+    any other prior it is the prior itself, with covectors of zero for the members left out.
     """
     if hasattr(prior, "view"):
         return prior.view(members, few)  # type: ignore[no-any-return]
@@ -73,7 +74,7 @@ def view(prior: Any, members: Sequence[int] | None = None, few: bool = False) ->
 
 
 def pair(prior: Prior, i: int) -> Prior:
-    """Two members, other ones for the next ``i``, half the list apart: where nets are listed by architecture, one of each."""
+    """Two of the members, half the list apart (where nets are listed by architecture, one of each); others for the next ``i``."""
     m = prior.members
     return view(prior, sorted({i % m, (i + m // 2) % m}))
 
@@ -118,18 +119,13 @@ class Guided(Attack):
         return self.prior
 
 
-def of(attack: Attack) -> Prior | None:
-    """The prior that an attack holds, if any."""
-    return attack.prior
-
-
 def require(attack: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:
-    """Before anything is asked: the attack has the prior it needs, and the prior fits.
+    """Check, before anything is asked, that the attack has the prior it needs and that the prior fits.
 
     Raises:
         ValueError: it has none, or one for other images or classes.
     """
-    prior = of(attack)
+    prior = attack.prior
     if prior is None:
         if attack.needs_prior:
             raise ValueError(
@@ -145,7 +141,7 @@ def require(attack: Attack, name: str, shape: tuple[int, ...], classes: int) -> 
 
 
 def agree(what: str, expected: tuple[tuple[int, ...], int], came: tuple[tuple[int, ...], int]) -> None:
-    """One sentence where the prior's (shape, classes) are not those of the attack."""
+    """Raise ValueError where a prior's (shape, classes), ``came``, are not those of the attack, ``expected``."""
     (shape, classes), (other, count) = expected, came
     if shape != other:
         raise ValueError(

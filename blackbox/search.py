@@ -100,6 +100,13 @@ def to_boundary(t: Task, x: Tensor, tolerance: float, todo: Tensor) -> Steps[Ten
     return t.clip(path(share))
 
 
+def boundary_start(t: Task, tries: int = TRIES, tolerance: float = 2.0**-10) -> Steps[tuple[Tensor, Tensor]]:
+    """A `start` that is then moved `to_boundary`: [n, \\*shape], and [n] whether there is one."""
+    x, found = yield from start(t, tries)
+    x = yield from to_boundary(t, x, tolerance, found)
+    return x, found
+
+
 def fine(t: Task, x: Tensor, tolerance: float) -> Tensor:
     """[n] the share of the way from the original to ``x`` that is worth telling apart: ``tolerance``, or what moves
     the entry that moves most by half a level of the target's input, or by what float32 rounds away."""

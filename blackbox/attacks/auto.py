@@ -11,7 +11,7 @@ from blackbox.protocol import Access, Attack, Task
 from blackbox.threat import Threat
 
 CHOICE: dict[tuple[bool, str], str] = {
-    # of those measured here the one with the fewest queries (`blackbox list attacks`), for scores and for labels
+    # (scores or more, norm): of the attacks here the one that needs the fewest queries (`docs/results`)
     (True, "Linf"): "square",
     (True, "L2"): "square",
     (True, "L1"): "square",
@@ -26,9 +26,9 @@ CHOICE: dict[tuple[bool, str], str] = {
 
 @dataclass(frozen=True)
 class Auto(Attack):
-    """Chooses by what the target shows, the norm, and whether there is a prior: `Hybrid` where there is one, else the best
-    search without (`CHOICE`). In L1 a prior serves as a start for Square. The result's ``config["parameters"]`` names the
-    choice, ``config["parts"]`` what each part of it contributed.
+    """Chooses by what the target shows, the norm, and whether there is a prior: `Hybrid` where there is one (in L1 a
+    `TransferStart` of Square), else `CHOICE`. The result's ``config["parameters"]`` names the choice, ``config["parts"]``
+    what each part of it contributed.
 
     Args:
         prior: `surrogates.prior(nets)`, or None.

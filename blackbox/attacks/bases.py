@@ -16,17 +16,17 @@ from blackbox.rowwise import choose, row_sum
 
 @dataclass(frozen=True)
 class BASES(Guided):
-    """A search over the weights of an ensemble: one craft a query, on weights moved one coordinate at a time.
+    """A search over the weights of an ensemble: an adversarial example a query, on weights moved one at a time.
 
-    The first query is the craft on even weights. Then a step takes the next member in turn, moves its weight up and
-    down by ``rate``, and keeps of the two crafts and the weights at hand what the target likes best.
+    The first query is for even weights. Then a step takes the next member in turn, moves its weight up and down by
+    ``rate``, and keeps what the target likes best of the two examples made with these weights and the best so far.
 
-    Departs from the paper: the members' logits are weighted, not their losses; crafts go on from the best point (the
+    Departs from the paper: the members' logits are weighted, not their losses; examples are made from the best point (the
     paper's warm start) by ten plain steps of 3 eps / 10. One member has nothing to weigh: then it ends after the start.
 
     Args:
         prior: `surrogates.prior(nets)`, of several nets. rate: 0.005 in the paper for 10 to 20 members; 0.1 here for a few
-            (ours). steps, step_size: of a craft; the latter a share of eps (ours).
+            (ours). steps, step_size: of an example; the latter a share of eps (ours).
     """
 
     access: ClassVar[Access] = Access.TOPK

@@ -56,8 +56,7 @@ class Boundary(Attack):
         held: Tensor  # [n, 2] successes among them
 
     def init(self, t: Task) -> Steps[Retire]:
-        x, found = yield from search.start(t, self.tries)
-        x = yield from search.to_boundary(t, x, 2.0**-10, found)
+        x, found = yield from search.boundary_start(t, self.tries)
         none = torch.zeros(t.n, device=x.device)
         counts = torch.zeros(t.n, 2, device=x.device)
         return Retire(self.State(x, none + self.sphere, none + self.inwards, counts, counts), ~found)

@@ -78,6 +78,5 @@ class FDFGSM(Attack):
         else:
             assert self.estimator is not None
             g = yield from self.estimator.estimate(t, t.x0, 0, t.loss0, bill[k])
-        length = t.radius
-        yield Ask(t.x0 + length * t.threat.steepest(g), mask=g.flatten(1).any(1))  # a flat loss gives nothing to try
+        yield Ask(t.x0 + t.radius * t.threat.steepest(g), mask=g.flatten(1).any(1))  # a flat loss gives nothing to try
         return self.State(g)

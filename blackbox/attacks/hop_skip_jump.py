@@ -24,10 +24,9 @@ class HopSkipJump(Attack):
     A step estimates the boundary's normal from ``evals * sqrt(k + 1)`` labels, jumps along it by
     ``distance / sqrt(k + 1)``, halved until the jump ends on the adversarial side, and bisects towards the original.
 
-    Departs from the paper: gamma is 10 (of 1, 10, 100 and 1,000 the smallest mean distance after 1,000 queries, on 20
-    training images and a ResNet-32 that nothing else is reported on) and probes never get smaller than float32 networks (or 8-bit inputs)
-    can tell; directions are normal in Linf too (the authors' code draws them uniform there); a jump that never lands
-    leaves the point where it is; a start may be given.
+    Departs from the paper: gamma is 10 (chosen on images and a net other than those reported on) and probes never get
+    smaller than float32 networks (or 8-bit inputs) can tell; directions are normal in Linf too (the authors' code draws
+    them uniform there); a jump that never lands leaves the point where it is; a start may be given.
 
     Args:
         evals: labels for the first normal: 100 (section 5.1). most_evals: never more than this (authors' code: 10,000).

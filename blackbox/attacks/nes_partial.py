@@ -34,9 +34,8 @@ class PartialNES(Attack):
     are served too, from noise.
 
     Args:
-        sigma: standard deviation of a pixel in a probe: 0.01 (the authors' scripts: 0.00001 and 0.001; at the boundary the
-            score jumps, and a wider probe looks past the jump: of the same 20 MNIST images, Linf 0.3, targeted, 18 fell
-            within 10,000 queries at 0.01, and 15 at 0.001). samples: probes a step: 50 (the authors' code).
+        sigma: standard deviation of a pixel in a probe: 0.01 (ours; the authors' scripts have 0.00001 and 0.001, but at the
+            boundary the score jumps, and a wider probe looks past the jump). samples: probes a step: 50 (the authors' code).
         step_size: the longest move of a pixel, in units of the image range; smallest: the shortest that is tried.
             momentum: of the gradients. These three are 0.01, 5e-5 and 0.9 in the authors' code.
         decay: of the first smaller ball, as a share of the radius: 1/2 (the authors' code: 0.5 of a radius of 1).
@@ -76,8 +75,7 @@ class PartialNES(Attack):
         decay: Tensor  # [n] by how much the next one shall be smaller
 
     def init(self, t: Task) -> Steps[Retire]:
-        x, found = yield from search.start(t, self.tries)
-        x = yield from search.to_boundary(t, x, 2.0**-10, found)
+        x, found = yield from search.boundary_start(t, self.tries)
         reach = t.distance(x)
         return Retire(self.State(x, torch.zeros_like(x), reach, self.decay * reach), ~found)
 
@@ -115,8 +113,8 @@ class LabelNES(PartialNES):
     label and not the k best in order.
 
     Args:
-        points: of noise for each score: 1 (the authors' script: 50, for a budget of a million; for 10,000 more directions
-            tell more than more points: of the same 5 MNIST images as above 4 fell with 1, and 1 with 5 or 10).
+        points: of noise for each score: 1 (the authors' script: 50, for a budget of a million; with a smaller one more
+            directions tell more than more points).
             ball: half the side of the cube: 0.002 (there). samples: 100 (there).
         others: as in `PartialNES`; directions are shared by the rows.
     """

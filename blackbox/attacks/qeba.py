@@ -17,9 +17,8 @@ class QEBA(HopSkipJump):
     principal components: of gradients of the attacker's own models in the paper, of any images of the attacker's here,
     ``noise=blackbox.bases.pca(images, count)``.
 
-    It pays where boundaries bend along low frequencies, on large images above all. On 32 x 32 images and a ResNet-20
-    trained without any defence it does not: half of the frequencies hold too little of the normal, and HopSkipJump with
-    all of them ends nearer after 1,000 queries (median 0.11 against 0.20; 20 images, seed 0).
+    It pays where boundaries bend along low frequencies, on large images above all. On small images and nets trained
+    without any defence half of the frequencies may hold too little of the normal; then HopSkipJump ends nearer.
 
     Departs from the paper as `HopSkipJump` does; the same schedule of labels as there (the paper fixes 100 a step on
     ImageNet), so that the two differ in the subspace alone.

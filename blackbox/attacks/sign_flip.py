@@ -54,8 +54,7 @@ class SignFlip(Attack):
         flipped: Tensor  # [n] flips that held, of the last 10
 
     def init(self, t: Task) -> Steps[Retire]:
-        x, found = yield from search.start(t, self.tries)
-        x = yield from search.to_boundary(t, x, 2.0**-10, found)
+        x, found = yield from search.boundary_start(t, self.tries)
         none = torch.zeros(t.n, device=x.device)
         return Retire(self.State(x - t.x0, none + self.alpha, torch.full_like(x, self.flip), none, none), ~found)
 

@@ -73,8 +73,8 @@ class SimBA(Attack):
         if t.threat.norm == "L2":
             move = move * (0.2 if self.step_size is None else self.step_size)
         else:
-            eps = t.radius
-            move = move * rows((2.0 if self.step_size is None else self.step_size) * eps / row_norm(move, torch.inf), move)
+            size = 2.0 if self.step_size is None else self.step_size
+            move = move * rows(size * t.radius / row_norm(move, torch.inf), move)
         a = yield Ask(s.x + move)
         up = a.loss > s.loss
         b = yield Ask(s.x - move, mask=~up)

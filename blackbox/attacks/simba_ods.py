@@ -19,7 +19,7 @@ class UpOrDown(Guided):
     """What SimBA-ODS and GFCS share: one fixed step along a direction, or else back along it, kept when the loss rises.
 
     step_size: in L2 a length in units of the image range, 0.2 (SimBA's, which the paper keeps); in Linf a share of eps, 0.5
-    (4/255 at 8/255: the project's measurements).
+    (ours).
     """
 
     access: ClassVar[Access] = Access.TOPK

@@ -32,10 +32,7 @@ class SparseRS(Attack):
     differential evolution.
     Departs from the paper: equal losses are not accepted; and where eps is so small that one pixel is exchanged, every
     other step gives a chosen pixel a random colour and leaves it in place, until 30 steps in a row have changed nothing;
-    three in four exchanges let the pixel go whose absence has hurt least; half of them take in one beside it. On the 38
-    of 800 images hardest to the version without these three (CIFAR ResNet-32, L0 5, budget 1,000, seeds 1-3): 84 of 114
-    broken, where it breaks 75, with 551 queries for 628 (difference -77 [-129, -25], the best of four variants); on 96 of
-    the other images (seeds 1 and 2) 43 for 44.
+    three in four exchanges let the pixel go whose absence has hurt least; half of them take in one beside it.
     """
 
     access: ClassVar[Access] = Access.TOPK

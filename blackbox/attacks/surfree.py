@@ -65,8 +65,7 @@ class SurFree(Attack):
         bend: Tensor  # [n] 1 - cos of the angle to try
 
     def init(self, t: Task) -> Steps[Retire]:
-        x, found = yield from search.start(t, self.tries)
-        x = yield from search.to_boundary(t, x, 2.0**-10, found)
+        x, found = yield from search.boundary_start(t, self.tries)
         bend = 1 - float(torch.tensor(self.angle).deg2rad().cos())
         return Retire(self.State(x, torch.full((t.n,), bend, device=x.device)), ~found)
 

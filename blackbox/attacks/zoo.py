@@ -60,7 +60,7 @@ class ZOO(Attack):
 
     def grid(self, t: Task) -> tuple[int, int, int]:
         """Channels, rows and columns of the small image."""
-        c, h, w = (*(1,) * (3 - len(t.shape)), *t.shape)
+        c, h, w = t.grid
         side = self.side or (32 if min(h, w) >= 128 else max(h, w))
         return c, min(side, h), min(side, w)
 
@@ -90,8 +90,7 @@ class ZOO(Attack):
         square = 0.999 * s.square.gather(1, at) + 0.001 * g * g
         first, second = corrections(str(g.device))
         place = times.clamp_max(len(first) - 1)
-        eps = t.radius
-        rate = self.rate * eps / full**0.5
+        rate = self.rate * t.radius / full**0.5
         move = rate * (mean / first[place]) / ((square / second[place]).sqrt() + 1e-8)
         change = s.change.scatter_add(1, at, move)
         if t.eps < torch.inf:

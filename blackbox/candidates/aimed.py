@@ -15,8 +15,8 @@ def aimed(t: Task, prior: Prior, k: int, sign: Tensor, radius: Tensor, rival: Te
     """[n, \\*shape]: where the prior leads from the point on the ray at ``radius`` [n].
 
     There the target is about to change between the class to leave and its ``rival`` [n], so these two alone count
-    (towards a class, it against all others). Five steps through diverse views from a small random start, so that no two
-    proposals from one point are alike; each along one member, in turn: as cheap with many members as with one.
+    (towards a class: that class against all others). Five steps through diverse views from a small random start, so that no
+    two proposals from one point are alike; each along one member, in turn: as cheap with many members as with one.
     """
     assert t.goal is not None
     shift = None

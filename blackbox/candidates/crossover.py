@@ -16,8 +16,9 @@ from blackbox.proposals.windows import windows
 
 @dataclass(frozen=True)
 class Crossover:
-    """A square of ``scale`` times Square's side, copied from the candidate of a random class; or, with ``runner_up``, of the
-    class that the target finds second best at the best point (and in ``stray`` of the tries of a random one)."""
+    """A square of ``scale`` times Square's side, copied from the static candidate (`Bank`) of a random class; with
+    ``runner_up`` from that of the class which the target finds second best at the best point, but for a share ``stray`` of
+    the tries."""
 
     name: str = "crossover"
     worth: tuple[float, float] = (1.5, 4.0)

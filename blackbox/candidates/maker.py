@@ -19,9 +19,9 @@ class Scene:
     """Rows that a maker shall propose for.
 
     Attributes:
-        t: their task (``t.rng`` draws for these rows, ``t.goal`` is what to leave or reach). prior: what is known.
-        x: [n, \\*shape] their best points, with loss [n] and what the target showed there, [n, C] (NaN: nothing).
-        k: the step. bank: candidates kept for the whole cohort; at: [n] these rows in it.
+        t: their task (``t.rng`` draws for these rows, ``t.goal`` is what to leave or reach). prior: of the attack.
+        x, loss, shown: their best points, see `Best`. k: the step.
+        bank: candidates kept for the whole cohort. at: [n] the place of these rows in it.
     """
 
     t: Task
@@ -57,7 +57,8 @@ class Scene:
 
 
 class Best(NamedTuple):
-    """The best point of each row: x [n, \\*shape], its loss [n], and what the target showed there [n, C]."""
+    """The best point of each row: x [n, \\*shape], its loss [n], and what the target showed there [n, C]
+    (NaN: nothing)."""
 
     x: Tensor
     loss: Tensor

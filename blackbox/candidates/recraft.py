@@ -1,4 +1,4 @@
-"""Calibrated re-craft: a few steps from the best point on surrogates that agree with the target there."""
+"""Re-craft: a few steps from the best point, on surrogates that agree with the target there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ class Recraft:
     """The members' logits are shifted by the constants that make them equal to the target's at the best point, so that
     they aim at the class which the *target* finds closest.
 
-    random: with two members (`pair`), their weights random (Dirichlet .7), diverse views and a small random start
-    (ours: 8.8 (2.6) queries and 81 gradients an image, with all six members 8.6 (2.6) and 89, on the images named below).
-    steps, step: of the craft, the latter as a share of eps: 3 of 0.5 (ours: with 5 of 0.3, and candidates of 10 of 0.3, 157
-    gradients an image and 8.6 (2.5) queries, with these 117 and 7.8 (2.1): fewer gradients for no more queries, on 200 images
-    and a target other than those reported on).
-    patience: the steps of the search in which it takes part: where it has not led out by then, squares do sooner (ours, on
-    those images: 8.0 (2.3) queries with 64, 8.6 (2.6) without a limit).
+    random: on two members (`pair`) with random weights (Dirichlet), through diverse views and from a small random start.
+    steps, step: how many and how long, as a share of eps. patience: the steps of the search in which it takes part; where
+    it has not led out by then, squares do sooner. (All ours, chosen on images and a target other than those reported on.)
     """
 
     name: str = "recraft"

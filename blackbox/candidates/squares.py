@@ -15,8 +15,8 @@ from blackbox.proposals.squares import side_at, square
 class Squares:
     """One square of the Square attack (arXiv:1912.00049), its side on its schedule over the budget.
 
-    p_init: as there; p_towards: the same towards a class, where the start is further off (ours: after a start that failed, on
-    80 images and a target other than those reported on, 164 (14) queries with 0.2, 206 (20) with 0.1).
+    p_init: as there; p_towards: the same towards a class, where the start is further off (ours, chosen on images and a
+    target other than those reported on).
     """
 
     name: str = "square"

@@ -1,4 +1,4 @@
-"""Static candidates: full-ball crafts, one after the other."""
+"""Static candidates: adversarial examples on the prior, made from the clean image, one after the other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from blackbox.candidates.maker import Scene
 
 @dataclass(frozen=True)
 class Static:
-    """Each member alone, all with momentum and diverse views, then one candidate a class in the order of the smallest
-    gap that the target has shown (in the prior's order where it showed none). Each is proposed once."""
+    """On each member alone, on all with momentum and diverse views, then one for each of the nearest classes, in the order
+    of the smallest gap that the target has shown (in the prior's order where it showed none). Each is proposed once."""
 
     name: str = "static"
     worth: tuple[float, float] = (3.0, 3.0)
