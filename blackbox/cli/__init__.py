@@ -9,16 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-OK, FAILED, USAGE, NO_SUCCESS, STOPPED = 0, 1, 2, 3, 130
+from blackbox.cli.exits import FAILED, OK, STOPPED, USAGE, Exit
+
 TRACEBACK = "BLACKBOX_TRACEBACK"
-
-
-class Exit(Exception):
-    """A verb's end with an exit code and, where it went wrong, one sentence."""
-
-    def __init__(self, code: int, message: str = "") -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def run() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
-from blackbox.cli import NO_SUCCESS, STOPPED, Exit, options, run_folder, training
+from blackbox.cli import options, run_folder, training
 from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
+from blackbox.cli.exits import NO_SUCCESS, STOPPED, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import starts

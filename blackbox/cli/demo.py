@@ -11,13 +11,14 @@ import json
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import demo_text as text
 from blackbox.cli import run_folder
+from blackbox.cli.demo_settings import Outcome, Settings
 from blackbox.cli.progress import say
 from blackbox.specs import digits, parse
 
@@ -25,52 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blackbox.oracle.oracle import Oracle
-    from blackbox.report.shown import LastCell
-    from blackbox.results import AttackResult
     from blackbox.threat import Threat
-    from surrogates import TransferMatrix
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the demo does; written to run.json.
-
-    teacher: the hidden target that is asked. eps: Linf radius, large because the images have 64 pixels only.
-    label_queries: paid for the surrogate. arch: its net; a small smooth one transfers better here than a cnn.
-    attacks: crafted on it. images: how many are attacked through queries, each with at most ``budget``.
-    groups: pixels a random group. components: of the PCA, fitted on the attacker's own images.
-    steps: of fd-ifgsm, each of length eps / steps. h: the largest change of a pixel in a probe, about a grey level.
-    rows_per_call: fixed, so that results repeat to the last bit on any target. more: further query attacks, by name.
-    """
-
-    teacher: str = "svm-rbf"
-    eps: float = 0.2
-    label_queries: int = 1600
-    arch: str = "mlp"
-    epochs: int = 10
-    lr: float = 2e-3
-    attacks: tuple[str, ...] = ("fgsm", "i-fgsm", "mi-fgsm")
-    images: int = 100
-    budget: int = 250
-    h: float = 0.05
-    groups: int = 2
-    components: int = 16
-    steps: int = 3
-    rows_per_call: int = 256
-    seed: int = 0
-    more: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Everything that the tables and pictures are made of. ``last``: the last attack's examples."""
-
-    settings: Settings
-    own: int
-    agreement: Any
-    matrix: TransferMatrix
-    last: LastCell
-    queries: dict[str, AttackResult]
 
 
 def run(out: str, seed: int, quiet: bool, attacks: str | None = None, everything: bool = False) -> None:
@@ -192,8 +148,6 @@ def more_attacks(settings: Settings, net: Any) -> dict[str, tuple[Any, Threat]]:
 
 def write(outcome: Outcome, path: Path) -> None:
     """Raw outcomes, pictures, report, configuration."""
-    from dataclasses import asdict
-
     from blackbox.report import figures, pages, raw
     from blackbox.report import shown as kept
 
@@ -215,41 +169,32 @@ def write(outcome: Outcome, path: Path) -> None:
     answers = "answers" if any(r.config["access"] == "labels" for r in results.values()) else "scores"
     curve = figures.curves(results, path / "queries.png", f"What {settings.teacher} gives away through its {answers}")
     shown = examples(outcome, path / "examples.png")
-    run_folder.write_config(
-        path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS}
-    )
+    run_folder.write_config(path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS})
 
+    model, accuracy, surrogate, transfer = (
+        text.threat_model(settings, outcome.own), text.targets(matrix),
+        text.surrogate(settings, settings.label_queries, outcome.agreement), text.transfer(settings, matrix),
+    )  # fmt: skip
+    queries, both = text.queries(outcome), text.together(outcome)
+    (path / "summary.txt").write_text("\n".join([model, accuracy, surrogate, transfer, queries, both, ""]))
     page = pages.Page("Transfer and queries against hidden targets: digits")
-    page.pre(text.threat_model(settings, outcome.own))
-    page.pre(text.targets(matrix))
+    page.pre(model)
+    page.pre(accuracy)
     page.head("Examples crafted on a surrogate")
-    page.pre(text.surrogate(settings, settings.label_queries, outcome.agreement))
-    page.pre(text.transfer(settings, matrix))
+    page.pre(surrogate)
+    page.pre(transfer)
     page.picture("Transfer rates as a heat map", heat)
     page.head("Through queries alone")
-    page.pre(text.queries(outcome))
+    page.pre(queries)
     page.picture("Success against queries", curve)
     page.head("Both together")
-    page.text(text.together(outcome))
+    page.text(both)
     if shown is not None:
         page.picture("Clean, adversarial and difference images", shown)
     page.head("How to read this")
     for line in text.READING:
         page.text(line)
     page.write(path)
-    (path / "summary.txt").write_text(
-        "\n".join(
-            [
-                text.threat_model(settings, outcome.own),
-                text.targets(matrix),
-                text.surrogate(settings, settings.label_queries, outcome.agreement),
-                text.transfer(settings, matrix),
-                text.queries(outcome),
-                text.together(outcome),
-                "",
-            ]
-        )
-    )
 
 
 def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
@@ -262,11 +207,9 @@ def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
     data, first = digits.parts()["attack"], slice(0, settings.images)
     x, y = data.images[first], data.labels[first]
     t, a = matrix.targets.index(settings.teacher), len(settings.attacks) - 1
-    ways = ["fd-fgsm, PCA"]
+    searched = outcome.queries[way := "fd-fgsm, PCA"]
     fooled = (matrix.adv_target[0, a, 0, t][first] != y.numpy()) & (matrix.clean_target[t][first] == y.numpy())
-    for name in ways:
-        fooled &= outcome.queries[name].success.numpy()
-    index = figures.spread(np.flatnonzero(fooled), y.numpy(), columns)
+    index = figures.spread(np.flatnonzero(fooled & searched.success.numpy()), y.numpy(), columns)
     if not len(index):
         return None
     judge = oracle(settings, settings.teacher, "labels")  # for the captions; in no bill
@@ -276,8 +219,10 @@ def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
 
     clean, crafted = x[index], outcome.last.crafted
     assert crafted is not None
-    made = {f"{settings.attacks[a]}\non the surrogate": crafted[index]}
-    made |= {f"{name}\nthrough queries": outcome.queries[name].x_adv[index] for name in ways}
+    made = {
+        f"{settings.attacks[a]}\non the surrogate": crafted[index],
+        f"{way}\nthrough queries": searched.x_adv[index],
+    }
     rows, notes = [("clean", list(clean))], [says(clean)]
     for name, images in made.items():
         rows += [(name, list(images)), ("difference", list(images - clean))]

@@ -8,7 +8,7 @@ from blackbox.plain_text import cell, lay
 from blackbox.specs import digits
 
 if TYPE_CHECKING:
-    from blackbox.cli.demo import Outcome, Settings
+    from blackbox.cli.demo_settings import Outcome, Settings
     from blackbox.statistics import Rate
     from surrogates import TransferMatrix
 

@@ -8,7 +8,7 @@ import platform
 import time
 from typing import TYPE_CHECKING
 
-from blackbox.cli import FAILED, Exit
+from blackbox.cli.exits import FAILED, Exit
 from blackbox.environment import versions
 from blackbox.specs import digits
 

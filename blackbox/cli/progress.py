@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.engine import Progress
 
-EVERY = 5.0  # seconds between plain lines
+EVERY, LIVE = 5.0, 0.2  # seconds between lines, and on a terminal
 
 
 def eta(p: Progress, budget: int) -> float:
-    """Seconds left at most: every image that is not done may still use what is left of its budget.
-
-    What the live images have spent already is not told apart from what the finished ones cost, so the bound is taken
-    from a whole budget for each of them, and from the whole run's budget less what is spent, whichever is less.
-    """
+    """Seconds left at most: a whole budget for each image that is not done, or the run's budget less what is spent,
+    whichever is less. (What the images at work have spent is not told apart from what the finished ones cost.)"""
     if not p.spent:
         return float("inf")
     left = min((p.total - p.done) * budget, p.total * budget - p.spent)
@@ -48,7 +45,8 @@ def attack_progress(budget: int, quiet: bool, what: str = "attack") -> Iterator[
     if quiet:
         yield None
     elif not sys.stderr.isatty():
-        yield _plain(budget, what)
+        line = Line()
+        yield lambda p: line(f"{what}: {describe(p, budget)}")
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
@@ -71,17 +69,21 @@ def attack_progress(budget: int, quiet: bool, what: str = "attack") -> Iterator[
             yield live
 
 
-def _plain(budget: int, what: str) -> Callable[[Progress], None]:
-    last = time.perf_counter()
+class Line:
+    """A line of progress: rewritten in place on a terminal, every few seconds elsewhere, nothing when quiet."""
 
-    def line(p: Progress) -> None:
-        nonlocal last
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet, self.live = quiet, sys.stderr.isatty()
+        self.last = self.begin = time.perf_counter()
+
+    def __call__(self, text: str, last: bool = False) -> None:
+        """``last``: the line stays on the terminal."""
         now = time.perf_counter()
-        if now - last >= EVERY:
-            last = now
-            print(f"{what}: {describe(p, budget)}", file=sys.stderr, flush=True)
-
-    return line
+        if self.quiet or (now - self.last < (LIVE if self.live else EVERY) and not (last and self.live)):
+            return
+        self.last = now
+        start, end = ("\r\x1b[K", "\n" if last else "") if self.live else ("", "\n")
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
 
 
 def say(text: str, quiet: bool = False) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from blackbox.cli import USAGE, Exit, run_folder
+from blackbox.cli import run_folder
+from blackbox.cli.exits import USAGE, Exit
 from blackbox.cli.progress import say
 
 

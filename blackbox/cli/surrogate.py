@@ -10,7 +10,7 @@ import numpy as np
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.progress import clock, say
+from blackbox.cli.progress import Line, clock, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,28 +118,16 @@ def attacker_images(images: options.Images, holdout: int, seed: int) -> tuple[Da
     return parts["own"], parts["kept"]
 
 
-def _progress(epochs: int, quiet: bool) -> Callable[[int, TrainReport], None] | None:
-    """A line now and then while training."""
-    import sys
-    import time
+def _progress(epochs: int, quiet: bool) -> Callable[[int, TrainReport], None]:
+    """A line on each epoch of the training."""
+    line = Line(quiet)
 
-    if quiet:
-        return None
-    live, last = sys.stderr.isatty(), time.perf_counter()
+    def told(epoch: int, report: TrainReport) -> None:
+        left = clock(report.seconds / epoch * (epochs - epoch))
+        learned = f"loss {report.loss[-1]:.3f}, {100 * report.accuracy[-1]:.1f} % learned"
+        line(f"training: epoch {epoch} of {epochs}, {learned}, {left} left", epoch == epochs)
 
-    def line(epoch: int, report: TrainReport) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        left = report.seconds / epoch * (epochs - epoch)
-        text = f"training: epoch {epoch} of {epochs}, loss {report.loss[-1]:.3f}, {100 * report.accuracy[-1]:.1f} % learned"
-        if live:
-            end = "\n" if epoch == epochs else "\r"
-            print(f"{text}, {clock(left)} left    ", end=end, file=sys.stderr, flush=True)
-        elif now - last >= 5:
-            last = now
-            print(f"{text}, {clock(left)} left", file=sys.stderr, flush=True)
-
-    return line
+    return told
 
 
 def _save(path: Any, summary: str, report: TrainReport, kept: Dataset, labels: Any, bill: dict[str, Any]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-from blackbox.cli import FAILED, Exit, run_folder
-from blackbox.cli.progress import EVERY, say
+from blackbox.cli import run_folder
+from blackbox.cli.exits import FAILED, Exit
+from blackbox.cli.progress import Line, say
 
 
 def run(
@@ -31,32 +31,18 @@ def run(
         shutil.copyfile(study, path / "study.toml")
     run_folder.write_config(path, {"verb": "sweep", "store": str(where), "jobs": jobs, "backend": backend, "dask": dask,
                                "shards": shards, **chosen.model_dump()})  # fmt: skip
-    table = chosen.run(where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=None if quiet else _line())
+    line = Line(quiet)
+
+    def told(done: int, total: int, failed: int) -> None:
+        failures = f", {failed:,} failed" if failed else ""
+        line(f"{done:,} of {total:,} cells{failures}, {time.perf_counter() - line.begin:.0f} s", done == total)
+
+    table = chosen.run(where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=told)
     table.save(path)
     say(str(table), quiet)
     say(f"saved            {path}/: rates.csv, summary.txt, study.toml, run.json; raw outcomes in {where}", quiet)
     if table.failures:
         reasons = Counter(table.failures.values()).most_common(5)
         lines = "\n".join(f"  {count:,} × {reason}" for reason, count in reasons)
-        raise Exit(
-            FAILED,
-            f"{len(table.failures):,} of {table.total:,} cells failed; the same command tries them again:\n{lines}",
-        )
-
-
-def _line():  # type: ignore[no-untyped-def]
-    """A line of progress every few seconds; rewritten in place on a terminal."""
-    live, last, begin = sys.stderr.isatty(), time.perf_counter(), time.perf_counter()
-
-    def line(done: int, total: int, failed: int) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        if now - last < (0.2 if live else EVERY) and done < total:
-            return
-        last = now
-        text = f"{done:,} of {total:,} cells" + (f", {failed:,} failed" if failed else "") + f", {now - begin:.0f} s"
-        print(
-            f"\r\x1b[K{text}" if live else text, end="" if live and done < total else "\n", file=sys.stderr, flush=True
-        )
-
-    return line
+        summary = f"{len(table.failures):,} of {table.total:,} cells failed; the same command tries them again:"
+        raise Exit(FAILED, f"{summary}\n{lines}")

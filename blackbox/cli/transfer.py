@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.progress import say
+from blackbox.cli.progress import Line, say
 from blackbox.specs import parse
 
 if TYPE_CHECKING:
@@ -76,30 +76,15 @@ def run(
     say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
 
 
-def _progress(cells: int, quiet: bool) -> Callable[[str], None] | None:
-    """A line on each cell as it begins: rewritten in place on a terminal, every few seconds elsewhere."""
-    import time
+def _progress(cells: int, quiet: bool) -> Callable[[str], None]:
+    """A line on each cell as it begins."""
+    line, count = Line(quiet), itertools.count(1)
 
-    if quiet:
-        return None
-    live, last, done = sys.stderr.isatty(), time.perf_counter(), 0
+    def told(cell: str) -> None:
+        done = next(count)
+        line(f"{done} of {cells}: {cell}", done == cells)
 
-    def line(text: str) -> None:
-        nonlocal last, done
-        done += 1
-        now = time.perf_counter()
-        if live:
-            print(
-                f"\r\x1b[K{done} of {cells}: {text}",
-                end="\r\x1b[K" if done == cells else "",
-                file=sys.stderr,
-                flush=True,
-            )
-        elif now - last >= 5:
-            last = now
-            print(f"{done} of {cells}: {text}", file=sys.stderr, flush=True)
-
-    return line
+    return told
 
 
 def save(matrix: Any, path: Any, given: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox.report import style
+from blackbox.sweep.pictures import spread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,13 +73,6 @@ def examples(result: AttackResult, images: Tensor, classes: Sequence[str], path:
 def choose(result: AttackResult, count: int) -> np.ndarray:
     """Fooled images, one of each class first, in file order."""
     return spread(np.flatnonzero(result.success.numpy()), result.y.numpy(), count)
-
-
-def spread(index: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Up to ``count`` of the images ``index``, of as many classes as there are, in file order."""
-    _, first = np.unique(labels[index], return_index=True)
-    rest = np.setdiff1d(np.arange(len(index)), first)
-    return np.sort(index[np.concatenate([first, rest])[:count]])
 
 
 def gallery(

@@ -209,9 +209,9 @@ def _surrogate(run: Run) -> dict[str, Any] | None:
 
 
 def _of_points(run: Run, store: Store, table: Table) -> None:
-    from blackbox.sweep import pictures
+    from blackbox.report import points
 
-    found, rest = pictures.of_each(store, table, POINTS)
+    found, rest = points.of_each(store, table, POINTS)
     run.images |= {str(point): shown for point, shown in found.items()}
     run.unseen = list(map(str, rest))
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.sweep.pictures import MOST, spread
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 FILE = "shown.safetensors"
 FORMAT = "blackbox-shown-1"
-MOST = 8  # images kept
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,13 @@ def of_transfer(
     folder: Path, matrix: TransferMatrix, cell: LastCell, data: Dataset, target: str | None = None
 ) -> Path | None:
     """A few images of a cell that fool a target, the first by default, spread over the classes."""
-    from blackbox.report import figures
 
     assert cell.crafted is not None
     about = {"source": cell.source, "attack": cell.attack, "threat": cell.threat}
     if target is not None:
         about["target"] = target
     fooled, among, _ = matrix.outcomes(cell.source, target or matrix.targets[0], cell.attack, cell.threat)
-    index = figures.spread((fooled & among)[0].nonzero()[0], matrix.labels, MOST)
+    index = spread((fooled & among)[0].nonzero()[0], matrix.labels, MOST)
     return keep(folder, index, data.images[index], cell.crafted[index], data.classes, about)
 
 

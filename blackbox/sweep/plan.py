@@ -6,30 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any, NamedTuple
 
 from blackbox.specs.model import file_print
-from blackbox.sweep.study import Study
+from blackbox.sweep import loading
+from blackbox.sweep.study import Point, Study
 
 FORMAT = 1
 """Raised when a cell's result is another for the same study: cells of an older format are not read."""
-
-
-class Point(NamedTuple):
-    """One point of the grid. ``source`` and ``preset`` are those of a transfer; ``attack`` and ``budget`` of an attack."""
-
-    kind: str
-    target: str
-    what: str
-    threat: str
-    seed: int
-    budget: int = 0
-    source: str = ""
-
-    def __str__(self) -> str:
-        words = [self.what, f"from {self.source}" if self.source else "", f"on {self.target}", self.threat]
-        return ", ".join(filter(None, [*words, f"budget {self.budget}" if self.budget else "", f"seed {self.seed}"]))
 
 
 class Cell(NamedTuple):
@@ -60,28 +44,16 @@ class Plan:
         Raises:
             ValueError, FileNotFoundError: data or a model that is not there; says which.
         """
-        from blackbox.sweep import work
-
-        data = work.images(study)
+        data = loading.images(study)
         specs = {spec for grid in (study.attack, study.transfer) if grid is not None for spec in grid.targets}
         specs |= set(study.transfer.sources) if study.transfer else set()
-        return cls(study, len(data.index), {"": work.data_print(study), **{s: file_print(s, study.own_endpoint) for s in sorted(specs)}})
+        files = {spec: file_print(spec, study.own_endpoint) for spec in sorted(specs)}
+        return cls(study, len(data.index), {"": loading.data_print(study), **files})
 
-    @property
+    @cached_property
     def points(self) -> list[Point]:
         """Every point of the grid, in the order of the study."""
-        out: list[Point] = []
-        if (a := self.study.attack) is not None:
-            out += [
-                Point("attack", t, str(n), e, s, b)
-                for t, n, e, b, s in product(a.targets, a.attacks, a.threats, a.budgets, a.seeds)
-            ]
-        if (m := self.study.transfer) is not None:  # targets last: what is crafted once is shown to all of them
-            out += [
-                Point("transfer", t, p, e, s, source=source)
-                for source, p, e, s, t in product(m.sources, m.presets, m.threats, m.seeds, m.targets)
-            ]
-        return out
+        return self.study.points()
 
     def cells(self) -> list[Cell]:
         """Every cell, point by point."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from blackbox.sweep import work
-from blackbox.sweep.plan import Cell, Plan, Point
+from blackbox.sweep.plan import Cell, Plan
 from blackbox.sweep.store import Store
-from blackbox.sweep.study import Study
+from blackbox.sweep.study import Point, Study
 from blackbox.sweep.table import Table
 
 BACKENDS = ("threading", "loky")

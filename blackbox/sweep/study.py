@@ -7,8 +7,9 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -159,6 +160,22 @@ class Transfer(_Grid):
         return [presets.get(value).name for value in values]
 
 
+class Point(NamedTuple):
+    """One point of the grid. ``source`` and ``preset`` are those of a transfer; ``attack`` and ``budget`` of an attack."""
+
+    kind: str
+    target: str
+    what: str
+    threat: str
+    seed: int
+    budget: int = 0
+    source: str = ""
+
+    def __str__(self) -> str:
+        words = [self.what, f"from {self.source}" if self.source else "", f"on {self.target}", self.threat]
+        return ", ".join(filter(None, [*words, f"budget {self.budget}" if self.budget else "", f"seed {self.seed}"]))
+
+
 class Study(_Part):
     """A grid of cells over some images.
 
@@ -215,6 +232,17 @@ class Study(_Part):
             return cls(**{"name": path.stem.replace(" ", "-"), **values})
         except ValueError as error:
             raise ValueError(str(error).replace("the study", str(path), 1)) from None
+
+    def points(self) -> list[Point]:
+        """Every point of the grid, in the order of the file."""
+        out: list[Point] = []
+        if (a := self.attack) is not None:
+            grid = product(a.targets, a.attacks, a.threats, a.budgets, a.seeds)
+            out += [Point("attack", t, str(n), e, s, b) for t, n, e, b, s in grid]
+        if (m := self.transfer) is not None:  # targets last: what is crafted once is shown to all of them
+            crafted = product(m.sources, m.presets, m.threats, m.seeds, m.targets)
+            out += [Point("transfer", t, p, e, s, source=source) for source, p, e, s, t in crafted]
+        return out
 
     def text(self) -> str:
         """The study as JSON: what a worker is sent."""

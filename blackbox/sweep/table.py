@@ -13,8 +13,9 @@ import numpy as np
 
 from blackbox.statistics import Rate
 from blackbox.sweep.columns import joined
-from blackbox.sweep.plan import Plan, Point
+from blackbox.sweep.plan import Plan
 from blackbox.sweep.store import Store
+from blackbox.sweep.study import Point
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blackbox.specs.threat import read_threat
-from blackbox.sweep.plan import Point
+from blackbox.sweep.study import Point
 from blackbox.sweep.table import Table
 
 if TYPE_CHECKING:

@@ -1,86 +1,27 @@
-"""What a worker does: given text, numbers and paths, it loads data and models once, and works off cells.
+"""What a worker does: given text, numbers and paths, it works off cells.
 
-Everything here is a function of what it is sent. A cell is run on its own block of images with oracles made afresh, calls
-of a fixed size and one thread, so its outcomes do not depend on which worker had it, or on what that worker did before.
+Everything here is a function of what it is sent. A cell is run on its own block of images with fresh oracles, calls of a
+fixed size and one thread, so its outcomes do not depend on which worker had it, or on what that worker did before.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import ctypes
 import hashlib
-import json
 import os
 import platform
-import threading
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from blackbox.specs.model import file_print
 from blackbox.specs.threat import read_threat
-from blackbox.sweep import pictures
+from blackbox.sweep import loading, pictures
 from blackbox.sweep.columns import pack
-from blackbox.sweep.plan import Point
-from blackbox.sweep.study import Study
-
-if TYPE_CHECKING:
-    from blackbox.specs import ImageSet, Model
+from blackbox.sweep.loading import images
+from blackbox.sweep.study import Point
 
 _Outcomes = tuple[dict[str, Any], bytes | None]  # columns, and images to look at
-_LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
-
-
-def images(study: Study) -> ImageSet:
-    """The images of a study, loaded once a process."""
-    with _LOADING:
-        return _images(study.images.model_dump_json())
-
-
-@lru_cache(maxsize=2)
-def _images(text: str) -> ImageSet:
-    from blackbox import specs
-
-    return specs.images(specs.Images(**json.loads(text)))
-
-
-def data_print(study: Study) -> str:
-    """A hash of the images, their labels and their ids."""
-    from blackbox.checkpoint import fingerprint
-
-    found = images(study)
-    return fingerprint(found.data.images, found.data.labels, found.index)
-
-
-@lru_cache(maxsize=8)
-def _study(text: str) -> Study:
-    return Study.parse(text)
-
-
-@lru_cache(maxsize=32)
-def _model(text: str, spec: str, print_: str) -> Model:
-    from blackbox import specs
-
-    study = _study(text)
-    _expect(spec, print_, file_print(spec, study.own_endpoint))
-    shown = images(study)
-    nets = specs.Nets(study.classes, study.mean, study.std, own_endpoint=study.own_endpoint)
-    return specs.one_model(spec, shown.data, study.classes or len(shown.data.classes), nets)
-
-
-@lru_cache(maxsize=8)
-def _checked(text: str, print_: str) -> bool:
-    _expect("the data", print_, data_print(_study(text)))
-    return True
-
-
-def _expect(what: str, there: str, here: str) -> None:
-    if here != there:
-        raise ValueError(
-            f"Expected {what} to be the same on every machine, but on {platform.node()} its hash is {here or 'none'}, and where "
-            f"the study was planned {there or 'none'}. Copy it there."
-        )
 
 
 def ready() -> None:
@@ -94,7 +35,7 @@ def ready() -> None:
 @lru_cache(maxsize=1)
 def _keep_memory() -> None:
     """Let malloc keep what is freed: Dask's nanny has it given back to the system at once (MALLOC_TRIM_THRESHOLD_ in its
-    environment), and then a net fetches the memory of its activations anew at every call (a third of its time here)."""
+    environment), and then a net fetches the memory of its activations anew at every call."""
     if "MALLOC_TRIM_THRESHOLD_" in os.environ and platform.system() == "Linux":
         with contextlib.suppress(OSError, AttributeError):  # another libc has no mallopt
             libc = ctypes.CDLL("libc.so.6")
@@ -117,8 +58,7 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
         begin = time.perf_counter()
         result: dict[str, Any] = {"key": key, "host": platform.node(), "columns": None, "images": None, "error": ""}
         try:
-            with _LOADING:
-                _checked(text, prints[""])
+            loading.check(text, prints[""])
             result["columns"], result["images"] = run(text, prints, Point(*point), start, stop)
         except Exception as error:
             said = str(error).strip() or "no message"
@@ -133,11 +73,6 @@ def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) 
     return pack(columns), images
 
 
-def _load(text: str, prints: dict[str, str], spec: str) -> Model:
-    with _LOADING:
-        return _model(text, spec, prints[spec])
-
-
 def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
     import torch
 
@@ -145,10 +80,11 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     from blackbox import specs
     from blackbox.specs import channels
 
-    study, grid = _study(text), _study(text).attack
+    study = loading.study(text)
+    grid = study.attack
     assert grid is not None
     named = next(n for n in grid.attacks if str(n) == point.what)
-    model, shown = _load(text, prints, point.target), images(study)
+    model, shown = loading.model(text, point.target, prints[point.target]), images(study)
     count = study.classes or len(shown.data.classes)
     stack = channels.read(grid.channels)
     access = channels.access(grid.access, stack)
@@ -177,14 +113,15 @@ def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop:
     import surrogates as sg
     from blackbox import specs
 
-    study, grid = _study(text), _study(text).transfer
+    study = loading.study(text)
+    grid = study.transfer
     assert grid is not None
     shown = images(study)
     count = study.classes or len(shown.data.classes)
-    source = _load(text, prints, point.source)
+    source = loading.model(text, point.source, prints[point.source])
     if source.net is None:
         raise ValueError(f"Expected a net as source, whose gradients craft the examples, but {point.source} has none.")
-    oracle = specs.oracle(_load(text, prints, point.target), "labels", count, None, study.rows)
+    oracle = specs.oracle(loading.model(text, point.target, prints[point.target]), "labels", count, None, study.rows)
     goal = specs.goals(grid.targeted, shown, count, point.seed)
     goal = goal if goal is None or isinstance(goal, int) else goal[start:stop]
     x, y, ids = shown.data.images[start:stop], shown.data.labels[start:stop], shown.index[start:stop]
@@ -212,15 +149,12 @@ def _crafted(text: str, spec: str, print_: str, preset: str, threat: str, seed: 
     import surrogates as sg
     from blackbox import specs
 
-    study, shown = _study(text), images(_study(text))
+    study = loading.study(text)
+    shown, grid = images(study), study.transfer
     count = study.classes or len(shown.data.classes)
-    grid = study.transfer
     assert grid is not None
     goal = specs.goals(grid.targeted, shown, count, seed)
-    with _LOADING:
-        net = copy.deepcopy(
-            _model(text, spec, print_).net
-        )  # crafting may hook into a net that another thread is asking
+    net = loading.copied_net(text, spec, print_)
     return sg.craft(
         net, shown.data.images[start:stop], shown.data.labels[start:stop], preset, threat=read_threat(threat),
         steps=grid.steps if sg.presets.get(preset).steps > 1 else None, seed=seed, ids=shown.index[start:stop],

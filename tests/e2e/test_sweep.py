@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blackbox.sweep import Plan, Store, Study, Table
-from blackbox.sweep import work as worker
+from blackbox.sweep import Plan, Store, Study, Table, loading
 from tests.commands import ROOT
 from tests.studies import asked, same, study
 from tests.unit.sweep import test_pictures as pictures
@@ -68,7 +67,7 @@ def test_transfer(here: Path) -> None:
     import surrogates as sg
     from blackbox.specs import digits
 
-    shown = worker.images(Study(**values))
+    shown = loading.images(Study(**values))
     import blackbox as bb
 
     alone = sg.transfer_matrix(

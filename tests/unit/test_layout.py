@@ -42,11 +42,7 @@ GROUND, FACES, LATE = set(_GROUND.split()), set(_FACES.split()), set(_LATE.split
 
 # Known offenders, which are being mended: these lists only become shorter.
 KNOWN: set[str] = {
-    "blackbox.cli",
-    "blackbox.sweep",
-    "blackbox/sweep/pictures.py imports blackbox.report.figures",
-    "blackbox/sweep/pictures.py imports blackbox.report.shown",
-    "blackbox/sweep/pictures.py imports blackbox.report.shown.Shown",
+    "blackbox.sweep",  # Study.run is the study's own verb
 }
 
 LONG_FILES: dict[str, str] = {}  # file -> why it is longer than 300 lines

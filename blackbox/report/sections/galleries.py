@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
     from blackbox.report.shown import Shown
-    from blackbox.sweep.plan import Point
+    from blackbox.sweep.study import Point
     from blackbox.sweep.table import Table
 
 ROOM = 10_000_000  # characters of HTML that pictures of all galleries may take
@@ -67,7 +67,7 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
 
 
 def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None:
-    """The images of some points of a sweep: one for each attack and target, `blackbox.sweep.pictures.of_each`."""
+    """The images of some points of a sweep: one for each attack and target, `blackbox.report.points.of_each`."""
     made = list(pictured(run, table, room))
     if made:
         page.text(
@@ -82,7 +82,7 @@ def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None
         more = f", and {len(run.unseen) - NAMED:,} more" if len(run.unseen) > NAMED else ""
         page.text(
             f"Galleries left out, so that they are not too many: {'; '.join(run.unseen[:NAMED])}{more}. "
-            "Their images are in the store; blackbox.sweep.pictures.read gives them."
+            "Their images are in the store; blackbox.report.points.read gives them."
         )
 
 

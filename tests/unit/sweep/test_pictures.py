@@ -13,12 +13,11 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.report import build, figures
+from blackbox.report import build, figures, points
 from blackbox.report import runs as saved_runs
 from blackbox.report.sections import galleries
 from blackbox.specs import digits
-from blackbox.sweep import Plan, Store, StoreError, Study, Table, pictures
-from blackbox.sweep import work as worker
+from blackbox.sweep import Plan, Store, StoreError, Study, Table, loading, pictures
 from tests.unit.sweep.test_store import cell
 
 VERSION_1 = """
@@ -34,12 +33,12 @@ INSERT INTO head VALUES ('version', '1');
 def right(here: Path) -> Path:
     """The target has all images right, but for one of each block."""
     images = np.load("data.npz")["images"]
-    model = worker._model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
+    model = loading.model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
     labels = model(torch.from_numpy(images)).argmax(1).numpy()
     labels[::4] = (labels[::4] + 1) % 3
     np.savez("data.npz", images=images, labels=labels)
-    worker._images.cache_clear()
-    worker._checked.cache_clear()
+    loading._images.cache_clear()
+    loading._check.cache_clear()
     return here
 
 
@@ -65,7 +64,7 @@ def near(kept: np.ndarray, true: np.ndarray, clean: np.ndarray) -> None:
 def test_the_images_are_the_cells_own(right: Path) -> None:
     table = study().run("s")
     data, plan = np.load("data.npz"), table.plan
-    model = worker._model(study().text(), "target.py:linear", plan.prints["target.py:linear"]).model
+    model = loading.model(study().text(), "target.py:linear", plan.prints["target.py:linear"]).model
     seen = 0
     with Store("s", look=True) as store:
         for point in plan.points:
@@ -73,7 +72,7 @@ def test_the_images_are_the_cells_own(right: Path) -> None:
             x, y = data["images"][:4], data["labels"][:4]
             eps = float(point.threat.partition(":")[2])
             alone = bb.attack(oracle, x, y, point.what, bb.Linf(eps), point.budget, seed=point.seed)
-            shown = pictures.read(store, table, point)
+            shown = points.read(store, table, point)
             index = figures.choose(alone, 8)
             if shown is None:
                 assert not len(index)
@@ -94,14 +93,14 @@ def test_those_of_a_transfer(here: Path) -> None:
         "transfer": {"sources": "digits:mlp", "targets": ["digits:mlp", "digits:knn"], "presets": "mim", "threats": "linf:0.2"},
     }  # fmt: skip
     table = Study(**values).run("s")
-    images = worker.images(Study(**values))
+    images = loading.images(Study(**values))
     x, y, ids = images.data.images[:12], images.data.labels[:12], images.index[:12]
     crafted = sg.craft(digits.fit("mlp"), x, y, "mim", threat=bb.Linf(0.2), seed=0, ids=ids)
     with Store("s", look=True) as store:
         for point, found in table.outcomes.items():
             fooled = (found["clean_target"] == found["y"]) & (found["adv_target"] != found["y"])
             index = figures.spread(np.flatnonzero(fooled[:12]), y.numpy(), 8)
-            shown = pictures.read(store, table, point)
+            shown = points.read(store, table, point)
             assert shown is not None and shown.index.tolist() == index.tolist() and len(index) > 1
             near(shown.changed, crafted[index].numpy(), x[index].numpy())
     assert kept("s").keys() == set(table.plan.first.values())
@@ -152,8 +151,8 @@ def test_a_store_of_before_opens_and_has_no_images(right: Path) -> None:
     before = (right / "old").read_bytes()
     with Store("old", look=True) as store:
         assert store.pictured() == set() and store.images(kept("new")) == {}
-        assert pictures.of_each(store, table, 9) == ({}, [])
-        assert all(pictures.read(store, table, p) is None for p in table.outcomes)
+        assert points.of_each(store, table, 9) == ({}, [])
+        assert all(points.read(store, table, p) is None for p in table.outcomes)
     assert (right / "old").read_bytes() == before, "only looked at"
     assert study().run("old").done == table.done and not kept("old"), "what is done is not done again"
     more = study(seeds=[0, 1, 2]).run("old")
@@ -227,8 +226,8 @@ def test_few_galleries_have_every_attack_and_every_target(monkeypatch: pytest.Mo
         def pictured(self) -> set[str]:
             return {key for p, key in plan.first.items() if p.threat == "linf:0.2" or p.target == "z"}
 
-    monkeypatch.setattr(pictures, "read", lambda store, table, point: point)
-    found, rest = pictures.of_each(Pictured(), table, 3)  # type: ignore[arg-type]
+    monkeypatch.setattr(points, "read", lambda store, table, point: point)
+    found, rest = points.of_each(Pictured(), table, 3)  # type: ignore[arg-type]
     assert [(p.target, p.what) for p in found] == [("x", "square"), ("y", "simba"), ("z", "nes")] and len(rest) == 6
     assert {(p.target, p.threat) for p in [*found, *rest]} == {("x", "linf:0.2"), ("y", "linf:0.2"), ("z", "linf:0.1")}
     assert {(p.budget, p.seed) for p in [*found, *rest]} == {(9, 2)}

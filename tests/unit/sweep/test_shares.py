@@ -7,9 +7,9 @@ from pathlib import Path
 
 from blackbox.sweep import Store, Table
 from blackbox.sweep.columns import pack
-from blackbox.sweep.plan import Cell, Plan, Point
+from blackbox.sweep.plan import Cell, Plan
 from blackbox.sweep.run import _shares
-from blackbox.sweep.study import Study
+from blackbox.sweep.study import Point, Study
 
 
 def test_a_share_is_a_block_with_all_its_targets_in_order() -> None:

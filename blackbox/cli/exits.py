@@ -1,0 +1,13 @@
+"""How a verb ends: its exit code and, where it went wrong, one sentence."""
+
+from __future__ import annotations
+
+OK, FAILED, USAGE, NO_SUCCESS, STOPPED = 0, 1, 2, 3, 130
+
+
+class Exit(Exception):
+    """A verb's end with an exit code and, where it went wrong, one sentence."""
+
+    def __init__(self, code: int, message: str = "") -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,81 @@
+"""The images and models of a study, loaded once a process, and checked to be those that it was planned with."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import threading
+from functools import lru_cache
+from typing import Any
+
+from blackbox import specs
+from blackbox.specs.model import file_print
+from blackbox.sweep.study import Study
+
+_LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
+
+
+@lru_cache(maxsize=8)
+def study(text: str) -> Study:
+    """The study that a worker was sent as text."""
+    return Study.parse(text)
+
+
+def images(study: Study) -> specs.ImageSet:
+    """The images of a study."""
+    with _LOADING:
+        return _images(study.images.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _images(text: str) -> specs.ImageSet:
+    return specs.images(specs.Images(**json.loads(text)))
+
+
+def data_print(study: Study) -> str:
+    """A hash of the images, their labels and their ids."""
+    from blackbox.checkpoint import fingerprint
+
+    found = images(study)
+    return fingerprint(found.data.images, found.data.labels, found.index)
+
+
+def check(text: str, data: str) -> None:
+    """Refuse images whose hash is not ``data``."""
+    with _LOADING:
+        _check(text, data)
+
+
+@lru_cache(maxsize=8)
+def _check(text: str, data: str) -> None:
+    _expect("the data", data, data_print(study(text)))
+
+
+def model(text: str, spec: str, file: str) -> specs.Model:
+    """A model of a study; one whose file has another hash than ``file`` is refused."""
+    with _LOADING:
+        return _model(text, spec, file)
+
+
+def copied_net(text: str, spec: str, file: str) -> Any:
+    """A model's net of one's own: crafting may hook into a net that another thread is asking."""
+    with _LOADING:
+        return copy.deepcopy(_model(text, spec, file).net)
+
+
+@lru_cache(maxsize=32)
+def _model(text: str, spec: str, file: str) -> specs.Model:
+    made = study(text)
+    _expect(spec, file, file_print(spec, made.own_endpoint))
+    shown = images(made)
+    nets = specs.Nets(made.classes, made.mean, made.std, own_endpoint=made.own_endpoint)
+    return specs.one_model(spec, shown.data, made.classes or len(shown.data.classes), nets)
+
+
+def _expect(what: str, there: str, here: str) -> None:
+    if here != there:
+        raise ValueError(
+            f"Expected {what} to be the same on every machine, but on {platform.node()} its hash is {here or 'none'}, and where "
+            f"the study was planned {there or 'none'}. Copy it there."
+        )
