@@ -26,7 +26,7 @@ def run(
 ) -> None:  # fmt: skip
     """Check, make surrogates, evaluate, save, tell."""
     wanted = specs.one_threat(within)
-    counts = [parse.whole(word, "--budgets") for word in parse.words(budgets)]
+    counts = [parse.integer(word, "--budgets") for word in parse.words(budgets)]
     shows = parse.words(levels)
     stack = between.read(channels)
     nets.set_threads()

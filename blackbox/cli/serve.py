@@ -42,7 +42,7 @@ def run(
     level, _, k = shows.partition(":")
     listed = None
     if level == "topk":  # a channel that lists so many, and then scores
-        listed = parse.whole(k, "the number behind --access topk") if k else min(5, count)
+        listed = parse.integer(k, "the number behind --access topk") if k else min(5, count)
         stack, shows = [*stack, *between.read([f"topk:{listed}"])], "scores"
     oracle = specs.oracle(model, shows, count, nets.device, stack=stack, seed=seed)
     service = Service(oracle, shown.shape, max_rows, listed)
@@ -88,7 +88,7 @@ def _images(data: str, shape: str | None, classes: int | None) -> Dataset:
 
     if shape is None:
         return specs.images(options.Images(data, n=1, pick="first")).data
-    sizes = [parse.whole(word, "--shape") for word in parse.words(shape)]
+    sizes = [parse.integer(word, "--shape") for word in parse.words(shape)]
     if not sizes or min(sizes) < 1 or classes is None:
         raise ValueError(f"Expected --shape such as 3,32,32 together with --classes, but it was {shape!r}.")
     return Dataset(torch.zeros(1, *sizes), torch.zeros(1, dtype=torch.int64), tuple(map(str, range(classes))))

@@ -53,7 +53,7 @@ def answers(text: str, pool: int) -> int:
             f"Expected --answers to be a number between 0 and the {pool:,} images of --own, but it was auto, which is no longer "
             "offered: no measurement says how many answers pay on an unknown target. Try 0 first."
         )
-    count = parse.whole(text, "--answers")
+    count = parse.integer(text, "--answers")
     if not 0 <= count <= pool:
         raise ValueError(f"Expected --answers between 0 and the {pool:,} images of --own, but it was {count:,}.")
     return count

@@ -108,8 +108,8 @@ def _endpoint(url: str, words: list[str], own_endpoint: bool) -> tuple[HttpTarge
     return HttpTarget(url, own_endpoint=own_endpoint, **chosen), retries
 
 
-def file_print(spec: str, own_endpoint: bool = False) -> str | None:
-    """A hash of what is behind a spec of this kind; None for other specs. Of an endpoint: of what it says it is.
+def fingerprint(spec: str, own_endpoint: bool = False) -> str | None:
+    """A hash of what stands behind a spec of this kind, of an endpoint of what it announces; None for other specs.
 
     Raises:
         FileNotFoundError: no such file. ConnectionError: nobody answers.

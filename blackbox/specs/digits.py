@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from surrogates import Dataset
 
 NAMES = ("cnn", "mlp", "logreg", "svm-rbf", "forest", "knn")
+NETS = ("cnn", "mlp")
 PARTS = {"target": 900, "surrogate": 400, "attack": 497}
 WHAT = {
     "cnn": "small convolutional net",
@@ -56,7 +57,7 @@ def fit(name: str, seed: int = 0) -> Any:
     """Train the hidden target of this name on the part ``"target"``: a torch module or a fitted classifier."""
     names(name)
     data = parts()["target"]
-    if name in ("cnn", "mlp"):
+    if name in NETS:
         import surrogates as sg
 
         net = sg.build(name, classes=10, shape=data.shape, seed=seed + 1)  # another initialisation than a surrogate's seed 0
@@ -84,15 +85,18 @@ def _classical(name: str, seed: int) -> Any:
     return KNeighborsClassifier(5, weights="distance")
 
 
+def target(name: str, seed: int = 0) -> Any:
+    """One of the targets, as an Oracle takes it."""
+    from blackbox.targets import ModuleTarget, SklearnTarget
+
+    return (ModuleTarget if name in NETS else SklearnTarget)(fit(name, seed), name=name)
+
+
 def oracle(name: str, access: str, rows_per_call: int | None = None, seed: int = 0) -> Any:
     """A fresh Oracle before one of the targets."""
     import blackbox as bb
-    from blackbox.targets.module import ModuleTarget
-    from blackbox.targets.sklearn import SklearnTarget
 
-    model = fit(name, seed)
-    target = ModuleTarget(model, name=name) if name in ("cnn", "mlp") else SklearnTarget(model, name=name)
-    return bb.Oracle(target, access=access, classes=10, rows_per_call=rows_per_call)
+    return bb.Oracle(target(name, seed), access=access, classes=10, rows_per_call=rows_per_call)
 
 
 def threat(norms: tuple[str, ...], eps: float) -> Threat:

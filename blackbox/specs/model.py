@@ -139,13 +139,8 @@ def _digit_names(rest: str, data: Dataset) -> list[str]:
 
 def _digits(name: str, seed: int) -> Model:
     from blackbox.specs import digits
-    from blackbox.targets.module import ModuleTarget
-    from blackbox.targets.sklearn import SklearnTarget
 
-    fitted = digits.fit(name, seed)
-    if name in ("cnn", "mlp"):
-        return Model(name, f"digits:{name}", ModuleTarget(fitted, name=name), fitted)
-    return Model(name, f"digits:{name}", SklearnTarget(fitted, name=name))
+    return Model(name, f"digits:{name}", digits.target(name, seed), digits.fit(name, seed) if name in digits.NETS else None)
 
 
 def file_print(spec: str, own_endpoint: bool = False) -> str:
@@ -155,7 +150,7 @@ def file_print(spec: str, own_endpoint: bool = False) -> str:
     Raises:
         FileNotFoundError: it names one that is not there. ConnectionError: an endpoint that does not answer.
     """
-    if (found := adapters.file_print(spec, own_endpoint)) is not None:
+    if (found := adapters.fingerprint(spec, own_endpoint)) is not None:
         return found
 
     parts = [part for part in (spec, spec.partition(":")[0], spec.rpartition(":")[2]) if part]

@@ -21,7 +21,7 @@ def number(text: str, name: str = "eps") -> float:
         raise ValueError(f"Expected {name} to be a number such as 0.03 or 8/255, but it was {text!r}.") from None
 
 
-def whole(text: str, name: str) -> int:
+def integer(text: str, name: str) -> int:
     """``"3"`` -> 3."""
     try:
         return int(text)
@@ -102,5 +102,5 @@ def _cast(text: str, kind: type, name: str) -> Any:
             raise ValueError(f"Expected {name} to be true or false, but it was {text!r}.")
         return words_for[text.lower()]
     if kind is int:
-        return whole(text, name)
+        return integer(text, name)
     return number(text, name) if kind is float else text

@@ -48,7 +48,7 @@ def oracle(
     level, _, k = access.partition(":")
     if k and level != "topk":
         raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
-    listed = parse.whole(k, "the number behind --access topk") if k else min(5, classes)
+    listed = parse.integer(k, "the number behind --access topk") if k else min(5, classes)
     made = channels.wrap(_named_as(model, device), stack, seed)
     return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
 
