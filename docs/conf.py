@@ -45,6 +45,7 @@ nb_execution_timeout = 120
 nb_merge_streams = True
 
 # API: docstrings are written in Google's style, single backticks name Python objects.
+toc_object_entries = False
 default_role = "py:obj"
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
@@ -69,6 +70,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "copyfile_regex": r"^$",
+    "default_thumb_file": str(HERE / "examples.png"),
 }
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
