@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.plain_text import lay
 from blackbox.statistics import Rate, TwoLevel
 from surrogates.transfer.conditions import GIVEN, check_given
 from surrogates.transfer.noise import KINDS
@@ -54,39 +55,27 @@ def table(matrix: TransferMatrix, given: str) -> str:
         block = []
         for k in noise_kinds(matrix, e):
             rates = [cell(matrix.noise_rate(t, threat, KINDS[k], noise_given(given))) for t in matrix.targets]
-            block.append(
-                [str(threat), "noise", NOISE[KINDS[k]], "0", f"{size(matrix.noise_l2[e, k], matrix.d):.1f}", *rates]
-            )
-        for s, source in enumerate(matrix.sources):
-            for a, attack in enumerate(matrix.attacks):
-                rates = [cell(matrix.rate(source, t, attack, threat, given)) for t in matrix.targets]
-                rms = f"{size(matrix.l2[s, a, e], matrix.d):.1f}"
-                block.append([str(threat), source, attack, str(matrix.cost[s, a]), rms, *rates])
+            rms = f"{size(matrix.noise_l2[e, k], matrix.d):.1f}"
+            block.append([str(threat), "noise", NOISE[KINDS[k]], "0", rms, *rates])
+        for (s, source), (a, attack) in product(enumerate(matrix.sources), enumerate(matrix.attacks)):
+            rates = [cell(matrix.rate(source, t, attack, threat, given)) for t in matrix.targets]
+            rms = f"{size(matrix.l2[s, a, e], matrix.d):.1f}"
+            block.append([str(threat), source, attack, str(matrix.cost[s, a]), rms, *rates])
         for name in dict.fromkeys(run.source for run in matrix.runs):
             if len(rows := matrix.rows_of(name)) > 1:
                 block += _means(matrix, name, rows, e, given)
         blocks.append(block)
-    width = [max(len(line[i]) for block in [[head], *blocks] for line in block) for i in range(len(head))]
-
-    def lay(line: list[str]) -> str:
-        return "  ".join(
-            text.rjust(w) if i > 2 else text.ljust(w) for i, (text, w) in enumerate(zip(line, width, strict=True))
-        ).rstrip()
-
-    rule = "-" * (sum(width) + 2 * (len(width) - 1))
-    body = [text for block in blocks for text in (rule, *map(lay, block))]
+    first, *lines = lay([head, *(line for block in blocks for line in block)], left=3).split("\n")
+    body = [text for block in blocks for text in ("-" * len(first), *(lines.pop(0) for _ in block))]
     goal = " Wrong means: named the goal." if matrix.goals is not None else ""
-    means = (
-        " (means over runs: bootstrap over runs and images)"
-        if len(matrix.runs) > len({r.source for r in matrix.runs})
-        else ""
-    )
+    repeated = len(matrix.runs) > len({r.source for r in matrix.runs})
+    means = " (means over runs: bootstrap over runs and images)" if repeated else ""
     note = " Noise rows: given target-correct." if noise_given(given) != given else ""
     return "\n".join(
         [
             f"Transfer rate, given {given}: {GIVEN[given]}.{goal}{note}",
             f"{len(matrix)} images; 95 % Wilson intervals{means}; G gradients an image; RMS of the change in units of 1/255.",
-            lay(head),
+            first,
             *body,
         ]
     )

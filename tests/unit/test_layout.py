@@ -34,7 +34,7 @@ ONLY = {
     "engine": "answer checkpoint goals oracle protocol rng rowwise threat",
 }
 # What surrogates build on: nothing that searches, runs or reports.
-_GROUND = "answer ascent checkpoint checks direction goals oracle prior protocol results rng rowwise statistics targets threat"
+_GROUND = "answer ascent checkpoint checks direction goals oracle plain_text prior protocol results rng rowwise statistics targets threat"
 _FACES = "specs evaluation sweep report cli app"  # they know surrogates
 _LATE = "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette"
 BLACKBOX, SURROGATES = _ORDER.split(), _ORDER_OF_SURROGATES.split()
