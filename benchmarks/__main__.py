@@ -40,7 +40,7 @@ def measure(s: Settings) -> None:
     for part in s.only:
         rows = []
         for ratio, row in PARTS[part](s):
-            rows.append({"part": part, "ratio": ratio, "device": s.device, **row})
+            rows.append({"part": part, "ratio": ratio, "device": s.device, "torch": torch.__version__, **row})
             of = ", ".join(str(row[k]) for k in ("target", "attack", "what") if k in row)
             table.add_row(part, ratio, of, *(f"{row[k]:.3f}" for k in ("median", "low", "high")))
             print(part, ratio, of, f"{row['median']:.3f}", sep="  ", flush=True)

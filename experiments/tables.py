@@ -25,9 +25,9 @@ OUT = Path("experiments/RESULTS.md")
 Found = dict[str, Any]
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    """Markdown; a bar in a cell would end it."""
-    head = list(columns)
+def table(columns: str | Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
+    """Markdown; a bar in a cell would end it. columns: names, or one text with bars between them."""
+    head = columns.split(" | ") if isinstance(columns, str) else list(columns)
     lines = [head, ["---"] * len(head), *([str(cell).replace("|", "/") for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines] + [""]
 
@@ -56,7 +56,7 @@ def queries(part: str, found: Found) -> list[str]:
         f"Queries: {part}", f"experiments.studies.query_efficiency --only {part}",
         "the first images that the target has right, in file order; failures charged at the budget. With several seeds the success "
         "counts images of all runs, and its interval takes them for independent, which they are not quite.",
-        table(("target", "threat", "attack", "images", "seeds", "budget", "success [95 % Wilson]", "mean queries", "median"),
+        table("target | threat | attack | images | seeds | budget | success [95 % Wilson] | mean queries | median",
               map(row, found["rows"])),
     )  # fmt: skip
 
@@ -74,8 +74,7 @@ def hybrid(title: str, more: str, found: Found) -> list[str]:
                 ", ".join(f"{r['seconds']:.0f}" for r in some)]  # fmt: skip
 
     keys = dict.fromkeys((r["attack"], r["images"]) for r in rows)
-    columns = ("what", "shown", "images × seeds", "success of each seed", "mean queries (standard error)", "median",
-               "gradients an image", "wall, s")  # fmt: skip
+    columns = "what | shown | images × seeds | success of each seed | mean queries (standard error) | median | gradients an image | wall, s"
     return section(
         title, f"experiments.studies.hybrid{more}",
         f"{rows[0]['target']}, {rows[0]['threat']}, correctly classified images, budget {rows[0]['budget']}, failures charged at it, "
@@ -144,37 +143,15 @@ def standing(rows: list[Found]) -> list[str]:
 
 def speed(found: Found) -> list[str]:
     def row(r: Found) -> list[Any]:
-        return [r["ratio"], r["target"], r["attack"], r["n"], f"{r['rows']:,}", within(r["median"], r["all"])]
+        of = ", ".join(str(r[k]) for k in ("target", "attack", "what") if k in r)
+        return [r["part"], r["ratio"], of, r["device"], r.get("torch", ""), within(r["median"], (r["low"], r["high"]))]
 
-    elsewhere = dict.fromkeys(r["ratio"] for r in found["rows"] if "machine" in r)
-    older = f" ({', '.join(elsewhere)}: an earlier run on another machine)" if elsewhere else ""
-    machine = found["machine"]
     return section(
-        "Speed", "benchmarks --only speed",
-        f"{machine['threads']} thread(s), torch {machine['torch']}; {machine.get('cpu', '')}; median of the pairwise ratios, smallest "
-        f"and largest{older}.",
-        table(("ratio", "target", "attack", "images", "rows", "wall time over forward time"), map(row, found["rows"])),
+        "Speed", "benchmarks",
+        "all ratios; what each is stands at the head of `benchmarks/nets.py`, `services.py` and `sweeps.py`. Median of what was "
+        "measured in turn; smallest and largest, of the endpoint and the journal the 95 % bootstrap interval of the median.",
+        table(("part", "ratio", "of", "device", "torch", "median"), map(row, found["rows"])),
     )  # fmt: skip
-
-
-def shares(title: str, part: str, what: str, found: Found) -> list[str]:
-    """Crafting and training: rates over those of the bare loop."""
-    rows = [(r.get("what", r.get("loop")), within(r.get("share", r.get("median")), r["all"])) for r in found["rows"]]
-    told = f"{what}; median of {len(found['rows'][0]['all'])} turns [smallest, largest]."
-    return section(title, f"benchmarks --only {part}", told, table(("", "over bare"), rows))
-
-
-def benchmarks(found: Found) -> list[str]:
-    rows = ([r["part"], r["ratio"], ", ".join(str(r[k]) for k in ("target", "attack", "what") if k in r), r["device"],
-             within(r["median"], r["all"])] for r in found["rows"])  # fmt: skip
-    told = f"{found['machine']['platform']}, torch {found['versions']['torch']}; median [smallest, largest]."
-    return section("All ratios in one run", "benchmarks", told, table(("part", "ratio", "of", "device", "median"), rows))
-
-
-def memory(found: Found) -> list[str]:
-    sizes, s = ", ".join(f"{size:.2f} GB with {kind} directions" for kind, size in found["gigabytes"].items()), found["settings"]
-    told = f"{s['images']:,} images of 3x32x32, NES with {s['directions']} directions, peak on top of the interpreter: {sizes}."
-    return [*section("Memory", "benchmarks --only memory", told), ""]
 
 
 def matrix(found: Found) -> list[str]:
@@ -260,7 +237,7 @@ def practical(found: Found) -> list[str]:
         f"MNIST LeNet, {s['queries']:,} queries, FGSM at eps {s['eps']:g}, {s['attacked']:,} attacked images; misclassified by the "
         f"target, of all images (Papernot et al. 2017: 84.24 %). Noise of the same size: {rate(of['noise']['all'])}; FGSM on the target "
         f"itself: {rate(of['fgsm on the target']['all'])}. Figure: experiments/results/practical_blackbox.png.",
-        table(("what the target shows, how the queries are spent", "agreement", "one substitute", "three, from the same answers"),
+        table("what the target shows, how the queries are spent | agreement | one substitute | three, from the same answers",
               map(row, found["rows"])),
     )  # fmt: skip
 
@@ -316,8 +293,7 @@ def nearest(found: Found) -> list[str]:
         f"{found['target']}, {s['images']} images it has right, in file order; C&W with {s['iterations']} iterations and "
         f"{s['searches']} searches, ours and foolbox's (ART's: a tenth); L2 of what succeeded; median ratio to our L-BFGS over the "
         "images that both fooled, 95 % bootstrap interval.",
-        table(("towards", "attack", "success [95 % Wilson]", "median L2", "ratio to L-BFGS", "nearer than L-BFGS"),
-              map(row, found["rows"])),
+        table("towards | attack | success [95 % Wilson] | median L2 | ratio to L-BFGS | nearer than L-BFGS", map(row, found["rows"])),
     )  # fmt: skip
 
 
@@ -336,18 +312,15 @@ def agreement(found: Found) -> list[str]:
     )  # fmt: skip
 
 
-CRAFTING = "images/s over those of the bare forward and backward pass of the net as it is, at its best batch size, one thread"
 SECTIONS: tuple[tuple[str, Callable[[Found], list[str]]], ...] = (
     *((f"query_efficiency_{p}", lambda f, p=p: queries(p, f)) for p in ("search", "differences", "targeted")),
     ("hybrid", lambda f: hybrid("Surrogates and queries in one budget", "", f)),
     ("hybrid_mnist", lambda f: hybrid("The same on MNIST", " --target mnist", f)),
     ("hybrid_squeezenet", lambda f: hybrid("The same where no good surrogate is at hand", " --target squeezenet", f)),
-    ("benchmark_peers", peers), ("speed", speed), ("memory", memory), ("benchmarks", benchmarks), ("transfer_matrix", matrix),
+    ("benchmark_peers", peers), ("benchmarks", speed), ("transfer_matrix", matrix),
     ("transfer_peers", pairs), ("transfer_league", league), ("practical_blackbox", practical), ("intriguing_properties", across_sets),
     ("defences_digits", lambda f: defences("", f)), ("defences_mnist", lambda f: defences(" --data …", f)),
     ("minimum_norm", nearest), ("peer_agreement", agreement),
-    ("craft_speed", lambda f: shares("Speed of crafting", "craft", CRAFTING, f)),
-    ("training_speed", lambda f: shares("Speed of training", "training", "images/s over those of a bare PyTorch loop", f)),
 )  # fmt: skip
 
 
