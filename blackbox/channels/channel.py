@@ -108,7 +108,7 @@ class Scores(Channel):
         if self._form is None:
             self._form = recognise(scores)
         if self._form == "labels" or scores.ndim != 2:
-            raise ValueError(f"Expected scores [m, C] from {self.inner.name}, but it shows labels. {self} has nothing to change.")
+            raise ValueError(f"Expected scores [m, C] from {info_of(self.inner).name}, but it shows labels. {self} has nothing to change.")
         label = scores.argmax(1) if label is None else label
         scores = scores.to(torch.float32)
         return self.change(label, scores.softmax(1) if self._form == "logits" else scores, rows)

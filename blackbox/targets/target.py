@@ -18,9 +18,9 @@ class Target(Protocol):
     name: for reports. device: where `predict` wants its rows. returns: "logits", "probabilities", "labels", or None
     when the first answer shall tell.
 
-    A target may say more of itself, as ``info`` (a `TargetInfo`) or in attributes of the same names as its fields. What
-    changes while it runs stands beside it: ``flags`` ([m] bool, the rows so far that a detector took for an attack) and
-    ``retried`` (rows of calls that were made again).
+    A target may say more of itself, as ``info`` (a `TargetInfo`, which then stands for name and returns too) or in
+    attributes of the same names as its fields. What changes while it runs stands beside it: ``flags`` ([m] bool, the rows
+    so far that a detector took for an attack) and ``retried`` (rows of calls that were made again).
     """
 
     name: str
@@ -73,7 +73,8 @@ def as_target(model: Any, device: torch.device | str | None = None) -> Target:
 
     if isinstance(model, torch.nn.Module):
         return ModuleTarget(model, device)
-    if isinstance(model, Target) and not isinstance(model, type):
+    described = isinstance(getattr(model, "info", None), TargetInfo)
+    if (isinstance(model, Target) or described) and not isinstance(model, type):
         return model
     if hasattr(model, "predict") and hasattr(model, "fit") and not callable(model):
         return SklearnTarget(model)

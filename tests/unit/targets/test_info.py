@@ -37,6 +37,24 @@ def test_a_target_need_not_have_an_info() -> None:
     )
 
 
+class Informed:
+    """Has an info, and no more than a target needs beside it."""
+
+    device = torch.device("cpu")
+    info = TargetInfo("informed", "probabilities", classes=4)
+
+    def predict(self, x: Tensor) -> Any:
+        return torch.full((len(x), 4), 0.25)
+
+
+def test_an_info_is_enough() -> None:
+    x = torch.zeros(2, 1, 2, 2)
+    for target in (Informed(), Rounded(Informed(), 1), Retrying(Informed())):
+        assert bb.Oracle(target, classes=4)(x).label.tolist() == [0, 0]
+        with pytest.raises(ValueError, match="classes=4, which is what .*informed"):
+            bb.Oracle(target, classes=5)
+
+
 def test_channels_add_to_what_is_behind_them() -> None:
     assert EightBit(Noisy(Attributes(), 0.04)).info == TargetInfo(
         "EightBit of Noisy 0.04 of plain", "probabilities", 4, Access.TOPK, 3, (1, 2, 2), 7, 1 / 255, 0.01, 0.05, True, False
