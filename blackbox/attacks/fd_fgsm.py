@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from blackbox.attacks.finite_difference import Plan, choose, plan_rounds, plan_steps
+from blackbox.attacks.finite_difference import FiniteDifferences, Plan, plan_rounds, plan_steps
 from blackbox.estimators import Estimator, Progressive
-from blackbox.protocol import Access, Ask, Attack, Steps, Task
+from blackbox.protocol import Ask, Steps, Task
 
 
 @dataclass(frozen=True)
-class FDFGSM(Attack):
+class FDFGSM(FiniteDifferences):
     """One step of size eps along the estimated gradient's steepest direction; FD-logit where the loss is the margin.
 
     Costs the clean check, one estimate, one query for the result. It ends after that one step. When the budget is
@@ -38,22 +37,12 @@ class FDFGSM(Attack):
         gradually: see above. estimator: any estimator, instead of all of the above.
     """
 
-    access: ClassVar[Access] = Access.TOPK
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
-
-    method: str = "full"
-    h: float = 0.01
-    size: int = 8
-    count: int = 100
-    two_sided: bool = True
-    images: Tensor | str | None = field(default=None, repr=False, compare=False)
     gradually: bool = False
     estimator: Estimator | None = None
 
     def __post_init__(self) -> None:
         if self.estimator is None:
-            chosen = choose(self.method, self.h, self.size, self.count, self.two_sided, self.images, self.gradually)
-            object.__setattr__(self, "estimator", chosen)
+            object.__setattr__(self, "estimator", self.chosen(self.gradually))
 
     @dataclass
     class State:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step
-from blackbox.attacks.finite_difference import Plan, choose, plan_steps
+from blackbox.attacks.finite_difference import FiniteDifferences, Plan, plan_steps
 from blackbox.direction import Direction, chain, mean_abs, momentum, stateless
 from blackbox.estimators import Estimator
-from blackbox.protocol import Access, Attack, Steps, Task
+from blackbox.protocol import Steps, Task
 
 
 @dataclass(frozen=True)
-class FDIFGSM(Attack):
+class FDIFGSM(FiniteDifferences):
     """Steps along the estimated gradient's steepest direction, each projected; IFD-logit where the loss is the margin.
 
     A step costs one estimate and one query for the new point, whose answer also serves as the centre of the next
@@ -32,15 +32,6 @@ class FDIFGSM(Attack):
         momentum: decay of the accumulated gradient (MI-FGSM, arXiv:1710.06081, takes 1.0); 0 for none.
     """
 
-    access: ClassVar[Access] = Access.TOPK
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
-
-    method: str = "full"
-    h: float = 0.01
-    size: int = 8
-    count: int = 100
-    two_sided: bool = True
-    images: Tensor | str | None = field(default=None, repr=False, compare=False)
     estimator: Estimator | None = None
     step_size: float = 0.125
     steps: int | None = 10
@@ -48,8 +39,7 @@ class FDIFGSM(Attack):
 
     def __post_init__(self) -> None:
         if self.estimator is None:
-            chosen = choose(self.method, self.h, self.size, self.count, self.two_sided, self.images)
-            object.__setattr__(self, "estimator", chosen)
+            object.__setattr__(self, "estimator", self.chosen())
         if not self.step_size > 0 or (self.steps is not None and self.steps < 1) or not self.momentum >= 0:
             raise ValueError(
                 f"Expected step_size > 0, steps of at least 1 and momentum >= 0, but they were {self.step_size}, "

@@ -1,14 +1,17 @@
-"""What the attacks by finite differences share: which estimator, and what it will cost."""
+"""What the attacks by estimated gradients share: which estimator, and what a run will cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
+from blackbox.ascent import Gradient
 from blackbox.estimators import Coordinates, Estimator, Groups, Progressive, Subspace
 from blackbox.proposals import bases
+from blackbox.protocol import Access, Attack, Task
 
 METHODS = ("full", "groups", "blocks", "pca", "dct", "tiles")
 
@@ -77,6 +80,47 @@ def plan_rounds(estimator: Progressive, shape: tuple[int, ...], budget: int) -> 
         gradient.append(paid)
         spent += paid + 1
     return Plan(tuple(gradient), spent, cut, not cut)
+
+
+class EstimatedSteps(Attack):
+    """An attack whose every step costs one estimate and one query for the new point, as long as the budget lasts.
+
+    ``estimator``: to be defined; the same at every step.
+    """
+
+    estimator: Any
+
+    def plan(self, shape: tuple[int, ...], budget: int) -> Plan:
+        """What a run will cost a sample of this shape that no step fools."""
+        return plan_steps(self.estimator, shape, budget, None)
+
+    def gradient(self, t: Task, loss: Tensor | None) -> Gradient:
+        """The estimate at a step, for `blackbox.ascent`, cut to what the budget leaves; ``loss`` [n] where it is known there."""
+
+        def estimate(x: Tensor, k: int) -> Any:
+            step = self.estimator.plan(t.shape, False) + 1
+            return self.estimator.estimate(t, x, k, loss, max(0, t.budget - 2 - k * step))
+
+        return estimate
+
+
+@dataclass(frozen=True)
+class FiniteDifferences(Attack):
+    """The settings that `FDFGSM` and `FDIFGSM` have in common, see there."""
+
+    access: ClassVar[Access] = Access.TOPK
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
+
+    method: str = "full"
+    h: float = 0.01
+    size: int = 8
+    count: int = 100
+    two_sided: bool = True
+    images: Tensor | str | None = field(default=None, repr=False, compare=False)
+
+    def chosen(self, gradually: bool = False) -> Estimator:
+        """The estimator that ``method`` and the other settings stand for."""
+        return choose(self.method, self.h, self.size, self.count, self.two_sided, self.images, gradually)
 
 
 def choose(

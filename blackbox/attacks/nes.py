@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step, steepest
-from blackbox.attacks.finite_difference import Plan, plan_steps
+from blackbox.attacks.finite_difference import EstimatedSteps
 from blackbox.direction import average
 from blackbox.estimators import Gaussian
-from blackbox.protocol import Access, Attack, Steps, Task
+from blackbox.protocol import Access, Steps, Task
 from blackbox.rowwise import rows
 
 
 @dataclass(frozen=True)
-class NES(Attack):
+class NES(EstimatedSteps):
     """Projected steps along a gradient from antithetic Gaussian probes: the query-limited attack.
 
     Its siblings for a target that shows less are `PartialNES` (the largest scores) and `LabelNES` (the label).
@@ -56,24 +56,15 @@ class NES(Attack):
         age: Tensor
 
     @property
-    def estimator(self) -> Gaussian:
+    def estimator(self) -> Gaussian:  # type: ignore[override]
         return Gaussian(self.sigma, self.samples, own=self.own)
-
-    def plan(self, shape: tuple[int, ...], budget: int) -> Plan:
-        """What a run will cost a sample of this shape that no step fools."""
-        return plan_steps(self.estimator, shape, budget, None)
 
     def init(self, t: Task) -> State:
         step = torch.full_like(t.loss0, self.step_size * t.radius)
         return self.State(t.x0, t.loss0, torch.zeros_like(t.x0), step, t.loss0, torch.zeros_like(t.loss0))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        left = t.budget - 2 - k * (self.samples + 1)  # for the gradient
-        loop = Ascent(
-            lambda x, k: self.estimator.estimate(t, x, k, s.loss, max(0, left)),
-            average(self.momentum),
-            steepest(t, rows(s.step, s.x)),
-        )
+        loop = Ascent(self.gradient(t, s.loss), average(self.momentum), steepest(t, rows(s.step, s.x)))
         x, loss, gradient = yield from queried_step(loop, s.x, s.loss, s.average, k)
         over = s.age + 1 >= self.plateau
         stuck = over & (loss <= s.reference)

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step
-from blackbox.attacks.finite_difference import Plan, plan_steps
+from blackbox.attacks.finite_difference import EstimatedSteps
 from blackbox.direction import adam
 from blackbox.estimators import Rademacher
-from blackbox.protocol import Access, Attack, Steps, Task
+from blackbox.protocol import Access, Steps, Task
 
 
 @dataclass(frozen=True)
-class SPSA(Attack):
+class SPSA(EstimatedSteps):
     """Projected Adam steps along a gradient from random-sign probes, Algorithm 1.
 
     Each step costs ``samples`` queries for the gradient and 1 for the new point.
@@ -43,22 +43,15 @@ class SPSA(Attack):
         direction: Any
 
     @property
-    def estimator(self) -> Rademacher:
+    def estimator(self) -> Rademacher:  # type: ignore[override]
         return Rademacher(self.h, self.samples, self.own)
-
-    def plan(self, shape: tuple[int, ...], budget: int) -> Plan:
-        """What a run will cost a sample of this shape that no step fools."""
-        return plan_steps(self.estimator, shape, budget, None)
 
     def init(self, t: Task) -> State:
         return self.State(t.x0, adam().init(t.x0))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        left = t.budget - 2 - k * (self.samples + 1)  # for the gradient
         # in L2 a pixel's share of eps is eps / sqrt(d), so that a step of 1 still has length eps
         rate = self.step_size * t.radius / (t.d**0.5 if t.threat.norm == "L2" else 1)
-        loop = Ascent(
-            lambda x, k: self.estimator.estimate(t, x, k, None, max(0, left)), adam(), lambda u, x, k: rate * u
-        )
+        loop = Ascent(self.gradient(t, None), adam(), lambda u, x, k: rate * u)
         x, _, direction = yield from queried_step(loop, s.x, t.loss0, s.direction, k)
         return self.State(x, direction)

@@ -8,14 +8,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step, steepest
-from blackbox.attacks.finite_difference import Plan, plan_steps
+from blackbox.attacks.finite_difference import EstimatedSteps
 from blackbox.direction import identity
 from blackbox.estimators import Gaussian
-from blackbox.protocol import Access, Attack, Steps, Task
+from blackbox.protocol import Access, Steps, Task
 
 
 @dataclass(frozen=True)
-class ZOSignSGD(Attack):
+class ZOSignSGD(EstimatedSteps):
     """Steps along the sign of a gradient from one-sided random differences, averaged over directions.
 
     Each step costs ``samples`` queries for the gradient and 1 for the new point, whose loss is the next centre.
@@ -43,22 +43,13 @@ class ZOSignSGD(Attack):
         loss: Tensor
 
     @property
-    def estimator(self) -> Gaussian:
+    def estimator(self) -> Gaussian:  # type: ignore[override]
         return Gaussian(self.h, self.samples, two_sided=False, own=self.own)
-
-    def plan(self, shape: tuple[int, ...], budget: int) -> Plan:
-        """What a run will cost a sample of this shape that no step fools."""
-        return plan_steps(self.estimator, shape, budget, None)
 
     def init(self, t: Task) -> State:
         return self.State(t.x0, t.loss0)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        left = t.budget - 2 - k * (self.samples + 1)  # for the gradient
-        loop = Ascent(
-            lambda x, k: self.estimator.estimate(t, x, k, s.loss, max(0, left)),
-            identity(),
-            steepest(t, self.step_size * t.radius),
-        )
+        loop = Ascent(self.gradient(t, s.loss), identity(), steepest(t, self.step_size * t.radius))
         x, loss, _ = yield from queried_step(loop, s.x, s.loss, (), k)
         return self.State(x, loss)
