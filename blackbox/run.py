@@ -76,11 +76,11 @@ def attack(
         cache: with a journal: an image that the run has asked about before is answered from it. It counts against the
             sample's budget but not on the target's bill; ``config["journal"]`` tells the two apart.
         progress: called with a `blackbox.engine.Progress` a few times a second.
-        votes: how many fresh answers, an odd number, all charged, a success is put to; the majority decides, and a row
-            that cannot pay for it has no success. The answer that claimed the success has no vote. By default 1 (no
-            vote), and `VOTES` where the oracle says that it is randomised. A clean image is called wrong the same way.
+        votes: how many fresh answers, an odd number, all charged, confirm a success; the majority decides, and a row that
+            cannot pay for them has no success. The answer that claimed the success is not one of them. By default 1 (no
+            confirmation), and `VOTES` where the oracle is randomised. A clean image is called wrong in the same way.
         eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, towards the original, and
-            success is that of the rounded one, looked at without charge; ``success_float`` keeps what it was before.
+            success is that of the rounded one, verified without charge; ``success_float`` keeps what it was before.
             Rounding costs little where eps is a whole number of levels (k/255), and much where it is a few and a half.
 
     Returns:
