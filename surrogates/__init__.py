@@ -9,10 +9,10 @@ Names are loaded on first use, so that importing the package does not import tor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import blackbox.moved  # old names of public modules still import
+from blackbox.lazy import lazy
 
 if TYPE_CHECKING:
     from blackbox.statistics import TwoLevel, rank_correlation, two_level
@@ -66,16 +66,4 @@ _ROOMS = {
 _FROM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 __all__ = sorted([*_MODULES, *_FROM])
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _FROM:
-        value = getattr(import_module(_FROM[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(__name__, _FROM, _MODULES)

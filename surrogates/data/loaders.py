@@ -137,12 +137,10 @@ def folder(
 
     Args:
         path: the folder that holds the class folders.
-        size: cut every image to size x size: its shorter side is brought to ``resize`` (by default 8/7 of size: 256
-            for 224, the evaluation of Krizhevsky et al. 2012 in torchvision's form), then the centre is taken. Images
-            that have this size already stay as they are.
-        classes: names in index order (or a file with one a line) when the labels shall not be the folders' order.
-            A folder ``n02099712_Labrador_retriever`` finds its place by the WordNet id if the names carry ids, else
-            by its name.
+        size: crop every image to size x size: the shorter side is resized to ``resize`` (by default 8/7 of size, so 256 for
+            224, as torchvision evaluates), then the centre is taken. Images of this size stay as they are.
+        classes: names in index order (or a file with one a line) when labels are not in the order of the folders. A folder
+            ``n02099712_Labrador_retriever`` is matched by its WordNet id if the names have ids, else by its name.
         per_class: read only the first so many images of each class.
 
     Returns:
@@ -150,7 +148,7 @@ def folder(
 
     Raises:
         FileNotFoundError: no such folder. ValueError: no class folders, an empty one, an unreadable image, images of
-            different sizes without ``size``, or a folder that is none of ``classes``; says which.
+            different sizes without ``size``, or a folder that is not in ``classes``; says which.
     """
     from torchvision.datasets import ImageFolder
 

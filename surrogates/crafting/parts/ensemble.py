@@ -141,9 +141,8 @@ class AdaEA(Schedule):
     ``threshold`` over the pairs of nets gets none. beta 10, threshold -0.3. Joined with `RowWeights`, which fuses the
     logits by the weights.
 
-    Departs from the authors' code: weights are an image's own, not the batch's; the mean cosine is over all pairs, where
-    the code's loop drops some; no noise at the start. Towards a target the ratios are turned over, so that larger still
-    is better.
+    Departs from the authors' code: weights are those of an image, not of the batch; the mean cosine is over all pairs of nets;
+    no noise at the start. Towards a target the ratios are inverted.
     """
 
     beta: float = 10.0
@@ -180,7 +179,7 @@ class AdaEA(Schedule):
             )
 
 
-_TINY, _MOST = 1e-6, 1e4  # a net that is quite sure has a loss of next to nothing; ours
+_TINY, _MOST = 1e-6, 1e4  # a confident net has a loss near 0; ours
 
 
 def agreement(g: Sequence[Tensor]) -> Tensor:
@@ -200,9 +199,9 @@ class CWA(Schedule):
 
     Chen et al. 2024, arXiv:2303.09105, "Rethinking model ensemble in transfer-based adversarial attacks" (ICLR),
     algorithm 1 (MI-CWA): x~ = x - (eps / 15) sign(grad_all), then for each net m <- decay m + g / |g|_2 and x~ <- project(x~ +
-    long m); x~ - x is the step's gradient. m goes on from step to step. The authors' long is 250, which at 299 pixels and
-    eps = 16/255 is an RMS of 7.7 eps: here it is that RMS, ``long`` times eps, for images of any size. Departs from the
-    authors' code: lengths are an image's own, not the batch's.
+    long m); x~ - x is the step's gradient. m is kept from step to step. The authors' long is 250, at 299 pixels and eps =
+    16/255 an RMS of 7.7 eps: here ``long`` is that RMS in units of eps, for images of any size. Departs from the authors'
+    code: lengths are those of an image, not of the batch.
     """
 
     back: float = 1 / 15

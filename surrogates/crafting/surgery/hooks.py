@@ -29,8 +29,8 @@ def sgm(net: nn.Module, gamma: float = 0.2) -> Iterator[None]:
     Wu et al. 2020, arXiv:2002.05990 (ICLR), section 3 (gamma 0.2 on ResNets, 0.5 on DenseNets for iterated attacks).
     Branches are those added to a skip (ResNets, transformers) and those concatenated to what they grew from (DenseNets).
 
-    *Departs from the authors' code*, which scales at ReLUs, leaves out the first block of each stage and divides the
-    gradient at each block by its standard deviation over the whole batch: here every branch has the factor once.
+    *Departs from the authors' code*, which scales at ReLUs, leaves out the first block of each stage and divides by a standard
+    deviation over the batch: here every branch has the factor once.
 
     Raises:
         ValueError: gamma outside [0, 1]; at the first forward pass: a net without such branches.
@@ -45,9 +45,9 @@ def sgm(net: nn.Module, gamma: float = 0.2) -> Iterator[None]:
 def linbp(net: nn.Module, start: float = 0.5) -> Iterator[None]:
     """Linear backpropagation: ReLUs pass gradients on as they are, from the share ``start`` of all ReLUs on.
 
-    Guo et al. 2020, arXiv:2012.03528 (NeurIPS), section 4. In residual nets the ReLUs inside branches do so; those right
-    behind a sum keep their mask, and the gradient of a branch is scaled, row by row, to the length it would have had with
-    all masks. start: 0.5 is the second block of a ResNet-50's third stage, the authors' choice for that net.
+    Guo et al. 2020, arXiv:2012.03528 (NeurIPS), section 4. In residual nets this concerns the ReLUs inside branches; those
+    right behind a sum keep their mask, and the gradient of a branch is scaled, row by row, to the length that it has with
+    all masks. start: 0.5 is the authors' choice for a ResNet-50 (the second block of its third stage).
 
     Raises:
         ValueError: start outside [0, 1); at the first forward pass: a net without ReLUs there.
