@@ -20,12 +20,11 @@ from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
 from surrogates.acquisition.bagged import Bag, bagged
 from surrogates.acquisition.base import Bill, Choice, Rounds, Situation, Strategy, bill
 from surrogates.acquisition.curve import AgreementCurve, plot
-from surrogates.acquisition.jacobian import Jacobian
 from surrogates.acquisition.learn import Learned, learn
-from surrogates.acquisition.noised import Noised
 from surrogates.acquisition.pools import noise
 from surrogates.acquisition.random import Distil, Random
 from surrogates.acquisition.strategies import get, names
+from surrogates.acquisition.synthetic import Jacobian, Noised
 from surrogates.acquisition.teach import teach
 
 __all__ = [

@@ -6,9 +6,8 @@ import difflib
 
 from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
 from surrogates.acquisition.base import Strategy
-from surrogates.acquisition.jacobian import Jacobian
-from surrogates.acquisition.noised import Noised
 from surrogates.acquisition.random import Distil, Random
+from surrogates.acquisition.synthetic import Jacobian, Noised
 
 _ALL: dict[str, Strategy] = {
     "distil": Distil(),

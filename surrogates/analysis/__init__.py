@@ -1,9 +1,8 @@
 """Analysis: why examples transfer (gradient alignment, directions, factorial designs, rays through the input space)."""
 
 from surrogates.analysis.alignment import Alignment, alignment, gradient_size, loss_variability
-from surrogates.analysis.decomposition import Decomposition, decompose
 from surrogates.analysis.directional import Directional, DirectionalProbe
-from surrogates.analysis.factorial import Cell, Factorial, factorial
+from surrogates.analysis.factorial import Cell, Decomposition, Factorial, decompose, factorial
 from surrogates.analysis.ray import Line, Ray, Region, fgsm_direction, regions, walk
 
 __all__ = [

@@ -1,22 +1,34 @@
-"""Factorial training: a reference net, and nets that do or do not share its data, architecture and initial weights (after
-Szegedy et al. 2013, arXiv:1312.6199, tables 2 to 4)."""
+"""Factorial training, and how much of the spread of transfer is due to data, architecture and initialisation.
+
+A reference net, and nets that do or do not share its data, architecture and initial weights (after Szegedy et al. 2013,
+arXiv:1312.6199, tables 2 to 4); then a balanced analysis of variance of their transfer rates.
+"""
 
 from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import nn
 
+from blackbox.statistics import Estimate
+from blackbox.statistics.bootstrap import drawn
+from blackbox.threat import Threat
 from surrogates.data.dataset import Dataset, as_dataset, split
 from surrogates.nets.predict import accuracy
 from surrogates.nets.registry import build
 from surrogates.training.recipe import Recipe
 from surrogates.training.train import train
+from surrogates.transfer.conditions import check_same
+
+if TYPE_CHECKING:
+    from surrogates.transfer.matrix import TransferMatrix
+
 
 Builder = str | Callable[[int], nn.Module]
 
@@ -122,3 +134,138 @@ def _net(half: Dataset, arch: Builder, first: int, recipe: Recipe | None, order:
 def _own(seed: int, what: str) -> int:
     """A seed for one purpose."""
     return zlib.crc32(f"{seed} {what}".encode())
+
+
+FACTORS = ("data", "architecture", "initialisation")
+
+
+@dataclass(frozen=True)
+class Term:
+    """name: a factor, ``"data:architecture"`` for what two of them do together, or ``"replicates"``. squares: sum of
+    squares. share: of the total, with a bootstrap interval. effect: mean rate at each level (one factor), else empty."""
+
+    name: str
+    squares: float
+    share: Estimate
+    effect: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """terms: they add up to the total. total: sum of squares of the rates about their mean."""
+
+    terms: tuple[Term, ...]
+    total: float
+    given: str = "target-correct"
+
+    def __getitem__(self, name: str) -> Term:
+        return next(term for term in self.terms if term.name == name)
+
+    def table(self) -> str:
+        """A line a term, largest first."""
+        lines = [
+            f"Share of the sum of squares of transfer rates (given {self.given}); balanced factorial, 95 % bootstrap."
+        ]
+        for t in sorted(self.terms, key=lambda t: -t.squares):
+            means = ", ".join(f"{level} {100 * rate:.0f} %" for level, rate in t.effect)
+            share = f"{100 * t.share.value:5.1f} % [{100 * t.share.low:.1f}, {100 * t.share.high:.1f}]"
+            lines.append(f"{t.name:36} {share:24} {means}".rstrip())
+        return "\n".join(lines)
+
+
+def sums_of_squares(values: np.ndarray, factors: Sequence[str]) -> dict[str, np.ndarray]:
+    """Balanced analysis of variance (Fisher 1925): values [levels of factor 1, ..., of factor F, replicates, *rest] -> the
+    sum of squares [*rest] of every factor, of every interaction (``"a:b"``), and ``"replicates"`` (within cells)."""
+    f = len(factors)
+    cells = values.mean(f, keepdims=True)
+    size = np.prod(values.shape[: f + 1])
+    effects: dict[tuple[int, ...], np.ndarray] = {}
+    out = {}
+    for r in range(f + 1):
+        for term in itertools.combinations(range(f), r):
+            averaged = tuple(i for i in range(f) if i not in term)
+            effect = cells.mean(averaged, keepdims=True) if averaged else cells
+            effect = effect - sum((e for t, e in effects.items() if set(t) < set(term)), np.zeros(()))
+            effects[term] = effect
+            if term:
+                weight = size / np.prod([values.shape[i] for i in term])
+                out[":".join(factors[i] for i in term)] = weight * (effect**2).sum(tuple(range(f + 1)))
+    out["replicates"] = ((values - cells) ** 2).sum(tuple(range(f + 1)))
+    return out
+
+
+def decompose(
+    matrix: TransferMatrix, cells: Mapping[str, Cell], target: str, attack: str, threat: Threat | str, *,
+    given: str = "target-correct", level: float = 0.95, seed: int = 0, count: int = 1999,
+) -> Decomposition:  # fmt: skip
+    """Split the spread of transfer rates of the nets of `factorial`, crafted on and shown to ``target``.
+
+    Args:
+        cells: source -> its factors (``Factorial.cells``), every combination of levels as often as any other.
+        given: the same images for every net: ``"target-correct"`` or ``"all"``.
+
+    A fixed-effects decomposition: shares describe these nets. With one replicate a cell, retraining is confounded with the
+    interactions; ask `factorial` for two or more. The interval resamples images, and replicates within cells; sampling noise
+    adds to every term, so shares near 0 are biased upwards.
+
+    Raises:
+        ValueError: cells that are not balanced, a net that the matrix lacks, a condition that depends on the net.
+    """
+    if given == "both-correct":
+        raise ValueError(
+            "Expected given to be target-correct or all, the same images for every net, but it was 'both-correct'."
+        )
+    check_same(given)
+    levels = [list(dict.fromkeys(getattr(cell, factor) for cell in cells.values())) for factor in FACTORS]
+    names = {
+        key: [n for n, c in cells.items() if tuple(getattr(c, f) for f in FACTORS) == key]
+        for key in itertools.product(*levels)
+    }
+    counts = {len(found) for found in names.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise ValueError(
+            f"Expected every combination of {', '.join(FACTORS)} equally often, but they come {min(counts)} to {max(counts)} times."
+        )
+    raw = [matrix.outcomes(n, target, attack, threat, given) for found in names.values() for n in found]
+    among = np.logical_and.reduce([kept[0] for _, kept, _ in raw])
+    if not among.any():
+        raise ValueError(f"Expected images in the denominator (given {given}), but there was none.")
+    shape = (*(len(known) for known in levels), counts.pop())
+    hits = np.stack([hit[0] for hit, _, _ in raw])[:, among].astype(np.float64).reshape(*shape, -1)
+    rates = hits.mean(-1)
+    squares = {k: float(v) for k, v in sums_of_squares(rates, FACTORS).items()}
+    resampled = _resampled(hits, seed, count)
+    all_drawn, total = sum(resampled.values(), np.zeros(())), sum(squares.values())
+    terms = []
+    for name, value in squares.items():
+        with np.errstate(invalid="ignore", divide="ignore"):
+            low, high = (
+                np.nanquantile(resampled[name] / all_drawn, [(1 - level) / 2, (1 + level) / 2])
+                if total
+                else (np.nan,) * 2
+            )
+        share = Estimate(value / total if total else float("nan"), float(low), float(high), int(among.sum()), level)
+        terms.append(Term(name, value, share, _effect(name, rates, levels)))
+    return Decomposition(tuple(terms), total, given)
+
+
+def _effect(name: str, rates: np.ndarray, levels: list[list[str]]) -> tuple[tuple[str, float], ...]:
+    if name not in FACTORS:
+        return ()
+    i = FACTORS.index(name)
+    means = rates.mean(tuple(j for j in range(rates.ndim) if j != i))
+    return tuple(zip(levels[i], map(float, means), strict=True))
+
+
+def _resampled(hits: np.ndarray, seed: int, count: int) -> dict[str, np.ndarray]:
+    """Sums of squares [count] over resamples of images, and of replicates within each cell."""
+    rng, images = np.random.default_rng(seed), hits.shape[-1]
+    out: dict[str, list[np.ndarray]] = {}
+    block = max(1, 4_000_000 // max(images, hits[..., 0].size))
+    for start in range(0, count, block):
+        b = min(block, count - start)
+        rates = hits @ (drawn(rng, images, b).T / images)  # [..., replicates, b]
+        rates = np.take_along_axis(rates, rng.integers(0, hits.shape[-2], rates.shape), -2)
+        for name, value in sums_of_squares(rates, FACTORS).items():
+            out.setdefault(name, []).append(value)
+    return {name: np.concatenate(values) for name, values in out.items()}

@@ -14,7 +14,7 @@ from blackbox.rng import Stream
 from surrogates import acquisition as acquire
 from surrogates.acquisition import DFAL, Jacobian, KCenter, Noised, Random, Situation, Uncertainty
 from surrogates.acquisition.active import farthest_first
-from surrogates.acquisition.jacobian import uphill
+from surrogates.acquisition.synthetic import uphill
 from surrogates.data.answers import Answers
 from tests.surrogate_doubles import Affine, images
 

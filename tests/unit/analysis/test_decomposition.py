@@ -9,8 +9,7 @@ import pytest
 
 import surrogates as sg
 from blackbox.threat import Linf
-from surrogates.analysis.decomposition import FACTORS, sums_of_squares
-from surrogates.analysis.factorial import Cell
+from surrogates.analysis.factorial import FACTORS, Cell, sums_of_squares
 from surrogates.transfer.runs import Run
 
 T = Linf(0.1)
