@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blackbox.sweep import Study, Table, loading
+from blackbox.sweep import Study, Table
 from blackbox.sweep import work as worker
 from tests.commands import ROOT
 
@@ -47,8 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "data.npz", images=images, labels=draw.integers(0, 3, 14))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for cached in (loading._images, loading._model, loading.study, loading._check, worker._crafted):
-        cached.cache_clear()
+    worker.forget()
     return tmp_path
 
 

@@ -73,6 +73,12 @@ def _model(text: str, spec: str, file: str) -> specs.Model:
     return specs.one_model(spec, shown.data, made.classes or len(shown.data.classes), nets)
 
 
+def forget() -> None:
+    """Drop the studies, images and models that are kept: their files may have changed since."""
+    for kept in (study, _images, _check, _model):
+        kept.cache_clear()
+
+
 def _expect(what: str, there: str, here: str) -> None:
     if here != there:
         raise ValueError(

@@ -112,13 +112,13 @@ def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None) -> It
     """
     from joblib import delayed
 
-    for offered in _shares(left, shards):
+    for offered in shares(left, shards):
         mine = set(kept.claim([c.key for c in offered]))
         if mine:
             yield delayed(work.job)(plan.job([c for c in offered if c.key in mine]))
 
 
-def _shares(left: list[Cell], shards: int | None) -> Iterator[list[Cell]]:
+def shares(left: list[Cell], shards: int | None) -> Iterator[list[Cell]]:
     groups: dict[Point, dict[int, list[Cell]]] = {}
     for cell in left:
         point = cell.point._replace(target="") if cell.point.kind == "transfer" else cell.point

@@ -48,15 +48,15 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], look: bool = False) -> None:
         self.path = Path(path)
-        self._me = (platform.node(), os.getpid())
+        self.owner = (platform.node(), os.getpid())
         self._lock = threading.RLock()  # joblib asks for the next job in threads of its own
         try:
             if look:
                 where = f"{self.path.resolve().as_uri()}?mode=ro"
-                self._db = sqlite3.connect(where, timeout=60, isolation_level=None, check_same_thread=False, uri=True)
+                self.db = sqlite3.connect(where, timeout=60, isolation_level=None, check_same_thread=False, uri=True)
             else:
                 self._open()
-            ((version,),) = self._db.execute("SELECT value FROM head WHERE name = 'version'")
+            ((version,),) = self.db.execute("SELECT value FROM head WHERE name = 'version'")
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"Expected {self.path} to be a store of this package, but it cannot be used: {error}."
@@ -69,14 +69,14 @@ class Store:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("BEGIN IMMEDIATE")
+        self.db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = NORMAL")
+        self.db.execute("BEGIN IMMEDIATE")
         for statement in filter(str.strip, _TABLES.split(";")):
-            self._db.execute(statement)
-        self._db.execute("INSERT OR IGNORE INTO head VALUES ('version', ?)", (str(VERSION),))
-        self._db.execute("COMMIT")
+            self.db.execute(statement)
+        self.db.execute("INSERT OR IGNORE INTO head VALUES ('version', ?)", (str(VERSION),))
+        self.db.execute("COMMIT")
 
     def __enter__(self) -> Store:
         return self
@@ -85,14 +85,14 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        self._db.close()
+        self.db.close()
 
     def done(self) -> dict[str, float]:
         """Seconds that each finished cell took, by its key."""
-        return dict(self._db.execute("SELECT key, seconds FROM cells"))
+        return dict(self.db.execute("SELECT key, seconds FROM cells"))
 
     def has(self, key: str) -> bool:
-        return self._db.execute("SELECT 1 FROM cells WHERE key = ?", (key,)).fetchone() is not None
+        return self.db.execute("SELECT 1 FROM cells WHERE key = ?", (key,)).fetchone() is not None
 
     def columns(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The outcomes of finished cells."""
@@ -104,12 +104,12 @@ class Store:
         for i in range(0, len(keys), _AT_ONCE):
             some = keys[i : i + _AT_ONCE]
             places = ",".join("?" * len(some))
-            out.update(self._db.execute(f"SELECT key, {column} FROM {table} WHERE key IN ({places})", some))
+            out.update(self.db.execute(f"SELECT key, {column} FROM {table} WHERE key IN ({places})", some))
         return out
 
     def pictured(self) -> set[str]:
         """The cells that came with images."""
-        return {key for (key,) in self._db.execute("SELECT key FROM shown")} if self._shows() else set()
+        return {key for (key,) in self.db.execute("SELECT key FROM shown")} if self._shows() else set()
 
     def images(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The images that finished cells came with, `blackbox.sweep.pictures`."""
@@ -117,7 +117,7 @@ class Store:
 
     def _shows(self) -> bool:
         """Not so for a store of before that was opened to be looked at."""
-        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone() is not None
+        return self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone() is not None
 
     def add(self, results: Iterable[dict[str, Any]]) -> None:
         """Keep finished cells, with their images, and give back their claims: in one piece.
@@ -133,15 +133,15 @@ class Store:
         rows = [(r["key"], r["columns"], r["seconds"], r["host"], now) for r in results if r["columns"] is not None]
         images = [(r["key"], r["images"], r["key"]) for r in results if r.get("images") is not None]
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self.db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(_NEW_IMAGES, images)
-                self._db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", rows)
-                self._db.executemany("DELETE FROM claims WHERE key = ?", [(r["key"],) for r in results])
-                self._db.execute("COMMIT")
+                self.db.executemany(_NEW_IMAGES, images)
+                self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", rows)
+                self.db.executemany("DELETE FROM claims WHERE key = ?", [(r["key"],) for r in results])
+                self.db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise StoreError(
@@ -156,31 +156,31 @@ class Store:
             return self._claim(keys)
 
     def _claim(self, keys: list[str]) -> list[str]:
-        self._db.execute("BEGIN IMMEDIATE")
+        self.db.execute("BEGIN IMMEDIATE")
         mine = []
         for key in keys:
             if self.has(key):
                 continue
-            held = self._db.execute("SELECT host, process, at FROM claims WHERE key = ?", (key,)).fetchone()
-            if held and tuple(held[:2]) != self._me and self._alive(*held):
+            held = self.db.execute("SELECT host, process, at FROM claims WHERE key = ?", (key,)).fetchone()
+            if held and tuple(held[:2]) != self.owner and self._alive(*held):
                 continue
-            self._db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)", (key, *self._me, time.time()))
+            self.db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)", (key, *self.owner, time.time()))
             mine.append(key)
-        self._db.execute("COMMIT")
+        self.db.execute("COMMIT")
         return mine
 
     def beat(self) -> None:
         """Show that we are alive."""
         with self._lock:
-            self._db.execute("UPDATE claims SET at = ? WHERE host = ? AND process = ?", (time.time(), *self._me))
+            self.db.execute("UPDATE claims SET at = ? WHERE host = ? AND process = ?", (time.time(), *self.owner))
 
     def release(self) -> None:
         """Give back whatever we still hold."""
         with self._lock:
-            self._db.execute("DELETE FROM claims WHERE host = ? AND process = ?", self._me)
+            self.db.execute("DELETE FROM claims WHERE host = ? AND process = ?", self.owner)
 
     def _alive(self, host: str, process: int, at: float) -> bool:
-        if host != self._me[0]:
+        if host != self.owner[0]:
             return time.time() - at < STALE
         try:
             os.kill(process, 0)

@@ -162,6 +162,12 @@ def _crafted(text: str, spec: str, print_: str, preset: str, threat: str, seed: 
     )  # fmt: skip
 
 
+def forget() -> None:
+    """Drop what is kept between jobs: images, models and examples of files that may have changed since."""
+    loading.forget()
+    _crafted.cache_clear()
+
+
 def _digest(row: Any) -> Any:
     """[16] uint8: what an image is known by, where keeping it would take too much room."""
     import torch

@@ -47,7 +47,7 @@ class Affine:
         """[\\*shape] gradient of the margin ``logit_other - logit_y``, the same everywhere."""
         return self.weight[other] - self.weight[y]
 
-    def _margins(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def margins(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """float64 [n, C] of ``logit_y - logit_c``, and [n, C, d] of ``weight_y - weight_c``."""
         w, b = self.weight.flatten(1).double(), self.bias.double()
         logits = x.flatten(1).double() @ w.T + b
@@ -65,7 +65,7 @@ class Affine:
         """
         if target is not None and len(self.weight) != 2:
             raise ValueError(f"Expected two classes for a closed-form targeted distance, but there are {len(self.weight)}.")
-        margin, normal = self._margins(x, y)
+        margin, normal = self.margins(x, y)
         if norm == "L0":
             inside = x.flatten(1).double()[:, None]
             most = torch.maximum(-normal * (1 - inside), normal * inside).view(*margin.shape, *x.shape[1:])
@@ -77,7 +77,7 @@ class Affine:
 
     def nearest(self, x: Tensor, y: Tensor, norm: str, beyond: float = 1.0) -> Tensor:
         """[n, \\*shape] float64: the nearest boundary point, or ``beyond`` times as far in the same direction."""
-        margin, normal = self._margins(x, y)
+        margin, normal = self.margins(x, y)
         reach = margin / row_norm(normal.flatten(0, 1), _DUAL[norm]).view_as(margin)
         distance, other = reach.scatter(1, y[:, None], math.inf).min(1)
         w = -normal[torch.arange(len(x)), other]

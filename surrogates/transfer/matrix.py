@@ -104,7 +104,7 @@ class TransferMatrix:
 
     def rate(self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct") -> Rate:
         """How often examples crafted on ``source`` fool ``target``; ``given`` names the denominator (`conditions.GIVEN`)."""
-        s, a, e, t = self._cell(source, target, attack, threat)
+        s, a, e, t = self.cell(source, target, attack, threat)
         named = self.adv_target[s, a, e, t]
         return Rate.of(self._fooled(named), self._among(given, t, s, self.adv_source[s, a, e]) & (named >= 0))
 
@@ -114,7 +114,7 @@ class TransferMatrix:
         """Raw, for every run of a source: fooled [R, N], in the denominator [R, N], and the cluster of each run [R]
         (`runs.clusters`). Every statistic over runs starts here."""
         rows = self.rows_of(source)
-        _, a, e, t = self._cell(self.sources[rows[0]], target, attack, threat)
+        _, a, e, t = self.cell(self.sources[rows[0]], target, attack, threat)
         named = self.adv_target[rows, a, e, t]
         among = [self._among(given, t, s, self.adv_source[s, a, e]) for s in rows]
         return self._fooled(named), np.stack(among) & (named >= 0), clusters([self.runs[s] for s in rows])
@@ -134,7 +134,7 @@ class TransferMatrix:
         self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
     ) -> Split:
         """Same mistake as the source, another mistake, none. With goals, a mistake is any label but the true one."""
-        s, a, e, t = self._cell(source, target, attack, threat)
+        s, a, e, t = self.cell(source, target, attack, threat)
         named, own = self.adv_target[s, a, e, t], self.adv_source[s, a, e]
         among = self._among(given, t, s, own) & (named >= 0)
         wrong = named != self.labels
@@ -222,7 +222,7 @@ class TransferMatrix:
             self._at(self.sources, source, "source"), self._at(self.attacks, attack, "attack"), self._threat(threat),
         )  # fmt: skip
 
-    def _cell(self, source: str, target: str, attack: str, threat: Threat | str) -> tuple[int, int, int, int]:
+    def cell(self, source: str, target: str, attack: str, threat: Threat | str) -> tuple[int, int, int, int]:
         return (*self._row(source, attack, threat), self._at(self.targets, target, "target"))
 
     def _threat(self, threat: Threat | str) -> int:

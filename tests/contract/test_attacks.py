@@ -27,7 +27,7 @@ class Settles(AttackContract):
     def check_minimised(self, case: Case, problem: Problem, result: AttackResult) -> None:
         x = result.x_adv
         named, row = problem.target(x).argmax(1), torch.arange(len(x))
-        margin, normal = problem.target._margins(problem.x, problem.y)
+        margin, normal = problem.target.margins(problem.x, problem.y)
         plane = margin[row, named] / row_norm(normal[row, named], {"Linf": 1.0, "L2": 2.0}[case.norm])
         ratio = result.distance.double() / plane
         assert (ratio <= 1.1).all(), f"no class's nearest point: {ratio.tolist()}"

@@ -50,7 +50,7 @@ FAULTS = [
     Fault(
         "the best point is lost when a cohort is made smaller", "blackbox/engine/scheduler.py",
         "cohort.best.index_select(0, index), cohort.samples[live]", "cohort.task.x0.clone(), cohort.samples[live]",
-        f"{ENGINE}::TestOnePointAStep::test_same_in_any_company",
+        "tests/unit/engine/test_engine.py::TestSuccess",
     ),
     Fault(
         "examples of finished rows are dropped with them", "blackbox/engine/scheduler.py",

@@ -136,7 +136,7 @@ def transfer(page: Page, run: Run, folder: Path, room: Room) -> None:
     about, made = shown.about, None
     with contextlib.suppress(ValueError, KeyError):
         target = about.get("target", matrix.targets[0])
-        s, a, e, t = matrix._cell(about["source"], target, about["attack"], about["threat"])
+        s, a, e, t = matrix.cell(about["source"], target, about["attack"], about["threat"])
         found = {
             "y": matrix.labels, "clean_target": matrix.clean_target[t], "adv_target": matrix.adv_target[s, a, e, t],
             "adv_source": matrix.adv_source[s, a, e],

@@ -80,7 +80,7 @@ class _Search:
         self.case, self.theta, self.pairs, self.probabilities = case, theta, pairs, probabilities
         width = 2 if pairs else 1
         self.steps = max(int(gamma * case.x0[0].numel() / width), 1)
-        self.best = _best_pair if pairs else _best_single
+        self.best = best_pair if pairs else best_single
 
     def run(self, goal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[N] classes -> points, which won, and the steps each took."""
@@ -114,7 +114,7 @@ class _Search:
         return point, won, spent
 
 
-def _best_pair(a: Tensor, b: Tensor, free: Tensor) -> Tensor | None:
+def best_pair(a: Tensor, b: Tensor, free: Tensor) -> Tensor | None:
     """[d], [d], [d] bool -> the pair with the largest -(a1 + a2)(b1 + b2) where a1 + a2 > 0 > b1 + b2."""
     index = free.nonzero()[:, 0]
     up, down = a[index][:, None] + a[index], b[index][:, None] + b[index]
@@ -125,6 +125,6 @@ def _best_pair(a: Tensor, b: Tensor, free: Tensor) -> Tensor | None:
     return index[[first // len(index), first % len(index)]]
 
 
-def _best_single(a: Tensor, b: Tensor, free: Tensor) -> Tensor | None:
+def best_single(a: Tensor, b: Tensor, free: Tensor) -> Tensor | None:
     score = torch.where((a > 0) & (b < 0) & free, -a * b, 0.0)
     return None if float(score.max()) <= 0 else score.argmax()[None]

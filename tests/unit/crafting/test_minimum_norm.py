@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import surrogates as sg
 from surrogates.crafting.minimum_norm import MinimumNorm, amplify, carlini_wagner, deepfool, jsma, lbfgs
-from surrogates.crafting.minimum_norm.jsma import _best_pair, _best_single
+from surrogates.crafting.minimum_norm.jsma import best_pair, best_single
 from tests.surrogate_doubles import Affine, images
 
 QUICK = {"iterations": 60, "searches": 4, "c": 1.0, "learning_rate": 0.05}
@@ -207,11 +207,11 @@ def test_jsma_takes_the_pairs_by_hand() -> None:
 def test_jsma_wants_the_target_up_and_the_others_down() -> None:
     a, b, free = torch.tensor([3.0, 2, 1, 1]), torch.tensor([5.0, -1, -4, -3]), torch.ones(4, dtype=torch.bool)
     # (0, 1) raises the target most, but the others too; of the pairs that lower them, -(2 + 1)(-1 - 4) is the largest
-    assert _best_pair(a, b, free).tolist() == [1, 2]  # type: ignore[union-attr]
-    assert _best_pair(a, b, torch.tensor([True, True, False, True])).tolist() == [1, 3]  # type: ignore[union-attr]
-    assert _best_pair(-a, b, free) is None and _best_pair(a, b, ~free) is None
-    assert _best_single(a, b, free).tolist() == [2]  # type: ignore[union-attr]
-    assert _best_single(a, -b, free).tolist() == [0] and _best_single(-a, b, free) is None  # type: ignore[union-attr]
+    assert best_pair(a, b, free).tolist() == [1, 2]  # type: ignore[union-attr]
+    assert best_pair(a, b, torch.tensor([True, True, False, True])).tolist() == [1, 3]  # type: ignore[union-attr]
+    assert best_pair(-a, b, free) is None and best_pair(a, b, ~free) is None
+    assert best_single(a, b, free).tolist() == [2]  # type: ignore[union-attr]
+    assert best_single(a, -b, free).tolist() == [0] and best_single(-a, b, free) is None  # type: ignore[union-attr]
 
 
 # -- what all have in common

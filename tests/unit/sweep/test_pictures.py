@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,11 @@ INSERT INTO head VALUES ('version', '1');
 def right(here: Path) -> Path:
     """The target has all images right, but for one of each block."""
     images = np.load("data.npz")["images"]
-    model = loading.model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
+    model = runpy.run_path("target.py")["linear"]
     labels = model(torch.from_numpy(images)).argmax(1).numpy()
     labels[::4] = (labels[::4] + 1) % 3
     np.savez("data.npz", images=images, labels=labels)
-    loading._images.cache_clear()
-    loading._check.cache_clear()
+    worker.forget()
     return here
 
 
@@ -64,7 +64,7 @@ def near(kept: np.ndarray, true: np.ndarray, clean: np.ndarray) -> None:
 def test_the_images_are_the_cells_own(right: Path) -> None:
     table = study().run("s")
     data, plan = np.load("data.npz"), table.plan
-    model = loading.model(study().text(), "target.py:linear", plan.prints["target.py:linear"]).model
+    model = runpy.run_path("target.py")["linear"]
     seen = 0
     with Store("s", look=True) as store:
         for point in plan.points:
@@ -164,7 +164,7 @@ def test_images_come_with_their_cell_or_not_at_all(tmp_path: Path) -> None:
         store.add([cell("a"), cell("b", images=b"1"), cell("c", columns=None, error="no", images=None)])
         store.add([cell("a", images=b"later"), cell("b", images=b"2")])
         assert store.images("abc") == {"b": b"1"}
-        store._db.execute("PRAGMA max_page_count = 1")
+        store.db.execute("PRAGMA max_page_count = 1")
         with pytest.raises(StoreError, match="make room and give the same command again"):
             store.add([cell("d", images=os.urandom(100_000))])
         assert store.done().keys() == {"a", "b"} and store.pictured() == {"b"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
 
-from blackbox.sweep import Plan, Store, Study, loading
+from blackbox.sweep import Plan, Store, Study
 from blackbox.sweep import work as worker
 from tests.studies import TARGET, asked, study
 
@@ -31,7 +32,7 @@ def test_rates_are_those_of_one_attack_on_all_images(here: Path) -> None:
     table = study().run("s")
     point = next(p for p in table.outcomes if p.what == "square" and p.budget == 30 and p.seed == 1)
     data = np.load("data.npz")
-    model = loading.model(study().text(), "target.py:linear", Plan.of(study()).prints["target.py:linear"]).model
+    model = runpy.run_path("target.py")["linear"]
     alone = bb.attack(bb.Oracle(model, classes=3), data["images"], data["labels"], "square", bb.Linf(0.05), 30, seed=1)
     assert table.rate(point) == alone.success_rate
     assert table.queries(point) == (alone.mean_queries, alone.median_queries)

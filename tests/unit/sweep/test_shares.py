@@ -8,7 +8,7 @@ from pathlib import Path
 from blackbox.sweep import Store, Table
 from blackbox.sweep.columns import pack
 from blackbox.sweep.plan import Cell, Plan
-from blackbox.sweep.run import _shares
+from blackbox.sweep.run import shares
 from blackbox.sweep.study import Point, Study
 
 
@@ -17,11 +17,11 @@ def test_a_share_is_a_block_with_all_its_targets_in_order() -> None:
     points.append(Point("attack", "t", "square", "linf:0.1", 0, 10))
     cells = [Cell(f"{p.kind}{p.target}{i}", p, i, i + 4) for p in points for i in (0, 4, 8)]
     left = [c for c in cells if c.key != "transfert0"]  # the first target has its first block
-    assert [[c.key for c in share] for share in _shares(left, None)] == [
+    assert [[c.key for c in share] for share in shares(left, None)] == [
         ["transferu0"], ["transfert4", "transferu4"], ["transfert8", "transferu8"], ["attackt0"], ["attackt4"], ["attackt8"],
     ]  # fmt: skip
-    assert [len(share) for share in _shares(left, 1)] == [5, 3]
-    assert [len(share) for share in _shares(left, 2)] == [3, 2, 2, 1]
+    assert [len(share) for share in shares(left, 1)] == [5, 3]
+    assert [len(share) for share in shares(left, 2)] == [3, 2, 2, 1]
 
 
 def _resumed(folder: Path, blocks: int) -> float:
@@ -32,7 +32,7 @@ def _resumed(folder: Path, blocks: int) -> float:
     with Store(folder) as store:
         begin = time.process_time()
         cells = plan.cells()
-        assert sum(map(len, _shares(cells, None))) == 2 * blocks
+        assert sum(map(len, shares(cells, None))) == 2 * blocks
         planned = time.process_time() - begin
         store.add({"key": cell.key, "columns": blob, "seconds": 0.1, "host": "h", "error": ""} for cell in cells)
         begin = time.process_time()

@@ -29,7 +29,7 @@ def test_what_is_added_is_there_and_the_first_is_kept(tmp_path: Path) -> None:
 def test_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = Store(tmp_path / "s"), Store(tmp_path / "s")
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    two._me = (one._me[0], sleeper.pid)
+    two.owner = (one.owner[0], sleeper.pid)
     try:
         two.add([cell("done")])
         assert two.claim(["a", "b", "done"]) == ["a", "b"]
@@ -41,13 +41,13 @@ def test_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         sleeper.kill()
         sleeper.wait()
     assert one.claim(["d"]) == ["d"]  # its owner is dead
-    two._me = ("another machine", 1)
+    two.owner = ("another machine", 1)
     assert two.claim(["e"]) == ["e"] and one.claim(["e"]) == []
     monkeypatch.setattr(module, "STALE", -1.0)
     assert one.claim(["e"]) == ["e"]
     one.release()
     monkeypatch.setattr(module, "STALE", 60.0)
-    two._me = ("third", 1)
+    two.owner = ("third", 1)
     assert two.claim(["c", "d", "e"]) == ["c", "d", "e"]
 
 
@@ -65,7 +65,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.add([cell("a")])
-        store._db.execute("PRAGMA max_page_count = 1")
+        store.db.execute("PRAGMA max_page_count = 1")
         with pytest.raises(StoreError, match="make room and give the same command again"):
             store.add([cell("b", columns=os.urandom(100_000))])
         assert store.done() == {"a": 0.5}
@@ -77,8 +77,8 @@ def test_the_list_of_what_is_done_does_not_read_the_results(tmp_path: Path) -> N
     said: list[str] = []
     with Store(tmp_path / "s") as store:
         store.add([cell("a")])
-        store._db.set_trace_callback(said.append)
+        store.db.set_trace_callback(said.append)
         assert store.done() == {"a": 0.5}
-        store._db.set_trace_callback(None)
-        plans = [str(row[3]) for line in said for row in store._db.execute(f"EXPLAIN QUERY PLAN {line}")]
+        store.db.set_trace_callback(None)
+        plans = [str(row[3]) for line in said for row in store.db.execute(f"EXPLAIN QUERY PLAN {line}")]
     assert plans and all("COVERING INDEX" in plan for plan in plans), plans

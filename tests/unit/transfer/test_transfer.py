@@ -103,7 +103,7 @@ def test_outcomes_and_queries_of_a_real_run() -> None:
     assert oracle.counts == {"clean": 6, "transfer": 48, "noise": 18} and m.queries == {"t": 72}
     x, y = images(6), torch.arange(6) % 3
     made = sg.craft(net, x, y, "mi-fgsm", threat=T, steps=3)
-    s, a, e, t = m._cell("a", "t", "mi-fgsm", T)
+    s, a, e, t = m.cell("a", "t", "mi-fgsm", T)
     assert np.array_equal(m.adv_target[s, a, e, t], sg.predict(net, made).numpy())
     assert np.array_equal(
         m.adv_target[s, a, e, t], m.adv_source[s, a, e]
