@@ -26,20 +26,25 @@ NAMES = ("p-rgf", "simba-ods", "gfcs", "bases", "transfer-start", "hybrid", "aut
 NORMS = {"Linf": bb.Linf, "L2": bb.L2}
 
 
-class TestHybridLabels(AttackContract):
+class Short(AttackContract):
+    run_budget = 50
+    optimum_budget = 600
+
+
+class TestHybridLabels(Short):
     attack = HybridLabels(LinearPrior.of_problem(3))
     goals = (False,)
     access = "labels"
     optimum_share = 0.6  # windows of signs, like RayS's, end where no window helps: two of five rays at 1.4 and 1.5 times
 
 
-class TestHybridLabelsTargeted(AttackContract):
+class TestHybridLabelsTargeted(Short):
     attack = HybridLabels(LinearPrior.of_problem(2))
     goals = (True,)
     access = "labels"
 
 
-class TestTransferStartOnLabels(AttackContract):
+class TestTransferStartOnLabels(Short):
     attack = attacks.build("transfer-start", attack="rays", prior=LinearPrior.of_problem(3))
     goals = (False,)
     access = "labels"
@@ -47,7 +52,7 @@ class TestTransferStartOnLabels(AttackContract):
     randomised = False
 
 
-class TestHybridMisled(AttackContract):
+class TestHybridMisled(Short):
     attack = attacks.build("hybrid", prior=LinearPrior.of_problem(3, sign=-1.0))
     goals = (False,)
     # squares alone are left, and they cannot follow random weights (see "square")

@@ -87,7 +87,7 @@ FAULTS = [
     Fault(
         "verification is charged", "blackbox/oracle/oracle.py",
         'self.counts.items() if purpose != "verify")', "self.counts.items())",
-        f"{ENGINE}::TestOnePointAStep::test_never_past_the_budget_and_double_entry",
+        f"{ENGINE}::TestPartsAndAPrior::test_never_past_the_budget_and_double_entry",
     ),
     Fault(
         "what the journal answers is charged", "blackbox/oracle/oracle.py",

@@ -18,7 +18,7 @@ from blackbox.report import build, figures, points
 from blackbox.report import runs as saved_runs
 from blackbox.report.sections import galleries
 from blackbox.specs import digits
-from blackbox.sweep import Plan, Store, StoreError, Study, Table, loading, pictures
+from blackbox.sweep import Plan, Store, StoreError, Study, Table, loading, pictures, work
 from tests.unit.sweep.test_store import cell
 
 VERSION_1 = """
@@ -38,7 +38,7 @@ def right(here: Path) -> Path:
     labels = model(torch.from_numpy(images)).argmax(1).numpy()
     labels[::4] = (labels[::4] + 1) % 3
     np.savez("data.npz", images=images, labels=labels)
-    worker.forget()
+    work.forget()
     return here
 
 
