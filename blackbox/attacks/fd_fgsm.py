@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.attacks.finite_difference import FiniteDifferences, Plan, plan_rounds, plan_steps
+from blackbox.attacks.finite_difference import FiniteDifferences
+from blackbox.attacks.plan import Plan, plan_rounds, plan_steps
 from blackbox.estimators import Estimator, Progressive
 from blackbox.protocol import Ask, Steps, Task
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step
-from blackbox.attacks.finite_difference import FiniteDifferences, Plan, plan_steps
+from blackbox.attacks.finite_difference import FiniteDifferences
+from blackbox.attacks.plan import Plan, plan_steps
 from blackbox.direction import Direction, chain, mean_abs, momentum, stateless
 from blackbox.estimators import Estimator
 from blackbox.protocol import Steps, Task

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step, steepest
-from blackbox.attacks.finite_difference import EstimatedSteps
+from blackbox.attacks.plan import EstimatedSteps
 from blackbox.direction import average
 from blackbox.estimators import Gaussian
 from blackbox.protocol import Access, Steps, Task

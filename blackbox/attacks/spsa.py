@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step
-from blackbox.attacks.finite_difference import EstimatedSteps
+from blackbox.attacks.plan import EstimatedSteps
 from blackbox.direction import adam
 from blackbox.estimators import Rademacher
 from blackbox.protocol import Access, Steps, Task

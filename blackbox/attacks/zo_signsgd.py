@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from blackbox.ascent import Ascent, queried_step, steepest
-from blackbox.attacks.finite_difference import EstimatedSteps
+from blackbox.attacks.plan import EstimatedSteps
 from blackbox.direction import identity
 from blackbox.estimators import Gaussian
 from blackbox.protocol import Access, Steps, Task
