@@ -148,7 +148,11 @@ class Validation:
         came = f"but the target {self.name} returned shape {tuple(out.shape)}"
         if out.ndim and len(out) != m:
             return TargetError(f"Expected one answer for each of the {m} images of a call, {came}. It must not drop or merge rows.")
-        return TargetError(f"Expected answers of shape {expected}, {came}. Check classes=.")
+        count = out.shape[-1] if out.ndim == 2 else "N"
+        return TargetError(
+            f"Expected answers of shape {expected}, {came}. "
+            f"If it tells {count} classes apart, pass classes={count} (on the command line --classes {count})."
+        )
 
 
 def raised(name: str, error: Exception, rows: int, answered: int) -> TargetError:

@@ -56,8 +56,8 @@ def summary(result: AttackResult) -> str:
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
     if (again := int((result.verified == 0).sum())) > 0:
         lines.append(
-            f"warning          {again} examples were not adversarial when looked at once more: the target's answers "
-            "depend on the batch or on chance"
+            f"warning          {again} examples were not adversarial in their verification query (not charged): the target's "
+            "answers depend on the batch or on chance"
         )
     if c.get("carried"):
         lines.append(

@@ -9,6 +9,12 @@ GIVEN = {
     "source-fooled": "of the images that source and target get right clean and whose change fools the source, those whose "
     "change fools the target too",
 }
+AMONG = {
+    "all": "all images",
+    "target-correct": "images the target got right",
+    "both-correct": "images source and target got right",
+    "source-fooled": "images both got right whose change fools the source",
+}
 SAME = ("all", "target-correct", "both-correct")  # depend on clean images alone: one denominator for two attacks
 
 

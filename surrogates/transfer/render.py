@@ -13,7 +13,7 @@ import numpy as np
 
 from blackbox.plain_text import lay
 from blackbox.statistics import Rate, TwoLevel
-from surrogates.transfer.conditions import GIVEN, check_given
+from surrogates.transfer.conditions import AMONG, GIVEN, check_given
 from surrogates.transfer.noise import KINDS
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def table(matrix: TransferMatrix, given: str) -> str:
     goal = " Wrong means: named the goal." if matrix.goals is not None else ""
     repeated = len(matrix.runs) > len({r.source for r in matrix.runs})
     means = " (means over runs: bootstrap over runs and images)" if repeated else ""
-    note = " Noise rows: given target-correct." if noise_given(given) != given else ""
+    note = f" Noise rows: {AMONG[noise_given(given)]}." if noise_given(given) != given else ""
     return "\n".join(
         [
-            f"Transfer rate, given {given}: {GIVEN[given]}.{goal}{note}",
+            f"Transfer rate ({AMONG[given]}): {GIVEN[given]}.{goal}{note}",
             f"{len(matrix)} images; 95 % Wilson intervals{means}; G gradients an image; RMS of the change in units of 1/255.",
             first,
             *body,
@@ -168,10 +168,10 @@ def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
             side.set_visible(False)
     note = f"{len(matrix)} images · rows: crafted on (source · attack) · columns: target · 95 % Wilson intervals"
     if noise_given(given) != given:
-        note += " · noise rows: given target-correct"
+        note += f" · noise rows: {AMONG[noise_given(given)]}"
     edge = 0.14 / total_w
     figure.text(
-        edge, 1 - 0.12 / total_h, f"Transfer rate, given {given}", fontsize=12, weight="bold", color=_INK, va="top"
+        edge, 1 - 0.12 / total_h, f"Transfer rate ({AMONG[given]})", fontsize=12, weight="bold", color=_INK, va="top"
     )
     figure.text(edge, 1 - 0.37 / total_h, under, fontsize=8.5, color=_PALE, va="top")
     figure.text(edge, 0.14 / total_h, note, fontsize=7.5, color=_PALE, va="bottom")

@@ -178,7 +178,7 @@ def _caption(first: Item, tests: int, remarks: set[str]) -> str:
 
 def _matrices(page: Page, runs: Sequence[Run]) -> None:
     """Cells that two matrices have in common but for the source, image by image, against the first run."""
-    from surrogates.transfer.conditions import SAME
+    from surrogates.transfer.conditions import AMONG, SAME
 
     base, apart = runs[0], []
     rows: list[list[str]] = []
@@ -210,7 +210,7 @@ def _matrices(page: Page, runs: Sequence[Run]) -> None:
     if rows:
         head = ["Other", "Attack", "Within", "Target", "Sources", "Images", "first fools", "other fools", "first alone",
                 "other alone", "p"]  # fmt: skip
-        caption = f"Given {given} in both. p: McNemar's exact test that both fool as many. "
+        caption = f"Of the {AMONG[given]}, in both. p: McNemar's exact test that both fool as many. "
         caption += f"{len(rows)} tests were made: to claim one of them at 5 %, ask for p < {0.05 / len(rows):.2g} (Bonferroni)."
         caption += f" Shown are the first {CELLS}." if len(rows) > CELLS else ""
         page.table(head, rows[:CELLS], caption, left=5)

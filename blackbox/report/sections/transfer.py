@@ -22,12 +22,12 @@ PANELS, WIDE = 4, 14  # heat maps of one picture, and columns of all of them
 
 def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
     """One matrix under a heading of its own."""
-    from surrogates.transfer.conditions import GIVEN
+    from surrogates.transfer.conditions import AMONG, GIVEN
 
     page.head(name, 3)
     page.text(
         f"Examples crafted on {', '.join(matrix.sources)}, shown to {', '.join(matrix.targets)}: {len(matrix):,} images, seed "
-        f"{matrix.seed}. Rates are given {given}: {GIVEN[given]}. Noise of the same size is the floor: it fools too."
+        f"{matrix.seed}. Rates ({AMONG[given]}): {GIVEN[given]}. Noise of the same size is the floor: it fools too."
     )
     for i, part in enumerate(_parts(matrix)):
         path = folder / f"transfer-{safe(name)}{f'-{i + 1}' if i else ''}.svg"
@@ -57,6 +57,7 @@ def _parts(matrix: TransferMatrix) -> list[TransferMatrix]:
 
 
 def _table(page: Page, matrix: TransferMatrix, given: str) -> None:
+    from surrogates.transfer.conditions import AMONG
     from surrogates.transfer.noise import KINDS
     from surrogates.transfer.render import NOISE, noise_given, noise_kinds
 
@@ -70,12 +71,14 @@ def _table(page: Page, matrix: TransferMatrix, given: str) -> None:
                 rates = [matrix.rate(source, t, attack, threat, given) for t in matrix.targets]
                 rows.append([str(threat), source, attack, *rates])
     more = f" {len(rows) - ROWS:,} more rows are in transfer.csv." if len(rows) > ROWS else ""
-    caption = f"Wrong when changed, %, with 95 % Wilson interval, given {given}.{more}"
+    caption = f"Wrong when changed, %, with 95 % Wilson interval; {AMONG[given]}.{more}"
     page.table(["Within", "Crafted on", "With", *matrix.targets], rows[:ROWS], caption, left=3)
 
 
 def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
     """Rate against eps: all targets in one picture if there is room; not where the denominator changes with eps."""
+    from surrogates.transfer.conditions import AMONG
+
     norms: dict[str, list[Threat]] = defaultdict(list)
     for threat in matrix.threats:
         norms[threat.norm].append(threat)
@@ -89,7 +92,7 @@ def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Pa
             path = folder / f"eps-{safe(name)}{'-' + safe(target) if target else ''}-{norm}.svg"
             title = f"Transfer against eps{', to ' + target if target else ''}"
             count = sorted({rate.n for points in lines.values() for _, rate in points})
-            under = f"n = {' to '.join(map(str, sorted({count[0], count[-1]})))}, given {given}; 95 % Wilson intervals."
+            under = f"{' to '.join(map(str, sorted({count[0], count[-1]})))} {AMONG[given]}; 95 % Wilson intervals."
             page.picture(title, radii.eps_curves(lines, path, norm, title, under))
 
 

@@ -153,7 +153,7 @@ class TestSuccess:
 
         r = run(Script((to(1.0),)), target=moody, rows_per_call=3)
         assert r.success.all() and r.verified.tolist() == [0, 0, 0]
-        assert "3 examples were not adversarial when looked at once more" in r.summary()
+        assert "3 examples were not adversarial in their verification query" in r.summary()
 
 
 class TestMinimising:

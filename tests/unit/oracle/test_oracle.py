@@ -422,7 +422,7 @@ class TestTargets:
             ("raise", "raised RuntimeError on a call with 6 images.*planned failure"),
             ("nan", "Expected finite scores.*row 0 of a call with 6"),
             ("inf", "Expected finite scores.*row 0 of a call with 6"),
-            ("shape", r"shape \(6, 4\), a score for each class, .*returned shape \(6, 5\). Check classes="),
+            ("shape", r"shape \(6, 4\), a score for each class, .*returned shape \(6, 5\). If it tells 5 classes apart, pass classes=5"),
             ("drop", "one answer for each of the 6 images.*must not drop"),
             ("flat", r"returned shape \(6,\)"),
             ("object", "return a tensor or array, but it returned object"),

@@ -179,7 +179,7 @@ def test_text_and_records_hold_the_rates() -> None:
     m = planted()
     table = m.table()
     assert (
-        "given target-correct" in table
+        "images the target got right" in table
         and "67 % [30, 90]" in table
         and "clean accuracy" in table
         and "Gaussian" in table
