@@ -1,3 +1,3 @@
-"""``blackbox app``: a page on one's own machine to play with. What it computes is in `bench`, `compute`, `hunt`, `upload`
-and `saved`, and knows nothing of gradio; `draw` makes HTML and pictures of it; `page` lays them out; `server` serves them.
+"""``blackbox app``: an interactive page on this machine. `benches` loads models and images; `compute`, `hunt`, `upload` and
+`saved` compute what it shows, without gradio; `draw` makes HTML of it; `page` lays it out; `server` serves it.
 """

@@ -1,4 +1,4 @@
-"""What the page answers when a visitor moves a slider, chooses an image, uploads one or starts an attack."""
+"""What the page shows when a visitor moves the slider, chooses or uploads an image, or starts an attack."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ class Answers:
 
 
 def ours(error: Exception) -> bool:
-    """Is this one of the package's own sentences?"""
+    """Is this one of the package's own messages?"""
     return str(error).startswith("Expected") or type(error).__name__ == "TargetError"
 
 
 def sentence(error: Exception) -> str:
-    """What to tell a visitor: the package's own sentences as they are."""
+    """An error in one sentence: the package's own messages as they are."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return text if ours(error) else f"Unexpected {type(error).__name__}: {text}"
 

@@ -1,4 +1,4 @@
-"""What lies on the table: images to choose from, nets to take gradients of, hidden targets behind counters."""
+"""Images to choose from, surrogates to take gradients of, and hidden targets behind oracles that count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THUMBNAILS = 24
 
 
 class Once(Generic[T]):
-    """Something that takes seconds to make, made when it is first wanted and then kept."""
+    """A value that takes seconds to make: made on first use, then kept."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make, self._lock, self._made = make, threading.Lock(), False
@@ -36,7 +36,7 @@ class Once(Generic[T]):
 
 
 class Recent:
-    """The last few things that took long, by key. One page, a few visitors: last come, first kept."""
+    """A cache of the last few values, by key."""
 
     def __init__(self, most: int) -> None:
         self.most, self.kept = most, OrderedDict[Any, Any]()
@@ -52,7 +52,7 @@ class Recent:
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """The image in hand: [C, H, W] in [0, 1]. label: its true class, None where nobody knows (an upload).
+    """The chosen image: [C, H, W] in [0, 1]. label: its true class, None if unknown (an upload).
 
     number: its place among the images offered, -1 of an upload. notice: what was done to it to fit.
     """
@@ -77,7 +77,7 @@ class Bench:
         data: what the classes are called, and the images. surrogates, targets: by name, each made on first use.
         about: a sentence on where they come from.
         most: the end of the epsilon slider. reach: eps with which a query attack begins.
-        recent: answers of its models already had. Kept here, so that no bench is shown what another one asked.
+        recent: a cache of its models' answers, of this bench alone.
     """
 
     data: Dataset
@@ -105,14 +105,14 @@ class Bench:
         return self.surrogates[name]()
 
     def oracle(self, target: str, access: str | None = None, kind: type[Oracle] | None = None) -> Oracle:
-        """A fresh counter before a target. ``access``: by default the most that this target can show."""
+        """A fresh oracle before a target. ``access``: by default the most that this target can show."""
         from blackbox import specs
 
         access = access or self.viewer(target).access.name.lower()
         return specs.oracle(self.targets[target](), access, len(self.classes), self.device, kind=kind)
 
     def viewer(self, target: str) -> Oracle:
-        """The counter through which the page itself looks at a target: its queries are on no attack's bill."""
+        """The oracle through which the page itself queries a target; not charged to any attack."""
         from blackbox.oracle.oracle import TargetError
 
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the page shows, as numbers: changed images, what both models say of them, rays and regions. No gradio here."""
+"""What the page shows, as numbers: changed images, the answers of both models, rays and regions. No gradio here."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _SMALL = 3 * 64 * 64
 
 @dataclass(frozen=True)
 class Said:
-    """What one model says of the clean and of the changed image.
+    """A model's answers to the clean and to the changed image.
 
-    before, after: [C] probabilities; of a target that shows labels only, None. leave: the label that counts as right: the
-    true one, or, of an image whose class nobody knows, what this model says of it before any change.
+    before, after: [C] probabilities; None if the target shows labels only. leave: the label that counts as right: the true
+    one, or, if that is unknown, the model's own label of the clean image.
     """
 
     model: str
@@ -140,14 +140,14 @@ def direction(bench: Bench, shot: Shot, surrogate: str, leave: int) -> Tensor:
 
 
 def replied(target: str, label: int | None, shown: Reply, reply: Reply) -> Said:
-    """What an oracle said of the clean (``shown``) and of the changed image."""
+    """An oracle's answers to the clean (``shown``) and to the changed image."""
     first, then = int(shown.label[0]), int(reply.label[0])
     p, q = (None if r.values is None else r.probabilities()[0].cpu() for r in (shown, reply))
     return Said(target, first if label is None else label, first, then, p, q)
 
 
 def radii(bench: Bench, most: float) -> np.ndarray:
-    """Where a walk up to ``most`` stops to look."""
+    """The radii of a walk up to ``most``."""
     small = bench.shots[0].image.numel() <= _SMALL
     return np.linspace(0, most, STEPS["small" if small else "large"])
 

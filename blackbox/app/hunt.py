@@ -1,4 +1,4 @@
-"""A query attack on one image, watched while it runs, stopped when one has seen enough."""
+"""A query attack on one image, shown while it runs; it can be stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blackbox.results import AttackResult
 
 STOPPED = "stopped by hand"
-_LOOK = 0.1  # seconds between two looks at the meter
+_LOOK = 0.1  # seconds between two updates
 
 
 def names() -> list[str]:
@@ -33,7 +33,7 @@ def names() -> list[str]:
 
 
 class Watched(Oracle):
-    """An Oracle that notes what it shows, can be slowed down, and stopped: no answer is lost, none is asked for more.
+    """An Oracle that records what it shows, and can be slowed down and stopped without losing an answer.
 
     stop: set to end the attack at its next query. pace: queries a second at most, 0 for no limit.
     """
@@ -43,7 +43,7 @@ class Watched(Oracle):
     leave: int = 0
 
     def watch(self, leave: int, stop: threading.Event, pace: float) -> Watched:
-        """Begin to note: how likely the label ``leave`` still is, query by query."""
+        """Begin to record the probability of the label ``leave``, query by query."""
         self.leave, self.stop, self.pace = leave, stop, pace
         self.trail: list[tuple[int, float]] = []  # (query, probability of ``leave``), an improvement each
         self.best: tuple[Tensor, Reply] | None = None
@@ -78,8 +78,8 @@ def _row(reply: Reply, i: int) -> Reply:
 
 @dataclass(frozen=True)
 class Meter:
-    """Where the attack stands. spent: rows the oracle has charged; budget: the most it may. trail: (query, probability
-    of the right label) at every improvement. said: of the best image so far. ended: why, empty while it runs."""
+    """State of the attack. spent: rows charged, of at most budget. trail: (query, probability of the right label) at every
+    improvement. said: the answers to the best image so far. ended: why it ended, empty while it runs."""
 
     attack: str
     eps: float
@@ -142,7 +142,7 @@ class Hunt:
                 )  # fmt: skip
             except TargetError as error:
                 box["result"], box["error"] = error.result, error
-            except Exception as error:  # told to the visitor, who is in another thread
+            except Exception as error:  # raised again in the visitor's thread
                 box["error"] = error
 
         begin = time.perf_counter()
@@ -185,15 +185,15 @@ class Hunt:
         )
 
     def _end(self, oracle: Watched, leave: int, seconds: float, result: AttackResult, error: Exception | None) -> Meter:
-        """The attack's own example and what the target says of it (looked at by the page, on no bill)."""
+        """The attack's example and the target's answer to it (a query of the page, not charged to the attack)."""
         first = oracle.first
         image, last = result.x_adv, None
         if first is not None:
             try:
                 shown = self.bench.look(self.target, image, "look")
-            except TargetError:  # it has failed before: what it last said of this image
+            except TargetError:  # it failed before: its last answer to this image
                 shown = oracle.best[1] if oracle.best is not None else first
-            if oracle.access is bb.Access.LABELS:  # no more than the attack was shown
+            if oracle.access is bb.Access.LABELS:  # show no more than the attack saw
                 shown = Reply(oracle.access, shown.label, None, None, shown.total)
             last = replied(self.target, leave, first, shown)
         if error is not None:

@@ -17,15 +17,15 @@ from blackbox.report.gallery import scaled
 LOSSES = ["cross-entropy", "margin"]
 FAR = [0.1, 0.3, 1.0]
 INTRO = (
-    "Change each pixel of an image by at most eps, and see what two models make of it: a surrogate, whose gradients show the way, "
-    "and a hidden target that answers and nothing more."
+    "Change each pixel of an image by at most eps, and see how two models classify it: a surrogate, whose gradients are known, "
+    "and a hidden target, of which only the answers are known."
 )
 QUERY = (
-    "No gradients at all: the attack sees the target's answers alone, and every image it asks about is one query. The meter is "
-    "the counter that stands before the target."
+    "Without gradients: the attack sees only the target's answers, and every image it submits is one query. The bar shows the "
+    "queries charged so far."
 )
-TAYLOR = "FGSM takes the loss for a straight line: loss + eps · gradient · sign(gradient). Here is the surrogate's true loss beside it."
-REGIONS = "Walking from the image along the sign of the surrogate's gradient, one comes through the region of one class after another."
+TAYLOR = "FGSM approximates the loss by a straight line: loss + eps · gradient · sign(gradient). Here the surrogate's true loss beside it."
+REGIONS = "From the image along the sign of the surrogate's gradient: the decision regions of one class after another."
 
 
 def build(bench: Bench, runs: str = "runs") -> Any:
@@ -115,7 +115,7 @@ def _saved(gr: Any, c: SimpleNamespace, runs: str) -> None:
 
 
 def _clear(gr: Any, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """An error becomes a sentence in a corner of the page, and everything on the page stays as it was."""
+    """Show an error as a sentence in a corner of the page, which otherwise stays as it was."""
 
     @functools.wraps(answer)
     def call(*given: Any) -> Any:
@@ -132,7 +132,7 @@ _SEEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"
 
 
 def _wire_views(gr: Any, c: SimpleNamespace, answers: Answers) -> None:
-    """Slider, tangent and regions follow every control; only what can be seen is worked out again."""
+    """Slider, tangent and regions follow every control; only the visible tab is computed again."""
 
     def refresh(
         tab: str, shot: Shot | None, surrogate: str, target: str, way: str, eps: float, loss: str, far: float, walk: float

@@ -1,4 +1,4 @@
-"""Drawings of rays: the loss against its tangent, and the regions that are crossed."""
+"""Plots along a ray: the loss against its tangent, and the decision regions crossed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def svg(made: Any, name: str, alt: str) -> str:
 
 
 def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str) -> Any:
-    """The true loss along the FGSM ray against the line that FGSM believes in."""
+    """The true loss along the FGSM ray against its first-order approximation."""
     height = 5.0
     made = style.figure(9.2, height)
     axes = made.add_axes((0.085, 0.115, 0.885, 0.72))
@@ -37,7 +37,7 @@ def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str) -> Any
     eps, true, line = ray.epsilons, ray.loss[0], ray.tangent[0]
     radius = float(ray.linear_radius(_LINEAR)[0])
     axes.fill_between(
-        eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="what the tangent leaves out"
+        eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="error of the tangent"
     )
     axes.plot(eps, true, color=style.COLOURS[1], linewidth=2.6, label="true loss")
     axes.plot(
@@ -66,8 +66,8 @@ def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str) -> Any
     style.clean(axes)
     axes.legend(loc="best", fontsize=9, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
     where = f"up to eps {radius:.3g} (shaded)" if radius else "not even over the first step drawn"
-    under = f"{surrogate}, {shot.name}. The tangent foretells the rise to within 10 % {where}. Dotted: the label changes to …"
-    style.heading(made, "The loss along the FGSM ray, and the line that FGSM believes in", under, height)
+    under = f"{surrogate}, {shot.name}. The tangent predicts the rise to within 10 % {where}. Dotted: the label changes to …"
+    style.heading(made, "The loss along the FGSM ray, and its first-order approximation", under, height)
     return made
 
 

@@ -1,4 +1,4 @@
-"""A folder that ``blackbox attack``, ``transfer``, ``surrogate``, ``sweep`` or ``demo`` wrote, as something to show."""
+"""Read a folder that a verb of ``blackbox`` wrote, to show it on the page."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TABLES = ("outcomes.csv", "rates.csv", "outcomes-queries.csv", "rates-transfer.
 
 @dataclass(frozen=True)
 class Saved:
-    """A run as it lies on disk.
+    """A saved run.
 
-    title: what it was. command: that wrote it, where known. summary: its own words. pictures: PNG files. head, rows: the
-    first lines of its table; total: how many there are. raw: the table has raw outcomes, not rates. examples: (image
+    command: that wrote it, if known. summary: its summary.txt. pictures: PNG files. head, rows: the first lines of its
+    table; total: how many there are. raw: the table has raw outcomes, not rates. examples: (image
     [C, H, W], caption) of a query attack. galleries: of the points of a sweep. problems: what of a sweep cannot be read.
     """
 

@@ -1,4 +1,4 @@
-"""``blackbox app``: bring up the page on this machine alone. Nothing is fetched from anywhere, nothing is sent anywhere."""
+"""``blackbox app``: serve the page on this machine alone. Nothing is fetched from or sent to anywhere else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DISABLE_TELEMETRY": "1",
 }
-# the browser is told to refuse everything that this page itself does not hold
+# the browser refuses everything that does not come from this page
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
@@ -108,7 +108,7 @@ def serve(bench: Bench, runs: str = "runs", port: int | None = None, scratch: st
 
 
 class Policy:
-    """Puts the content policy on every answer: a browser then loads nothing from elsewhere, whatever a library asks for."""
+    """Middleware that adds the content policy to every response."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

@@ -51,11 +51,11 @@ def demo(
         str | None, typer.Option(help="More query attacks for the second table: names with commas.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of: blackbox list attacks.")] = False,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")] = "runs/demo",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """The whole story on embedded digits, offline, in seconds: surrogate, transfer, queries, tables, pictures."""
+    """Surrogate, transfer and query attacks on embedded digits, offline, in seconds: tables, pictures, a report."""
     from blackbox.cli.demo import run
 
     run(out, seed, quiet, attacks, everything)
@@ -66,7 +66,7 @@ def demo(
 def attack(
     target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run
 ) -> None:
-    """Attack a target through queries alone. Exit code 3 when no image was fooled."""
+    """Attack a target through queries alone. Exit code 3 when no image was fooled, which is not an error."""
     from blackbox.cli.attack import run
 
     run(target, how, known, images, within, nets, common)
@@ -173,7 +173,7 @@ def sweep(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """A grid of attacks or transfers; killed and started again it does only what is missing."""
+    """Run a grid of attacks or transfers; after an interruption the same command runs only what is missing."""
     from blackbox.cli.sweep import run
 
     run(study, store, jobs, backend, dask, shards, plan, out, quiet)
@@ -186,7 +186,7 @@ def app_(
     nets: Nets,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", "-t", help="Hidden: digits:svm-rbf, file.py:load, …; repeatable.", show_default="digits"),
+        typer.Option("--target", "-t", help="Hidden target: digits:svm-rbf, file.py:load, …; repeatable.", show_default="digits"),
     ] = None,
     surrogate: Annotated[
         list[str] | None,
@@ -196,12 +196,12 @@ def app_(
         ),
     ] = None,
     eps: Annotated[str, typer.Option(help="The end of the slider.")] = "0.1",
-    runs: Annotated[str, typer.Option(help="Where saved runs lie.")] = "runs",
+    runs: Annotated[str, typer.Option(help="Folder of saved runs.")] = "runs",
     port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1.", show_default="the first free from 7860")] = None,
-    seed: Annotated[int, typer.Option(help="Of the surrogates that are trained for the digits.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the surrogates trained for the digits.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:  # fmt: skip
-    """A page to play with, on this machine alone: epsilon slider, query attacks, Taylor, regions. Needs the extra [app]."""
+    """Interactive page on this machine: epsilon slider, query attacks, loss and tangent, regions. Needs the extra [app]."""
     from blackbox.app.server import run
     from blackbox.specs.parse import number
 
@@ -217,7 +217,7 @@ def report(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Folder for the report.", show_default="runs/report-…")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Of the page.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     against: Annotated[
         str | None, typer.Option(help="The run, or run/attack, that the others are compared with.", show_default="first")
     ] = None,
@@ -242,7 +242,7 @@ def serve(
     max_rows: Annotated[int, typer.Option("--max-rows", help="The most images of a request.")] = 256,
     data: Annotated[str, typer.Option("--data", "-d", help="Data whose images and classes the target knows.")] = "digits",
     shape: Annotated[str | None, typer.Option(help="Instead of --data, with --classes: 3,32,32")] = None,
-    seed: Annotated[int, typer.Option(help="Of what channels draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the channels.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the address and errors only.")] = False,
 ) -> None:
     """Serve a target on this machine, for http://127.0.0.1:PORT as a target elsewhere (docs/how-to/http.md)."""
@@ -257,7 +257,7 @@ def list_(
         str, typer.Argument(help="attacks, channels, presets, models, data or targets; all of them by default.")
     ] = "all",
 ) -> None:
-    """What there is: name, what it needs, norms, paper, and what it was measured to cost."""
+    """List attacks, channels, presets, targets, models or data: what each needs, its paper, its measured cost."""
     from blackbox.cli.listing import run
 
     run(what)
@@ -265,7 +265,7 @@ def list_(
 
 @app.command()
 def doctor() -> None:
-    """Look at the installation, and check the counting of queries against a control target."""
+    """Check the installation, and the counting of queries against control targets."""
     from blackbox.cli.doctor import run
 
     run()

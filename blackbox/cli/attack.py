@@ -1,4 +1,4 @@
-"""``blackbox attack``: one target, one query attack or several side by side, a folder of results."""
+"""``blackbox attack``: run one or several query attacks on a target, and save the results in a folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Job:
-    """What has been read and checked, before the first query. goal: classes to reach. first: images to start from."""
+    """What has been read and checked before the first query. goal: target classes. first: start images. answers: bought for
+    training."""
 
     target: specs.Model
     shown: specs.ImageSet
@@ -36,14 +37,14 @@ class Job:
     goal: torch.Tensor | int | None
     first: torch.Tensor | None
     classes: int
-    answers: int = 0  # bought for training
+    answers: int = 0
 
 
 def run(
     target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
     nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
-    """Parse, check everything that can be checked before the first query, attack, save, tell."""
+    """Check everything that can be checked before the first query, attack, save, print."""
     job = prepare(target, how, known, images, within, nets, common)
     path = run_folder.create(common.out, "attack", job.target.name, "-".join(job.attacks))
     told = {**asdict(how), **asdict(known), **asdict(images), **asdict(nets)}
@@ -73,7 +74,7 @@ def prepare(
     target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
     nets: options.Nets, common: options.Run,
 ) -> Job:  # fmt: skip
-    """Read and check everything; train surrogates where they are asked for. Nothing is asked of the target before it all fits."""
+    """Read and check everything, and train surrogates where asked; no query before it all fits together."""
     wanted = specs.one_threat(within)
     attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [])
@@ -90,7 +91,7 @@ def prepare(
     pool = None if known.own is None else training.read(known.own, shown, count)
     asked = bought(how.answers, pool, attacks, bool(how.checkpoint or how.journal))
     first = starts.read(how.start, how.pool, shown, goal, attacks.values(), common.seed)
-    # an oracle for each attack: what a channel draws follows from the rows that it has seen
+    # an oracle for each attack: a channel's random draws depend on the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
     if known.own is not None and pool is not None:
         mine |= training.train(pool, known.own, known.arch, known.epochs, common)
@@ -104,7 +105,7 @@ def prepare(
 
 
 def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) -> dict[str, AttackResult]:
-    """Run the attacks one after the other, and save each result as soon as it is there; of one that fails, what it reached."""
+    """Run the attacks one after the other and save each result as it finishes; a partial one if the target fails."""
     import blackbox as bb
 
     alone, data, results = len(job.attacks) == 1, job.shown.data, {}
@@ -133,7 +134,7 @@ def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) ->
 
 
 def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool) -> None:
-    """The summary of one result, or the comparison of several; what was saved; exit code 3 where nothing was fooled."""
+    """Print the summary or the comparison, and what was saved; exit code 3 when no image was fooled."""
     from blackbox.cli import compare
 
     if len(results) == 1:
@@ -157,7 +158,7 @@ def _beside(checkpoint: str, name: str) -> str:
 
 
 def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget: int) -> str:
-    """What the run may cost, before it costs anything: by the attack's own plan where it has one."""
+    """The most queries the run may cost, by the attack's own plan where it has one."""
     method = getattr(attack, "plan", None)
     bill = method(data.shape, budget) if method is not None else None
     most = min(budget, bill.total) if bill is not None else budget
@@ -169,7 +170,7 @@ def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget:
 
 
 def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
-    """Raw outcomes, summary, pictures and report; and a few of the clean images, for later reports."""
+    """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports."""
     from blackbox.report import figures, pages
     from blackbox.report import shown as kept
 

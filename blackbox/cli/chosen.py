@@ -1,4 +1,4 @@
-"""The nets that attacks are given, and what is bought for them."""
+"""The surrogates that attacks are given, and the training answers bought for them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def surrogate_nets(
 
 
 def informed(attacks: dict[str, Any], nets: list[Any]) -> dict[str, Any]:
-    """The attacks, those that take a prior with the nets as one. A result's bill is of its own run."""
+    """The attacks; those that take a prior get the nets as one."""
     if not nets:
         return attacks
     import surrogates as sg
@@ -45,7 +45,7 @@ def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bo
     """``--answers``: how many answers to buy for training; None where the option was not given.
 
     Raises:
-        ValueError: nothing to ask about, several attacks (whose bill?), or a run that is to go on after a kill.
+        ValueError: no images to ask about, several attacks, or a run with a checkpoint or journal.
     """
     if answers == "0":
         return None
@@ -62,7 +62,7 @@ def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bo
 
 
 def parameters(attack: Any) -> dict[str, Any]:
-    """The hyper-parameters as they will be used; whatever is no plain value by its own description."""
+    """The hyper-parameters as they will be used; a value that is not plain by its repr."""
     if not is_dataclass(attack) or isinstance(attack, type):
         return {"repr": repr(attack)}
     values = {f.name: getattr(attack, f.name) for f in fields(attack)}

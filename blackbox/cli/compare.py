@@ -1,4 +1,4 @@
-"""Several query attacks on the same images side by side: one table, one figure, one page."""
+"""Compare several query attacks on the same images: one table, one figure, one page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from blackbox.results import AttackResult
 
-AT = (100, 1_000, 10_000)  # of the budgets in `statistics`, those that a table of plain text has room for
+AT = (100, 1_000, 10_000)  # columns of success within so many queries
 
 
 def table(results: Mapping[str, AttackResult]) -> str:
@@ -59,7 +59,7 @@ def _successes(results: Mapping[str, AttackResult], budget: int) -> list[list[st
 
 
 def _distances(results: Mapping[str, AttackResult], budget: int) -> list[list[str]]:
-    """Without a radius all that counts is how near the examples get."""
+    """Without a radius what counts is the distance of the examples."""
     at = sorted({q for q in AT if q < budget} | {budget})
     rows = [["attack", *(f"median distance by {q:,}" for q in at)]]
     for name, r in results.items():

@@ -1,8 +1,8 @@
-"""``blackbox demo``: the main job end to end on embedded digits, offline.
+"""``blackbox demo``: surrogate, transfer and query attacks end to end on embedded digits, offline.
 
-Six hidden targets, some without any gradient. A surrogate is trained from the labels of one of them; examples crafted on
-it are shown to all six. Beside it, what the same target gives away through its scores alone. Every number is computed;
-two runs give identical ones (fixed call sizes, one thread).
+There are six hidden targets, some without any gradient. A surrogate is trained on the labels of one of them, and examples
+crafted on it are shown to all six. The same target is then attacked through its scores alone. Two runs give identical
+numbers (fixed call sizes, one thread).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(out: str, seed: int, quiet: bool, attacks: str | None = None, everything
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch and the linear algebra under scikit-learn in one thread: sums are then added up in one order."""
+    """Run torch and the linear algebra under scikit-learn in one thread, so that sums are added up in one order."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -64,7 +64,7 @@ def one_thread() -> Iterator[None]:
 
 
 def measure(settings: Settings, quiet: bool) -> Outcome:
-    """The whole experiment; prints each table as soon as it is there."""
+    """Run the whole experiment, and print each table as soon as it is there."""
     import blackbox as bb
     import surrogates as sg
     from blackbox.report.shown import LastCell
@@ -126,10 +126,7 @@ def query_attacks(settings: Settings, own: Any) -> dict[str, Any]:
 
 
 def more_attacks(settings: Settings, net: Any) -> dict[str, tuple[Any, Threat]]:
-    """Those asked for by name, with the settings of their papers: label -> the attack and the threat it serves.
-
-    Those that hold a prior are given the surrogate ``net``.
-    """
+    """The attacks asked for by name: label -> the attack and a threat that it serves; a prior is made from ``net``."""
     import blackbox as bb
     import surrogates as sg
 
@@ -198,7 +195,7 @@ def write(outcome: Outcome, path: Path) -> None:
 
 
 def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
-    """Images on which every way fools the teacher: by the surrogate's gradients, and by queries, one below the other."""
+    """Images on which both fool the teacher: the surrogate's gradients, and queries."""
     import numpy as np
 
     from blackbox.report import figures
@@ -212,7 +209,7 @@ def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:
     index = figures.spread(np.flatnonzero(fooled & searched.success.numpy()), y.numpy(), columns)
     if not len(index):
         return None
-    judge = oracle(settings, settings.teacher, "labels")  # for the captions; in no bill
+    judge = oracle(settings, settings.teacher, "labels")  # for the captions; charged to no attack
 
     def says(images: Any) -> list[str]:
         return [f"“{int(c)}”" for c in judge(images).label]

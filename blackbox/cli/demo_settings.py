@@ -1,4 +1,4 @@
-"""What the demo does, and what came of it."""
+"""Settings and outcome of the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's tables and sentences. Every number comes from the outcomes handed in."""
+"""The demo's tables and sentences, from its outcome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READING = (
 
 
 def threat_model(s: Settings, own: int) -> str:
-    """Who knows what, who may do what."""
+    """What the attacker knows and may do."""
     return (
         f"threat model  surrogate: labels of {s.teacher}, {own} images of one's own · "
         f"query attack: scores of {s.teacher} · Linf {s.eps:g}"
@@ -66,7 +66,7 @@ def transfer(s: Settings, matrix: TransferMatrix) -> str:
 
 
 def queries(o: Outcome) -> str:
-    """The second table: what the scores of the same target give away."""
+    """The second table: query attacks on the scores of the same target."""
     s = o.settings
     attacked = next(iter(o.queries.values())).attacked
     rows = [["attack", f"fooled of {int(attacked.sum())}, %", "mean", "median", "at most", "in all", "per success"]]
@@ -110,7 +110,7 @@ def _median(result: Any) -> float:
 
 
 def together(o: Outcome) -> str:
-    """When the surrogate's bill is the smaller one, and how far it gets."""
+    """From how many images on the surrogate costs fewer queries, and how many it fools."""
     s, matrix = o.settings, o.matrix
     best = max(matrix.attacks, key=lambda a: matrix.rate(s.arch, s.teacher, a, matrix.threats[0]).value)
     rate = matrix.rate(s.arch, s.teacher, best, matrix.threats[0])

@@ -1,4 +1,4 @@
-"""``blackbox doctor``: the installation, and a self-check of counting against control targets."""
+"""``blackbox doctor``: check the installation, and the counting of queries against control targets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def line(name: str, text: str) -> None:
 
 
 class Control:
-    """A target that counts for itself. It names class 1 where the mean of an image is above ``limit``, else class 0."""
+    """A target that counts its own rows, and predicts class 1 when the mean of an image is above ``limit``, else class 0."""
 
     def __init__(self, limit: float) -> None:
         self.limit, self.seen = limit, 0
@@ -115,7 +115,7 @@ def judge(what: str, seen: int, oracle: Oracle, result: AttackResult, expected: 
     found = [
         (
             seen != oracle.rows + looked,
-            f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} uncharged",
+            f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} verification queries",
         ),
         (oracle.rows != spent, f"the oracle counted {oracle.rows} rows, the samples were charged {spent}"),
         (

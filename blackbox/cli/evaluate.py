@@ -24,7 +24,7 @@ def run(
     target: str, budgets: str, levels: str, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
-    """Check, make surrogates, evaluate, save, tell."""
+    """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
     counts = [parse.integer(word, "--budgets") for word in parse.words(budgets)]
     shows = parse.words(levels)
@@ -36,7 +36,7 @@ def run(
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.one_model(target, shown.data, count, nets)
-    for level in shows:  # what the channels hide is said before anything is trained
+    for level in shows:  # refuse a level that the channels hide before anything is trained
         between.access(level, stack)
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
@@ -54,7 +54,7 @@ def run(
     with ExitStack() as bars:
 
         def progress(what: str) -> Callable[[Progress], None] | None:
-            bars.close()  # the bar before this one is through
+            bars.close()  # the previous bar is done
             return bars.enter_context(attack_progress(max(counts), common.quiet, what))
 
         got = evaluate(
@@ -73,7 +73,7 @@ def run(
 def _surrogates(
     known: options.Surrogates, images: options.Images, shown: specs.ImageSet, count: int, nets: options.Nets, common: options.Run
 ) -> dict[str, Any]:
-    """The nets that are given, and those trained on one's own images; for the digits their own part by default."""
+    """The surrogates given, and those trained on ``--own``; for the digits on their surrogate part by default."""
     mine = specs.sources(known.surrogate or [], "--surrogate", shown, count, nets)
     own = known.own if known.own or mine or images.data.lower() != "digits" else "digits"
     if own is not None:
@@ -82,7 +82,7 @@ def _surrogates(
 
 
 def _save(got: Evaluation, path: Path, title: str, data: str) -> None:
-    """Every row, the table, and the page."""
+    """Write every row, the table, and the page."""
     from blackbox.report import pages
     from blackbox.report.robustness import robustness
 

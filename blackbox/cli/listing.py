@@ -1,4 +1,4 @@
-"""``blackbox list``: what there is."""
+"""``blackbox list``: attacks, channels, presets, targets, models and data."""
 
 from __future__ import annotations
 

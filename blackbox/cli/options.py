@@ -1,7 +1,7 @@
-"""Options that several verbs take, each written once: words of the help, defaults, and the groups they come in.
+"""Options that several verbs share: their help, defaults, and groups.
 
 A verb's parameter that is a group (``images: Images``) stands for the options of the group: `shared` shows them to typer
-one by one and hands the verb the group.
+one by one and passes the group to the verb.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
 
 @dataclass(frozen=True)
 class Run:
-    """What every run has."""
+    """Options of every run."""
 
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/VERB-…")
     ] = None
@@ -38,7 +38,7 @@ class Run:
 
 Channel = Annotated[
     list[str] | None,
-    typer.Option(help="What stands before the target, from it outwards: round:2, jpeg:75; repeatable."),
+    typer.Option(help="Channel before the target, from it outwards: round:2, jpeg:75; repeatable."),
 ]
 
 
@@ -49,7 +49,7 @@ class Search:
     attack: Annotated[
         str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
     ] = "auto"
-    budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000
+    budget: Annotated[int, typer.Option("--budget", "-b", help="Query budget per image.")] = 1000
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None
     channel: Channel = None
     votes: Annotated[
@@ -58,7 +58,7 @@ class Search:
             help="Fresh answers that confirm a success.", show_default="11 where the target is randomised, else 1"
         ),
     ] = None
-    eight_bit: Annotated[bool, typer.Option("--eight-bit", help="Count 8-bit images only as successes.")] = False
+    eight_bit: Annotated[bool, typer.Option("--eight-bit", help="Count only images rounded to 8 bits as successes.")] = False
     targeted: Targeted = None
     start: Annotated[
         str | None, typer.Option(help="Images to start from: npz:PATH, or the folder of a run of this verb.")
@@ -71,16 +71,16 @@ class Search:
         typer.Option("--set", help="A setting: --set p_init=0.1, with several attacks square.p_init=0.1"),
     ] = None
     checkpoint: Annotated[
-        str | None, typer.Option(help="File that lets a killed run go on: same command again.")
+        str | None, typer.Option(help="File from which the same command resumes after an interruption.")
     ] = None
     journal: Annotated[
         str | None,
-        typer.Option(help="The same for costly targets: every answer is kept at once and never paid for twice."),
+        typer.Option(help="The same for costly targets: every answer is written at once and never paid for twice."),
     ] = None
-    cache: Annotated[bool, typer.Option("--cache", help="With --journal: ask no image twice.")] = False
-    retries: Annotated[int, typer.Option(help="Calls made again, after growing waits, when the target times out.")] = 0
+    cache: Annotated[bool, typer.Option("--cache", help="With --journal: query no image twice.")] = False
+    retries: Annotated[int, typer.Option(help="How often a call is retried, after growing waits, when the target times out.")] = 0
     answers: Annotated[
-        str, typer.Option(help="How many images of --own to show the target for training, on the bill.")
+        str, typer.Option(help="How many images of --own to query for training; charged.")
     ] = "0"
 
     def __post_init__(self) -> None:
@@ -94,37 +94,37 @@ class Search:
 
 @dataclass(frozen=True)
 class Surrogates:
-    """The nets that an attacker has."""
+    """The surrogates that an attacker has."""
 
     surrogate: Annotated[
         list[str] | None,
-        typer.Option(help="A net of yours that the attacker may use: runs/s1, cnn:w.safetensors; repeatable."),
+        typer.Option(help="A surrogate that the attacker may use: runs/s1, cnn:w.safetensors; repeatable."),
     ] = None
     own: Annotated[
         str | None,
-        typer.Option(help="Images to train such nets on, without a query: folder:PATH, digits, …"),
+        typer.Option(help="Images to train surrogates on, without a query: folder:PATH, digits, …"),
     ] = None
     arch: Annotated[
         str | None,
-        typer.Option(help="Nets to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
+        typer.Option(help="Architectures to train on --own, with commas.", show_default="vgg,cnn for colour, else cnn,mlp"),
     ] = None
-    epochs: Annotated[int, typer.Option(help="Passes over --own.")] = 30
+    epochs: Annotated[int, typer.Option(help="Epochs over --own.")] = 30
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """How a surrogate learns from a target's answers."""
+    """How a surrogate is trained on a target's answers."""
 
-    queries: Annotated[int, typer.Option("--queries", help="The most images that may be shown to the target.")] = 1600
+    queries: Annotated[int, typer.Option("--queries", help="Query budget for training.")] = 1600
     arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, vgg, resnet20, torchvision:NAME")] = "cnn"
     access: Annotated[str, typer.Option(help=ACCESS)] = "labels"
-    holdout: Annotated[int, typer.Option(help="Images kept aside to measure agreement on (one query each).")] = 500
-    epochs: Annotated[int, typer.Option(help="Passes over the answers.")] = 30
+    holdout: Annotated[int, typer.Option(help="Held-out images to measure agreement on (one query each).")] = 500
+    epochs: Annotated[int, typer.Option(help="Epochs over the answers.")] = 30
     optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = "adam"
     strategy: Annotated[
         str,
         typer.Option(
-            help="Which images are asked about: distil, random, active, uncertainty, k-center, dfal, jacobian, noised."
+            help="Which images are queried: distil, random, active, uncertainty, k-center, dfal, jacobian, noised."
         ),
     ] = "distil"
 
@@ -134,7 +134,7 @@ class Teaching:
 
 
 def shared(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb as typer shall see it: its own options, then the fields of each group."""
+    """The verb as typer sees it: its own options, then the fields of each group."""
     hints = get_type_hints(verb, include_extras=True)
     groups: dict[str, type] = {}
     shown: list[inspect.Parameter] = []

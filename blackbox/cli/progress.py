@@ -87,6 +87,6 @@ class Line:
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A line about the run for a person: on standard output, where a table or summary goes as well."""
+    """Print a line about the run on standard output."""
     if not quiet:
         print(text, flush=True)

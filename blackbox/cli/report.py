@@ -1,4 +1,4 @@
-"""``blackbox report``: a page and tables from saved runs."""
+"""``blackbox report``: make a page and tables from saved runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from blackbox.cli.progress import say
 
 
 def run(paths: list[str], out: str | None, title: str | None, against: str | None, quiet: bool) -> None:
-    """Read every run, write the report, say what could not be read; exit code 2 where something could not."""
+    """Read every run and write the report; exit code 2 when something could not be read."""
     from blackbox.report import build, runs
 
     found = runs.read_all(paths)

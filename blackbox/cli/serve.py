@@ -1,4 +1,4 @@
-"""``blackbox serve``: any target behind the protocol of docs/how-to/http.md, on this machine."""
+"""``blackbox serve``: serve a target over HTTP (the protocol of docs/how-to/http.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(
     target: str, port: int, host: str, expose: bool, access: str | None, channels: list[str], max_rows: int, data: str,
     shape: str | None, seed: int, nets: options.Nets, quiet: bool,
 ) -> None:  # fmt: skip
-    """Load, check, listen until Ctrl-C, and say what was answered."""
+    """Load, check, listen until Ctrl-C, and print how much was answered."""
     from blackbox.serving import Server, Service
     from blackbox.targets.address import is_loopback
 
@@ -41,7 +41,7 @@ def run(
     model = specs.one_model(target, shown, count, nets)
     level, _, k = shows.partition(":")
     listed = None
-    if level == "topk":  # a channel that lists so many, and then scores
+    if level == "topk":  # a channel that leaves the k best scores
         listed = parse.integer(k, "the number behind --access topk") if k else min(5, count)
         stack, shows = [*stack, *between.read([f"topk:{listed}"])], "scores"
     oracle = specs.oracle(model, shows, count, nets.device, stack=stack, seed=seed)
@@ -52,7 +52,7 @@ def run(
         raise ValueError(f"Expected {host}:{port} to be free to listen at, but: {error.strerror or error}.") from None
     what = f"topk:{listed}" if listed else shows
     with server, _asked_to_stop() as stop:
-        print(f"serving          {oracle.name} at {server.url}", flush=True)  # a script waits for this line, --quiet or not
+        print(f"serving          {oracle.name} at {server.url}", flush=True)  # scripts wait for this line, also with --quiet
         say(f"shows            {what} of {count} classes for images of {'×'.join(map(str, shown.shape))}", quiet)
         say(f"next             blackbox attack --target {server.url} --eps …    Ctrl-C stops", quiet)
         serving = threading.Thread(target=server.serve_forever, daemon=True)
@@ -81,7 +81,7 @@ def _asked_to_stop() -> Iterator[threading.Event]:
 
 
 def _images(data: str, shape: str | None, classes: int | None) -> Dataset:
-    """The shape and the classes of what will be asked: of some data, or as said."""
+    """A data set with the shape and classes of the images that will be sent: some data, or one of ``--shape``."""
     import torch
 
     from surrogates import Dataset

@@ -1,4 +1,4 @@
-"""``blackbox surrogate``: a net trained from a target's answers, the bill, and how far the two agree."""
+"""``blackbox surrogate``: train a surrogate on a target's answers, count the queries, and measure how far the two agree."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from blackbox.statistics import Rate
     from surrogates import Dataset, TrainReport
 
-CHOICE = 4  # images to choose from for each that may be asked about (ours)
+CHOICE = 4  # images to choose from for each query that may be spent (chosen here)
 
 
 def run(target: str, how: options.Teaching, images: options.Images, nets: options.Nets, common: options.Run) -> None:
-    """Ask, train, measure agreement on images that were not asked about, save."""
+    """Query the target, train, measure agreement on held-out images, save."""
     import surrogates as sg
     from blackbox.statistics import Rate
 
@@ -39,8 +39,8 @@ def run(target: str, how: options.Teaching, images: options.Images, nets: option
     if nets.device is not None:
         net = net.to(nets.device)
     path = run_folder.create(common.out, "surrogate", found.name)
-    sg.acquire.get(how.strategy)  # an unknown one is refused before anything is asked
-    # a strategy that chooses needs more to choose from than it may ask about; one that makes its images needs seeds only
+    sg.acquire.get(how.strategy)  # an unknown one is refused before the first query
+    # a strategy that selects needs more images than queries; one that generates its images needs seeds only
     wanted = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}.get(how.strategy, CHOICE * how.queries)
     shown = specs.widen(own, wanted, seed)
     run_folder.write_config(path, {
@@ -82,7 +82,7 @@ def run(target: str, how: options.Teaching, images: options.Images, nets: option
 def learn(
     net: Any, oracle: Oracle, shown: Dataset, kept: Dataset, recipe: Any, how: options.Teaching, path: Path, common: options.Run
 ) -> tuple[Any, int, Rate, list[str]]:
-    """The net trained, the queries spent on it, its agreement with the target on ``kept``, and a line for each round."""
+    """Train the net: returns it, the queries spent, its agreement with the target on ``kept``, and a line for each round."""
     import surrogates as sg
 
     if how.strategy == "distil":
@@ -99,10 +99,7 @@ def learn(
 
 
 def attacker_images(images: options.Images, holdout: int, seed: int) -> tuple[Dataset, Dataset]:
-    """The attacker's images, and others kept aside to measure agreement on.
-
-    The digits have a part for either. Other data are cut in two, by (data, seed).
-    """
+    """The attacker's images, and held-out ones to measure agreement on: parts of the digits, or a split by (data, seed)."""
     import surrogates as sg
 
     if holdout < 1:
@@ -131,7 +128,7 @@ def _progress(epochs: int, quiet: bool) -> Callable[[int, TrainReport], None]:
 
 
 def _save(path: Any, summary: str, report: TrainReport, kept: Dataset, labels: Any, bill: dict[str, Any]) -> None:
-    """Summary, the bill, the training report, and the labels given to the held-out images."""
+    """Write the summary, the query counts, the training report, and the surrogate's labels of the held-out images."""
     (path / "surrogate.json").write_text(json.dumps(bill, indent=2) + "\n")
     (path / "summary.txt").write_text(summary + "\n")
     (path / "training.json").write_text(json.dumps(asdict(report), indent=2) + "\n")

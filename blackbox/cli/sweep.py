@@ -1,4 +1,4 @@
-"""``blackbox sweep``: a study from a file, planned, run, kept, told."""
+"""``blackbox sweep``: plan and run a study from a file, and save its table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(
     study: str, store: str | None, jobs: int, backend: str, dask: str | None, shards: int | None, plan_only: bool,
     out: str | None, quiet: bool,
 ) -> None:  # fmt: skip
-    """Check the whole study, plan, work off what is missing, save, tell."""
+    """Check the whole study, plan, run the missing cells, save, print."""
     from blackbox.sweep import Plan, Store, Study
 
     chosen = Study.load(study)

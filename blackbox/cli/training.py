@@ -1,4 +1,4 @@
-"""Surrogates that a verb trains by itself: from images of one's own, and from answers of the target."""
+"""Surrogates that a verb trains on the way: on the attacker's own images, and on answers of the target."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(own: str, shown: specs.ImageSet, classes: int) -> Dataset:
 
 
 def train(data: Dataset, own: str, arch: str | None, epochs: int, common: options.Run) -> dict[str, Any]:
-    """Surrogates from one's own images and their true labels: no query."""
+    """Train surrogates on the attacker's own images and their true labels, without a query."""
     import surrogates as sg
 
     out: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def answers(text: str, pool: int) -> int:
 
 
 def teach(nets: list[Any], data: Dataset, oracle: Oracle, count: int, images: int, common: options.Run) -> list[Any]:
-    """The nets after ``count`` answers, which are charged to ``oracle``."""
+    """Train the nets on ``count`` answers more, which are charged to ``oracle``."""
     import surrogates as sg
 
     say(f"training         {count:,} answers bought for training, {count / images:.1f} an image", common.quiet)
@@ -68,6 +68,6 @@ def teach(nets: list[Any], data: Dataset, oracle: Oracle, count: int, images: in
 
 
 def bill(count: int, result: AttackResult) -> dict[str, float]:
-    """Queries in all, for training and attack; an image's own; and an image's with its share of the training."""
+    """Queries in all, for training and attack; per image; and per image with its share of the training."""
     own, images = float(result.queries.sum()), max(len(result), 1)
     return {"total": own + count, "an image": own / images, "amortised": (own + count) / images}

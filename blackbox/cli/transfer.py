@@ -1,4 +1,4 @@
-"""``blackbox transfer``: craft on surrogates, show to targets, count and compare with noise."""
+"""``blackbox transfer``: craft on surrogates, show to targets, and compare transfer rates with noise of the same size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(
     source: list[str], to: list[str], attacks: str, *, steps: int | None, given: str, targeted: str | None,
     images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
-    """Check, plan, measure, save, tell."""
+    """Check, plan, measure, save, print."""
     from surrogates.crafting import presets
     from surrogates.transfer.conditions import GIVEN
 
@@ -57,7 +57,7 @@ def run(
         f"{len(shown.data) * (1 + cells + noise):,} queries each, {noise * len(shown.data):,} of them for noise",
         quiet,
     )
-    last = kept.LastCell()  # of which a few images are kept for reports
+    last = kept.LastCell()  # a few of its images are kept for reports
     try:
         matrix = sg.transfer_matrix(
             sources, targets, shown.data.images, shown.data.labels, recipes, radii,
@@ -88,7 +88,7 @@ def _progress(cells: int, quiet: bool) -> Callable[[str], None]:
 
 
 def save(matrix: Any, path: Any, given: str) -> None:
-    """Raw outcomes, table, heat map and report."""
+    """Write raw outcomes, table, heat map and report."""
     from blackbox.report import pages, raw
 
     matrix.save(path)

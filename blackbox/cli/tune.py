@@ -1,4 +1,4 @@
-"""``blackbox tune``: settings of an attack, chosen on nets of one's own at no query to any target."""
+"""``blackbox tune``: choose an attack's settings on your own models, without a query to the target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(
     attack: str, grid: list[str], models: list[str], budget: int, access: str, jobs: int, cache: str | None, *,
     images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
 ) -> None:  # fmt: skip
-    """Check, try, save, tell."""
+    """Check, run every setting, save, print."""
     wanted = specs.one_threat(within)
     values = _grid(attack, grid)
     nets.set_threads()

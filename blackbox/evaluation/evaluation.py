@@ -1,4 +1,4 @@
-"""Evaluate a model: what an attacker reaches who sees nothing, labels or scores, at each number of queries he may spend.
+"""Evaluate a model: robust accuracy against attackers who see nothing, labels or scores, at each query budget.
 
 found = blackbox.evaluate(lambda access: blackbox.Oracle(model, access, 10), x, y, blackbox.Linf(8 / 255), nets=mine)
 print(found.table())
@@ -152,13 +152,13 @@ def evaluate(
     ids: Any = None,
     progress: Callable[[str], Callable[[Progress], None] | None] | None = None,
 ) -> Evaluation:
-    """Robust accuracy of one model at each level of access and each budget, beside the rows that tell whether to believe it.
+    """Robust accuracy of one model at each access level and budget, with the rows by which to check it (noise, ceiling).
 
     Args:
         oracle: gives a fresh `Oracle` before the target, for an access level.
         x: [N, \\*shape] images in [0, 1]. y: [N] true labels. threat: norm and radius.
-        nets: name -> surrogate that one owns: rows for their transfer, and `auto` may use them.
-        white_box: the target itself, where one owns its gradients: PGD gives the ceiling, what no attacker should beat.
+        nets: name -> surrogate: rows for their transfer, and `auto` may use them.
+        white_box: the target itself, if its gradients are available: PGD gives the ceiling, which no attacker should beat.
         budgets: queries an image, ascending; an image that falls at one is not attacked again at the next, and counts as
             wrong there. levels: what the target shows. presets: of the transfer rows.
         seed, ids: as in `attack`. progress: called with a title, gives what `attack` takes as its progress.
@@ -250,7 +250,7 @@ def _ascending(budgets: Sequence[int]) -> list[int]:
 
 
 def _doubts(found: Evaluation) -> list[str]:
-    """What the rows say about each other."""
+    """Notes on rows that cast doubt on others."""
     out = []
     clean, noise = found.rows[0], next((r for r in found.rows if r.attack.startswith("random noise")), None)
     if noise is not None and int(noise.wrong.sum()) > int(clean.wrong.sum()) + 0.1 * len(clean.wrong):

@@ -1,4 +1,4 @@
-"""Tune an attack's settings on models of one's own, where a query costs nothing.
+"""Tune an attack's settings on your own models, where a query costs nothing.
 
 found = blackbox.tune(blackbox.variants("square", p_init=[0.05, 0.1, 0.2, 0.4, 0.8]), {"mine": net}, x, y, threat, 1000)
 print(found.table())
@@ -104,7 +104,7 @@ def tune(
     jobs: int = 1,
     cache: str | Path | None = None,
 ) -> Tuned:
-    """Run every attack against every model of one's own and keep the queries that each image took.
+    """Run every attack against every model of yours and keep the queries that each image took.
 
     Not one query goes to the hidden target: settings chosen on surrogates are chosen blind to it.
 

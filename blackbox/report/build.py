@@ -1,4 +1,4 @@
-"""A report on saved runs: one page of all their sections, and the numbers beside it."""
+"""Build the report on saved runs: one page of sections, and tables beside it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _title(runs: Sequence[Run]) -> str:
 
 
 def _lead(runs: Sequence[Run], chosen: Sequence[Item]) -> str:
-    """What there is, in a sentence."""
+    """The content in a sentence."""
     targets = Counter(str(i.result.config["target"]) for i in chosen)
     parts = []
     if chosen:

@@ -1,4 +1,4 @@
-"""Median distance against queries: how attacks that walk towards the original compare."""
+"""Median distance against queries: compares attacks that minimise the distance."""
 
 from __future__ import annotations
 

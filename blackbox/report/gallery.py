@@ -1,4 +1,4 @@
-"""Galleries: clean image, adversarial example, amplified difference; what the target said of each below it."""
+"""Galleries: clean image, adversarial example, amplified difference, and the target's answer below each."""
 
 from __future__ import annotations
 

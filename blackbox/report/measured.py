@@ -1,4 +1,4 @@
-"""What attacks were measured to need: a small file of the experiments' results, made by `experiments.measured`."""
+"""Measured costs of the attacks: a small file of the experiments' results, made by `experiments.measured`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of text, tables, pictures and galleries, written as Markdown and as one HTML file that needs nothing beside it."""
+"""A page of text, tables, pictures and galleries, written as Markdown and as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Note:
-    """Sentences that must not be overlooked."""
+    """A warning."""
 
     kind: ClassVar[str] = "note"
     lines: Sequence[str]
@@ -137,7 +137,7 @@ class Page:
         self.blocks.append(Text(text))
 
     def note(self, lines: Sequence[str]) -> None:
-        """Sentences that must not be overlooked."""
+        """A warning of one or more sentences."""
         self.blocks.append(Note([*lines]))
 
     def pre(self, text: str) -> None:

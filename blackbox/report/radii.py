@@ -1,4 +1,4 @@
-"""Rates against the radius: what a larger eps buys."""
+"""Rates against the radius eps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saved runs, read back: whatever a folder holds of attacks, transfers, surrogates and sweeps, and what could not be read."""
+"""Read saved runs back: what a folder holds of attacks, transfers, surrogates, sweeps, and what could not be read."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _below(path: Path, name: str) -> list[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """What a file of settings says; None where there is none.
+    """The content of a JSON file of settings; None if there is none.
 
     Raises:
         ValueError: the file is damaged, or holds something else.

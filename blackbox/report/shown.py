@@ -1,4 +1,4 @@
-"""The few images that a run keeps to be looked at: clean ones, and what they were changed into."""
+"""The few images that a run keeps for reports: clean, and adversarial."""
 
 from __future__ import annotations
 

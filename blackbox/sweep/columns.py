@@ -23,9 +23,8 @@ def pack(columns: Mapping[str, Any]) -> bytes:
 def joined(cells: Iterable[bytes]) -> dict[str, np.ndarray]:
     """The columns of several cells, one after the other; empty for none.
 
-    Cells of one point have the same columns, and all but the last as many images: they differ in nothing but the numbers, so
-    what a header says is read once for all of them. (Safetensors' own reader takes 80 us a cell: eight seconds for a large
-    store.)
+    Cells of one point have the same columns, and all but the last as many images, so that a header is parsed once for all of
+    them: with safetensors' own reader a large store takes too long.
     """
     runs = [_run(head, [cell[len(head) :] for cell in some]) for head, some in groupby(cells, key=_head)]
     if len(runs) < 2:
@@ -34,7 +33,7 @@ def joined(cells: Iterable[bytes]) -> dict[str, np.ndarray]:
 
 
 def _head(cell: bytes) -> bytes:
-    """Eight bytes that say how long the header is, and the header."""
+    """The header of a cell, with the eight bytes before it that hold its length."""
     return cell[: 8 + int.from_bytes(cell[:8], "little")]
 
 

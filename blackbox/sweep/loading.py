@@ -59,7 +59,7 @@ def model(text: str, spec: str, file: str) -> specs.Model:
 
 
 def copied_net(text: str, spec: str, file: str) -> Any:
-    """A model's net of one's own: crafting may hook into a net that another thread is asking."""
+    """A copy of a model's net: crafting may set hooks on a net that another thread is using."""
     with _LOADING:
         return copy.deepcopy(_model(text, spec, file).net)
 

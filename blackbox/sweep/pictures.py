@@ -1,4 +1,4 @@
-"""The few images of a point that are kept to be looked at: packed for a store, and read back.
+"""The few images of a grid point that are kept for reports: packed for a store, and unpacked.
 
 Of the first block of a point, up to `MOST` images that it fooled, as many as `ROOM` holds. Which they are, and
 every byte of them, is a function of the point alone, as all else in a store.
@@ -23,7 +23,7 @@ STEPS = 127
 MOST = 8  # images kept of one point, or of one run
 ROOM = 500_000
 """Bytes that the images of one point may take before they are compressed: three photographs of 224 x 224, all eight up to
-144 x 144. One image is kept of whatever size."""
+144 x 144. At least one image is kept, of any size."""
 
 
 def choose(fooled: np.ndarray, labels: np.ndarray, image: Any) -> np.ndarray:
@@ -53,7 +53,7 @@ def pack(index: np.ndarray, clean: Any, changed: Any, said: Mapping[str, Any] | 
 
 
 def unpack(packed: bytes) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """What `pack` packed: index [m], what was added to each of these images [m, C, H, W], and what was said of them."""
+    """What `pack` packed: index [m], the changes [m, C, H, W], and the target's answers."""
     kept = columns.joined([zlib.decompress(packed)])
     index, steps, largest = (kept.pop(name) for name in ("index", "steps", "largest"))
     return index, steps / STEPS * largest[:, None, None, None], kept

@@ -1,4 +1,4 @@
-"""A study unfolded: its grid points, its cells, what they may cost, and by what they are known."""
+"""The plan of a study: its cells, the most queries they may cost, and the hash by which each is known."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study comes to, on the images it names.
+    """The cells of a study.
 
-    count: images. prints: a hash of the images, of each file that a spec names, and of the settings of a point: workers
-    whose files hold something else refuse the work.
+    count: images. prints: a hash of the images ("") and of each file that a spec names: workers with other files refuse.
     """
 
     study: Study
@@ -39,7 +38,7 @@ class Plan:
 
     @classmethod
     def of(cls, study: Study) -> Plan:
-        """Look at the data and files that the study names.
+        """Read the data and files that the study names.
 
         Raises:
             ValueError, FileNotFoundError: data or a model that is not there; says which.

@@ -1,4 +1,4 @@
-"""Working off a study: missing cells go through joblib, and every result is stored as it comes."""
+"""Run a study: the missing cells go through joblib, and every result is stored as it comes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
     shards: int | None = None,
     progress: Say | None = None,
 ) -> Table:
-    """Work off what the store does not hold yet.
+    """Run the cells that the store does not hold yet.
 
     Args:
         store: a SQLite file; what is in it is not done again, and other processes may work on the same at once.
@@ -91,7 +91,7 @@ def _work_off(
     plan: Plan, left: list[Cell], kept: Store, shards: int | None, parallel: Callable[[Iterator[Any]], Iterator[Any]],
     failures: dict[str, str], progress: Say | None,
 ) -> Iterator[None]:  # fmt: skip
-    """Work off the cells that are left and store each job's results as they come; yields after each job."""
+    """Run the cells that are left and store each job's results as they come; yields after each job."""
     total = len(plan.cells())
     count = total - len(left) - len(failures)
     for results in parallel(_offers(plan, left, kept, shards)):
@@ -167,7 +167,7 @@ def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[I
 
 
 def _leave_to_workers(backend: Any) -> None:
-    """With a single worker joblib would do without it, and work off the cells in this process."""
+    """Make joblib use a single worker too, instead of running the cells in this process."""
     workers = backend.effective_n_jobs
     backend.effective_n_jobs = lambda n_jobs: max(2, workers(n_jobs))
 
@@ -190,7 +190,7 @@ def _client(address: str) -> Any:
 
 
 def _died(error: BaseException) -> bool:
-    """Is it a worker's death (and no fault of ours)?"""
+    """Did a worker die?"""
     return type(error).__name__ in (
         "TerminatedWorkerError",
         "BrokenProcessPool",

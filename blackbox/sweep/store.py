@@ -116,7 +116,7 @@ class Store:
         return self._blobs("shown", "images", keys) if self._shows() else {}
 
     def _shows(self) -> bool:
-        """Not so for a store of before that was opened to be looked at."""
+        """Is there a table of images? Not in an older store opened read-only."""
         return self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shown'").fetchone() is not None
 
     def add(self, results: Iterable[dict[str, Any]]) -> None:
@@ -151,7 +151,7 @@ class Store:
     # -- claims --------------------------------------------------------------------------------------------------
 
     def claim(self, keys: list[str]) -> list[str]:
-        """Those of ``keys`` that are neither done nor in the hands of another process that is alive; now in ours."""
+        """Claim those of ``keys`` that are neither done nor claimed by another living process; returns them."""
         with self._lock:
             return self._claim(keys)
 
@@ -170,12 +170,12 @@ class Store:
         return mine
 
     def beat(self) -> None:
-        """Show that we are alive."""
+        """Renew our claims."""
         with self._lock:
             self.db.execute("UPDATE claims SET at = ? WHERE host = ? AND process = ?", (time.time(), *self.owner))
 
     def release(self) -> None:
-        """Give back whatever we still hold."""
+        """Give back our claims."""
         with self._lock:
             self.db.execute("DELETE FROM claims WHERE host = ? AND process = ?", self.owner)
 

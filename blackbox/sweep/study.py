@@ -1,4 +1,4 @@
-"""A study as data: what a TOML file may say, checked whole before anything runs."""
+"""A study as data: the keys of its TOML file, all checked before anything runs."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Attacks(_Grid):
 
     @model_validator(mode="after")
     def _fit(self) -> Attacks:
-        """Every attack serves every threat, and is shown enough: said now, not by a cell at midnight."""
+        """Every attack must serve every threat and be shown enough; checked before any cell runs."""
         from blackbox import attacks
         from blackbox.protocol import Access
         from blackbox.specs import channels
@@ -254,7 +254,7 @@ class Study(_Part):
         return cls(**json.loads(text))
 
     def run(self, store: str | os.PathLike[str], **how: Any) -> Table:
-        """Work off what the store does not hold yet, and read the table; `blackbox.sweep.run.run` says how."""
+        """Run the cells that the store does not hold yet, and read the table; arguments as `blackbox.sweep.run.run`."""
         from blackbox.sweep.run import run
 
         return run(self, store, **how)

@@ -1,4 +1,4 @@
-"""What a study found: raw outcomes of each point, and the rates that follow from them."""
+"""The results of a study: raw outcomes of each grid point, and rates derived from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Table:
 
     @classmethod
     def read(cls, plan: Plan, store: Store, failures: dict[str, str] | None = None) -> Table:
-        """Whatever of a plan a store holds."""
+        """Read the cells of a plan that a store holds."""
         cells = plan.cells()
         found = store.columns(cell.key for cell in cells)
         outcomes: dict[Point, dict[str, np.ndarray]] = {point: {} for point in plan.points}

@@ -1,4 +1,4 @@
-"""A sweep's outcomes as the results of single runs, so that every table and picture of those serves for a sweep."""
+"""A sweep's outcomes as results of single runs, so that their tables and pictures serve for a sweep too."""
 
 from __future__ import annotations
 

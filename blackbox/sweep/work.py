@@ -1,4 +1,4 @@
-"""What a worker does: given text, numbers and paths, it works off cells.
+"""What a worker does: it runs cells, given text, numbers and paths.
 
 Everything here is a function of what it is sent. A cell is run on its own block of images with fresh oracles, calls of a
 fixed size and one thread, so its outcomes do not depend on which worker had it, or on what that worker did before.
@@ -44,7 +44,7 @@ def _keep_memory() -> None:
 
 
 def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
-    """Work off cells, ``Plan.job``. One dict a cell: key, columns (bytes) or error, images (bytes or None), seconds, host.
+    """Run the cells of ``Plan.job``. One dict a cell: key, columns (bytes) or error, images (bytes or None), seconds, host.
 
     An error of a cell is its result: the others go on.
     """
@@ -169,7 +169,7 @@ def forget() -> None:
 
 
 def _digest(row: Any) -> Any:
-    """[16] uint8: what an image is known by, where keeping it would take too much room."""
+    """[16] uint8: a hash of an image."""
     import torch
 
     return torch.tensor(list(hashlib.sha256(row.numpy(force=True).tobytes()).digest()[:16]), dtype=torch.uint8)

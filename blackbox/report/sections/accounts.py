@@ -1,4 +1,4 @@
-"""The bill of every query attack: what was charged, what was not, and how each image ended."""
+"""The query accounts of every attack: what was charged, what was not, and how each image ended."""
 
 from __future__ import annotations
 

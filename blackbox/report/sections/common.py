@@ -1,4 +1,4 @@
-"""What several sections need: names of results, numbers as text, tables that say once what is the same everywhere."""
+"""Shared by sections: names of results, numbers as text, tables without columns that are the same in all rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LONGEST = 40  # characters of a line's name
 
 
 def short(chosen: Sequence[Item]) -> list[str]:
-    """Names for the lines of one picture: the attack, and with as little more as tells them apart."""
+    """Names for the lines of one picture: the attack, with as little more as makes them unique."""
     fields = [[field(i) for i in chosen] for field in _FIELDS]
     for count in range(len(fields) + 1):
         for some in combinations(fields, count):

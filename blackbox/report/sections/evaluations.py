@@ -1,4 +1,4 @@
-"""Evaluations: robust accuracy for each attacker, as `blackbox evaluate` told it."""
+"""Evaluations: robust accuracy for each attacker, as saved by `blackbox evaluate`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HEAD = ["The attacker sees", "Attack", "Queries an image", "Robust accuracy, %",
 
 
 def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
-    """Each under a heading of its own. Its single attacks are no rows of other tables: a larger budget is tried only on the
-    images that smaller ones left standing, so that alone it has another denominator."""
+    """Each under a heading of its own. Its single attacks stand in no other table: a larger budget runs only on the images
+    that are still robust, so that alone it has another denominator."""
     mine = [(run, run.evaluation) for run in runs if run.evaluation is not None]
     if not mine:
         return

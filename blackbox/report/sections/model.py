@@ -1,4 +1,4 @@
-"""The threat model: who knows what, and may do what."""
+"""The threat model of each run: access, allowed change, query budget, goal."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _environments(run: Run) -> list[dict[str, Any]]:
 
 
 def reading(page: Page) -> None:
-    """What the words and numbers mean."""
+    """How to read the numbers."""
     page.head("How to read this")
     for text in (
         "Square brackets hold 95 % intervals: Wilson's for rates, bootstrap over images for means, exact order statistics for "

@@ -42,7 +42,7 @@ def add(page: Page, chosen: Sequence[Item], folder: Path) -> None:
 
 
 def walked(item: Item) -> bool:
-    """Did its examples come nearer after the first? Then distance against queries says more than success alone."""
+    """Did its examples come nearer after the first success? Then a curve of distance against queries is worth showing."""
     trace = item.result.trace
     return len(trace) > 1.5 * int(item.result.success_float.sum()) > 0
 

@@ -1,4 +1,4 @@
-"""Surrogates: what they were taught with, what that cost, and how far they agree with the target."""
+"""Surrogates: what they were trained on, the queries it took, and how far they agree with the target."""
 
 from __future__ import annotations
 
