@@ -2,8 +2,8 @@
 A first attack
 ==============
 
-How many queries does it take to fool a classifier that has no gradient? A random forest on digits of 8×8 pixels; the oracle is the
-only thing that ever touches it, and counts every image that it is asked about.
+How many queries does it take to fool a classifier that has no gradient? The target is a random forest on
+digits of 8×8 pixels; every image passes through the oracle, which counts it.
 """
 
 from sklearn.ensemble import RandomForestClassifier
@@ -11,15 +11,15 @@ from sklearn.ensemble import RandomForestClassifier
 import blackbox as bb
 import surrogates as sg
 
-# The images that the model learns from, and others that it is attacked on: floats in [0, 1], [n, 1, 8, 8]
+# Images to train the model on, and others to attack it on: floats in [0, 1], [n, 1, 8, 8]
 part = sg.split(sg.load("digits"), {"target": 900, "attack": 50}, seed=0)
 forest = RandomForestClassifier(100, random_state=0).fit(part["target"].images.flatten(1), part["target"].labels)
 
-# From here on nobody sees the forest, only what the oracle shows of it; and the oracle counts
+# From here on the forest is seen only through the oracle, which counts queries
 oracle = bb.Oracle(forest, access="scores", classes=10)
 x, y = part["attack"].images, part["attack"].labels
 
-# Every pixel may change by 0.15 at most, every image may cost 200 queries
+# Every pixel may change by at most 0.15; the budget is 200 queries per image
 result = bb.attack(oracle, x, y, "square", threat=bb.Linf(0.15), budget=200, seed=0)
 print(result.summary())
 

@@ -2,8 +2,8 @@
 Your own model as the target
 ============================
 
-Whatever answers is a target: here a function around a scikit-learn pipeline, which brings the images into the form that the model
-wants. Then the question that a measurement is for: how much does each thing that it shows give away?
+Any function can be a target: here one around a scikit-learn pipeline, which brings the images into the form that the model
+takes. Then the same attack at several access levels shows how much each of them gives away.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.svm import SVC
 
 import blackbox as bb
 
-# A model that wants rows of 64 counts from 0 to 16 and answers with decision values: nobody can guess that
+# The model takes rows of 64 counts from 0 to 16 and answers with decision values
 digits = load_digits()
 pipeline = make_pipeline(PCA(20, random_state=0), SVC(random_state=0)).fit(digits.data[:1200], digits.target[:1200])
 

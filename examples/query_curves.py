@@ -2,7 +2,7 @@
 Success against queries
 =======================
 
-A mean number of queries hides whether an attack is quick on most images or patient on all. The curve shows both, with its 95 % band.
+A mean number of queries hides whether an attack is quick on most images or slow on all. The curve shows it, with its 95 % band.
 """
 
 import matplotlib.pyplot as plt

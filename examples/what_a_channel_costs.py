@@ -2,8 +2,8 @@
 What a channel costs an attacker
 ================================
 
-What stands between target and attacker, fewer or rounded scores, noise, 8-bit input, is a target around a target. Here the same net
-behind five of them, attacked by what suits each best.
+A channel stands between target and attacker: fewer or rounded scores, noise, 8-bit input. Here the same net behind five of them,
+each attacked by the method that suits it best.
 """
 
 import matplotlib.pyplot as plt

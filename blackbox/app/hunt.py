@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -172,17 +172,8 @@ class Hunt:
         first, best = oracle.first, oracle.best
         said = None if first is None or best is None else replied(self.target, leave, first, best[1])
         image = self.shot.image if best is None else best[0][0]
-        return Meter(
-            self.attack,
-            self.eps,
-            oracle.rows,
-            int(self.budget),
-            self.shot.image,
-            image,
-            said,
-            list(oracle.trail),
-            seconds,
-        )
+        trail, budget = list(oracle.trail), int(self.budget)
+        return Meter(self.attack, self.eps, oracle.rows, budget, self.shot.image, image, said, trail, seconds)
 
     def _end(self, oracle: Watched, leave: int, seconds: float, result: AttackResult, error: Exception | None) -> Meter:
         """The attack's example and the target's answer to it (a query of the page, not charged to the attack)."""
@@ -196,11 +187,5 @@ class Hunt:
             if oracle.access is bb.Access.LABELS:  # show no more than the attack saw
                 shown = Reply(oracle.access, shown.label, None, None, shown.total)
             last = replied(self.target, leave, first, shown)
-        if error is not None:
-            ended = STOPPED if str(error) == STOPPED else str(error)
-        else:
-            ended = result.status[0].value
-        return Meter(
-            self.attack, self.eps, oracle.rows, int(self.budget), self.shot.image, image[0], last, list(oracle.trail),
-            seconds, ended, result,
-        )  # fmt: skip
+        ended = result.status[0].value if error is None else str(error)
+        return replace(self._meter(oracle, leave, seconds), image=image[0], said=last, ended=ended, result=result)

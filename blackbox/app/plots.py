@@ -61,8 +61,7 @@ def taylor(bench: Bench, shot: Shot, ray: Ray, surrogate: str, loss: str) -> Any
             f"“{draw.classname(bench, edge[1])}”", (edge[0], top + 0.55 * room), xytext=(4, 0), textcoords="offset points",
             fontsize=9, color=style.INK, va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )  # fmt: skip
-    axes.set_xlabel("eps: how far along the sign of the gradient (image range 0 to 1)", fontsize=9.5, color=style.INK)
-    axes.set_ylabel(f"{loss} of “{draw.classname(bench, leave)}”", fontsize=9.5, color=style.INK)
+    style.label(axes, "eps: how far along the sign of the gradient (image range 0 to 1)", f"{loss} of “{draw.classname(bench, leave)}”")
     style.clean(axes)
     axes.legend(loc="best", fontsize=9, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
     where = f"up to eps {radius:.3g} (shaded)" if radius else "not even over the first step drawn"
@@ -113,8 +112,7 @@ def crossing(bench: Bench, shot: Shot, made: Crossing, surrogate: str, target: s
         axes.plot(eps, 100 * p[:, k], color=colour, linewidth=2 if k in colours else 1, label=draw.classname(bench, k))
     axes.set_xlim(0, eps[-1])
     axes.set_ylim(0, 101)
-    axes.set_xlabel("eps along the sign of the surrogate's gradient", fontsize=9.5, color=style.INK)
-    axes.set_ylabel("surrogate's\nprobability, %", fontsize=9.5, color=style.INK)
+    style.label(axes, "eps along the sign of the surrogate's gradient", "surrogate's\nprobability, %")
     style.clean(axes)
     axes.legend(loc="center right", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
     under = (

@@ -11,8 +11,10 @@ from blackbox.cli.options import (
     Channel,
     Images,
     Nets,
+    Quiet,
     Run,
     Search,
+    Seed,
     Surrogates,
     Target,
     Targeted,
@@ -51,9 +53,9 @@ def demo(
         str | None, typer.Option(help="More query attacks for the second table: names with commas.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of: blackbox list attacks.")] = False,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Seed = 0,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")] = "runs/demo",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Surrogate, transfer and query attacks on embedded digits, offline, in seconds: tables, pictures, a report."""
     from blackbox.cli.demo import run
@@ -171,7 +173,7 @@ def sweep(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/NAME of the study")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a grid of attacks or transfers; after an interruption the same command runs only what is missing."""
     from blackbox.cli.sweep import run
@@ -199,7 +201,7 @@ def app_(
     runs: Annotated[str, typer.Option(help="Folder of saved runs.")] = "runs",
     port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1.", show_default="the first free from 7860")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the surrogates trained for the digits.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Interactive page on this machine: epsilon slider, query attacks, loss and tangent, regions. Needs the extra [app]."""
     from blackbox.app.server import run
@@ -221,7 +223,7 @@ def report(
     against: Annotated[
         str | None, typer.Option(help="The run, or run/attack, that the others are compared with.", show_default="first")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """One HTML page from saved runs, with Markdown, CSV and, with the extra data, Parquet."""
     from blackbox.cli.report import run

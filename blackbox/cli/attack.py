@@ -137,17 +137,16 @@ def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool)
     """Print the summary or the comparison, and what was saved; exit code 3 when no image was fooled."""
     from blackbox.cli import compare
 
+    first = next(iter(results.values()))
     if len(results) == 1:
-        say(next(iter(results.values())).summary(), quiet)
+        say(first.summary(), quiet)
         saved = "report.html, report.md, outcomes.csv, examples.safetensors, pictures, run.json"
     else:
         say(compare.save(results, path, target), quiet)
-        saved = (
-            f"report.html, report.md, outcomes.csv, pictures, run.json; and a folder for each of {', '.join(results)}"
-        )
+        saved = f"report.html, report.md, outcomes.csv, pictures, run.json; and a folder for each of {', '.join(results)}"
     say(f"saved            {path}/: {saved}", quiet)
     if not any(bool(result.success.any()) for result in results.values()):
-        attacked = int(next(iter(results.values())).attacked.sum())
+        attacked = int(first.attacked.sum())
         raise Exit(NO_SUCCESS, f"No success: none of the {attacked} images attacked was fooled.")
 
 
@@ -176,18 +175,14 @@ def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
 
     result.save(path)
     kept.of_attack(path, result, data)
-    pictures = [("Success against queries", figures.curves({result.config["attack"]: result}, path / "curve.png"))]
+    c = result.config
+    page = pages.Page(f"{c['attack']} on {target}")
+    page.text(f"{result.threat}, budget {c['budget']:,} queries an image, target shows {c['access']}.")
+    page.pre(result.summary())
+    page.picture("Success against queries", figures.curves({c["attack"]: result}, path / "curve.png"))
     shown = figures.examples(result, data.images, data.classes, path / "examples.png")
     if shown is not None:
-        pictures.append(("Clean, adversarial, difference", shown))
-    note = "The difference is drawn around grey and stretched to its largest entry."
-    page = pages.Page(f"{result.config['attack']} on {target}")
-    page.text(
-        f"{result.threat}, budget {result.config['budget']:,} queries an image, target shows {result.config['access']}."
-    )
-    page.pre(result.summary())
-    for title, where in pictures:
-        page.picture(title, where)
-    page.text(note)
+        page.picture("Clean, adversarial, difference", shown)
+    page.text("The difference is drawn around grey and stretched to its largest entry.")
     page.text("Raw outcomes: outcomes.csv, one line an image. Settings and versions: run.json.")
     page.write(path)

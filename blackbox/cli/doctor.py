@@ -112,19 +112,16 @@ def check() -> list[str]:
 def judge(what: str, seen: int, oracle: Oracle, result: AttackResult, expected: float) -> list[str]:
     """Compare the target's own count, the oracle's, the samples' charges, the budget and the known success rate."""
     spent, looked, budget = int(result.queries.sum()), oracle.counts["verify"], result.config["budget"]
-    found = [
-        (
-            seen != oracle.rows + looked,
-            f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} verification queries",
-        ),
-        (oracle.rows != spent, f"the oracle counted {oracle.rows} rows, the samples were charged {spent}"),
-        (
-            int(result.queries.max()) > budget,
-            f"a sample was charged {int(result.queries.max())} of a budget of {budget}",
-        ),
-        (result.success_rate.value != expected, f"success was {result.success_rate}, expected {100 * expected:.0f} %"),
-    ]
-    wrong = [f"{what}: {text}." for bad, text in found if bad]
+    wrong = []
+    if seen != oracle.rows + looked:
+        wrong.append(f"the target saw {seen} rows, the oracle counted {oracle.rows} + {looked} verification queries")
+    if oracle.rows != spent:
+        wrong.append(f"the oracle counted {oracle.rows} rows, the samples were charged {spent}")
+    if (most := int(result.queries.max())) > budget:
+        wrong.append(f"a sample was charged {most} of a budget of {budget}")
+    if result.success_rate.value != expected:
+        wrong.append(f"success was {result.success_rate}, expected {100 * expected:.0f} %")
+    wrong = [f"{what}: {text}." for text in wrong]
     state = "FAILED" if wrong else "ok"
     line("self-check", f"{state:<6} {what}: {seen:,} rows seen, {spent:,} charged, success {result.success_rate}")
     return wrong

@@ -22,6 +22,9 @@ Target = Annotated[
     str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, net.onnx, file.py:load, http://127.0.0.1:8765, …")
 ]
 Targeted = Annotated[str | None, typer.Option(help="A class to reach, or random (another one for each image).")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Budget = Annotated[int, typer.Option("--budget", "-b", help="Query budget per image.")]
 ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
 
 
@@ -29,11 +32,11 @@ ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
 class Run:
     """Options of every run."""
 
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0
+    seed: Seed = 0
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/VERB-…")
     ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False
+    quiet: Quiet = False
 
 
 Channel = Annotated[
@@ -49,7 +52,7 @@ class Search:
     attack: Annotated[
         str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
     ] = "auto"
-    budget: Annotated[int, typer.Option("--budget", "-b", help="Query budget per image.")] = 1000
+    budget: Budget = 1000
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None
     channel: Channel = None
     votes: Annotated[

@@ -37,10 +37,8 @@ def train(data: Dataset, own: str, arch: str | None, epochs: int, common: option
     out: dict[str, Any] = {}
     # two kinds of nets are worth more than one; which: `python -m experiments.studies.settings --study surrogates`
     for i, name in enumerate(parse.words(arch or ("vgg,cnn" if data.shape[0] == 3 else "cnn,mlp"))):
-        say(
-            f"surrogate        {name} from {len(data):,} images of {own} and their true labels, {epochs} epochs",
-            common.quiet,
-        )
+        how = f"{len(data):,} images of {own} and their true labels, {epochs} epochs"
+        say(f"surrogate        {name} from {how}", common.quiet)
         net = sg.build(name, classes=len(data.classes), shape=data.shape, seed=common.seed + i)
         out[specs.free(name, out)] = sg.train(net, data, sg.Recipe(epochs=epochs), seed=common.seed + i)
     return out

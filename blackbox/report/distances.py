@@ -36,15 +36,8 @@ def distances(
         middle, low, high = np.array([(estimates[q].value, estimates[q].low, estimates[q].high) for q in at]).T
         top = np.where(np.isfinite(high), high, middle.max() * 1e3)  # an open end leaves the picture at the top
         colour, dash = style.line(i)
-        axes.fill_between(
-            at,
-            np.maximum(low, middle.min() * 1e-3),
-            top,
-            step="post",
-            color=colour,
-            alpha=style.band(len(results)),
-            linewidth=0,
-        )
+        bottom, alpha = np.maximum(low, middle.min() * 1e-3), style.band(len(results))
+        axes.fill_between(at, bottom, top, step="post", color=colour, alpha=alpha, linewidth=0)
         axes.step(at, middle, where="post", color=colour, linestyle=dash, linewidth=2, label=name)
     if not drawn:
         return None
@@ -54,8 +47,7 @@ def distances(
     axes.set_xlim(start, max(int(r.config["budget"]) for r in results.values()))
     axes.set_ylim(medians.min() / 1.5, medians.max() * 1.5)
     first = next(iter(results.values()))
-    axes.set_xlabel("queries an image (logarithmic)", fontsize=9.5, color=style.INK)
-    axes.set_ylabel(f"median {first.threat.norm} distance", fontsize=9.5, color=style.INK)
+    style.label(axes, "queries an image (logarithmic)", f"median {first.threat.norm} distance")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

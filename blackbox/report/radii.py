@@ -39,8 +39,7 @@ def eps_curves(
         )  # fmt: skip
     axes.set_xlim(0, 1.04 * largest)
     axes.set_ylim(0, 102)
-    axes.set_xlabel(f"eps, {norm}", fontsize=9.5, color=style.INK)
-    axes.set_ylabel("fooled, %", fontsize=9.5, color=style.INK)
+    style.label(axes, f"eps, {norm}", "fooled, %")
     style.clean(axes)
     style.legend(axes, "upper left")
     style.heading(made, title, under, height)

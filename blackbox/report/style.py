@@ -52,14 +52,14 @@ def legend(axes: Any, corner: str) -> None:
         return
     where: dict[str, Any] = {"loc": corner, "fontsize": 9}
     if names > MOST:
-        where = {
-            "loc": "upper left",
-            "bbox_to_anchor": (1.01, 1.03),
-            "fontsize": 7,
-            "labelspacing": 0.25,
-            "borderpad": 0,
-        }
+        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "fontsize": 7, "labelspacing": 0.25, "borderpad": 0}
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none", labelcolor=INK, handlelength=3, **where)
+
+
+def label(axes: Any, x: str, y: str) -> None:
+    """What the axes show."""
+    axes.set_xlabel(x, fontsize=9.5, color=INK)
+    axes.set_ylabel(y, fontsize=9.5, color=INK)
 
 
 def clean(axes: Any) -> None:
