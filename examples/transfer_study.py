@@ -3,8 +3,8 @@ A transfer study
 ================
 
 Which surrogate's examples fool which hidden model, and is it more than noise would? Two surrogates with gradients, three hidden
-models without, two presets: a grid. A study is data; it is checked, and its worst-case queries are counted, before anything runs, and it stores its outcomes
-cell by cell; ``blackbox sweep study.toml`` is the same from a file.
+models without, two presets: a grid. A study is data; it is checked, and its worst-case queries are counted, before anything runs.
+Its outcomes are stored cell by cell; ``blackbox sweep study.toml`` runs the same from a file.
 """
 
 import tempfile
