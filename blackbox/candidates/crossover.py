@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.candidates.maker import Scene
+from blackbox.candidates.maker import Maker, Scene
 from blackbox.proposals.squares import side_at
 from blackbox.proposals.windows import windows
 
 
 @dataclass(frozen=True)
-class Crossover:
+class Crossover(Maker):
     """A square of ``scale`` times Square's side, copied from the static candidate (`Bank`) of a random class; with
     ``runner_up`` from that of the class which the target finds second best at the best point, but for a share ``stray`` of
     the tries."""
@@ -27,11 +27,7 @@ class Crossover:
     stray: float = 0.3
     scale: int = 2
     p_init: float = 0.1
-    once: ClassVar[bool] = False
     surrogate: ClassVar[bool] = True
-
-    def ready(self, scene: Scene) -> Tensor:
-        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         t, k = scene.t, scene.k

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -71,8 +71,8 @@ class Best(NamedTuple):
         return Best(x, loss, torch.where(better[:, None], a.shown, self.shown)), better
 
 
-class Maker(Protocol):
-    """A frozen dataclass of settings that proposes candidates.
+class Maker:
+    """What every maker inherits: a frozen dataclass of settings that proposes candidates.
 
     Attributes:
         name: in results and draws.
@@ -82,25 +82,18 @@ class Maker(Protocol):
         surrogate: its candidates come from the prior; a row whose start disappointed does without it.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def worth(self) -> tuple[float, float]: ...
-
-    @property
-    def once(self) -> bool: ...
-
-    @property
-    def surrogate(self) -> bool: ...
+    name: str
+    worth: tuple[float, float]
+    once: ClassVar[bool] = False
+    surrogate: ClassVar[bool] = False
 
     def ready(self, scene: Scene) -> Tensor:
         """[n] bool: it can propose."""
-        ...
+        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         """[n, \\*shape]: one candidate a row. Draws come from ``scene.t.rng`` with the step ``scene.k``."""
-        ...
+        raise NotImplementedError
 
 
 def worth(maker: Maker, targeted: bool) -> tuple[float, float] | None:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from blackbox.candidates.bank import dirichlet
 from blackbox.candidates.craft import CraftGoal, calibrated, craft, inside
-from blackbox.candidates.maker import Scene
+from blackbox.candidates.maker import Maker, Scene
 from blackbox.prior import pair
 
 
 @dataclass(frozen=True)
-class Recraft:
+class Recraft(Maker):
     """The members' logits are shifted by the constants that make them equal to the target's at the best point, so that
     they aim at the class which the *target* finds closest.
 
@@ -34,7 +34,7 @@ class Recraft:
     surrogate: ClassVar[bool] = True
 
     @property
-    def once(self) -> bool:
+    def once(self) -> bool:  # type: ignore[override]
         return not self.random
 
     def ready(self, scene: Scene) -> Tensor:

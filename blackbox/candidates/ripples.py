@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from blackbox.candidates.maker import Scene
+from blackbox.candidates.maker import Maker, Scene
 from blackbox.proposals.ripples import waves
 
 
 @dataclass(frozen=True)
-class Ripples:
+class Ripples(Maker):
     """In a window, lines that alternate from pixel to pixel (along the rows, the columns, or both: a chequerboard), alike in
     all channels: nets trained on photographs react to waves of high frequency far more than these are seen (Tsuzuku & Sato
     2019, arXiv:1809.04098; Yin et al. 2019, arXiv:1906.08988).
@@ -29,15 +28,10 @@ class Ripples:
     towards: tuple[float, float] | None = (1.5, 4.0)
     least: float = 0.2
     step: float = 0.5
-    once: ClassVar[bool] = False
-    surrogate: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 < self.least <= 1:
             raise ValueError(f"Expected least, a share of the image's sides, in (0, 1], but it was {self.least!r}.")
-
-    def ready(self, scene: Scene) -> Tensor:
-        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         t, x = scene.t, scene.x

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from blackbox.candidates.maker import Scene
+from blackbox.candidates.maker import Maker, Scene
 from blackbox.proposals.squares import side_at, square
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(Maker):
     """One square of the Square attack (arXiv:1912.00049), its side on its schedule over the budget.
 
     p_init: as there; p_towards: the same towards a class, where the start is further off (ours, chosen on images and a
@@ -24,11 +23,6 @@ class Squares:
     towards: tuple[float, float] | None = (1.5, 4.0)
     p_init: float = 0.1
     p_towards: float = 0.2
-    once: ClassVar[bool] = False
-    surrogate: ClassVar[bool] = False
-
-    def ready(self, scene: Scene) -> Tensor:
-        return scene.everyone()
 
     def make(self, scene: Scene) -> Tensor:
         t = scene.t

@@ -8,18 +8,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blackbox.candidates.maker import Scene
+from blackbox.candidates.maker import Maker, Scene
 
 
 @dataclass(frozen=True)
-class Static:
+class Static(Maker):
     """On each member alone, on all with momentum and diverse views, then one for each of the nearest classes, in the order
     of the smallest gap that the target has shown (in the prior's order where it showed none). Each is proposed once."""
 
     name: str = "static"
     worth: tuple[float, float] = (3.0, 3.0)
     towards: tuple[float, float] | None = None
-    once: ClassVar[bool] = False
     surrogate: ClassVar[bool] = True
 
     def ready(self, scene: Scene) -> Tensor:
