@@ -3,7 +3,7 @@
 The shape is optax's: a part is a pair of pure functions, and a paper is a chain. The gradient may come from
 autograd through a surrogate or from finite differences over queries; the chain does not know.
 
-    fgsm, i-fgsm:  chain(steepest(threat))
+    fgsm, i-fgsm:  stateless(threat.steepest)
     mi-fgsm:       chain(mean_abs(), momentum(1.0), sign())
     ni-fgsm:       chain(mean_abs(), nesterov(1.0, step), sign())
 

@@ -1,4 +1,4 @@
-"""The protocol between an attack, which proposes points, and the engine, which disposes of them.
+"""The protocol between an attack, which proposes points, and the engine, which evaluates them and keeps the accounts.
 
 An attack is a frozen dataclass of hyper-parameters with two methods, each a plain function or a generator:
 

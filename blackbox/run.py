@@ -22,7 +22,7 @@ from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import AccessError, Attack, as_attack
 from blackbox.results import AttackResult
-from blackbox.results.accounts import Meter, report
+from blackbox.results.bill import Meter, report
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 VOTES = 11

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.evaluator import Evaluator
-from blackbox.engine.ledger import LIVE, Accounts
+from blackbox.engine.ledger import LIVE
 from blackbox.engine.spec import RunSpec
 from blackbox.protocol import Status
 
@@ -69,7 +70,7 @@ class Confirmation:
         wrong = reply.label.numpy(force=True) != self.labels[who]
         said = np.where([c.k == CLEAN for c, _, _ in asked], wrong, adv)
         for (cohort, claim, point), sample, yes in zip(asked, who, said, strict=True):
-            led.spent[sample] += 1
+            self.accounts.charge(sample)
             claim.yes, claim.no = claim.yes + int(yes), claim.no + int(not yes)
             if max(claim.yes, claim.no) >= self.majority:
                 cohort.claims.remove(claim)

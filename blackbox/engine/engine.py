@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import Cohort
 from blackbox.engine.confirmation import Confirmation
 from blackbox.engine.evaluator import Evaluator
-from blackbox.engine.ledger import CODES, Accounts, Ledger
+from blackbox.engine.ledger import CODES, Ledger
 from blackbox.engine.progress import Progress, Reporter
 from blackbox.engine.resume import Checkpoint
 from blackbox.engine.scheduler import Scheduler

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from blackbox.answer import Plan
+from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import CLEAN, Cohort
-from blackbox.engine.ledger import Accounts
 from blackbox.engine.spec import RunSpec
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
 

@@ -2,14 +2,14 @@
 
 For targets whose answers cost money or hours. A run is a function of its settings and of the answers it is given; so
 the same call with the same journal asks the same again, is given the answers that are on disk, and goes on where the
-killed run stood. The journal stands directly before the target that is paid, behind all channels: what channels draw and
-remember is worked out anew, as it was.
+killed run stood. The journal stands directly before the target that is paid, behind all channels: the
+channels run again on replay, and draw the same.
 
 A call is entered twice: as asked, before it is made, and as answered, before anybody sees the answer. A process that
-dies between the two may have been charged for that one call, and no client alone can know. A target that takes ``keys``
-closes the gap (`blackbox.targets.TargetInfo`): it is told for each row a word that names this very query, the same in
-every attempt, and answers a word it has answered before without charge. For any other target such rows are asked again
-and shown apart, as ``in_doubt``.
+dies between the two may have been charged for that one call, and the client cannot tell. A target that takes ``keys``
+closes the gap (`blackbox.targets.TargetInfo`): each row carries an idempotency key, the same in every attempt, and a key
+that was answered before is answered again without charge. For any other target such rows are asked again and shown
+apart, as ``in_doubt``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,14 @@
-"""Crafting: adversarial examples from the gradients of nets that one owns."""
+"""Crafting: adversarial examples from the gradients of nets that one owns.
+
+    craft         the function to call: a preset or parts, nets, images -> adversarial examples
+    presets/      published recipes as data: which parts, which settings
+    parts/        what the loop is made of: losses, views, probes, momentum, ensembles
+    ascent        the loop itself, with `blackbox.ascent`
+    gradients     where a gradient comes from: autograd through nets; `queried` from a target's answers
+    surgery/      a net changed for crafting: hooks, and edits of its graph
+    minimum_norm/ the nearest adversarial example instead of the worst within eps
+    prior         nets as what an attack by queries knows beforehand
+"""
 
 from surrogates.crafting.ascent import ascend
 from surrogates.crafting.craft import craft

@@ -18,9 +18,10 @@ from torch import Tensor
 
 import blackbox.engine.engine
 import blackbox.run
+from blackbox.engine.accounts import Accounts
 from blackbox.engine.engine import Engine
 from blackbox.engine.evaluator import Evaluator
-from blackbox.engine.ledger import CODES, LIVE, Accounts
+from blackbox.engine.ledger import CODES, LIVE
 from blackbox.engine.resume import Checkpoint
 from blackbox.engine.scheduler import Scheduler
 from blackbox.engine.spec import RunSpec

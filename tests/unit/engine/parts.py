@@ -10,9 +10,10 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.engine import RunSpec, Samples
+from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import Cohort
 from blackbox.engine.evaluator import Evaluator
-from blackbox.engine.ledger import Accounts, Ledger
+from blackbox.engine.ledger import Ledger
 from blackbox.engine.scheduler import Scheduler
 from blackbox.goals.objective import Objective
 from blackbox.protocol import Ask, as_attack

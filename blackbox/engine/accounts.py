@@ -1,0 +1,142 @@
+"""Accounts: the rules by which a query is admitted, charged and credited, and by which a sample is finished.
+
+The oracle counts what reaches the target; here the budget is kept, row by row, and what an answer is worth is decided.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.answer import Plan
+from blackbox.engine.cohort import CLEAN, Claim, Cohort
+from blackbox.engine.ledger import LIVE, Ledger
+from blackbox.engine.spec import RunSpec
+from blackbox.protocol import Status
+from blackbox.rowwise import scatter_rows
+
+
+class Accounts:
+    """Decides who pays for an Ask, what an answer costs and earns, and when a sample is finished."""
+
+    def __init__(self, spec: RunSpec, ledger: Ledger) -> None:
+        self.ledger, self.budget, self.threat, self.votes = ledger, spec.budget, spec.threat, spec.votes
+        self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.y.numpy()
+
+    def admit(self, cohort: Cohort) -> Plan:
+        """Who pays for the Ask in hand: live, in its mask, within budget; decided row by row, before any call."""
+        led, ask = self.ledger, cohort.ask
+        assert ask is not None
+        live = led.status[cohort.samples] == LIVE
+        if ask.u is None:  # a live row has at least one query left
+            return Plan.of(ask, cohort.task, live, project=cohort.k != CLEAN)
+        cohort.spent_at_ask = led.spent[cohort.samples]
+        return Plan.of(ask, cohort.task, live, self.budget - cohort.spent_at_ask)
+
+    def check_clean(self, cohort: Cohort, plan: Plan, label: np.ndarray, sure: np.ndarray, loss: np.ndarray) -> None:
+        """Charge the next answers to clean images; a sample that the target gets wrong is not attacked."""
+        led = self.ledger
+        who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
+        led.spent[who] += 1
+        led.loss0[who] = led.best[who] = loss
+        led.label0[who], led.sure0[who] = label, sure
+        wrong = label != self.labels[who]
+        if self.votes == 1:
+            led.close(who[wrong], Status.CLEAN_WRONG)
+        else:  # a claim like any other: one wrong answer of a randomised target proves nothing
+            short = self.budget - led.spent[who] < self.votes // 2 + 1
+            led.close(who[wrong & short], Status.CLEAN_WRONG)
+            cohort.claims += [Claim(plan.done + int(i)) for i in (wrong & ~short).nonzero()[0]]
+        led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
+
+    def credit(self, cohort: Cohort, plan: Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
+        """Charge the plan's next answers, at ``points``: find successes, keep the best, close who has spent the budget."""
+        led, start = self.ledger, plan.done
+        row = plan.row[start : start + len(loss)]
+        who = cohort.samples[row]
+        if self.parts and plan.ask.part is not None:
+            np.add.at(led.parts, (who, plan.ask.part_of(row)), 1)
+        if plan.points is None:
+            led.spent[cohort.samples] += np.bincount(row, minlength=len(cohort.samples))
+        else:
+            led.spent[who] += 1
+            better = loss > led.best[who]
+            if not self.minimises and len(kept := better.nonzero()[0]):
+                led.best[who[kept]] = loss[kept]
+                scatter_rows(cohort.best, row[kept], points, kept)
+        if len(hit := adv.nonzero()[0]):
+            self._credit_hits(cohort, plan, points, hit)
+        if start + len(loss) == len(plan.row):  # the whole Ask is answered
+            asked = who if start == 0 else cohort.samples[plan.row]
+            if len(over := (led.spent[asked] >= self.budget).nonzero()[0]):
+                led.close(asked[over], Status.BUDGET)
+
+    def _credit_hits(self, cohort: Cohort, plan: Plan, points: Tensor, hit: np.ndarray) -> None:
+        """Adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
+        led, device = self.ledger, cohort.task.x0.device
+        row = plan.row[plan.done + hit]
+        original = cohort.task.x0[torch.from_numpy(row).to(device)]
+        distance = self.threat.distance(points[torch.from_numpy(hit).to(device)], original).numpy(force=True)
+        # a row may have several probes in a call: they are credited one after the other
+        for j in [slice(None)] if plan.points is not None else [slice(j, j + 1) for j in range(len(hit))]:
+            sample, reach = cohort.samples[row[j]], distance[j]
+            inside = reach <= self.threat.eps + self.threat.tolerance
+            wanted = inside & (led.first[sample] == 0)
+            if self.minimises:
+                wanted |= reach < led.distance[sample]
+            if self.votes > 1:
+                cohort.claims += [Claim(plan.done + int(i)) for i in hit[j][inside & wanted]]
+                wanted &= ~inside
+            if wanted.any():
+                at = hit[j][wanted]
+                number = self.query_number(cohort, plan, at)
+                self.keep(cohort, row[j][wanted], points, at, reach[wanted], inside[wanted], number)
+
+    def query_number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
+        """Evaluations ``i`` of this call were which queries of their rows?"""
+        row, col = plan.row[plan.done + i], plan.col[plan.done + i]
+        return self.ledger.spent[cohort.samples[row]] if plan.points is not None else cohort.spent_at_ask[row] + col + 1
+
+    def keep(
+        self, cohort: Cohort, row: np.ndarray, points: Tensor, at: np.ndarray, reach: np.ndarray, inside: np.ndarray,
+        number: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Credit to each of m different rows the adversarial one ``at`` of the points, known since its query ``number``."""
+        led, sample = self.ledger, cohort.samples[row]
+        new = inside & (led.first[sample] == 0)
+        led.first[sample[new]] = number[new]
+        if self.parts and cohort.plan is not None and cohort.plan.ask.part is not None:
+            led.winner[sample[new]] = cohort.plan.ask.part_of(row[new])
+        nearer = reach < led.distance[sample]
+        led.distance[sample[nearer]] = reach[nearer]
+        led.trace += zip(sample[nearer].tolist(), number[nearer].tolist(), reach[nearer].tolist(), strict=True)
+        scatter_rows(cohort.best, row[nearer], points, at[nearer])
+        if not (self.minimises and self.threat.eps == np.inf):
+            led.close(sample[inside], Status.SUCCESS)
+
+    def charge(self, sample: int) -> None:
+        """One fresh answer about a claim: a query like any other."""
+        self.ledger.spent[sample] += 1
+
+    def confirm(self, cohort: Cohort, claim: Claim, point: Tensor) -> None:
+        """A claim that the majority of fresh answers bears out is a success, or a clean image that the target gets wrong."""
+        led, plan = self.ledger, cohort.plan
+        assert plan is not None
+        row = plan.row[[claim.at]]
+        sample = cohort.samples[row]
+        if cohort.k == CLEAN:
+            led.close(sample, Status.CLEAN_WRONG)
+            return
+        reach = self.threat.distance(point, cohort.task.x0[row[0] : row[0] + 1]).numpy(force=True)
+        self.keep(cohort, row, point, np.array([0]), reach, np.array([True]), led.spent[sample])
+
+    def reject(self, cohort: Cohort, claim: Claim) -> None:
+        """A claim that the majority denies: the answer that made it is taken back."""
+        plan = cohort.plan
+        assert plan is not None
+        if cohort.k == CLEAN:
+            sample = cohort.samples[plan.row[claim.at]]
+            self.ledger.label0[sample] = self.labels[sample]
+        else:
+            plan.adv[0][claim.at] = False
