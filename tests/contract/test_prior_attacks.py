@@ -258,10 +258,10 @@ def test_towards_a_class_makers_take_part_that_are_of_worth_there() -> None:
 @pytest.mark.parametrize("patience", [5, 20])
 def test_recrafts_tire(patience: int) -> None:
     """Where nothing can succeed they are drawn in the first steps alone; squares go on to the end of the budget."""
-    crafts = tuple(replace(m, patience=patience) for m in usual() if isinstance(m, Recraft))
-    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(blur=3.0), makers=(*crafts, Squares()), trust=(0.0, 0.0, 0.0))
+    recrafts = tuple(replace(m, patience=patience) for m in usual() if isinstance(m, Recraft))
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(blur=3.0), makers=(*recrafts, Squares()), trust=(0.0, 0.0, 0.0))
     parts = run(attack, share=0.5, budget=60).config["parts"]
-    drawn = sum(parts[m.name]["queries"] for m in crafts)
+    drawn = sum(parts[m.name]["queries"] for m in recrafts)
     assert 0 < drawn <= 5 * patience and parts["square"]["queries"] > 5 * (60 - 2 - patience) - 1
 
 

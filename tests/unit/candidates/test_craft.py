@@ -1,4 +1,4 @@
-"""Crafts through a prior: views of the image, and steps that shrink."""
+"""Crafting through a prior: views of the image, and steps that shrink."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_an_image_is_mirrored_where_the_prior_finds_the_same_class_in_the_mirror
     assert not mirrors(LinearPrior(torch.ones(1, 2, 7), torch.zeros(1, 2)), torch.rand(4, 7)).any(), "vectors have no mirror"
 
 
-def test_shares_of_the_members_take_turns_with_what_was_wished_of_them() -> None:
+def test_shares_of_the_members_take_turns_with_their_part_of_the_goal() -> None:
     """Five members with gradients of their own, dealt out to two: 0, 2, 4 and then 1, 3."""
     rng = torch.Generator().manual_seed(3)
     w = torch.zeros(5, 2, 2, 4, 4)
