@@ -79,20 +79,13 @@ def opened(folder: str | Path) -> Saved:
     name = next((name for name in _TABLES if (path / name).is_file()), None)
     head, rows, total = _table(path / name) if name else ([], [], 0)
     galleries, problems = _sweep(path) if verb == "sweep" else ([], [])
+    pictures = sorted(p for p in path.glob("*.png") if p.stat().st_size <= MOST_BYTES)
+    examples = _examples(result) if result is not None else []
+    title, raw = f"{verb or 'attack'} · {path.name}", name is None or name.startswith("outcomes")
     return Saved(
-        path,
-        f"{verb or 'attack'} · {path.name}",
-        str(run.get("command", "")),
-        summary or _settings(run),
-        sorted(p for p in path.glob("*.png") if p.stat().st_size <= MOST_BYTES),
-        head,
-        rows,
-        total,
-        name is None or name.startswith("outcomes"),
-        _examples(result) if result is not None else [],
-        galleries,
-        problems,
-    )
+        path, title, str(run.get("command", "")), summary or _settings(run), pictures, head, rows, total, raw=raw,
+        examples=examples, galleries=galleries, problems=problems,
+    )  # fmt: skip
 
 
 def _sweep(path: Path) -> tuple[list[Gallery], list[str]]:

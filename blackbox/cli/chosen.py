@@ -45,7 +45,7 @@ def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bo
     """``--answers``: how many answers to buy for training; None where the option was not given.
 
     Raises:
-        ValueError: no images to ask about, several attacks, or a run with a checkpoint or journal.
+        ValueError: no images to query, several attacks, or a run with a checkpoint or journal.
     """
     if answers == "0":
         return None

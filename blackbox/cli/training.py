@@ -45,7 +45,7 @@ def train(data: Dataset, own: str, arch: str | None, epochs: int, common: option
 
 
 def answers(text: str, pool: int) -> int:
-    """``--answers``: how many of the images of ``--own`` the target is asked about before the attack."""
+    """``--answers``: how many images of ``--own`` are queried for training before the attack."""
     if text == "auto":
         raise ValueError(
             f"Expected --answers to be a number between 0 and the {pool:,} images of --own, but it was auto, which is no longer "

@@ -36,8 +36,8 @@ class Store:
     A key is a hash of all that decides a cell's result, so one store may hold several studies, and a study that grew is
     completed. Claims only save work: two processes that do the same cell find the same, and the first is kept.
 
-    The images that some cells come with, to be looked at, are in a table of their own, so that cells are listed as fast
-    without them. A store of before that table has none, and gets it when it is next written to.
+    The images that some cells come with are in a table of their own, so that cells are listed quickly. An older store has
+    no such table, and gets it at the next write.
 
     Args:
         look: only read; a file that is not there is an error, and nothing is written.

@@ -121,7 +121,7 @@ def shared(first: AttackResult, second: AttackResult) -> tuple[np.ndarray, np.nd
     same = a.numpy()[mine] == b.numpy()[theirs]
     if not known and not same.all():  # other data under the same numbers: labels that agree do so by chance
         same[:] = False
-    remark = "" if known else "same id and label; a run of before kept no hash"
+    remark = "" if known else "same id and label; an older run kept no hash"
     return mine[same], theirs[same], remark
 
 
