@@ -1,4 +1,4 @@
-"""What the crafting loop is made of, one place a file; see `surrogates.crafting.parts.base.SLOTS`."""
+"""The parts of the crafting loop, grouped by slot; `surrogates.crafting.parts.base.SLOTS` lists the slots."""
 
 from surrogates.crafting.parts.base import SLOTS, Part, Parts
 from surrogates.crafting.parts.blocks import BSR, SIA

@@ -1,10 +1,10 @@
-"""Parts: the slots of the crafting loop, what may stand in each, and how parts are joined with ``|``.
+"""The slots of the crafting loop, and the base class of the parts that fill them; parts are joined with ``|``.
 
     Momentum(1.0) | DI() | TI()                       # a composition of parts
-    presets.get("mi-fgsm") | SSA()                    # a preset and one part more
+    presets.get("mi-fgsm") | SSA()                    # a preset with one more part
 
 A part is a frozen dataclass of settings. What it remembers between steps is kept in the `Walk` (one run of the loop over
-some rows), so one part may serve many runs at once.
+a batch), so the same part can be used in several runs at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 if TYPE_CHECKING:
     from surrogates.crafting.parts.walk import Walk
 
-# in the order of a step of the loop
+# in the order in which a step of the loop uses them
 SLOTS = {
     "start": "where the walk begins",
     "ahead": "the point at which the gradient is wanted",
@@ -38,34 +38,34 @@ P = TypeVar("P", bound="Part")
 
 @dataclass(frozen=True)
 class Part:
-    """One part. Subclasses of the slots' base classes (`Probe`, `View` ...) say what it computes."""
+    """Base class of all parts. Each slot has a base class of its own (`Probe`, `View` ...) that says what a part computes."""
 
     slot: ClassVar[str]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What the part computes, with the arguments that the base class of its slot states."""
+        """Compute the part's result; the base class of its slot defines the arguments."""
         raise NotImplementedError
 
     def __or__(self, other: Part | Parts) -> Parts:
         return Parts((self,)) | other
 
     def calls(self, k: int, steps: int) -> int:
-        """How many gradients this part takes at step ``k`` of ``steps`` for each one wanted of it."""
+        """How many gradients the part needs at step ``k`` of ``steps`` to deliver one."""
         return 1
 
     def extra(self) -> int:
-        """Gradients an image, taken once before the first step."""
+        """How many gradients an image the part needs once, before the first step."""
         return 0
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
-        """Refuse images of ``shape``, a number of nets or other ``parts`` that this part cannot work with.
+        """Check that this part works with images of ``shape``, this number of nets and the other ``parts``.
 
         Raises:
-            ValueError: with the reason.
+            ValueError: it does not; the message says why.
         """
 
     def __str__(self) -> str:
-        """The name, and whatever is not as by default."""
+        """The class name, with the settings that differ from their defaults."""
         changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
         inside = ", ".join(f"{f.name}={_short(getattr(self, f.name))}" for f in changed)
         return f"{type(self).__name__}({inside})" if inside else type(self).__name__
@@ -77,7 +77,7 @@ def _short(value: object) -> str:
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts joined with ``|``; an empty slot means the default: the point itself, the image as it is, the mean of logits ...
+    """Parts joined with ``|``. An empty slot means its default: the current point, the unchanged image, the mean of logits ...
 
     Raises:
         ValueError: two parts for a slot that takes one (`swap` replaces the first).
@@ -101,16 +101,16 @@ class Parts:
         return Parts((*self.items, *more))
 
     def swap(self, *parts: Part) -> Parts:
-        """These parts instead of those in their slots."""
+        """Replace the parts of these slots."""
         places = {part.slot for part in parts}
         return Parts((*(part for part in self.items if part.slot not in places), *parts))
 
     def without(self, slot: str) -> Parts:
-        """All parts but those of a slot."""
+        """Drop the parts of a slot."""
         return replace(self, items=tuple(part for part in self.items if part.slot != slot))
 
     def all(self, slot: str) -> tuple[Any, ...]:
-        """The parts of a slot, in their order."""
+        """The parts of a slot, in the order in which they were joined."""
         return tuple(part for part in self.items if part.slot == slot)
 
     def one(self, slot: str) -> Any:
@@ -125,17 +125,17 @@ class Parts:
         return " | ".join(map(str, self.items)) or "plain"
 
     def check(self, shape: tuple[int, ...], nets: int = 1) -> None:
-        """Refuse what does not go together. Raises: ValueError, with the reason."""
+        """Check that the parts go together. Raises: ValueError, saying why they do not."""
         if self.one("aggregate") and not self.one("probe"):
             raise ValueError(
-                f"Expected a probe beside {self.one('aggregate')}, which weighs the gradients of neighbours against that of the "
-                "point itself, but there was none. Add Neighbourhood(...)."
+                f"Expected a probe beside {self.one('aggregate')}, which combines the gradient at the point with those of its "
+                "neighbours, but there was none. Add Neighbourhood(...)."
             )
         for part in self.items:
             part.check(self, shape, nets)
 
     def cost(self, steps: int, nets: int = 1) -> int:
-        """G: forward-and-backward passes an image in ``steps`` steps through ``nets`` nets."""
+        """The cost G: forward-and-backward passes an image in ``steps`` steps through ``nets`` nets."""
         probe, aggregate, schedule = self.one("probe"), self.one("aggregate"), self.one("schedule")
         total = 0
         for k in range(steps):
@@ -148,7 +148,7 @@ class Parts:
 
 
 def gradient(parts: Parts, walk: Walk) -> Any:
-    """The gradient of one step: ahead -> probe -> aggregate, or the inner loop of a schedule."""
+    """Compute the gradient of one step: ahead -> probe -> aggregate, or the inner loop of a schedule."""
     ahead, probe, aggregate, schedule = (parts.one(slot) for slot in ("ahead", "probe", "aggregate", "schedule"))
     at = ahead(walk) if ahead else walk.x
     if schedule is not None and schedule.inner:

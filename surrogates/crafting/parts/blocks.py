@@ -1,4 +1,4 @@
-"""Views that cut the image into blocks: each block changed in its own way (SIA); blocks shuffled and rotated (BSR)."""
+"""Views that cut the image into blocks: SIA transforms each block differently, BSR shuffles and rotates them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPERATIONS = ("roll down", "roll right", "flip down", "flip right", "turn", "sca
 
 @dataclass(frozen=True)
 class Blocks(View):
-    """Base class: ``copies`` views of an image cut into ``blocks`` pieces a side (20 and 3: as in TransferAttack)."""
+    """Base class: ``copies`` views of an image cut into ``blocks`` pieces a side (TransferAttack's defaults)."""
 
     copies: int = 20  # type: ignore[misc]
     blocks: int = 3
@@ -33,11 +33,11 @@ class Blocks(View):
 
 @dataclass(frozen=True)
 class SIA(Blocks):
-    """Structure invariant: cut at random into ``blocks`` x ``blocks``; each is rolled or flipped in one direction, turned
-    by 180 degrees, scaled by U(0, 1), or gets noise U(+-noise) and is clipped to [0, 1] (Wang et al. 2023, arXiv:2309.14700).
+    """Structure invariant attack: applies one random operation to each of ``blocks`` x ``blocks`` randomly cut blocks.
 
-    Departs from the paper: it has three operations more (resizing, DCT, dropout); these seven are those of the
-    TransferAttack collection, whose 20 copies and 3 blocks are the defaults here.
+    A block is rolled or flipped in one direction, turned by 180 degrees, scaled by U(0, 1), or gets noise U(+-noise) and
+    is clipped to [0, 1]. Wang et al. 2023, arXiv:2309.14700. Departs from the paper, which has three more operations
+    (resizing, DCT, dropout): these seven are those of the TransferAttack collection.
     """
 
     noise: float = 16 / 255
@@ -57,7 +57,7 @@ class SIA(Blocks):
         number = draw.integers("operation", 0, len(self.operations) - 1, count)
         chosen = torch.tensor([OPERATIONS.index(o) for o in self.operations], device=x.device)[number].view(m, n, n)
         shift = draw.uniform("shift", count).view(m, n, n)
-        # the row a pixel comes from depends on its own row and its column of blocks; and the other way round
+        # the row a pixel comes from depends on its own row and on its block column; likewise for columns
         rows = source(top, tall, across, chosen, shift, "roll down", "flip down").gather(
             2, along[:, None].expand(m, h, w)
         )
@@ -74,7 +74,7 @@ class SIA(Blocks):
         return torch.where(noisy, (out + noise).clamp(0, 1), out * factor)
 
     def _blocks(self, draw: Draw, tag: str, side: int) -> tuple[Tensor, Tensor, Tensor]:
-        """For each pixel of a side, [m, side]: where its block begins, how long it is, which it is."""
+        """For each pixel of a side, [m, side] each: the start, the length and the number of its block."""
         cuts = draw.order(tag, side - 1)[:, : self.blocks - 1].sort(1).values + 1
         ends = torch.cat([cuts.new_zeros(len(cuts), 1), cuts, cuts.new_full((len(cuts), 1), side)], 1)
         which = (torch.arange(side, device=cuts.device)[None, :, None] >= ends[:, None, 1:-1]).sum(2)
@@ -82,9 +82,9 @@ class SIA(Blocks):
 
 
 def source(begin: Tensor, length: Tensor, block: Tensor, chosen: Tensor, shift: Tensor, roll: str, flip: str) -> Tensor:
-    """[m, side, blocks]: the place along a side that each place is filled from, for every block across it.
+    """[m, side, blocks]: the index along a side that each pixel is copied from, for every block across the side.
 
-    begin, length, block: [m, side], of the block a place lies in; chosen, shift: [m, blocks along, blocks across].
+    begin, length, block: [m, side], of the block that holds the pixel; chosen, shift: [m, blocks along, blocks across].
     """
     spread = block[:, :, None].expand(-1, -1, chosen.shape[2])
     what, far = chosen.gather(1, spread), shift.gather(1, spread)
@@ -113,7 +113,7 @@ class BSR(Blocks):
         side, strips, order = draw.uniform("side", 1)[:, 0], draw.uniform("strips", n), draw.order("order", n)
         pieces, turns = draw.uniform("pieces", n, n), self.angle * math.pi / 180 * (2 * draw.uniform("angle", n) - 1)
         orders = torch.stack([draw.order(f"order {s}", n) for s in range(n)], 1)
-        across = side < 0.5  # columns first: the same on the image laid on its side
+        across = side < 0.5  # columns first: the same operation on the transposed image
         if x.shape[2] == x.shape[3]:
             laid = rows(across, x)
             made = self._rows_first(torch.where(laid, x.mT, x), strips, order, pieces, orders, turns)
@@ -128,8 +128,8 @@ class BSR(Blocks):
     def _rows_first(
         self, x: Tensor, strips: Tensor, order: Tensor, pieces: Tensor, orders: Tensor, turns: Tensor
     ) -> Tensor:
-        """Strips of rows, cut into pieces of columns; what depends on a row alone, or on a strip and a column, is worked
-        out there and only then spread over the pixels."""
+        """Cut strips of pixel rows into pieces of columns. Terms that depend on a row alone, or on a strip and a column,
+        are computed at that size and only then expanded to pixels."""
         m, n, h, w = len(x), self.blocks, x.shape[2], x.shape[3]
         strip, *sizes = layout(h, strips, order)  # [m, h]
         start, length, a = (v.to(x) for v in sizes)
@@ -142,8 +142,10 @@ class BSR(Blocks):
 
 
 def layout(side: int, u: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A side cut by draws u [m, n] and put together in ``order`` [m, n]: for each place which piece lies there, where that
-    came from, how long it is, and how far into it the place is; each [m, side]."""
+    """Cut a side by draws u [m, n] and join the pieces in ``order`` [m, n].
+
+    Returns four tensors [m, side], for each pixel: the piece now there, that piece's original start, its length, and the
+    pixel's offset in it."""
     share = 1 + u
     lengths = torch.round(share / share.sum(1, keepdim=True) * side).to(torch.int64)
     widest = lengths.argmax(1, keepdim=True)
@@ -158,7 +160,7 @@ def layout(side: int, u: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor,
 
 
 def bilinear(x: Tensor, u: Tensor, v: Tensor, start: Tensor, length: Tensor) -> Tensor:
-    """Samples [m, c, h, w] of ``x`` at rows start + u and columns v [m, h, w], black outside rows start .. start + length."""
+    """Sample ``x`` [m, c, h, w] bilinearly at rows start + u and columns v [m, h, w]; black outside start .. start + length."""
     h, w = x.shape[2:]
     flat, total = x.flatten(2), torch.zeros_like(x)
     tops = [(p, (1 - (u - p).abs()) * ((p >= 0) & (p < length))) for p in (u.floor(), u.floor() + 1)]

@@ -1,4 +1,4 @@
-"""CFM: features of clean images mixed into those of the image, which has to win against them."""
+"""CFM: mixes features of clean images into those of the attacked image."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from surrogates.nets.predict import place
 
 @dataclass(frozen=True)
 class CFM(Surgery):
-    """At each convolution and linear layer, with probability ``probability``: f <- (1 - a) f + a f_clean, a drawn from
-    [0, ``most``] for each channel, f_clean the layer's features of a clean image of the pool, drawn too.
+    """Clean feature mixup: mixes a random clean image's features into those of each convolution and linear layer.
+
+    With probability ``probability`` at each layer: f <- (1 - a) f + a f_clean, with a drawn from [0, ``most``] for each
+    channel, and f_clean the layer's features of a randomly drawn image of the pool.
 
     Byun et al. 2023, arXiv:2305.14846, "Introducing competition to boost the transferability of targeted adversarial
     examples through clean feature mixup" (CVPR): 0.1, 0.75, and feature maps at most a quarter as wide as the image.
 
-    bank: how many of the pool's first images are used; the authors shuffle the features of their batch of 20.
+    bank: how many images are used, the first ones of the pool; the authors shuffle the features of their batch of 20.
     Departs from the paper: whether a layer mixes, and with whom, is drawn for each image instead of for the batch.
     """
 
@@ -63,7 +65,7 @@ class _Mixer:
             yield
 
     def meet(self, pool: Pool) -> None:
-        """Remember the features of the pool's first images."""
+        """Compute and keep the features of the pool's first images."""
         x = pool.images[: self.settings.bank].detach().clone()
         for edit in self.edits:
             edit.record(x)
@@ -104,8 +106,7 @@ class _Mix(Edit):
         s, rng, k = self.mixer.settings, self.mixer.rng, self.mixer.k
         if rng is None or not self.clean:
             raise ValueError(
-                "Expected CFM to know clean images before it mixes, but it does not. Craft with surrogates.craft, which shows "
-                "them to it."
+                "Expected CFM to have clean images to mix in, but it has none. Craft with surrogates.craft, which passes them on."
             )
         if out.ndim > 2 and out.shape[-1] > s.narrow * self.mixer.width:
             return out

@@ -1,6 +1,6 @@
 """Schedules: which nets of an ensemble take part at a step, and inner loops over them (SVRE, AdaEA, CWA).
 
-Every row by itself: no sum runs over the batch.
+Each image is treated independently: no sum runs over the batch.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule(Part):
-    """Base class. Either ``pick`` says which nets take part at a step; or ``inner`` is True and ``__call__(walk, at)``
-    makes the step's gradient itself from ``walk.members`` (one gradient source a net, views and all) and ``walk.field``
-    (all nets together). An inner loop leaves no room for a probe or an aggregate."""
+    """Base class: chooses the nets of a step, or computes its gradient in an inner loop over the nets.
+
+    Either ``pick`` chooses the nets; or ``inner`` is True, and ``__call__(walk, at)`` computes the gradient from
+    ``walk.members`` (a gradient source for each net, seen through the views) and ``walk.field`` (all nets together). An
+    inner loop cannot be combined with a probe or an aggregate."""
 
     slot: ClassVar[str] = "schedule"
     inner: ClassVar[bool] = False
@@ -40,7 +42,7 @@ class Schedule(Part):
         return tuple(range(nets))
 
     def members(self, k: int, nets: int) -> int:
-        """How many forward-and-backward passes a gradient costs at step ``k``, over all nets."""
+        """How many forward-and-backward passes, over all nets, a gradient costs at step ``k``."""
         return len(self.pick(k, Stream(0, np.zeros(1, np.uint64)), nets))
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
@@ -48,20 +50,20 @@ class Schedule(Part):
             for slot in ("probe", "aggregate"):
                 if part := parts.one(slot):
                     raise ValueError(
-                        f"Expected no {slot} beside {self}, whose inner loop says where gradients are taken, but there was "
+                        f"Expected no {slot} beside {self}, whose inner loop chooses the points itself, but there was "
                         f"{part}. Leave one of them out."
                     )
         if nets < 2:
             raise ValueError(
-                f"Expected an ensemble of nets for {self}, but there was one net. Give several: [net_a, net_b], or what "
-                "refine.lgv(net, data) or refine.swag(net, data) makes of one."
+                f"Expected an ensemble of nets for {self}, but there was one net. Give several: [net_a, net_b], or the list "
+                "that refine.lgv(net, data) or refine.swag(net, data) returns."
             )
 
 
 @dataclass(frozen=True)
 class Cycle(Schedule):
-    """One net a step, in turn (LGV; Gubri et al. 2022, arXiv:2207.13129). shuffled: each round through the nets in an order
-    of its own, drawn by the seed, so that few steps do not see the first nets only."""
+    """Uses one net a step, in turn (LGV; Gubri et al. 2022, arXiv:2207.13129). shuffled: a new random order for each round,
+    so that a run of few steps is not confined to the first nets."""
 
     shuffled: bool = False
 
@@ -73,7 +75,7 @@ class Cycle(Schedule):
 
 @dataclass(frozen=True)
 class Random(Schedule):
-    """``count`` nets a step, drawn by (seed, step): the same for all images."""
+    """Uses ``count`` random nets a step, drawn by (seed, step): the same for all images."""
 
     count: int = 1
 
@@ -83,13 +85,13 @@ class Random(Schedule):
 
 @dataclass(frozen=True)
 class SVRE(Schedule):
-    """An inner walk through the nets in random order, each gradient corrected by what its net said at the outer point.
+    """Visits the nets in random order in an inner loop, and reduces each gradient's variance as SVRG does.
 
     Xiong et al. 2022, arXiv:2111.10752, "Stochastic variance reduced ensemble adversarial attack for boosting the
     adversarial transferability" (CVPR), algorithm 1: g = grad_i(x~) - (grad_i(x) - grad_all(x)), m <- decay m + hat(g),
-    x~ <- project(x~ + step m); the last m is the step's gradient. inner: how many inner steps; four a net by default,
-    as in the authors' code. Departs from it: nets are drawn for the step, the same for all images, and grad_i(x) is
-    computed once for each net.
+    x~ <- project(x~ + step m); the last m is the step's gradient. inner: number of inner steps; by default four a net, as
+    in the authors' code. Departs from it: the nets drawn at a step are the same for all images, and grad_i(x) is computed
+    once for each net.
     """
 
     inner_steps: int | None = None
@@ -116,7 +118,7 @@ class SVRE(Schedule):
 
 @dataclass(frozen=True)
 class RowWeights(LogitFusion):
-    """The loss of a mean of logits whose weights [m, nets] each row brings along (`AdaEA` finds them)."""
+    """The loss of a weighted mean of logits, with weights [m, nets] of each image's own (`AdaEA` computes them)."""
 
     def __call__(self, answers: Sequence[Answer], goal: Goal, loss: Loss) -> Tensor:
         if not goal.guide or len(answers) == 1:
@@ -133,16 +135,15 @@ class RowWeights(LogitFusion):
 
 @dataclass(frozen=True)
 class AdaEA(Schedule):
-    """Nets whose steps help against the others weigh more; pixels at which the nets disagree are left alone.
+    """Gives more weight to nets whose steps transfer to the others, and leaves alone pixels where the nets disagree.
 
     Chen et al. 2023, arXiv:2308.02897, "An adaptive model ensemble adversarial attack for boosting adversarial
     transferability" (ICCV). AGM: with x_i one step along net i's gradient, weight_i = softmax over i of beta * the sum over
-    j != i of J_j(x_i) / J_j(x_j). DRF: a pixel whose gradients (as vectors over the channels) have a mean cosine below
-    ``threshold`` over the pairs of nets gets none. beta 10, threshold -0.3. Joined with `RowWeights`, which fuses the
-    logits by the weights.
+    j != i of J_j(x_i) / J_j(x_j). DRF: the gradient is set to zero at pixels where the mean cosine over the pairs of nets
+    (gradients as vectors over the channels) is below ``threshold``. Joined with `RowWeights`, which applies the weights.
 
-    Departs from the authors' code: weights are those of an image, not of the batch; the mean cosine is over all pairs of nets;
-    no noise at the start. Towards a target the ratios are inverted.
+    Departs from the authors' code: weights are computed for each image, not for the batch; the mean cosine is over all
+    pairs of nets; no noise at the start. Towards a target the ratios are inverted.
     """
 
     beta: float = 10.0
@@ -150,7 +151,7 @@ class AdaEA(Schedule):
     inner = True
 
     def members(self, k: int, nets: int) -> int:
-        return 2 * nets + math.ceil(nets * nets / 3)  # a pass forwards alone is about a third of one there and back
+        return 2 * nets + math.ceil(nets * nets / 3)  # a forward pass alone costs about a third of a forward and backward one
 
     def __call__(self, walk: Walk, at: Tensor) -> Tensor:
         alone = [walk.gradient(at, source=member) for member in walk.members]
@@ -174,7 +175,7 @@ class AdaEA(Schedule):
         super().check(parts, shape, nets)
         if not isinstance(parts.one("fusion"), RowWeights):
             raise ValueError(
-                f"Expected the fusion RowWeights beside {self}, which finds a weight for each net and image, but there was "
+                f"Expected the fusion RowWeights beside {self}, which computes a weight for each net and image, but there was "
                 f"{parts.one('fusion') or 'none'}. Join it: AdaEA() | RowWeights()."
             )
 
@@ -183,7 +184,7 @@ _TINY, _MOST = 1e-6, 1e4  # a confident net has a loss near 0; ours
 
 
 def agreement(g: Sequence[Tensor]) -> Tensor:
-    """Gradients [n, channels, \\*pixels] of several nets -> [n, 1, \\*pixels], the mean cosine over the pairs of nets."""
+    """The mean cosine over the pairs of nets [n, 1, \\*pixels], from each net's gradients [n, channels, \\*pixels]."""
     lengths = [v.square().sum(1, keepdim=True).sqrt() for v in g]
     total, pairs = torch.zeros_like(lengths[0]), 0
     for i in range(len(g)):
@@ -195,13 +196,13 @@ def agreement(g: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class CWA(Schedule):
-    """Common weakness attack: a step back, then a long step along each net in turn; the way gone is the gradient.
+    """Common weakness attack: steps back, then takes a long step along each net in turn; the displacement is the gradient.
 
     Chen et al. 2024, arXiv:2303.09105, "Rethinking model ensemble in transfer-based adversarial attacks" (ICLR),
     algorithm 1 (MI-CWA): x~ = x - (eps / 15) sign(grad_all), then for each net m <- decay m + g / |g|_2 and x~ <- project(x~ +
-    long m); x~ - x is the step's gradient. m is kept from step to step. The authors' long is 250, at 299 pixels and eps =
-    16/255 an RMS of 7.7 eps: here ``long`` is that RMS in units of eps, for images of any size. Departs from the authors'
-    code: lengths are those of an image, not of the batch.
+    long m); x~ - x is the step's gradient. m is kept from step to step. ``long`` is an RMS in units of eps, so that it
+    suits images of any size; 7.7 is the authors' 250 at 299 pixels and eps = 16/255. Departs from the authors' code:
+    gradients are normalised for each image, not for the batch.
     """
 
     back: float = 1 / 15

@@ -1,4 +1,4 @@
-"""Feature losses: a layer in the middle of the net, weighted by what matters there. ILA, FIA, NAA, BFA; and self-universality."""
+"""Losses of a net's intermediate features: ILA, FIA, NAA, BFA and self-universality."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from surrogates.crafting.parts.walk import Walk
 
 
-_PLAIN = Parts()  # I-FGSM, in as many steps as one likes
+_PLAIN = Parts()  # I-FGSM
 
 
 @dataclass(frozen=True)
 class FeatureLoss(Loss):
-    """Base class: one net, one `Tap`; ``prepare`` leaves what the loss weighs the features with."""
+    """Base class of losses on one net's tapped features; ``prepare`` computes the weights of the features."""
 
     needs_tap = True
 
@@ -33,17 +33,17 @@ class FeatureLoss(Loss):
         super().check(parts, shape, nets)
         if nets > 1:
             raise ValueError(
-                f"Expected one net for {self}, which looks at a layer of it, but there were {nets}. Craft on each alone."
+                f"Expected one net for {self}, which reads one of its layers, but there were {nets}. Craft on each alone."
             )
 
 
 def slopes(walk: Walk, x: Tensor, value: Callable[[Answer, Goal], Tensor]) -> Tensor:
-    """[n, \\*shape] -> the gradient [n, ...] of each row's ``value`` [m] with respect to the tapped features."""
+    """The gradient [n, ...] of each image's ``value`` [m] with respect to the tapped features, for ``x`` [n, \\*shape]."""
     return walk.answers(x, lambda a, goal: torch.autograd.grad(value(a[0], goal).sum(), _feature(a[0]))[0], grad=True)
 
 
 def features(walk: Walk, x: Tensor) -> Tensor:
-    """[n, \\*shape] -> the tapped features [n, ...]."""
+    """The tapped features [n, ...] of ``x`` [n, \\*shape]."""
     return walk.answers(x, lambda a, goal: _feature(a[0]).detach(), grad=True)
 
 
@@ -54,11 +54,12 @@ def _feature(answer: Answer) -> Tensor:
 
 @dataclass(frozen=True)
 class ILA(FeatureLoss):
-    """<F(x) - F(x0), d> / |d| with d = F(x*) - F(x0): further along the way that an attack went in feature space.
+    """Pushes the features further in the direction in which another attack moved them: <F(x) - F(x0), d> / |d|.
 
     Huang et al. 2019, arXiv:1907.10823, "Enhancing adversarial example transferability with an intermediate level attack"
-    (ICCV), the projection loss (ILAP). x* is what ``base`` makes of x0 in ``steps`` steps with cross-entropy (the
-    paper: I-FGSM, 10); the walk itself begins at x0 again. Departs from peers: each row has its own projection.
+    (ICCV), the projection loss (ILAP). d = F(x*) - F(x0), where x* is the result of ``base`` from x0 in ``steps`` steps
+    with cross-entropy (the paper: I-FGSM, 10); the walk itself starts again from x0. Departs from other toolkits: each image
+    has its own projection.
     """
 
     base: Parts = _PLAIN
@@ -83,8 +84,10 @@ class ILA(FeatureLoss):
 
 @dataclass(frozen=True)
 class Weighed(FeatureLoss):
-    """Base class: the features weighted by ``weights(walk)`` [n, ...], what they do for the goal's class; down when it is to
-    be left, up when it is to be reached. count: of gradients that the weights are made of; 30 in all three papers."""
+    """Base class: the sum of features weighted by their importance for the goal's class, ``weights(walk)`` [n, ...].
+
+    It is minimised when the class is to be left, and maximised when it is the target. count: how many gradients the
+    weights average; 30 in all three papers."""
 
     count: int = 30
 
@@ -104,11 +107,10 @@ class Weighed(FeatureLoss):
 
 @dataclass(frozen=True)
 class FIA(Weighed):
-    """Weights: the gradient of the class's logit, summed over ``count`` images with each entry kept with probability
-    ``keep`` and blackened otherwise.
+    """Weights features by the gradient of the class's logit, summed over ``count`` randomly masked images.
 
-    Wang et al. 2021, arXiv:2107.14185, "Feature importance-aware transferable adversarial attacks" (ICCV), eq. 4 and 5:
-    30 images, drop probability 0.3.
+    Each entry is kept with probability ``keep``, else set to black. Wang et al. 2021, arXiv:2107.14185, "Feature
+    importance-aware transferable adversarial attacks" (ICCV), eq. 4 and 5: 30 images, drop probability 0.3.
     """
 
     keep: float = 0.7
@@ -123,7 +125,7 @@ class FIA(Weighed):
 
 @dataclass(frozen=True)
 class NAA(Weighed):
-    """Weights: the gradient of the class's probability, averaged over the straight way from a black image to x0.
+    """Weights features by the gradient of the class's probability, averaged along the line from a black image to x0.
 
     Zhang et al. 2022, arXiv:2204.00008, "Improving adversarial transferability via neuron attribution-based attacks"
     (CVPR), eq. 7, with its plain weighing of positive and negative attributions: 30 points.
@@ -138,19 +140,19 @@ class NAA(Weighed):
 
 
 def sure(scores: Tensor, goal: Goal) -> Tensor:
-    """The probability of the goal's class less 1, [m, C] -> [m], with a slope also where it rounds to 1."""
+    """The probability of the goal's class minus 1, [m, C] -> [m], with a usable gradient even where it rounds to 0."""
     log = scores.double().log_softmax(1)
     return -log.scatter(1, goal.classes[:, None], -torch.inf).logsumexp(1).exp()
 
 
 @dataclass(frozen=True)
 class BFA(Weighed):
-    """Weights: the gradient of the class's logit, summed over ``count`` images; each is x0 moved by ``rms`` along the
-    gradient that the image before had, away from the class.
+    """Weights features by the gradient of the class's logit, summed over ``count`` moved copies of x0.
 
+    Each copy is x0 moved by ``rms`` away from the class, along the gradient at the copy before.
     Wang et al. 2024, "Improving the transferability of adversarial examples through black-box feature attacks",
-    Neurocomputing: 30 images, a move of Euclidean length 28 at 224 pixels a side. Departs from the paper: the length is an
-    RMS (28 / sqrt(3 * 224 * 224) = 0.072), so that smaller images move as far for their size.
+    Neurocomputing: 30 images, moves of Euclidean length 28 at 224 pixels a side. Departs from the paper: the length is
+    given as an RMS (28 / sqrt(3 * 224 * 224) = 0.072), so that it suits smaller images.
     """
 
     rms: float = 0.072
@@ -171,7 +173,7 @@ class BFA(Weighed):
 
 @dataclass(frozen=True)
 class Local(View):
-    """Two copies: the image; and its change laid over a crop of the clean image that is blown up to full size.
+    """Two copies: the image itself, and its perturbation added to an enlarged crop of the clean image.
 
     Wei et al. 2023, arXiv:2209.03716 (CVPR): crops of a tenth of the area, sides in a ratio between 3:4 and 4:3. For the
     loss `SelfUniversality`, which knows the clean image.
@@ -202,7 +204,7 @@ class Local(View):
 
 @dataclass(frozen=True)
 class SelfUniversality(FeatureLoss):
-    """The target's logit for the whole image plus that for the piece, plus ``weight`` times the cosine of their features.
+    """The target's logit for the image plus that for its crop, plus ``weight`` times the cosine of their features.
 
     Wei et al. 2023, arXiv:2209.03716, "Enhancing the self-universality for transferable targeted attacks" (CVPR): 1e-3.
     """
@@ -217,7 +219,7 @@ class SelfUniversality(FeatureLoss):
         assert answer.feature is not None
         whole, piece = answer.feature[::2].flatten(1), answer.feature[1::2].flatten(1)
         cosine = row_dot(whole, piece) / (row_norm(whole) * row_norm(piece)).clamp_min(1e-12)
-        return 2 * own(answer.scores, goal) + self.weight * cosine  # the scores are means over whole and piece
+        return 2 * own(answer.scores, goal) + self.weight * cosine  # the scores are means over the image and its crop
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
         views = [view for view in parts.all("view") if view.copies > 1]

@@ -1,4 +1,4 @@
-"""From gradient to change: start, filter (TI), momentum, step, projection."""
+"""Parts at the start of the loop and after the gradient: start, filter (TI), momentum, step, projection."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NORMS = {"mean-abs": mean_abs, "l2": l2, "none": identity}
 
 @dataclass(frozen=True)
 class Start(Part):
-    """Base class: ``__call__(walk) -> x`` [n, \\*shape], before it is projected. Absent: the clean image."""
+    """Base class of start points: ``__call__(walk) -> x`` [n, \\*shape], projected afterwards. Default: the clean image."""
 
     slot: ClassVar[str] = "start"
 
 
 @dataclass(frozen=True)
 class RandomStart(Start):
-    """Uniform in the ball (Madry et al. 2018, arXiv:1706.06083)."""
+    """Starts uniformly in the threat's ball (Madry et al. 2018, arXiv:1706.06083)."""
 
     def __call__(self, walk: Walk) -> Tensor:
         return walk.x0 + random_point(walk.threat, walk.rng, tuple(walk.x0.shape[1:]))
@@ -41,15 +41,17 @@ class RandomStart(Start):
 
 @dataclass(frozen=True)
 class Filter(Part):
-    """Base class: ``__call__(g, walk) -> g``."""
+    """Base class of filters of the gradient: ``__call__(g, walk) -> g``."""
 
     slot: ClassVar[str] = "filter"
 
 
 @dataclass(frozen=True)
 class Momentum(Part):
-    """m <- decay * m + g / |g|, the norm being the mean absolute entry (MI: Dong et al. 2018, arXiv:1710.06081, eq. 6, up
-    to the constant d), ``"l2"`` or ``"none"`` (raw gradients). Absent: the gradient itself."""
+    """Accumulates gradients: m <- decay * m + g / |g| (MI: Dong et al. 2018, arXiv:1710.06081, eq. 6).
+
+    norm: the mean absolute entry (the paper's sum up to the constant d), ``"l2"``, or ``"none"`` for raw gradients.
+    Default of the slot: no momentum."""
 
     slot: ClassVar[str] = "momentum"
     decay: float = 1.0
@@ -67,17 +69,17 @@ class Momentum(Part):
         return walk.m
 
     def unit(self, walk: Walk) -> float:
-        """By what to multiply a normalised gradient for a length of about 1 in the threat's norm."""
+        """The factor that gives a normalised gradient a length of about 1 in the threat's norm."""
         return walk.scale * (walk.x0[0].numel() ** 0.5 if self.norm == "l2" else 1.0)
 
 
 @dataclass(frozen=True)
 class Step(Part):
-    """Base class and the plain thing: alpha along the steepest direction of the threat's norm (sign in Linf).
+    """Default step and base class: moves alpha along the steepest direction of the threat's norm (sign in Linf).
 
-    ``__call__(g, walk) -> change`` [n, \\*shape]. schedule: ``"constant"``, or ``"linear"`` or ``"cosine"`` from above alpha
-    down to zero with the same sum over all steps. norm: ``"threat"``, or ``"l2"`` for a step along the gradient itself, as
-    long (in the Euclidean norm) as the threat's own.
+    ``__call__(g, walk) -> change`` [n, \\*shape]. schedule: ``"constant"``; ``"linear"`` and ``"cosine"`` decrease from above
+    alpha to zero with the same sum over all steps. norm: ``"threat"``, or ``"l2"`` for a step along the gradient itself with
+    the same Euclidean length.
     """
 
     slot: ClassVar[str] = "step"
@@ -100,8 +102,8 @@ class Step(Part):
 
 @dataclass(frozen=True)
 class Damped(Step):
-    """Each pixel's step shrinks by ``eta`` whenever the sign of its direction turns (GRA; Zhu et al. 2023, Boosting
-    Adversarial Transferability via Gradient Relevance Attack, ICCV: 0.94)."""
+    """Shrinks a pixel's step by ``eta`` whenever the sign of its direction changes (GRA; Zhu et al. 2023, "Boosting
+    adversarial transferability via gradient relevance attack", ICCV: 0.94)."""
 
     eta: float = 0.94
 
@@ -115,7 +117,7 @@ class Damped(Step):
 
 @dataclass(frozen=True)
 class Projection(Part):
-    """Base class and the plain thing: the threat's own projection after each step, nothing at the end."""
+    """Default projection and base class: projects onto the threat after each step, and does nothing at the end."""
 
     slot: ClassVar[str] = "projection"
 
@@ -123,14 +125,14 @@ class Projection(Part):
         return walk.threat.project(x, walk.x0)
 
     def last(self, x: Tensor, walk: Walk) -> Tensor:
-        """The result from the last iterate."""
+        """Turn the last iterate into the result."""
         return x
 
 
 @dataclass(frozen=True)
 class EightBit(Projection):
-    """The result as an 8-bit image: multiples of 1/255, every entry rounded towards the clean image, so that no distance
-    grows (see `blackbox.threat.eight_bit`)."""
+    """Rounds the result to an 8-bit image, every entry towards the clean image, so that no distance grows (see
+    `blackbox.threat.eight_bit`)."""
 
     def last(self, x: Tensor, walk: Walk) -> Tensor:
         return eight_bit(x, walk.x0)
@@ -138,11 +140,11 @@ class EightBit(Projection):
 
 @dataclass(frozen=True)
 class TI(Filter):
-    """The gradient convolved, channel by channel, with a Gaussian of ``kernel`` x ``kernel`` pixels and standard deviation
-    (kernel - 1) / 6 (Dong et al. 2019, arXiv:1904.02884, eq. 9; 15 for images of 299 pixels).
+    """Translation invariance: smooths each channel of the gradient with a Gaussian of ``kernel`` x ``kernel`` pixels.
 
+    Dong et al. 2019, arXiv:1904.02884, eq. 9: standard deviation (kernel - 1) / 6, and 15 for images of 299 pixels.
     kernel: odd; by default 15 from 150 pixels a side, below that the odd number next to a tenth of the shorter side, at
-    least 3 (ours: fifteen pixels are half of a 32-pixel image, and the attack dies of it).
+    least 3 (ours: fifteen pixels are half of a 32-pixel image, far too many).
     """
 
     kernel: int | None = None
@@ -152,7 +154,7 @@ class TI(Filter):
             raise ValueError(f"Expected the kernel of TI to be an odd number of pixels, but it was {self.kernel}.")
 
     def size(self, shape: tuple[int, ...]) -> int:
-        """Pixels a side of the kernel, for images of ``shape``."""
+        """The kernel's size in pixels for images of ``shape``."""
         return self.kernel or min(15, max(3, 2 * round((min(shape[1:]) / 10 - 1) / 2) + 1))
 
     def __call__(self, g: Tensor, walk: Walk) -> Tensor:
@@ -168,7 +170,7 @@ class TI(Filter):
 
 
 def gaussian(size: int) -> Tensor:
-    """[size, size] float64: a Gaussian that ends at three standard deviations, with sum 1."""
+    """A Gaussian kernel [size, size] float64, cut at three standard deviations, with sum 1."""
     if size == 1:
         return torch.ones(1, 1, dtype=torch.float64)
     line = torch.exp(-(torch.linspace(-3, 3, size, dtype=torch.float64) ** 2) / 2)

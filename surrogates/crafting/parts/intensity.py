@@ -1,4 +1,4 @@
-"""Views that change pixel values: several brightnesses (SI), another image mixed in (Admix), a perturbed spectrum (SSA)."""
+"""Views that change pixel values: scaled brightness (SI), another image mixed in (Admix), a perturbed spectrum (SSA)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surrogates.crafting.parts.views import Draw, View
 
 @dataclass(frozen=True)
 class SI(View):
-    """x / 2^i for i = 0 .. copies - 1 (Lin et al. 2020, arXiv:1908.06281, eq. 7; five copies)."""
+    """Scale invariance: x / 2^i for i = 0 .. copies - 1 (Lin et al. 2020, arXiv:1908.06281, eq. 7; five copies)."""
 
     copies: int = 5  # type: ignore[misc]
     images = False
@@ -26,11 +26,11 @@ class SI(View):
 
 @dataclass(frozen=True)
 class Admix(View):
-    """x + eta * x', x' a clean image of another class, for ``copies`` partners (Wang et al. 2021, arXiv:2102.00436, eq. 5:
-    eta = 0.2, three partners; the paper follows it with SI's five scales).
+    """Adds a part of a clean image of another class: x + eta * x', for ``copies`` partners x'.
 
-    The partner is a function of (seed, id, step, copy) and of the pool that was given to `craft`, not of the images that
-    lie beside this one. Partners are drawn independently, so two copies may have the same.
+    Wang et al. 2021, arXiv:2102.00436, eq. 5: eta = 0.2, three partners; the paper follows it with SI's five scales. A
+    partner depends on (seed, id, step, copy) and the pool given to `craft`, never on the batch. Partners are drawn
+    independently, so two copies may have the same one.
 
     Raises:
         ValueError: the pool holds no image of another class.
@@ -43,7 +43,7 @@ class Admix(View):
     def __call__(self, x: Tensor, draw: Draw) -> Tensor:
         if draw.pool is None:
             raise ValueError(
-                "Expected a pool of images for Admix to mix in, but there was none. Give pool=(images, labels)."
+                "Expected a pool of images that Admix can mix in, but there was none. Give pool=(images, labels)."
             )
         u, partner = draw.uniform("partner", 1)[:, 0].cpu(), torch.empty(len(x), dtype=torch.int64)
         labels, have = draw.goal.labels.cpu(), draw.pool.labels.cpu()
@@ -60,11 +60,10 @@ class Admix(View):
 
 @dataclass(frozen=True)
 class SSA(View):
-    """Spectrum simulation: IDCT(DCT(x + sigma * N(0, 1)) * U(1 - rho, 1 + rho)), ``copies`` times (Long et al. 2022,
-    arXiv:2207.05382, eq. 6: 20 copies, rho = 0.5, sigma = 16/255).
+    """Spectrum simulation: perturbs the image's DCT, IDCT(DCT(x + sigma * N(0, 1)) * U(1 - rho, 1 + rho)).
 
-    straight: the authors' code takes the gradient at the shaken image as that of the image; the paper's formula goes back
-    through the transform, and so does the default.
+    Long et al. 2022, arXiv:2207.05382, eq. 6: 20 copies, rho = 0.5, sigma = 16/255. straight: use the gradient at the
+    perturbed image unchanged, as the authors' code does; by default it goes back through the transform, as in the paper.
     """
 
     copies: int = 20  # type: ignore[misc]
@@ -85,7 +84,7 @@ class SSA(View):
 
 @lru_cache(maxsize=16)
 def cosines(side: int) -> Tensor:
-    """[side, side]: the orthonormal DCT-II of a column of pixels."""
+    """The matrix [side, side] of the orthonormal DCT-II of a column of pixels."""
     from scipy.fft import dct
 
     return torch.from_numpy(dct(np.eye(side), axis=0, norm="ortho").astype(np.float32))

@@ -1,4 +1,4 @@
-"""Fusions and losses: how the outputs of several nets become one value a row, and what rises. Larger is closer to success."""
+"""Fusions combine the outputs of several nets; losses turn them into one value an image. Larger is closer to success."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """One net's answer to m rows: logits [m, C], and the feature of the tap [m, ...], if there is one."""
+    """One net's output for m images: logits [m, C], and the tapped features [m, ...], if there is a tap."""
 
     scores: Tensor
     feature: Tensor | None = None
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Fusion(Part):
-    """Base class: ``__call__(answers, goal, loss) -> [m]``. weights: one a net, they are divided by their sum."""
+    """Base class of fusions: ``__call__(answers, goal, loss) -> [m]``. weights: one a net, divided by their sum."""
 
     slot: ClassVar[str] = "fusion"
     weights: tuple[float, ...] | None = None
@@ -55,7 +55,7 @@ class LogitFusion(Fusion):
 
 @dataclass(frozen=True)
 class ProbabilityFusion(Fusion):
-    """The loss of the mean probabilities, whose logarithms stand in for logits (Liu et al. 2017, arXiv:1611.02770)."""
+    """The loss of the mean probabilities, their logarithms used as logits (Liu et al. 2017, arXiv:1611.02770)."""
 
     def __call__(self, answers: Sequence[Answer], goal: Goal, loss: Loss) -> Tensor:
         return loss(Answer(self.mean([a.scores.softmax(1) for a in answers]).clamp_min(1e-30).log()), goal)
@@ -63,7 +63,7 @@ class ProbabilityFusion(Fusion):
 
 @dataclass(frozen=True)
 class LossFusion(Fusion):
-    """The mean of the nets' losses: the mean of their gradients."""
+    """The mean of the nets' losses, which averages their gradients."""
 
     def __call__(self, answers: Sequence[Answer], goal: Goal, loss: Loss) -> Tensor:
         return self.mean([loss(a, goal) for a in answers])
@@ -71,11 +71,11 @@ class LossFusion(Fusion):
 
 @dataclass(frozen=True)
 class Loss(Part):
-    """Base class: ``__call__(answer, goal) -> [m]``.
+    """Base class of losses: ``__call__(answer, goal) -> [m]``.
 
-    needs_tap: it reads ``answer.feature``. targeted_only: it makes no sense without a class to reach.
-    ``prepare(walk)`` is called once before the first step; the tensors it returns lead with the rows and come back as
-    ``goal.guide``, row by row.
+    needs_tap: the loss reads ``answer.feature``. targeted_only: it makes no sense without a target class.
+    ``prepare(walk)`` is called once before the first step and returns tensors of shape [n, ...]; they are passed back,
+    sliced to the rows, as ``goal.guide``.
     """
 
     slot: ClassVar[str] = "loss"
@@ -89,7 +89,7 @@ class Loss(Part):
         taps = [str(part) for part in parts.all("nets") if part.tap]
         if self.needs_tap and len(taps) != 1:
             raise ValueError(
-                f"Expected one feature tap for {self}, which looks at a layer inside the net, but there were "
+                f"Expected one feature tap for {self}, which reads a layer inside the net, but there were "
                 f"{', '.join(taps) or 'none'}. Join one: {self}() | Tap('layer')."
             )
         grouped = [str(view) for view in parts.all("view") if view.fuse == "logits"]
@@ -104,10 +104,10 @@ def own(scores: Tensor, goal: Goal) -> Tensor:
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """-log p of the true class (Goodfellow et al. 2015, arXiv:1412.6572), or log p of the target.
+    """Cross-entropy: -log p of the true class (Goodfellow et al. 2015, arXiv:1412.6572), or log p of the target.
 
-    Computed as log(1 + e^(log sum of the others - own)), which is the same number: where the net is confident, p - 1 is lost
-    in float32 and the gradient of the usual form is rounding noise.
+    Computed as log(1 + e^(log sum of the others - own)), which is equal but stays exact where the net is confident: there
+    the gradient of the usual form is float32 rounding noise.
     """
 
     def __call__(self, answer: Answer, goal: Goal) -> Tensor:
@@ -118,8 +118,8 @@ class CrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class Margin(Loss):
-    """Best other logit minus the true one, or target minus best other (Carlini & Wagner 2017, arXiv:1608.04644, f6,
-    without the cut at zero)."""
+    """The largest other logit minus the true one, or the target's minus the largest other (Carlini & Wagner 2017,
+    arXiv:1608.04644, f6 without the clamp at zero)."""
 
     def __call__(self, answer: Answer, goal: Goal) -> Tensor:
         margin = answer.scores.scatter(1, goal.classes[:, None], -torch.inf).amax(1) - own(answer.scores, goal)
@@ -137,8 +137,9 @@ class Logit(Loss):
 
 @dataclass(frozen=True)
 class LogitMargin(Loss):
-    """Cross-entropy of the logits divided by the distance of the two largest, that distance taken as a constant, so that
-    the gradient does not die as the target is reached (Weng et al. 2023, arXiv:2303.03680, margin-based calibration)."""
+    """Cross-entropy of the logits divided by the gap between the two largest (Weng et al. 2023, arXiv:2303.03680).
+
+    The gap counts as a constant, so that the gradient does not vanish near the target (margin-based calibration)."""
 
     def __call__(self, answer: Answer, goal: Goal) -> Tensor:
         best = answer.scores.detach().topk(2, dim=1).values
@@ -148,11 +149,11 @@ class LogitMargin(Loss):
 
 @dataclass(frozen=True)
 class PoTrip(Loss):
-    """-(Poincare distance of z / |z|_1 to the target's one-hot vector - 1e-5, and ``weight`` times the triplet loss
-    max(0, D(z, target) - D(z, truth) + margin), D = 1 - |cosine|) (Li et al. 2020, Towards Transferable Targeted Attack,
-    CVPR: weight 0.01, margin 0.007).
+    """Po+Trip loss: the negative Poincare distance to the target minus a triplet term.
 
-    Departs from the authors' code, whose D lacks the ``1 -``, so that its triplet leads away from the target.
+    Li et al. 2020, "Towards transferable targeted attack", CVPR: the distance of z / |z|_1 to the target's one-hot vector
+    less 1e-5, plus ``weight`` times max(0, D(z, target) - D(z, truth) + margin) with D = 1 - |cosine|. Departs from the
+    authors' code, whose D lacks the ``1 -``, so that its triplet term leads away from the target.
     """
 
     weight: float = 0.01

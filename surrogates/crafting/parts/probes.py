@@ -1,6 +1,7 @@
-"""Probes: at which points near x the gradient is taken, and how the gradients there are combined.
+"""Probes: the points near x at which gradients are taken, and how these gradients are combined.
 
-``Ahead``: one point, moved. ``Probe``: several points. ``Aggregate``: the gradient at the point and that of the probe as one.
+``Ahead`` moves the point; ``Probe`` uses several points around it; ``Aggregate`` combines the gradient at the point with
+the probe's gradient.
 ``alpha`` is the step size, ``m`` the momentum, ``hat(g)`` = g / mean|g| (see `Walk.hat` for norms other than Linf).
 """
 
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ahead(Part):
-    """Base class: ``__call__(walk) -> point`` [n, \\*shape] at which the gradient is wanted instead of ``walk.x``."""
+    """Base class: ``__call__(walk) -> point`` [n, \\*shape], where the gradient is taken instead of at ``walk.x``."""
 
     slot: ClassVar[str] = "ahead"
 
 
 @dataclass(frozen=True)
 class LookAhead(Ahead):
-    """x + alpha * mu * m, where the momentum alone would lead (NI; Lin et al. 2020, arXiv:1908.06281, eq. 6)."""
+    """The point the momentum alone would lead to, x + alpha * mu * m (NI; Lin et al. 2020, arXiv:1908.06281, eq. 6)."""
 
     def __call__(self, walk: Walk) -> Tensor:
         momentum = walk.parts.one("momentum")
@@ -41,14 +42,15 @@ class LookAhead(Ahead):
         momentum = parts.one("momentum")
         if momentum is None or momentum.norm == "none":
             raise ValueError(
-                "Expected a Momentum of normalised gradients beside LookAhead, which looks along it, but there was "
+                "Expected a Momentum of normalised gradients beside LookAhead, which steps along it, but there was "
                 f"{momentum or 'none'}. Add Momentum(), or take PreGradient()."
             )
 
 
 @dataclass(frozen=True)
 class PreGradient(Ahead):
-    """x + factor * alpha * hat(g), g the gradient of the step before (PI; Wang et al. 2021, arXiv:2103.10609)."""
+    """The point one step along the previous gradient g, x + factor * alpha * hat(g) (PI; Wang et al. 2021,
+    arXiv:2103.10609)."""
 
     factor: float = 1.0
 
@@ -58,15 +60,15 @@ class PreGradient(Ahead):
 
 @dataclass(frozen=True)
 class Probe(Part):
-    """Base class: ``__call__(walk, at) -> gradient`` [n, \\*shape] around the points ``at``, from as many gradients of
-    ``walk.field`` as `calls` says (`Walk.gradient`, `Walk.gradients`, `Walk.mean`)."""
+    """Base class: ``__call__(walk, at) -> gradient`` [n, \\*shape], combined from `calls` gradients around the points ``at``
+    (taken with `Walk.gradient`, `Walk.gradients` or `Walk.mean`)."""
 
     slot: ClassVar[str] = "probe"
 
 
 @dataclass(frozen=True)
 class Neighbourhood(Probe):
-    """The mean over ``count`` points uniform in a ball ``beta`` times the threat's around ``at``."""
+    """The mean gradient over ``count`` uniform points in a ball around ``at``, ``beta`` times as large as the threat's."""
 
     count: int = 20
     beta: float = 1.5
@@ -80,8 +82,8 @@ class Neighbourhood(Probe):
 
 @dataclass(frozen=True)
 class Line(Probe):
-    """The mean over x + c * alpha * hat(g), g the gradient of the step before and c = ``count`` numbers evenly from -reach
-    to reach (EMI; Wang et al. 2021, arXiv:2103.10609: 11 and 7)."""
+    """The mean gradient along the previous gradient g, at x + c * alpha * hat(g), with ``count`` values of c spread evenly
+    from -reach to reach (EMI; Wang et al. 2021, arXiv:2103.10609: 11 and 7)."""
 
     count: int = 11
     reach: float = 7.0
@@ -96,8 +98,10 @@ class Line(Probe):
 
 @dataclass(frozen=True)
 class Pair(Probe):
-    """The mean over neighbours x' of (1 - gamma) * g(x') + gamma * g(x' - alpha * hat(g(x'))), which takes the gradient's own
-    growth away (PGN; Ge et al. 2023, arXiv:2306.05225, algorithm 1: 20 neighbours, radius 3 eps, gamma = 0.5)."""
+    """Penalises the gradient's norm: averages the gradient at neighbours x' and one step below them.
+
+    (1 - gamma) * g(x') + gamma * g(x' - alpha * hat(g(x'))) (PGN; Ge et al. 2023, arXiv:2306.05225, algorithm 1: 20
+    neighbours, radius 3 eps, gamma = 0.5)."""
 
     count: int = 20
     beta: float = 3.0
@@ -128,9 +132,10 @@ class Pair(Probe):
 
 @dataclass(frozen=True)
 class Worst(Probe):
-    """The gradient at x + n, n the neighbour at which the loss is smallest: ``inner`` steps of ``step`` * eps down from a random
-    point of a ball ``reach`` times the threat's (RAP; Qin et al. 2022, arXiv:2210.05968: 8 steps of 2/255 for 16/255).
-    It begins after a share ``late`` of the steps (RAP-LS: 100 of 400)."""
+    """The gradient at the neighbour with the smallest loss, found by ``inner`` descent steps of ``step`` * eps.
+
+    The descent starts from a random point of a ball ``reach`` times the threat's (RAP; Qin et al. 2022, arXiv:2210.05968:
+    8 steps of 2/255 for 16/255). It is used only after a share ``late`` of the steps (RAP-LS: 100 of 400)."""
 
     inner: int = 8
     reach: float = 1.0
@@ -153,10 +158,10 @@ class Worst(Probe):
 
 @dataclass(frozen=True)
 class Conditional(Probe):
-    """The mean over x + U(+-gamma eps) + xi * eps * p_j, where each neighbour j has a direction of its own that follows its
-    gradients: p_j <- hat(g_j) - decay * p_j (MEF; Qiu et al. 2024, arXiv:2405.16181: 20, 2, 0.15, 0.9).
+    """The mean gradient over neighbours that are each shifted along a direction of their own.
 
-    The only probe whose memory grows with ``count``: the directions are kept from step to step.
+    Neighbour j is x + U(+-gamma eps) + xi * eps * p_j, and p_j <- hat(g_j) - decay * p_j (MEF; Qiu et al. 2024,
+    arXiv:2405.16181: 20, 2, 0.15, 0.9). The directions are kept between steps, so memory grows with ``count``.
     """
 
     count: int = 20
@@ -182,22 +187,22 @@ class Conditional(Probe):
 
 @dataclass(frozen=True)
 class Aggregate(Part):
-    """Base class: ``__call__(walk, at, probe) -> gradient``; takes one gradient at ``at`` beside the probe's."""
+    """Base class: ``__call__(walk, at, probe) -> gradient``, which combines the gradient at ``at`` with the probe's."""
 
     slot: ClassVar[str] = "aggregate"
 
     def total(self, points: int, k: int, steps: int) -> int:
-        """Gradients a row at step ``k``, ``points`` of them the probe's."""
+        """The number of gradients an image at step ``k``, of which the probe takes ``points``."""
         return points + 1
 
 
 @dataclass(frozen=True)
 class Variance(Aggregate):
-    """g + v, v the difference between neighbours' mean and point at the step before (VMI; Wang & He 2021,
-    arXiv:2103.15571, eq. 6-7). The neighbours lie around x itself, whatever looks ahead for g."""
+    """Variance tuning: g + v, with v the neighbours' mean gradient minus the point's at the previous step (VMI; Wang & He
+    2021, arXiv:2103.15571, eq. 6-7). The neighbours lie around x itself, even if g is taken at a look-ahead point."""
 
     def total(self, points: int, k: int, steps: int) -> int:
-        return points + 1 if k < steps - 1 else 1  # nobody would see the last step's variance
+        return points + 1 if k < steps - 1 else 1  # the last step's variance would not be used
 
     def __call__(self, walk: Walk, at: Tensor, probe: Probe) -> Tensor:
         g = walk.gradient(at)
@@ -208,7 +213,7 @@ class Variance(Aggregate):
 
 @dataclass(frozen=True)
 class Cosine(Aggregate):
-    """s * g + (1 - s) * mean of the neighbours, s the cosine between the two (GRA; Zhu et al. 2023)."""
+    """Weighs the gradient g and the neighbours' mean by their cosine s: s * g + (1 - s) * mean (GRA; Zhu et al. 2023)."""
 
     def __call__(self, walk: Walk, at: Tensor, probe: Probe) -> Tensor:
         g = walk.gradient(at)

@@ -1,4 +1,4 @@
-"""DI and DEM: the image resized at random, padded at random, and brought back to its size."""
+"""DI and DEM: views that resize and pad the image at random."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from surrogates.crafting.parts.views import Draw, View
 
 @dataclass(frozen=True)
 class DI(View):
-    """Diverse inputs: with probability ``p`` the image is enlarged (bilinearly) to a random size below ``rate`` times its
-    own, padded with zeros at a random place up to that, and brought back to its own size (Xie et al. 2019,
-    arXiv:1803.06978, section 3.3: p = 0.5, 299 -> 330, so rate 1.1).
+    """Diverse inputs: with probability ``p``, enlarges the image to a random size, pads it with zeros and scales it back.
 
-    Departs from the paper: which gives the padded image to the net (``back=False``, with p = 1 only, for nets that take other
-    sizes). Ours is that picture at the image's own size, so that any net takes it, resampled once. The side grows by one
-    pixel at least.
+    Xie et al. 2019, arXiv:1803.06978, section 3.3: p = 0.5, 299 -> 330. The enlarged size is random below ``rate`` times
+    the image's, and it is padded at a random place up to that (at least one pixel more a side). Departs from the paper,
+    which gives the padded image to the net (``back=False``, with p = 1 only, for nets that take other sizes): here it is
+    scaled back to the image's size, resampled once, so that any net takes it.
     """
 
     p: float = 0.5
@@ -43,9 +42,9 @@ class DI(View):
 
 @dataclass(frozen=True)
 class DEM(View):
-    """Diversity ensemble: one enlarged view for each rate, their logits averaged (Zou et al. 2020, arXiv:2112.06011).
+    """Diversity ensemble: averages the logits over one enlarged view for each rate (Zou et al. 2020, arXiv:2112.06011).
 
-    Departs from the paper: the views are brought back to the image's size, as in `DI`.
+    Departs from the paper: the views are scaled back to the image's size, as in `DI`.
     """
 
     rates: tuple[float, ...] = (1.14, 1.27, 1.40, 1.53, 1.66)
@@ -60,7 +59,7 @@ class DEM(View):
 
 
 def resized(x: Tensor, u: Tensor, p: float, rates: list[float], back: bool = True) -> Tensor:
-    """Rows [m, c, h, w], draws u [m, 4] (whether, size, top, left) and rates -> rows of the same shape, or padded ones.
+    """Enlarge and pad images [m, c, h, w] by draws u [m, 4] (whether, size, top, left) and rates; ``back``: scale back.
 
     Bilinear interpolation and padding are separable: one matrix a side.
     """
@@ -77,7 +76,7 @@ def resized(x: Tensor, u: Tensor, p: float, rates: list[float], back: bool = Tru
 
 
 def sizes(side: int, rate: float, size: float, place: float) -> tuple[int, int, int]:
-    """Draws in [0, 1) -> the padded side, the enlarged side (side .. padded - 1), and where the one lies in the other."""
+    """From draws in [0, 1): the padded side, the enlarged side (side .. padded - 1), and its offset in the padded one."""
     full = max(int(side * rate), side + 1)
     inner = side + int(size * (full - side))
     return full, inner, min(int(place * (full - inner + 1)), full - inner)
@@ -85,8 +84,8 @@ def sizes(side: int, rate: float, size: float, place: float) -> tuple[int, int, 
 
 @lru_cache(maxsize=1024)
 def _matrix(side: int, full: int, inner: int, at: int, back: bool) -> Tensor:
-    """[full, side]: enlarge to ``inner``, lay it at ``at`` into ``full`` zeros; ``back``: [side, side], all of it scaled by
-    side / full and rounded to whole pixels."""
+    """The matrix [full, side] that enlarges to ``inner`` and pads to ``full`` with offset ``at``; with ``back`` [side, side],
+    all scaled by side / full and rounded to whole pixels."""
     if back:
         full, inner, at = side, round(side * inner / full), round(at * side / full)
         at = min(at, full - inner)
@@ -97,6 +96,6 @@ def _matrix(side: int, full: int, inner: int, at: int, back: bool) -> Tensor:
 
 @lru_cache(maxsize=256)
 def interpolation(given: int, wanted: int) -> Tensor:
-    """[wanted, given]: linear interpolation of a row of pixels, pixel centres at half-integers (torch's bilinear)."""
+    """The matrix [wanted, given] of linear interpolation, with pixel centres at half-integers (torch's bilinear)."""
     unit = torch.eye(given, dtype=torch.float64)[None]
     return torch.nn.functional.interpolate(unit, size=wanted, mode="linear", align_corners=False)[0].T.contiguous()

@@ -1,4 +1,4 @@
-"""Surgery: what is done to the nets while gradients are taken, as context managers around all calls; feature taps."""
+"""Surgery: context managers that change how nets compute gradients during crafting; feature taps."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from surrogates.crafting.surgery import hooks
 
 @dataclass(frozen=True)
 class Surgery(Part):
-    """Base class: ``__call__(nets)`` is a context manager around all calls of the nets; afterwards they are as before.
+    """Base class: ``__call__(nets)`` is a context manager around all calls of the nets, which it restores at the end.
 
-    It yields None or a `Listener`. tap: it yields a `Listener` whose ``take`` gives features.
+    It yields None or a `Listener`. tap: the `Listener` has a ``take`` that returns features.
     """
 
     slot: ClassVar[str] = "nets"
@@ -27,29 +27,29 @@ class Surgery(Part):
 
 
 class Listener(Protocol):
-    """What a surgery may yield. Any of the methods may be missing."""
+    """What a surgery may yield to be called back. Any of the methods may be missing."""
 
     def meet(self, pool: Pool) -> None:
-        """Called once, before the first step, with the images that may be mixed in."""
+        """Receive the images that may be mixed in; called once, before the first step."""
 
     def before(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> None:
-        """Called before each call of a net with the rows it is about to see (random surgery draws here, row by row)."""
+        """Receive the rows that a net is about to be called with (random surgery draws here, for each row)."""
 
     def take(self) -> Tensor:
-        """Called after each call of a net: its feature [m, ...], with graph, of the rows just seen."""
+        """Return the net's features [m, ...], with graph, of the last call; called after each call of a net."""
 
 
 @contextmanager
 def _each(nets: Sequence[nn.Module], edit: Callable[[nn.Module], AbstractContextManager[Any]]) -> Iterator[None]:
     with ExitStack() as stack:
-        for net in dict.fromkeys(nets):  # a net that stands in an ensemble twice is edited once
+        for net in dict.fromkeys(nets):  # a net listed twice is edited once
             stack.enter_context(edit(net))
         yield
 
 
 @dataclass(frozen=True)
 class SGM(Surgery):
-    """Gradients through residual branches times ``gamma``; see `surrogates.hooks.sgm`."""
+    """Multiplies gradients through residual branches by ``gamma``; see `surrogates.hooks.sgm`."""
 
     gamma: float = 0.2
 
@@ -59,7 +59,7 @@ class SGM(Surgery):
 
 @dataclass(frozen=True)
 class LinBP(Surgery):
-    """ReLUs pass gradients on as they are, from the share ``start`` on; see `surrogates.hooks.linbp`."""
+    """Lets ReLUs pass gradients unchanged, from the share ``start`` of them on; see `surrogates.hooks.linbp`."""
 
     start: float = 0.5
 
@@ -69,7 +69,7 @@ class LinBP(Surgery):
 
 @dataclass(frozen=True)
 class BPA(Surgery):
-    """SiLU's derivative for ReLUs, a softmax for max pooling; see `surrogates.hooks.bpa`."""
+    """Uses SiLU's derivative for ReLUs and softmax weights for max pooling; see `surrogates.hooks.bpa`."""
 
     start: float = 0.5
     temperature: float = 10.0
@@ -79,7 +79,7 @@ class BPA(Surgery):
 
 
 class _Taps:
-    """The taps of all nets as one: they look at whichever was called last."""
+    """The taps of all nets: holds the features of the net called last."""
 
     def __init__(self) -> None:
         self.last: Tensor | None = None
@@ -88,15 +88,15 @@ class _Taps:
         self.last = t
 
     def take(self) -> Tensor:
-        assert self.last is not None, "a net was asked without graph"
+        assert self.last is not None, "a net was called without graph"
         return self.last
 
 
 @dataclass(frozen=True)
 class Tap(Surgery):
-    """Shows a layer's activations to the loss; see `surrogates.hooks.tap`.
+    """Passes a layer's activations to the loss; see `surrogates.hooks.tap`.
 
-    layer: a module's name, or the share of the net's depth before which the block of interest ends.
+    layer: a module's name, or a share of the net's depth: the last block that ends within it.
     """
 
     layer: str | float = 0.5

@@ -1,4 +1,4 @@
-"""A gradient source seen through views: the chain rule, streamed over the copies."""
+"""A gradient source behind views: applies the chain rule, copy by copy in pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from surrogates.crafting.parts.views import Draw, View, fork
 
 
 class Viewed:
-    """The gradient of the mean over copies of ``source`` behind ``views``: T'(x)^T source(T(x)).
+    """The gradient of ``source`` through ``views``, averaged over their copies: T'(x)^T source(T(x)).
 
-    Any source will do, also one over queries, for the views are differentiated here. The rows of all copies are cut into
-    pieces of exactly ``rows``: memory is that of one piece, and a row does not depend on the others in it.
+    Any source will do, even one that queries a target, since the views are differentiated here. The rows of all copies are
+    processed in pieces of exactly ``rows``: memory is bounded by a piece, and a row does not depend on the others in it.
 
     Raises:
-        ValueError: views that average logits through a source that cannot (one over queries).
+        ValueError: a view averages logits, but the source cannot (one that queries a target).
     """
 
     def __init__(self, source: Gradient, views: Sequence[View], rows: int, pool: Pool | None = None) -> None:
@@ -36,7 +36,7 @@ class Viewed:
         self.cost = source.cost * self.copies
         if self.fused and not getattr(source, "groups", False):
             raise ValueError(
-                "Expected a source that averages logits for such a view, but it takes none. Leave the view out."
+                "Expected a source that can average logits, which one of the views needs, but it cannot. Leave that view out."
             )
 
     def __call__(self, x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
@@ -62,7 +62,7 @@ class Viewed:
         with torch.enable_grad():
             for v, view in enumerate(self.views):
                 later = math.prod(self.counts[v + 1 :])
-                prefix = copy // later  # this view's copy and those before it: what its draws depend on
+                prefix = copy // later  # this view's copy and those of the views before it: its draws depend on them
                 draw = Draw(self._stream(rng, f"{v}", image, prefix), k, prefix % self.counts[v], own, self.pool)
                 out = view(seen, draw)
                 seen = seen + (out - seen).detach() if view.straight else out
@@ -74,7 +74,7 @@ class Viewed:
 
     @staticmethod
     def _stream(rng: Stream, tag: str, image: Tensor, label: Tensor) -> Stream:
-        """The stream of rows that are copies of the rows of ``rng``."""
+        """The random stream of rows that are copies of the rows of ``rng``."""
         number, which = image.numpy(), label.numpy()
         ids = np.empty(len(number), np.uint64)
         for c in np.unique(which):
@@ -84,7 +84,7 @@ class Viewed:
 
     @staticmethod
     def _add(total: Tensor, g: Tensor, image: Tensor) -> None:
-        """total[image] += g in the order of the rows, which a scatter does not promise."""
+        """Add g to total[image] in the order of the rows, which a scatter does not guarantee."""
         cuts = [0, *((image.diff() != 1).nonzero()[:, 0] + 1).tolist(), len(image)]
         for a, b in pairwise(cuts):
             first = int(image[a])

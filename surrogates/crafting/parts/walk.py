@@ -1,4 +1,4 @@
-"""The walk: one run of the loop over some rows, as parts see it, with what they remember between steps."""
+"""The walk: one run of the loop over a batch, as parts see it, with what they remember between steps."""
 
 from __future__ import annotations
 
@@ -29,12 +29,19 @@ if TYPE_CHECKING:
 class Walk:
     """One run of the loop over n rows.
 
-    source: the bare gradient source. field: the same, views and all. members: ``field`` through each net of
-    an ensemble alone.
-    parts, threat, steps: as given. step: the step size alpha, in units of the threat's norm.
-    x0, x: [n, \\*shape] where it began, where it is. goal, rng: of these rows. pool: see `Pool`.
-    k: the step, from 0. m: [n, \\*shape] the momentum. before: [n, \\*shape] the gradient of the step before (None at first).
-    kept: what parts remember, by their slot. rows: as many rows a call has room for.
+    Attributes:
+        source: the gradient source without views.
+        field: the source behind the views.
+        members: ``field`` for each net of an ensemble alone.
+        parts, threat, steps: as given.
+        step: the step size alpha, in units of the threat's norm.
+        x0, x: [n, \\*shape] the start and the current point.
+        goal, rng, pool: of these rows.
+        rows: how many rows fit in a call.
+        k: the step, from 0.
+        m: [n, \\*shape] the momentum.
+        before: [n, \\*shape] the gradient of the previous step (None at first).
+        kept: what parts remember, by slot.
     """
 
     source: Gradient
@@ -60,17 +67,17 @@ class Walk:
 
     @property
     def last(self) -> Tensor:
-        """``hat`` of the gradient of the step before; zero at first."""
+        """``hat`` of the previous step's gradient; zero at first."""
         return torch.zeros_like(self.x0) if self.before is None else self.hat(self.before)
 
     def gradient(self, at: Tensor, tag: str = "", source: Gradient | None = None) -> Tensor:
-        """The gradient [n, \\*shape] at points [n, \\*shape]; ``tag`` names the draws of its views (two gradients of a
-        step with the same tag see the same views)."""
+        """The gradient [n, \\*shape] at points [n, \\*shape]. ``tag`` seeds the draws of the views: two gradients of a step with
+        the same tag use the same draws."""
         rng = fork(self.rng, tag) if tag else self.rng
         return (source or self.field)(at, self.goal, rng, self.k)
 
     def gradients(self, points: Iterable[Tensor], tag: str) -> Iterator[Tensor]:
-        """The gradients at several points [n, \\*shape] a row, one by one; as many points a call as it has room for."""
+        """Yield the gradient at each of ``points`` [n, \\*shape], with as many points in a call as fit."""
         waiting: list[Tensor] = []
         room, done = max(1, self.rows // len(self.x0)), 0
 
@@ -92,7 +99,7 @@ class Walk:
             yield from flush()
 
     def mean(self, points: Iterable[Tensor], tag: str) -> Tensor:
-        """The mean gradient over several points a row."""
+        """The mean gradient over ``points``, each [n, \\*shape]."""
         total, count = torch.zeros_like(self.x0), 0
         for g in self.gradients(points, tag):
             total += g
@@ -100,8 +107,8 @@ class Walk:
         return total / count
 
     def answers(self, x: Tensor, take: Callable[[list[Answer], Goal], Tensor], grad: bool = False) -> Tensor:
-        """``take(answers, goal)`` [m, ...] of the nets' answers to ``x`` [n, \\*shape], in pieces of ``rows`` rows; ``grad``:
-        with graph."""
+        """Apply ``take(answers, goal)`` -> [m, ...] to the nets' answers to ``x`` [n, \\*shape], in pieces of ``rows`` rows;
+        ``grad``: with graph."""
         out = []
         for where, fill in pieces(len(x), self.rows):
             index = torch.arange(where.start, where.stop) if fill is None else fill
@@ -113,16 +120,18 @@ class Walk:
         return torch.cat(out)
 
     def hat(self, g: Tensor) -> Tensor:
-        """``g`` divided row by row by its mean absolute entry, and scaled so that ``step * hat(g)`` is about a step long
-        in the threat's norm: by 1 in Linf, as the papers have it, by d^-1/2 in L2, by 1/d in L1 (ours)."""
+        """Normalise ``g`` so that ``step * hat(g)`` has about the length of a step in the threat's norm.
+
+        Each row is divided by its mean absolute entry and multiplied by `scale`: 1 in Linf, as in the papers; d^-1/2 in L2
+        and 1/d in L1 (ours)."""
         scaled, _ = mean_abs().update(g, ())
         return scaled * self.scale
 
     @property
     def scale(self) -> float:
-        """The entry of a vector whose entries are all alike and whose length in the threat's norm is 1."""
+        """The entry of a constant vector whose length in the threat's norm is 1."""
         return 1.0 if self.threat.p in (math.inf, 0) else self.x0[0].numel() ** (-1 / self.threat.p)
 
     def ball(self, tag: str, factor: float) -> Tensor:
-        """[n, \\*shape]: uniform in the threat's ball around 0, made ``factor`` times as large."""
+        """Uniform points [n, \\*shape] in a ball around 0, ``factor`` times as large as the threat's."""
         return random_point(self.threat, self.rng, tuple(self.x0.shape[1:]), self.k, tag) * factor

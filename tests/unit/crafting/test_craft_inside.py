@@ -182,7 +182,7 @@ def test_cfm_leaves_wide_maps_and_never_alone_where_it_should() -> None:
 
 def test_cfm_without_clean_images_says_so() -> None:
     source = Autograd(Affine(16), X, surgeries=(parts.CFM(probability=1.0),))
-    with pytest.raises(ValueError, match="know clean images"):
+    with pytest.raises(ValueError, match="have clean images"):
         source(X, Y, Stream(0, np.arange(5, dtype=np.uint64)), 0)
 
 
