@@ -458,7 +458,7 @@ def test_the_same_loop_runs_on_queries(name: str) -> None:
 
 def test_a_view_that_averages_logits_cannot_stand_before_queries() -> None:
     source = Queried(bb.Oracle(Affine(16), classes=3, access="logits"), Coordinates(), T, (1, 4, 4))
-    with pytest.raises(ValueError, match="averages logits"):
+    with pytest.raises(ValueError, match="can average logits"):
         sg.ascend(source, images(5), Y, T, presets.get("dem").parts, 1, 0.1, RNG)
 
 
