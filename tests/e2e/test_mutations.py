@@ -33,17 +33,17 @@ class Fault(NamedTuple):
 
 FAULTS = [
     Fault(
-        "one probe more than the budget", "blackbox/engine/ledger.py",
+        "one probe more than the budget", "blackbox/engine/accounts.py",
         "live, self.budget - cohort.spent_at_ask)", "live, self.budget - cohort.spent_at_ask + 1)",
         f"{ENGINE}::TestManyProbesAStep::test_never_past_the_budget_and_double_entry",
     ),
     Fault(
-        "one candidate more than the budget", "blackbox/engine/ledger.py",
+        "one candidate more than the budget", "blackbox/engine/accounts.py",
         "(led.spent[asked] >= self.budget).nonzero()", "(led.spent[asked] > self.budget).nonzero()",
         f"{ENGINE}::TestOnePointAStep::test_never_past_the_budget_and_double_entry",
     ),
     Fault(
-        "success outside the ball", "blackbox/engine/ledger.py",
+        "success outside the ball", "blackbox/engine/accounts.py",
         "inside = reach <= self.threat.eps + self.threat.tolerance", "inside = reach <= 2 * self.threat.eps",
         f"{ENGINE}::TestSmallestDistanceByLabels::test_never_below_the_optimum",
     ),
