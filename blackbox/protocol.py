@@ -104,7 +104,8 @@ class Ask(NamedTuple):
 class Tell(NamedTuple):
     """Answers: [n], or [n, q] for probes. NaN / False where nothing was paid.
 
-    ``loss``: larger is closer to success. ``adv``: the target's answer is what the attacker wants (at that point,
+    ``loss``: a margin in logits (or log-probabilities), negative until the goal is reached, larger is closer to success; from
+    labels alone -1 or 1. ``adv``: the target's answer is what the attacker wants (at that point,
     whether or not it lies inside the threat). ``x``: the projected points really evaluated; None for probes.
     ``shown``: for an attack that is `informed`, [n, C] what the target showed of each point, as logits (logarithms of
     probabilities; with labels alone 0 for the class named), NaN where it showed nothing. None for others, and for probes.

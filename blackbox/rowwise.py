@@ -104,6 +104,11 @@ def unit(v: Tensor) -> Tensor:
     return v / rows(row_norm(v).clamp_min(1e-12), v)
 
 
+def tanh(v: Tensor) -> Tensor:
+    """tanh of every entry. On a CPU by numpy: torch's own (and its sigmoid) rounds an entry by its place in memory."""
+    return torch.from_numpy(np.tanh(v.numpy())) if v.device.type == "cpu" else v.tanh()
+
+
 def weighted_sum(w: Tensor, u: Tensor) -> Tensor:
     """``sum_j w[i, j] * u[j]`` for shared directions: [n, q], [q, \\*shape] -> [n, \\*shape].
 

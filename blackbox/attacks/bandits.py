@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from blackbox.estimators.probes import Own, probe_size
 from blackbox.proposals.tiles import widen
 from blackbox.protocol import Access, Ask, Attack, Steps, Task
-from blackbox.rowwise import choose, rows, unit
+from blackbox.rowwise import choose, rows, tanh, unit
 
 _MOST = 7.0  # tanh(7) = 1 - 2e-6
 
@@ -84,8 +83,3 @@ class Bandits(Attack):
             guess = guess.clamp(-_MOST, _MOST)  # else tanh is flat and the guess can never be corrected
         move = t.threat.steepest(widen(guess, t))  # the sign of the guess is that of the prior
         return self.State(t.project(s.x + rate * move), guess)
-
-
-def tanh(v: Tensor) -> Tensor:
-    """torch's own on a CPU rounds an entry one way or another by its place in memory; numpy's does not."""
-    return torch.from_numpy(np.tanh(v.numpy())) if v.device.type == "cpu" else v.tanh()

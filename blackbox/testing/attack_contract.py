@@ -232,7 +232,8 @@ class AttackContract(AttackRuns):
         expect(
             int(won.sum()) >= need,
             f"Expected success at {factor:g} times the optimum for {need} of {self.samples} samples within {self.optimum_budget} "
-            f"queries, but it was {won.tolist()}.",
+            f"queries, but it was {won.tolist()}. If the method needs more, or may settle on a class that is not the nearest, set "
+            "optimum_budget, optimum_factor or optimum_share and say why.",
         )
 
     def _minimises(self, case: Case) -> None:

@@ -146,7 +146,7 @@ class Constant:
 
     def __call__(self, x: Tensor) -> Tensor:
         out = torch.zeros(len(x), self.classes, device=x.device)
-        out[:, self.label] = 1.0
+        out[:, self.label] = 2.0  # not 1: these are logits, and are not to be taken for probabilities
         return out
 
 

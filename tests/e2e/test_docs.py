@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +117,3 @@ def test_every_public_name_has_an_example(package: types.ModuleType) -> None:
     for name, part in parts.items():
         code = "\n".join(re.findall(r"^```python\n(.*?)^```$", part, re.M | re.S))
         assert re.search(rf"\b{short}\.{name}\b", code), f"{name} has no example that uses {short}.{name}"
-
-
-def test_every_attack_has_a_card() -> None:
-    """Three sentences, and the source that its module names."""
-    known = tomllib.loads((DOCS / "attacks.toml").read_text("utf-8"))
-    assert list(known) == bb.attacks.names()
-    for name, entry in known.items():
-        module = sys.modules[bb.attacks.get(name).__module__].__doc__ or ""
-        assert len(re.findall(r"[.?!](?=\s|$)", entry["idea"].strip())) == 3, name
-        found = re.search(r"arXiv:(\d{4}\.\d{5})", module)
-        assert found is None or found[1] == entry.get("arxiv"), name
