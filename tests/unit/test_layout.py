@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN, section 2) and how long a file may be, read off the source: each test lists its offenders."""
+"""Who may import whom and how long a file may be, read off the source: each test lists its offenders."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class TestChannels:
     @pytest.mark.parametrize(
         ("words", "expected"),
         [
-            (("--channel", "jpg:75"), ("labels, topk, round", "Did you mean 'jpeg'")),
+            (("--channel", "jpg:75"), ("labels", "Did you mean 'jpeg'")),
             (("--channel", "topk"), ("topk:K",)),
             (("--channel", "round:x"), ("decimals", "whole number", "'x'")),
             (("--channel", "round:0"), ("decimals", "at least 1")),
