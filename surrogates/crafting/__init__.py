@@ -1,13 +1,13 @@
-"""Crafting: adversarial examples from the gradients of nets that one owns.
+"""Crafting: adversarial examples from the gradients of nets you own.
 
     craft         the function to call: a preset or parts, nets, images -> adversarial examples
     presets/      published recipes as data: which parts, which settings
-    parts/        what the loop is made of: losses, views, probes, momentum, ensembles
+    parts/        the components of the loop: losses, views, probes, momentum, ensembles
     ascent        the loop itself, with `blackbox.ascent`
     gradients     where a gradient comes from: autograd through nets; `queried` from a target's answers
     surgery/      a net changed for crafting: hooks, and edits of its graph
     minimum_norm/ the nearest adversarial example instead of the worst within eps
-    prior         nets as what an attack by queries knows beforehand
+    prior         nets as the prior knowledge of a query attack
 """
 
 from surrogates.crafting.ascent import ascend

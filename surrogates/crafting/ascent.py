@@ -1,4 +1,4 @@
-"""`ascend`: the loop of `blackbox.ascent` with a gradient source of surrogates and parts in every place."""
+"""`ascend`: runs the loop of `blackbox.ascent` with surrogate gradients and a part in each slot."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ def ascend(
     rows: int | None = None,
     pool: Pool | None = None,
 ) -> Tensor:
-    """``steps`` times: ahead -> probe -> view -> gradient -> filter -> momentum -> step -> projection.
+    """Run the crafting loop: ``steps`` times ahead -> probe -> view -> gradient -> filter -> momentum -> step -> projection.
 
     Args:
         source: autograd through surrogates, an estimator over queries, or anything with the same call.
-        x0, goal, rng: [n, \\*shape] images, their goals and draws. step: in units of the threat's norm.
-        start: where to begin instead of where ``parts`` say. rows: as many a call has room for (the source's own).
+        x0, goal, rng: [n, \\*shape] images, their goals and random stream.
+        step: the step size, in units of the threat's norm.
+        start: start points that replace those of ``parts``.
+        rows: how many rows fit in a call; by default the source's ``chunk``.
 
     Raises:
-        ValueError: parts that do not go together, or that the source cannot serve.
+        ValueError: the parts do not go together, or the source cannot serve them.
     """
     parts = Parts((parts,)) if isinstance(parts, Part) else parts
     walk = _walk(
@@ -62,7 +64,7 @@ def ascend(
         walk.before = filtered(g, walk) if filtered else g
         return walk.before
 
-    # parts keep what they remember in the walk, so to the loop they are without memory
+    # parts keep their state in the walk, so the loop can treat them as stateless
     loop = Ascent(
         filtered_gradient,
         stateless(lambda g: momentum(g, walk) if momentum else g),
@@ -76,7 +78,7 @@ def _walk(
     source: Gradient, x0: Tensor, goal: Goal, threat: Threat, parts: Parts, steps: int, step: float, rng: Stream,
     rows: int | None, pool: Pool | None,
 ) -> Walk:  # fmt: skip
-    """The walk from ``x0``, with the source, and each net of an ensemble alone, seen through the views."""
+    """Build the walk from ``x0``; the views wrap the source, and each net of an ensemble by itself."""
     views, room = parts.all("view"), rows or int(getattr(source, "chunk", len(x0)))
 
     def seen(s: Gradient) -> Gradient:

@@ -13,7 +13,7 @@ from blackbox.threat import Threat
 
 
 def random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int = 0, tag: str = "start") -> Tensor:
-    """[n, \\*shape]: uniform in the ball of radius eps around 0, a draw for each row, of step ``k`` under ``tag``."""
+    """Uniform points [n, \\*shape] in the ball of radius eps around 0, one draw a row, for step ``k`` and ``tag``."""
     d = math.prod(shape)
     more = {"start": ("radius", "sign")}.get(tag, (f"{tag} radius", f"{tag} sign"))
     if threat.p == math.inf:
@@ -28,11 +28,11 @@ def random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int = 0
 
 
 def move(threat: Threat, g: Tensor, x: Tensor, step: float) -> Tensor:
-    """The change of length ``step`` in the threat's norm that raises a linear loss with gradient ``g`` most, from ``x``.
+    """The steepest step: the change of length ``step`` in the threat's norm that raises a linear loss with gradient ``g`` most.
 
-    Linf: step * sign(g); L2: step * g / |g| (the box cuts both afterwards). L1: a step along one entry would mostly run
-    out of the box, so the entries with the largest gradients are moved to the wall one after the other until the length
-    is used up: the exact maximum over the L1 ball and the box together.
+    Linf: step * sign(g); L2: step * g / |g| (both are clipped to the box afterwards). L1: a step along one entry would
+    mostly leave the box, so the entries with the largest gradients are moved to the box's bound one after the other until
+    the length is used up: the exact maximum over the L1 ball and the box together.
     """
     if threat.p != 1:
         return step * threat.steepest(g)
@@ -46,15 +46,17 @@ def move(threat: Threat, g: Tensor, x: Tensor, step: float) -> Tensor:
 
 
 def stretched(x: Tensor, z: Tensor, want: Tensor, threat: Threat) -> Tensor:
-    """``x`` + s ``z`` [n, \\*shape], clipped to the box, s for each row such that the change after the cut has the Euclidean length
-    ``want`` [n] (bisection); the longest change where the box has no room, ``x`` where ``z`` is zero."""
+    """Scale ``z`` so that ``x`` + s ``z`` [n, \\*shape], clipped to the box, changes ``x`` by the Euclidean length ``want`` [n].
+
+    s is found for each row by bisection. Where the box has too little room the change is the longest possible; where
+    ``z`` is zero the result is ``x``."""
 
     def left(scale: Tensor) -> Tensor:
         return row_norm(threat.clip(x + rows(scale, z) * z) - x)
 
     high = want / row_norm(z).clamp_min(1e-12)
     low = torch.zeros_like(high)
-    short = left(high) < want * (1 - 1e-6)  # nothing was cut from the others: they are done
+    short = left(high) < want * (1 - 1e-6)  # the others were not clipped: they are done
     exact = ~short
     for _ in range(24):
         if not bool(short.any()):

@@ -1,4 +1,4 @@
-"""`craft`: adversarial examples by the gradients of nets one owns."""
+"""`craft`: adversarial examples from the gradients of nets you own."""
 
 from __future__ import annotations
 
@@ -42,25 +42,26 @@ def craft(
     ids: Any = None,
     chunk: int | None = None,
 ) -> Tensor:
-    """Adversarial examples by the gradients of nets one owns.
+    """Craft adversarial examples from the gradients of nets you own.
 
     Unless parts edit the nets or tap a layer, gradients are taken through copies with batch norms folded (`surrogates.nets.fold`),
-    equal up to float32 rounding; a sign step may go the other way where an entry is near zero.
+    which are equal up to float32 rounding; a sign step may flip where an entry is near zero.
 
     Args:
         nets: a net that gives logits for images in [0, 1], or several (fused by the mean of their logits, unless the
             attack has a fusion of its own).
-        x: [N, \\*shape] images in [0, 1]. y: [N] true labels.
+        x: [N, \\*shape] images in [0, 1].
+        y: [N] true labels.
         attack: a name from `presets.names`, a `Preset`, or parts: ``Momentum() | DI() | TI()``.
         threat: norm, eps and box. The result lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
-        steps, step, decay: instead of the preset's T, step size (in units of the threat's norm) and momentum mu.
-        loss: instead of the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
-        target: a class, or [N] classes, to be reached instead of the label left.
-        eight_bit: give 8-bit images (multiples of 1/255), rounded towards ``x``, so that they stay inside the threat.
+        steps, step, decay: replace the preset's T, step size (in units of the threat's norm) and momentum mu.
+        loss: replaces the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
+        target: a class, or [N] classes, to reach; by default the attack is untargeted.
+        eight_bit: return 8-bit images (multiples of 1/255), rounded towards ``x``, so that they stay inside the threat.
         pool: (images, labels) for attacks that mix in images of other classes (admix). By default ``x`` itself, so that a
-            result depends on the other images; give a pool where it shall not.
+            result depends on the other images; give a pool to avoid that.
         seed, ids: the draws of image i are a function of (seed, ids[i]) alone; ids are 0..N-1 by default.
-        chunk: images a call; by default by their shape (see `Autograd`).
+        chunk: images a call; the default depends on their shape (see `Autograd`).
 
     Returns:
         [N, \\*shape] float32 on the device of ``x``: the last iterate, as in the papers.

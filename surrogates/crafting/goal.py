@@ -1,4 +1,4 @@
-"""Craft goals: the true class of a row, the class to leave or to reach, and what a loss has prepared for it."""
+"""Craft goals: an image's true class, the class to leave or to reach, and what a loss has prepared for it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class Goal:
     """The goals of n rows; indexed like a tensor.
 
     Attributes:
-        classes: [n] the class to leave, or to reach when ``targeted``. labels: [n] the true class.
-        guide: tensors that lead with the rows, made by a loss's ``prepare``.
-        group: so many rows of images (one behind the other) share a goal, and their logits are averaged.
+        classes: [n] the class to leave, or to reach when ``targeted``.
+        labels: [n] the true class.
+        guide: tensors [n, ...] that a loss's ``prepare`` returned.
+        group: how many consecutive rows of images share a goal; their logits are averaged.
     """
 
     classes: Tensor
@@ -31,7 +32,7 @@ class Goal:
 
     @classmethod
     def of(cls, classes: Tensor | Goal, targeted: bool = False) -> Goal:
-        """Classes [n] alone as a goal; a goal as it is."""
+        """Turn classes [n] into a goal; a goal is returned unchanged."""
         return classes if isinstance(classes, Goal) else cls(classes, classes, targeted)
 
     def __len__(self) -> int:
@@ -48,7 +49,7 @@ class Goal:
 
 
 def as_target(target: Any, labels: Tensor, classes: int) -> Tensor:
-    """[N] int64: the classes to reach, checked. Raises: ValueError, no classes, or a target that is the true label."""
+    """Check the classes to reach and return them as [N] int64. Raises: ValueError, not classes, or a true label among them."""
     goal = as_labels(target, len(labels), classes, "target")
     if bool((same := goal == labels).any()):
         i = int(same.nonzero()[0])
@@ -58,15 +59,15 @@ def as_target(target: Any, labels: Tensor, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Pool:
-    """Images [N, \\*shape] and labels [N] from which views that mix images take partners. The partner of image i is a function
-    of (seed, id of i, the pool)."""
+    """Images [N, \\*shape] and labels [N] that views may mix in. The partner of image i is a function of (seed, id of i, the
+    pool)."""
 
     images: Tensor
     labels: Tensor
 
     @classmethod
     def ordered(cls, images: Tensor, labels: Tensor, ids: np.ndarray) -> Pool:
-        """The crafted images as their own pool, by id: the order in which they were given does not matter."""
+        """Make the attacked images their own pool, sorted by id, so that the order in which they were given does not matter."""
         order = torch.from_numpy(np.argsort(ids, kind="stable"))
         return cls(images[order.to(images.device)], labels[order.to(labels.device)])
 

@@ -32,10 +32,10 @@ class Gradient(Protocol):
     cost: int
 
     def __call__(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> Tensor:
-        """Images [n, \\*shape] and goals [n] -> the gradient [n, \\*shape] of a loss that is larger closer to success.
+        """The gradient [n, \\*shape] of a loss that grows towards success, for images [n, \\*shape] and goals [n].
 
-        Each row is the gradient of its own loss, whatever rows lie beside it. ``rng``: draws for these rows; ``k``: the
-        step, from 0.
+        Each row is the gradient of its own loss, whatever else is in the batch. ``rng``: the rows' random stream; ``k``:
+        the step, from 0.
         """
 
 
@@ -44,14 +44,15 @@ class Autograd:
 
     Args:
         nets: a net or a sequence of nets that give logits [m, C] for images in [0, 1], on one device.
-        x: [N, \\*shape] example images, to see that the nets take them.
+        x: [N, \\*shape] example images, to check that the nets accept them.
         loss: a `Loss` or its name; ``"cross-entropy"`` is what the FGSM family maximises.
-        targeted: what goals given as bare classes mean: a class to reach instead of the label to leave.
-        chunk: images a call; by default a function of their shape and the device. Every call carries exactly so many (the
-            last is filled up with copies), so results do not depend on the batch.
+        targeted: goals given as bare classes are classes to reach, not to leave.
+        chunk: images a call; by default a function of their shape and the device. Every call has exactly this size (the
+            last is padded with copies), so results do not depend on the batch.
         fusion: how the answers of several nets become one loss: by default the loss of the mean logits.
-        surgeries: what is done to the nets meanwhile. schedule: which nets take part at a step; by default all.
-        fold: go through copies with batch norms folded (`surrogates.nets.fold`), unless there is surgery.
+        surgeries: changes to the nets during the calls.
+        schedule: which nets take part at a step; by default all.
+        fold: use copies with batch norms folded (`surrogates.nets.fold`), unless there is surgery.
 
     The nets are used in eval mode; their flags are restored after each call.
 
@@ -96,13 +97,13 @@ class Autograd:
         self.chunk = chunk or chunk_rows(tuple(x.shape[1:]), self.device)
         self.cost = len(self.nets)
         if fold and not self.surgeries:
-            made = {net: folded(net, tuple(x.shape[1:])) for net in self.nets}  # a net may stand in an ensemble twice
+            made = {net: folded(net, tuple(x.shape[1:])) for net in self.nets}  # a net may be listed twice
             self.nets = tuple(made[net] for net in self.nets)
         self._listeners: list[Any] | None = None
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Prepare the nets once for all calls inside; calls outside prepare them each time."""
+        """Prepare the nets once for all calls in this context; calls outside prepare them each time."""
         if self._listeners is not None:
             yield
             return
@@ -115,19 +116,19 @@ class Autograd:
                 self._listeners = None
 
     def meet(self, pool: Pool) -> None:
-        """Show the pool to surgeries that want other images (within `open`)."""
+        """Pass the pool to surgeries that use other images (within `open`)."""
         for listener in self._listeners or ():
             if hasattr(listener, "meet"):
                 listener.meet(pool)
 
     def with_loss(self, loss: Loss) -> Autograd:
-        """The same nets, surgeries and taps under another loss."""
+        """The same source with another loss."""
         other = copy(self)
         other.loss = loss
         return other
 
     def member(self, i: int) -> Gradient:
-        """The source through net ``i`` alone."""
+        """The same source with net ``i`` alone."""
         return _Member(self, i)
 
     def __call__(self, x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
@@ -171,8 +172,8 @@ class Autograd:
 
 
 def check_gradients(g: Tensor) -> Tensor:
-    """Gradients [n, \\*shape] as they are. Raises: ValueError, NaN or infinity (says in which row)."""
-    # the sum is quicker than all entries; it may overflow although every entry is finite
+    """Check that gradients [n, \\*shape] are finite, and return them. Raises: ValueError, saying which row is not."""
+    # summing is faster than testing every entry, but the sum may overflow although all entries are finite
     if not bool(g.sum().isfinite()) and not bool(g.isfinite().all()):
         bad = int((~g.isfinite()).flatten(1).any(1).nonzero()[0])
         raise ValueError(
@@ -193,7 +194,7 @@ class _Member:
 
 
 def as_nets(nets: Any) -> tuple[nn.Module, ...]:
-    """A net, or a sequence of them, as a tuple. Raises: ValueError, none of them, or something else."""
+    """A net or a sequence of nets as a tuple. Raises: ValueError, no nets, or something else."""
     alone = isinstance(nets, nn.Module) and not isinstance(nets, nn.ModuleList)
     found = (nets,) if alone or not isinstance(nets, Iterable) else tuple(nets)
     if not found or not all(isinstance(net, nn.Module) for net in found):

@@ -1,4 +1,4 @@
-"""Nets one owns as a `blackbox.prior.Prior`: what an attack through queries may know beforehand."""
+"""Nets you own as a `blackbox.prior.Prior`, the prior knowledge of a query attack."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces
 
 
 def prior(nets: Any, *, chunk: int | None = None) -> Prior:
-    """Surrogates as the prior of an attack: ``bb.attack(oracle, x, y, "hybrid", threat, prior=surrogates.prior(nets))``.
+    """Use surrogates as an attack's prior: ``bb.attack(oracle, x, y, "hybrid", threat, prior=surrogates.prior(nets))``.
 
     Args:
         nets: a net or several that give logits for images in [0, 1], with the same classes, in the target's order.
-        chunk: images a call: a quarter of what `craft` takes; and a 64th (one CIFAR image, on a CPU) where an attack says
-            that few rows are left, since a call is filled up to its size. A result may change in its last bits with
-            ``chunk``, never with the rows that are asked together.
+        chunk: images a call; by default a quarter of what `craft` takes, and a 64th (one CIFAR image, on a CPU) where an
+            attack says that few rows are left, since every call is padded to its size. A result may change in its last
+            bits with ``chunk``, never with the batch.
 
     Raises:
         ValueError: no net; nets with different classes, for different images, or on different devices.
@@ -33,7 +33,7 @@ def prior(nets: Any, *, chunk: int | None = None) -> Prior:
 
 
 class NetPrior:
-    """M nets that are asked for logits and gradients, counted. See `blackbox.prior.Prior`."""
+    """Gives logits and gradients of M nets, and counts them. See `blackbox.prior.Prior`."""
 
     def __init__(self, nets: nn.Module | Sequence[nn.Module], chunk: int | None = None) -> None:
         try:
@@ -45,7 +45,7 @@ class NetPrior:
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         self.chunk, self.few = chunk, False
-        self._spent = {"gradients": 0, "passes": 0}  # one account for all views
+        self._spent = {"gradients": 0, "passes": 0}  # one count, shared by all views
         self._members: Sequence[int] = range(len(self.nets))
         self._fits: tuple[tuple[int, ...], int] = ((), 0)
         built = {net.shape for net in self.nets if isinstance(net, Normalised)}
@@ -62,7 +62,7 @@ class NetPrior:
             raise ValueError(
                 f"Expected the nets of a prior to tell the same classes apart, but they have {sorted(counts)}."
             )
-        self.classes = counts.pop() if counts else 0  # of other modules it is known when images are
+        self.classes = counts.pop() if counts else 0  # other modules show it only on images
         digest = hashlib.sha256()
         for net in self.nets:
             for name, value in net.state_dict().items():
@@ -70,10 +70,10 @@ class NetPrior:
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         self.digest = digest.hexdigest()[:16]
         self._lean = [folded(net, net.shape) if isinstance(net, Normalised) else net for net in self.nets]
-        # copies are frozen for good: to do so at every call takes as long as a small net's layers on one image
+        # copies are frozen once: freezing at every call costs as much as a small net's forward pass on one image
         self._loose = [net for net in self._lean if any(net is given for given in self.nets)]
 
-    def __repr__(self) -> str:  # says which nets: a checkpoint compares it
+    def __repr__(self) -> str:  # names the nets: a checkpoint compares it
         return f"prior({self.members} nets, {self.digest})"
 
     @property
@@ -110,7 +110,7 @@ class NetPrior:
         kept = dict(self._spent)
         self.gradient(
             grey, lambda scores, rows: torch.ones_like(scores)
-        )  # NaN or no gradient: said before a query is spent
+        )  # report NaN or a missing gradient before a query is spent
         self._spent.update(kept)
 
     def _size(self, x: Tensor) -> int:
@@ -155,7 +155,7 @@ class NetPrior:
 
 
 def _named(nets: Any) -> str:
-    """In a line: the repr of a net is a page."""
+    """Name what was given in one line; the repr of a net fills a page."""
     return type(nets).__name__ if isinstance(nets, (dict, nn.Module)) else f"{nets!r:.80}"
 
 

@@ -1,4 +1,4 @@
-"""A gradient source over queries: an estimator of `blackbox.estimators` in the place of autograd."""
+"""A gradient source over queries: an estimator of `blackbox.estimators` instead of autograd."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from blackbox.threat import Threat
 from surrogates.crafting.goal import Goal
 
 
-class _Estimator(Protocol):  # `blackbox.estimators.Estimator`, by its shape: surrogates know no estimator
+class _Estimator(Protocol):  # structurally `blackbox.estimators.Estimator`, which surrogates do not import
     def plan(self, shape: tuple[int, ...]) -> int: ...
 
     def estimate(self, t: Task, x: Tensor, k: int) -> Any: ...
 
 
 class Queried:
-    """The gradient of a hidden target's loss, estimated from its answers, for `surrogates.ascend` and its parts:
+    """Estimates the gradient of a hidden target's loss from its answers, for `surrogates.ascend` and its parts:
 
         source = Queried(oracle, blackbox.estimators.Groups(size=8), threat, shape)
         ascend(source, x, y, threat, presets.get("mi-fgsm").parts, steps=10, step=eps / 10, rng=...)
 
-    Every call charges the oracle under ``purpose``. There is no budget and no success check here: `blackbox.attack` with
-    fd-ifgsm has both. This is for mixtures (a view, a probe, a filter around an estimate).
+    Every call charges the oracle under ``purpose``. There is no budget and no success check here; `blackbox.attack` with
+    fd-ifgsm has both. Use this to combine an estimate with a view, a probe or a filter.
 
     Args:
-        oracle: the target; with access labels an estimate is a difference of labels, and mostly zero.
-        estimator: any of `blackbox.estimators`. threat: the box that probes are clipped to, and what else it looks at.
-        shape: of an image. kind: ``"margin"`` or ``"cross-entropy"``. targeted: what bare classes as goals mean.
+        oracle: the target; with label access an estimate is a difference of labels, and mostly zero.
+        estimator: any of `blackbox.estimators`.
+        threat: its box bounds the probes; the estimator may use the rest.
+        shape: of an image.
+        kind: ``"margin"`` or ``"cross-entropy"``.
+        targeted: goals given as bare classes are classes to reach, not to leave.
 
     Attributes:
         cost: queries an image at each call (not gradients).
@@ -56,8 +59,8 @@ class Queried:
         self.cost = estimator.plan(shape)
 
     def __call__(self, x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
-        """Images [n, \\*shape] and goals [n] -> estimates [n, \\*shape]. Raises: TargetError, the target failed."""
-        x = self.threat.clip(x)  # a point ahead may lie outside the box, where the target cannot be asked
+        """Estimate the gradient [n, \\*shape] at images [n, \\*shape] for goals [n]. Raises: TargetError, the target failed."""
+        x = self.threat.clip(x)  # a look-ahead point may lie outside the box, where the target cannot be queried
         aim = Goal.of(goal, self.targeted)
         loss = Objective(self.kind, aim.targeted, self.oracle.resolution)
         task = Task(

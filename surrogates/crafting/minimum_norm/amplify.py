@@ -1,4 +1,4 @@
-"""Changes of one direction and a given size: the amplified distortions of Szegedy et al. 2013, table 4."""
+"""Scales perturbations to a given size: the amplified distortions of Szegedy et al. 2013, table 4."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def amplify(x_adv: Any, x: Any, rms: float, box: Box = (0.0, 1.0)) -> Tensor:
     the paper's printed formula* x + 0.1 (x' - x) / |x' - x|_2, whose RMS is 0.1 / sqrt(d), far from the table's.
 
     Returns:
-        [N, \\*shape] float32. A row without a change stays as it is; one that the box leaves no room for gets the longest
-        change there is.
+        [N, \\*shape] float32. An unchanged image stays as it is; where the box leaves too little room, the change is the
+        longest possible.
 
     Raises:
         ValueError: images of different shapes; an rms that is not positive.

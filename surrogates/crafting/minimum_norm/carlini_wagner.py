@@ -14,7 +14,7 @@ from blackbox.rowwise import row_norm
 from surrogates.crafting.minimum_norm.core import Box, MinimumNorm, positive, prepare
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's own defaults
-_INSIDE = 0.999999  # tanh reaches the walls of the box at infinity only; the authors' constant
+_INSIDE = 0.999999  # tanh reaches the bounds of the box only at infinity; the authors' constant
 
 
 def carlini_wagner(
@@ -38,14 +38,16 @@ def carlini_wagner(
 
     Args:
         nets: a net that gives logits for images in [0, 1], or several (the mean of their logits).
-        x: [N, \\*shape] images in the box. y: [N] true labels. target: a class, or [N] classes, to reach.
+        x: [N, \\*shape] images in the box.
+        y: [N] true labels.
+        target: a class, or [N] classes, to reach.
         confidence: kappa, by how much (in logits) the new class must win; transfer rises with it.
-        c, searches, iterations, learning_rate: the first c, how often c is halved in (or times 10 until it succeeds),
-            Adam's steps for each and their size. Defaults of the authors' published code.
+        c, searches: the first c, and the number of search steps (c grows tenfold until it succeeds, then bisection).
+        iterations, learning_rate: Adam's steps for each c and their size. All four: the authors' defaults.
         chunk: images a call; see `Scores`.
 
     Returns:
-        A `MinimumNorm` in L2, with the c found: of all points passed, the nearest that had the confidence.
+        A `MinimumNorm` in L2, with the c found: the nearest of all visited points that reach the confidence.
 
     *Departs from the authors' code:* early abort (no 0.01 % better loss in a tenth of the iterations) is decided for
     each image by its own loss, there by the sum over the batch.
@@ -102,14 +104,14 @@ def carlini_wagner(
 
 
 def lag(scores: Tensor, goal: Tensor, leave: bool) -> Tensor:
-    """[m, C], [m] -> [m]: how far the goal is from won, in logits; negative where it is won."""
+    """How far the goal is from being reached, in logits [m], for scores [m, C] and goals [m]; negative once reached."""
     own = scores.gather(1, goal[:, None])[:, 0]
     other = scores.scatter(1, goal[:, None], -math.inf).amax(1)
     return own - other if leave else other - own
 
 
 def _adam(w: Tensor, m: Tensor, v: Tensor, g: Tensor, k: int, rate: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Step ``k`` (from 0) of Adam (Kingma & Ba 2015, arXiv:1412.6980), written out because rows stop one by one."""
+    """Step ``k`` (from 0) of Adam (Kingma & Ba 2015, arXiv:1412.6980), written out because images stop one by one."""
     m, v = _BETA1 * m + (1 - _BETA1) * g, _BETA2 * v + (1 - _BETA2) * (g * g)
     size = rate * math.sqrt(1 - _BETA2 ** (k + 1)) / (1 - _BETA1 ** (k + 1))
     return w - size * m / (v.sqrt() + _TINY), m, v

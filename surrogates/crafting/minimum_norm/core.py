@@ -1,4 +1,4 @@
-"""What the minimum-norm attacks share: the nets as one function, the checked problem, the result, the nearest classes."""
+"""Shared by the minimum-norm attacks: the nets as one function, the checked problem, the result, the nearest classes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ class MinimumNorm:
     """The nearest adversarial examples that an attack found, verified in float32.
 
     Attributes:
-        x_adv: [N, \\*shape] float32; the original where nothing was found. success: [N] bool. already: [N] bool, adversarial
-            without a change (a success at distance 0, at no cost).
+        x_adv: [N, \\*shape] float32; the original where nothing was found.
+        success: [N] bool.
+        already: [N] bool, adversarial without a change (a success at distance 0, at no cost).
         distance: [N] float32 between x_adv and x in ``norm`` (L0 counts entries), infinite where nothing was found.
-        label: [N] int64, the class the nets give x_adv. iterations: [N] int64, of the attack's own loop (L-BFGS: of the
-            solver). gradients: [N] int64, forward-and-backward passes an image cost, over all nets.
+        label: [N] int64, the class the nets give x_adv.
+        iterations: [N] int64, of the attack's own loop (L-BFGS: of the solver).
+        gradients: [N] int64, the image's forward-and-backward passes, over all nets.
         c: [N] float32, the weight at which the example was found, for the attacks that have one.
     """
 
@@ -45,7 +47,7 @@ class MinimumNorm:
 
     @property
     def rate(self) -> Rate:
-        """The share of images that were right before and are not now."""
+        """The success rate among images that were not adversarial already."""
         return Rate.of(self.success.cpu().numpy(), ~self.already.cpu().numpy())
 
     def rms(self, x: Any) -> Tensor:
@@ -55,10 +57,10 @@ class MinimumNorm:
 
 
 class Scores:
-    """Nets one owns (several: the mean of their logits) as one function of an image, and its gradients, row by row.
+    """Evaluates one or several nets (the mean of their logits) and their gradients, independently for each image.
 
-    Every call carries exactly ``chunk`` images, so no row depends on those beside it; by default a quarter of `chunk_rows`,
-    because rows finish at different times.
+    Every call has exactly ``chunk`` images, so no image depends on the batch; by default a quarter of `chunk_rows`, because
+    images finish at different times.
     """
 
     def __init__(self, nets: nn.Module | Sequence[nn.Module], x: Tensor, chunk: int | None = None) -> None:
@@ -73,15 +75,15 @@ class Scores:
         return total / len(self.nets)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[n, \\*shape] -> [n, C], without gradients."""
+        """The scores [n, C] of images [n, \\*shape], without gradients."""
         with frozen(self.nets), torch.no_grad():
             return check_scores(piecewise(self._fused, self.chunk, x))
 
     def pull(self, x: Tensor, losses: Callable[..., Sequence[Tensor]], *each: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Scores [n, C] and the gradient [n, \\*shape] of every loss.
 
-        ``losses(scores, *each)`` gives one or more losses [m] of the m rows it is shown; ``each``: what it needs beside
-        the scores, a row an image, cut like the images.
+        ``losses(scores, *each)`` returns one or more losses [m] of m images; ``each``: further tensors that it needs, with
+        one row an image, sliced like the images.
         """
         scores, found = [], []
         with frozen(self.nets):
@@ -115,11 +117,11 @@ class Case:
 
     @property
     def wanted(self) -> Tensor:
-        """[N] the classes to reach, else those to leave."""
+        """The classes to reach [N]; without a target, those to leave."""
         return self.y if self.goal is None else self.goal
 
     def won(self, scores: Tensor, rows: Tensor | None = None) -> Tensor:
-        """[m] bool: whether scores [m, C] (of ``rows``, all by default) mean success."""
+        """Whether scores [m, C] (of ``rows``, all by default) mean success, [m] bool."""
         label, wanted = scores.argmax(1), self.wanted if rows is None else self.wanted[rows]
         return label != wanted if self.goal is None else label == wanted
 
@@ -171,7 +173,7 @@ def positive(**given: float) -> None:
 
 
 def nearest_classes(case: Case, count: int) -> Tensor:
-    """[N, k] the classes to try: the target; or the ``count`` others whose boundary is nearest to first order.
+    """The classes to try [N, k]: the target, or the ``count`` others whose boundary is nearest to first order.
 
     The distance to class j is (z_y - z_j) / |grad (z_y - z_j)|, DeepFool's (Moosavi-Dezfooli et al. 2016,
     arXiv:1511.04599, eq. 8). Costs one gradient a class.

@@ -32,18 +32,22 @@ def deepfool(
 
     Args:
         nets: a net that gives logits for images in [0, 1], or several (the mean of their logits).
-        x: [N, \\*shape] images in the box. y: [N] true labels. target: a class, or [N] classes, to reach (the paper has
-            none: here the only boundary stepped onto is that between the target and the class that leads).
-        norm: "L2" or "Linf". overshoot: eta, 0.02 in the paper. iterations: at most so many; the authors' code has 50.
-        candidates: how many classes are looked at: those whose boundary is nearest at x (the authors' code: the 10 with
+        x: [N, \\*shape] images in the box.
+        y: [N] true labels.
+        target: a class, or [N] classes, to reach. The paper has none; here each step goes to the boundary between the
+            target and the leading class.
+        norm: "L2" or "Linf".
+        overshoot: eta, 0.02 in the paper.
+        iterations: at most this many; the authors' code has 50.
+        candidates: how many classes are considered: those whose boundary is nearest at x (the authors' code: the 10 with
             the largest scores, the image's own among them). Each costs a backward pass an iteration.
         chunk: images a call; see `Scores`.
 
     Returns:
         A `MinimumNorm` in ``norm``.
 
-    *Departs from the paper:* which has no box; every step is cut to it. Whether the label has changed is asked with the
-    overshoot included, as in the authors' code: on the boundary itself it never has.
+    *Departs from the paper*, which has no box: every step is clipped to it. Success is checked with the overshoot
+    included, as in the authors' code, since on the boundary itself the label has not changed.
 
     Raises:
         ValueError: as `prepare`; another norm; a setting that is not positive.
@@ -89,4 +93,4 @@ def deepfool(
     return case.result(point, norm, spent, passes * members, None)
 
 
-_DUAL = {"L2": 2.0, "Linf": 1.0}  # the norm in which a slope is measured
+_DUAL = {"L2": 2.0, "Linf": 1.0}  # the dual norm, for gradients

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from surrogates.crafting.minimum_norm.core import Box, Case, MinimumNorm, nearest_classes, positive, prepare
 
-_LARGEST = 8192  # entries of an image whose pairs are looked at, to bound memory
+_LARGEST = 8192  # the largest number of entries whose pairs are searched, to bound memory
 
 
 def jsma(
@@ -28,7 +28,7 @@ def jsma(
     box: Box = (0.0, 1.0),
     chunk: int | None = None,
 ) -> MinimumNorm:
-    """Change the two entries that raise the target most at the least of the others, until the label is the target.
+    """Change the pair of entries with the largest saliency for the target, until the label is the target.
 
     Papernot et al. 2016, arXiv:1511.07528, algorithm 2 with the saliency of pairs: with a = sum of dF_t/dx and b = sum
     of d(sum of the other F)/dx over the pair, the largest -a * b among the pairs with a > 0 > b.
@@ -38,14 +38,14 @@ def jsma(
         x: [N, \\*shape] images in the box. y: [N] true labels.
         target: a class, or [N] classes, to reach. None: each of the ``candidates`` classes whose boundary is nearest to
             first order, any wrong label counts, and the result with the fewest changes is kept.
-        theta: added to an entry at a step; negative to darken (then a < 0 < b). +1 in the paper: straight to the wall.
+        theta: added to an entry at a step; negative to darken (then a < 0 < b). +1 in the paper: straight to the bound.
         gamma: at most this share of the entries is changed; 0.145 in the paper.
-        pairs: False looks at single entries (the paper's algorithm 3), for images too large for d^2 pairs.
+        pairs: False searches single entries (the paper's algorithm 3), for images too large for d^2 pairs.
         probabilities: F are the softmax's outputs instead of the logits. There b = -a, so the search is for a alone.
         chunk: images a call; see `Scores`.
 
     Returns:
-        A `MinimumNorm` in L0: entries (not pixels) that differ. Entries at the wall leave the search, as in the paper.
+        A `MinimumNorm` in L0: entries (not pixels) that differ. Entries at the bound leave the search, as in the paper.
 
     Raises:
         ValueError: as `prepare`; theta of 0; gamma outside (0, 1]; pairs of an image with more than 8,192 entries.
@@ -58,7 +58,7 @@ def jsma(
     case = prepare(nets, x, y, target, box, chunk)
     if pairs and case.x0[0].numel() > _LARGEST:
         raise ValueError(
-            f"Expected images of at most {_LARGEST} entries to look at all pairs, but they have {case.x0[0].numel()}. "
+            f"Expected images of at most {_LARGEST} entries to search all pairs, but they have {case.x0[0].numel()}. "
             "Use pairs=False."
         )
     classes = nearest_classes(case, candidates)
@@ -83,7 +83,7 @@ class _Search:
         self.best = best_pair if pairs else best_single
 
     def run(self, goal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[N] classes -> points, which won, and the steps each took."""
+        """Search towards classes [N]; returns the points, which of them succeeded, and the steps each took."""
         case, wall = self.case, self.case.box[1 if self.theta > 0 else 0]
         point = case.x0.clone()
         won, spent = torch.zeros_like(case.already), torch.zeros(len(point), dtype=torch.int64, device=point.device)
@@ -115,7 +115,7 @@ class _Search:
 
 
 def best_pair(a: Tensor, b: Tensor, free: Tensor) -> Tensor | None:
-    """[d], [d], [d] bool -> the pair with the largest -(a1 + a2)(b1 + b2) where a1 + a2 > 0 > b1 + b2."""
+    """The free pair with the largest -(a1 + a2)(b1 + b2) where a1 + a2 > 0 > b1 + b2; a, b [d], free [d] bool."""
     index = free.nonzero()[:, 0]
     up, down = a[index][:, None] + a[index], b[index][:, None] + b[index]
     score = torch.where((up > 0) & (down < 0), -up * down, 0.0).fill_diagonal_(0.0)

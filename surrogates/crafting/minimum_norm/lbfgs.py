@@ -41,15 +41,15 @@ def lbfgs(
         target: a class, or [N] classes, l. None: each of the ``candidates`` classes whose boundary is nearest to first
             order, and the nearest result of all.
         squared: c |r|_2^2 instead (smooth at r = 0), as in older toolkits.
-        c, bisections, iterations: where the search for c begins, how often an interval of a factor 10 is halved, and
-            L-BFGS's iterations for each c. Ours.
+        c, bisections, iterations: the first c, how often an interval of a factor 10 is halved, and L-BFGS's iterations
+            for each c. Ours.
         margin: by how much (in logits) l must win, so that rounding to float32 does not undo it. Ours.
 
     Returns:
         A `MinimumNorm` in L2, with the c found.
 
-    *Departs from the paper:* which says "minimum c"; with c at the norm it must be the largest. Success is not monotone in c,
-    so of all solves that succeed the nearest result is kept.
+    *Departs from the paper*, which says "minimum c"; with c as the weight of the norm it must be the largest. Success is not
+    monotone in c, so the nearest result of all successful solves is kept.
 
     Raises:
         ValueError: as `prepare`; a setting that is not positive.
@@ -75,7 +75,7 @@ def lbfgs(
 
 
 class _Image:
-    """One image and one class: cross-entropy and its gradient as SciPy wants them."""
+    """Cross-entropy and its gradient for one image and one class, in the form SciPy expects."""
 
     def __init__(self, nets: list[nn.Module], case: Case, row: int, goal: int) -> None:
         self.nets, self.goal, self.x0 = nets, goal, case.x0[row : row + 1].double()
@@ -119,7 +119,7 @@ class _Search:
     box: Box
 
     def solve(self, image: _Image) -> _Found:
-        """The largest c that succeeds, and what it leads to."""
+        """Find the largest c that succeeds, and its result."""
         found, c = _Found(), self.c
         for _ in range(_DECADES):
             if self._try(image, c, found):
@@ -149,7 +149,7 @@ class _Search:
                 return loss + c * length**2, g + 2 * c * r
             if length:
                 return loss + c * length, g + c * r / length
-            # at the kink r = 0: the subgradient along which the sum falls fastest, with what the box leaves of -g
+            # at the kink r = 0: the subgradient of steepest descent, with -g restricted to the box
             free = g * np.where(g > 0, flat > self.box[0], flat < self.box[1])
             return loss, g - free * min(1.0, c / max(float(np.linalg.norm(free)), 1e-300))
 
@@ -169,4 +169,4 @@ class _Search:
         return True
 
 
-_DECADES = 12  # c is looked for within this many powers of ten; beyond them the goal is out of reach
+_DECADES = 12  # c is searched within this many powers of ten; beyond them the goal is out of reach

@@ -1,4 +1,4 @@
-"""Presets: attacks on surrogates as data; paper, formula, parts, defaults, cost, and where ours departs from the paper."""
+"""Presets: attacks on surrogates as data, with paper, formula, parts, defaults, cost and departures from the paper."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ALIASES = {
 
 
 def names() -> list[str]:
-    """The presets there are."""
+    """The names of all presets."""
     return list(_BY_NAME)
 
 
 def get(name: str | Preset | Parts | Part) -> Preset:
-    """A preset by name; ``mifgsm``, ``MI_FGSM`` and ``mim`` all mean mi-fgsm. Parts become a preset of ten steps.
+    """Look up a preset by name; ``mifgsm``, ``MI_FGSM`` and ``mim`` all mean mi-fgsm. Parts become a preset of ten steps.
 
-    Combinations may be named too: ``ni-di-ti-fgsm``, ``vmi-ssa-fgsm``. They have the parts of the presets they name (ni-fgsm,
-    di-fgsm, ti-fgsm), each part once, copies of an image (SI, Admix) before what is done to each copy.
+    Names may be combined: ``ni-di-ti-fgsm`` has the parts of ni-fgsm, di-fgsm and ti-fgsm, each part once; SI and Admix,
+    which make copies of an image, come before what is done to each copy.
 
     Raises:
-        ValueError: no such preset (suggests the nearest), or a combination of what does not go together (says why).
+        ValueError: no such preset (the message suggests the nearest), or parts that do not go together (it says why).
     """
     if isinstance(name, Preset):
         return name
@@ -52,7 +52,7 @@ def get(name: str | Preset | Parts | Part) -> Preset:
 
 
 def _combined(name: str) -> list[Preset]:
-    """The presets that a combination names; none where one of them may not be combined."""
+    """The presets that a combined name stands for; empty if one of them may not be combined."""
     *words, last = re.split(r"[^a-z0-9]+", name.lower())
     found = [_BY_NAME.get(f"{word}-fgsm") or _BY_NAME.get(word) for word in words]
     whole = [p for p in found if p and p.steps == 10 and p.factor == 1 and p.share is None and not p.targeted]

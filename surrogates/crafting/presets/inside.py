@@ -1,4 +1,4 @@
-"""Presets that look into the net: other backward passes, losses of features, competition between features."""
+"""Presets that use the inside of the net: changed backward passes, feature losses, mixed features."""
 
 from __future__ import annotations
 

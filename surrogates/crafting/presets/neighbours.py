@@ -1,4 +1,4 @@
-"""Presets that look at more than one point: lines, neighbours, flat places."""
+"""Presets that take gradients at more than one point: along lines, at neighbours, in flat regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preset: an attack on surrogates as data."""
+"""`Preset`: an attack on surrogates as data."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ class Preset:
     """A named composition of parts with its T and its step size; ``preset | part`` adds to it.
 
     Attributes:
-        name: the paper's own, lower case. title, paper, arxiv: where it comes from ("" where there is no arXiv number).
-        formula: what it computes. parts: what it is composed of. steps: T by default.
-        factor: step = factor * eps / T. share: step = share * eps, whatever T (instead of factor).
-        targeted: meant for a class to be reached. departures: where this differs from the paper, or what it leaves open.
+        name: the paper's own, lower case.
+        title, paper, arxiv: the source ("" where there is no arXiv number).
+        formula: what it computes.
+        parts: its components.
+        steps: the default T.
+        factor: step = factor * eps / T.
+        share: step = share * eps for any T (instead of factor).
+        targeted: made for targeted attacks.
+        departures: differences from the paper, and choices it leaves open.
     """
 
     name: str
@@ -32,7 +37,7 @@ class Preset:
     departures: str = "none"
 
     def cost(self, steps: int | None = None, nets: int = 1) -> int:
-        """G: forward-and-backward passes an image."""
+        """The cost G: forward-and-backward passes an image."""
         return self.parts.cost(steps or self.steps, nets)
 
     def step(self, threat: Threat, steps: int) -> float:
@@ -41,19 +46,19 @@ class Preset:
 
     @property
     def composes(self) -> str:
-        """The parts in one line."""
+        """Describe the parts in one line."""
         return str(self.parts)
 
     @property
     def source(self) -> str:
-        """Authors, year and arXiv number in one line."""
+        """Name authors, year and arXiv number in one line."""
         return f"{self.paper}, arXiv:{self.arxiv}" if self.arxiv else self.paper
 
     def __or__(self, other: Part | Parts) -> Preset:
         return self._with(self.parts | other, other)
 
     def swap(self, *parts: Part) -> Preset:
-        """The preset with these parts instead of whatever stood in their places."""
+        """Replace the parts of these slots."""
         return self._with(self.parts.swap(*parts), Parts(parts))
 
     def _with(self, parts: Parts, new: Part | Parts) -> Preset:

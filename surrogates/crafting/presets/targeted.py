@@ -1,4 +1,4 @@
-"""Presets that lead to a class: three losses in the setting of Zhao et al. 2021."""
+"""Presets for targeted attacks: three losses in the setting of Zhao et al. 2021."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions with the usual values and other derivatives, which `surrogates.hooks` puts into nets."""
+"""Autograd functions with the usual values but other derivatives, which `surrogates.hooks` inserts into nets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from blackbox.rowwise import row_norm, rows
 
 
 class Switch:
-    """Shared by the rectifiers of one forward pass: while off, they have their true derivative."""
+    """A flag shared by the ReLUs of one forward pass: while off, they have their true derivative."""
 
     on: bool = True
 
 
 class Rectified(torch.autograd.Function):
-    """ReLU in place or not. While the switch is on, the derivative is 1 (``silu`` False) or SiLU's."""
+    """ReLU, in place or not, whose derivative is 1 (``silu`` False) or SiLU's while the switch is on."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, switch: Switch, silu: bool, inplace: bool) -> Tensor:  # type: ignore[override]
@@ -62,7 +62,7 @@ class SoftPool(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         size, stride, before, dilation = ctx.window
-        # what the windows reach over the right and lower edge (negative: what they leave out there)
+        # how far the windows extend beyond the right and lower edge (negative: how much they leave out)
         after = [
             (ctx.out[i] - 1) * stride[i] + dilation[i] * (size[i] - 1) + 1 - x.shape[-2 + i] - before[i] for i in (0, 1)
         ]
@@ -99,9 +99,11 @@ class _Rescaled(torch.autograd.Function):
 
 
 def rescaled(fork: Tensor, skip: Tensor, branch: Tensor, switch: Switch) -> Tensor:
-    """``branch + skip``, both made from ``fork``. The gradient that the branch passes to the fork is scaled, row by row, to
-    the length that it has with the switch off. The branch's part of the graph is walked twice, from here."""
+    """``branch + skip``, both computed from ``fork``, with the branch's gradient rescaled.
+
+    The gradient that the branch passes to the fork is scaled, for each row, to the length that it has with the switch off.
+    The backward pass goes through the branch twice, from here."""
     out: Tensor = _Rescaled.apply(
         fork, skip, [branch], switch
-    )  # a list hides it: autograd must not walk it a third time
+    )  # hidden in a list: autograd must not go through it a third time
     return out

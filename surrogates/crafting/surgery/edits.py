@@ -1,4 +1,4 @@
-"""Gradient edits: how surgery on a net is done. Its forward pass is traced once (`graph`), then edited call by call."""
+"""Gradient edits: traces a net's forward pass once (`graph`), then edits it call by call."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ Place = tuple[int, int]  # a call's number, and which of its outputs
 
 @dataclass
 class GradientEdits:
-    """What is done at which call of a net, for all edits that are open on it.
+    """The changes at each call of a net, for all edits that are open on it.
 
-    factor: of the gradient of an output. relus: True for SiLU's derivative, False for 1. pools: the temperature. sums: those
-    whose branch is rescaled. change: functions that replace an output. show: functions that are given an output.
+    Attributes:
+        factor: multiplies the gradient of an output.
+        relus: True for SiLU's derivative, False for 1.
+        pools: the temperature.
+        sums: residual sums whose branch is rescaled.
+        change: functions that replace an output.
+        show: functions that receive an output.
     """
 
     factor: dict[Place, float] = field(default_factory=dict)
@@ -38,16 +43,16 @@ class Edit:
     """Base class of an edit of one net."""
 
     def add(self, trace: Trace, edits: GradientEdits) -> None:
-        """Add what this edit does to ``edits``. Raises: ValueError, when the net lacks what it edits."""
+        """Add this edit's changes to ``edits``. Raises: ValueError, the net lacks what it edits."""
         raise NotImplementedError
 
 
 class _EditedForward:
-    """Stands in for the forward of a net: the edits open on it, and its trace."""
+    """Replaces a net's forward while edits are open on it, and keeps its trace."""
 
     def __init__(self, net: nn.Module) -> None:
         self.net, self.forward = net, net.forward
-        self.own = net.__dict__.get("forward")  # a forward of the instance's own
+        self.own = net.__dict__.get("forward")  # a forward set on the instance
         self.open: list[Edit] = []
         self.trace: Trace | None = None
         self.edits: GradientEdits | None = None
@@ -74,7 +79,7 @@ class _EditedForward:
 
 @contextmanager
 def edited(net: nn.Module, edit: Edit) -> Iterator[None]:
-    """The net with one more edit. Passes without graph (or whose input requires no gradient) are not edited."""
+    """Edit the net in this context. Passes without graph (or whose input requires no gradient) are not edited."""
     state = net.__dict__.get(_KEY)
     if state is None:
         state = _EditedForward(net)
@@ -166,7 +171,7 @@ class _EditedPass(TorchFunctionMode):
 
 
 def _put(out: Any, place: int, t: Tensor) -> Any:
-    """A tuple or list of tensors with one of them replaced."""
+    """Replace one tensor of a tuple or list."""
     values = list(out)
     values[place] = t
     return type(out)(values) if isinstance(out, list) else tuple(values)

@@ -1,7 +1,7 @@
-"""The trace of one forward pass: where a net adds a branch to a skip, rectifies, pools.
+"""Traces one forward pass, and finds its residual sums, ReLUs and pooling.
 
-Every torch function that the net calls is seen (`torch.overrides.TorchFunctionMode`), whether a module calls it or
-``forward`` itself, so no names of architectures or layers are needed.
+Every torch function that the net calls is intercepted (`torch.overrides.TorchFunctionMode`), whether a module or
+``forward`` itself calls it, so no names of architectures or layers are needed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ START = -1  # the number of the net's input, among the calls
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A tensor that depends on the input. call: the number of the call that made it, place: which of its outputs.
-    depth: weighted layers on the longest way to it. summed: it is the sum of a branch and a skip."""
+    """A tensor that depends on the input.
+
+    call, place: the number of the call that made it, and which of its outputs. depth: weighted layers on the longest path
+    to it. summed: it is the sum of a branch and a skip."""
 
     call: int
     place: int
@@ -41,7 +43,7 @@ class Node:
     summed: bool = False
 
     def ancestors(self) -> Iterator[Node]:
-        """Itself and all it depends on, nearest first."""
+        """Yield the node itself and all that it depends on, nearest first."""
         seen, waiting = {self}, [self]
         while waiting:
             later: list[Node] = []
@@ -56,9 +58,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Residual:
-    """A sum of a branch and a skip. call: the sum's number; branch, skip: the places among its arguments; ends: the call
-    (and place) that made the branch's last tensor; fork: the same of the tensor at which both begin; rectified: the
-    ReLUs inside the branch."""
+    """A sum of a branch and a skip.
+
+    call: the sum's number. branch, skip: their positions among its arguments. ends: the call (and place) that made the
+    branch's last tensor. fork: the same for the tensor where both start. rectified: the ReLUs inside the branch."""
 
     call: int
     branch: int
@@ -70,13 +73,18 @@ class Residual:
 
 @dataclass(frozen=True)
 class Trace:
-    """A forward pass, by the numbers of its calls, in their order.
+    """A forward pass, described by the numbers of its calls in their order.
 
-    relus: all of them, and whether each stands right behind the sum of a branch and a skip. sums: branches that end in
-    such a sum. grown: the ends of branches that are concatenated to what they grew from (DenseNet). pools: 2-d max
-    pooling. weighted: the outputs of convolutions and linear layers. kinds: the functions of these calls, to notice a net
-    whose calls change. layers: modules that return a tensor, in the order in which they finish, with the call and place
-    that made it and their depth. depth: weighted layers on the longest way.
+    Attributes:
+        relus: all ReLUs, and whether each directly follows a residual sum.
+        sums: branches that end in a residual sum.
+        grown: the ends of branches that are concatenated to their own input (DenseNet).
+        pools: 2-d max pooling.
+        weighted: the outputs of convolutions and linear layers.
+        kinds: the functions of these calls, to detect a net whose calls change.
+        layers: modules that return a tensor, in the order in which they finish, with the call and place that made it and
+            their depth.
+        depth: weighted layers on the longest path.
     """
 
     relus: tuple[tuple[int, bool], ...]
@@ -90,7 +98,7 @@ class Trace:
 
 
 def traced(net: nn.Module, x: Tensor) -> Trace:
-    """The trace of one forward pass, with graph, over rows ``x`` [m, \\*shape] (one is enough)."""
+    """Trace one forward pass, with graph, over images ``x`` [m, \\*shape] (one is enough)."""
     scan = _Scan(x.detach().requires_grad_())
     handles = [part.register_forward_hook(scan.finished(name)) for name, part in net.named_modules() if name]
     try:
@@ -111,7 +119,7 @@ def name_of(func: Any) -> str:
 
 
 def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among arguments or outputs, lists and tuples looked into."""
+    """Yield the tensors among arguments or outputs, also those inside lists and tuples."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -124,7 +132,7 @@ class _Scan(TorchFunctionMode):
         super().__init__()
         self.x, self.call = x, START
         self.nodes: dict[int, Node] = {id(x): Node(START, 0, 0)}
-        self.alive: list[Tensor] = [x]  # so that no id is used twice
+        self.alive: list[Tensor] = [x]  # keeps tensors alive, so that no id is reused
         self.relus: list[tuple[int, bool]] = []
         self.sums: list[Residual] = []
         self.grown: list[tuple[int, int]] = []
@@ -188,7 +196,7 @@ class _Scan(TorchFunctionMode):
         return True
 
     def _join(self, parents: tuple[Node, ...]) -> None:
-        """What is concatenated to something it grew from is a branch, that something its skip."""
+        """Record a concatenation of a tensor with one it was computed from: a branch and its skip."""
         for node in parents:
             if any(
                 other is not node and other.depth < node.depth and other in set(node.ancestors()) for other in parents

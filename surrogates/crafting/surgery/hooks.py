@@ -1,13 +1,13 @@
-"""Surgery on backward passes: the outputs of a net stay, its gradients change. SGM, LinBP, BPA; and feature taps.
+"""Surgery on backward passes (SGM, LinBP, BPA) and feature taps: a net keeps its outputs, but its gradients change.
 
     with hooks.sgm(net, gamma=0.5), hooks.tap(net, "layer2") as seen:
         scores = net(x)                     # x.requires_grad
         seen.value                          # the layer's activations, with graph
         g = torch.autograd.grad(loss(scores), x)
 
-What is edited is found on a trace of the forward pass (`surrogates.crafting.surgery.graph`), not by names of layers. Contexts
-may be nested in any order, for one net or several; after the last one the net is as before. Outputs are equal to the bit;
-passes without graph are not edited.
+The places to edit are found on a trace of the forward pass (`surrogates.crafting.surgery.graph`), not by names of layers.
+Contexts may be nested in any order, for one net or several; the last one to end restores the net. Outputs are equal to the
+bit; passes without graph are not edited.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from surrogates.crafting.surgery.graph import Trace, traced
 
 @contextmanager
 def sgm(net: nn.Module, gamma: float = 0.2) -> Iterator[None]:
-    """Skip gradient method: gradients that come through a residual branch are multiplied by ``gamma``.
+    """Skip gradient method: multiplies gradients through residual branches by ``gamma``.
 
     Wu et al. 2020, arXiv:2002.05990 (ICLR), section 3 (gamma 0.2 on ResNets, 0.5 on DenseNets for iterated attacks).
-    Branches are those added to a skip (ResNets, transformers) and those concatenated to what they grew from (DenseNets).
+    Branches are those added to a skip (ResNets, transformers) and those concatenated to their own input (DenseNets).
 
     *Departs from the authors' code*, which scales at ReLUs, leaves out the first block of each stage and divides by a standard
     deviation over the batch: here every branch has the factor once.
@@ -43,11 +43,11 @@ def sgm(net: nn.Module, gamma: float = 0.2) -> Iterator[None]:
 
 @contextmanager
 def linbp(net: nn.Module, start: float = 0.5) -> Iterator[None]:
-    """Linear backpropagation: ReLUs pass gradients on as they are, from the share ``start`` of all ReLUs on.
+    """Linear backpropagation: lets ReLUs pass gradients unchanged, from the share ``start`` of all ReLUs on.
 
     Guo et al. 2020, arXiv:2012.03528 (NeurIPS), section 4. In residual nets this concerns the ReLUs inside branches; those
-    right behind a sum keep their mask, and the gradient of a branch is scaled, row by row, to the length that it has with
-    all masks. start: 0.5 is the authors' choice for a ResNet-50 (the second block of its third stage).
+    that directly follow a sum keep their mask, and the gradient of a branch is scaled, for each row, to the length that it
+    has with all masks. start: 0.5 is the authors' choice for a ResNet-50 (the second block of its third stage).
 
     Raises:
         ValueError: start outside [0, 1); at the first forward pass: a net without ReLUs there.
@@ -58,7 +58,7 @@ def linbp(net: nn.Module, start: float = 0.5) -> Iterator[None]:
 
 @contextmanager
 def bpa(net: nn.Module, start: float = 0.5, temperature: float = 10.0) -> Iterator[None]:
-    """Backward propagation attack: ReLUs pass gradients on by SiLU's derivative, max pooling by softmax weights.
+    """Backward propagation attack: uses SiLU's derivative for ReLUs and softmax weights for max pooling.
 
     Wang et al. 2023, arXiv:2306.12685 (NeurIPS): sigmoid(z) (1 + z (1 - sigmoid(z))) from the share ``start`` of the
     ReLUs on (those of `linbp`, unscaled), softmax(temperature * z) over each window of every 2-d max pooling (10).
@@ -74,7 +74,7 @@ def bpa(net: nn.Module, start: float = 0.5, temperature: float = 10.0) -> Iterat
 
 
 class Tap:
-    """The output of a layer in the last forward pass with graph: ``value`` [m, ...]; ``layer``, its name."""
+    """Holds a layer's output in the last forward pass with graph: ``value`` [m, ...]; ``layer`` is its name."""
 
     def __init__(self, layer: str | float, look: Callable[[Tensor], None] | None = None) -> None:
         self.layer, self.look = layer, look
@@ -97,7 +97,7 @@ class Tap:
 
 @contextmanager
 def tap(net: nn.Module, layer: str | float = 0.5, look: Callable[[Tensor], None] | None = None) -> Iterator[Tap]:
-    """Look at the activations of a layer.
+    """Record the activations of a layer.
 
     Args:
         layer: a module's name, as in ``net.named_modules()``; or a share of the net's depth, see `block_before`.
@@ -118,14 +118,15 @@ def tap(net: nn.Module, layer: str | float = 0.5, look: Callable[[Tensor], None]
 
 
 def layers(net: nn.Module, x: Tensor) -> dict[str, int]:
-    """The layers that a tap can name, in the order in which they finish, and the depth (weighted layers on the longest way)
-    of each. ``x`` [1, \\*shape]: an image."""
+    """The layers that a tap can name, in the order in which they finish, each with its depth (weighted layers on the longest
+    path). ``x`` [1, \\*shape]: an image."""
     return {name: depth for name, (_, depth) in traced(net, x[:1]).layers.items()}
 
 
 def block_before(trace: Trace, net: nn.Module, share: float) -> str:
-    """The last block (a module that holds weighted layers in modules of its own) to finish within ``share`` of the net's
-    depth; the last layer, where no block does.
+    """The last block that finishes within ``share`` of the net's depth; the last layer, where no block does.
+
+    A block is a module that contains weighted layers in modules of its own.
 
     Papers choose the layer for each net by hand, mostly about the middle. Ours: for a ResNet-50, 0.5 is layer3.0.
     """
@@ -148,7 +149,7 @@ def _share(start: float) -> float:
 
 
 def later_relus(trace: Trace, start: float) -> list[int]:
-    """The calls of the ReLUs from the share ``start`` on, without those right behind a residual sum."""
+    """The calls of the ReLUs from the share ``start`` on, without those that directly follow a residual sum."""
     first = -int(-start * len(trace.relus) // 1)  # rounded up
     return [call for call, behind in trace.relus[first:] if not behind]
 
