@@ -1,16 +1,16 @@
-"""Acquisition: spending queries on a surrogate. Which images are shown to a target, and what is learned from its answers.
+"""Acquisition: choose images, query a target with them, and train a surrogate on its answers.
 
     got = surrogates.learn(surrogates.build("lenet"), oracle, pool, "jacobian", queries=6400, held_out=0)
     print(got.bill, got.curve.table(), sep="\\n")
-    attack through got.net; got.answers can be trained on again, and bagged, at no cost
+    # attack through got.net; got.answers can be used for further training and bagging without more queries
 
 A strategy is a frozen dataclass with two methods, `Strategy.plan` (how many queries in which round) and `Strategy.select`
-(which images); `uncertainty` is the one to copy from. An instance goes where a name does.
+(which images); copy `uncertainty` to write one. An instance can be passed wherever a name can.
 
     distil        all queries at once, images at random; the oracle's access and the recipe decide what is learned
     random        images at random, round by round: the baseline of the active strategies
     uncertainty   the images that the surrogate is least sure of
-    k-center      the images farthest from all that were asked about
+    k-center      the images farthest from all that were queried
     dfal          the images nearest to the surrogate's own boundary, far from one another
     jacobian      new images along the surrogate's Jacobian, from a handful of seeds
     noised        half of the queries on images, half on the same images under noise: for targets that show labels only

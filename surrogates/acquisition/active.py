@@ -1,5 +1,5 @@
-"""Active strategies: the images that the surrogate is least sure of, that are farthest from those asked about, or that are
-nearest to its boundary.
+"""Active strategies: query the images that the surrogate is least sure of, that are farthest from those already queried, or
+that are nearest to its boundary.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from surrogates.nets.predict import logits, predict
 
 @dataclass(frozen=True)
 class Uncertainty(Rounds):
-    """The entropy of the surrogate's probabilities (Lewis & Gale 1994, "A sequential algorithm for training text
-    classifiers"; for extraction Pal et al. 2020, "ActiveThief")."""
+    """Queries the images with the highest entropy of the surrogate's probabilities (Lewis & Gale 1994, "A sequential
+    algorithm for training text classifiers"; for extraction Pal et al. 2020, "ActiveThief")."""
 
     def score(self, now: Situation) -> np.ndarray:
         p = logits(now.net, now.pool[torch.from_numpy(now.left)]).double().softmax(1)
@@ -35,7 +35,7 @@ class KCenter(Rounds):
 
 
 def spread_out(now: Situation, places: np.ndarray, count: int) -> np.ndarray:
-    """``count`` of the ``places`` in the pool by greedy k-center, the images asked about being the first centres."""
+    """Choose ``count`` of the pool's ``places`` by greedy k-center, starting with the queried images as centres."""
     assert now.asked is not None
 
     def probabilities(images: Tensor) -> np.ndarray:
@@ -46,8 +46,8 @@ def spread_out(now: Situation, places: np.ndarray, count: int) -> np.ndarray:
 
 
 def farthest_first(points: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
-    """Greedy k-center: indices of up to ``count`` points [n, D], each farthest from the centres [m, D] and the points
-    chosen before it (the first among equals)."""
+    """Greedy k-center: indices of up to ``count`` points [n, D], each the farthest from the centres [m, D] and the points
+    already chosen (the first in a tie)."""
     from scipy.spatial.distance import cdist
 
     far = np.full(len(points), np.inf)
@@ -63,12 +63,13 @@ def farthest_first(points: np.ndarray, centres: np.ndarray, count: int) -> np.nd
 
 @dataclass(frozen=True)
 class DFAL(Rounds):
-    """DeepFool active learning (Ducoffe & Precioso 2018, arXiv:1802.09841): the L2 distance that DeepFool finds to the
-    boundary, the smallest first; then, as Pal et al. 2020 ("ActiveThief", DFAL + k-center), k-center among those.
+    """DeepFool active learning: queries the images nearest to the boundary by DeepFool's L2 distance.
+
+    Ducoffe & Precioso 2018, arXiv:1802.09841; then k-center among those (Pal et al. 2020, "ActiveThief", DFAL + k-center).
 
     Args:
-        shortlist: so many times the images wanted go on to k-center; 1 leaves k-center out. 3 (ours).
-        looked_at: at most so many images of the pool, at random, are measured in a round; 2,000 (ours).
+        shortlist: k-center chooses from this many times the images wanted; 1 leaves k-center out. 3 (ours).
+        looked_at: at most this many random images of the pool are measured in a round; 2,000 (ours).
         iterations, candidates: of `minimum_norm.deepfool`; 10 and 3 (ours: only the order of the distances is needed).
 
     *Departs from Ducoffe & Precioso*, who give the perturbed image the label of the original as a second example.

@@ -1,4 +1,4 @@
-"""Bagging: several surrogates from one set of answers, at no query more."""
+"""Bagging: several surrogates from one set of answers, without more queries."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from surrogates.training.train import train
 
 @dataclass(frozen=True, eq=False)
 class Bag:
-    """nets: for `craft`, which fuses them. agreement: of the members' mean logits with the target, each answer judged by the
-    members that did not learn from it (out of bag)."""
+    """The result of `bagged`. nets: for `craft`, which fuses them. agreement: of the members' mean logits with the target, for
+    each answer over the members that were not trained on it (out of bag)."""
 
     nets: list[nn.Module]
     agreement: Rate
@@ -42,12 +42,14 @@ def bagged(
     """Bootstrap aggregation (Breiman 1996, "Bagging predictors") of surrogates.
 
     Args:
-        make: a name for `surrogates.build`, or a function from a seed to a fresh net. answers: what a target was paid for.
-        members: nets; 5 (ours). Each learns from as many answers drawn with replacement, and keeps the epoch that is best on
-            those left out. recipe, soft, cache: as for `surrogates.train`.
-        bootstrap: False: each learns from all answers, and they differ by weights and orders alone (Lakshminarayanan et al.
-            2017, arXiv:1612.01474); there is no agreement then.
-        seed: decides draws, weights and orders.
+        make: a name for `surrogates.build`, or a function from a seed to a fresh net.
+        answers: a target's answers, already paid for.
+        members: number of nets; 5 (ours). Each is trained on as many answers drawn with replacement, and keeps the epoch
+            that is best on those left out.
+        recipe, soft, cache: as for `surrogates.train`.
+        bootstrap: False: each is trained on all answers, so that they differ only in initial weights and batch order
+            (Lakshminarayanan et al. 2017, arXiv:1612.01474); agreement is then not measured.
+        seed: for draws, weights and orders.
 
     Raises:
         ValueError: fewer than two members, or as `surrogates.train`.

@@ -1,4 +1,4 @@
-"""Strategy: which images to ask about, and the bill, known before the first query."""
+"""`Strategy`: which images to query; `Bill`: what that costs, known before the first query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from surrogates.data.answers import Answers
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Images to ask about: [m, C, H, W] in [0, 1], and each one's place in the pool [m], -1 where it was synthesised."""
+    """Images to query: [m, C, H, W] in [0, 1], and each one's index in the pool [m], -1 where it was synthesised."""
 
     images: Tensor
     index: np.ndarray
@@ -24,9 +24,13 @@ class Choice:
 class Situation:
     """What a strategy knows before a round.
 
-    round: from 0. net: trained on all answers so far, in eval mode; before round 0 as it was given. asked: the answers so
-    far, None before round 0. pool: [N, C, H, W]. left: [L] places in the pool not asked about. rng: for shared draws, one
-    stream a run; its step is the round.
+    Attributes:
+        round: from 0.
+        net: trained on all answers so far, in eval mode; before round 0, as it was given.
+        asked: the answers so far, None before round 0.
+        pool: [N, C, H, W].
+        left: [L] indices of the pool's images that were not queried yet.
+        rng: one stream a run; its step is the round.
     """
 
     round: int
@@ -37,12 +41,12 @@ class Situation:
     rng: Stream
 
     def random(self, count: int) -> np.ndarray:
-        """Up to ``count`` of the places that are left, in random order."""
+        """Choose up to ``count`` of the remaining indices, in random order."""
         order = self.rng.shared_permutation(self.round, "random", len(self.left)).numpy()
         return self.left[order[:count]]
 
     def take(self, places: np.ndarray) -> Choice:
-        """The pool's images at these places."""
+        """The pool's images at these indices."""
         return Choice(self.pool[torch.from_numpy(places)], places)
 
 
@@ -51,30 +55,31 @@ class Strategy:
     """Base class. A subclass is a frozen dataclass of its settings."""
 
     def plan(self, queries: int, pool: int) -> tuple[int, ...]:
-        """How many queries each round takes, known before the first one is paid; together at most ``queries``.
+        """The number of queries of each round, known before the first query; together at most ``queries``.
 
         Args:
-            queries: the budget (without what is held out). pool: images there are to choose from.
+            queries: the budget, without the held-out images.
+            pool: the number of images to choose from.
 
         Raises:
-            ValueError: a budget that the strategy cannot begin with.
+            ValueError: the budget is too small for the strategy to start.
         """
         raise NotImplementedError
 
     def select(self, now: Situation, count: int) -> Choice:
-        """``count`` images for this round, or fewer."""
+        """Choose ``count`` images for this round, or fewer."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Rounds(Strategy):
-    """Base class of strategies that choose from a pool: a random part first, then round by round.
+    """Base class of strategies that choose from a pool: random images first, then the best ones round by round.
 
     Args:
-        first: share of the queries spent at random in round 0. rounds: how many rounds follow. 0.1 and 10 (Pal et al. 2020,
-            "ActiveThief", AAAI).
+        first: share of the queries spent at random in round 0. 0.1 (Pal et al. 2020, "ActiveThief", AAAI).
+        rounds: how many rounds follow. 10 (ibid.).
 
-    A subclass says what ``score``s highest; or replaces ``pick``.
+    A subclass defines ``score``, or replaces ``pick``.
     """
 
     first: float = 0.1
@@ -96,18 +101,20 @@ class Rounds(Strategy):
         return now.take(now.random(count) if now.round == 0 else self.pick(now, count))
 
     def pick(self, now: Situation, count: int) -> np.ndarray:
-        """Places in the pool: those with the highest scores, the earlier one first among equals."""
+        """The indices of the images with the highest scores; in a tie, the earlier one."""
         return now.left[np.argsort(-self.score(now), kind="stable")[:count]]
 
     def score(self, now: Situation) -> np.ndarray:
-        """[L] how much each image that is left is wanted."""
+        """How useful each remaining image would be, [L]."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Bill:
-    """The queries of a strategy. held_out: to choose epochs and to measure agreement. rounds: to learn from, a number a round.
-    evaluation: outside the budget. budget: what might have been spent."""
+    """The queries of a strategy.
+
+    held_out: to choose epochs and to measure agreement. rounds: to train on, a number a round. evaluation: outside the
+    budget. budget: what may be spent."""
 
     held_out: int
     rounds: tuple[int, ...]
@@ -116,7 +123,7 @@ class Bill:
 
     @property
     def total(self) -> int:
-        """What is charged to the budget."""
+        """The queries charged to the budget."""
         return self.held_out + sum(self.rounds)
 
     def __str__(self) -> str:
@@ -127,10 +134,10 @@ class Bill:
 
 
 def bill(strategy: Strategy, queries: int, pool: int, held_out: float = 0.2, evaluation: int = 0) -> Bill:
-    """What ``strategy`` would spend of ``queries`` on a pool of so many images; arguments as for `surrogates.learn`.
+    """Compute what ``strategy`` would spend of ``queries`` on a pool of this size; arguments as for `surrogates.learn`.
 
     Raises:
-        ValueError: a budget that the strategy cannot begin with.
+        ValueError: the budget is too small for the strategy to start.
     """
     if not 0 <= held_out < 1:
         raise ValueError(f"Expected held_out, a share of the budget, in [0, 1), but it was {held_out!r}.")

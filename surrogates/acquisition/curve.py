@@ -1,4 +1,4 @@
-"""Agreement with the target against queries: the curve that says what a strategy is worth."""
+"""Agreement with the target as a function of queries: the measure of a strategy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from blackbox.statistics import Rate
 
 @dataclass(frozen=True)
 class AgreementCurve:
-    """After each round: queries charged so far, and the share of images on which the surrogate names the target's class.
+    """After each round: the queries so far, and the share of images on which the surrogate predicts the target's class.
 
-    queries: [R], held-out ones included. held_out: [R] on the queries put aside, which were drawn at random from the pool
-    before the first round; empty without them. evaluation: [R] on images that nothing was chosen by; empty without them.
-    asked_apart: queries for the evaluation, in no budget.
+    Attributes:
+        queries: [R], held-out images included.
+        held_out: [R] agreement on the held-out images, drawn at random from the pool before the first round; empty
+            without them.
+        evaluation: [R] agreement on images that influence no choice; empty without them.
+        asked_apart: queries for the evaluation, in no budget.
     """
 
     strategy: str
@@ -26,7 +29,7 @@ class AgreementCurve:
     asked_apart: int = 0
 
     def table(self) -> str:
-        """A line a round, Wilson intervals."""
+        """Format the curve as text: a line a round, with Wilson intervals."""
         lines = [f"{self.strategy}: agreement with the target"]
         for i, n in enumerate(self.queries):
             parts = [f"{n:8,} queries"]
@@ -43,7 +46,7 @@ class AgreementCurve:
         return path
 
     def plain(self) -> dict[str, object]:
-        """Numbers and lists only."""
+        """Convert to numbers and lists."""
         rates = {k: [[r.k, r.n] for r in getattr(self, k)] for k in ("held_out", "evaluation")}
         return {"strategy": self.strategy, "queries": list(self.queries), **rates, "asked_apart": self.asked_apart}
 
@@ -56,7 +59,7 @@ class AgreementCurve:
 
 
 def plot(curves: Mapping[str, AgreementCurve], path: str | Path, title: str = "Agreement with the target") -> Path:
-    """The curves on one picture, bands being Wilson intervals; on the evaluation images where all have them."""
+    """Plot the curves with bands of Wilson intervals; on the evaluation images if all curves have them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The loop: choose, ask, train, measure; until the budget is spent."""
+"""`learn`: choose images, query the target, train and measure, until the budget is spent."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Progress = Callable[[int, Bill, AgreementCurve], None]
 
 @dataclass(frozen=True, eq=False)
 class Learned(Generic[Net]):
-    """The result of `learn`: the net given, trained; the answers it learned from and those held out (None without), good for
-    further training; agreement against queries; the bill."""
+    """The result of `learn`: the given net, trained; the answers it was trained on and those held out (or None), which can be
+    used for further training; the agreement curve; the bill."""
 
     net: Net
     answers: Answers
@@ -57,26 +57,30 @@ def learn(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Learned[Net]:
-    """Spend a query budget on a surrogate: ``net`` is trained in place on a target's answers to chosen images.
+    """Spend a query budget on a surrogate: train ``net`` in place on a target's answers to chosen images.
 
     Args:
-        net: the surrogate, fresh or trained before. oracle: the target, charged under ``"held out"`` and ``"train"``.
+        net: the surrogate, fresh or already trained.
+        oracle: the target, charged under ``"held out"`` and ``"train"``.
         pool: a Dataset (its labels are not read) or images [N, C, H, W] in [0, 1]: own data, other data, `acquire.noise`.
-            Never the images that an attack is to be measured on.
-        strategy: a name from `acquire.names`, or a `Strategy`. queries: the budget, held-out images included.
-        recipe, soft: as for `surrogates.train`, in every round. topk: as for `surrogates.ask`.
-        held_out: share of the budget (at most that share of the pool) asked about first, at random, and never learned from.
-            Each round's best epoch is chosen, and agreement measured, on these. 0.2 (Pal et al. 2020, "ActiveThief"); with 0
-            each round keeps its last epoch.
-        evaluation: images to measure agreement on after each round, for reports; asked about once, under ``"verify"``,
-            outside the budget. Nothing is chosen by them.
-        warm: go on from the weights of the round before, instead of those that ``net`` came with.
-        seed: decides all draws. progress: called after each round with its number (from 0), the bill and the curve so far.
+            Never the images on which an attack will be evaluated.
+        strategy: a name from `acquire.names`, or a `Strategy`.
+        queries: the budget, held-out images included.
+        recipe, soft: as for `surrogates.train`, in every round.
+        topk: as for `surrogates.ask`.
+        held_out: share of the budget (at most that share of the pool) queried first, chosen at random, and kept out of
+            training. It chooses each round's best epoch and measures agreement. 0.2 (Pal et al. 2020, "ActiveThief"); with
+            0 each round keeps its last epoch.
+        evaluation: images on which to measure agreement after each round, for reports; queried once, under ``"verify"``,
+            outside the budget. They influence no choice.
+        warm: start each round from the previous round's weights instead of the initial ones.
+        seed: for all draws.
+        progress: called after each round with its number (from 0), the bill and the curve so far.
 
     Raises:
-        ValueError: a budget that the strategy cannot begin with, a net and a pool or a target that disagree (all before
-            the first query); a target that gives all images one class (``error.answers`` holds what was paid for).
-        TargetError: the target failed; ``error.result`` holds the `Answers` to learn from that were paid for.
+        ValueError: the budget is too small for the strategy to start, or net, pool and target do not fit together (all
+            before the first query); the target gives all images one class (``error.answers`` holds what was paid for).
+        TargetError: the target failed; ``error.result`` holds the `Answers` that were paid for.
     """
     chosen, name = get(strategy), strategy if isinstance(strategy, str) else type(strategy).__name__
     images, augment = _pool(pool)
@@ -146,7 +150,7 @@ def _pool(pool: Any) -> tuple[Tensor, tuple[str, ...]]:
 def _ask(
     oracle: Oracle, asked: Answers | None, x: Tensor, index: np.ndarray, augment: tuple[str, ...], topk: str
 ) -> Answers:
-    """The answers so far and those to ``x``."""
+    """Query ``x``, and add the answers to those so far."""
     try:
         new = ask_all(oracle, x, index, augment, "train", topk)
     except TargetError as error:
@@ -159,7 +163,7 @@ def _ask(
 def _measured(
     curve: AgreementCurve, net: nn.Module, spent: int, held: Answers | None, tests: Tensor | None, truth: Tensor | None
 ) -> AgreementCurve:
-    """The curve with one point more."""
+    """Add a point to the curve."""
 
     def rate(images: Tensor, labels: Tensor) -> Rate:
         return Rate.of((predict(net, images) == labels).numpy())

@@ -14,12 +14,13 @@ KINDS = ("uniform", "gaussian", "smooth")
 
 
 def noise(shape: Sequence[int], count: int, kind: str = "uniform", seed: int = 0) -> Dataset:
-    """Noise images as a pool.
+    """Make a pool of noise images.
 
     Args:
-        shape: (C, H, W). count: how many. kind: ``"uniform"`` in [0, 1] (the noise baseline of Pal et al. 2019,
-            arXiv:1905.09165); ``"gaussian"``: N(0.5, 0.25^2), clipped to [0, 1] (ours); ``"smooth"``: a random 4 x 4 picture
-            enlarged (ours).
+        shape: (C, H, W).
+        count: how many.
+        kind: ``"uniform"`` in [0, 1] (the noise baseline of Pal et al. 2019, arXiv:1905.09165); ``"gaussian"``:
+            N(0.5, 0.25^2), clipped to [0, 1] (ours); ``"smooth"``: an enlarged random 4 x 4 picture (ours).
         seed: image i is a function of (seed, i).
 
     Raises:

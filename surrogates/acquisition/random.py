@@ -1,4 +1,4 @@
-"""Images at random: all queries at once (`Distil`), or round by round (`Random`), the baseline of the active strategies."""
+"""Random images, queried all at once (`Distil`) or round by round (`Random`, the baseline of the active strategies)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Distil(Strategy):
 
 @dataclass(frozen=True)
 class Random(Rounds):
-    """Images at random from what is left of the pool."""
+    """Queries random images of those left in the pool."""
 
     def pick(self, now: Situation, count: int) -> np.ndarray:
         return now.random(count)

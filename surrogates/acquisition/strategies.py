@@ -28,15 +28,15 @@ _ALIASES = {
 
 
 def names() -> list[str]:
-    """The strategies there are."""
+    """The names of all strategies."""
     return list(_ALL)
 
 
 def get(strategy: str | Strategy) -> Strategy:
-    """A strategy by name, with its defaults; ``active`` means dfal.
+    """Look up a strategy by name, with its defaults; ``active`` means dfal.
 
     Raises:
-        ValueError: no such strategy; suggests the nearest.
+        ValueError: no such strategy; the message suggests the nearest.
     """
     if isinstance(strategy, Strategy):
         return strategy
@@ -45,6 +45,6 @@ def get(strategy: str | Strategy) -> Strategy:
         close = difflib.get_close_matches(key, [*_ALL, *_ALIASES], n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ValueError(
-            f"Expected a strategy to spend queries by, but it was {strategy!r}. {hint}There are {', '.join(_ALL)}."
+            f"Expected the name of a strategy, but it was {strategy!r}. {hint}There are {', '.join(_ALL)}."
         )
     return _ALL[key]

@@ -1,4 +1,4 @@
-"""Strategies that make new images: along the surrogate's Jacobian from a handful of seeds, or with noise.
+"""Strategies that synthesise images: along the surrogate's Jacobian from a handful of seeds, or with noise.
 
 Papernot et al. 2017, "Practical black-box attacks against machine learning" (arXiv:1602.02697), with the periodic step and
 the reservoir of Papernot, McDaniel & Goodfellow 2016, "Transferability in machine learning" (arXiv:1605.07277).
@@ -21,23 +21,25 @@ from surrogates.crafting.parts.losses import Answer, Loss, own
 
 @dataclass(frozen=True)
 class Jacobian(Strategy):
-    """S <- S + {clip(x + step_r * sign(dp_c / dx)) : x in S}, c being the class that the *target* gave x, p the
-    surrogate's probability; step_r = step * (-1)^floor(r / flip) in round r = 1, 2, ...
+    """Jacobian-based augmentation: moves queried images along the surrogate's gradient to make new ones.
+
+    S <- S + {clip(x + step_r * sign(dp_c / dx)) : x in S}, with c the class that the *target* gave x and p the surrogate's
+    probability; step_r = step * (-1)^floor(r / flip) in round r = 1, 2, ...
 
     Args:
-        seeds: images asked about first, at random from the pool; all of it where it is smaller. 150 (arXiv:1602.02697,
-            MNIST). Labelled by the target: each is a query.
-        rounds: rho, augmentations at most. 6 (arXiv:1602.02697). step: lambda, 0.1 (ibid.). flip: tau, rounds until the step
-            changes its sign; 3 (arXiv:1605.07277); 0: never.
-        doubling: sigma, rounds that double the set; None: all. reservoir: kappa, how many of the set are augmented in a
-            round after these, drawn evenly; 400.
+        seeds: how many images of the pool are queried first, chosen at random. 150 (arXiv:1602.02697, MNIST).
+        rounds: rho, the largest number of augmentations. 6 (arXiv:1602.02697).
+        step: lambda, 0.1 (ibid.).
+        flip: tau, rounds until the step changes its sign; 3 (arXiv:1605.07277); 0: never.
+        doubling: sigma, rounds that double the set; None: all.
+        reservoir: kappa, how many images are augmented in each later round, drawn uniformly; 400.
 
-    Queries: seeds * 2^sigma + kappa * (rho - sigma) queries (seeds * 2^rho without a reservoir). Where the budget ends
-    within a round, as many of its images as it allows are drawn evenly, as from a reservoir.
+    Queries: seeds * 2^sigma + kappa * (rho - sigma) (seeds * 2^rho without a reservoir). Where the budget ends within a
+    round, as many of its images as it allows are drawn uniformly, as from a reservoir.
 
     *Departs from the papers*: the draw is a random subset, which has the distribution of their reservoir and needs no
-    pass over the rest; the direction is taken from log(p_c / (1 - p_c)), which has the sign of dp_c / dx and does not
-    vanish where p_c rounds to 1. Seeds that the papers take with their true labels are asked about like the rest.
+    pass over the rest; the direction is that of log(p_c / (1 - p_c)), which has the sign of dp_c / dx and does not vanish
+    where p_c rounds to 1. Seeds, which the papers take with their true labels, are queried like the rest.
     """
 
     seeds: int = 150
@@ -84,7 +86,7 @@ class Jacobian(Strategy):
 
 @dataclass(frozen=True)
 class _Odds(Loss):
-    """log(p_c / (1 - p_c)) = z_c - log sum over the others of exp(z)."""
+    """The log odds of a class: log(p_c / (1 - p_c)) = z_c - log sum over the others of exp(z)."""
 
     def __call__(self, answer: Answer, goal: Goal) -> Tensor:
         others = answer.scores.scatter(1, goal.classes[:, None], -torch.inf)
@@ -92,7 +94,7 @@ class _Odds(Loss):
 
 
 def uphill(net: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
-    """[n, \\*shape]: a gradient with the signs of dp_c / dx, for each image [n, \\*shape] and class c [n]; in batches."""
+    """A gradient [n, \\*shape] with the signs of dp_c / dx, for images [n, \\*shape] and classes c [n]; in batches."""
     source = Autograd([net], x, loss=_Odds())
     rng = Stream(0, np.arange(len(x), dtype=np.uint64))  # nothing is drawn
     return source(x, labels.to(source.device), rng, 0).cpu()
@@ -100,15 +102,15 @@ def uphill(net: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Noised(Strategy):
-    """Half of the queries on images of the pool, at random; the other half on the same images with every pixel moved by
-    +-``size`` at random (ours; after the augmentation of Papernot et al. 2017, arXiv:1602.02697, which moves them along the
-    surrogate's Jacobian). For targets that show labels only.
+    """Queries random images of the pool, and noisy copies of the same images. For targets that show labels only.
 
-    Random moves keep the label more often than moves along the gradient, which tells the net where its boundary is not.
+    Every pixel of a copy is moved by +-``size`` at random (ours; Papernot et al. 2017, arXiv:1602.02697, move it along the
+    surrogate's Jacobian instead). Random moves keep the label more often, and so show the net where the boundary is not.
 
     Args:
-        size: in units of the image range; 0.4, chosen by `experiments.studies.practical_blackbox`. Take somewhat more than the eps of
-            the attack. copies: noisy versions of each image; 1, chosen by the same.
+        size: in units of the image range; 0.4, chosen by `experiments.studies.practical_blackbox`. Use somewhat more than
+            the eps of the attack.
+        copies: noisy copies of each image; 1, chosen by the same.
     """
 
     size: float = 0.4
@@ -133,6 +135,6 @@ class Noised(Strategy):
     def select(self, now: Situation, count: int) -> Choice:
         if now.asked is None:
             return now.take(now.random(count))
-        seeds = now.asked.images[:count]  # the first round's come first
+        seeds = now.asked.images[:count]  # the images of the first round come first
         moved = seeds + self.size * now.rng.shared_signs(now.round, "noised", tuple(seeds.shape))
         return Choice(moved.clamp(0, 1), np.full(len(moved), -1))

@@ -1,4 +1,4 @@
-"""Nets that are trained on with a target's answers before an attack begins.
+"""Trains nets further on a target's answers before an attack.
 
 nets   = surrogates.teach(nets, own, oracle, 300)
 result = blackbox.attack(oracle, x, y, "auto", threat, budget, prior=surrogates.prior(nets))
@@ -23,7 +23,7 @@ from surrogates.training.recipe import Recipe
 from surrogates.training.train import train
 
 Net = TypeVar("Net", bound=nn.Module)
-AFTER = Recipe(epochs=10, lr=0.02, weight_decay=4e-3)  # of nets that are trained already (ours)
+AFTER = Recipe(epochs=10, lr=0.02, weight_decay=4e-3)  # for nets that are trained already (ours)
 
 
 def teach(
@@ -35,12 +35,15 @@ def teach(
     *,
     seed: int = 0,
 ) -> list[Net]:
-    """Train nets on, in place: on one's own images with their true labels, some of which the target's answers replace.
+    """Train nets further, in place, on labelled images of which the target's answers replace some labels.
 
     Args:
-        nets: trained on ``own`` already. own: labelled images. oracle: the target; charged under ``"train"``, each answer
-            once for all nets. answers: how many images to ask about; with 0 nothing is asked and nothing trained.
-        recipe: `AFTER`. seed: decides which images are asked about, and of the training.
+        nets: already trained on ``own``.
+        own: labelled images.
+        oracle: the target; charged under ``"train"``, each answer once for all nets.
+        answers: how many images to query; with 0 nothing is queried and nothing trained.
+        recipe: by default `AFTER`.
+        seed: for the choice of images and the training.
 
     Raises:
         ValueError: more answers than images, or as `train`. TargetError: ``error.result`` holds the answers paid for.
@@ -48,7 +51,7 @@ def teach(
     data = as_dataset(own)
     if not 0 <= check_int(answers, "answers") <= len(data):
         raise ValueError(
-            f"Expected answers between 0 and the {len(data):,} images of one's own, but it was {answers:,}."
+            f"Expected answers to be between 0 and the {len(data):,} images given, but it was {answers:,}."
         )
     if answers == 0:
         return list(nets)
@@ -57,7 +60,7 @@ def teach(
 
 
 def blend(own: Dataset, answers: Answers) -> Answers:
-    """All images of ``own`` with their true labels, but for those that the target was asked about: these with its answer."""
+    """All images of ``own`` with their true labels, except that queried images get the target's answer."""
     labels, at = own.labels.clone(), torch.from_numpy(answers.index)
     labels[at] = answers.labels
     soft = None

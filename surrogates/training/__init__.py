@@ -1,4 +1,4 @@
-"""Training: recipes, the loop that follows them, adversarial training, averaged weights."""
+"""Training: recipes, the training loop, adversarial training, averaged weights."""
 
 from surrogates.training.adversarial import Adversarial, Free
 from surrogates.training.averaging import SAM, ema, lgv, sam, swa, swag

@@ -1,4 +1,4 @@
-"""Adversarial training: nets that learn from adversarial examples of themselves, made by the loop that `craft` runs.
+"""Adversarial training: trains a net on adversarial examples crafted against itself, with the loop that `craft` runs.
 
 ``Recipe(update=Adversarial(Linf(8/255)))``. As a source, a *slightly* robust net (small eps) has gradients that transfer
 better (Springer et al. 2021, arXiv:2106.02105).
@@ -21,26 +21,26 @@ from surrogates.crafting.parts.finish import RandomStart
 from surrogates.training.update import Batch, Update
 
 KINDS = {"pgd": (7, 0.25), "fgsm": (1, 1.25)}  # steps, step / eps
-_EXAMINED = (10, 0.25)  # of held-out loss, whatever the training attack: a net may withstand a weak attack alone
+_EXAMINED = (10, 0.25)  # for held-out loss, whatever the training attack: a net may resist only the weak attack it trains on
 
 
 @dataclass(frozen=True)
 class Adversarial(Update):
-    """Each batch is replaced by adversarial examples of the net as it stands (Madry et al. 2018, arXiv:1706.06083).
+    """Replaces each batch by adversarial examples of the current net (Madry et al. 2018, arXiv:1706.06083).
 
     Args:
-        threat: norm, eps and box. attack: ``"pgd"``: random start, 7 steps of eps/4 (Madry et al., their CIFAR-10
-            training); ``"fgsm"``: random start, one step of 1.25 eps ("fast", Wong, Rice & Kolter 2020,
-            arXiv:2001.03994).
-        steps, step: instead of these; step in units of the threat's norm.
-        clean: share of the loss on the images as they are; 0.5 with ``"fgsm"`` is Goodfellow et al. 2015 (arXiv:1412.6572,
-            section 6), but for the random start. 0: on the adversarial examples alone.
+        threat: norm, eps and box.
+        attack: ``"pgd"``: random start, 7 steps of eps/4 (Madry et al., their CIFAR-10 training); ``"fgsm"``: random start,
+            one step of 1.25 eps ("fast", Wong, Rice & Kolter 2020, arXiv:2001.03994).
+        steps, step: replace these; step in units of the threat's norm.
+        clean: share of the loss on the clean images; 0.5 with ``"fgsm"`` is Goodfellow et al. 2015 (arXiv:1412.6572,
+            section 6), except for the random start. 0: adversarial examples only.
 
-    Held-out loss is taken on ten steps of PGD: "fast" training can collapse within an epoch to nets that withstand FGSM only
-    (Wong et al., "catastrophic overfitting"), and robust nets overfit. So hold images out.
+    Held-out loss is measured under ten steps of PGD: "fast" training can collapse within an epoch to nets that resist FGSM
+    only (Wong et al., "catastrophic overfitting"), and robust nets overfit. So hold images out.
 
-    *Departs from the papers*: examples are made in eval mode, so that an image's example does not depend on its batch
-    mates through batch norm.
+    *Departs from the papers*: examples are crafted in eval mode, so that an image's example does not depend on the rest of
+    the batch through batch norm.
 
     Raises:
         ValueError: an unlimited eps, an unknown attack, or steps that are not positive.
@@ -84,11 +84,11 @@ class Free(Update):
     times in a row, and one backward pass gives both the step of the weights and the step of the perturbation.
 
     Args:
-        threat: norm, eps and box. replays: m. 8 (the paper's best on CIFAR-10). The paper divides the number of epochs by
-            it; do so too.
+        threat: norm, eps and box.
+        replays: m. 8 (the paper's best on CIFAR-10). The paper divides the number of epochs by it; do so too.
 
-    *Departs from the paper*: a batch starts from random points of the ball, not from the perturbations of the batch
-    before it, which belong to other images; so a run resumes to the bit and each image has its own draw.
+    *Departs from the paper*: a batch starts from random points of the ball, not from the perturbations of the previous
+    batch, which belong to other images; so a run resumes to the bit and each image has its own draw.
     """
 
     threat: Threat
@@ -120,7 +120,7 @@ class Free(Update):
 def adversarial_examples(
     net: nn.Module, x: Tensor, labels: Tensor, threat: Threat, steps: int, step: float, rng: Stream
 ) -> Tensor:
-    """Adversarial examples [m, \\*shape] of the net, from random points of the ball."""
+    """Craft adversarial examples [m, \\*shape] of the net from random points of the ball."""
     source = Autograd([net], x, chunk=len(x))
     return ascend(source, x, labels, threat, Parts((RandomStart(),)), steps, step, rng)
 

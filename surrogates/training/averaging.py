@@ -1,7 +1,7 @@
-"""Refiners: averages and samples of weights, which are better sources of transferable examples. The net given is not changed.
+"""Refiners: averages and samples of weights, which make better surrogates. The given net is not changed.
 
-`swa`, `ema` and `sam` return one net, `lgv` and `swag` a list of them, which `craft` takes as it is. Where weights were
-averaged or drawn, batch norm's statistics are estimated anew on the training images. No query is made: give the `Answers`
+`swa`, `ema` and `sam` return one net, `lgv` and `swag` a list of nets that can be passed to `craft`. After weights were
+averaged or drawn, batch norm's statistics are re-estimated on the training images. No query is made: give the `Answers`
 that the net was trained on.
 """
 
@@ -25,8 +25,8 @@ from surrogates.training.train import TrainSet, run_loop
 from surrogates.training.update import Batch, Update, still_statistics
 
 AGAIN = Recipe(epochs=10, schedule="constant", warmup=0.0)
-"""Going on at a high rate: 10 epochs, constant, momentum 0.9, weight decay 1e-4 (Gubri et al. 2022, arXiv:2207.13129). The
-rate, unless given, is half of what training from scratch would take: 0.05 for nets with batch norm, as there."""
+"""Further training at a high constant rate: 10 epochs, momentum 0.9, weight decay 1e-4 (Gubri et al. 2022, arXiv:2207.13129).
+The rate, unless given, is half of that for training from scratch: 0.05 for nets with batch norm, as in the paper."""
 DRAWN = replace(AGAIN, weight_decay=5e-4)
 """As `AGAIN`, with the weight decay of Li et al. 2023 (arXiv:2302.05086)."""
 
@@ -38,8 +38,11 @@ def swa(
     al. 2018, arXiv:1803.05407).
 
     Args:
-        net: trained before. train_set: what it was trained on, as for `surrogates.train`. recipe: of the epochs averaged.
-            seed: shuffling and augmentation. progress: as in `surrogates.train`.
+        net: an already trained net.
+        train_set: what it was trained on, as for `surrogates.train`.
+        recipe: of the epochs that are averaged.
+        seed: for shuffling and augmentation.
+        progress: as in `surrogates.train`.
 
     Raises:
         ValueError: as `surrogates.train`; or training diverged before an epoch ended.
@@ -69,9 +72,9 @@ def ema(
     Tarvainen & Valpola 2017, arXiv:1703.01780).
 
     Args:
-        net: where training begins; recipe: of that run. decay: 0.999 (Tarvainen & Valpola); in update t at most
-            (1 + t) / (10 + t), so that a short run forgets where it began (as in TensorFlow's ExponentialMovingAverage).
-            The rest as for `swa`.
+        net: where training starts; recipe: of that run.
+        decay: 0.999 (Tarvainen & Valpola); in update t at most (1 + t) / (10 + t), so that a short run forgets its start
+            (as in TensorFlow's ExponentialMovingAverage). The rest as for `swa`.
     """
     if not 0 <= decay < 1:
         raise ValueError(f"Expected decay in [0, 1), but it was {decay!r}.")
@@ -99,8 +102,8 @@ def lgv(
     """Large geometric vicinity: snapshots along SGD at a high constant rate (Gubri et al. 2022, arXiv:2207.13129).
 
     Args:
-        per_epoch: snapshots an epoch, evenly spaced; 4, so 40 nets in 10 epochs (the paper). An epoch of fewer updates
-            gives one an update. The rest as for `swa`.
+        per_epoch: snapshots an epoch, evenly spaced; 4, so 40 nets in 10 epochs (the paper); at most one an update. The
+            rest as for `swa`.
     """
     if per_epoch < 1:
         raise ValueError(f"Expected per_epoch to be at least 1, but it was {per_epoch!r}.")
@@ -130,8 +133,9 @@ def swag(
     Maddox et al. 2019, arXiv:1902.02476, in its diagonal form), for transfer as in Li et al. 2023 (arXiv:2302.05086).
 
     Args:
-        recipe: of the epochs that mean and variances are taken over. count: nets drawn; 20 (ours). scale: factor of the standard
-            deviations; 1.5 (Li et al.). The rest as for `swa`.
+        recipe: of the epochs over which mean and variances are taken.
+        count: how many nets are drawn; 20 (ours).
+        scale: factor of the standard deviations; 1.5 (Li et al.). The rest as for `swa`.
     """
     if count < 1 or not 0 <= scale < np.inf:
         raise ValueError(
@@ -165,13 +169,13 @@ def swag(
 
 @dataclass(frozen=True)
 class SAM(Update):
-    """Sharpness-aware minimisation (Foret et al. 2021, arXiv:2010.01412, algorithm 1): the gradient is taken at the weights
-    that a step of length ``rho`` up the loss leads to.
+    """Sharpness-aware minimisation: takes the gradient at weights one ascent step of length ``rho`` away.
+
+    Foret et al. 2021, arXiv:2010.01412, algorithm 1. It costs two passes an update; batch norm's running statistics come
+    from the first one, at the weights themselves.
 
     Args:
-        rho: Euclidean length over all weights; 0.05 (the paper's for CIFAR and ImageNet). It costs two passes an update.
-
-    Batch norm's running statistics are taken from the first pass, at the weights themselves.
+        rho: Euclidean length over all weights; 0.05 (the paper's for CIFAR and ImageNet).
     """
 
     rho: float = 0.05
@@ -209,14 +213,14 @@ def sam(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> nn.Module:
-    """A copy of ``net`` trained further (or from its fresh weights) with `SAM`; arguments as for `swa`, `rho` as there."""
+    """Train a copy of ``net`` (fresh or already trained) with `SAM`; arguments as for `swa`, ``rho`` as for `SAM`."""
     run = _Run(net, train_set, replace(recipe or Recipe(), update=SAM(rho)), seed)
     run.go(None, progress)
     return run.settled(run.net)
 
 
 class _Run:
-    """Training of a copy of a net; makes other weights of the same net ready for use."""
+    """Trains a copy of a net, and prepares nets with other weights for use."""
 
     def __init__(self, net: nn.Module, train_set: TrainSet, recipe: Recipe, seed: int, again: bool = False) -> None:
         self.net, self.examples, self.seed = copy.deepcopy(net), as_examples(train_set), seed
@@ -230,14 +234,14 @@ class _Run:
 
     @property
     def epochs(self) -> int:
-        """Epochs that ended well."""
+        """The number of epochs that did not diverge."""
         return len(self.report.loss) - (self.report.stopped == "diverged")
 
     def go(self, watch: Watch | None, progress: Progress | None) -> None:
         run_loop(self.net, self.examples, None, self.recipe, self.report, watch=watch, progress=progress)
 
     def finished(self, net: nn.Module) -> nn.Module:
-        """The net with batch norm statistics of the training images under its own weights."""
+        """Re-estimate batch norm's statistics on the training images with the net's own weights."""
         device, dtype = place(net)
         cuts = batches(np.arange(len(self.examples)), self.report.batch_size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -246,7 +250,7 @@ class _Run:
         return self.settled(net)
 
     def settled(self, net: nn.Module) -> nn.Module:
-        """In eval mode, contiguous, without gradients, with the report of the run."""
+        """Prepare a net for use: eval mode, contiguous, no gradients, and the report of the run."""
         net.zero_grad(set_to_none=True)
         object.__setattr__(net, "_train_report", self.report)
         return net.to(memory_format=torch.contiguous_format).eval()

@@ -1,4 +1,4 @@
-"""Training runs on disk: interrupted runs go on after their last epoch, finished ones are read."""
+"""Training runs on disk: interrupted runs resume after their last epoch, finished ones are loaded."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from surrogates.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class RunFile:
-    """The file of one training run, identified by the settings that decide its outcome.
+    """The file of one training run, identified by the settings that determine its result.
 
-    `load` raises CheckpointError when the file is damaged or belongs to another run; it says what differs.
+    `load` raises CheckpointError, saying what differs, when the file is damaged or belongs to another run.
     """
 
     path: Path
     settings: dict[str, Any]
 
     def load(self) -> dict[str, Any] | None:
-        """What was stored last, or None where nothing was."""
+        """Load what was stored last, or None."""
         return read(self.path, self.settings) if self.path.exists() else None
 
     def store(self, body: dict[str, Any]) -> None:
-        """Replace what is stored, in one piece."""
+        """Replace what is stored, atomically."""
         write(self.path, self.settings, body)
 
 
 def run_settings(net: nn.Module, recipe: Recipe, seed: int, **data: Any) -> dict[str, Any]:
-    """The settings of a run: recipe, seed, the net with its initial weights, and what else is given."""
+    """The settings of a run: recipe, seed, the net with its initial weights, and ``data``."""
     values = [*net.state_dict().values(), *net.buffers()]  # buffers: some are in no state dict
     device, dtype = place(net)
     return {
@@ -61,8 +61,8 @@ def examples_hash(found: Examples | Dataset | Answers | tuple[Any, Any] | None) 
 
 
 def cached_file(folder: str | Path, settings: dict[str, Any]) -> RunFile:
-    """The file in ``folder`` that belongs to these settings: named by their hash (`joblib.hash`).
+    """The file in ``folder`` for these settings, named by their hash (`joblib.hash`).
 
-    Not `joblib.Memory`: that reads pickles, which can run any code; these files hold tensors and numbers only.
+    `joblib.Memory` is not used, because it loads pickles, which can run any code; these files hold tensors and numbers only.
     """
     return RunFile(Path(folder) / f"{joblib.hash(sorted(settings.items()))}.pt", settings)

@@ -17,8 +17,8 @@ from surrogates.data.dataset import Dataset, as_dataset
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Training examples: images, labels [n], soft labels [n, C] or None; ids [n], the places in the training set, by which
-    each image's draws are made."""
+    """Training examples: images, labels [n], and soft labels [n, C] or None; ids [n], their indices in the training set, seed
+    each image's draws."""
 
     images: Tensor
     labels: Tensor
@@ -36,7 +36,7 @@ class Examples:
 
 
 def as_examples(train_set: Dataset | Answers | tuple[Any, Any], soft: bool | None = None) -> Examples:
-    """A training set of any kind as Examples; with ``soft=False`` the labels alone."""
+    """Convert a training set of any kind to `Examples`; with ``soft=False`` only the labels are used."""
     if isinstance(train_set, Answers):
         if soft and train_set.probabilities is None:
             raise ValueError(
@@ -57,7 +57,7 @@ def _ids(count: int) -> np.ndarray:
 
 
 def check_examples(examples: Examples, classes: int, taught: bool, name: str = "a training set") -> None:
-    """Refuse labels that the net has no class for, and a set with a single class."""
+    """Check that the net has a class for every label, and that there are at least two classes."""
     high = int(examples.labels.max())
     if high >= classes or (examples.soft is not None and examples.soft.shape[1] != classes):
         count = examples.soft.shape[1] if examples.soft is not None else high + 1
@@ -75,7 +75,7 @@ def check_examples(examples: Examples, classes: int, taught: bool, name: str = "
 
 
 def hold_out(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples | None]:
-    """(to learn from, held out), at random by ``seed``."""
+    """Split examples at random into (to train on, held out)."""
     if not share:
         return examples, None
     aside = round(share * len(examples))
@@ -86,7 +86,7 @@ def hold_out(examples: Examples, share: float, seed: int) -> tuple[Examples, Exa
 
 
 def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """The order in pieces; a last piece of one image joins the one before it: batch norm needs two."""
+    """Cut the order into batches; a last batch of one image joins the one before it, since batch norm needs two."""
     cuts = list(range(size, len(order), size))
     if cuts and len(order) - cuts[-1] == 1:
         cuts.pop()
@@ -112,7 +112,7 @@ def augmented(x: Tensor, kinds: tuple[str, ...], rng: Stream, epoch: int) -> Ten
 
 
 def batch_loss(out: Tensor, labels: Tensor, soft: Tensor | None, temperature: float) -> Tensor:
-    """Mean loss of a batch: cross-entropy to labels, or to probabilities softened by a temperature."""
+    """The mean loss of a batch: cross-entropy with labels, or with probabilities softened by a temperature."""
     if soft is None:
         return F.cross_entropy(out, labels)
     if temperature == 1:

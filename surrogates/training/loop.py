@@ -1,4 +1,4 @@
-"""The loop over epochs. Every draw is a function of (seed, epoch, image), so a run can stop and go on to the bit."""
+"""The loop over epochs. Every draw is a function of (seed, epoch, image), so a stopped run resumes to the bit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settings(net: nn.Module, recipe: Recipe, count: int) -> tuple[int, float]:
 
 
 def slow_bfloat16() -> bool:
-    """This processor is an x86 without AVX-512, where oneDNN emulates bfloat16."""
+    """Whether this processor is an x86 without AVX-512, where oneDNN emulates bfloat16."""
     return torch.backends.cpu.get_cpu_capability() in ("AVX2", "NO AVX")
 
 
@@ -46,8 +46,10 @@ class Loop:
     """One training run and its state.
 
     Args:
-        net: trained in place. held: the examples that choose the epoch, or None. report: filled in. watch: called after every
-            update; after the last of an epoch only if the run has not diverged.
+        net: trained in place.
+        held: the examples that choose the best epoch, or None.
+        report: filled in during the run.
+        watch: called after every update; after the last of an epoch only if the run has not diverged.
     """
 
     def __init__(
@@ -63,8 +65,8 @@ class Loop:
         self.device, self.dtype = place(net)
         if recipe.precision == "bfloat16" and self.device.type == "cpu" and slow_bfloat16():
             report.notes.append(
-                "This processor has no instructions for bfloat16, in which the recipe wants passes to run: they are emulated, many "
-                "times slower than floats. Take precision='auto'."
+                "This processor has no instructions for bfloat16, which the recipe asks for: they are emulated, many times slower "
+                "than floats. Take precision='auto'."
             )
             warnings.warn(report.notes[-1], stacklevel=4)
         self.examples, self.update = examples, recipe.update or Update()
@@ -75,7 +77,7 @@ class Loop:
             raise ValueError(
                 "Expected a net with parameters to train, but all of them are frozen (requires_grad=False)."
             )
-        # the layout in which CPUs and tensor cores convolve fastest; undone at the end
+        # the memory layout in which convolutions are fastest; undone at the end
         net.to(memory_format=torch.channels_last)
         if recipe.optimiser == "adam":
             self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
@@ -92,11 +94,11 @@ class Loop:
 
     @property
     def done(self) -> bool:
-        """No epoch is left to run."""
+        """Whether no epoch is left to run."""
         return self.report.stopped != "" or len(self.report.loss) >= self.recipe.epochs
 
     def run(self, progress: Progress | None = None, store: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """All epochs that are left; ``store`` is called with the state after each. Leaves the best weights in the net."""
+        """Run all remaining epochs, calling ``store`` with the state after each; the net ends with the best weights."""
         while not self.done:
             before = self.report.seconds - time.perf_counter()
             self.epoch()
@@ -108,14 +110,14 @@ class Loop:
         self.finish()
 
     def finish(self) -> None:
-        """The best weights, contiguous, in eval mode."""
+        """Load the best weights, contiguous, and switch to eval mode."""
         self.report.stopped = self.report.stopped or "epochs"
         self.net.load_state_dict(self.best)
         self.net.to(memory_format=torch.contiguous_format)
         self.net.eval()
 
     def state(self) -> dict[str, Any]:
-        """All that the next epoch depends on."""
+        """Everything that the next epoch depends on."""
         return {
             "net": _copy(self.net),
             "best": self.best,
@@ -125,7 +127,7 @@ class Loop:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a `state`."""
+        """Restore a `state`."""
         self.net.load_state_dict(state["net"])
         self.best = {k: v.to(self.device) for k, v in state["best"].items()}
         self.best_loss = state["best_loss"]
@@ -133,7 +135,7 @@ class Loop:
         vars(self.report).update(state["report"])
 
     def epoch(self) -> None:
-        """One pass over the training set, reported."""
+        """Make one pass over the training set, and record it in the report."""
         out, number, count = self.report, len(self.report.loss) + 1, len(self.examples)
         total, right = (torch.zeros((), device=self.device) for _ in range(2))
         order = Stream(out.seed, self.examples.ids).shared_permutation(number, "order", count).numpy()
@@ -193,13 +195,13 @@ class Loop:
         return loss, (scores.argmax(1) == labels).sum()
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the recipe asks for it, or leaves the choice and the accelerator has it; else full precision."""
+        """The precision of forward passes: bfloat16 if the recipe asks for it, or allows it and the accelerator has it."""
         able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         mixed = self.recipe.precision == "bfloat16" or (self.recipe.precision == "auto" and able)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
 
     def _diverged(self, held_loss: float) -> bool:
-        """NaN or infinity anywhere, or a loss ten times that of knowing nothing (ours)."""
+        """Whether there is NaN or infinity anywhere, or a loss ten times that of guessing (ours)."""
         loss = self.report.loss[-1]
         classes = self.soft.shape[1] if self.soft is not None else int(self.labels.max()) + 1
         far = 10 * math.log(max(classes, 2)) * max(self.recipe.temperature, 1) ** 2
@@ -207,7 +209,7 @@ class Loop:
         return not (math.isfinite(held_loss) and math.isfinite(loss) and loss < far and finite)
 
     def _examine(self, held: Examples) -> tuple[float, float]:
-        """Mean loss and accuracy on the images held out."""
+        """Mean loss and accuracy on the held-out images."""
         total, right = 0.0, 0
         self.net.eval()
         for where, fill in pieces(len(held), min(256, len(held))):

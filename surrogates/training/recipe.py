@@ -1,4 +1,4 @@
-"""Recipe: how a net is trained. TrainReport: what came of it."""
+"""`Recipe`: how a net is trained. `TrainReport`: what a training run did."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PRECISIONS = ("auto", "full", "bfloat16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Without mixup, cutmix or label smoothing, which make a net a worse source of transferable examples.
+    """The settings of a training run. There is no mixup, cutmix or label smoothing: they make a net a worse surrogate.
 
     Args:
         epochs: passes over the training set. 30 (ours; He et al. 2016 have 164).
         batch_size: images an update. 128 (He et al. 2016, arXiv:1512.03385, section 4.2).
-        least_updates: the batch is halved, down to 8 images, until an epoch has so many updates. 16 (ours), for small sets.
+        least_updates: the batch is halved, down to 8 images, until an epoch has this many updates. 16 (ours), for small sets.
         optimiser: ``"sgd"`` (He et al. 2016) or ``"adam"`` (Kingma & Ba 2015, arXiv:1412.6980).
         lr: by default, sgd: 0.1 for nets with batch norm (He et al. 2016), scaled down in proportion to the batch where
             that was halved (Goyal et al. 2017, arXiv:1706.02677); 0.025 for nets without (ours; a deep net without batch
@@ -34,17 +34,17 @@ class Recipe:
             takes those of the data set.
         temperature: of the distillation loss; 1 takes the target's probabilities as they are (Hinton et al. 2015,
             arXiv:1503.02531, use 1 to 20 and the factor T^2, as here).
-        held_out: share of the training set (with a teacher: of the *queried* images) put aside to choose the best epoch
-            by. 0 (He et al. 2016 keep the last epoch).
-        patience: stop after so many epochs without a better held-out loss; None: never. Needs images held out.
-        precision: ``"auto"``: on a CUDA device that has bfloat16, forward passes run in it (mixed precision, Micikevicius
-            et al. 2018, arXiv:1710.03740; bfloat16 needs no loss scaling), on any other in the net's own floats;
-            ``"full"``: always these; ``"bfloat16"``: always bfloat16, also on a CPU, where it is faster with AVX512-BF16 and
-            much slower without (a warning says so).
+        held_out: share of the training set (with a teacher: of the *queried* images) held out to choose the best epoch.
+            0 (He et al. 2016 keep the last epoch).
+        patience: stop after this many epochs without a better held-out loss; None: never. Needs held-out images.
+        precision: ``"auto"``: bfloat16 forward passes on CUDA devices that support it (mixed precision, Micikevicius et al.
+            2018, arXiv:1710.03740; bfloat16 needs no loss scaling), the net's own precision elsewhere; ``"full"``: always
+            the net's own; ``"bfloat16"``: always bfloat16, also on a CPU, where it is faster with AVX512-BF16 and much
+            slower without (a warning says so).
         update: the step on a batch: None for plain descent, `robust.Adversarial`, `robust.Free` or `refine.SAM`.
 
     Raises:
-        ValueError: a value out of its range; says which.
+        ValueError: a value out of its range; the message names it.
     """
 
     epochs: int = 30
@@ -97,11 +97,11 @@ class Recipe:
             )
 
     def settings(self) -> dict[str, str]:
-        """Every field as text: identifies the recipe in checkpoints and caches."""
+        """Every field as text, to identify the recipe in checkpoints and caches."""
         return {f.name: repr(getattr(self, f.name)) for f in fields(self)}
 
     def rate(self, done: float) -> float:
-        """The learning rate's factor when the share ``done`` of all updates has been made."""
+        """The factor of the learning rate after a share ``done`` of all updates."""
         if done < self.warmup:
             return done / self.warmup
         if self.schedule == "cosine":
@@ -115,10 +115,17 @@ class Recipe:
 class TrainReport:
     """What a training run did.
 
-    images, held_out: counts. queries: paid to the teacher, of budget. soft: learned from probabilities. batch_size, lr: as
-    used. updates: made. seconds: wall time. best: the epoch kept, from 1. stopped: "epochs", "patience" or "diverged"; ""
-    while it runs. loss, accuracy: a value an epoch, on the training images as augmented, against the labels learned from
-    (the teacher's, if there was one); held_out_loss, held_out_accuracy: likewise. notes: remarks for the reader.
+    Attributes:
+        images, held_out: counts.
+        queries, budget: spent on the teacher, and allowed.
+        soft: whether it learned from probabilities.
+        batch_size, lr: as used.
+        updates, seconds: number of updates, wall time.
+        best: the epoch kept, from 1.
+        stopped: "epochs", "patience" or "diverged"; "" while it runs.
+        loss, accuracy: a value an epoch, on the augmented training images with the labels trained on (the teacher's, if
+            there is one); held_out_loss, held_out_accuracy: likewise.
+        notes: remarks for the user.
     """
 
     images: int

@@ -40,28 +40,29 @@ def train(
 
     Args:
         net: made by `surrogates.build`, or any module that gives logits [m, C] for images in [0, 1]; trained on its device.
-        train_set: a Dataset, a pair (images, labels), or `Answers` of a target. With a teacher: the pool of images to ask
-            about, whose labels are never read and may be None in a pair.
-        recipe: see `Recipe`. seed: of shuffling, augmentation, dropout, of the choice of images to ask about and to hold
-            out. Torch's global random state is left as it was.
+        train_set: a Dataset, a pair (images, labels), or `Answers` of a target. With a teacher: the pool of images to
+            query, whose labels are never read and may be None in a pair.
+        recipe: see `Recipe`.
+        seed: for shuffling, augmentation, dropout, and the choice of images to query and to hold out. Torch's global
+            random state is not changed.
         teacher: a target behind an `Oracle`; each image costs one query, charged under ``"train"``.
-        queries: the budget for the teacher, obligatory with one. Of a smaller pool fewer are paid, and the report says so.
-        soft: learn from the probabilities that the teacher shows, by cross-entropy (Hinton et al. 2015, arXiv:1503.02531),
-            or from its labels. By default from all that its access level shows.
-        validation: held-out images that choose the best epoch, instead of the recipe's share; of a kind as ``train_set``.
-            With a target: `Answers` that were paid for, never its test data.
-        checkpoint: a file that holds the run after each epoch (and, with a teacher, its answers). The same call goes on
-            after its last epoch, to the very same weights; a finished run is read. No query is paid twice.
+        queries: the budget for the teacher, required with one. With a smaller pool fewer are spent; the report says so.
+        soft: train on the teacher's probabilities, with cross-entropy (Hinton et al. 2015, arXiv:1503.02531), or on its
+            labels. By default, on the most that its access level shows.
+        validation: held-out images that choose the best epoch, instead of the recipe's share; the same types as
+            ``train_set``. With a target: `Answers` that were paid for, never its test data.
+        checkpoint: a file that stores the run after each epoch (and, with a teacher, its answers). The same call resumes
+            after the last epoch and gives the same weights to the bit; a finished run is loaded. No query is paid twice.
         cache: a folder of such files, each named by a hash of recipe, seed, net, initial weights and data. The teacher is
-            asked before the file can be looked up: to save queries as well, keep `Answers` and train on them.
+            queried before the file can be looked up: to save queries as well, keep `Answers` and train on them.
         progress: called after each epoch with its number (from 1) and the report so far.
 
-    The epoch with the least held-out loss is kept; without held-out images the last one. A run that diverges stops, warns,
-    says so in the report, and keeps the best epoch before.
+    The epoch with the smallest held-out loss is kept; without held-out images, the last one. A run that diverges stops,
+    warns, records it in the report, and keeps the best epoch so far.
 
     Raises:
-        ValueError: net and images that disagree, labels out of range, a training set with a single class, a budget below
-            1, patience with nothing held out, or soft labels wanted of a target that shows none.
+        ValueError: images that do not fit the net, labels out of range, a training set with a single class, a budget below
+            1, patience without held-out images, or soft labels from a target that shows none.
         CheckpointError: the checkpoint belongs to another run (says what differs), or is damaged. A ValueError.
         TargetError: the teacher failed; ``error.result`` holds the `Answers` paid for, which can be trained on.
     """
@@ -86,7 +87,7 @@ def train(
                 body = {"answers": train_set.plain()}
                 file.store(body)
     elif queries is not None:
-        raise ValueError("Expected teacher= with queries=: whom shall they be put to?")
+        raise ValueError("Expected teacher= with queries=, but there was no teacher to spend them on. Give teacher=.")
     examples = as_examples(train_set, soft)
     paid = len(train_set) if budget else 0
     classes = class_count(net, examples.images)
@@ -115,7 +116,7 @@ def run_loop(
     file: RunFile | None = None,
     body: dict[str, Any] | None = None,
 ) -> None:
-    """Run the loop on what `train` has checked; ``file``, ``body``: where the run is stored, and what was found there."""
+    """Run the loop on input that `train` has checked; ``file``, ``body``: where the run is stored, and its stored state."""
     object.__setattr__(net, "_train_report", out)
     loop, body = Loop(net, examples, held, recipe, out, watch), body or {}
     if "loop" in body:
@@ -126,7 +127,7 @@ def run_loop(
 
 
 def report(net: nn.Module) -> TrainReport:
-    """What `train` did to this net. Raises ValueError for a net that was not trained here."""
+    """The training report of this net. Raises ValueError for a net that was not trained here."""
     found = net.__dict__.get("_train_report")
     if found is None:
         raise ValueError("Expected a net that surrogates.train has trained, but this one has no report.")
@@ -137,7 +138,7 @@ def _pool(train_set: TrainSet, queries: int | None) -> Dataset:
     if isinstance(train_set, Answers):
         raise ValueError("Expected a pool of images with a teacher, but these are answers already. Leave teacher= out.")
     if queries is None:
-        raise ValueError("Expected queries= with a teacher: how many images may be shown to it?")
+        raise ValueError("Expected queries= with a teacher, but there was no budget. Say how many images it may be shown.")
     return train_set if isinstance(train_set, Dataset) else as_dataset((train_set[0], None))
 
 

@@ -1,4 +1,4 @@
-"""Update: the step on one batch. Plain gradient descent here; others are `averaging.SAM` and those of `adversarial`."""
+"""`Update`: the step on one batch, here plain gradient descent; others are `averaging.SAM` and those of `adversarial`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from blackbox.rng import Stream
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One batch, and what an update needs to learn from it.
+    """One batch, and what an update needs to train on it.
 
-    net: in training mode. x: [m, C, H, W], augmented. labels: [m]. criterion: scores [m, C] -> mean loss of this batch.
-    rng: draws for these images, another each epoch. optimiser: holds the learning rate of this update. autocast: opens
-    the arithmetic that forward passes run in.
+    Attributes:
+        net: in training mode.
+        x: [m, C, H, W], augmented.
+        labels: [m].
+        criterion: scores [m, C] -> mean loss of this batch.
+        rng: the images' random stream, a new one each epoch.
+        optimiser: has the learning rate of this update.
+        autocast: a context that sets the precision of forward passes.
     """
 
     net: nn.Module
@@ -30,14 +35,14 @@ class Batch:
     autocast: Callable[[], torch.autocast]
 
     def loss(self, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(mean loss, scores [m, C]) at ``x``, by default at the batch's own images."""
+        """Return (mean loss, scores [m, C]) at ``x``, by default at the batch's own images."""
         with self.autocast():
             answer = self.net(self.x if x is None else x)
         scores = answer if isinstance(answer, Tensor) else answer[0]  # without auxiliary outputs
         return self.criterion(scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores), scores
 
     def descend(self, loss: Tensor) -> None:
-        """One step of the optimiser down ``loss``."""
+        """Take one step of the optimiser down ``loss``."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -45,22 +50,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Update:
-    """How one batch changes the net. Subclass it (a frozen dataclass of numbers) and hand it to `Recipe`."""
+    """How one batch changes the net. Subclass it (a frozen dataclass of numbers) and pass it to `Recipe`."""
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Change the net once or more; (loss, scores [m, C]) as they were before, for the report."""
+        """Change the net once or more; return the (loss, scores [m, C]) from before, for the report."""
         loss, scores = batch.loss()
         batch.descend(loss)
         return loss.detach(), scores.detach()
 
     def examine(self, net: nn.Module, x: Tensor, labels: Tensor, rng: Stream) -> Tensor:
-        """The images that held-out loss is taken on, for held-out [m, C, H, W]: by default these themselves."""
+        """The images on which held-out loss is computed, made from held-out images [m, C, H, W]; by default ``x`` itself."""
         return x
 
 
 @contextmanager
 def still_statistics(net: nn.Module) -> Iterator[None]:
-    """Batch norm normalises by the batch as in training, but its running statistics stay as they are."""
+    """Freeze batch norm's running statistics in this context; it still normalises by the batch, as in training."""
     parts = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [m.momentum for m in parts]
     for part in parts:
