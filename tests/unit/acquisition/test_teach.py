@@ -52,5 +52,5 @@ def test_the_blend_holds_answers_where_there_are_some_and_labels_elsewhere(acces
 
 def test_bad_input() -> None:
     nets, own, target = nets_and_data()
-    with pytest.raises(ValueError, match="between 0 and the 300 images of one's own, but it was 301"):
+    with pytest.raises(ValueError, match="between 0 and the 300 images given, but it was 301"):
         sg.teach(nets, own, bb.Oracle(target, "scores", 10), 301)
