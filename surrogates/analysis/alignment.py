@@ -31,10 +31,10 @@ _DUAL = {math.inf: 1.0, 2.0: 2.0, 1.0: math.inf}
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Input gradients of two models at the same images, image by image.
+    """The comparison of two models' input gradients at the same images.
 
     cosine [N]: between the two gradients, R of the paper; NaN where one is zero. source_size, target_size [N]: their
-    lengths in the dual norm, S of the paper: to first order, what a change of length 1 adds to the loss.
+    lengths in the dual norm, S of the paper: to first order, how much a change of length 1 adds to the loss.
     """
 
     cosine: np.ndarray
@@ -43,14 +43,14 @@ class Alignment:
 
     @property
     def mean(self) -> TwoLevel:
-        """Mean cosine over the images where it is defined, with a bootstrap interval."""
+        """The mean cosine over the images where it is defined, with a bootstrap interval."""
         return two_level(np.nan_to_num(self.cosine), ~np.isnan(self.cosine))
 
 
 def alignment(
     source: Source, target: Source, x: Any, y: Any, *, threat: Threat | None = None, loss: str = "cross-entropy"
 ) -> Alignment:
-    """Compare the input gradients of a surrogate and of a target one owns, at x [N, \\*shape] with labels y [N].
+    """Compare the input gradients of a surrogate and of a target you own, at x [N, \\*shape] with labels y [N].
 
     Args:
         threat: its norm decides the dual norm of the sizes (Linf: L1; L2: L2; L1: Linf); L2 by default.
@@ -73,12 +73,12 @@ def alignment(
 def gradient_size(
     net: Source, x: Any, y: Any, *, threat: Threat | None = None, loss: str = "cross-entropy"
 ) -> np.ndarray:
-    """[N]: S of the paper, the dual norm of the loss's gradient at each image. Arguments as for `alignment`."""
+    """The dual norm of the loss's gradient at each image [N], S of the paper. Arguments as for `alignment`."""
     return row_norm(input_gradient(net, x, y, loss), _DUAL[(threat or L2(1.0)).p]).numpy()
 
 
 def input_gradient(nets: Source, x: Any, y: Any, loss: str = "cross-entropy") -> Tensor:
-    """[N, \\*shape] float64 on the CPU: the gradient of the loss that rises as the label is left."""
+    """The loss's gradient at each image, [N, \\*shape] float64 on the CPU; the loss grows as the label becomes less likely."""
     images = as_images(x, "x")
     source = Autograd(nets, images, loss)
     labels = as_labels(y, len(images), source.classes, "y")
@@ -87,7 +87,7 @@ def input_gradient(nets: Source, x: Any, y: Any, loss: str = "cross-entropy") ->
 
 
 def loss_variability(nets: Sequence[Source], x: Any, y: Any, *, loss: str = "cross-entropy") -> np.ndarray:
-    """[N]: V of the paper, the variance of the loss at each image (crafted ones, say) over trainings of one model.
+    """The variance of the loss at each image (adversarial ones, say) over trainings of one model [N], V of the paper.
 
     Raises:
         ValueError: fewer than two trainings, or images and labels that do not fit.
@@ -99,7 +99,7 @@ def loss_variability(nets: Sequence[Source], x: Any, y: Any, *, loss: str = "cro
 
 
 def loss_values(net: Source, x: Any, y: Any, loss: str = "cross-entropy") -> np.ndarray:
-    """[N] float64: the loss of each image."""
+    """The loss of each image, [N] float64."""
     members = as_nets(net)
     scores = torch.stack([logits(member, x) for member in members]).double().mean(0)
     labels = as_labels(y, len(scores), scores.shape[1], "y")

@@ -1,4 +1,4 @@
-"""Alignment of surrogates' gradients with that of a query-only target: two queries a surrogate and image."""
+"""Alignment of surrogates' gradients with a query-only target's, for two queries a surrogate and image."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _DEPENDENT = 0.05  # a gradient of which the others leave a smaller part (singul
 class Directional:
     """The result of `DirectionalProbe` for K surrogates.
 
-    slope [K, N]: of the target's loss along each surrogate's gradient; NaN where that is zero. size [N]: estimated length
-    (L2) of the target's gradient. cosine [K, N]: slope / size. queries: charged.
+    slope [K, N]: of the target's loss along each surrogate's gradient; NaN where that is zero. size [N]: the estimated L2
+    length of the target's gradient. cosine [K, N]: slope / size. queries: charged.
     """
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Directional:
     queries: int
 
     def mean(self, name: str) -> TwoLevel:
-        """Mean cosine of a surrogate over the images where it is defined, with a bootstrap interval."""
+        """The mean cosine of a surrogate over the images where it is defined, with a bootstrap interval."""
         if name not in self.names:
             raise ValueError(f"Expected one of the surrogates {', '.join(self.names)}, but it was {name!r}.")
         row = self.cosine[self.names.index(name)]
@@ -49,12 +49,12 @@ class Directional:
 
 @dataclass(frozen=True)
 class DirectionalProbe:
-    """Gradient size and alignment (R and S of Demontis et al. 2019, arXiv:1809.02861) of a query-only target.
+    """Estimates gradient size and alignment (S and R of Demontis et al. 2019, arXiv:1809.02861) of a query-only target.
 
-    Along u, a surrogate's gradient of length 1, the target's loss rises by d = (L(x + h u) - L(x - h u)) / 2h =
-    |grad L| cos. The rest of |grad L| is seen by ``directions`` random ones, orthonormal and at right angles to all the
-    surrogates': |grad L|^2 ~ |part among the surrogates'|^2 + (dimensions left) * mean of their d^2. So a cosine is never
-    above 1, and m directions give the size to about 1 / sqrt(2 m).
+    Along u, a surrogate's gradient of length 1, the slope of the target's loss is d = (L(x + h u) - L(x - h u)) / 2h =
+    |grad L| cos. The rest of |grad L| is estimated along ``directions`` random ones, orthonormal and orthogonal to all
+    surrogates' gradients: |grad L|^2 ~ |part in the surrogates' span|^2 + (dimensions left) * mean of their d^2. So a
+    cosine never exceeds 1, and m directions give the size to about 1 / sqrt(2 m).
 
     At the edge of the box the centre of a probe is moved inwards as far as its two ends need (at most h). Ours.
 
@@ -79,7 +79,7 @@ class DirectionalProbe:
         Objective(self.loss)
 
     def plan(self, images: int, surrogates: int = 1) -> int:
-        """Queries: 2 a surrogate and image, and 2 a random direction and image."""
+        """The number of queries: 2 a surrogate and image, and 2 a random direction and image."""
         return 2 * images * (surrogates + self.directions)
 
     def __call__(
@@ -89,7 +89,7 @@ class DirectionalProbe:
         """Probe the target behind ``oracle`` at x [N, \\*shape] with labels y [N]; charged under ``"alignment"``.
 
         Args:
-            budget: refuse to begin where `plan` is more than this.
+            budget: raise an error, before any query, if `plan` exceeds it.
 
         Raises:
             ValueError: a plan beyond the budget, a target that shows labels only, more directions than the images have
@@ -128,7 +128,7 @@ class DirectionalProbe:
         return Directional(tuple(surrogates), slope, size, cosine, oracle.rows - before)
 
     def _slopes(self, oracle: Oracle, x: Tensor, y: Tensor, u: Tensor) -> np.ndarray:
-        """[n, \\*shape] and directions [n, q, d] -> [n, q]."""
+        """Measure the slopes [n, q] at ``x`` [n, \\*shape] along directions ``u`` [n, q, d]."""
         d, h, judge = u.shape[2], self.h, Objective(self.loss, resolution=max(oracle.resolution, 2 * oracle.noise))
         if floor := max(oracle.resolution, oracle.noise):
             h = max(h, floor ** (1 / 3) / math.sqrt(d))
@@ -147,11 +147,11 @@ class DirectionalProbe:
 
 
 class ProbeBasis:
-    """The directions that a target is probed along at one image: K gradients ``pull`` [K, d], and m random vectors ``drawn``
-    [m, d] at right angles to them.
+    """The directions in which a target is probed at one image: K gradients ``pull`` [K, d], and m random ones made of
+    ``drawn`` [m, d] that are orthogonal to them.
 
-    unit [K, d]: the gradients with length 1 (0 where a gradient is zero). nonzero [K]: which are not zero. basis [r, d]:
-    orthonormal, spans the gradients. random [m, d]: orthonormal, uniform among the directions orthogonal to the basis.
+    unit [K, d]: the gradients scaled to length 1 (0 where a gradient is zero). nonzero [K]: which are not zero. basis [r, d]:
+    orthonormal, spans the gradients. random [m, d]: orthonormal, uniform in the orthogonal complement of the basis.
     """
 
     def __init__(self, pull: np.ndarray, drawn: np.ndarray) -> None:
@@ -162,11 +162,11 @@ class ProbeBasis:
         own = values > _DEPENDENT
         self.basis, self.coordinates = basis[own], left[:, own] / values[own]
         free = drawn - (drawn @ self.basis.T) @ self.basis
-        free = free - (free @ self.basis.T) @ self.basis  # again, for what rounding left
+        free = free - (free @ self.basis.T) @ self.basis  # twice, to remove rounding errors
         self.random = np.linalg.qr(free.T)[0].T
 
     def size(self, slopes: np.ndarray, d: int) -> float:
-        """Estimated length of a gradient, from its slopes along unit and random [K + m]; exact where they span all d."""
+        """Estimate a gradient's length from its slopes [K + m] along ``unit`` and ``random``; exact where they span all d."""
         k = len(self.unit)
         within = slopes[:k] @ self.coordinates
         return math.sqrt(float(within @ within) + (d - len(self.basis)) * float(np.mean(slopes[k:] ** 2)))

@@ -1,4 +1,4 @@
-"""Factorial training, and how much of the spread of transfer is due to data, architecture and initialisation.
+"""Factorial training: how much of the variance of transfer is due to data, architecture and initialisation.
 
 A reference net, and nets that do or do not share its data, architecture and initial weights (after Szegedy et al. 2013,
 arXiv:1312.6199, tables 2 to 4); then a balanced analysis of variance of their transfer rates.
@@ -35,7 +35,7 @@ Builder = str | Callable[[int], nn.Module]
 
 @dataclass(frozen=True)
 class Cell:
-    """The factors of a net: data ``"same"`` (as the reference) or ``"disjoint"``, architecture ``"same"`` or ``"other"``,
+    """The factors of a net: data ``"same"`` (as the reference's) or ``"disjoint"``, architecture ``"same"`` or ``"other"``,
     initialisation ``"same"`` or ``"new"``; replicate, from 1."""
 
     data: str
@@ -53,7 +53,7 @@ class Factorial:
     """The nets of `factorial`.
 
     reference: the net that the others are compared with. nets: name -> net, ready for `surrogates.transfer_matrix`.
-    cells: name -> `Cell`, the factors. own, other: the halves of the data; the reference learned from ``own``.
+    cells: name -> `Cell`, the factors. own, other: the halves of the data; the reference was trained on ``own``.
     """
 
     reference: nn.Module
@@ -63,7 +63,7 @@ class Factorial:
     other: Dataset
 
     def table(self, test: Dataset) -> str:
-        """Accuracy of each net on images that none of them learned from."""
+        """Format the accuracy of each net on images that none of them was trained on."""
         rows = {"reference": self.reference, **self.nets}
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {accuracy(net, test)}" for name, net in rows.items())
@@ -79,18 +79,19 @@ def factorial(
     cache: str | Path | None = None,
     jobs: int = 1,
 ) -> Factorial:
-    """Train a reference net on one half of the data and, for each combination of {same or disjoint data} x {same or other
-    architecture} x {same or new initialisation}, another net.
+    """Train a reference net on one half of the data, and a net for each combination of the factors.
+
+    The factors are {same or disjoint data} x {same or other architecture} x {same or new initialisation}. With another
+    architecture, "same initialisation" means weights drawn with the reference's seed: the two cells are replicates.
 
     Args:
         train_set: cut into two halves with the classes in proportion (`surrogates.split`).
         archs: two names for `surrogates.build`, or functions from a seed to a net: the reference's and the other one.
-        recipe: of all nets. seed: decides the halves, the initial weights and the orders of the images; every net has an
-            order of its own.
-        replicates: nets a cell. cache: as in `surrogates.train`. jobs: nets trained at once, in processes of their own.
-
-    With another architecture "same initialisation" means weights drawn with the reference's seed: the two cells are replicates
-    of one another.
+        recipe: of all nets.
+        seed: for the halves, the initial weights and the orders of the images; every net has an order of its own.
+        replicates: nets a cell.
+        cache: as in `surrogates.train`.
+        jobs: how many nets to train at once, each in its own process.
 
     Raises:
         ValueError: not two architectures, fewer than one replicate, or as `surrogates.train`.
@@ -141,8 +142,10 @@ FACTORS = ("data", "architecture", "initialisation")
 
 @dataclass(frozen=True)
 class Term:
-    """name: a factor, ``"data:architecture"`` for what two of them do together, or ``"replicates"``. squares: sum of
-    squares. share: of the total, with a bootstrap interval. effect: mean rate at each level (one factor), else empty."""
+    """A term of the decomposition.
+
+    name: a factor, an interaction (``"data:architecture"``), or ``"replicates"``. squares: sum of squares. share: of the
+    total, with a bootstrap interval. effect: mean rate at each level (of a factor), else empty."""
 
     name: str
     squares: float
@@ -152,7 +155,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Decomposition:
-    """terms: they add up to the total. total: sum of squares of the rates about their mean."""
+    """The result of `decompose`: terms that add up to the total, the sum of squares of the rates about their mean."""
 
     terms: tuple[Term, ...]
     total: float
@@ -162,7 +165,7 @@ class Decomposition:
         return next(term for term in self.terms if term.name == name)
 
     def table(self) -> str:
-        """A line a term, largest first."""
+        """Format the terms as text, one a line, largest first."""
         lines = [
             f"Share of the sum of squares of transfer rates (given {self.given}); balanced factorial, 95 % bootstrap."
         ]
@@ -174,8 +177,9 @@ class Decomposition:
 
 
 def sums_of_squares(values: np.ndarray, factors: Sequence[str]) -> dict[str, np.ndarray]:
-    """Balanced analysis of variance (Fisher 1925): values [levels of factor 1, ..., of factor F, replicates, *rest] -> the
-    sum of squares [*rest] of every factor, of every interaction (``"a:b"``), and ``"replicates"`` (within cells)."""
+    """Balanced analysis of variance (Fisher 1925) of values [levels of factor 1, ..., of factor F, replicates, *rest].
+
+    Returns the sum of squares [*rest] of every factor, every interaction (``"a:b"``), and ``"replicates"`` (within cells)."""
     f = len(factors)
     cells = values.mean(f, keepdims=True)
     size = np.prod(values.shape[: f + 1])
@@ -198,18 +202,18 @@ def decompose(
     matrix: TransferMatrix, cells: Mapping[str, Cell], target: str, attack: str, threat: Threat | str, *,
     given: str = "target-correct", level: float = 0.95, seed: int = 0, count: int = 1999,
 ) -> Decomposition:  # fmt: skip
-    """Split the spread of transfer rates of the nets of `factorial`, crafted on and shown to ``target``.
+    """Decompose the variance of the transfer rates to ``target`` of the nets of `factorial`.
 
     Args:
         cells: source -> its factors (``Factorial.cells``), every combination of levels as often as any other.
         given: the same images for every net: ``"target-correct"`` or ``"all"``.
 
     A fixed-effects decomposition: shares describe these nets. With one replicate a cell, retraining is confounded with the
-    interactions; ask `factorial` for two or more. The interval resamples images, and replicates within cells; sampling noise
-    adds to every term, so shares near 0 are biased upwards.
+    interactions; use two or more. The interval resamples images, and replicates within cells; sampling noise adds to every
+    term, so shares near 0 are biased upwards.
 
     Raises:
-        ValueError: cells that are not balanced, a net that the matrix lacks, a condition that depends on the net.
+        ValueError: unbalanced cells, a net that the matrix lacks, or a condition that depends on the net.
     """
     if given == "both-correct":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A net along a ray x + eps * direction: the loss against its tangent, the labels, the decision regions.
+"""Evaluates a net along a ray x + eps * direction: the loss and its tangent, the labels, the decision regions.
 
 By default the direction is the sign of the loss's gradient: the points are those of FGSM at every eps, and the tangent is the
 first-order Taylor expansion that FGSM is derived from (Goodfellow et al. 2015, arXiv:1412.6572).
@@ -30,7 +30,7 @@ _MOST = 64  # points at a time, of large images
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """Where rays run: from images ``x`` [N, \\*shape] along ``direction`` [N, \\*shape], each pixel until it is 0 or 1."""
+    """Rays from images ``x`` [N, \\*shape] along ``direction`` [N, \\*shape]; each pixel stops at 0 or 1."""
 
     x: Tensor
     direction: Tensor
@@ -46,9 +46,13 @@ class Ray:
     """A net along rays; N images, E radii.
 
     Attributes:
-        epsilons: [E], rising. loss: [N, E] float64. tangent: [N, E] float64, the loss at x plus the gradient there times
-            the change that was really made: a straight line in eps until a pixel is 0 or 1.
-        label: [N, E] int64, the class named. confidence: [N, E] float32, its probability. probabilities: [N, E, C] float32.
+        epsilons: [E], increasing.
+        loss: [N, E] float64.
+        tangent: [N, E] float64, the loss at x plus the gradient there times the actual change: linear in eps until a pixel
+            is 0 or 1.
+        label: [N, E] int64, the predicted class.
+        confidence: [N, E] float32, its probability.
+        probabilities: [N, E, C] float32.
         slope: [N] float64, of the tangent at eps 0 (for FGSM the L1 norm of the gradient).
         line: the points themselves, ``line.at([i], [eps])``.
     """
@@ -64,9 +68,9 @@ class Ray:
     line: Line
 
     def linear_radius(self, share: float = 0.1) -> np.ndarray:
-        """[N]: the largest measured eps up to which the tangent stays right: within ``share`` of the rise it foretells.
+        """The largest measured eps [N] up to which the tangent's error is within ``share`` of its predicted increase.
 
-        0 where not even the smallest eps above 0 is; the largest eps measured where all are (censored there).
+        0 where even the smallest eps above 0 fails; the largest measured eps (censored) where none does.
         """
         foretold = self.tangent - self.start[:, None]
         right = np.abs(self.loss - self.tangent) <= share * np.abs(foretold) + 1e-9 * (1 + np.abs(self.start[:, None]))
@@ -76,7 +80,7 @@ class Ray:
 
 @dataclass(frozen=True)
 class Region:
-    """A stretch of a ray on which one label is named: from ``start`` to ``stop`` in eps."""
+    """A segment of a ray with one predicted label, from ``start`` to ``stop`` in eps."""
 
     label: int
     start: float
@@ -84,7 +88,7 @@ class Region:
 
 
 def fgsm_direction(net: nn.Module, x: Any, y: Any, loss: str = "cross-entropy") -> Tensor:
-    """[N, \\*shape] float32: the sign of the gradient of the loss that leaving the label ``y`` [N] raises."""
+    """The FGSM direction [N, \\*shape] float32: the sign of the gradient of the loss at labels ``y`` [N]."""
     return input_gradient(net, x, y, loss).sign().float()
 
 
@@ -97,12 +101,14 @@ def walk(
     *,
     loss: str = "cross-entropy",
 ) -> Ray:
-    """Walk from each image along its ray.
+    """Evaluate a net along a ray from each image.
 
     Args:
-        net: gives logits for images in [0, 1]. x: [N, \\*shape]. y: [N] the labels whose loss is meant.
-        epsilons: [E] radii in units of ``direction``, rising, from 0 up.
-        direction: [N, \\*shape] another direction than the sign of the gradient (noise to compare with, say).
+        net: gives logits for images in [0, 1].
+        x: [N, \\*shape].
+        y: [N] the labels of the loss.
+        epsilons: [E] radii in units of ``direction``, increasing, from 0 up.
+        direction: [N, \\*shape], by default the sign of the gradient (noise, say, for comparison).
         loss: ``"cross-entropy"``, ``"margin"`` ...
 
     Raises:
@@ -136,7 +142,7 @@ def walk(
 def regions(
     ray: Ray, model: nn.Module | Labels, *, label: np.ndarray | None = None, tolerance: float = 1e-4
 ) -> list[list[Region]]:
-    """The decision regions that each ray crosses; every border between two radii of the ray is found by bisection.
+    """Find the decision regions that each ray crosses, with each border between two radii by bisection.
 
     Args:
         ray: from `walk`; its line and radii are used. The regions cover its radii.
@@ -156,9 +162,9 @@ def regions(
     borders: list[list[tuple[float, int]]] = [[] for _ in label]
     image, cell = np.nonzero(label[:, 1:] != label[:, :-1])
     low, high = ray.epsilons[cell].copy(), ray.epsilons[cell + 1].copy()
-    before, after = label[image, cell], label[image, cell + 1]  # after: at the far end of the gap
+    before, after = label[image, cell], label[image, cell + 1]  # the labels at the two ends of the gap
     while len(image):
-        there, end = after.copy(), high.copy()  # there: at ``end``, the near side of the border that is found
+        there, end = after.copy(), high.copy()  # there: the label at ``end``
         while bool((wide := end - low > tolerance).any()):
             middle = (low + end) / 2
             found = np.where(wide, 0, before)
@@ -169,7 +175,7 @@ def regions(
             end, there = np.where(wide & ~same, middle, end), np.where(wide & ~same, found, there)
         for i, eps, k in zip(image, end, there, strict=True):
             borders[i].append((float(eps), int(k)))
-        more = there != after  # a thin region in the gap: its own far border is still to be found
+        more = there != after  # a thin region in the gap, whose far border is still to be found
         image, before, after, low, high = image[more], there[more], after[more], end[more], high[more]
     return [
         _stretches(int(first), sorted(found), ray.epsilons) for first, found in zip(label[:, 0], borders, strict=True)
@@ -189,13 +195,13 @@ def _namer(model: nn.Module | Labels) -> Callable[[Tensor], np.ndarray]:
 
 
 def _grid(line: Line, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every ray at every radius: which ray, which eps."""
+    """Pair every ray with every radius: the ray indices, and the eps values."""
     image, e = (index.ravel() for index in np.indices((len(line.x), len(radii))))
     return image, radii[e]
 
 
 def _points(line: Line, image: np.ndarray, eps: np.ndarray, model: Any) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """(which rays, their points), a call of the model at a time."""
+    """Yield (ray indices, their points) for one call of the model at a time."""
     device = place(model)[0] if isinstance(model, nn.Module) else torch.device("cpu")
     size = max(_MOST, chunk_rows(tuple(line.x.shape[1:]), device))
     for start in range(0, len(image), size):

@@ -15,16 +15,21 @@ from blackbox.protocol import Access
 from surrogates.data.dataset import Dataset
 
 TOPK = ("spread", "renormalised")
-_BLOCK = 1024  # rows handed to the oracle at once, so that a target that fails leaves the answers before it
+_BLOCK = 1024  # images a call of the oracle, so that a target's failure loses only the last call
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """Images and a target's answers to them; a training set for `surrogates.train`.
 
-    images: [n, C, H, W]. labels: [n] int64, as the target named them. probabilities: [n, C] float32 as the target showed
-    them (a top-k list completed, see `ask`), or None when it shows labels only. index: [n], each image's place in the pool
-    (-1: it was synthesised). classes: their number. augment: as in `surrogates.data.Dataset`.
+    Attributes:
+        images: [n, C, H, W].
+        labels: [n] int64, given by the target.
+        probabilities: [n, C] float32 as the target showed them (a top-k list completed, see `ask`), or None when it shows
+            labels only.
+        index: [n], each image's index in the pool (-1: it was synthesised).
+        classes: their number.
+        augment: as in `surrogates.data.Dataset`.
     """
 
     images: Tensor
@@ -45,7 +50,7 @@ class Answers:
         return replace(self, images=self.images[i], labels=self.labels[i], probabilities=soft, index=self.index[at])
 
     def join(self, more: Answers) -> Answers:
-        """These answers and then ``more`` of the same target."""
+        """Append ``more`` answers of the same target."""
         both = [a.probabilities for a in (self, more) if a.probabilities is not None]
         return replace(
             self,
@@ -56,7 +61,7 @@ class Answers:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Labels, probabilities and index, without the images: for a file."""
+        """Labels, probabilities and index without the images, to be saved."""
         return {"labels": self.labels, "probabilities": self.probabilities, "index": torch.from_numpy(self.index)}
 
     @classmethod
@@ -69,14 +74,16 @@ class Answers:
 def ask(
     oracle: Oracle, pool: Any, queries: int, seed: int = 0, purpose: str = "train", topk: str = "spread"
 ) -> Answers:
-    """Show ``queries`` images of ``pool``, chosen at random, to the target.
+    """Query the target with ``queries`` randomly chosen images of ``pool``.
 
     Args:
-        oracle: the target. pool: a Dataset (its labels are not read) or images [N, \\*shape] in [0, 1].
-        queries: how many images to pay for; of a smaller pool each image once, and the rest of the budget stays unspent.
-        seed: decides which images, and their order. purpose: the account that the oracle charges.
-        topk: how a top-k answer is completed: ``"spread"``: the other classes share what is left evenly;
-            ``"renormalised"``: they get nothing, and the k listed are scaled to sum to one.
+        oracle: the target.
+        pool: a Dataset (its labels are not read) or images [N, \\*shape] in [0, 1].
+        queries: how many images to query; of a smaller pool each image once, and the rest of the budget is not spent.
+        seed: of the choice of images and their order.
+        purpose: the purpose under which the oracle charges the queries.
+        topk: how a top-k answer is completed: ``"spread"``: the other classes share the rest evenly; ``"renormalised"``:
+            they get nothing, and the k listed are scaled to sum to one.
 
     Raises:
         ValueError: a budget below 1. TargetError: the target failed; ``error.result`` holds the `Answers` before that.
@@ -91,7 +98,7 @@ def ask(
 def ask_all(
     oracle: Oracle, x: Tensor, index: np.ndarray, augment: tuple[str, ...], purpose: str = "train", topk: str = "spread"
 ) -> Answers:
-    """Show all images ``x`` [n, C, H, W], at ``index`` [n] of the pool, to the target. Raises as `ask` does."""
+    """Query the target with all images ``x`` [n, C, H, W], at ``index`` [n] of the pool. Raises as `ask` does."""
     if topk not in TOPK:
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
     labels: list[Tensor] = []
@@ -126,7 +133,7 @@ def _shown(reply: Reply, topk: str) -> Tensor:
 
 
 def _normalised(p: Tensor, label: Tensor, start: int) -> Tensor:
-    """Probabilities that sum to one, which a target's rounding may have undone; the label alone where all were rounded to 0."""
+    """Scale probabilities to sum to one, which a target's rounding may have undone; one-hot where all were rounded to 0."""
     if bool((bad := ~p.isfinite().all(1)).any()):
         raise ValueError(
             f"Expected finite scores from the target, but answer {start + int(bad.nonzero()[0])} held NaN or infinity."

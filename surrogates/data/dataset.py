@@ -19,10 +19,12 @@ class Dataset:
     """Labelled images.
 
     Args:
-        images: [N, C, H, W] floats in [0, 1]. labels: [N] whole numbers, indices into ``classes``.
-        classes: the names of the classes. name: for reports.
-        augment: changes that do not change the label: ``"flip"`` (left to right), ``"crop"`` (a shift by up to 4 pixels).
-            Digits have none: a mirrored digit is no digit.
+        images: [N, C, H, W] floats in [0, 1].
+        labels: [N] whole numbers, indices into ``classes``.
+        classes: the names of the classes.
+        name: for reports.
+        augment: augmentations that keep the label: ``"flip"`` (left to right), ``"crop"`` (a shift by up to 4 pixels).
+            Digits have none: a mirrored digit is not a digit.
 
     Raises:
         ValueError: images that are not floats in [0, 1] of shape [N, C, H, W]; labels out of range or of another length.
@@ -71,7 +73,7 @@ def _as_int64(labels: Any) -> Any:
 
 
 def as_dataset(data: Dataset | tuple[Any, Any], classes: int | None = None) -> Dataset:
-    """A Dataset from itself or from a pair (images, labels); labels of None (where only a teacher's answers count) become 0."""
+    """Convert a pair (images, labels) to a Dataset; labels of None (where only a teacher's answers count) become 0."""
     if isinstance(data, Dataset):
         return data
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
@@ -84,11 +86,12 @@ def as_dataset(data: Dataset | tuple[Any, Any], classes: int | None = None) -> D
 
 
 def split(dataset: Dataset, sizes: Mapping[str, int | float], seed: int = 0) -> dict[str, Dataset]:
-    """Disjoint parts by purpose, each with the classes in the proportion of the whole.
+    """Split a data set into disjoint parts by purpose, each with the classes in the proportion of the whole.
 
     Args:
-        dataset: what to split. sizes: purpose -> number of images (int) or share of the data set (float below 1), for
-            example ``{"target_train": 0.5, "surrogate_train": 0.3, "attack": 200}``; what is left over is not used.
+        dataset: what to split.
+        sizes: purpose -> number of images (int) or share of the data set (float below 1), for example
+            ``{"target_train": 0.5, "surrogate_train": 0.3, "attack": 200}``; the rest is not used.
         seed: the parts are a function of (data set, sizes in their order, seed).
 
     Returns:
@@ -121,7 +124,7 @@ def split(dataset: Dataset, sizes: Mapping[str, int | float], seed: int = 0) -> 
 
 
 def _stratified(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An order in which every stretch has the classes in nearly the proportion of the whole.
+    """An order in which every section has the classes in nearly the proportion of the whole.
 
     The i-th of the n members of a class (in random order) is placed near (i + u) / n of the way, u uniform.
     """

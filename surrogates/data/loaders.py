@@ -1,4 +1,4 @@
-"""Where data sets come from: scikit-learn's digits, folders, numpy files, torchvision's sets on disk. Nothing is downloaded."""
+"""Loaders of data sets: scikit-learn's digits, folders, numpy files, torchvision's sets on disk. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WNID = re.compile(r"n\d{8}")
 
 
 def load(spec: str, **options: Any) -> Dataset:
-    """A data set from one string.
+    """Load a data set named by one string.
 
     - ``digits``: 1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn.
     - ``folder:PATH``: one folder of images a class (see `folder`: ``size=``, ``classes=`` ...).
@@ -36,7 +36,8 @@ def load(spec: str, **options: Any) -> Dataset:
       ``stl10:ROOT``: torchvision's copies, already on disk under ROOT (``train=True`` for the training part).
 
     Args:
-        spec: as above. options: handed to the loader.
+        spec: as above.
+        options: passed to the loader.
 
     Raises:
         ValueError: unknown spec, or data that cannot be read (says which file). FileNotFoundError: nothing there.
@@ -66,12 +67,13 @@ def digits() -> Dataset:
 
 
 def npz(path: str | Path, name: str | None = None, classes: Sequence[str] | str | Path | None = None) -> Dataset:
-    """Arrays ``images`` and ``labels`` of a .npz file.
+    """Load the arrays ``images`` and ``labels`` of a .npz file.
 
     Args:
         path: the file. Images are uint8 (divided by 255) or floats in [0, 1], [N, H, W], [N, C, H, W] or [N, H, W, C]
             with C of 1 or 3; labels are whole numbers [N].
-        name: for reports. classes: names in index order, or a file of them; by default 0 .. the largest label.
+        name: for reports.
+        classes: names in index order, or a file of them; by default 0 .. the largest label.
 
     Raises:
         FileNotFoundError: no such file. ValueError: not such a file (says what is wrong).
@@ -108,7 +110,7 @@ def npz(path: str | Path, name: str | None = None, classes: Sequence[str] | str 
 
 
 def _images(raw: np.ndarray, where: str) -> torch.Tensor:
-    """uint8 or float arrays in one of the usual layouts -> float32 [N, C, H, W]."""
+    """Convert uint8 or float arrays in one of the usual layouts to float32 [N, C, H, W]."""
     if raw.dtype == np.uint8:
         raw = raw.astype(np.float32) / np.float32(255)
     elif raw.dtype.kind != "f":
@@ -133,7 +135,7 @@ def folder(
     classes: Sequence[str] | str | Path | None = None,
     per_class: int | None = None,
 ) -> Dataset:
-    """One folder of images a class, as torchvision's ImageFolder reads them; classes in alphabetical order.
+    """Load one folder of images a class, as torchvision's ImageFolder does; classes in alphabetical order.
 
     Args:
         path: the folder that holds the class folders.
@@ -141,7 +143,7 @@ def folder(
             224, as torchvision evaluates), then the centre is taken. Images of this size stay as they are.
         classes: names in index order (or a file with one a line) when labels are not in the order of the folders. A folder
             ``n02099712_Labrador_retriever`` is matched by its WordNet id if the names have ids, else by its name.
-        per_class: read only the first so many images of each class.
+        per_class: load at most this many images of each class, the first ones.
 
     Returns:
         [N, 1, H, W] if all images are grey, else [N, 3, H, W].
@@ -187,10 +189,10 @@ def folder(
 
 
 def photograph(path: str | Path, size: int | None = None, resize: int | None = None) -> torch.Tensor:
-    """One image file, [1, 3, H, W], or [1, 1, H, W] where it is grey; ``size`` and ``resize`` as in `folder`.
+    """Load one image file as [1, 3, H, W], or [1, 1, H, W] if it is grey; ``size`` and ``resize`` as in `folder`.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: it is no image.
+        FileNotFoundError: no such file. ValueError: it is not an image.
     """
     path = Path(path)
     if not path.is_file():
@@ -246,17 +248,18 @@ def _folder_index(folders: Sequence[str], classes: Sequence[str] | str | Path | 
 
 
 def _keys(name: str) -> list[str]:
-    """What a name is compared by, best first: its WordNet id, itself, its words."""
+    """The keys by which a name is matched, best first: its WordNet id, itself, its words."""
     wnid = _WNID.match(name)
     words = _WNID.sub("", name, count=1).replace("_", " ").strip().lower()
     return [wnid.group() if wnid else "", name, words]
 
 
 def torchvision_set(kind: str, root: str | Path, train: bool = False) -> Dataset:
-    """One of torchvision's sets, already on disk; never downloaded.
+    """Load one of torchvision's data sets from disk; nothing is downloaded.
 
     Args:
-        kind: mnist, fashionmnist, kmnist, cifar10, cifar100, svhn or stl10. root: what torchvision calls root.
+        kind: mnist, fashionmnist, kmnist, cifar10, cifar100, svhn or stl10.
+        root: torchvision's root.
         train: the training part instead of the test part.
 
     Raises:

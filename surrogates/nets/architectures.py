@@ -1,4 +1,4 @@
-"""The networks. Parameter names are the usual ones, so that public weights load."""
+"""The network architectures, with the usual parameter names, so that public weights load."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ class Normalised(nn.Module):
     """A net behind ``(x - mean) / std``, so that it takes images in [0, 1].
 
     Args:
-        net: what classifies the normalised images. shape: (C, H, W) it was built for. classes: their number.
+        net: classifies the normalised images.
+        shape: (C, H, W) it was built for.
+        classes: their number.
         mean, std: one number or one for each channel, in units of [0, 1] images.
-        arch: the name under which `surrogates.models.build` makes the net again.
+        arch: the name under which `surrogates.models.build` builds the net.
     """
 
     mean: Tensor
@@ -46,7 +48,7 @@ class Normalised(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images [m, C, H, W] in [0, 1] -> logits [m, classes]."""
         out = self.net((x - self.mean) / self.std)
-        return out if isinstance(out, Tensor) else out[0]  # some torchvision nets add auxiliary outputs in training
+        return out if isinstance(out, Tensor) else out[0]  # some torchvision nets return auxiliary outputs in training
 
 
 class MLP(nn.Module):

@@ -1,4 +1,4 @@
-"""The same net for less: batch norms folded into the convolutions before them, channels last."""
+"""Speeds up a net: folds batch norms into the convolutions before them, and uses the channels-last layout."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from surrogates.nets.predict import frozen, place
 
 
 def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A copy of the net that takes gradients in eval mode faster (`benchmarks --only craft`).
+    """Make a copy of the net whose gradients in eval mode are faster (`benchmarks --only craft`).
 
-    Each batch norm that normalises nothing but the output of one convolution is folded into that convolution's weights.
-    Which follows which is observed on one forward pass. Logits and gradients are those of the net up to float rounding, so
-    gradient entries near zero may change sign.
+    Each batch norm that normalises only the output of one convolution is folded into that convolution's weights; such pairs
+    are found on one forward pass. Logits and gradients are those of the net up to float rounding, so gradient entries near
+    zero may change sign.
 
     Args:
         shape: (C, H, W) of the images it takes.
 
     Returns:
-        The copy; or the net itself where it has no convolution, where a copy could lose something (hooks, a forward of the
-        instance's own), or where the copy's logits differ.
+        The copy; or the net itself if it has no convolution, if a copy could lose something (hooks, a forward set on the
+        instance), or if the copy's logits differ.
     """
     parts = list(net.modules())
     if len(shape) != 3 or not any(isinstance(part, nn.Conv2d) for part in parts) or any(map(_touched, parts)):
         return net
     device, dtype = place(net)
-    wide = torch.promote_types(dtype, torch.float32)  # bfloat16 would show its own rounding as a difference
+    wide = torch.promote_types(dtype, torch.float32)  # bfloat16's own rounding would count as a difference
     ramp = torch.linspace(0, 1, math.prod(shape), device=device, dtype=wide).view(1, *shape)
     try:
         with frozen([net]), torch.no_grad():
@@ -53,9 +53,9 @@ def _touched(part: nn.Module) -> bool:
 
 
 def _fold(net: nn.Module, x: Tensor) -> None:
-    """Fold the batch norms of ``net`` in place; which follows which convolution is observed on ``x`` [1, \\*shape]."""
+    """Fold the batch norms of ``net`` in place; the convolution before each is found on ``x`` [1, \\*shape]."""
     calls: Counter[nn.Module] = Counter()
-    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # by id; the tensor is kept, so that no other gets its id
+    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # by id; the tensor is kept, so that its id is not reused
     pairs: dict[nn.BatchNorm2d, nn.Conv2d] = {}
 
     def observe(part: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
@@ -76,7 +76,7 @@ def _fold(net: nn.Module, x: Tensor) -> None:
     for norm, conv in list(pairs.items()):
         mean, variance = norm.running_mean, norm.running_var
         if not (calls[norm] == calls[conv] == used[conv] == 1) or mean is None or variance is None:
-            del pairs[norm]  # it or its convolution serves several places, or each batch has statistics of its own
+            del pairs[norm]  # it or its convolution is used several times, or it uses batch statistics
         else:
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias

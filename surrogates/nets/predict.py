@@ -1,4 +1,4 @@
-"""A net's scores and labels, in pieces of a fixed size; accuracy; and fidelity, the agreement with a target."""
+"""A net's scores and labels, computed in pieces of a fixed size; accuracy; fidelity, the agreement with a target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from surrogates.nets.architectures import Normalised
 
 @contextmanager
 def frozen(nets: Sequence[nn.Module]) -> Iterator[None]:
-    """The nets in eval mode with parameters that require no gradient; afterwards everything is as before."""
+    """Put the nets in eval mode without parameter gradients; everything is restored at the end."""
     training = [(part, part.training) for net in nets for part in net.modules()]
     wanted = [p for net in nets for p in net.parameters() if p.requires_grad]
     for net in nets:
@@ -45,10 +45,10 @@ def place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 
 def chunk_rows(shape: tuple[int, ...], device: torch.device) -> int:
-    """How many images a call carries: a function of their shape and the device alone.
+    """The number of images a call, a function of their shape and the device alone.
 
     About 100,000 numbers on a CPU (chosen by `benchmarks --only craft`, and small enough to bound memory), 64 times that on
-    an accelerator; never more than 256 (4,096) images.
+    an accelerator; at most 256 (4,096) images.
     """
     big = device.type != "cpu"
     rows = (100_000 * (64 if big else 1)) // max(math.prod(shape), 1)
@@ -57,11 +57,11 @@ def chunk_rows(shape: tuple[int, ...], device: torch.device) -> int:
 
 
 def pieces(count: int, chunk: int) -> Iterator[tuple[slice, Tensor | None]]:
-    """Cut ``count`` rows into pieces of exactly ``chunk``: (which rows, index that fills up the last piece).
+    """Cut ``count`` rows into pieces of exactly ``chunk``: (slice of rows, index that pads the last piece).
 
-    Kernels choose their order of additions by the number of rows, so the last bit of a row's result may depend on how many
-    rows are beside it, and a sign step turns that into a whole step. With a fixed number of rows it does not. On some AMD
-    processors MKL's products also depend on the memory alignment of a row; ``MKL_CBWR=AVX2`` prevents that.
+    Kernels choose their order of additions by the number of rows, so the last bit of a row's result may depend on the size
+    of the batch, and a sign step turns that into a whole step. A fixed number of rows avoids this. On some AMD processors
+    MKL's products also depend on the memory alignment of a row; ``MKL_CBWR=AVX2`` prevents that.
     """
     for start in range(0, count, chunk):
         stop = min(start + chunk, count)
@@ -77,7 +77,7 @@ def cut(values: Tensor, where: slice, fill: Tensor | None) -> Tensor:
 
 
 def piecewise(f: Callable[..., Tensor], chunk: int, *values: Tensor) -> Tensor:
-    """``f`` on pieces of exactly ``chunk`` rows of every one of ``values`` [N, ...]; its results [N, ...]."""
+    """Apply ``f`` to pieces of exactly ``chunk`` rows of all ``values`` [N, ...], and join the results [N, ...]."""
     out = []
     for where, fill in pieces(len(values[0]), chunk):
         out.append(f(*(cut(v, where, fill) for v in values))[: where.stop - where.start])
@@ -85,7 +85,7 @@ def piecewise(f: Callable[..., Tensor], chunk: int, *values: Tensor) -> Tensor:
 
 
 def check_scores(scores: Tensor) -> Tensor:
-    """Scores [N, C] as they are. Raises: ValueError, NaN (says for which sample)."""
+    """Check that scores [N, C] hold no NaN, and return them. Raises: ValueError, naming the first such sample."""
     if bool((bad := scores.isnan().any(1)).any()):
         raise ValueError(
             f"Expected finite scores, but the net answered NaN for sample {int(bad.nonzero()[0])}. Was it trained?"
@@ -94,7 +94,9 @@ def check_scores(scores: Tensor) -> Tensor:
 
 
 def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: bool = False) -> int:
-    """The number of classes of ``net``, found on the first image of ``x`` [N, \\*shape]; ``gradients``: they will be taken.
+    """Find the number of classes of ``net`` with the first image of ``x`` [N, \\*shape].
+
+    gradients: also check that gradients can be taken.
 
     Raises:
         ValueError: the net does not take such images, or was built for others, or does not return one score a class, or
@@ -113,7 +115,7 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
     device, dtype = place(net)
     try:
         with frozen([net]), torch.no_grad():
-            given = x[:1].to(device, dtype, copy=True)  # a net that normalises in place gets images of its own
+            given = x[:1].to(device, dtype, copy=True)  # a copy, since a net may normalise in place
             out = net(given)
     except Exception as error:
         raise ValueError(
@@ -153,7 +155,7 @@ def predict(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
 
 
 def accuracy(net: nn.Module, data: Dataset | tuple[Any, Any]) -> Rate:
-    """The share of images that the net gives their label. ``data``: a Dataset or a pair (images, labels)."""
+    """The net's accuracy on ``data``, a Dataset or a pair (images, labels)."""
     if not isinstance(data, Dataset):
         images = as_images(data[0], "images")
         data = as_dataset((images, data[1]), class_count(net, images))
@@ -162,10 +164,10 @@ def accuracy(net: nn.Module, data: Dataset | tuple[Any, Any]) -> Rate:
 
 
 def fidelity(net: nn.Module, oracle: Oracle, images: Any, purpose: str = "fidelity") -> Rate:
-    """The share of images [N, \\*shape] on which the net names the target's class (Jagielski et al. 2020,
-    arXiv:1909.01838, call this fidelity, beside accuracy on true labels).
+    """The share of images [N, \\*shape] on which the net predicts the target's class (fidelity; Jagielski et al. 2020,
+    arXiv:1909.01838).
 
-    Costs one query an image, charged under ``purpose``. Nothing here or in `train` chooses by it.
+    Costs one query an image, charged under ``purpose``. Nothing here or in `train` uses it for a choice.
 
     Raises:
         ValueError: images that the net or the oracle does not take. TargetError: the target failed.

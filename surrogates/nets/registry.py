@@ -26,13 +26,13 @@ __all__ = ["Normalised", "build", "from_spec", "load_weights", "names", "save_we
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_INIT = threading.Lock()  # initialisation borrows torch's global generator and gives it back
+_INIT = threading.Lock()  # initialisation seeds torch's global generator and restores it
 
 
 @dataclass(frozen=True)
 class _Arch:
     make: Callable[[Shape, int], nn.Module]
-    shape: Shape  # what `build` assumes when it is not told
+    shape: Shape  # the default of `build`
     smallest: int = 1  # the least height and width
 
 
@@ -54,7 +54,7 @@ def _torchvision_names() -> tuple[str, ...]:
 
 
 def names() -> list[str]:
-    """The nets that `build` knows: our own, then torchvision's as ``torchvision:NAME``."""
+    """The names that `build` accepts: our own nets, then torchvision's as ``torchvision:NAME``."""
     return [*_ARCHS, *(_PREFIX + name for name in _torchvision_names())]
 
 
@@ -67,13 +67,14 @@ def build(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
 ) -> Normalised:
-    """A net with fresh weights, a function of ``seed`` alone; torch's global random state is left as it was.
+    """Build a net whose initial weights depend on ``seed`` alone; torch's global random state is not changed.
 
     Args:
         name: one of `names`: mlp, lenet, cnn, resnet20, resnet32, resnet44, resnet56, or ``torchvision:NAME``.
-        classes: their number. shape: (C, H, W) of the images; by default that of the data set the net is known from
-            (28x28 grey for mlp, lenet and cnn, 32x32 colour for the ResNets, 224x224 colour for torchvision's).
-        seed: decides the initial weights (He et al. 2015; torchvision's nets keep torchvision's initialisation).
+        classes: their number.
+        shape: (C, H, W) of the images; by default that of the data set the net is known from (28x28 grey for mlp, lenet
+            and cnn, 32x32 colour for the ResNets, 224x224 colour for torchvision's).
+        seed: of the initial weights (He et al. 2015; torchvision's nets keep torchvision's initialisation).
         mean, std: normalisation inside the net, a number or one a channel. By default ImageNet's constants for colour
             ResNets and torchvision nets (what their public weights were trained with), none for the others.
 
@@ -149,15 +150,15 @@ def from_spec(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
 ) -> Normalised:
-    """A net from one string.
+    """Build a net from one string.
 
     ``resnet20`` (fresh weights), ``resnet20:path.safetensors``, ``torchvision:resnet18``,
     ``torchvision:squeezenet1_0:path.safetensors``, or just ``path.safetensors`` for a file that `save_weights` wrote
-    (it remembers the architecture, the shape, the classes and the normalisation).
+    (it stores the architecture, the shape, the classes and the normalisation).
 
     Args:
-        classes, shape, seed, mean, std: as for `build`; what the file remembers goes before the defaults, what is given
-            here goes before the file.
+        classes, shape, seed, mean, std: as for `build`; values given here override the file's, which override the
+            defaults.
 
     Raises:
         ValueError: unknown name, or weights that do not fit. FileNotFoundError: no such file of weights.

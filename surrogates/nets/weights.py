@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, or torch files that hold tensors only. Other pickles are refused: reading one can run code."""
+"""Weight files: safetensors, or torch files that hold tensors only. Other pickles are refused: loading one can run code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from surrogates.nets.architectures import Normalised
 
 Net = TypeVar("Net", bound=nn.Module)
-_KEY = "surrogate"  # of our header in the metadata of a safetensors file
+_KEY = "surrogate"  # the key of our header in the metadata of a safetensors file
 
 
 @dataclass(frozen=True)
 class Header:
-    """What `save_weights` writes beside the tensors, so that the net can be built again."""
+    """The metadata that `save_weights` stores with the tensors, so that the net can be rebuilt."""
 
     arch: str
     classes: int
@@ -35,7 +35,7 @@ def _inner(net: nn.Module) -> nn.Module:
 def save_weights(net: nn.Module, path: str | Path) -> Path:
     """Write the parameters and buffers of ``net`` to a safetensors file, under the net's own names.
 
-    A net made by `surrogates.build` also leaves a header, so that ``from_spec("path.safetensors")`` builds it again.
+    For a net made by `surrogates.build` it also writes a header, so that ``from_spec("path.safetensors")`` can rebuild it.
     """
     from safetensors.torch import save_file
 
@@ -75,7 +75,7 @@ def read_header(path: Path) -> Header | None:
         raw = json.loads(text)
         return Header(str(raw["arch"]), int(raw["classes"]), tuple(raw["shape"]), tuple(raw["mean"]), tuple(raw["std"]))
     except (ValueError, KeyError, TypeError):
-        return None  # somebody else's metadata
+        return None  # other software's metadata
 
 
 def load_weights(net: Net, path: str | Path) -> Net:
@@ -95,7 +95,7 @@ def load_weights(net: Net, path: str | Path) -> Net:
     _exists(path)
     inner = _inner(net)
     came, want = _read(path), inner.state_dict()
-    # a counter of batches that some releases leave out and that no output depends on
+    # a batch counter that some releases leave out; no output depends on it
     for name in want.keys() - came.keys():
         if name.endswith("num_batches_tracked"):
             came[name] = want[name]

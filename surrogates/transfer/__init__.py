@@ -1,4 +1,4 @@
-"""Transfer: how many of the examples crafted on one net fool another, with noise rows, clean errors and intervals."""
+"""Transfer: how many examples crafted on one net fool another, with noise baselines, clean errors and intervals."""
 
 from surrogates.transfer.compare import Comparison, compare
 from surrogates.transfer.conditions import GIVEN, SAME

@@ -1,4 +1,4 @@
-"""Is one attack better than another? Paired, image by image, on a transfer matrix."""
+"""Paired comparison of two attacks, image by image, on a transfer matrix."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two attacks on the same images and runs of a source.
+    """The comparison of two attacks on the same images and runs of a source.
 
-    difference: rate of the first less that of the second, with a two-level bootstrap interval. tests: McNemar's exact test
-    of every run by itself. Runs share their images, so their counts must not be added up for one test.
+    difference: rate of the first minus that of the second, with a two-level bootstrap interval. tests: McNemar's exact test
+    of every run by itself. Runs share their images, so their counts must not be pooled into one test.
     """
 
     first: str
@@ -29,7 +29,7 @@ class Comparison:
 
     @property
     def p(self) -> float:
-        """p of the only run; of several, the smallest times their number (Bonferroni)."""
+        """The p-value of the run; for several runs the smallest one times their number (Bonferroni)."""
         return min(1.0, len(self.tests) * min(test.p for test in self.tests))
 
     def __str__(self) -> str:
@@ -56,12 +56,12 @@ def compare(
     """Compare two attacks of ``matrix`` on one source (all its runs), target and threat.
 
     Raises:
-        ValueError: a name that is not there; ``given="source-fooled"``, where each attack has images of its own.
+        ValueError: an unknown name; ``given="source-fooled"``, where each attack has a denominator of its own.
     """
     check_same(given)
     hits, among, which = matrix.outcomes(source, target, first, threat, given)
     others, also, _ = matrix.outcomes(source, target, second, threat, given)
-    among &= also  # the same but for answers that a failing target never gave
+    among &= also  # the same except for answers that a failing target never gave
     difference = two_level(hits, among, which, minus=others, level=level, seed=seed)
     tests = tuple(mcnemar(a[keep], b[keep]) for a, b, keep in zip(hits, others, among, strict=True))
     return Comparison(first, second, difference, tests)

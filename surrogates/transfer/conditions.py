@@ -19,13 +19,13 @@ SAME = ("all", "target-correct", "both-correct")  # depend on clean images alone
 
 
 def check_given(given: str) -> None:
-    """Refuse an unknown condition."""
+    """Check that the condition is known."""
     if given not in GIVEN:
         raise ValueError(f"Expected given to be one of {', '.join(GIVEN)}, but it was {given!r}.")
 
 
 def check_same(given: str) -> None:
-    """Refuse a condition under which two attacks, or two radii, have different images in their denominators."""
+    """Check that two attacks, or two radii, have the same images in their denominators under this condition."""
     if given not in SAME:
         raise ValueError(
             f"Expected given to be one of {', '.join(SAME)}, so that both are counted on the same images, but it was {given!r}."

@@ -1,4 +1,4 @@
-"""TransferMatrix: the label that every target gave every image, and the rates that follow."""
+"""`TransferMatrix`: the label that every target gave every image, and the rates computed from them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Split(NamedTuple):
 class TransferMatrix:
     """Raw outcomes, S sources x A attacks x E threats x T targets x N images; -1 where a target was not asked.
 
-    labels, ids [N]; goals [N] or None (targeted). clean_source [S, N], clean_target [T, N]: the classes named for clean
-    images. adv_source [S, A, E, N], adv_target [S, A, E, T, N]: those named for crafted ones. linf, l2 [S, A, E, N]: size
-    of the change. noise_target [E, 2, T, N], noise_linf, noise_l2 [E, 2, N]: the two kinds of noise, `noise.KINDS`.
-    steps [A], cost [S, A]: T and gradients an image. d: numbers an image has. queries: rows charged to each target.
-    runs [S]: which training and which seed each source row is; `rate` reads one row, `estimate` all runs of a source.
+    labels, ids [N]; goals [N] or None (targeted). clean_source [S, N], clean_target [T, N]: the classes predicted for clean
+    images. adv_source [S, A, E, N], adv_target [S, A, E, T, N]: those for adversarial ones. linf, l2 [S, A, E, N]: size of
+    the perturbation. noise_target [E, 2, T, N], noise_linf, noise_l2 [E, 2, N]: the two kinds of noise, `noise.KINDS`.
+    steps [A], cost [S, A]: T and gradients an image. d: entries of an image. queries: charged to each target.
+    runs [S]: the training and seed of each source row; `rate` reads one row, `estimate` all runs of a source.
 
-    **Rates** say their denominators by ``given``: ``"all"``, ``"target-correct"``, ``"both-correct"``,
+    **Rates** state their denominators with ``given``: ``"all"``, ``"target-correct"``, ``"both-correct"``,
     ``"source-fooled"``; see `conditions.GIVEN`. Only ``"all"`` ever counts an image that the target gets wrong clean. With goals,
     "wrong" and "fooled" mean "named the goal", and a condition also requires that the clean image was not named so.
     """
@@ -75,7 +75,7 @@ class TransferMatrix:
         cls, sources: tuple[str, ...], targets: tuple[str, ...], attacks: tuple[str, ...], threats: tuple[Threat, ...],
         labels: np.ndarray, goals: np.ndarray | None, ids: np.ndarray, d: int, seed: int = 0, runs: tuple[Run, ...] = (),
     ) -> TransferMatrix:  # fmt: skip
-        """A matrix in which no target has been asked yet."""
+        """Make a matrix in which no target has been queried yet."""
         s, t, a, e, n = len(sources), len(targets), len(attacks), len(threats), len(labels)
 
         def blank(*shape: int) -> np.ndarray:
@@ -95,7 +95,7 @@ class TransferMatrix:
         return len(self.labels)
 
     def clean_accuracy(self, target: str) -> Rate:
-        """The share of clean images that a target (or a source, if no target has the name) gets right."""
+        """The accuracy on clean images of a target (or of a source, if no target has that name)."""
         if target in self.targets or target not in self.sources:
             named = self.clean_target[self._at(self.targets, target, "target")]
         else:
@@ -111,8 +111,8 @@ class TransferMatrix:
     def outcomes(
         self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Raw, for every run of a source: fooled [R, N], in the denominator [R, N], and the cluster of each run [R]
-        (`runs.clusters`). Every statistic over runs starts here."""
+        """The raw outcomes of every run of a source: fooled [R, N], in the denominator [R, N], and the cluster of each run [R]
+        (`runs.clusters`). Every statistic over runs starts from these."""
         rows = self.rows_of(source)
         _, a, e, t = self.cell(self.sources[rows[0]], target, attack, threat)
         named = self.adv_target[rows, a, e, t]
@@ -133,7 +133,7 @@ class TransferMatrix:
     def split(
         self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
     ) -> Split:
-        """Same mistake as the source, another mistake, none. With goals, a mistake is any label but the true one."""
+        """The shares of images with the source's mistake, another mistake, or none. With goals, any wrong label is a mistake."""
         s, a, e, t = self.cell(source, target, attack, threat)
         named, own = self.adv_target[s, a, e, t], self.adv_source[s, a, e]
         among = self._among(given, t, s, own) & (named >= 0)
@@ -148,15 +148,15 @@ class TransferMatrix:
         given: str = "target-correct",
         source: str | None = None,
     ) -> Rate:
-        """How often noise of the same size fools ``target``.
+        """How often noise of the same size fools ``target``; the rate has n = 0 where that noise was not measured.
 
         Args:
             kind: ``"linf"``, uniform in [-eps, eps] (Linf threats only), or ``"rms"``, Gaussian with the RMS of the crafted
-                change (see `transfer_matrix`). given: ``"all"``, ``"target-correct"``, or, with a ``source``,
-                ``"both-correct"``.
+                perturbation (see `transfer_matrix`).
+            given: ``"all"``, ``"target-correct"``, or, with a ``source``, ``"both-correct"``.
 
         Raises:
-            ValueError: no such row; of nothing (n = 0) where that noise was not measured.
+            ValueError: no such row.
         """
         k = self._at(KINDS, kind, "kind of noise")
         t, e = self._at(self.targets, target, "target"), self._threat(threat)
@@ -169,7 +169,7 @@ class TransferMatrix:
         return Rate.of(self._fooled(named), self._among(given, t, s, None) & (named >= 0))
 
     def rms(self, source: str, attack: str, threat: Threat | str) -> np.ndarray:
-        """[N] root mean square of the change, in units of [0, 1] images."""
+        """The root mean square of the perturbation [N], in units of [0, 1] images."""
         return self.l2[self._row(source, attack, threat)] / np.sqrt(self.d)
 
     def table(self, given: str = "target-correct") -> str:
@@ -200,7 +200,7 @@ class TransferMatrix:
         return np.ones_like(named, dtype=bool) if self.goals is None else named != self.goals
 
     def _among(self, given: str, t: int, s: int, own: np.ndarray | None) -> np.ndarray:
-        """[N]: the images in the denominator. ``own``: what the source says of the crafted images."""
+        """The images in the denominator, [N] bool. ``own``: the source's labels of the adversarial examples."""
         check_given(given)
         among = np.ones(len(self.labels), dtype=bool)
         if given == "all":

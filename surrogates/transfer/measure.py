@@ -1,4 +1,4 @@
-"""Measuring transfer: craft on every source, show the result to every target, keep each label."""
+"""`transfer_matrix`: crafts on every source, queries every target with the result, and keeps each label."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from surrogates.transfer.runs import Retrained, Run, Source, expand, seeds_of
 
 
 class Keeper(Protocol):
-    """Is handed the crafted images [N, \\*shape] of a cell, before any target sees them."""
+    """Receives the crafted images [N, \\*shape] of a cell before any target is queried."""
 
     def __call__(self, run: str, attack: Preset, threat: Threat, crafted: Tensor) -> None: ...
 
@@ -56,30 +56,33 @@ def transfer_matrix(
     keep: Keeper | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> TransferMatrix:
-    """Per-image outcomes of every source x attack x threat on every target.
+    """Measure how every source x attack x threat transfers to every target, image by image.
 
     Args:
         sources: name -> net, or several nets as one source (mean of their logits), or `Retrained`: several trainings of
-            one source, each crafted on by itself.
+            one source, each used by itself.
         targets: name -> `Oracle`. Clean images are charged under ``"clean"``, crafted ones under ``"transfer"``, noise
             under ``"noise"``: N, N x sources (trainings x seeds of each) x attacks x threats, and N x (2 an Linf threat, 1
             another) queries.
-        x: [N, \\*shape] images in [0, 1]. y: [N] true labels.
-        attacks: names from `presets.names` or `Preset`s. threats: the radii to compare.
-        target: a class, or [N] classes, to be reached (targeted transfer).
+        x: [N, \\*shape] images in [0, 1].
+        y: [N] true labels.
+        attacks: names from `presets.names` or `Preset`s.
+        threats: the radii to compare.
+        target: a class, or [N] classes, to reach (targeted transfer).
         steps: T for all multi-step attacks, instead of each preset's own.
         seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
-        chunk: images a call of a source. make: makes the images of a cell, instead of `craft`.
+        chunk: images a call of a source.
+        make: makes the images of a cell, instead of `craft`.
         keep: called with the crafted images of each cell as they are made.
-        noise: also show every target noise of the same size, the floor of any transfer rate. For an Linf threat uniform
-            in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted change, image by image,
-            after clipping to the box (matched RMS; of several sources or attacks the largest change to that image).
-        progress: called with a line on each cell as it begins.
+        noise: also query every target with noise of the same size, the baseline of any transfer rate. For an Linf threat
+            uniform in [-eps, eps] (matched Linf); for every threat Gaussian with the RMS of the crafted perturbation, image
+            by image, after clipping to the box (matched RMS; with several sources or attacks, the largest perturbation of
+            that image).
+        progress: called with a line of text at the start of each cell.
 
     Raises:
-        ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or tells other classes apart
-            than a source does. TargetError: a target failed; ``error.result`` is the matrix so far (what is missing is
-            in no rate).
+        ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or has other classes than a
+            source. TargetError: a target failed; ``error.result`` is the matrix so far (missing cells are in no rate).
     """
     images = as_images(x, "x")
     _check_kinds(sources, targets, attacks, threats)
@@ -136,7 +139,7 @@ def _fill(
     noise: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Craft every cell and show it to the targets; ``show`` writes what they answer into the matrix."""
+    """Craft every cell and query the targets with it; ``show`` writes their answers into the matrix."""
     say("clean images")
     for s, (_, _, members) in enumerate(rows):
         matrix.clean_source[s] = _labels(members, images)

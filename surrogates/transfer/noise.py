@@ -1,4 +1,4 @@
-"""Noise of the same size as a crafted change: the floor of any transfer rate."""
+"""Noise of the same size as a crafted perturbation: the baseline of any transfer rate."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PIECE = 8_000_000  # numbers at once, to bound memory
 
 
 def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
-    """``x`` [n, \\*shape] with a change drawn uniformly from [-eps, eps] in every entry, then clipped to the box.
+    """Add noise drawn uniformly from [-eps, eps] to every entry of ``x`` [n, \\*shape], then clip to the box.
 
-    Matched Linf: no entry moves by more than eps. The cut makes the largest move of an image slightly smaller still.
+    Matched Linf: no entry moves by more than eps; clipping may make an image's largest change slightly smaller.
     """
 
     def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
@@ -32,7 +32,7 @@ def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tens
 
 
 def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
-    """``x`` [n, \\*shape] with Gaussian noise whose Euclidean length *after* clipping to the box is ``length`` [n].
+    """Add Gaussian noise to ``x`` [n, \\*shape] whose Euclidean length *after* clipping to the box is ``length`` [n].
 
     Matched RMS: the length divided by the root of the number of entries. See `crafting.ball.stretched`.
     """
@@ -46,8 +46,8 @@ def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: np
 def same_length_noise(
     made: Tensor, x: Tensor, threat: Threat | None = None, *, seed: int = 0, ids: Any = None
 ) -> Tensor:
-    """Gaussian noise on ``x`` [n, \\*shape] as long, image by image, as the change from ``x`` to ``made``: the row that
-    belongs beneath any table of minimum-norm or amplified changes."""
+    """Add Gaussian noise to ``x`` [n, \\*shape] with the length, image by image, of the change from ``x`` to ``made``: the
+    baseline for any table of minimum-norm or amplified perturbations."""
     numbers = np.arange(len(x), dtype=np.uint64) if ids is None else np.asarray(ids, dtype=np.uint64)
     return gaussian_noise(x, row_norm(made - x), threat or L2(math.inf), seed, numbers)
 

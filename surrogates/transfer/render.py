@@ -26,7 +26,7 @@ _INK, _PALE = "#1b2a3a", "#7a8794"
 
 
 def cell(rate: Rate | TwoLevel) -> str:
-    """``74 % [69, 78]``, or a dash for a rate of nothing."""
+    """Format a rate as ``74 % [69, 78]``, or as a dash where there are no images."""
     return f"{100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]" if rate.n else "–"
 
 
@@ -82,7 +82,7 @@ def table(matrix: TransferMatrix, given: str) -> str:
 
 
 def _means(matrix: TransferMatrix, name: str, rows: list[int], e: int, given: str) -> list[list[str]]:
-    """A line an attack: the mean over the runs of a source, with two-level bootstrap intervals."""
+    """The table's lines with the mean over the runs of a source, one an attack, with two-level bootstrap intervals."""
     out = []
     for a, attack in enumerate(matrix.attacks):
         found = [matrix.estimate(name, t, attack, matrix.threats[e], given) for t in matrix.targets]
@@ -128,7 +128,7 @@ def records(matrix: TransferMatrix) -> list[dict[str, Any]]:
 
 
 def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
-    """See `TransferMatrix.plot`. One panel a threat; a row for each noise and each source x attack; a column a target."""
+    """See `TransferMatrix.plot`. One panel a threat, one row for each noise and each source x attack, one column a target."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Runs: the same source again, trained anew or crafted with other draws. What varies between them is part of the result."""
+"""Runs: repetitions of a source, retrained or crafted with another seed. Their variation is part of the result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Source = nn.Module | Sequence[nn.Module]
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """Trainings of one source, each a net (or an ensemble): ``{"resnet20": Retrained([a, b, c])}``.
+    """Several trainings of one source, each a net (or an ensemble): ``{"resnet20": Retrained([a, b, c])}``.
 
-    A plain list of nets is something else: one source, an ensemble that is attacked at once.
+    A plain list of nets means something else: one source, an ensemble that is attacked as a whole.
 
     Raises:
         ValueError: no net.
@@ -35,7 +35,7 @@ class Retrained:
 
 
 class Run(NamedTuple):
-    """One row of a matrix. source: the name it was given under. retraining: which training, from 0. seed: of the draws."""
+    """A source row of the matrix. source: its name. retraining: which training, from 0. seed: of the draws."""
 
     source: str
     retraining: int
@@ -43,11 +43,12 @@ class Run(NamedTuple):
 
 
 def expand(sources: Mapping[str, Any], seeds: Sequence[int]) -> list[tuple[str, Run, tuple[nn.Module, ...]]]:
-    """(label, run, nets) for every training and seed. The label is the source's name where there is one run of it, else
-    ``"name #2"``, ``"name seed 1"`` or ``"name #2 seed 1"``.
+    """List (label, run, nets) for every training and seed.
+
+    The label is the source's name if it has one run, else ``"name #2"``, ``"name seed 1"`` or ``"name #2 seed 1"``.
 
     Raises:
-        ValueError: what is no net; a label that is another source's name.
+        ValueError: something that is not a net; a label that is another source's name.
     """
     out = []
     for name, source in sources.items():
@@ -68,7 +69,7 @@ def expand(sources: Mapping[str, Any], seeds: Sequence[int]) -> list[tuple[str, 
 
 
 def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
-    """One seed or several. Raises: ValueError, none, or one twice, or what is no whole number."""
+    """One or several seeds as a tuple. Raises: ValueError, no seeds, a repeated one, or one that is not a whole number."""
     if np.ndim(seed) == 0:
         return (check_int(seed, "seed"),)
     out = tuple(check_int(s, "each seed") for s in seed)  # type: ignore[union-attr]
@@ -78,6 +79,6 @@ def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def clusters(runs: Sequence[Run]) -> np.ndarray:
-    """[R]: what is resampled together: the seeds of one training; where there is one training only, each seed alone."""
+    """The bootstrap cluster of each run [R]: the seeds of one training; if there is only one training, each seed alone."""
     which = [run.retraining for run in runs]
     return np.array(which if len(set(which)) > 1 else range(len(runs)), dtype=np.int64)
