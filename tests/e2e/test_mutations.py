@@ -123,7 +123,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tested(copy: Path, tests: str) -> subprocess.CompletedProcess[str]:
+def outcome(copy: Path, tests: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     env.pop("PYTEST_ADDOPTS", None)
     words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *tests.split()]
@@ -137,12 +137,12 @@ def test_a_planted_fault_is_caught(fault: Fault, copy: Path) -> None:
     assert sound.count(fault.right) == 1, f"{fault.file} has changed: plant the fault {fault.name!r} anew"
     path.write_text(sound.replace(fault.right, fault.wrong), encoding="utf-8")
     try:
-        out = tested(copy, fault.tests)
+        out = outcome(copy, fault.tests)
     finally:
         path.write_text(sound, encoding="utf-8")
     assert out.returncode == 1, f"{fault.name}: nobody noticed\n{out.stdout[-3000:]}{out.stderr[-1000:]}"
 
 
 def test_without_a_fault_these_tests_pass(copy: Path) -> None:
-    out = tested(copy, " ".join(dict.fromkeys(" ".join(fault.tests for fault in FAULTS).split())))
+    out = outcome(copy, " ".join(dict.fromkeys(" ".join(fault.tests for fault in FAULTS).split())))
     assert out.returncode == 0, out.stdout[-3000:]
