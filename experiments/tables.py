@@ -112,7 +112,11 @@ def peers(found: Found) -> list[str]:
         def row(r: Found, part: str = part, at: list[str] = at) -> list[str]:
             name = (f"*{r['attack']}*" if r["peer"] else r["attack"]) + (f" (raised: {r['note']})" if r["note"] else "")
             timed = clocks.get((part, r["attack"]))
-            seeds = f" ({', '.join(f'{m:.1f}' for m in r['mean by seed'])})" if not at and len(r["mean by seed"]) > 1 else ""
+            seeds = (
+                f" ({', '.join(f'{m:.1f}' for m in r['mean by seed'])})"
+                if not at and len(r["mean by seed"]) > 1
+                else ""
+            )
             reached = [f"{r[k]:.3f}" for k in at] or [r["success"], f"{r['mean']:.1f}{seeds}", f"{r['median']:g}"]
             return [name, *reached, within(timed["wall / forward"], timed["all"], ".2f") if timed else "-"]
 
@@ -129,7 +133,14 @@ def standing(rows: list[Found]) -> list[str]:
     if not any(r["peer"] for r in rows) or "first" not in rows[0]:
         return []
     hits = {
-        peer: {(s, i) for r in rows if r["peer"] == peer for s, row in enumerate(r["first"]) for i, q in enumerate(row) if q}
+        peer: {
+            (s, i)
+            for r in rows
+            if r["peer"] == peer
+            for s, row in enumerate(r["first"])
+            for i, q in enumerate(row)
+            if q
+        }
         for peer in (True, False)
     }
     images = {peer: {i for _, i in some} for peer, some in hits.items()}  # with any seed
@@ -172,17 +183,32 @@ def pairs(found: Found) -> list[str]:
         "exact p.",
     )  # fmt: skip
     for eps, source, n, seed in sorted({(row["eps"], row["source"], row["n"], row["seed"]) for row in found["rows"]}):
-        rows = {r["attack"]: r for r in found["rows"] if (r["eps"], r["source"], r["n"], r["seed"]) == (eps, source, n, seed)}
+        rows = {
+            r["attack"]: r
+            for r in found["rows"]
+            if (r["eps"], r["source"], r["n"], r["seed"]) == (eps, source, n, seed)
+        }
 
         def row(name: str, rows: dict[str, Found] = rows) -> list[Any]:
             preset, _, step = name.partition(", step")
-            peer = rows.get(f"torchattacks {SHARED[preset][1]}{', step' + step if step else ''}") if preset in SHARED else None
-            beside = [peer["attack"].removeprefix("torchattacks "), peer["rate"], *paired(rows[name], peer)] if peer else [""] * 5
+            peer = (
+                rows.get(f"torchattacks {SHARED[preset][1]}{', step' + step if step else ''}")
+                if preset in SHARED
+                else None
+            )
+            beside = (
+                [peer["attack"].removeprefix("torchattacks "), peer["rate"], *paired(rows[name], peer)]
+                if peer
+                else [""] * 5
+            )
             return [name, rows[name]["rate"], *beside]
 
         mine, theirs = ([r for r in rows.values() if r["peer"] == peer] for peer in (False, True))
         columns = ("ours (joined by /)", "", "torchattacks", "", "ours alone", "theirs alone", "p")
-        lines += [f"### Linf {eps:g}/255, from the {'ResNet-20' if source == 'given' else 'own VGG'}, {n} images, seed {seed}", ""]
+        lines += [
+            f"### Linf {eps:g}/255, from the {'ResNet-20' if source == 'given' else 'own VGG'}, {n} images, seed {seed}",
+            "",
+        ]
         lines += table(columns, (row(r["attack"]) for r in mine))
         if mine and theirs:
             a, b = (max(some, key=lambda r: len(r["fooled"])) for some in (mine, theirs))
@@ -230,7 +256,11 @@ def practical(found: Found) -> list[str]:
     s, of = found["settings"], found["references"]
 
     def row(r: Found) -> list[Any]:
-        return [r["run"]["name"], rate(r["points"][-1]["agreement"]), *(rate(r["last"][k]["fgsm"]["all"]) for k in ("one", "three"))]
+        return [
+            r["run"]["name"],
+            rate(r["points"][-1]["agreement"]),
+            *(rate(r["last"][k]["fgsm"]["all"]) for k in ("one", "three")),
+        ]
 
     return section(
         "A substitute from the target's answers", "experiments.studies.practical_blackbox",
@@ -243,7 +273,10 @@ def practical(found: Found) -> list[str]:
 
 
 # Szegedy et al. 2013, table 4: errors in % where the nets (in the order below) are shown what was crafted on one of them
-TABLE_4 = {"minimal": ((100, 26.2, 5.9), (6.25, 100, 5.1), (8.2, 8.2, 100)), "amplified": ((100, 98, 43), (96, 100, 22), (27, 50, 100))}
+TABLE_4 = {
+    "minimal": ((100, 26.2, 5.9), (6.25, 100, 5.1), (8.2, 8.2, 100)),
+    "amplified": ((100, 98, 43), (96, 100, 22), (27, 50, 100)),
+}
 
 
 def across_sets(found: Found) -> list[str]:
@@ -262,7 +295,9 @@ def across_sets(found: Found) -> list[str]:
             cells, source, noise = row["cells"], row["source"], row["what"].endswith("noise")
             told = [rate((cells[net]["k"], cells[net]["n"])) for net in nets]
             if not noise:
-                told = [f"{text} [{theirs:g}]" for text, theirs in zip(told, TABLE_4[kind][nets.index(source)], strict=True)]
+                told = [
+                    f"{text} [{theirs:g}]" for text, theirs in zip(told, TABLE_4[kind][nets.index(source)], strict=True)
+                ]
                 for net in set(nets) - {source}:
                     group = groups["other images" if ("'" in net) != ("'" in source) else "the same images"]
                     group[0], group[1] = group[0] + cells[net]["k"], group[1] + cells[net]["n"]
@@ -272,12 +307,12 @@ def across_sets(found: Found) -> list[str]:
     return lines
 
 
-def defences(more: str, found: Found) -> list[str]:
-    s, rows = found["settings"] | found.get("of", {}), found["rows"]
-    told = f"{s['name']}, {s['arch']}, Linf {s['eps']:g}; wrong when changed, of the images a target has right [95 % Wilson]."
-    body = ([attack, *(rate(rows[target][attack]) for target in rows)] for attack in next(iter(rows.values())))
-    title = f"What adversarial training protects from: {s['name']}"
-    return section(title, f"experiments.studies.defences{more}", told, table(["", *rows], body))
+def protects(more: str, found: Found) -> list[str]:
+    rows = {name: net["wrong"] for name, net in found["nets"].items()}
+    told = f"{found['data']}, {found['arch']}, Linf {found['eps']:g}; wrong when changed, of the images a target has right [95 % Wilson]."
+    body = ([attack, *(rate(row[attack]) for row in rows.values())] for attack in next(iter(rows.values())))
+    title = f"What adversarial training protects from: {found['data']}"
+    return section(title, f"experiments.lectures.adversarial_training {more}", told, table(["", *rows], body))
 
 
 def nearest(found: Found) -> list[str]:
@@ -319,7 +354,8 @@ SECTIONS: tuple[tuple[str, Callable[[Found], list[str]]], ...] = (
     ("hybrid_squeezenet", lambda f: hybrid("The same where no good surrogate is at hand", " --target squeezenet", f)),
     ("benchmark_peers", peers), ("benchmarks", speed), ("transfer_matrix", matrix),
     ("transfer_peers", pairs), ("transfer_league", league), ("practical_blackbox", practical), ("intriguing_properties", across_sets),
-    ("defences_digits", lambda f: defences("", f)), ("defences_mnist", lambda f: defences(" --data …", f)),
+    ("adversarial_training_protects", lambda f: protects("--eps 0.2 --epochs 30 --budgets 100,1000 --name protects", f)),
+    ("adversarial_training_mnist_test", lambda f: protects("--data npz:…/mnist_test.npz --arch lenet", f)),
     ("minimum_norm", nearest), ("peer_agreement", agreement),
 )  # fmt: skip
 

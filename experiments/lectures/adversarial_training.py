@@ -1,14 +1,15 @@
-"""What does training on adversarial examples buy, and what does it cost?
+"""What does training on adversarial examples buy, what does it protect from, and what does it cost?
 
-    python -m experiments.lectures.adversarial_training     # digits
+    python -m experiments.lectures.adversarial_training
     python -m experiments.lectures.adversarial_training --data npz:../shared/data/mnist_test.npz --parts 5000,4000,300 --arch lenet
 
-Four nets of one architecture, data and seed: standard; *retrained* on the images and on adversarial examples of the standard net,
-made once (the "safety set"); the *mixed loss* of Goodfellow et al. 2015 (arXiv:1412.6572, section 6), half on the images, half on
-FGSM examples of the net as it stands; and PGD training (Madry et al. 2018, arXiv:1706.06083). For each: accuracy on the images as
-they are; under noise; under white-box FGSM and PGD; under examples transferred from a net of the attacker's own; under a query
-attack that sees scores and one that sees labels; robust accuracy under PGD against eps; gradients an image an epoch and time of
-training over those of standard training. `experiments.studies.defences` asks the same of other recipes from the attacker's side.
+Nets of one architecture, data and seed: standard; *retrained* on the images and on adversarial examples of the standard net, made
+once (the "safety set"); the *mixed loss* of Goodfellow et al. 2015 (arXiv:1412.6572, section 6), half on the images, half on FGSM
+examples of the net as it stands; "fast" FGSM training (Wong et al. 2020, arXiv:2001.03994); PGD training (Madry et al. 2018,
+arXiv:1706.06083); "free" training (Shafahi et al. 2019, arXiv:1904.12843). Against each: noise of the same size; white-box FGSM
+and PGD; examples transferred from an attacker's nets, a plain one and a slightly robust one (eps / 4, Springer et al. 2021); query
+attacks that see scores and labels. ``accuracy``: right clean and when changed, of all; ``wrong``: of the images that the net has
+right, those it gets wrong. Where queries do better than PGD on the net's own gradients, its steps were too few.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ class Settings(Named):
     radii: tuple[float, ...] = says((0.05, 0.1, 0.15, 0.2, 0.25), "at which PGD attacks, for the curve")
     epochs: int = says(12, "of each net")
     steps: int = says(20, "of PGD")
-    budget: int = says(500, "queries an image")
+    budgets: tuple[int, ...] = says((100, 500), "queries an image, the largest last")
     queried: int = says(100, "images that the query attacks attack")
+
+
+REPLAYS = 4  # of free training, which takes so many times fewer epochs
 
 
 def parted(s: Any, *names: str) -> dict[str, sg.Dataset]:
@@ -60,20 +64,25 @@ def net_of(s: Settings, data: sg.Dataset, seed: int, **other: Any) -> nn.Module:
 
 
 def targets(s: Settings, data: sg.Dataset) -> dict[str, tuple[nn.Module, float, float]]:
-    """Name -> net, gradients an image an epoch, CPU seconds of training (with making the examples)."""
+    """Name -> net, gradients an image for each epoch of standard training, CPU seconds of training (with making the examples)."""
     threat, out = bb.Linf(s.eps), {}
+
+    def updated(update: Any, epochs: int = s.epochs) -> nn.Module:
+        return net_of(s, data, s.seed, update=update, epochs=epochs)
 
     def retrained() -> nn.Module:
         made = sg.craft(out["standard"][0], data.images, data.labels, "pgd", threat=threat, seed=s.seed)
         both = sg.Dataset(torch.cat([data.images, made]), torch.cat([data.labels] * 2), data.classes, data.name)
         return net_of(s, both, s.seed)
 
-    mixed = sg.robust.Adversarial(threat, attack="fgsm", clean=0.5)
+    shorter = max(1, s.epochs // REPLAYS)
     for name, cost, make in (
         ("standard", 1.0, lambda: net_of(s, data, s.seed)),
         ("retrained", 2 + 20 / s.epochs, retrained),
-        ("mixed loss", 3.0, lambda: net_of(s, data, s.seed, update=mixed)),
-        ("PGD training", 8.0, lambda: net_of(s, data, s.seed, update=sg.robust.Adversarial(threat))),
+        ("mixed loss", 3.0, lambda: updated(sg.robust.Adversarial(threat, attack="fgsm", clean=0.5))),
+        ("fast", 2.0, lambda: updated(sg.robust.Adversarial(threat, attack="fgsm"))),
+        ("PGD training", 8.0, lambda: updated(sg.robust.Adversarial(threat))),
+        ("free", REPLAYS * shorter / s.epochs, lambda: updated(sg.robust.Free(threat, REPLAYS), shorter)),
     ):
         begun = time.process_time()  # of this process: what else the machine does is left out
         net = make()
@@ -82,33 +91,46 @@ def targets(s: Settings, data: sg.Dataset) -> dict[str, tuple[nn.Module, float, 
 
 
 def measure(s: Settings) -> Found:
-    """Accuracies under each attack, the curve, the cost."""
+    """Each net under each attack, the curve, the cost."""
     data = parted(s, "target", "own", "attack")
     x, y, threat = data["attack"].images, data["attack"].labels, bb.Linf(s.eps)
-    own = net_of(s, data["own"], s.seed + 10)
-    transferred, noise = sg.craft(own, x, y, "mi-fgsm", threat=threat, seed=s.seed), noised(x, s.eps, s.seed)
+    slightly = sg.robust.Adversarial(bb.Linf(s.eps / 4))
+    sources = {
+        "plain": net_of(s, data["own"], s.seed + 10),
+        "slightly robust": net_of(s, data["own"], s.seed + 10, update=slightly),
+    }
+    blind = {"uniform noise": noised(x, s.eps, s.seed)} | {
+        f"transfer: {attack}, {name} net": sg.craft(net, x, y, attack, threat=threat, seed=s.seed)
+        for name, net in sources.items() for attack in ("fgsm", "mi-fgsm")
+    }  # fmt: skip
     made, nets = targets(s, data["target"]), {}
     for name, (net, cost, seconds) in made.items():
         clean = sg.predict(net, x) == y
+        k, n = int(clean.sum()), len(y)
 
-        def right(images: Tensor, net: nn.Module = net, clean: Tensor = clean) -> list[int]:  # clean and when changed, of all
-            return [int(((sg.predict(net, images) == y) & clean).sum()), len(y)]
+        def right(images: Tensor, net: nn.Module = net, clean: Tensor = clean) -> int:  # clean and when changed
+            return int(((sg.predict(net, images) == y) & clean).sum())
 
         def crafted(attack: str, eps: float = s.eps, net: nn.Module = net, **more: Any) -> Tensor:
             return sg.craft(net, x, y, attack, threat=bb.Linf(eps), seed=s.seed, **more)
 
-        rows = {"clean": right(x), "uniform noise": right(noise), "white box: FGSM": right(crafted("fgsm"))}
-        curve = [[eps, right(crafted("pgd", eps, steps=s.steps))] for eps in sorted({*s.radii, s.eps})]
-        rows[f"white box: PGD, {s.steps} steps"] = next(hit for eps, hit in curve if eps == s.eps)
-        rows["transfer: MI-FGSM on own net"] = right(transferred)
+        found = {what: (right(images), k, n) for what, images in blind.items()}
+        curve = [[eps, [right(crafted("pgd", eps, steps=s.steps)), n]] for eps in sorted({*s.radii, s.eps})]
+        found["white box: FGSM"] = (right(crafted("fgsm")), k, n)
+        found[f"white box: PGD, {s.steps} steps"] = (next(hit[0] for eps, hit in curve if eps == s.eps), k, n)
         for attack, access in (("square", "scores"), ("rays", "labels")):
-            oracle = bb.Oracle(net, access, len(data["own"].classes))
-            some = slice(0, s.queried)
-            robust = bb.attack(oracle, x[some], y[some], attack, threat, s.budget, seed=s.seed).robust_accuracy
-            rows[f"{access}: {attack}, {s.budget:,} queries"] = [robust.k, robust.n]
-        nets[name] = {"accuracy": rows, "curve": curve, "gradients": cost, "time": seconds / made["standard"][2]}
-        told = "  ".join(f"{k} {bb.Rate(*v)}" for k, v in rows.items())
-        print(f"{name}: {cost:g} gradients an image an epoch, time x {nets[name]['time']:.1f}; {told}", flush=True)
+            oracle, some = bb.Oracle(net, access, len(data["own"].classes)), slice(0, s.queried)
+            result = bb.attack(oracle, x[some], y[some], attack, threat, s.budgets[-1], seed=s.seed)
+            for budget, hit in zip(s.budgets, result.curve(s.budgets), strict=True):
+                found[f"{access}: {attack}, {budget:,} queries"] = (hit.n - hit.k, hit.n, len(y[some]))
+        accuracy = {"clean": [k, n]} | {what: [still, of] for what, (still, _, of) in found.items()}
+        wrong = {"clean error": [n - k, n]} | {
+            what: [before - still, before] for what, (still, before, _) in found.items()
+        }
+        ratio = seconds / made["standard"][2]
+        nets[name] = {"accuracy": accuracy, "wrong": wrong, "curve": curve, "gradients": cost, "time": ratio}
+        told = "  ".join(f"{what} {bb.Rate(*hit)}" for what, hit in accuracy.items())
+        print(f"{name}: {cost:g} gradients an image an epoch, time x {ratio:.1f}; {told}", flush=True)
     return {"nets": nets, "data": data["attack"].name.partition("/")[0], "arch": s.arch, "eps": s.eps}, None
 
 
@@ -120,16 +142,21 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         f"{found['data']}, {found['arch']}; 95 % Wilson intervals; cost: gradients an image an epoch, CPU time over that of "
         "standard training"
     )
-    title, height = "Adversarial training: what it buys and what it costs", 2.1 + 0.4 * len(attacks)
+    title, height = "Adversarial training: what it buys and what it costs", 2.3 + 0.5 * len(attacks)
     with sheet(path, title, under, 11.6, height, columns=2) as (made, ((left, right),)):
         names = {f"{n}: gradients {v['gradients']:.0f}, time × {v['time']:.1f}": v for n, v in nets.items()}
-        dots(left, attacks, {name: list(net["accuracy"].values()) for name, net in names.items()})
+        dots(left, attacks, {name: list(net["accuracy"].values()) for name, net in names.items()}, 0.13)
         for i, net in enumerate(nets.values()):
-            curve(right, [0.0, *(e for e, _ in net["curve"])], [net["accuracy"]["clean"], *(hit for _, hit in net["curve"])], i)
+            curve(
+                right,
+                [0.0, *(e for e, _ in net["curve"])],
+                [net["accuracy"]["clean"], *(hit for _, hit in net["curve"])],
+                i,
+            )
         right.axvline(eps, color=style.PALE, linewidth=0.8, linestyle=(0, (3, 3)))
         left.set(xlim=(-2, 102), xlabel=f"right, and right when changed by ε = {eps:g}, %")
         right.set(xlim=(0, None), ylim=(0, 102), xlabel="ε of white-box PGD (dashed line: ε of training)")
-        made.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        made.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return path
 
 

@@ -1,11 +1,9 @@
-"""``python -m experiments.studies.killed FOLDER KILLS [unkeyed|http]``: attack a paid target, kill -9 the attacker at random, until
+"""``python -m experiments.studies.killed FOLDER KILLS [unkeyed]``: attack a paid target, kill -9 the attacker at random, until
 KILLS are done.
 
-The target is a process of its own that survives, and writes a line to disk for every row it charges. Prints one line of
-JSON: kills, runs, what was charged twice, what was lost. Torch is imported once; attackers are forks. With ``http`` the target
-is the reference server of `blackbox.serving`, and the attacker's end is a `blackbox.targets.HttpTarget`.
-
-The journal's tests and `experiments.studies.kills` both run it, each time in a process of its own, because it forks.
+The target is a process of its own that survives, the reference server of `blackbox.serving`; it writes a line to disk for
+every row it charges. Prints one line of JSON: kills, runs, what was charged twice, what was lost. Torch is imported once;
+attackers are forks, so `experiments.studies.kills` runs this in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
@@ -37,72 +34,37 @@ def answer(rows: np.ndarray) -> np.ndarray:
     return np.stack([(WEIGHT * row.reshape(1, -1)).sum(1) for row in rows])
 
 
-def serve(door: str, ledger: Path) -> None:
-    """Answer rows for ever; in the ledger a line for each row charged, with its run, and one for each key named."""
-    answered: dict[str, np.ndarray] = {}
-    with Listener(door, "AF_UNIX") as listener, open(ledger, "a", buffering=1) as book:
-        while True:
-            with listener.accept() as line:
-                try:
-                    while True:
-                        run, rows, keys = line.recv()
-                        out = []
-                        for row, key in zip(rows, keys or [None] * len(rows), strict=True):
-                            if key is None or key not in answered:
-                                book.write(f"{run}\n")
-                            book.write(f"key {key}\n" if key else "")
-                            out.append(answered.setdefault(key, answer(row[None])[0]) if key else answer(row[None])[0])
-                        time.sleep(0.001)
-                        line.send(np.stack(out))
-                except (EOFError, OSError):
-                    continue  # the attacker was killed
+def serve(door: Path, ledger: Path, keyed: bool) -> None:
+    """The target behind the reference server; its address is what the file ``door`` says.
 
-
-class Paid:
-    """The attacker's end of the line."""
-
-    name, device, returns = "paid", torch.device("cpu"), "logits"
-
-    def __init__(self, address: str, run: str, keyed: bool) -> None:
-        self.keyed, self._run = keyed, run
-        self._line = Client(address, "AF_UNIX")
-
-    def predict(self, x: Tensor, keys: list[str] | None = None) -> np.ndarray:
-        self._line.send((self._run, x.numpy(), keys))
-        return self._line.recv()  # type: ignore[no-any-return]
-
-
-def serve_http(door: str, ledger: Path) -> None:
-    """The same target behind the reference server; its address is what the file ``door`` says."""
+    In the ledger stands a line for each row charged, and one for each key named.
+    """
 
     def charged(x: Tensor) -> Tensor:  # only rows that the service does not remember
-        book.write(f"{'run' if service.keyed else 'whole'}\n" * len(x))
+        book.write("row\n" * len(x))
         time.sleep(0.001)
-        return torch.from_numpy(answer(x.numpy()))
+        return torch.from_numpy(np.stack([(WEIGHT * row.reshape(1, -1)).sum(1) for row in x.numpy()]))
 
     class Booked(Service):
-        keyed = False  # the run left alone has no journal, so no keys
+        def info(self) -> dict[str, Any]:
+            return super().info() | {"keyed": keyed}
 
         def answer(self, images: np.ndarray, keys: np.ndarray | None = None) -> Any:
-            self.keyed = keys is not None
             for key in keys if keys is not None else ():
                 book.write(f"key {key}\n")
             return super().answer(images, keys)
 
     torch.set_num_threads(1)
     with open(ledger, "a", buffering=1) as book:
-        service = Booked(bb.Oracle(charged, "logits", CLASSES, returns="logits"), SHAPE)
-        server = Server(service)
-        Path(f"{door}.part").write_text(server.url)
-        os.replace(f"{door}.part", door)
+        server = Server(Booked(bb.Oracle(charged, "logits", CLASSES, returns="logits"), SHAPE))
+        door.with_suffix(".part").write_text(server.url)
+        door.with_suffix(".part").replace(door)
         server.serve_forever()
 
 
-def attack(folder: Path, run: str, keyed: bool, journal: bool) -> None:
+def attack(folder: Path, run: str, journal: bool) -> None:
     torch.set_num_threads(1)
-    door = folder / "door"
-    target = bb.targets.HttpTarget(door.read_text()) if door.is_file() else Paid(str(door), run, keyed)
-    oracle = bb.Oracle(target, "scores", CLASSES, max_rows=8)
+    oracle = bb.Oracle(bb.targets.HttpTarget((folder / "door").read_text()), "scores", CLASSES, max_rows=8)
     y = torch.from_numpy((IMAGE.reshape(IMAGES, -1) @ WEIGHT.T).argmax(1))
     path = folder / f"{run}.journal" if journal else None
     r = bb.attack(oracle, IMAGE, y, "square", bb.Linf(0.02), BUDGET, journal=path, cohort=3)
@@ -123,11 +85,11 @@ def fork(work: Callable[..., None], *words: Any) -> int:
     os._exit(0)
 
 
-def until_it_ends(folder: Path, run: str, keyed: bool, took: float, draw: random.Random, most: int) -> int:
+def until_it_ends(folder: Path, run: str, took: float, draw: random.Random, most: int) -> int:
     """Start an attacker again and again, kill it at random moments, at most ``most`` times; how often it was killed."""
     done = 0
     while True:
-        child = fork(attack, folder, run, keyed, True)
+        child = fork(attack, folder, run, True)
         if done < most:
             time.sleep(draw.uniform(0, took))
             if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -139,27 +101,26 @@ def until_it_ends(folder: Path, run: str, keyed: bool, took: float, draw: random
             return done
 
 
-def main(folder: Path, kills: int, keyed: bool, http: bool) -> None:
-    ledger = folder / "charged"
-    server = fork(serve_http if http else serve, str(folder / "door"), ledger)
-    while not (folder / "door").exists():
+def main(folder: Path, kills: int, keyed: bool) -> None:
+    ledger, door = folder / "charged", folder / "door"
+    server = fork(serve, door, ledger, keyed)
+    while not door.exists():
         time.sleep(0.01)
     try:
         begin = time.perf_counter()
-        assert os.waitpid(fork(attack, folder, "whole", False, False), 0)[1] == 0
+        assert os.waitpid(fork(attack, folder, "whole", False), 0)[1] == 0
         took = time.perf_counter() - begin
-        whole = torch.load(folder / "whole.result", weights_only=True)
+        whole, once = torch.load(folder / "whole.result", weights_only=True), ledger.read_text().count("row")
         draw, done, runs, doubts, journalled, different = random.Random(0), 0, 0, 0, 0, 0
         while done < kills:
             run, runs = f"run{runs}", runs + 1
-            done += until_it_ends(folder, run, keyed, took, draw, kills - done)
+            done += until_it_ends(folder, run, took, draw, kills - done)
             found = torch.load(folder / f"{run}.result", weights_only=True)
             different += not all(torch.equal(found[k], whole[k]) for k in ("x_adv", "queries", "first", "loss"))
             doubts += found["journal"]["in_doubt"]
             journalled += found["journal"]["paid"] + found["journal"]["replayed"]
         lines = ledger.read_text().splitlines()
-        once, charged = lines.count("whole"), sum(line.startswith("run") for line in lines)
-        keys = {line for line in lines if line.startswith("key")}
+        charged, keys = lines.count("row") - once, set(lines) - {"row"}
         print(json.dumps({
             "kills": done, "runs": runs, "rows_a_run": once, "charged": charged, "twice": charged - runs * once,
             "keys_twice": charged - len(keys) if keys else 0, "lost": runs * once - journalled, "different": different,
@@ -171,4 +132,4 @@ def main(folder: Path, kills: int, keyed: bool, http: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), "unkeyed" not in sys.argv[3:], "http" in sys.argv[3:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), "unkeyed" not in sys.argv[3:])

@@ -7,11 +7,11 @@ started again with the same journal until they end, `experiments.studies.killed`
 the result against that of a run left alone. Once per kind of target:
 
   keyed    told a name for each query, so that it charges a query once however often it is asked
-  http     the same, behind the reference server of ``blackbox serve``
-  unkeyed  any other target: the call that a kill interrupts may be charged again, and the journal shows its rows as in doubt
+  unkeyed  any other: the call that a kill interrupts may be charged again, and the journal shows its rows as in doubt
 
-For keyed and http nothing may be lost (charged, and not in the journal) or paid twice. Beside the counts stands the largest
-chance of a fault a kill that they leave open (Clopper and Pearson, one-sided, 95 %).
+Of a keyed target nothing may be lost (charged, and not in the journal) or paid twice. Beside the counts stands the largest
+chance of a fault a kill that they leave open (Clopper and Pearson, one-sided, 95 %). Both stand behind the reference server;
+the committed results, of before, have the keyed target also in a process without a server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scipy.stats import binomtest
 from experiments.runner import Book, run, says, tell
 
 TOP = Path(__file__).resolve().parents[2]
-KINDS = ("keyed", "http", "unkeyed")
+KINDS = ("keyed", "unkeyed")
 FAULTS = ("lost", "twice", "keys_twice", "different")
 
 

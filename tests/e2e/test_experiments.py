@@ -19,9 +19,8 @@ SMALL = {
     "lectures.targeted_from_start": "--steps 5 --budgets 40 --weights 0,1",
     "lectures.attack_comparison": "--images 5 --steps 2 --iterations 3 --searches 2 --budget 40",
     "lectures.linearity_and_dimension": "--dimensions 4,64 --models 3 --samples 60 --epochs 1 --sides 4",
-    "lectures.adversarial_training": "--parts 100,60,20 --epochs 1 --budget 10 --queried 5 --steps 2 --arch mlp",
+    "lectures.adversarial_training": "--parts 100,60,20 --epochs 1 --budgets 5,10 --queried 5 --steps 2 --arch mlp",
     "lectures.detector_defence": "--parts 120,80,30 --epochs 2 --budget 10 --steps 2 --arch mlp --detector mlp",
-    "studies.defences": "--parts 60,40,10 --epochs 1 --at 5,10",
 }
 
 
@@ -38,14 +37,18 @@ def test_each_is_one_command(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     command(monkeypatch, f"experiments.{name}", words)
     made = json.loads((tmp_path / f"experiments/results/{stem}_digits.json").read_text())
     assert made["command"] == f"python -m experiments.{name} {SMALL[name]}"
-    with Image.open(tmp_path / f"docs/{stem if stem == 'defences' else f'{stem}_digits'}.png") as image:
+    with Image.open(tmp_path / f"docs/{stem}_digits.png") as image:
         assert len(image.convert("L").getcolors(256) or ()) > 20
     assert capsys.readouterr().out.count("wrote") == 2
 
 
 def test_why_it_transfers_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    command(monkeypatch, "experiments.studies.why_it_transfers", ["--images", "10", "--probed", "4", "--replicates", "1", "--epochs", "1"])
+    command(
+        monkeypatch,
+        "experiments.studies.why_it_transfers",
+        ["--images", "10", "--probed", "4", "--replicates", "1", "--epochs", "1"],
+    )
     made = json.loads((tmp_path / "experiments/results/why_it_transfers.json").read_text())
     assert len(made["rows"]) == 8 and "data" in made["shares"]
 
@@ -83,7 +86,9 @@ def test_benchmarks_print_their_ratios(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "experiments/results/benchmarks.json").exists()
 
 
-def test_the_script_for_a_gpu_says_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_the_script_for_a_gpu_says_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit):

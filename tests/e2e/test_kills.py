@@ -50,13 +50,6 @@ def test_a_torn_last_record_is_undone(tmp_path: Path, whole: tuple[bb.AttackResu
 @pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.slow)])
 def test_kill_9_at_random(tmp_path: Path, kills: int) -> None:
     said = kill(tmp_path, kills)
-    assert said["kills"] == kills
-    assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
-def test_kill_9_of_a_client_of_the_http_server(tmp_path: Path, kills: int) -> None:
-    said = kill(tmp_path, kills, "http")
     assert said["kills"] == kills and said["charged"] > 0
     assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
 
