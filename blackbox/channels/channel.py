@@ -1,7 +1,7 @@
-"""Channel: what stands between a target and its client. Each is a target around a target, so they stack.
+"""`Channel`: what stands between a target and its client. Each is a target around a target, so they stack.
 
-What a channel draws is a function of its own seed and of the number of the row, counted from the channel's making, never
-of a global generator; so a run repeats exactly on a channel made afresh.
+A channel's draws are a function of its own seed and of the number of the query since it was made, never of a global
+generator; so a run on a new channel repeats exactly.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from blackbox.targets.target import Target, Wrapper
 
 
 class Channel(Wrapper):
-    """A target seen through something. Subclasses change the image (`before`), the answer (`after`), or both.
+    """Base class of channels. Subclasses change the image (`before`), the answer (`after`), or both.
 
-    What a channel does to a client is said in ``own_probe``, ``own_resolution``, ``own_noise`` and ``own_randomised``; its
-    `info` adds this to what is behind it (`blackbox.targets.TargetInfo`).
+    A channel describes its effect with ``own_probe``, ``own_resolution``, ``own_noise`` and ``own_randomised``; its `info`
+    adds them to that of the target behind it (`blackbox.targets.TargetInfo`).
     """
 
     own_probe: float = 0.0
@@ -59,11 +59,11 @@ class Channel(Wrapper):
         return f"{self}({self.inner!r})"
 
     def before(self, x: Tensor, rows: np.ndarray) -> Tensor:
-        """What the target behind gets to see of images ``x`` [m, \\*shape]; ``rows`` [m] uint64 are their numbers."""
+        """Change images ``x`` [m, \\*shape] before the target sees them; ``rows`` [m] uint64 are their numbers."""
         return x
 
     def after(self, out: Any, rows: np.ndarray) -> Any:
-        """What the client gets to see of the answer ``out``."""
+        """Change the answer ``out`` before the client sees it."""
         return out
 
     def predict(self, x: Tensor) -> Any:
@@ -74,7 +74,7 @@ class Channel(Wrapper):
 
     @contextlib.contextmanager
     def innermost_as(self, wrap: Callable[[Target], Target]) -> Iterator[None]:
-        """Within it, ``wrap(target)`` stands in for the target behind this channel and all channels behind it."""
+        """In this context ``wrap(target)`` replaces the innermost target, behind this and all other channels."""
         with contextlib.ExitStack() as stack:
             inner = self.inner
             if isinstance(inner, Channel):
@@ -114,5 +114,5 @@ class Scores(Channel):
         return self.change(label, scores.softmax(1) if self._form == "logits" else scores, rows)
 
     def change(self, label: Tensor, p: Tensor, rows: np.ndarray) -> Answer:
-        """What is shown in place of ``label`` [m] and probabilities ``p`` [m, C]."""
+        """What is shown instead of ``label`` [m] and probabilities ``p`` [m, C]."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ from blackbox.targets.info import TargetInfo
 class LabelsOnly(Channel):
     """Shows the label and nothing else, whatever the access level of the oracle in front.
 
-    Rounding and noise of the scores behind it are no longer seen as such, but a label may still change by chance.
+    Rounding and noise of the scores behind it are no longer visible as such, but a label may still change by chance.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Retrying: calls that fail on the way are made again."""
+"""`Retrying`: repeats calls that failed on the way."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from blackbox.targets.target import Wrapper
 class Retrying(Wrapper):
     """Makes a call again that failed on the way, after waits that grow.
 
-    Only the target that is paid belongs inside; channels go around it, so that what they draw does not depend on how often
-    a connection fails. However many tries a call takes, its rows are charged once, when the answer is there. Whether the
-    far side charged the tries before is known to the far side alone, unless it takes keys (`TargetInfo.keyed`): they stay
-    the same in every try, the journal's or, without one, words made up for the call.
+    Wrap the paid target itself, and put channels around this wrapper, so that their draws do not depend on how often a
+    connection fails. However many tries a call takes, its rows are charged once, when the answer is there. Only the server
+    knows whether it charged for failed tries, unless it takes keys (`TargetInfo.keyed`): they are the same in every try,
+    taken from the journal or, without one, made up for the call.
 
     Args:
-        model: anything an `Oracle` takes. tries: calls at most, the first among them. wait: seconds before the second;
-            each wait is ``factor`` times the one before, ``longest`` at most. The defaults wait 0.5, 1, 2 and 4 s.
-        on: the errors to try again after. OSError covers TimeoutError, ConnectionError, and what urllib and requests raise.
-        sleep: waits so many seconds.
+        model: anything an `Oracle` takes.
+        tries: calls at most, the first included.
+        wait: seconds before the second try.
+        factor, longest: each wait is ``factor`` times the one before, ``longest`` at most.
+        on: the errors after which to retry. OSError covers TimeoutError, ConnectionError, and what urllib and requests raise.
+        sleep: waits for a number of seconds.
 
     Attributes:
-        retried: rows of calls that were made again.
+        retried: rows of calls that were repeated.
 
     Raises:
         ValueError: no tries, or waits below zero.

@@ -71,7 +71,7 @@ class Rounded(Scores):
 class Noisy(Scores):
     """Adds Gaussian noise to every probability, clips it to [0, 1], and names the class that then is largest.
 
-    The simplest randomised target: each answer is drawn anew, so one success proves nothing.
+    The simplest randomised target: each answer is a new draw, so one success proves nothing.
 
     Args:
         scale: standard deviation, in units of a probability. seed: of the noise.

@@ -1,4 +1,4 @@
-"""Blacklight: a stateful detector, which remembers queries and flags one that resembles an earlier one."""
+"""`Blacklight`: a stateful detector that remembers queries and flags those that resemble an earlier one."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Blacklight(Channel):
     ``step``, every window of ``window`` consecutive ones is hashed, and the ``kept`` largest hashes are the
     fingerprint. A query that shares more than ``threshold`` of them with any one earlier query is flagged.
 
-    Departs from the paper: a keyed 64-bit hash stands in for salted SHA-256, since nobody here tries to invert it;
-    memory is not wiped each day but by `reset`. Every query is remembered, flagged ones too.
+    Departs from the paper: a keyed 64-bit hash replaces salted SHA-256, since nobody here tries to invert it; memory is
+    cleared by `reset`, not each day. Every query is remembered, flagged ones too.
 
     Args:
         window, step, kept, threshold: the paper's settings for 32 x 32 images; it uses ``window=50`` on large ones.
-        action: "answer" only flags; "replay" gives a flagged query the answer of the earlier query that it shares most hashes
-            with, so that it learns nothing new. Either way the query has been asked, and an oracle charges it.
+        action: "answer" only flags; "replay" repeats for a flagged query the answer of the most similar earlier one, so that
+            the attacker learns nothing new. Either way the query counts, and an oracle charges it.
         seed: of the secret offsets and hashes.
     """
 
@@ -57,14 +57,14 @@ class Blacklight(Channel):
         self.reset()
 
     def reset(self) -> None:
-        """Forget every query, and start the report anew."""
+        """Forget every query, and restart the report."""
         self._where: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))  # hash -> numbers of the queries
         self._flags: list[bool] = []
         self._answers: list[tuple[int, Tensor | None]] = []
 
     @property
     def flags(self) -> np.ndarray:
-        """[m] bool: which of the queries answered since `reset` were flagged."""
+        """Which of the queries answered since `reset` were flagged, [m] bool."""
         return np.array(self._flags, dtype=bool)
 
     def report(self) -> Detection:
@@ -98,14 +98,14 @@ class Blacklight(Channel):
         return label if scores is None else Answer(label, scores)
 
     def fingerprints(self, x: Tensor) -> list[np.ndarray]:
-        """For each row of ``x`` [m, \\*shape] its largest hashes: uint64, at most ``kept``, no two alike."""
+        """The largest hashes of each image of ``x`` [m, \\*shape]: uint64, at most ``kept``, all different."""
         pixels = x.flatten(1).numpy(force=True)
         d = pixels.shape[1]
         window = min(self.window, d)
         secret = np.random.default_rng((self.seed, d))
         offset = secret.integers(0, 256, d).astype(np.float64)
         level = np.rint(((pixels * 255.0 + offset) % 256.0) / self.step).astype(np.int64)
-        # tabulation hashing (Zobrist 1970): a random word for each (place in the window, level), added up
+        # tabulation hashing (Zobrist 1970): the sum of a random number for each (place in the window, level)
         table = secret.integers(0, 2**64, (window, 256 // self.step + 2), dtype=np.uint64)
         spread = d - window + 1
         total = np.zeros((len(pixels), spread), np.uint64)
@@ -117,7 +117,7 @@ class Blacklight(Channel):
         return [np.unique(row)[-self.kept :] for row in total]
 
     def _nearest(self, hashes: np.ndarray) -> int | None:
-        """The earlier query that shares most hashes, if those are more than the threshold."""
+        """The earlier query that shares the most hashes, if they exceed the threshold."""
         found = [np.frombuffer(posts, np.int64) for h in hashes.tolist() if (posts := self._where.get(h))]
         if len(found) <= self.threshold:
             return None

@@ -1,4 +1,4 @@
-"""A defence that changes the scores so that they mislead."""
+"""A defence that makes the scores misleading."""
 
 from __future__ import annotations
 

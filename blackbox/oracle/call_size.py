@@ -1,4 +1,4 @@
-"""CallSize: how many rows a call should carry."""
+"""`CallSize`: chooses how many rows a call has."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 
 
 class CallSize:
-    """Finds how many rows a call should carry, from the calls that are made anyway.
+    """Finds the fastest number of rows a call from the timing of the calls that are made anyway.
 
     Small calls waste the target's fixed cost, large ones overflow its caches, and both change with the load of the machine.
-    So the rate of each size (a power of two; a call counts for the nearest) is kept, the fastest is used, and the two sizes
-    beside it are tried twice when they are new and once more after every ``_AGAIN`` calls.
+    So the speed of each size (a power of two; a call counts for the nearest) is recorded and the fastest is used; the two
+    neighbouring sizes are tried twice at first, and again after every ``_AGAIN`` calls.
 
     Args:
         largest: the most rows of a call.
@@ -31,12 +31,11 @@ class CallSize:
 
     @property
     def best(self) -> int:
-        """The size that is now taken for the fastest."""
+        """The size that currently seems fastest."""
         return 1 << self.level
 
     def next(self, waiting: int) -> int:
-        """Rows for the next call when ``waiting`` rows are to be evaluated: an even share of about as many calls as
-        the best size makes of them."""
+        """The rows of the next call when ``waiting`` rows remain: they are divided evenly into calls of about the best size."""
         calls = max(round(waiting / self._wanted(waiting)), -(-waiting // self.largest), 1)
         return -(-waiting // calls)
 
@@ -48,7 +47,7 @@ class CallSize:
         return self.best
 
     def tell(self, size: int, seconds: float) -> None:
-        """Learn from a call of ``size`` rows that took so long."""
+        """Record the duration of a call of ``size`` rows."""
         if size < 1:
             return
         level = min(round(math.log2(size)), self.top)
@@ -56,7 +55,7 @@ class CallSize:
         self.calls += 1
         self.tried[level] += 1
         self.last[level] = self.calls
-        # The first call of a size pays for its kernels, so it does not stay in the mean.
+        # The first call of a size includes the setup of its kernels, so it is not kept in the mean.
         seen = self.rate.get(level, rate)
         self.rate[level] = rate if self.tried[level] <= 2 else seen + self._LATEST * (rate - seen)
         ahead = max(self.rate, key=self.rate.__getitem__)

@@ -1,15 +1,14 @@
-"""Journal: every answer that was paid for is on disk before the attack sees it, and is never paid for again.
+"""`Journal`: writes every paid answer to disk before the attack sees it, so that it is never paid for again.
 
-For targets whose answers cost money or hours. A run is a function of its settings and of the answers it is given; so
-the same call with the same journal asks the same again, is given the answers that are on disk, and goes on where the
-killed run stood. The journal stands directly before the target that is paid, behind all channels: the
-channels run again on replay, and draw the same.
+For targets whose answers cost money or hours. A run is a function of its settings and the answers it gets, so the same
+call with the same journal makes the same queries, gets the answers from disk, and continues where the killed run
+stopped. The journal wraps the paid target directly, behind all channels: the channels run again on replay, with the same
+draws.
 
-A call is entered twice: as asked, before it is made, and as answered, before anybody sees the answer. A process that
-dies between the two may have been charged for that one call, and the client cannot tell. A target that takes ``keys``
-closes the gap (`blackbox.targets.TargetInfo`): each row carries an idempotency key, the same in every attempt, and a key
-that was answered before is answered again without charge. For any other target such rows are asked again and shown
-apart, as ``in_doubt``.
+A call is recorded twice: before it is made, and when it was answered, before anybody sees the answer. A process that dies
+between the two may have been charged for that one call, and the client cannot tell. A target that takes ``keys`` closes
+the gap (`blackbox.targets.TargetInfo`): each query has an idempotency key, the same in every attempt, and a known key is
+answered again without charge. For any other target such queries are made again and counted as ``in_doubt``.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from blackbox.targets.target import Target, Wrapper
 
 __all__ = ["Journal", "JournalError", "Journalled"]
 
-_THIS = -1  # the call that is being made
+_THIS = -1  # stands for the current call
 _Ref = tuple[int, int]  # (call, row in its answer)
 
 
@@ -38,18 +37,20 @@ class Journal:
     """The answers of one run, on disk.
 
     Args:
-        path: the file; it is made where there is none. settings: what the run must agree with.
-        cache: answer an image that this run has asked about before from the journal, without asking the target. It still
-            counts against a sample's budget (so results are those without a cache) but not on the bill. What is verified
-            (``"verify"``) is always asked.
-        durable: wait for the disk itself at every call (fsync), for power cuts. Costs milliseconds a call.
+        path: the file; created if it does not exist.
+        settings: what the run must agree with.
+        cache: answer an image that this run has queried before from the journal, without querying the target. It still
+            counts against a sample's budget (so results are those without a cache) but is not charged. Verification
+            (``"verify"``) always queries the target.
+        durable: wait for the disk itself at every call (fsync), against power cuts. Costs milliseconds a call.
 
     Attributes:
-        replayed, cached: rows by purpose answered without the target. in_doubt: rows asked for in runs that ended before
-        their answer came, over the journal's life. asked: rows that the target was asked in the last call.
+        replayed, cached: queries by purpose answered without the target.
+        in_doubt: queries sent in runs that ended before their answer came, over the journal's life.
+        asked: rows sent to the target in the last call.
 
     Raises:
-        JournalError: no journal, another version, other settings (says which, and both values), or in use elsewhere.
+        JournalError: not a journal, another version, other settings (says which, and both values), or in use elsewhere.
     """
 
     def __init__(
@@ -74,35 +75,35 @@ class Journal:
             raise
 
     def _load(self) -> None:
-        """Queue the answers in the order they came."""
+        """Queue the stored answers in the order in which they came."""
         for call, purpose, prints, refused in self.file.calls():
             for row, each in enumerate(prints):
-                if refused:  # under its old key a target would say the same again
+                if refused:  # with its old key a target would give the same answer again
                     self._times[purpose, each] += 1
                 else:
                     self._queue[purpose, each].append((call, row))
                     self._left += purpose != "verify"
 
     def close(self) -> None:
-        """Give the file free. Everything is on disk already."""
+        """Release the file. Everything is on disk already."""
         self.file.close()
 
     def around(self, target: Target) -> Journalled:
-        """The target, with its answers kept here."""
+        """Wrap the target so that its answers are kept here."""
         return Journalled(target, self)
 
     def begin(self, purpose: str) -> None:
-        """Say what the next call is for."""
+        """Set the purpose of the next call."""
         self.purpose, self.asked, self._last, self._shown = purpose, 0, 0, []
 
     def answer(self, target: Target, x: Tensor, keyed: bool = False) -> Any:
-        """The answers to images ``x`` [m, \\*shape]: those on disk from there, the others from ``target``, kept first.
+        """Answer images ``x`` [m, \\*shape] from disk where possible, else from ``target``, whose answers are stored first.
 
         Args:
             keyed: the target takes keys.
 
         Raises:
-            JournalError: what is asked is not what the journalled run asked; or the disk cannot be written.
+            JournalError: the queries are not those of the journalled run, or the disk cannot be written.
         """
         prints, purpose = _prints(x), self.purpose
         reuse = self.cache and purpose != "verify"
@@ -144,11 +145,11 @@ class Journal:
         return out if len(fresh) == len(x) else self._read(self._shown, target.device)
 
     def _settled(self, refs: list[_Ref]) -> list[_Ref]:
-        """The same places, with the number of the call that has just been made."""
+        """The same references, with the number of the call that has just been made."""
         return [(self._last, row) if call == _THIS else (call, row) for call, row in refs]
 
     def _note(self, taken: Counter[bytes], new: dict[bytes, _Ref], replayed: int, cached: int) -> None:
-        """Count what was answered without the target, and take it off the queues."""
+        """Count the answers given without the target, and remove them from the queues."""
         purpose = self.purpose
         self.replayed[purpose] += replayed
         self.cached[purpose] += cached
@@ -161,21 +162,21 @@ class Journal:
             self._known.update(zip(new, self._settled(list(new.values())), strict=True))
 
     def withdraw(self, row: int | None = None) -> None:
-        """Refuse the answers just shown (NaN, a wrong shape): the next run asks again for the call that ``row`` was answered
-        in, or for all of them."""
+        """Mark the last answers as invalid (NaN, a wrong shape): the next run repeats the call that answered ``row``, or all
+        of them."""
         for call in {call for call, _ in (self._shown if row is None else self._shown[row : row + 1]) if call > 0}:
             self.file.refuse(call)
 
     def _key(self, print_: bytes, n: int) -> str:
-        """A name for one query: the run, what is asked, and for which time. The same in every attempt."""
+        """The key of one query, made of the run, the image and how often it was queried; the same in every attempt."""
         return hashlib.sha256(f"{self.file.run} {self.purpose} {n} ".encode() + print_).hexdigest()[:32]
 
     def _pay(self, target: Target, x: Tensor, prints: bytes, keys: list[str] | None) -> Any:
-        """One call, entered before it is made and again before its answer is shown."""
+        """Make one call, recorded before it is made and again before its answer is shown."""
         call = self.file.enter(self.purpose, prints)
         out = target.predict(x) if keys is None else target.predict(x, keys=keys)  # type: ignore[call-arg]
         arrays = _arrays(out)
-        if any(a.dtype.hasobject or a.shape[:1] != (len(x),) for a in arrays):  # no answer; the oracle will say so
+        if any(a.dtype.hasobject or a.shape[:1] != (len(x),) for a in arrays):  # invalid; the oracle will raise
             self.file.refuse(call)
             return out
         self.file.keep(call, arrays)
@@ -183,7 +184,7 @@ class Journal:
         return out
 
     def _read(self, refs: list[_Ref], device: torch.device) -> Any:
-        """The answers at these places, as the target gave them."""
+        """Load the answers at these references, in the target's form."""
         if not all(call for call, _ in refs):
             raise ValueError(
                 f"Expected an answer for each of the {self.asked} images of a call, but there were more or less."

@@ -1,4 +1,4 @@
-"""JournalFile: the calls of one run and their answers, on disk.
+"""`JournalFile`: stores the calls of one run and their answers on disk.
 
 The file is SQLite in WAL mode, so a torn last record is undone by the library. It survives ``kill -9`` as it is, and with
 ``durable`` a power cut too.
@@ -22,7 +22,7 @@ from blackbox.checkpoint import CheckpointError, differences
 
 VERSION = 1
 PRINT = 16
-"""Bytes of a row's fingerprint: two of a billion images share one with probability 1e-21."""
+"""Bytes of an image's fingerprint; a collision is practically impossible."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS head (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, purpose TEXT, prints BLOB, answer BLOB, doubt INTEGER DEFAULT 0);
@@ -31,22 +31,24 @@ _UNANSWERED, _REFUSED = 1, 2  # the two kinds of doubt
 
 
 class JournalError(CheckpointError):
-    """The file is no journal, belongs to another run, is in use, or cannot be written."""
+    """The file is not a journal, belongs to another run, is in use, or cannot be written."""
 
 
 class JournalFile:
-    """A journal's file, which no other process may use meanwhile.
+    """A journal's file, locked against other processes.
 
     Args:
-        path: it is made where there is none. settings: what the run must agree with. durable: wait for the disk itself
-            at every call.
+        path: created if it does not exist.
+        settings: what the run must agree with.
+        durable: wait for the disk itself at every call.
 
     Attributes:
-        run: a name for the run, the same in every attempt. made_with: the versions it was begun with.
-        in_doubt: rows asked for in runs that ended before their answer came, over the journal's life.
+        run: a name for the run, the same in every attempt.
+        made_with: the library versions it was started with.
+        in_doubt: queries sent in runs that ended before their answer came, over the journal's life.
 
     Raises:
-        JournalError: no journal, another version, other settings (says which, and both values), or in use elsewhere.
+        JournalError: not a journal, another version, other settings (says which, and both values), or in use elsewhere.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], durable: bool) -> None:
@@ -61,7 +63,7 @@ class JournalFile:
         self.answer = functools.lru_cache(maxsize=64)(self._fetch)
 
     def close(self) -> None:
-        """Give the file free. Everything is on disk already."""
+        """Release the file. Everything is on disk already."""
         self.db.close()
 
     def _open(self, durable: bool) -> None:
@@ -91,7 +93,7 @@ class JournalFile:
         return JournalError(f"Expected {self.path} to be a journal of this package, but it cannot be used: {error}.")
 
     def _check(self, settings: dict[str, Any]) -> None:
-        """Begin a new journal, or see that an old one is of this version and of this run."""
+        """Start a new journal, or check that an old one has this version and belongs to this run."""
         here = {k: v if isinstance(v, (int, str)) else repr(v) for k, v in settings.items()}
         try:
             head = dict(self.db.execute("SELECT name, value FROM head"))
@@ -119,7 +121,7 @@ class JournalFile:
         self.run, self.made_with = head["run"], head["made with"]
 
     def _doubt(self) -> int:
-        """Count the rows in doubt; those without an answer are so from now on."""
+        """Count the queries in doubt, after marking those without an answer."""
         try:
             self.db.execute(f"UPDATE calls SET doubt = {_UNANSWERED} WHERE answer IS NULL AND doubt = 0")
             doubts = self.db.execute("SELECT prints FROM calls WHERE doubt > 0").fetchall()
@@ -128,7 +130,7 @@ class JournalFile:
         return sum(len(prints) for (prints,) in doubts) // PRINT
 
     def calls(self) -> Iterator[tuple[int, str, list[bytes], bool]]:
-        """The calls that were answered, in order: number, purpose, the fingerprint of each row, whether it was refused."""
+        """Yield the answered calls in order: number, purpose, the fingerprint of each row, whether it was refused."""
         try:
             query = f"SELECT id, purpose, prints, doubt FROM calls WHERE doubt != {_UNANSWERED} ORDER BY id"
             rows = self.db.execute(query).fetchall()
@@ -146,16 +148,16 @@ class JournalFile:
         return tuple(out)
 
     def enter(self, purpose: str, prints: bytes) -> int:
-        """Note a call that is about to be made; its number."""
+        """Record a call that is about to be made, and return its number."""
         return self._write("INSERT INTO calls (purpose, prints) VALUES (?, ?)", (purpose, prints))
 
     def keep(self, call: int, arrays: Sequence[np.ndarray]) -> None:
-        """Note the answer of a call."""
+        """Record the answer of a call."""
         blob = b"".join(_npy_header(a.dtype.str, a.shape) + a.tobytes() for a in arrays)
         self._write("UPDATE calls SET answer = ? WHERE id = ?", (blob, call))
 
     def refuse(self, call: int) -> None:
-        """Note that what a call answered is no answer: the next run asks again."""
+        """Record that a call's answer was invalid, so that the next run queries again."""
         self._write(f"UPDATE calls SET doubt = {_REFUSED} WHERE id = ?", (call,))
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> int:
@@ -170,7 +172,7 @@ class JournalFile:
 
 @functools.lru_cache(maxsize=256)
 def _npy_header(kind: str, shape: tuple[int, ...]) -> bytes:
-    """How an .npy file of such an array begins, worked out once a shape: numpy takes longer for it than for the numbers."""
+    """The header of an .npy file, cached by shape: numpy takes longer for it than for the data."""
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": kind, "fortran_order": False, "shape": shape})
     return head.getvalue()

@@ -1,4 +1,4 @@
-"""Oracle: the only place where a target is called. It shows what its access level allows and counts every row."""
+"""`Oracle`: the only place where a target is called. It shows what its access level allows and counts every query."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["Oracle", "Reply", "TargetError"]
 
 
 class Oracle:
-    """A target behind a counter.
+    """Wraps a target, counts the queries to it, and shows only what the access level allows.
 
     Args:
         model: a torch module, a callable on [m, \\*shape] floats in [0, 1], a fitted scikit-learn classifier, or a
@@ -36,28 +36,32 @@ class Oracle:
         access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown.
         classes: C, the number of classes.
         k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
-        returns: what the model gives back: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided
-            once, by the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
+        returns: what the model returns: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided once, by
+            the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
         device: where the target runs; by default where its parameters are.
-        max_rows: the most rows a call may carry. rows_per_call: a fixed number of rows a call instead of the one
-            that the oracle finds by itself; makes runs on a target that is not row-exact repeat to the last bit.
+        max_rows: the most rows of a call.
+        rows_per_call: a fixed number of rows a call instead of the one that the oracle finds by itself; makes runs on a
+            target that is not row-exact reproducible to the last bit.
         probe: the smallest change of an input entry that the target can see (1/255 for 8-bit input).
-        decimals: the number of decimals that scores are rounded to before they are shown.
-        noise: standard deviation of a score that is shown. randomised: the same image may get another answer.
-            Probe, noise and randomised are what the target itself says of them (the channels of `blackbox.targets`
-            do) unless they are given here.
+        decimals: the number of decimals to which scores are rounded before they are shown.
+        noise: standard deviation of a score that is shown.
+        randomised: the same image may get different answers. By default, probe, noise and randomised are those that the
+            target announces (as the channels of `blackbox.targets` do).
 
     Raises:
-        ValueError: a setting that cannot be, or classes or k other than the target announces. AccessError: it shows less.
+        ValueError: an invalid setting, or classes or k other than the target announces. AccessError: it shows less.
 
     Attributes:
-        rows: queries charged. counts: rows by purpose ("verify" is not charged). failed: rows of calls that raised or
-        whose answer was refused. calls, sizes: calls made, by their number of rows. seconds: time inside the target.
-        replayed, cached: rows by purpose that a journal answered: of an earlier run, of this one. Not charged.
-        max_rows: the most rows that the target takes at once, where it says so.
+        rows: queries charged.
+        counts: queries by purpose ("verify" is not charged).
+        failed: rows of calls that raised or whose answer was refused.
+        calls, sizes: calls made, by their number of rows.
+        seconds: time inside the target.
+        replayed, cached: queries by purpose that a journal answered from an earlier run, or from this one. Not charged.
+        max_rows: the most rows that the target takes at once, if it announces it.
 
-    A torch target is put in eval mode and called under inference mode: no gradient passes, and no public attribute
-    leads to it.
+    A torch target is put in eval mode and called under inference mode: no gradient passes through, and no public attribute
+    gives access to it.
     """
 
     def __init__(
@@ -92,7 +96,7 @@ class Oracle:
         self.randomised = info.randomised if randomised is None else bool(randomised)
         said = info.returns if returns == "auto" else returns
         self.__validation = Validation(info.name, self.access, self.classes, self.k, decimals, said)
-        self.max_rows = info.max_rows  # of one request: it is answered whole or not at all
+        self.max_rows = info.max_rows  # of one request, which is answered as a whole or not at all
         self.__size = CallSize(min(max_rows, self.max_rows or max_rows))
         self.__fixed = None if rows_per_call is None else min(rows_per_call, self.max_rows or rows_per_call)
         self.__journal: Journal | None = None
@@ -117,7 +121,7 @@ class Oracle:
             raise ValueError(f"Expected noise to be a standard deviation, at least 0, but it was {noise}.")
 
     def _check_announced(self, info: TargetInfo, returns: str) -> None:
-        """Hold the user to what the target says of itself, before it is asked anything."""
+        """Check the settings against what the target announces, before any query."""
         if info.returns is not None and returns not in ("auto", info.returns):
             raise ValueError(
                 f"Expected returns to be {info.returns!r}, which is what {info.name} gives back, but it was {returns!r}."
@@ -139,36 +143,35 @@ class Oracle:
 
     @property
     def rows(self) -> int:
-        """Queries charged so far: rows the target has answered, for whatever purpose, but for uncharged checks."""
+        """Queries charged so far: rows the target has answered for any purpose, except uncharged checks."""
         return sum(count for purpose, count in self.counts.items() if purpose != "verify")
 
     @property
     def calls(self) -> int:
-        """How often the target was invoked, uncharged checks included."""
+        """The number of calls of the target, uncharged checks included."""
         return sum(self.sizes.values())
 
     @property
     def resolution(self) -> float:
-        """The rounding step of the scores shown; 0 when they are not rounded."""
+        """The step to which shown scores are rounded; 0 when they are not rounded."""
         own = 0.0 if self.decimals is None else 10.0**-self.decimals
         return max(own, self.__info.resolution)
 
     @property
     def flags(self) -> np.ndarray | None:
-        """[rows] bool: which of the rows answered so far a stateful detector took for an attack; None without one."""
+        """Which of the queries answered so far a stateful detector flagged as an attack, [rows] bool; None without one."""
         return flags_of(self.__target)
 
     @property
     def retried(self) -> int:
-        """Rows of calls that timed out and were made again (`blackbox.targets.Retrying`); each is charged once."""
+        """Rows of calls that failed and were repeated (`blackbox.targets.Retrying`); each is charged once."""
         return retried_of(self.__target)
 
     @contextlib.contextmanager
     def journalled(self, journal: Journal) -> Iterator[None]:
-        """Within it every answer of the target goes through ``journal``, which stands behind all channels, and is closed
-        at the end.
+        """In this context every answer of the target goes through ``journal``, behind all channels; it is closed at the end.
 
-        What the journal answers is not charged: it is counted in ``replayed`` and ``cached``.
+        What the journal answers is not charged; it is counted in ``replayed`` and ``cached``.
         """
         whole = self.__target
         channel = whole if isinstance(whole, Channel) else None
@@ -213,14 +216,14 @@ class Oracle:
         )
 
     def next_rows(self, waiting: int) -> int:
-        """How many of ``waiting`` rows the next call should carry. Costs no query: learned from calls made anyway."""
+        """How many of ``waiting`` rows the next call should have; found from the timing of earlier calls."""
         if self.__fixed is not None:
             return min(self.__fixed, waiting)
         return self.__size.next(waiting)
 
     def submit(self, x: Tensor, purpose: str) -> Reply:
-        """One call with float32 rows [m, \\*shape] already checked. Its rows are charged when the answer is there;
-        rows of a call that failed are kept apart, in ``failed``. A journal's answers are not charged."""
+        """Make one call with float32 rows [m, \\*shape] already checked. Its rows are charged when the answer is there; rows of
+        a failed call are counted separately, in ``failed``. A journal's answers are not charged."""
         m, journal = x.shape[0], self.__journal
         if journal is not None:
             journal.begin(purpose)

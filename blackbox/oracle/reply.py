@@ -1,4 +1,4 @@
-"""Reply: the answers to some images, as far as an access level shows them."""
+"""`Reply`: the answers to some images, reduced to what the access level shows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from blackbox.protocol import Access
 class Reply:
     """The answers to m images.
 
-    label: [m] int64, the class the target names. values: [m, C] probabilities or logits, [m, k] the largest k
-    probabilities in falling order, or None when only labels are shown. classes: [m, k] int64, the classes of a
-    top-k answer. total: C. access: which of these it is.
+    label: [m] int64, the predicted class. values: [m, C] probabilities or logits, [m, k] the k largest probabilities in
+    descending order, or None when only labels are shown. classes: [m, k] int64, the classes of a top-k answer. total: C.
+    access: which of these it is.
     """
 
     access: Access
@@ -27,7 +27,7 @@ class Reply:
     total: int
 
     def confidence(self) -> Tensor:
-        """[m] float32: the probability of the class named; NaN where only labels are shown."""
+        """The probability of the predicted class, [m] float32; NaN where only labels are shown."""
         if self.values is None:
             return torch.full((len(self.label),), torch.nan)
         if self.access is Access.TOPK:
@@ -35,7 +35,7 @@ class Reply:
         return self.probabilities().gather(1, self.label[:, None])[:, 0].to(torch.float32)
 
     def probabilities(self) -> Tensor:
-        """[m, C]: as given; softmax of logits; one-hot of a label; a top-k list with the rest spread evenly."""
+        """Probabilities [m, C]: as shown, the softmax of logits, one-hot labels, or a top-k list with the rest spread evenly."""
         if self.access is Access.SCORES:
             return cast(Tensor, self.values)
         if self.access is Access.LOGITS:

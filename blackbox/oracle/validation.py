@@ -1,4 +1,4 @@
-"""Validation: what counts as an answer of a target, and what an access level shows of it."""
+"""`Validation`: checks a target's answers, and reduces them to what the access level shows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from blackbox.targets.answer import Answer, recognise
 
 
 class TargetError(RuntimeError):
-    """The target raised, or answered something that is not an answer.
+    """The target raised an error, or its answer is invalid.
 
-    row: the row of the call that is to blame, where there is one.
-    result: what had been reached and paid for when it happened (set by `blackbox.attack`).
+    row: the row of the call that caused it, if there is one.
+    result: what had been reached and paid for until then (set by `blackbox.attack`).
     """
 
     row: int | None = None
@@ -28,11 +28,16 @@ class TargetError(RuntimeError):
 
 @dataclass
 class Validation:
-    """Turns what a target returns into a `Reply`, or says why it is no answer.
+    """Turns what a target returns into a `Reply`, or raises an error that says why it is invalid.
 
-    name: of the target. access: the most that is shown. classes: C. k: classes that a top-k reply lists.
-    decimals: the scores shown are rounded to them. returns: what the target gives back; None until the first answer
-    tells. announced: it was told before.
+    Attributes:
+        name: of the target.
+        access: the most that is shown.
+        classes: C.
+        k: how many classes a top-k reply lists.
+        decimals: shown scores are rounded to them.
+        returns: what the target returns; None until the first answer shows it.
+        announced: whether ``returns`` was given beforehand.
     """
 
     name: str
@@ -46,11 +51,11 @@ class Validation:
         self.announced = self.returns is not None
 
     def reply(self, out: Any, m: int) -> Reply:
-        """What is shown of the answer ``out`` to ``m`` rows.
+        """Turn the answer ``out`` to ``m`` rows into what is shown of it.
 
         Raises:
-            TargetError: it is no answer: other rows or classes than were asked about, no finite scores, no probabilities
-                where there should be some, or less than the access level shows.
+            TargetError: the answer is invalid: a wrong number of rows or classes, scores that are not finite, no
+                probabilities where there should be some, or less than the access level shows.
         """
         named = None
         if isinstance(out, Answer):
@@ -63,7 +68,7 @@ class Validation:
         if out.shape != (m, self.classes):
             raise self._wrong_shape(f"({m}, {self.classes}), a score for each class", out, m)
         values = out.to(torch.float32)
-        shown = values.numpy(force=True)  # numpy answers a few rows in a fraction of torch's time
+        shown = values.numpy(force=True)  # for a few rows numpy is much faster than torch
         self._check_finite(shown)
         if self.returns == "probabilities":
             self._check_probabilities(shown)
@@ -117,7 +122,7 @@ class Validation:
         return Reply(self.access, label, None, None, self.classes)
 
     def _check_probabilities(self, values: np.ndarray) -> None:
-        """Logits taken for probabilities would give wrong losses in silence."""
+        """Check that values are probabilities: logits taken for them would silently give wrong losses."""
         low, high = float(values.min()), float(values.max())
         if not -1e-3 <= low <= high <= 1 + 1e-3:
             raise TargetError(
@@ -126,9 +131,9 @@ class Validation:
             )
 
     def _check_finite(self, values: np.ndarray) -> None:
-        """A row is an answer when its largest score is finite: -inf is a masked class, NaN and inf come through."""
+        """Check that each row's largest score is finite: -inf marks a masked class, but NaN and inf are errors."""
         top = np.maximum.reduce(values, 1)
-        if math.isfinite(np.add.reduce(top)):  # one number to look at
+        if math.isfinite(np.add.reduce(top)):  # one test for all rows
             return
         finite = np.isfinite(top)
         if finite.all():
@@ -156,8 +161,9 @@ class Validation:
 
 
 def raised(name: str, error: Exception, rows: int, answered: int) -> TargetError:
-    """What to say of a target that raised ``error`` on a call with ``rows`` images, with how to mend it where that is
-    known; ``answered``: queries before."""
+    """The error for a target that raised ``error`` on a call with ``rows`` images, with how to mend it where that is known.
+
+    answered: queries before."""
     text = " ".join(str(error).split()).rstrip(".") + "."
     if "does not require grad" in text or "nference tensor" in text:
         text += (

@@ -1,7 +1,7 @@
-"""What can stand behind an Oracle. Each adapter answers a batch of images and knows nothing of counting.
+"""Adapters for everything that an Oracle can wrap. Each answers a batch of images and knows nothing of counting.
 
 Channels and defences are targets around a target, so they stack: ``EightBit(Noisy(net, 0.01))`` rounds the image to
-8 bits, asks the net, and adds noise to its scores.
+8 bits, queries the net, and adds noise to its scores.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Addresses of endpoints: this machine, or one that the user says is theirs."""
+"""Checks addresses of endpoints: this machine, or one that the user says is theirs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or number means this machine, without asking anybody."""
+    """Whether a host name or number means this machine, without a DNS query."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -16,10 +16,10 @@ def is_loopback(host: str) -> bool:
 
 
 def address(url: str, own_endpoint: bool) -> tuple[bool, tuple[str, int], str]:
-    """``http://localhost:8765/a/`` -> whether it is https, (host, port), path.
+    """Split ``http://localhost:8765/a/`` into whether it is https, (host, port), and path.
 
     Raises:
-        ValueError: no such address, one with a password, or one that is elsewhere and not said to be the user's own.
+        ValueError: an invalid address, one with a password, or another machine's that is not declared the user's own.
     """
     try:
         parts = urlsplit(url)
@@ -43,7 +43,7 @@ def address(url: str, own_endpoint: bool) -> tuple[bool, tuple[str, int], str]:
 
 
 def _local_number(name: str) -> str:
-    """The number behind ``localhost``, which a hosts file may have led elsewhere."""
+    """The number of ``localhost``, which a hosts file may have redirected."""
     try:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET)]
     except OSError:

@@ -1,4 +1,4 @@
-"""Answers of a target: the forms they take, and how one is told from another."""
+"""The forms of a target's answers, and how to tell them apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Answer(NamedTuple):
-    """An answer whose label is given apart from its scores, where rounding or a defence has made them disagree.
+    """An answer whose label is given separately, because rounding or a defence may have made the scores disagree with it.
 
     label: [m] int64. scores: [m, C].
     """
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
 
 def label_of(out: Any) -> Tensor:
-    """[m] int64: the label of an answer of any form."""
+    """The labels [m] int64 of an answer of any form."""
     if isinstance(out, Answer):
         return out.label
     out = torch.as_tensor(out)
@@ -27,8 +27,8 @@ def label_of(out: Any) -> Tensor:
 
 
 def recognise(out: Tensor) -> str:
-    """Tell what an answer holds: whole numbers [m] are labels; rows in [0, 1] that sum to 1, or would but for the
-    decimals they were rounded to, are probabilities; anything else is logits."""
+    """Tell what an answer holds: whole numbers [m] are labels; rows in [0, 1] that sum to 1, up to rounding to decimals, are
+    probabilities; anything else is logits."""
     if out.ndim == 1 and (not out.is_floating_point() or bool((out == out.round()).all())):
         return "labels"
     if out.ndim == 2 and len(out):
@@ -40,7 +40,7 @@ def recognise(out: Tensor) -> str:
 
 
 def _rounded_away(p: Tensor) -> float:
-    """How far rounding may have moved the sum of a row of ``p`` [m, C], if these are numbers of one to four decimals."""
+    """The most that rounding can have changed a row sum of ``p`` [m, C], if the numbers have one to four decimals."""
     for decimals in range(1, 5):
         if bool((p * 10**decimals - (p * 10**decimals).round()).abs().max() < 1e-2):  # 1e4 times float32's rounding is 6e-4
             return 0.5 * 10.0**-decimals * p.shape[1] + 1e-9

@@ -1,7 +1,7 @@
-"""What a saved torch program may hold, looked at before torch gets to see it.
+"""Checks the contents of a saved torch program before torch loads it.
 
-A file that is loaded must not run code of its maker's choice. Both of torch's program formats are zip archives, and both
-loaders trust them more than their names suggest (read in torch 2.15):
+Loading a file must not run code of its author's choice. Both of torch's program formats are zip archives, and both
+loaders trust them more than their names suggest (as of torch 2.15):
 
 * ``torch.jit.load`` (TorchScript) compiles the source under ``code/`` with TorchScript's own compiler, and reads its
   pickles with a reader in C++ that makes tensors and TorchScript objects only: no Python runs. But a program may call any
@@ -12,9 +12,9 @@ loaders trust them more than their names suggest (read in torch 2.15):
   ``sympy.sympify``, which is ``eval``, looks operators up as attributes of ``torch`` (``torch.os.system`` is one), writes
   names into Python source that it then executes, and loads compiled libraries (``data/aotinductor``).
 
-So archives are read here first. What is known to be harmless is copied into a new archive in memory, and only this
-is given to torch; everything else is refused with what was found. It is a list of what may be, not of what may not.
-What stays: a program may still compute for ever, ask for more memory than there is, or meet a fault in torch's operators.
+So archives are read here first. What is known to be harmless is copied into a new archive in memory, and only this is
+given to torch; everything else is refused, saying what was found. It is an allow list, not a deny list.
+What remains: a program may compute for ever, need more memory than there is, or trigger a fault in torch's operators.
 Load your own files; for anybody else's prefer ONNX or safetensors, or serve them from a sandbox (``blackbox serve``).
 """
 
@@ -32,7 +32,7 @@ import torch
 
 TORCHSCRIPT, EXPORTED = "TorchScript", "an exported program"
 _CODE = r"code/.*\.py"
-_IDLE = re.compile(rf"{_CODE}\.debug_pkl|traced_inputs(/\d+|\.pkl)|extra/.*")  # not needed to run it, so left out
+_IDLE = re.compile(rf"{_CODE}\.debug_pkl|traced_inputs(/\d+|\.pkl)|extra/.*")  # not needed to run the program, so left out
 _SCRIPT = re.compile(rf"({_CODE}|data\.pkl|(data|constants)/\d+|constants\.pkl|version|byteorder|\.data/\w+)")
 _PARTS = re.compile(
     r"(data/weights/weight_\d+|data/constants/tensor_\d+|data/(weights|constants)/model_\w+_config\.json|models/model\.json"
@@ -59,8 +59,8 @@ _TREES = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict"})
 
 
 class Rows(NamedTuple):
-    """What an exported program takes. shape: of an image, None where any size goes. least, most: rows a call. example:
-    zeros of the shape that it was exported with."""
+    """The input of an exported program. shape: of an image, None where any size is accepted. least, most: rows a call.
+    example: zeros of the shape that it was exported with."""
 
     shape: tuple[int | None, ...]
     least: int
@@ -69,7 +69,7 @@ class Rows(NamedTuple):
 
 
 def kind(path: Path) -> str | None:
-    """`TORCHSCRIPT`, `EXPORTED`, or None where it is neither: told from what is inside, not from the name."""
+    """The kind of an archive by its contents, not its name: `TORCHSCRIPT`, `EXPORTED`, or None."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [_inside(name) for name in archive.namelist()]
@@ -82,10 +82,10 @@ def kind(path: Path) -> str | None:
 
 
 def script(path: Path) -> io.BytesIO:
-    """A TorchScript archive that touches no files, ready for ``torch.jit.load``.
+    """Read a TorchScript archive, checked to touch no files, for ``torch.jit.load``.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, no such archive, or something in it that is refused.
+        FileNotFoundError, ValueError: no such file, not such an archive, or something in it is refused.
     """
     parts = _read(path, TORCHSCRIPT, _SCRIPT)
     for name, content in parts.items():
@@ -99,10 +99,10 @@ def script(path: Path) -> io.BytesIO:
 
 
 def exported(path: Path) -> tuple[io.BytesIO, Rows]:
-    """An archive of ``torch.export.save`` without pickles, ready for ``torch.export.load``, and what rows it takes.
+    """Read an archive of ``torch.export.save``, without pickles, for ``torch.export.load``; also return its input.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, no such archive, or something in it that is refused.
+        FileNotFoundError, ValueError: no such file, not such an archive, or something in it is refused.
     """
     parts = _read(path, EXPORTED, _PARTS)
     program: dict[str, Any] = {}
@@ -125,16 +125,16 @@ def exported(path: Path) -> tuple[io.BytesIO, Rows]:
             f"Expected an exported program in {path} whose one input is images of floats, but it is described otherwise "
             f"({error}). Export a model that takes them alone."
         ) from None
-    # the sample inputs are a pickle; zeros of their shape do as well
+    # the sample inputs are a pickle; zeros of their shape serve as well
     example = io.BytesIO()
     torch.save(((rows.example,), {}), example)
     return _packed({k: example.getvalue() if "/sample_inputs/" in k else v for k, v in parts.items()}), rows
 
 
 def _script_faults(source: str) -> Iterator[str]:
-    """What in TorchScript source is not known to be harmless.
+    """Yield what in TorchScript source is not known to be harmless.
 
-    ``torch``, ``ops`` and what they hold can be given other names, so it is not enough to look for calls of them.
+    ``torch``, ``ops`` and their members can be assigned to other names, so it is not enough to search for calls of them.
     """
     if found := re.search(rf"""[.'"]\s*({_FILES})\b""", source):
         yield f"names {found[1]}, which writes or reads files"
@@ -147,7 +147,7 @@ def _script_faults(source: str) -> Iterator[str]:
 
 
 def _read(path: Path, wanted: str, known: re.Pattern[str]) -> dict[str, bytes]:
-    """The parts of an archive, each of which ``known`` names."""
+    """Read the parts of an archive, all of which must match ``known``."""
     if not path.is_file():
         raise FileNotFoundError(f"Expected {wanted} at {path}, but there is no such file.")
     found = kind(path)
@@ -179,7 +179,7 @@ def _why(inside: str) -> str:
 
 
 def _packed(parts: dict[str, bytes]) -> io.BytesIO:
-    """A new archive of these parts, so that torch reads what was looked at and nothing else."""
+    """Pack these parts into a new archive, so that torch reads only what was checked."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, content in parts.items():
@@ -189,7 +189,7 @@ def _packed(parts: dict[str, bytes]) -> io.BytesIO:
 
 
 def _inside(name: str) -> str:
-    """``net/code/a.py`` -> ``code/a.py``: the first folder bears the archive's name."""
+    """``net/code/a.py`` -> ``code/a.py``: drop the first folder, which has the archive's name."""
     return name.partition("/")[2]
 
 
@@ -205,7 +205,7 @@ def _refused(path: Path, what: str) -> ValueError:
 
 
 def _plain(program: Any) -> Any:
-    """Without what running it does not need: notes on where each node came from, and guards, which are source code."""
+    """Remove what is not needed to run the program: notes on each node's origin, and guards, which are source code."""
     if isinstance(program, dict):
         dropped: dict[str, Any] = {"metadata": {}, "guards_code": []}
         return {k: dropped[k] if k in dropped else _plain(v) for k, v in program.items()}
@@ -213,7 +213,7 @@ def _plain(program: Any) -> Any:
 
 
 def _faults(found: Any, key: str = "") -> Iterator[str]:
-    """What in a description is not known to be harmless. Every string is looked at, by the name it stands under."""
+    """Yield what in a description is not known to be harmless. Every string is checked by its key."""
     if isinstance(found, dict):
         if found.get("use_pickle"):
             yield "holds a pickle, and reading one can run any code"
@@ -256,7 +256,7 @@ def _tree(text: str) -> bool:
 
 
 def _rows(program: dict[str, Any]) -> Rows:
-    """The rows and the image that the one input takes."""
+    """The numbers of rows and the image shape that the only input accepts."""
     module = program["graph_module"]
     inputs = [s["user_input"]["arg"] for s in module["signature"]["input_specs"] if "user_input" in s]
     if len(inputs) != 1:

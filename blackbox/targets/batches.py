@@ -1,4 +1,4 @@
-"""Calls of the size that a model takes: split where it takes fewer rows, padded where it takes more."""
+"""Splits and pads calls to the numbers of rows that a model accepts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: int | None = None) -> Tensor:
-    """The answers to rows ``x`` [m, \\*shape] of a model that takes from ``least`` to ``most`` rows a call.
+    """Get the answers to images ``x`` [m, \\*shape] of a model that accepts from ``least`` to ``most`` rows a call.
 
-    A short call is padded with copies of its last row; their answers are dropped, so nobody sees or pays for them.
+    A short call is padded with copies of its last row, whose answers are dropped and not charged.
 
     Raises:
-        ValueError: the model answered with more or fewer rows than it was given.
+        ValueError: the model returned more or fewer rows than it was given.
     """
     parts = []
     for rows in x.split(most) if most is not None else (x,):
@@ -32,7 +32,7 @@ def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: i
 
 
 def check_shape(x: Tensor, shape: Sequence[int | None] | None, name: str) -> None:
-    """Check that images are of the shape that a model takes (None: any size).
+    """Check that images have the shape that a model accepts (None: any size).
 
     Raises:
         ValueError: they are not.

@@ -16,8 +16,8 @@ class FunctionTarget(Described):
 
     Args:
         function: returns [m, C] scores or [m] labels, as tensor or array.
-        device: where the function wants its rows.
-        numpy: hand it a numpy array instead of a tensor.
+        device: where the function expects its input.
+        numpy: pass a numpy array instead of a tensor.
         returns: "logits", "probabilities" or "labels"; None lets the oracle tell from the first answer.
     """
 
@@ -36,6 +36,6 @@ class FunctionTarget(Described):
 
     def predict(self, x: Tensor) -> Any:
         with torch.inference_mode():
-            # the function gets its own copy: writing into it must not change what the engine records
+            # a copy: writing into it must not change what the engine records
             out = self._function(x.numpy(force=True).copy() if self._numpy else x.clone())
         return out.detach().clone() if isinstance(out, Tensor) else out

@@ -1,7 +1,7 @@
-"""An HTTP endpoint of one's own as a target. The protocol is `blackbox.targets.wire`'s; ``blackbox serve`` speaks it.
+"""An HTTP endpoint of your own as a target. The protocol is `blackbox.targets.wire`'s; ``blackbox serve`` speaks it.
 
-Connects to this machine only, unless the user says that the endpoint is theirs. No proxy is asked, whatever the
-environment says; no redirect is followed; certificates are checked.
+Connects to this machine only, unless the user says that the endpoint is theirs. Proxies are never used, whatever the
+environment says; redirects are not followed; certificates are checked.
 """
 
 from __future__ import annotations
@@ -29,30 +29,33 @@ from blackbox.targets.info import Described, TargetInfo
 _AGAIN = (408, 425, 429, 502, 503, 504)  # the same request may succeed later
 _RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
 _LONGEST = 60.0  # seconds that a server may ask a client to wait
-_HEAD = 1 << 16  # bytes of an answer beside its numbers
+_HEAD = 1 << 16  # bytes of an answer besides its numbers
 
 
 class HttpTarget(Described):
-    """Asks a server of one's own.
+    """Queries a server of your own.
 
     Keys (`blackbox.targets.TargetInfo`) are passed on where the server takes them; then a call that was in flight when this
     process was killed, or that is made again by `Retrying`, is not charged twice.
 
     Args:
-        url: ``http://127.0.0.1:8765``; what comes before ``/v1/...`` may have a path.
-        own_endpoint: the endpoint is yours, or you were asked to test it. Without it, only this machine is asked.
-        rows: the most of one request; never more than the server takes. rate: rows a second at most.
+        url: ``http://127.0.0.1:8765``; there may be a path before ``/v1/...``.
+        own_endpoint: the endpoint is yours, or you were asked to test it. Without it, only this machine is allowed.
+        rows: the most images of a request; never more than the server takes.
+        rate: images a second at most.
         timeout: seconds for a request, from connecting to the last byte of the answer.
         form: ``"npy"`` or ``"json"``.
         headers: more headers of a request, such as Authorization. They are sent, and never shown or saved.
 
     Attributes:
-        classes, shape, shows, k: what the server announces: classes, the shape of an image (None: any size), the `Access`
-            level and, behind top-k, how many are listed. max_rows: of a request. announced: all of it, as the server put it.
+        classes, shape, shows, k: as the server announces: classes, the shape of an image (None: any size), the `Access`
+            level and, for top-k, how many classes are listed.
+        max_rows: of a request.
+        announced: the whole announcement.
 
     Raises:
-        ValueError: no such address, one that is elsewhere, or a server that speaks something else. ConnectionError,
-            TimeoutError: nobody answers. `Retrying` asks again after these, and when a server says that it is busy.
+        ValueError: an invalid address, one on another machine, or a server that does not speak the protocol.
+            ConnectionError, TimeoutError: no answer. `Retrying` retries after these, and when the server is busy.
     """
 
     def __init__(
@@ -130,7 +133,7 @@ class HttpTarget(Described):
         return labels, scores
 
     def _announced(self) -> dict[str, Any]:
-        """Ask the server what it serves."""
+        """Read from the server what it serves."""
         body = self._ask("GET", wire.INFO, None, _HEAD)
         try:
             said = json.loads(body)
@@ -155,7 +158,7 @@ class HttpTarget(Described):
         return found
 
     def _wait(self, rows: int) -> None:
-        """Wait until these rows may be sent, by the rate and by what the server asked for."""
+        """Wait until the rate limit and the server's last answer allow these rows to be sent."""
         with self._lock:
             now = time.monotonic()
             begin = max(now, self._free)
@@ -164,7 +167,7 @@ class HttpTarget(Described):
             time.sleep(begin - now)
 
     def _ask(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
-        """Make one exchange; the body of the answer."""
+        """Send one request and return the body of the answer."""
         deadline = time.monotonic() + self.timeout
         line = self._line()
         try:
@@ -194,7 +197,7 @@ class HttpTarget(Described):
         return content
 
     def _refused(self, response: http.client.HTTPResponse, content: bytes) -> None:
-        """Raise what a server said in place of an answer."""
+        """Raise the error that the server sent instead of an answer."""
         if 300 <= response.status < 400:
             raise ValueError(
                 f"Expected an answer from {self.url}, but it points elsewhere, to {response.getheader('Location')!r}. "
@@ -214,7 +217,7 @@ class HttpTarget(Described):
         raise ConnectionError(text)
 
     def _line(self) -> http.client.HTTPConnection:
-        """This thread's connection, made anew where the server has closed it since."""
+        """This thread's connection, reopened if the server has closed it."""
         line: http.client.HTTPConnection | None = getattr(self._lines, "line", None)
         if line is not None and line.sock is not None and select.select([line.sock], [], [], 0)[0]:
             self._drop()
@@ -238,7 +241,7 @@ class HttpTarget(Described):
 
 
 def _read(line: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float, most: int) -> bytes:
-    """The body, within the time and the size that an answer may take."""
+    """Read the body within the limits of time and size."""
     parts, size = [], 0
     while True:
         if line.sock is not None:  # None where the server closes after this answer
@@ -253,7 +256,7 @@ def _read(line: http.client.HTTPConnection, response: http.client.HTTPResponse, 
             raise ValueError(f"Expected an answer of at most {most:,} bytes, but it goes on. Is this the right server?")
         if time.monotonic() > deadline:
             raise TimeoutError
-    response.close()  # or the connection would not be free for the next request
-    if response.length:  # what Content-Length promised and did not come
+    response.close()  # frees the connection for the next request
+    if response.length:  # bytes of Content-Length that did not arrive
         raise ConnectionError(f"the answer broke off {response.length:,} bytes before its end")
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""TargetInfo: what a target says of itself before it is asked anything."""
+"""`TargetInfo`: a target's description of itself, known before any query."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from blackbox.protocol import Access
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What a target says of itself. An `Oracle` reads it once, and holds its user to what is announced.
+    """A target's description of itself. An `Oracle` reads it once and checks its settings against it.
 
-    name: for reports. returns: "logits", "probabilities", "labels", or None when the first answer shall tell.
-
-    Announced, None where the target does not say: ``classes`` (how many it tells apart), ``shows`` (the most that it
-    shows) with ``k`` (classes listed by a top-k answer), ``shape`` (of an image; None in an axis for any size),
-    ``max_rows`` (of one call).
-
-    What stands between the target and a client: ``probe`` (the smallest change of an input entry that it sees, in units
-    of the image range), ``resolution`` (the step its scores are rounded to), ``noise`` (standard deviation of a score),
-    ``randomised`` (the same image may get another answer).
-
-    keyed: it charges, but answers a query that it has answered before without charge: it is called
-    ``predict(x, keys=[...])`` with a word for each row that names this very query, the same in every attempt.
+    Attributes:
+        name: for reports.
+        returns: "logits", "probabilities", "labels", or None to tell from the first answer.
+        classes, shows, k, shape, max_rows: the number of classes, the most that it shows, the classes listed by a top-k
+            answer, the shape of an image (None in an axis for any size), the rows of a call; None if not announced.
+        probe: the smallest change of an input entry that it sees, in units of the image range.
+        resolution: the step to which its scores are rounded.
+        noise: standard deviation of a score.
+        randomised: the same image may get different answers.
+        keyed: it charges queries, but repeats an answer without charge: it is called ``predict(x, keys=[...])`` with an
+            idempotency key for each row, the same in every attempt.
     """
 
     name: str
@@ -45,7 +44,7 @@ class TargetInfo:
 
 
 def info_of(target: Any) -> TargetInfo:
-    """The info of a target; gathered from its attributes of the same names where it has no `TargetInfo`."""
+    """The info of a target; collected from attributes of the same names if it has no `TargetInfo`."""
     info = getattr(target, "info", None)
     if isinstance(info, TargetInfo):
         return info
@@ -71,12 +70,12 @@ def info_of(target: Any) -> TargetInfo:
 
 
 def flags_of(target: Any) -> np.ndarray | None:
-    """[m] bool: the rows so far that a detector took for an attack; None without one."""
+    """The queries so far that a detector flagged as an attack, [m] bool; None without one."""
     return getattr(target, "flags", None)
 
 
 def retried_of(target: Any) -> int:
-    """Rows of calls that were made again."""
+    """The rows of calls that were repeated."""
     return int(getattr(target, "retried", 0))
 
 
@@ -85,7 +84,7 @@ def _from_info(name: str) -> Any:
 
 
 class Described:
-    """A target that says what it is in ``info``. Each field can be read from the target too: ``target.classes``."""
+    """A target that describes itself with ``info``. Each field can also be read from the target: ``target.classes``."""
 
     info: TargetInfo
     device: torch.device

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox.targets.info import Described, TargetInfo
 
-_training = attrgetter("training")  # looked up without Python code: a net has a hundred parts
+_training = attrgetter("training")  # faster than Python code: a net has many modules
 
 
 class ModuleTarget(Described):
@@ -32,11 +32,11 @@ class ModuleTarget(Described):
         self._parts = tuple(model.modules())
 
     def predict(self, x: Tensor) -> Any:
-        # it, or a part of it, may have been trained since: dropout and batch statistics would couple the rows
+        # the net, or a part of it, may be in training mode again: dropout and batch statistics would couple the rows
         if any(map(_training, self._parts)):
             self._model.eval()
         with torch.inference_mode():
-            # its own copy: a model that normalises in place must not change what the engine records
+            # a copy: a model that normalises in place must not change what the engine records
             out = self._model(x.to(self._dtype, copy=True))
-        # an inference tensor cannot take part in autograd (a surrogate learns from answers); a copy can
+        # an inference tensor cannot be used in autograd (surrogates are trained on answers); a copy can
         return out.clone() if isinstance(out, Tensor) else out

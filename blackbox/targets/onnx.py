@@ -1,7 +1,7 @@
 """An ONNX file as a target, run by onnxruntime (extra ``[onnx]``).
 
-An ONNX file is data: a graph of operators that onnxruntime knows, and weights. Reading it runs no code of the file's own,
-and custom operators would need a library that nobody here registers. Weights may lie in a second file beside it
+An ONNX file is data: a graph of operators that onnxruntime knows, and weights. Loading it runs no code from the file, and
+custom operators would need a library, which is not registered here. Weights may be in a second file beside it
 (``net.onnx.data``), which onnxruntime opens only below the folder of the first.
 """
 
@@ -29,18 +29,19 @@ class OnnxTarget(Described):
     or charged).
 
     Args:
-        path: the file. Its one input is the images, floats of 16, 32 or 64 bits.
-        output: the name of the output to show, where there are several.
-        provider: what onnxruntime computes with; the CPU unless told otherwise, whatever else is installed.
+        path: the file. Its only input is the images, floats of 16, 32 or 64 bits.
+        output: the name of the output to show, if there are several.
+        provider: onnxruntime's execution provider; by default the CPU, whatever else is installed.
         threads: of one call; by default as many as torch uses.
 
     Attributes:
-        shape: of an image, None where any size goes. classes: their number, None where the file does not say.
+        shape: of an image, None where any size is accepted.
+        classes: their number, None if the file does not say.
 
     Raises:
         ModuleNotFoundError: onnxruntime is not installed. FileNotFoundError: no such file.
-        ValueError: no ONNX file, not one input of floats with a row axis, several outputs and none named, or a provider
-            that is not there.
+        ValueError: not an ONNX file, not exactly one input of floats with a batch axis, several outputs and none named, or
+            a provider that is not installed.
     """
 
     device = torch.device("cpu")
@@ -107,7 +108,7 @@ class OnnxTarget(Described):
     def _run(self, x: Tensor) -> Any:
         rows = np.ascontiguousarray(x.numpy(force=True), dtype=self._dtype)
         out = self._session.run([self._output], {self._input: rows})[0]
-        if not isinstance(out, np.ndarray):  # a sequence of maps, as converted scikit-learn pipelines end in
+        if not isinstance(out, np.ndarray):  # a sequence of maps, as returned by converted scikit-learn pipelines
             raise ValueError(
                 f"Expected the output {self._output} to be a tensor, but it was a {type(out).__name__}. Export it without ZipMap."
             )
@@ -130,7 +131,7 @@ def _session(path: Path, provider: str, threads: int) -> Any:
         raise ValueError(f"Expected a provider that is installed, {', '.join(there)}, but it was {provider!r}.")
     how = ort.SessionOptions()
     how.intra_op_num_threads, how.inter_op_num_threads = threads, 1
-    # a thread that spins between two calls would take the core from the attack
+    # a thread that spins between two calls would take a core from the attack
     how.add_session_config_entry("session.intra_op.allow_spinning", "0")
     how.use_deterministic_compute = True
     how.log_severity_level = 4  # errors are raised; they need not be logged too

@@ -1,6 +1,6 @@
 """Saved torch programs as targets: TorchScript (``torch.jit.save``) and exported programs (``torch.export.save``).
 
-Both are read by `blackbox.targets.archives` first, which says what is refused and why.
+Both are checked by `blackbox.targets.archives` first, which explains what is refused and why.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from blackbox.targets.module import ModuleTarget
 
 
 def load_script(path: str | os.PathLike[str], device: torch.device | str | None = None) -> torch.nn.Module:
-    """The module of a TorchScript file, in eval mode; on the CPU unless told otherwise. Gradients pass through it.
+    """Load the module of a TorchScript file, in eval mode, by default on the CPU. It is differentiable.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: none that may be loaded (`blackbox.targets.archives`), or that can be.
+        FileNotFoundError: no such file. ValueError: it may not (`blackbox.targets.archives`) or cannot be loaded.
     """
     path = Path(path)
     archive = archives.script(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # meant for those who write programs, not for those who load them
+            warnings.simplefilter("ignore", FutureWarning)  # meant for authors of programs, not for users
             module: torch.nn.Module = torch.jit.load(archive, map_location=device or "cpu")
     except Exception as error:
         raise _unloadable(path, error) from error
@@ -40,7 +40,7 @@ class ScriptTarget(ModuleTarget):
     """A TorchScript file.
 
     Args:
-        path: the file, of whatever name. device: where it runs; the CPU by default.
+        path: the file, with any name. device: where it runs; the CPU by default.
 
     Raises:
         FileNotFoundError, ValueError: as `load_script`.
@@ -56,13 +56,13 @@ class ExportedTarget(Described):
     """An exported program, a ``.pt2`` file. Calls are split and padded to the numbers of rows that it was exported for.
 
     Args:
-        path: the file. device: where it was exported for, the CPU by default; its constants cannot be moved.
+        path: the file. device: the one it was exported for, the CPU by default; its constants cannot be moved.
 
     Attributes:
-        shape: of an image, None where any size goes.
+        shape: of an image, None where any size is accepted.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: none that may be loaded (`blackbox.targets.archives`), or that can be.
+        FileNotFoundError: no such file. ValueError: it may not (`blackbox.targets.archives`) or cannot be loaded.
     """
 
     def __init__(

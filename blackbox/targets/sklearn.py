@@ -22,7 +22,7 @@ class SklearnTarget(Described):
         ValueError: not fitted, or its classes are not 0..C-1.
 
     Attributes:
-        classes: C, which an `Oracle` holds its user to.
+        classes: C, which an `Oracle` must be given.
     """
 
     device = torch.device("cpu")
@@ -42,5 +42,5 @@ class SklearnTarget(Described):
         self._predict = probabilities or model.predict
 
     def predict(self, x: Tensor) -> Any:
-        # a copy, because a pipeline may scale in place; torch's, whose memory is aligned alike each time
+        # a copy, because a pipeline may scale in place; made by torch, so that memory is always aligned in the same way
         return np.asarray(self._predict(x.flatten(1).clone().numpy(force=True)))

@@ -1,4 +1,4 @@
-"""Target: what can stand behind an Oracle, how a model becomes one, and targets around targets."""
+"""`Target`: what an Oracle wraps, how a model becomes one, and wrappers around targets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from blackbox.targets.info import Described, TargetInfo, flags_of, info_of, retr
 
 @runtime_checkable
 class Target(Protocol):
-    """A thing that classifies images.
+    """Anything that classifies images.
 
-    name: for reports. device: where `predict` wants its rows. returns: "logits", "probabilities", "labels", or None
-    when the first answer shall tell.
+    name: for reports. device: where `predict` expects its input. returns: "logits", "probabilities", "labels", or None to
+    tell from the first answer.
 
-    A target may say more of itself, as ``info`` (a `TargetInfo`, which then stands for name and returns too) or in
-    attributes of the same names as its fields. What changes while it runs stands beside it: ``flags`` ([m] bool, the rows
-    so far that a detector took for an attack) and ``retried`` (rows of calls that were made again).
+    A target may describe itself further with ``info`` (a `TargetInfo`, which then replaces name and returns) or with
+    attributes named like its fields. Two more attributes change while it runs: ``flags`` ([m] bool, the queries so far that
+    a detector flagged) and ``retried`` (rows of calls that were repeated).
     """
 
     name: str
@@ -28,15 +28,15 @@ class Target(Protocol):
     returns: str | None
 
     def predict(self, x: Tensor) -> Any:
-        """Float rows [m, \\*shape] in [0, 1], to be read and not written into -> [m, C] scores, [m] labels, or an `Answer`
-        with both."""
+        """Answer images [m, \\*shape], floats in [0, 1] that must not be modified, with scores [m, C], labels [m], or an
+        `Answer` with both."""
 
 
 class Wrapper(Described):
-    """A target around a target. Of itself it says what the one inside says, unless a subclass says otherwise.
+    """A target around another target, with that target's ``info`` unless a subclass overrides it.
 
     Args:
-        model: anything an `Oracle` takes, another wrapper among them.
+        model: anything an `Oracle` takes, also another wrapper.
 
     Attributes:
         inner: the target inside.
@@ -52,17 +52,17 @@ class Wrapper(Described):
 
     @property
     def flags(self) -> np.ndarray | None:
-        """[m] bool: the rows so far that a detector took for an attack; None without one."""
+        """The queries so far that a detector flagged as an attack, [m] bool; None without one."""
         return flags_of(self.inner)
 
     @property
     def retried(self) -> int:
-        """Rows of calls that were made again."""
+        """The rows of calls that were repeated."""
         return retried_of(self.inner)
 
 
 def as_target(model: Any, device: torch.device | str | None = None) -> Target:
-    """Find the adapter for a model.
+    """Wrap a model in the matching adapter.
 
     Raises:
         TypeError: it is neither a Target, a torch module, a scikit-learn classifier nor a callable.

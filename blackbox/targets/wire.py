@@ -1,8 +1,8 @@
-"""The protocol between `blackbox.targets.HttpTarget` and a server of one's own, ``blackbox/1``. docs/how-to/http.md tells it whole.
+"""The protocol between `blackbox.targets.HttpTarget` and your own server, ``blackbox/1``; specified in docs/how-to/http.md.
 
-``GET /v1/info`` says as JSON what is served. ``POST /v1/predict`` takes images and gives answers, as JSON or as numpy
-arrays in the .npy format, one after the other in the body; the answer comes in the form of the request. What an array is,
-is told from its type: floats [m, \\*shape] are images and floats [m, C] scores, whole numbers [m] labels, bytes [m] keys.
+``GET /v1/info`` describes as JSON what is served. ``POST /v1/predict`` takes images and returns answers, as JSON or as numpy
+arrays in the .npy format, one after the other in the body; the answer has the form of the request. The type of an array
+tells what it is: floats [m, \\*shape] are images and floats [m, C] scores, whole numbers [m] labels, bytes [m] keys.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMES = {"images": "f", "scores": "f", "labels": "iu", "keys": "SU"}
 
 
 def pack(arrays: dict[str, Any], kind: str) -> bytes:
-    """Arrays by name as the body of a message; None is left out."""
+    """Encode arrays by name as the body of a message; None is left out."""
     there = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     if kind == JSON:
         return json.dumps({name: value.tolist() for name, value in there.items()}).encode()
@@ -37,7 +37,7 @@ def unpack(body: bytes, kind: str, names: tuple[str, ...]) -> dict[str, np.ndarr
     """The inverse of `pack`, for messages that may hold ``names``.
 
     Raises:
-        ValueError: the body is something else; says what.
+        ValueError: the body is something else; the message says what.
     """
     arrays = _json(body, names) if kind == JSON else _npy(body, names)
     for name, value in arrays.items():
@@ -79,5 +79,5 @@ def _npy(body: bytes, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def start(body: bytes) -> str:
-    """How a message begins, to be shown."""
+    """The start of a message, for error messages."""
     return f"{len(body):,} bytes, {body[:40]!r} …" if len(body) > 40 else f"{len(body)} bytes, {body!r}"
