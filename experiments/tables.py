@@ -112,11 +112,7 @@ def peers(found: Found) -> list[str]:
         def row(r: Found, part: str = part, at: list[str] = at) -> list[str]:
             name = (f"*{r['attack']}*" if r["peer"] else r["attack"]) + (f" (raised: {r['note']})" if r["note"] else "")
             timed = clocks.get((part, r["attack"]))
-            seeds = (
-                f" ({', '.join(f'{m:.1f}' for m in r['mean by seed'])})"
-                if not at and len(r["mean by seed"]) > 1
-                else ""
-            )
+            seeds = f" ({', '.join(f'{m:.1f}' for m in r['mean by seed'])})" if not at and len(r["mean by seed"]) > 1 else ""
             reached = [f"{r[k]:.3f}" for k in at] or [r["success"], f"{r['mean']:.1f}{seeds}", f"{r['median']:g}"]
             return [name, *reached, within(timed["wall / forward"], timed["all"], ".2f") if timed else "-"]
 
@@ -133,14 +129,7 @@ def standing(rows: list[Found]) -> list[str]:
     if not any(r["peer"] for r in rows) or "first" not in rows[0]:
         return []
     hits = {
-        peer: {
-            (s, i)
-            for r in rows
-            if r["peer"] == peer
-            for s, row in enumerate(r["first"])
-            for i, q in enumerate(row)
-            if q
-        }
+        peer: {(s, i) for r in rows if r["peer"] == peer for s, row in enumerate(r["first"]) for i, q in enumerate(row) if q}
         for peer in (True, False)
     }
     images = {peer: {i for _, i in some} for peer, some in hits.items()}  # with any seed
@@ -183,32 +172,17 @@ def pairs(found: Found) -> list[str]:
         "exact p.",
     )  # fmt: skip
     for eps, source, n, seed in sorted({(row["eps"], row["source"], row["n"], row["seed"]) for row in found["rows"]}):
-        rows = {
-            r["attack"]: r
-            for r in found["rows"]
-            if (r["eps"], r["source"], r["n"], r["seed"]) == (eps, source, n, seed)
-        }
+        rows = {r["attack"]: r for r in found["rows"] if (r["eps"], r["source"], r["n"], r["seed"]) == (eps, source, n, seed)}
 
         def row(name: str, rows: dict[str, Found] = rows) -> list[Any]:
             preset, _, step = name.partition(", step")
-            peer = (
-                rows.get(f"torchattacks {SHARED[preset][1]}{', step' + step if step else ''}")
-                if preset in SHARED
-                else None
-            )
-            beside = (
-                [peer["attack"].removeprefix("torchattacks "), peer["rate"], *paired(rows[name], peer)]
-                if peer
-                else [""] * 5
-            )
+            peer = rows.get(f"torchattacks {SHARED[preset][1]}{', step' + step if step else ''}") if preset in SHARED else None
+            beside = [peer["attack"].removeprefix("torchattacks "), peer["rate"], *paired(rows[name], peer)] if peer else [""] * 5
             return [name, rows[name]["rate"], *beside]
 
         mine, theirs = ([r for r in rows.values() if r["peer"] == peer] for peer in (False, True))
         columns = ("ours (joined by /)", "", "torchattacks", "", "ours alone", "theirs alone", "p")
-        lines += [
-            f"### Linf {eps:g}/255, from the {'ResNet-20' if source == 'given' else 'own VGG'}, {n} images, seed {seed}",
-            "",
-        ]
+        lines += [f"### Linf {eps:g}/255, from the {'ResNet-20' if source == 'given' else 'own VGG'}, {n} images, seed {seed}", ""]
         lines += table(columns, (row(r["attack"]) for r in mine))
         if mine and theirs:
             a, b = (max(some, key=lambda r: len(r["fooled"])) for some in (mine, theirs))
@@ -256,11 +230,7 @@ def practical(found: Found) -> list[str]:
     s, of = found["settings"], found["references"]
 
     def row(r: Found) -> list[Any]:
-        return [
-            r["run"]["name"],
-            rate(r["points"][-1]["agreement"]),
-            *(rate(r["last"][k]["fgsm"]["all"]) for k in ("one", "three")),
-        ]
+        return [r["run"]["name"], rate(r["points"][-1]["agreement"]), *(rate(r["last"][k]["fgsm"]["all"]) for k in ("one", "three"))]
 
     return section(
         "A substitute from the target's answers", "experiments.studies.practical_blackbox",
@@ -273,10 +243,7 @@ def practical(found: Found) -> list[str]:
 
 
 # Szegedy et al. 2013, table 4: errors in % where the nets (in the order below) are shown what was crafted on one of them
-TABLE_4 = {
-    "minimal": ((100, 26.2, 5.9), (6.25, 100, 5.1), (8.2, 8.2, 100)),
-    "amplified": ((100, 98, 43), (96, 100, 22), (27, 50, 100)),
-}
+TABLE_4 = {"minimal": ((100, 26.2, 5.9), (6.25, 100, 5.1), (8.2, 8.2, 100)), "amplified": ((100, 98, 43), (96, 100, 22), (27, 50, 100))}
 
 
 def across_sets(found: Found) -> list[str]:
@@ -295,9 +262,7 @@ def across_sets(found: Found) -> list[str]:
             cells, source, noise = row["cells"], row["source"], row["what"].endswith("noise")
             told = [rate((cells[net]["k"], cells[net]["n"])) for net in nets]
             if not noise:
-                told = [
-                    f"{text} [{theirs:g}]" for text, theirs in zip(told, TABLE_4[kind][nets.index(source)], strict=True)
-                ]
+                told = [f"{text} [{theirs:g}]" for text, theirs in zip(told, TABLE_4[kind][nets.index(source)], strict=True)]
                 for net in set(nets) - {source}:
                     group = groups["other images" if ("'" in net) != ("'" in source) else "the same images"]
                     group[0], group[1] = group[0] + cells[net]["k"], group[1] + cells[net]["n"]

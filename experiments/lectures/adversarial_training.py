@@ -124,9 +124,7 @@ def measure(s: Settings) -> Found:
             for budget, hit in zip(s.budgets, result.curve(s.budgets), strict=True):
                 found[f"{access}: {attack}, {budget:,} queries"] = (hit.n - hit.k, hit.n, len(y[some]))
         accuracy = {"clean": [k, n]} | {what: [still, of] for what, (still, _, of) in found.items()}
-        wrong = {"clean error": [n - k, n]} | {
-            what: [before - still, before] for what, (still, before, _) in found.items()
-        }
+        wrong = {"clean error": [n - k, n]} | {what: [before - still, before] for what, (still, before, _) in found.items()}
         ratio = seconds / made["standard"][2]
         nets[name] = {"accuracy": accuracy, "wrong": wrong, "curve": curve, "gradients": cost, "time": ratio}
         told = "  ".join(f"{what} {bb.Rate(*hit)}" for what, hit in accuracy.items())
@@ -147,12 +145,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         names = {f"{n}: gradients {v['gradients']:.0f}, time × {v['time']:.1f}": v for n, v in nets.items()}
         dots(left, attacks, {name: list(net["accuracy"].values()) for name, net in names.items()}, 0.13)
         for i, net in enumerate(nets.values()):
-            curve(
-                right,
-                [0.0, *(e for e, _ in net["curve"])],
-                [net["accuracy"]["clean"], *(hit for _, hit in net["curve"])],
-                i,
-            )
+            curve(right, [0.0, *(e for e, _ in net["curve"])], [net["accuracy"]["clean"], *(hit for _, hit in net["curve"])], i)
         right.axvline(eps, color=style.PALE, linewidth=0.8, linestyle=(0, (3, 3)))
         left.set(xlim=(-2, 102), xlabel=f"right, and right when changed by ε = {eps:g}, %")
         right.set(xlim=(0, None), ylim=(0, 102), xlabel="ε of white-box PGD (dashed line: ε of training)")

@@ -184,9 +184,7 @@ def _gallery(found: dict[str, Any], shown: Any, path: Path) -> Path:
 def _panels(found: dict[str, Any], shown: Any, path: Path) -> Path:
     rows = found["rows"]
     names = list(reversed(rows))
-    colours = dict(
-        zip(("white box", "transfer", "scores", "labels"), (style.COLOURS[i] for i in (1, 4, 0, 2)), strict=True)
-    )
+    colours = dict(zip(("white box", "transfer", "scores", "labels"), (style.COLOURS[i] for i in (1, 4, 0, 2)), strict=True))
     what = f"{found['model']}, the same {found['images']} images"
     under = f"{what}; in brackets what limits the attack; medians over those fooled, prices over all"
     height = 1.75 + 0.36 * len(names)

@@ -36,9 +36,7 @@ from surrogates.nets import logits
 class Settings(Named):
     arch: str = says("cnn", "of the classifiers")
     detector: str = says("cnn", "of the detectors")
-    parts: tuple[int, ...] = says(
-        (900, 400, 300), "images for the defender, for the attacker, and attacked and looked at"
-    )
+    parts: tuple[int, ...] = says((900, 400, 300), "images for the defender, for the attacker, and attacked and looked at")
     eps: float = says(0.15, "Linf")
     alarms: float = says(0.05, "share of clean images that may raise an alarm")
     epochs: int = says(20, "of each net")
@@ -180,10 +178,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         f"clean images, on {noisy:.0f} % of noisy ones"
     )
     height = 2.0 + 0.36 * len(rows)
-    with sheet(path, "A detector, and attacks that fool both", under, 11.4, height, columns=2) as (
-        made,
-        ((left, seen),),
-    ):
+    with sheet(path, "A detector, and attacks that fool both", under, 11.4, height, columns=2) as (made, ((left, seen),)):
         dots(left, [f"{n}{' *' if r['kind'] == 'seen' else ''}" for n, r in rows.items()], {
             "no alarm either, of those right and quiet clean": [r["both fooled"] for r in rows.values()],
             "classifier fooled, of those right": [r["classifier fooled"] for r in rows.values()],

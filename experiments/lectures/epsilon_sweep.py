@@ -37,9 +37,7 @@ from surrogates.crafting import Queried
 class Settings(Subject):
     index: int = says(0, "which of the data's images that the model has right, from 0")
     eps: tuple[float, ...] = says((0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5), "radii that are shown")
-    direction: str = says(
-        "gradient", "of the pattern: gradient, numerical, random", ("gradient", "numerical", "random")
-    )
+    direction: str = says("gradient", "of the pattern: gradient, numerical, random", ("gradient", "numerical", "random"))
     surrogate: str | None = says(None, "spec of a net whose gradient gives the pattern")
     loss: str = says("cross-entropy", "whose gradient it is: cross-entropy, margin, …")
     points: int = says(150, "radii at which the ray is looked at before borders are closed in")
@@ -71,9 +69,7 @@ def measure(s: Settings) -> Found:
     home = int(seen.labels)
     along, what = pattern(s, seen)
     line, oracle = Line(seen.images, along), seen.oracle()
-    fine = np.union1d(
-        radii[-1] * np.linspace(0, 1, s.points) ** 2, radii
-    )  # closer together near 0, where regions are thin
+    fine = np.union1d(radii[-1] * np.linspace(0, 1, s.points) ** 2, radii)  # closer together near 0, where regions are thin
     p = oracle(line.at(np.zeros(len(fine), int), fine)).probabilities().cpu().numpy()
     ray: Any = SimpleNamespace(line=line, epsilons=fine)
     crossed = regions(ray, lambda points: oracle(points).label, label=p.argmax(1)[None], tolerance=1e-4 * radii[-1])[0]
@@ -101,9 +97,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     tall = 1.15 * shown["pattern"].shape[1] / shown["pattern"].shape[2] + 0.75
     under = f"{found['model']}; x + ε · pattern leads away from {home['name']} (blue); pixels are kept in [0, 1]"
     width, height = max(1.25 * across, 8.0), tall + 3.4
-    with sheet(
-        path, "What the model says as epsilon grows", under, width, height, height_ratios=(tall, 2.8), rows=2
-    ) as (
+    with sheet(path, "What the model says as epsilon grows", under, width, height, height_ratios=(tall, 2.8), rows=2) as (
         made,
         axes,
     ):
@@ -116,10 +110,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
             if i:
                 row = rows[i - 1]
                 name = textwrap.fill(textwrap.shorten(row["name"], 30, placeholder="…"), 15)
-                words, colour = (
-                    f"{name}\n{100 * row['confidence']:.0f} %",
-                    style.COLOURS[int(row["label"] == home["label"])],
-                )
+                words, colour = f"{name}\n{100 * row['confidence']:.0f} %", style.COLOURS[int(row["label"] == home["label"])]
             one.set_title(f"ε = {rows[i - 1]['eps']:g}" if i else "pattern", loc="center")
             one.set_xlabel(words, fontsize=8, color=colour)
         _geometry(axes[1, 0], found, shown)

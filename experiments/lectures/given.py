@@ -153,14 +153,8 @@ def class_index(word: str, classes: tuple[str, ...]) -> int:
     asked, names = word.lower().replace("_", " "), [short(name) for name in classes]
     same = [i for i, name in enumerate(classes) if asked in (name.lower(), names[i].lower())]
     if len(same) > 1:
-        raise ValueError(
-            f"Expected one class called {word!r}, but numbers {', '.join(map(str, same))} are. Give the number."
-        )
+        raise ValueError(f"Expected one class called {word!r}, but numbers {', '.join(map(str, same))} are. Give the number.")
     if not same:
-        near = (
-            names
-            if len(names) <= 20
-            else [*difflib.get_close_matches(word, names, cutoff=0.5), f"… ({len(names)} names)"]
-        )
+        near = names if len(names) <= 20 else [*difflib.get_close_matches(word, names, cutoff=0.5), f"… ({len(names)} names)"]
         raise ValueError(f"Expected a class to be one of {', '.join(near)}, but it was {word!r}.")
     return same[0]

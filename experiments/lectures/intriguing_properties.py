@@ -128,9 +128,7 @@ def craft(s: Settings, net: nn.Module, x: Tensor, y: Tensor) -> Crafted:
     return Crafted(made.x_adv, minimal_noise, larger, amplified_noise, found, made.rms(x)[found].numpy())
 
 
-def table(
-    names: tuple[str, ...], nets: dict[str, Any], made: dict[str, Crafted], x: Tensor, y: Tensor, size: str
-) -> list[Any]:
+def table(names: tuple[str, ...], nets: dict[str, Any], made: dict[str, Crafted], x: Tensor, y: Tensor, size: str) -> list[Any]:
     """Parts 3 and 4: a row for each source, one of its noise beneath.
 
     A cell: of the images both nets have right and for which there is a change, those the target gets wrong; and the paper's count.
@@ -210,16 +208,8 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         _purity(axes[0, 1], found, s["top"])
         _table(axes[1, 0], found["across models"], "Across models: smallest changes, and noise as long")
         right = places[1, 1].subgridspec(2, 1)
-        _table(
-            made.add_subplot(right[0]),
-            found["across training sets"],
-            "Across training sets (P1, P1, P2): smallest changes",
-        )
-        _table(
-            made.add_subplot(right[1]),
-            found["across training sets, amplified"],
-            f"The same, amplified to RMS {s['rms']:g}",
-        )
+        _table(made.add_subplot(right[0]), found["across training sets"], "Across training sets (P1, P1, P2): smallest changes")
+        _table(made.add_subplot(right[1]), found["across training sets, amplified"], f"The same, amplified to RMS {s['rms']:g}")
         images = shown["made"]
         pick = images.found.nonzero()[:16, 0].tolist()
         rows = {"clean": shown["x"], "smallest change": images.minimal, "amplified": images.amplified,
@@ -234,13 +224,7 @@ def _strips(made: Any, place: Any, strips: list[tuple[str, list[Tensor], int]], 
     inner = place.subgridspec(len(strips), 1, hspace=0.02)
     for r, (name, images, colour) in enumerate(strips):
         axes = made.add_subplot(inner[r])
-        axes.imshow(
-            np.concatenate([image.numpy() for image in images], 1),
-            cmap="gray_r",
-            vmin=0,
-            vmax=1,
-            interpolation="nearest",
-        )
+        axes.imshow(np.concatenate([image.numpy() for image in images], 1), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         axes.text(-4, 14, name, ha="right", va="center", fontsize=8.5, color=style.COLOURS[colour])
         if r == 0:
@@ -267,9 +251,7 @@ def _table(axes: Any, rows: list[dict[str, Any]], title: str) -> None:
     for i, row in enumerate(rows):
         for j, c in enumerate(row["cells"].values()):
             text = f"{100 * value[i, j]:.0f} %  [{100 * c['low']:.0f}, {100 * c['high']:.0f}]" if c["n"] else "–"
-            axes.text(
-                j, i, text, ha="center", va="center", fontsize=8, color="white" if value[i, j] > 0.52 else style.INK
-            )
+            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value[i, j] > 0.52 else style.INK)
     named = [f"{'noise' if i % 2 else row['source']}  {row['rms']:.3f}" for i, row in enumerate(rows)]
     axes.set_yticks(range(len(rows)), named)
     axes.set_xticks(range(len(rows[0]["cells"])), list(rows[0]["cells"]), fontsize=8)

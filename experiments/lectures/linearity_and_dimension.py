@@ -41,9 +41,7 @@ from surrogates.analysis.ray import fgsm_direction
 
 @dataclass(frozen=True)
 class Settings(Named):
-    sides: tuple[int, ...] = says(
-        (2, 4, 8), "sides that they are averaged down to; those that do not divide are refused"
-    )
+    sides: tuple[int, ...] = says((2, 4, 8), "sides that they are averaged down to; those that do not divide are refused")
     dimensions: tuple[int, ...] = says((4, 16, 64, 256, 1024, 4096, 16384), "d of parts 1 and 2")
     models: int = says(20, "random models a dimension, part 1")
     eps: float = says(0.05, "of parts 1 and 2")
@@ -138,9 +136,7 @@ def measure(s: Settings) -> Found:
                          f"and {s.sides}.")  # fmt: skip
     data = sg.load(s.data)
     if max(s.sides) > min(data.shape[1:]):
-        raise ValueError(
-            f"Expected sides of at most {min(data.shape[1:])}, as the images have, but there was {max(s.sides)}."
-        )
+        raise ValueError(f"Expected sides of at most {min(data.shape[1:])}, as the images have, but there was {max(s.sides)}.")
     first, second = [random_models(s, d) for d in s.dimensions], [equally_easy(s, d) for d in s.dimensions]
     for one, two in zip(first, second, strict=True):
         told = "; ".join(f"{k} {bb.Rate(*v)}, theory {100 * two['theory'][k]:.1f} %" for k, v in two["best"].items())
@@ -186,13 +182,7 @@ def _accuracies(axes: Any, found: dict[str, Any]) -> None:
     fine = np.geomspace(d[0], d[-1], 200)
     for (what, right), i in zip(theory(found["strength"], found["eps"], fine).items(), (1, 2, 0), strict=True):
         colour = style.COLOURS[i]
-        axes.plot(
-            fine,
-            np.broadcast_to(100 * right, 200),
-            color=colour,
-            linewidth=1.4,
-            ls="--" if what == "random signs" else "-",
-        )
+        axes.plot(fine, np.broadcast_to(100 * right, 200), color=colour, linewidth=1.4, ls="--" if what == "random signs" else "-")
         for model, mark, face in (("best", "o", colour), ("trained", "D", "white")):
             label = what if model == "best" else None
             values = [percent(r[model][what])[0] for r in rows]

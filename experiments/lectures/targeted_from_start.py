@@ -60,9 +60,7 @@ def reach(
     al. 2015, arXiv:1412.1897, from noise).
     """
     if steps < 1 or not rate > 0 or not 0 <= weight < math.inf:
-        raise ValueError(
-            f"Expected steps and rate above 0 and weights of at least 0, but they were {steps}, {rate:g}, {weight:g}."
-        )
+        raise ValueError(f"Expected steps and rate above 0 and weights of at least 0, but they were {steps}, {rate:g}, {weight:g}.")
     x, classes = start.clone(), torch.full((len(start),), goal)
     adam = torch.optim.Adam([x], lr=rate)
     fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
@@ -98,9 +96,7 @@ def starts(s: Settings, seen: Seen, one: Seen, goal: int) -> dict[str, Tensor]:
         if file is not None:
             image = sg.data.photograph(file)
             if image.shape[1] != x.shape[1]:
-                raise ValueError(
-                    f"Expected {file} to have {x.shape[1]} channels like the reference, but it has {image.shape[1]}."
-                )
+                raise ValueError(f"Expected {file} to have {x.shape[1]} channels like the reference, but it has {image.shape[1]}.")
             found[name] = nn.functional.interpolate(image, x.shape[2:], mode="bilinear", antialias=True).clamp(0, 1)
         elif bool((fits & seen.right).any()) and not seen.file:
             found[name] = seen.images[(fits & seen.right).nonzero()[0]]
@@ -126,15 +122,7 @@ def by_labels(s: Settings, seen: Seen, start: Tensor, one: Seen, goal: int) -> l
     rows = []
     for budget in s.budgets:
         found = bb.attack(
-            seen.oracle("labels"),
-            one.images,
-            one.labels,
-            s.attack,
-            bb.L2(math.inf),
-            budget,
-            target=goal,
-            start=start,
-            seed=s.seed,
+            seen.oracle("labels"), one.images, one.labels, s.attack, bb.L2(math.inf), budget, target=goal, start=start, seed=s.seed
         )
         good = bool(found.success[0])
         rows.append({
@@ -157,9 +145,7 @@ def measure(s: Settings) -> Found:
     nets = {"own gradients": seen.model.net, f"gradients of {other.name}" if other else "": other and other.net}
     ways = {way: walks(s, net, seen, stack, one, goal) for way, net in nets.items() if net is not None}
     if not ways and "the target class" not in begin:
-        raise ValueError(
-            "Expected gradients, a --surrogate or a --start image of the target class, but there were none."
-        )
+        raise ValueError("Expected gradients, a --surrogate or a --start image of the target class, but there were none.")
     walk = by_labels(s, seen, begin["the target class"], one, goal) if "the target class" in begin else []
     for way, by in ways.items():
         for weight, row in by.items():
@@ -201,9 +187,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         rows.append(("labels alone,\n" + found["attack"], walk[: len(begin)], told[: len(begin)]))
     under = f"{found['model']}: from each start to '{found['target']}'; below: confidence in it, L2 distance from the first image"
     images = [(name, some) for name, some, _ in rows]
-    return shrink(
-        figures.gallery(images, found["starts"], [note for *_, note in rows], "A class from any start", under, path)
-    )
+    return shrink(figures.gallery(images, found["starts"], [note for *_, note in rows], "A class from any start", under, path))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,7 @@ def measure(s: Settings) -> Found:
     wanted = max(min(s.images, int(everything.right.sum())), at + 1 if s.images <= at else 0)
     seen = one if everything.file else everything.take(wanted)
     radii = s.most * np.linspace(0, 1, s.points) ** 2
-    noise = Stream(s.seed, np.arange(len(seen.labels), dtype=np.uint64)).signs(
-        0, "random ray", tuple(seen.images.shape[1:])
-    )
+    noise = Stream(s.seed, np.arange(len(seen.labels), dtype=np.uint64)).signs(0, "random ray", tuple(seen.images.shape[1:]))
     losses = {}
     for loss in LOSSES:
         ray = walk(net, seen.images, seen.labels, radii, loss=loss)

@@ -100,9 +100,7 @@ def peer(toolkit: str, kind: str, **options: Any) -> Peer:
             if not hasattr(np, "mat"):
                 np.mat = np.asmatrix  # gone from numpy 2; ART's GeoDA still asks for it
             attack = getattr(importlib.import_module("art.attacks.evasion"), kind)
-            attack(art_classifier(Softmax(meter), x), **given).generate(
-                x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()]
-            )
+            attack(art_classifier(Softmax(meter), x), **given).generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
 
     return run
 

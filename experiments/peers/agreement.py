@@ -91,9 +91,7 @@ def diverse(case: Case, s: Settings, drawn: Draws) -> Tensor:
             inner = side + int(size * (full - side))
             queue.extend([inner, *(min(int(place * (full - inner + 1)), full - inner) for place in (top, left))])
         attack = peer("DIFGSM", case, s, decay=1.0, resize_rate=1.1, diversity_prob=1.1)
-        with mock.patch(
-            "torch.randint", lambda *a, queue=queue, **b: torch.tensor([queue.popleft()], dtype=torch.int32)
-        ):
+        with mock.patch("torch.randint", lambda *a, queue=queue, **b: torch.tensor([queue.popleft()], dtype=torch.int32)):
             out.append(attack(case.images[i : i + 1], case.labels[i : i + 1]))
         assert not queue
     return torch.cat(out)
@@ -119,8 +117,7 @@ def mixed(case: Case, s: Settings, drawn: Draws) -> Tensor:
     class Ours(torchattack.Admix):  # type: ignore[misc]
         def admix(self, x: Tensor) -> Tensor:
             partners = [
-                torch.stack([some[int(v * len(some))] for some, v in zip(others, next(draws), strict=True)])
-                for _ in range(3)
+                torch.stack([some[int(v * len(some))] for some, v in zip(others, next(draws), strict=True)]) for _ in range(3)
             ]
             return torch.cat([x + 0.2 * case.images[some] for some in partners])
 

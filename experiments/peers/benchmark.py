@@ -219,15 +219,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> Path:
                 colour = style.COLOURS[0 if row["peer"] else 1]
                 axis.plot([low, high], [at, at], color=colour, linewidth=1.6, alpha=0.5, solid_capstyle="butt")
                 axis.plot(centre, at, "D" if row["peer"] else "o", color=colour, markersize=5.5)
-                axis.text(
-                    1.02,
-                    at,
-                    f"{centre:.3g}",
-                    transform=axis.get_yaxis_transform(),
-                    va="center",
-                    fontsize=8,
-                    color=colour,
-                )
+                axis.text(1.02, at, f"{centre:.3g}", transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=colour)
             axis.set_yticks(range(len(points)), [p[3]["attack"] for p in points], fontsize=8)
             for tick, point in zip(axis.get_yticklabels(), points, strict=True):
                 tick.set_color(style.COLOURS[0] if point[3]["peer"] else style.INK)

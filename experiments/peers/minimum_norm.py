@@ -73,9 +73,7 @@ def advertorch(s: Settings) -> dict[str, Attack]:
     def attack(net: torch.nn.Module, x: Tensor, y: Tensor, t: Tensor | None, size: int) -> Tensor:
         assert t is not None
         pairs = zip(x.split(size), t.split(size), strict=True)
-        return torch.cat(
-            [LBFGSAttack(net, 10, batch_size=len(a), targeted=True).perturb(a, b).detach() for a, b in pairs]
-        )
+        return torch.cat([LBFGSAttack(net, 10, batch_size=len(a), targeted=True).perturb(a, b).detach() for a, b in pairs])
 
     return {
         "advertorch L-BFGS": lambda net, x, y, t: attack(net, x, y, t, 1),
@@ -138,11 +136,7 @@ def against(row: dict[str, Any], base: dict[str, Any], resamples: int) -> dict[s
     """Median ratio of distances to those of ``base``, over the images that both fooled."""
     pairs = zip(row["distance"], base["distance"], strict=True)
     ratio = np.array([a / b for a, b in pairs if a is not None and b is not None])
-    found = {
-        "n": len(ratio),
-        "nearer": int((ratio < 1 - 1e-4).sum()),
-        "ratio": float(np.median(ratio)) if len(ratio) else None,
-    }
+    found = {"n": len(ratio), "nearer": int((ratio < 1 - 1e-4).sum()), "ratio": float(np.median(ratio)) if len(ratio) else None}
     if len(ratio) < 3 or np.ptp(ratio) == 0:
         return found | {"low": found["ratio"], "high": found["ratio"]}
     rng = np.random.default_rng(0)

@@ -72,9 +72,7 @@ def case_of(s: Settings) -> Case:
     """The target, and the images attacked."""
     if s.target == "cifar":
         return cifar(s.root, s.images, s.depth, spread=True)
-    return (photographs if s.target == "squeezenet" else mnist)(
-        s.root, s.images
-    )  # MNIST's file order mixes all classes
+    return (photographs if s.target == "squeezenet" else mnist)(s.root, s.images)  # MNIST's file order mixes all classes
 
 
 def untrained(s: Settings) -> list[nn.Module]:
@@ -167,21 +165,14 @@ def measure(s: Settings) -> None:
     rows = [name for name in ROWS if s.target == "cifar" or name != "hybrid, 300 answers"]
     asked = {name.replace(",", ""): name for name in rows}
     if absent := [name for name in s.only if name not in asked]:
-        raise ValueError(
-            f"Expected --only to be of the rows of {s.target} ({'; '.join(asked)}), but it named {'; '.join(absent)}."
-        )
-    case, book = (
-        case_of(s),
-        Book("hybrid" if s.target == "cifar" else f"hybrid_{s.target}", s, same=("budget", "depth")),
-    )
+        raise ValueError(f"Expected --only to be of the rows of {s.target} ({'; '.join(asked)}), but it named {'; '.join(absent)}.")
+    case, book = case_of(s), Book("hybrid" if s.target == "cifar" else f"hybrid_{s.target}", s, same=("budget", "depth"))
     book.put(surrogates="; ".join(map(str, NETS[s.target])) + "; trained on other images with their true labels, without an "
              "answer of the target" if NETS[s.target] else
              "a small VGG of images shrunk to 32 x 32, taught with the target's scores for the photographs not attacked")  # fmt: skip
     for name in [asked[word] for word in s.only] or rows:
         for seed in s.seeds:
-            book.row(
-                lambda name=name, seed=seed: attacked(s, case, name, seed), attack=name, seed=seed, images=s.images
-            )
+            book.row(lambda name=name, seed=seed: attacked(s, case, name, seed), attack=name, seed=seed, images=s.images)
 
 
 if __name__ == "__main__":

@@ -81,10 +81,7 @@ class Case:
 
     def fooled(self, x_adv: Tensor) -> dict[str, list[int]]:
         """[k, n] misclassified by the target: of all images, and of those that it has right as they are."""
-        wrong, right = (
-            sg.predict(self.target, x_adv) != self.labels,
-            sg.predict(self.target, self.images) == self.labels,
-        )
+        wrong, right = sg.predict(self.target, x_adv) != self.labels, sg.predict(self.target, self.images) == self.labels
         return {"all": [int(wrong.sum()), len(wrong)], "right": [int((wrong & right).sum()), int(right.sum())]}
 
     def crafted(self, nets: nn.Module | list[nn.Module], attack: str, eps: float) -> dict[str, list[int]]:
@@ -95,9 +92,7 @@ class Case:
 def case_of(s: Settings) -> Case:
     data, theirs = digits(s.root)
     if s.first + s.attacked > len(data):
-        raise ValueError(
-            f"Expected attacked images among the first {len(data):,}, but they ended at {s.first + s.attacked:,}."
-        )
+        raise ValueError(f"Expected attacked images among the first {len(data):,}, but they ended at {s.first + s.attacked:,}.")
     some = data.take(slice(s.first, s.first + s.attacked))
     return Case(lenet(s.root), some.images, some.labels, theirs)
 
@@ -166,15 +161,9 @@ def draw(found: dict[str, Any], s: Settings, path: Path) -> Path:
         ticks = [150, 300, 600, 1200, 2400, 6400]
         low.set_xticks(ticks, [f"{t:,}" for t in ticks])
         low.minorticks_off()
-        for height, words in (
-            (100 * PAPER, "Papernot et al. 2017: 84 %"),
-            (noise, f"noise of the same size: {noise:.0f} %"),
-        ):
+        for height, words in ((100 * PAPER, "Papernot et al. 2017: 84 %"), (noise, f"noise of the same size: {noise:.0f} %")):
             low.text(145, height + 1.5, words, fontsize=8, color=style.PALE)
-        low.set(
-            xlabel="queries charged (diamonds: three substitutes from the same answers)",
-            ylabel="misclassified by the target, %",
-        )
+        low.set(xlabel="queries charged (diamonds: three substitutes from the same answers)", ylabel="misclassified by the target, %")
         high.set_xlabel("eps of FGSM (Linf), one substitute, after all queries")
         made.legend(*low.get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return path

@@ -64,9 +64,7 @@ def differences(s: Settings) -> Iterator[Row]:
         "fd-ifgsm pca 50": FDIFGSM(method="pca", count=50, images=own),
     }  # fmt: skip
     on_few = "fd-ifgsm full"
-    beside = [
-        name for name in made if name.startswith("fd-ifgsm") and name != on_few
-    ]  # on the same images as the full one
+    beside = [name for name in made if name.startswith("fd-ifgsm") and name != on_few]  # on the same images as the full one
     for name, some in [(name, few if name == on_few else case) for name in made] + [(name, few) for name in beside]:
         yield some, name, made[name], made[name].plan(shape, 10**6).total, s.seeds[:1], {}
 
@@ -85,10 +83,7 @@ def row(case: Case, attack: Any, budget: int, seeds: tuple[int, ...], more: dict
     """Over the seeds; towards a class a target that shows scores shows the largest alone."""
     shows = "labels" if attack.access is bb.Access.LABELS else "topk" if more else "scores"
     x, y = case.images, case.labels
-    runs = [
-        bb.attack(bb.Oracle(case.net, shows, k=1), x, y, attack, case.threat, budget, seed=seed, **more)
-        for seed in seeds
-    ]
+    runs = [bb.attack(bb.Oracle(case.net, shows, k=1), x, y, attack, case.threat, budget, seed=seed, **more) for seed in seeds]
     means = [r.mean_queries for r in runs]
     return {
         "threat": str(case.threat), "targeted": bool(more),

@@ -80,19 +80,13 @@ def p_init(s: Settings) -> None:
 # attack -> what targets show, values of each setting, settings measured on the target in any case
 GRIDS: dict[str, tuple[str, dict[str, tuple[float, ...]], tuple[dict[str, float], ...]]] = {
     "square": ("scores", {"p_init": (0.05, 0.1, 0.2, 0.4, 0.8)}, ({"p_init": 0.05}, {"p_init": 0.8}, {"p_init": 0.4})),
-    "sign-flip": (
-        "labels",
-        {"alpha": (0.002, 0.004, 0.008), "flip": (0.001, 0.004)},
-        ({"alpha": 0.004, "flip": 0.001},),
-    ),
+    "sign-flip": ("labels", {"alpha": (0.002, 0.004, 0.008), "flip": (0.001, 0.004)}, ({"alpha": 0.004, "flip": 0.001},)),
 }
 
 
 def spent(case: Case, attack: Any, access: str, s: Settings, clean: int = 1) -> tuple[np.ndarray, int]:
     """Queries of each image, failures at the budget; how many were fooled. clean: 0 leaves the clean check out."""
-    result = bb.attack(
-        bb.Oracle(case.net, access), case.images, case.labels, attack, case.threat, s.budget, seed=s.seed
-    )
+    result = bb.attack(bb.Oracle(case.net, access), case.images, case.labels, attack, case.threat, s.budget, seed=s.seed)
     return np.where(result.success.numpy(), result.queries.numpy() - 1 + clean, s.budget), int(result.success.sum())
 
 
@@ -120,14 +114,7 @@ def tuned(s: Settings) -> None:
     Book(name, s).put(chosen=found.chosen, own=found.records(), target=case.name, rows=rows)
 
 
-PLANS = (
-    nets.Plan("cnn", 60, 1e-4),
-    nets.CNN,
-    nets.Plan("vgg", 45, 1e-4),
-    nets.VGG,
-    nets.Plan("resnet20", 15, 1e-4),
-    nets.RESNET20,
-)
+PLANS = (nets.Plan("cnn", 60, 1e-4), nets.CNN, nets.Plan("vgg", 45, 1e-4), nets.VGG, nets.Plan("resnet20", 15, 1e-4), nets.RESNET20)
 
 
 def surrogates(s: Settings) -> None:
@@ -140,9 +127,7 @@ def surrogates(s: Settings) -> None:
 
     def transferred(plans: tuple[nets.Plan, ...]) -> dict[str, Any]:
         own, eps = [net for plan in plans for net in nets.family(s.root, plan, s.seed)], case.threat.eps
-        made = sg.craft(
-            own, case.images, case.labels, "i-fgsm", threat=case.threat, steps=10, step=3 * eps / 10, seed=s.seed
-        )
+        made = sg.craft(own, case.images, case.labels, "i-fgsm", threat=case.threat, steps=10, step=3 * eps / 10, seed=s.seed)
         fooled = int((sg.predict(case.net, made) != case.labels).sum())
         right = int((sg.predict(own[0], held.images) == held.labels).sum())
         return {"fooled": [fooled, len(made)]} | ({"accuracy": [right, len(held)]} if len(plans) == 1 else {})
@@ -153,20 +138,11 @@ def surrogates(s: Settings) -> None:
 
 
 def answers(s: Settings) -> None:
-    case, book = (
-        cifar(s.root, s.images, 32, spread=True),
-        Book("query_budget_frontier", s, same=("images", "budget", "seed")),
-    )
+    case, book = cifar(s.root, s.images, 32, spread=True), Book("query_budget_frontier", s, same=("images", "budget", "seed"))
 
     def taught(count: int) -> dict[str, Any]:
         oracle = bb.Oracle(case.net, "scores")
-        own = sg.teach(
-            [nets.trained(s.root, plan) for plan in (nets.VGG, nets.CNN)],
-            nets.images(s.root),
-            oracle,
-            count,
-            seed=s.seed,
-        )
+        own = sg.teach([nets.trained(s.root, plan) for plan in (nets.VGG, nets.CNN)], nets.images(s.root), oracle, count, seed=s.seed)
         return attack_with(bb.attacks.build("hybrid", prior=sg.prior(own)))
 
     def attack_with(attack: Any) -> dict[str, Any]:

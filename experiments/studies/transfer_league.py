@@ -85,9 +85,7 @@ def against_the_best(found: League) -> list[str]:
     return lines
 
 
-def why(
-    s: Settings, source: torch.nn.Module, target: torch.nn.Module, x: torch.Tensor, y: torch.Tensor
-) -> dict[str, Any]:
+def why(s: Settings, source: torch.nn.Module, target: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
     """Gradient alignment, with the target's gradients and with queries alone."""
     x, y, probe = x[: s.probed], y[: s.probed], sg.DirectionalProbe()
     true = sg.alignment(source, target, x, y, loss="margin")
@@ -113,9 +111,7 @@ def measure(s: Settings) -> None:
             matrix.save(Path(s.keep) / name)
     tests = against_the_best(found)
     kinds = {"linf": "uniform, same Linf", "rms": "Gaussian, same RMS"}
-    noise = [
-        f"{t}, {told}: {found.crafted.noise_rate('resnet32', t, kind)}" for t in threats for kind, told in kinds.items()
-    ]
+    noise = [f"{t}, {told}: {found.crafted.noise_rate('resnet32', t, kind)}" for t in threats for kind, told in kinds.items()]
     book.put(rows=rows(found), noise=noise, dropped=found.dropped, **{"against the best": tests})
     print(*noise, *tests, draw(found, DOCS / "transfer_league.png"), sep="\n", flush=True)
 
@@ -129,18 +125,13 @@ def draw(found: League, path: Path) -> Path:
         "left: as crafted; dashed: noise of the same RMS · right: at equal RMS"
     )
     title = f"Transfer league, {found.source} to {found.target}"
-    with sheet(path, title, under, 12.5, high * len(threats) + 0.6, len(threats), 2, width_ratios=(1.5, 1)) as (
-        _,
-        axes,
-    ):
+    with sheet(path, title, under, 12.5, high * len(threats) + 0.6, len(threats), 2, width_ratios=(1.5, 1)) as (_, axes):
         for threat, (left, right) in zip(threats, axes, strict=True):
             _front(found, threat, left)
             r = found.ranks(threat, most, matched=True)
             names = [f"{name}  {100 * v:.0f} %" for name, v in zip(r.names, r.value, strict=True)]
             dots(right, names, {"": list(zip(r.rank, r.low, r.high, strict=True))})
-            right.set(
-                xlim=(0.5, len(names) + 0.5), xlabel="rank at equal RMS (1 is best)", title=f"ranks at G ≤ {most}"
-            )
+            right.set(xlim=(0.5, len(names) + 0.5), xlabel="rank at equal RMS (1 is best)", title=f"ranks at G ≤ {most}")
     return path
 
 

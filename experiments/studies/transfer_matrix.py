@@ -43,9 +43,7 @@ def measure(s: Settings) -> Found:
         print(f"own {name}: {sg.accuracy(net, test)} accurate", flush=True)
     targets = {f"resnet{depth}": bb.Oracle(net, "labels", 10) for depth, net in hidden.items()}
     threats = [bb.Linf(e / 255) for e in s.eps]
-    matrix = sg.transfer_matrix(
-        sources, targets, some.images, some.labels, s.attacks, threats, seed=s.seed, progress=print
-    )
+    matrix = sg.transfer_matrix(sources, targets, some.images, some.labels, s.attacks, threats, seed=s.seed, progress=print)
     text = matrix.table()
     print(text)
     matrix.save(RESULTS / "transfer_matrix")

@@ -36,11 +36,7 @@ def measure(s: Settings) -> Found:
     parts = sg.split(sg.load("digits"), {"train": 1400, "test": 397}, seed=s.seed)
     recipe = sg.Recipe(epochs=s.epochs)
     made = sg.factorial(parts["train"], ("mlp", "lenet"), recipe, seed=s.seed, replicates=s.replicates, cache=s.cache)
-    test, threat, hidden = (
-        parts["test"].take(slice(0, s.images)),
-        bb.Linf(s.eps),
-        bb.Oracle(made.reference, "scores", 10),
-    )
+    test, threat, hidden = parts["test"].take(slice(0, s.images)), bb.Linf(s.eps), bb.Oracle(made.reference, "scores", 10)
     matrix = sg.transfer_matrix(
         made.nets, {"reference": hidden}, test.images, test.labels, [s.attack], [threat], seed=s.seed
     )

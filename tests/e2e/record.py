@@ -195,11 +195,7 @@ def _fill(net: nn.Module, seed: int) -> None:
     with torch.no_grad():
         for name, p in net.named_parameters():
             if p.ndim > 1:
-                p.copy_(
-                    torch.randn(p.shape, generator=draw)
-                    * (2.0 / p[0].numel()) ** 0.5
-                    * (2 if name.startswith("last") else 1)
-                )
+                p.copy_(torch.randn(p.shape, generator=draw) * (2.0 / p[0].numel()) ** 0.5 * (2 if name.startswith("last") else 1))
             elif name.endswith("bias"):
                 p.copy_(0.1 * torch.randn(p.shape, generator=draw))
         for name, b in net.named_buffers():
@@ -231,10 +227,7 @@ def images(kind: str = "grey", n: int = 5, seed: int = 0) -> tuple[Tensor, Tenso
     """Images, half noise and half smooth, and the target's labels; the last one is labelled wrongly where n is 5."""
     rng = np.random.default_rng(seed)
     c, h, w = SHAPES[kind]
-    rough, smooth = (
-        rng.uniform(0.1, 0.9, (n, c, h, w)),
-        rng.uniform(0.1, 0.9, (n, c, 2, 2)).repeat(h // 2, 2).repeat(w // 2, 3),
-    )
+    rough, smooth = rng.uniform(0.1, 0.9, (n, c, h, w)), rng.uniform(0.1, 0.9, (n, c, 2, 2)).repeat(h // 2, 2).repeat(w // 2, 3)
     x = torch.tensor((rough + smooth) / 2, dtype=torch.float32)
     with torch.no_grad():
         y = target(kind)(x).argmax(1)
@@ -304,27 +297,10 @@ for _a in bb.attacks.names():
                 add(_key, run, _a, _access, _norm, _t)
     for _norm in _kind.norms:
         _access = "labels" if _kind.access == 0 and _a not in ("hybrid", "auto") else "scores"
-        add(
-            f"colour/{_a}/{_access}/{_norm.lower()}",
-            run,
-            _a,
-            _access,
-            _norm,
-            kind="colour",
-            budget=20 if _a == "bases" else 60,
-        )
+        add(f"colour/{_a}/{_access}/{_norm.lower()}", run, _a, _access, _norm, kind="colour", budget=20 if _a == "bases" else 60)
         if _kind.access == 0:
             add(f"start/{_a}/{_norm.lower()}/targeted", run, _a, "labels", _norm, True, start=True, budget=150)
-            add(
-                f"far/{_a}/{_norm.lower()}",
-                run,
-                _a,
-                "labels",
-                _norm,
-                False,
-                budget=250,
-                factor=0.5 if _norm != "L0" else 1.0,
-            )
+            add(f"far/{_a}/{_norm.lower()}", run, _a, "labels", _norm, False, budget=250, factor=0.5 if _norm != "L0" else 1.0)
 
 for _access in ("labels", "scores"):
     for _norm in ("Linf", "L2", "L1", "L0"):
@@ -356,11 +332,7 @@ _SETTINGS: dict[str, list[dict[str, Any]]] = {
     "sparse": [{"alpha_init": 0.1}],
     "evolution": [{"tiles": 2}, {"population": 4, "sigma": 0.5}],
     "zoo": [{"side": 4}, {"coordinates": 16}],
-    "hop-skip-jump": [
-        {"noise": "dct", "evals": 20},
-        {"evals": 20, "tries": 4},
-        {"noise": "resize", "evals": 20, "share": 0.5},
-    ],
+    "hop-skip-jump": [{"noise": "dct", "evals": 20}, {"evals": 20, "tries": 4}, {"noise": "resize", "evals": 20, "share": 0.5}],
     "geoda": [{"noise": "white", "evals": 20}],
     "qeba": [{"noise": "white", "evals": 20}],
     "tangent": [{"noise": "dct", "evals": 20}, {"ratio": 1.5, "evals": 20}],
@@ -402,32 +374,12 @@ for _known, _table in ((False, _SETTINGS), (True, _WITH_PRIOR)):
             _words = ", ".join(f"{k}={v}" for k, v in _settings.items())
             add(f"settings/{_a}/{_words}", settled, _a, _known, **_settings)
 
-add(
-    "settings/sign-opt/long",
-    run,
-    lambda: bb.attacks.build("sign-opt", probes=10, directions=5),
-    "labels",
-    "L2",
-    budget=500,
-    factor=0.5,
-)
+add("settings/sign-opt/long", run, lambda: bb.attacks.build("sign-opt", probes=10, directions=5), "labels", "L2", budget=500, factor=0.5)
 add("settings/fd-fgsm/poor", run, lambda: bb.attacks.build("fd-fgsm", method="groups", size=4), budget=10)
-add(
-    "settings/fd-fgsm/poor, gradually",
-    run,
-    lambda: bb.attacks.build("fd-fgsm", method="groups", gradually=True),
-    budget=21,
-)
+add("settings/fd-fgsm/poor, gradually", run, lambda: bb.attacks.build("fd-fgsm", method="groups", gradually=True), budget=21)
 for _b, _make_basis in {"tiles": lambda: bb.bases.Tiles(2), "dct": lambda: bb.bases.DCT(0.5)}.items():
     for _a in ("hop-skip-jump", "qeba", "surfree"):
-        add(
-            f"settings/{_a}/noise in {_b}",
-            run,
-            lambda a=_a, b=_make_basis: bb.attacks.build(a, noise=b()),
-            "labels",
-            "L2",
-            budget=200,
-        )
+        add(f"settings/{_a}/noise in {_b}", run, lambda a=_a, b=_make_basis: bb.attacks.build(a, noise=b()), "labels", "L2", budget=200)
 for _a, _norm in (("rays", "Linf"), ("sign-flip", "Linf"), ("hop-skip-jump", "L2")):
     _make_start = lambda a=_a: bb.attacks.build("transfer-start", prior=prior(), attack=a, candidates=True)  # noqa: E731
     add(f"settings/transfer-start/{_a}, far", run, _make_start, "labels", _norm, factor=0.2, budget=150)
@@ -474,17 +426,8 @@ def option(key: str, names: tuple[str, ...] = _TRY, **how: Any) -> None:
 option("votes=3", votes=3)
 option("eight_bit", eight_bit=True)
 option("eight_bit, 8-bit target", eight_bit=True, wrap=channels.EightBit, oracle={"returns": "auto"})
-option(
-    "decimals=2",
-    names=("square", "nes", "simba", "fd-ifgsm", "spsa", "hybrid", "p-rgf", "bandits"),
-    oracle={"decimals": 2},
-)
-option(
-    "probe=1/255",
-    names=("nes", "fd-ifgsm", "zoo", "hop-skip-jump", "sign-flip", "hybrid"),
-    oracle={"probe": 1 / 255},
-    norm="L2",
-)
+option("decimals=2", names=("square", "nes", "simba", "fd-ifgsm", "spsa", "hybrid", "p-rgf", "bandits"), oracle={"decimals": 2})
+option("probe=1/255", names=("nes", "fd-ifgsm", "zoo", "hop-skip-jump", "sign-flip", "hybrid"), oracle={"probe": 1 / 255}, norm="L2")
 option("probe=1/255, linf", names=("nes", "fd-ifgsm", "sign-flip", "rays", "hybrid"), oracle={"probe": 1 / 255})
 option("noise=0.01", names=("nes", "hop-skip-jump", "square"), oracle={"noise": 0.01})
 option("randomised", oracle={"randomised": True})
@@ -517,14 +460,7 @@ def unlimited(name: str, norm: str) -> str:
 
 for _a in ("square", "hop-skip-jump", "nes", "sign-flip"):
     add(f"option/narrow box/{_a}", boxed, _a)
-for _a, _norm in (
-    ("hop-skip-jump", "L2"),
-    ("tangent", "L2"),
-    ("rays", "Linf"),
-    ("surfree", "L2"),
-    ("boundary", "L2"),
-    ("sign-opt", "L2"),
-):
+for _a, _norm in (("hop-skip-jump", "L2"), ("tangent", "L2"), ("rays", "Linf"), ("surfree", "L2"), ("boundary", "L2"), ("sign-opt", "L2")):
     add(f"option/no limit/{_a}", unlimited, _a, _norm)
 
 # what stands before a target
@@ -604,9 +540,7 @@ def targeted_kinds(kind: str) -> str:
     elif kind == "exported":
         with tempfile.TemporaryDirectory() as folder:
             rows = torch.export.Dim("rows", min=2, max=64)
-            torch.export.save(
-                torch.export.export(target("colour"), (x,), dynamic_shapes=({0: rows},)), f"{folder}/net.pt2"
-            )
+            torch.export.save(torch.export.export(target("colour"), (x,), dynamic_shapes=({0: rows},)), f"{folder}/net.pt2")
             model = channels.ExportedTarget(f"{folder}/net.pt2")
     elif kind == "function":
         model = lambda z: target("colour")(z)  # noqa: E731
@@ -619,9 +553,7 @@ def targeted_kinds(kind: str) -> str:
         from sklearn.linear_model import LogisticRegression
         from sklearn.svm import SVC
 
-        made = {"forest": RandomForestClassifier(5, random_state=0), "logistic": LogisticRegression(), "svc": SVC()}[
-            kind
-        ]
+        made = {"forest": RandomForestClassifier(5, random_state=0), "logistic": LogisticRegression(), "svc": SVC()}[kind]
         pool = images("colour", 60, seed=4)
         model = made.fit(pool[0].flatten(1).numpy(), pool[1].numpy())
         y = torch.as_tensor(model.predict(x.flatten(1).numpy()))
@@ -641,20 +573,7 @@ def _http() -> str:
     with tempfile.TemporaryDirectory() as folder:
         lay_out(Path(folder))
         y = ((x.flatten(1) - 0.5) @ torch.randn(4, 64, generator=torch.Generator().manual_seed(0)).T).argmax(1)
-        words = [
-            "serve",
-            "target.py:linear",
-            "--port",
-            "0",
-            "--shape",
-            "1,8,8",
-            "--classes",
-            "4",
-            "--access",
-            "scores",
-            "--max-rows",
-            "8",
-        ]
+        words = ["serve", "target.py:linear", "--port", "0", "--shape", "1,8,8", "--classes", "4", "--access", "scores", "--max-rows", "8"]
         server = subprocess.Popen(
             [sys.executable, "-m", "blackbox", *words], cwd=folder, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
@@ -728,9 +647,7 @@ def checkpointed(name: str, access: str | None = None, call: int = 20, targeted:
     return f"{told(r, out)}, {len(out)} goes, {'as alone' if same else 'not as alone'}"
 
 
-def journalled(
-    name: str, cache: bool = False, access: str | None = None, wrap: Callable[[Any], Any] | None = None
-) -> str:
+def journalled(name: str, cache: bool = False, access: str | None = None, wrap: Callable[[Any], Any] | None = None) -> str:
     """Stopped and gone on; then replayed from the file alone, which asks the target nothing but looks at examples."""
     x, y = images()
     how = small(name)
@@ -739,20 +656,10 @@ def journalled(
         for k in (20, 10**9, 10**9):
             asked = Asked(target("grey"))
             model: Any = Failing(asked, k, "interrupt")
-            front = shown(
-                "grey", access or how["access"], model if wrap is None else wrap(model), rows_per_call=4, returns="auto"
-            )
+            front = shown("grey", access or how["access"], model if wrap is None else wrap(model), rows_per_call=4, returns="auto")
             try:
                 r = bb.attack(
-                    front,
-                    x,
-                    y,
-                    name,
-                    threat(how["norm"]),
-                    60,
-                    prior=small(name)["prior"],
-                    journal=Path(folder) / "file",
-                    cache=cache,
+                    front, x, y, name, threat(how["norm"]), 60, prior=small(name)["prior"], journal=Path(folder) / "file", cache=cache
                 )
                 out.append(outcome(r))
             except KeyboardInterrupt as error:
@@ -771,14 +678,7 @@ for _a in ("square", "simba", "nes", "hop-skip-jump", "rays", "hybrid", "evoluti
     add(f"journal/{_a}, cache", journalled, _a, True)
 add("journal/hybrid, labels", journalled, "hybrid", False, "labels")
 add("journal/square, noisy", journalled, "square", False, None, partial(channels.Noisy, scale=0.02, seed=3))
-add(
-    "journal/square, blacklight",
-    journalled,
-    "square",
-    False,
-    None,
-    partial(channels.Blacklight, window=5, kept=20, threshold=10),
-)
+add("journal/square, blacklight", journalled, "square", False, None, partial(channels.Blacklight, window=5, kept=20, threshold=10))
 
 
 @case("result/derived")
@@ -853,18 +753,7 @@ def _threats() -> str:
     out: list[Any] = []
     for norm in NORMS:
         for t in (threat(norm), threat(norm, "colour", 2.0), NORMS[norm](float("inf"))):
-            out.append(
-                [
-                    str(t),
-                    t.norm,
-                    t.eps,
-                    t.tolerance,
-                    t.diameter(64),
-                    t.distance(y, x),
-                    t.project(y, x),
-                    t.clip(2 * y - 0.5),
-                ]
-            )
+            out.append([str(t), t.norm, t.eps, t.tolerance, t.diameter(64), t.distance(y, x), t.project(y, x), t.clip(2 * y - 0.5)])
             with contextlib.suppress(NotImplementedError):
                 out.append(t.steepest(y - 0.5))
     out += [str(bb.Linf(8 / 255)), str(bb.Linf(0.5 / 255)), str(bb.L2(0.5))]
@@ -901,9 +790,7 @@ def _directions() -> str:
 def _starts() -> str:
     pool, classes = images("grey", 40, seed=7)
     _, y = images("grey", 12)
-    return digest(
-        bb.starts(pool, classes, goal(y), seed=2), bb.starts(pool, classes, goal(y), ids=np.arange(12) + 9, seed=2)
-    )
+    return digest(bb.starts(pool, classes, goal(y), seed=2), bb.starts(pool, classes, goal(y), ids=np.arange(12) + 9, seed=2))
 
 
 @case("parts/test targets")
@@ -967,9 +854,7 @@ def craft_images(kind: str = "grey") -> tuple[Tensor, Tensor]:
         return x, sources(kind)[0](x).argmax(1)
 
 
-def crafted(
-    name: Any, norm: str = "Linf", targeted: bool = False, kind: str = "grey", nets: Any = None, **settings: Any
-) -> str:
+def crafted(name: Any, norm: str = "Linf", targeted: bool = False, kind: str = "grey", nets: Any = None, **settings: Any) -> str:
     x, y = craft_images(kind)
     found = list(sources(kind)) if nets is None else nets()
     if nets is None and name in ("ila", "fia", "naa", "bfa", "su"):
@@ -986,15 +871,7 @@ def crafted(
 for _p in sg.presets.names():
     for _norm, _t in (("Linf", False), ("Linf", True), ("L2", False), ("L1", True)):
         add(f"craft/{_p}/{_norm.lower()}/{'targeted' if _t else 'untargeted'}", crafted, _p, _norm, _t)
-    add(
-        f"craft/{_p}/one net",
-        crafted,
-        _p,
-        nets=lambda: Residual(3, 23),
-        kind="colour",
-        targeted=sg.presets.get(_p).targeted,
-        seed=5,
-    )
+    add(f"craft/{_p}/one net", crafted, _p, nets=lambda: Residual(3, 23), kind="colour", targeted=sg.presets.get(_p).targeted, seed=5)
 for _c in ("ni-di-ti-fgsm", "vmi-ssa-fgsm", "mi-admix-di-fgsm", "emi-sia-fgsm"):
     add(f"craft/{_c}/combined", crafted, _c)
 for _l in ("cross-entropy", "margin", "logit", "logit-margin", "po-trip"):
@@ -1031,10 +908,7 @@ _MINIMUM: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "deepfool": (_M.deepfool, {}),
     "deepfool, linf": (_M.deepfool, {"norm": "Linf", "iterations": 10}),
     "carlini-wagner": (_M.carlini_wagner, {"searches": 3, "iterations": 15}),
-    "carlini-wagner, sure": (
-        _M.carlini_wagner,
-        {"searches": 2, "iterations": 15, "confidence": 1.0, "c": 1.0, "learning_rate": 0.05},
-    ),
+    "carlini-wagner, sure": (_M.carlini_wagner, {"searches": 2, "iterations": 15, "confidence": 1.0, "c": 1.0, "learning_rate": 0.05}),
     "lbfgs": (_M.lbfgs, {"bisections": 2, "iterations": 6}),
     "lbfgs, squared": (_M.lbfgs, {"bisections": 2, "iterations": 6, "squared": True, "candidates": 1}),
     "jsma": (_M.jsma, {}),
@@ -1062,11 +936,7 @@ for _m, (_f, _settings) in _MINIMUM.items():
 def _hooks() -> str:
     net, (x, _) = sources()[0], craft_images()
     out = []
-    for make in (
-        partial(sg.hooks.sgm, gamma=0.3),
-        partial(sg.hooks.linbp, start=0.3),
-        partial(sg.hooks.bpa, start=0.3),
-    ):
+    for make in (partial(sg.hooks.sgm, gamma=0.3), partial(sg.hooks.linbp, start=0.3), partial(sg.hooks.bpa, start=0.3)):
         given = x.clone().requires_grad_()
         with make(net), sg.hooks.tap(net, "second") as seen:
             scores = net(given)
@@ -1113,12 +983,7 @@ def _data() -> str:
 
     digits = sg.load("digits")
     parts = sg.split(digits, {"a": 30, "b": 0.05, "c": 20}, seed=3)
-    out: list[Any] = [
-        digits.images,
-        digits.labels,
-        list(digits.classes),
-        [[p.images, p.labels, p.name] for p in parts.values()],
-    ]
+    out: list[Any] = [digits.images, digits.labels, list(digits.classes), [[p.images, p.labels, p.name] for p in parts.values()]]
     with tempfile.TemporaryDirectory() as folder:
         np.savez(f"{folder}/data.npz", images=digits.images[:9].numpy(), labels=digits.labels[:9].numpy())
         back = sg.load(f"npz:{folder}/data.npz")
@@ -1126,9 +991,7 @@ def _data() -> str:
         for i in range(6):
             path = Path(folder) / "tree" / f"class {i % 2}"
             path.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((digits.images[i, 0].numpy() * 255).astype(np.uint8)).resize((12, 10)).save(
-                path / f"{i}.png"
-            )
+            Image.fromarray((digits.images[i, 0].numpy() * 255).astype(np.uint8)).resize((12, 10)).save(path / f"{i}.png")
         back = sg.load(f"folder:{folder}/tree", size=8)
         out += [back.images, back.labels, list(back.classes)]
     return digest(out, [sg.acquire.noise((3, 8, 8), 3, kind, 5).images for kind in ("uniform", "gaussian", "smooth")])
@@ -1154,9 +1017,7 @@ def report(net: nn.Module) -> list[Any]:
     return [getattr(r, n) for n in names]
 
 
-def trained(
-    arch: str = "mlp", kind: str = "grey", recipe: dict[str, Any] | None = None, data: Any = None, **more: Any
-) -> str:
+def trained(arch: str = "mlp", kind: str = "grey", recipe: dict[str, Any] | None = None, data: Any = None, **more: Any) -> str:
     net = sg.build(arch, C, SHAPES[kind], seed=8)
     more = {k: v() if callable(v) else v for k, v in more.items()}
     sg.train(net, lesson(kind) if data is None else data(), R(**{"epochs": 2, **(recipe or {})}), **more)
@@ -1296,9 +1157,7 @@ def learned(name: str, access: str, **more: Any) -> str:
         sg.build("mlp", C, SHAPES["grey"], seed=8), front, lesson(), _STRATEGIES[name](), queries=40, recipe=R(epochs=1, least_updates=4),
         evaluation=tests, seed=3, **more,
     )  # fmt: skip
-    both = [
-        [a.images, a.labels, a.probabilities, a.index, a.classes] if a else None for a in (got.answers, got.held_out)
-    ]
+    both = [[a.images, a.labels, a.probabilities, a.index, a.classes] if a else None for a in (got.answers, got.held_out)]
     bill = [got.bill.held_out, list(got.bill.rounds), got.bill.evaluation, got.bill.budget, got.bill.total]
     curve = got.curve.plain()
     curve.pop("strategy")
@@ -1316,9 +1175,7 @@ add("learn/random, 2 rounds/soft=False", learned, "random, 2 rounds", "scores", 
 @case("learn/teach")
 def _teach() -> str:
     front = shown("grey", "scores")
-    nets = sg.teach(
-        [sg.build("mlp", C, SHAPES["grey"], seed=s) for s in (1, 2)], lesson(), front, 30, R(epochs=1), seed=2
-    )
+    nets = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=s) for s in (1, 2)], lesson(), front, 30, R(epochs=1), seed=2)
     hard = sg.teach([sg.build("mlp", C, SHAPES["grey"], seed=3)], lesson(), shown("grey", "labels"), 20, seed=2)
     was = "30 answers bought for training, 0.1 an image; expected to save 1.0 queries an image"  # what sg.advise said; it is gone
     return digest([weights(n) for n in (*nets, *hard)], front.rows, 30, 1.0, 0, 0.0, was)
@@ -1371,9 +1228,7 @@ def rates(what: str, targeted: bool) -> str:
     if what == "outcomes":
         return digest(matrix_parts(m))
     if what == "rates":
-        return digest(
-            plain([[m.rate(*c, g) for g in given] for c in cells]), plain([m.clean_accuracy(t) for t in m.targets])
-        )
+        return digest(plain([[m.rate(*c, g) for g in given] for c in cells]), plain([m.clean_accuracy(t) for t in m.targets]))
     if what == "splits":
         return digest(plain([[m.split(*c, g) for g in given] for c in cells]))
     if what == "estimates":
@@ -1404,17 +1259,11 @@ def study_of(what: str) -> str:
     if what == "two-level":
         rng = np.random.default_rng(3)
         v, keep = rng.integers(0, 2, (4, 20)), rng.integers(0, 4, (4, 20)) > 0
-        return digest(
-            plain([sg.two_level(v), sg.two_level(v, keep, [0, 0, 1, 1], seed=2), sg.two_level(v[0], minus=v[1])])
-        )
+        return digest(plain([sg.two_level(v), sg.two_level(v, keep, [0, 0, 1, 1], seed=2), sg.two_level(v[0], minus=v[1])]))
     if what == "rank correlation":
         rng = np.random.default_rng(4)
         found = [sg.rank_correlation(rng.uniform(size=6), rng.integers(0, 2, (6, 30)), count=500)]
-        return digest(
-            plain(
-                [*found, sg.rank_correlation(rng.uniform(size=(6, 30)), rng.integers(0, 2, (6, 30)), count=500, seed=1)]
-            )
-        )
+        return digest(plain([*found, sg.rank_correlation(rng.uniform(size=(6, 30)), rng.integers(0, 2, (6, 30)), count=500, seed=1)]))
     if what == "alignment":
         ways = [(n, loss) for n in ("Linf", "L2", "L1") for loss in ("cross-entropy", "margin")]
         found = [sg.alignment(one, other, x, y, threat=threat(n), loss=loss) for n, loss in ways]
@@ -1423,19 +1272,13 @@ def study_of(what: str) -> str:
     if what == "directional probe":
         front = shown("grey", "scores", decimals=4)
         found = sg.DirectionalProbe(directions=6)({"a": one, "b": prior_nets()[0]}, front, x, y, seed=2)
-        also = sg.DirectionalProbe(directions=4, loss="cross-entropy")(
-            {"a": one}, shown("grey", "logits", probe=1 / 255), x, y
-        )
+        also = sg.DirectionalProbe(directions=4, loss="cross-entropy")({"a": one}, shown("grey", "logits", probe=1 / 255), x, y)
         return digest(plain([found, also]), plain(found.mean("b")), front.rows)
     if what == "same-length noise":
-        return digest(
-            sg.same_length_noise((x + 0.1).clamp(0, 1), x, seed=3), sg.same_length_noise(1 - x, x, bb.Linf(0.1), seed=3)
-        )
+        return digest(sg.same_length_noise((x + 0.1).clamp(0, 1), x, seed=3), sg.same_length_noise(1 - x, x, bb.Linf(0.1), seed=3))
     if what == "accuracy":
         return digest(plain([sg.accuracy(one, (x, y)), sg.fidelity(one, shown("grey", "labels"), x)]))
-    found = sg.factorial(
-        (lesson().images, lesson().labels), ["mlp", "lenet"], R(epochs=1, least_updates=2), seed=3, replicates=2
-    )
+    found = sg.factorial((lesson().images, lesson().labels), ["mlp", "lenet"], R(epochs=1, least_updates=2), seed=3, replicates=2)
     front = {"reference": bb.Oracle(found.reference, "labels", C, rows_per_call=16)}
     m = sg.transfer_matrix(found.nets, front, x, y, ["fgsm"], [bb.Linf(0.1)], noise=False, chunk=8)
     try:
@@ -1443,9 +1286,8 @@ def study_of(what: str) -> str:
     except ValueError:
         split = "ValueError"
     cells = {k: [v.data, v.architecture, v.initialisation, v.replicate] for k, v in found.cells.items()}
-    return digest(
-        {k: weights(n) for k, n in found.nets.items()}, weights(found.reference), cells, matrix_parts(m), split
-    )
+    return digest({k: weights(n) for k, n in found.nets.items()}, weights(found.reference), cells, matrix_parts(m), split)
+
 
 
 for _w in (
@@ -1559,13 +1401,7 @@ def _sweep() -> str:
                 keys = sorted(store.done())
                 raw = store.columns(keys)
             plan = Plan.of(study)
-        return digest(
-            table_parts(table),
-            table_parts(again),
-            [raw[k] for k in keys],
-            [plan.worst(c) for c in plan.cells()],
-            plan.prints,
-        )
+        return digest(table_parts(table), table_parts(again), [raw[k] for k in keys], [plan.worst(c) for c in plan.cells()], plan.prints)
 
 
 COMMANDS: dict[str, list[str]] = {
@@ -1656,9 +1492,7 @@ def _cli_list() -> str:
     out = []
     for what in ("attacks", "presets", "channels", "models", "data"):
         code, said = cli("list", what)
-        out.append(
-            [code, sorted({line.split()[0] for line in said.splitlines() if line.strip() and not line.startswith(" ")})]
-        )
+        out.append([code, sorted({line.split()[0] for line in said.splitlines() if line.strip() and not line.startswith(" ")})])
     return digest(out)
 
 
@@ -1677,9 +1511,7 @@ def old_images() -> tuple[Tensor, Tensor]:
 
 
 def old_net(seed: int, noise: float = 0.5) -> nn.Module:
-    weight = np.random.default_rng(77).standard_normal((C, 16)) + noise * np.random.default_rng(seed).standard_normal(
-        (C, 16)
-    )
+    weight = np.random.default_rng(77).standard_normal((C, 16)) + noise * np.random.default_rng(seed).standard_normal((C, 16))
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, C))
     with torch.no_grad():
         net[1].weight.copy_(torch.tensor(weight, dtype=torch.float32))
@@ -1754,9 +1586,7 @@ def write_old() -> None:
         for i, p in enumerate(net.parameters()):
             p.fill_(i / 8)  # numbers that git packs well
     sg.save_weights(net, OLD / "lenet.safetensors")
-    found = bb.evaluate(
-        lambda access: bb.Oracle(old_target, access, C, rows_per_call=4), x, y, bb.Linf(0.02), budgets=[5, 10]
-    )
+    found = bb.evaluate(lambda access: bb.Oracle(old_target, access, C, rows_per_call=4), x, y, bb.Linf(0.02), budgets=[5, 10])
     found.save(OLD / "evaluation")
     pool = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     got = sg.learn(
@@ -1825,31 +1655,16 @@ def _old_training() -> str:
     with copy_of_old() as folder:
         net = old_net(4)
         epochs: list[int] = []
-        sg.train(
-            net,
-            old_images(),
-            R(epochs=1),
-            checkpoint=folder / "train.checkpoint",
-            progress=lambda n, r: epochs.append(n),
-        )
+        sg.train(net, old_images(), R(epochs=1), checkpoint=folder / "train.checkpoint", progress=lambda n, r: epochs.append(n))
         return f"{digest(weights(net), report(net)[:-1])} {len(epochs)} epochs anew"
 
 
 @case("old/evaluation and curve")
 def _old_evaluation() -> str:
     x, y = old_images()
-    kind = type(
-        bb.evaluate(
-            lambda access: bb.Oracle(old_target, access, C), x[:1], y[:1], bb.Linf(0.02), budgets=[2], levels=["labels"]
-        )
-    )
+    kind = type(bb.evaluate(lambda access: bb.Oracle(old_target, access, C), x[:1], y[:1], bb.Linf(0.02), budgets=[2], levels=["labels"]))
     found, curve = kind.load(OLD / "evaluation"), sg.acquire.AgreementCurve.load(OLD / "curve.json")
-    return digest(
-        [[r.sees, r.attack, r.budget, r.wrong, r.queries] for r in found.rows],
-        str(found.threat),
-        found.ids,
-        curve.plain(),
-    )
+    return digest([[r.sees, r.attack, r.budget, r.wrong, r.queries] for r in found.rows], str(found.threat), found.ids, curve.plain())
 
 
 def old_report(what: str) -> str:
@@ -1858,11 +1673,7 @@ def old_report(what: str) -> str:
         code, said = cli("report", what, "-o", "page")
         if os.environ.get("RECORD_SAY"):
             print(said)
-        out = [
-            code,
-            files(Path("page")) if Path("page").exists() else [],
-            [read_csv(p) for p in sorted(Path("page").rglob("*.csv"))],
-        ]
+        out = [code, files(Path("page")) if Path("page").exists() else [], [read_csv(p) for p in sorted(Path("page").rglob("*.csv"))]]
     return f"{digest(out)} exit {code}, {len(out[1])} files"
 
 
@@ -1931,16 +1742,10 @@ def main() -> int:
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     now = {key: said for key, (said, _) in found.items()}
     if given.write:
-        kept = (
-            {} if prefixes == ("",) else {k: v for k, v in table.items() if k in CASES and not k.startswith(prefixes)}
-        )
+        kept = {} if prefixes == ("",) else {k: v for k, v in table.items() if k in CASES and not k.startswith(prefixes)}
         merged = {**kept, **now}
-        TABLE.write_text(
-            json.dumps({key: merged[key] for key in CASES if key in merged}, indent=0, ensure_ascii=False) + "\n"
-        )
-        print(
-            f"{len(now)} digests written, {sum(v.startswith('raises') for v in now.values())} of them names of exceptions"
-        )
+        TABLE.write_text(json.dumps({key: merged[key] for key in CASES if key in merged}, indent=0, ensure_ascii=False) + "\n")
+        print(f"{len(now)} digests written, {sum(v.startswith('raises') for v in now.values())} of them names of exceptions")
         return 0
     expected = {key: said for key, said in table.items() if key.startswith(prefixes)}
     bad = 0

@@ -87,8 +87,6 @@ def test_a_bench_of_ones_own_models(tmp_path):
     assert len(bench.shots) == 12 and bench.most == 0.2 and "of 12" in bench.about
     first = bench.shots[0]
     assert int(bench.look("mlp", first.image[None]).label[0]) == first.label
-    twice = own_bench(
-        ["digits:knn"], ["digits:mlp", "digits:mlp"], options.Images("digits", n=12), options.Nets(), 0.2, seed=3
-    )
+    twice = own_bench(["digits:knn"], ["digits:mlp", "digits:mlp"], options.Images("digits", n=12), options.Nets(), 0.2, seed=3)
     assert list(twice.surrogates) == ["mlp", "mlp (2)"]
     assert twice.net("mlp") is digits.fit("mlp", 3), "the seed is that of the targets too"

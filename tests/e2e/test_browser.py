@@ -109,20 +109,7 @@ def address(tmp_path_factory):
     where = tmp_path_factory.mktemp("app")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "blackbox"]
-    run = [
-        "attack",
-        "--target",
-        "digits:knn",
-        "--n",
-        "20",
-        "--eps",
-        "0.2",
-        "--budget",
-        "40",
-        "--out",
-        "runs/saved",
-        "--quiet",
-    ]
+    run = ["attack", "--target", "digits:knn", "--n", "20", "--eps", "0.2", "--budget", "40", "--out", "runs/saved", "--quiet"]
     assert subprocess.run([*words, *run], cwd=where, env=env).returncode in (0, 3)
     begin = time.perf_counter()
     server = subprocess.Popen([*words, "app"], cwd=where, env=env, stdout=subprocess.PIPE, text=True)
@@ -171,9 +158,7 @@ def test_a_query_attack_with_its_meter_and_stop(page):
     page.click("#go")
     page.wait("document.querySelector('#bb-meter') && document.querySelector('#bb-meter').dataset.ended")
     assert "an adversarial example inside the threat was found" in page.text("#bb-meter")
-    assert int(page.js("document.querySelector('#bb-meter').dataset.spent")) == int(
-        page.text(".bb-meter span").split()[0]
-    )
+    assert int(page.js("document.querySelector('#bb-meter').dataset.spent")) == int(page.text(".bb-meter span").split()[0])
     page.js(SET, "#radius input[type=range]", 0.02)  # too little for success: the attack runs until it is stopped
     look = "const m = document.querySelector('#bb-meter'); if (m && !m.dataset.ended) seen.push(+m.dataset.spent);"
     page.js(f"(window.seen = []) && setInterval(() => {{ {look} }}, 20)")

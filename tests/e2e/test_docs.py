@@ -56,9 +56,7 @@ def command(line: str, folder: Path) -> None:
     assert program == "blackbox", f"{line}: only blackbox is run here; mark others with `% not run: why`"
     if words[0] == "sweep":  # starts processes, which must find a fresh interpreter
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", program, *words], cwd=folder, env=env, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "-m", program, *words], cwd=folder, env=env, capture_output=True, text=True)
         assert done.returncode == 0, (line, done.stderr)
         return
     from blackbox.cli import run

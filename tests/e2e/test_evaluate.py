@@ -14,20 +14,7 @@ from tests.commands import run as cli
 @pytest.fixture(scope="module")
 def surrogate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("s") / "s1"
-    done = cli(
-        "surrogate",
-        "--target",
-        "digits:mlp",
-        "--arch",
-        "mlp",
-        "--queries",
-        "200",
-        "--epochs",
-        "5",
-        "-q",
-        "-o",
-        str(where),
-    )
+    done = cli("surrogate", "--target", "digits:mlp", "--arch", "mlp", "--queries", "200", "--epochs", "5", "-q", "-o", str(where))
     assert done.returncode == 0, done.stderr
     return where
 
@@ -70,9 +57,7 @@ def test_answers_for_training_are_on_the_bill(tmp_path: Path) -> None:
     bill = json.loads((out / "training.json").read_text())
     spent = sum(int(line.split(",")[k]) for k in [_column(out, "queries")] for line in _lines(out)[1:])
     assert bill["answers"] == 60 and bill["total"] == 60 + spent and bill["amortised"] == bill["an image"] + 6
-    assert (
-        "60 answers bought for training, 6.0 an image" in done.stdout and f"{60 + spent} queries in all" in done.stdout
-    )
+    assert "60 answers bought for training, 6.0 an image" in done.stdout and f"{60 + spent} queries in all" in done.stdout
 
 
 def _lines(out: Path) -> list[str]:

@@ -44,11 +44,7 @@ def test_each_is_one_command(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_why_it_transfers_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    command(
-        monkeypatch,
-        "experiments.studies.why_it_transfers",
-        ["--images", "10", "--probed", "4", "--replicates", "1", "--epochs", "1"],
-    )
+    command(monkeypatch, "experiments.studies.why_it_transfers", ["--images", "10", "--probed", "4", "--replicates", "1", "--epochs", "1"])
     made = json.loads((tmp_path / "experiments/results/why_it_transfers.json").read_text())
     assert len(made["rows"]) == 8 and "data" in made["shares"]
 
@@ -86,9 +82,7 @@ def test_benchmarks_print_their_ratios(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "experiments/results/benchmarks.json").exists()
 
 
-def test_the_script_for_a_gpu_says_where_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_the_script_for_a_gpu_says_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit):

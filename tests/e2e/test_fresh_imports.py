@@ -21,9 +21,7 @@ def test_importing_the_package_imports_no_torch() -> None:
     assert not loaded("import blackbox, surrogates, blackbox.testing", "torch", "pytest", "hypothesis")
 
 
-@pytest.mark.parametrize(
-    ("name", "absent"), [("Affine", ("pytest", "hypothesis")), ("AttackContract", ("hypothesis",))]
-)
+@pytest.mark.parametrize(("name", "absent"), [("Affine", ("pytest", "hypothesis")), ("AttackContract", ("hypothesis",))])
 def test_importing_testing_is_cheap(name: str, absent: tuple[str, ...]) -> None:
     assert not loaded(f"from blackbox.testing import {name}", *absent)
 

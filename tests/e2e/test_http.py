@@ -170,9 +170,7 @@ def test_rate_and_timeout() -> None:
         target = HttpTarget(server.url, timeout=0.2)
         oracle = bb.Oracle(Retrying(target, tries=6, wait=0.1), "scores", CLASSES, rows_per_call=11)
         assert torch.equal(oracle(X).values, direct("scores")(X).values)
-        assert slow.seen == oracle.rows == 11 and oracle.retried > 0, (
-            "the tries that gave up waiting are not paid again"
-        )
+        assert slow.seen == oracle.rows == 11 and oracle.retried > 0, "the tries that gave up waiting are not paid again"
     with pytest.raises(ValueError, match="above zero"):
         HttpTarget("http://127.0.0.1:1", rate=0)
 
@@ -187,13 +185,7 @@ def test_only_this_machine_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(socket, "create_connection", connect)
     monkeypatch.setenv("http_proxy", "http://127.0.0.9:3128")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("names of elsewhere are not looked up"))
-    for url in (
-        "http://example.com",
-        "http://10.0.0.1:80",
-        "http://0.0.0.0:80",
-        "http://localhost.example.com",
-        "http://[::2]:80",
-    ):
+    for url in ("http://example.com", "http://10.0.0.1:80", "http://0.0.0.0:80", "http://localhost.example.com", "http://[::2]:80"):
         with pytest.raises(ValueError, match=r"on this machine.*own_endpoint=True"):
             HttpTarget(url)
     for url in ("ftp://127.0.0.1", "127.0.0.1:80", "http://", "http://127.0.0.1:x", "http://127.0.0.1/?a=1"):
@@ -345,12 +337,9 @@ def test_a_server_that_hung_up_between_two_calls_is_asked_anew(rogue: Rogue) -> 
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"protocol": "other/2"}, {"classes": "4"}, {"classes": 1}, {"access": "all"}, {"max_rows": 0}, {"name": None}],
+    "change", [{"protocol": "other/2"}, {"classes": "4"}, {"classes": 1}, {"access": "all"}, {"max_rows": 0}, {"name": None}]
 )
-def test_a_server_that_speaks_something_else(
-    rogue: Rogue, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_speaks_something_else(rogue: Rogue, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rogue, "info", {**rogue.info, **change})
     with pytest.raises(ValueError, match=r"speaks blackbox/1.*blackbox serve"):
         HttpTarget(rogue.url)

@@ -118,9 +118,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages and their tests, to be broken."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("blackbox", "surrogates", "tests", "experiments"):
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results", "old", "*.json.gz")
-        )
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results", "old", "*.json.gz"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 

@@ -16,9 +16,7 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = blocks(ROOT / "README.md")
 FILES = {code.splitlines()[0][2:].strip(): code for kind, code in BLOCKS if kind == "python" and code.startswith("# ")}
 SCRIPTS = [code for kind, code in BLOCKS if kind == "python" and not code.startswith("# ")]
-COMMANDS = [
-    line[2:] for kind, code in BLOCKS if kind == "console" for line in code.splitlines() if line.startswith("$ ")
-]
+COMMANDS = [line[2:] for kind, code in BLOCKS if kind == "console" for line in code.splitlines() if line.startswith("$ ")]
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
@@ -31,9 +29,7 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
 def test_the_lines_run(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPTS[0])
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    out = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
-    )
+    out = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert out.returncode == 0, out.stderr
     assert "attack success" in out.stdout and "mi-fgsm" in out.stdout
 
@@ -51,8 +47,6 @@ def test_the_commands_run(tmp_path: Path, said: Cli) -> None:
 
 
 def test_the_demo_prints_what_the_site_shows(demo: tuple[str, Path]) -> None:
-    shown = next(
-        code for kind, code in blocks(ROOT / "docs" / "start.md") if kind == "text" and code.startswith("threat model")
-    )
+    shown = next(code for kind, code in blocks(ROOT / "docs" / "start.md") if kind == "text" and code.startswith("threat model"))
     here = [line.replace(" r/:", " runs/demo/:") for line in demo[0].rstrip().splitlines()]
     assert_alike(shown.splitlines(), here)

@@ -121,23 +121,8 @@ def test_a_study_over_files_and_an_endpoint(folder: Path) -> None:
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     scripted(folder / "a.ts")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    words = [
-        "serve",
-        "a.ts",
-        "--port",
-        "0",
-        "--shape",
-        "1,8,8",
-        "--classes",
-        "4",
-        "--access",
-        "topk:2",
-        "--channel",
-        "round:2",
-    ]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "blackbox", *words], env=env, stdout=subprocess.PIPE, text=True, cwd=folder
-    )
+    words = ["serve", "a.ts", "--port", "0", "--shape", "1,8,8", "--classes", "4", "--access", "topk:2", "--channel", "round:2"]
+    child = subprocess.Popen([sys.executable, "-m", "blackbox", *words], env=env, stdout=subprocess.PIPE, text=True, cwd=folder)
     assert child.stdout is not None
     found = re.match(r"serving +(.*) at (http://127\.0\.0\.1:\d+)$", child.stdout.readline())
     assert found

@@ -180,9 +180,7 @@ def test_reach_comes_to_rest_at_the_border() -> None:
     assert (distance >= far - 1e-5).all() and (distance < 1.25 * far).all()
     assert torch.allclose(x[:, 0, 1], torch.full((3, 2), 0.5), atol=0.1)  # what the net does not look at is restored
     free, _ = targeted_from_start.reach(BORDER, start, reference, 1, 0.0, 300, 0.02)
-    assert (BORDER(free).softmax(1)[:, 1] > BORDER(x).softmax(1)[:, 1]).all() and torch.equal(
-        free[:, 0, 1], start[:, 0, 1]
-    )
+    assert (BORDER(free).softmax(1)[:, 1] > BORDER(x).softmax(1)[:, 1]).all() and torch.equal(free[:, 0, 1], start[:, 0, 1])
 
 
 def test_reach_gives_its_last_point_where_it_did_not_arrive() -> None:

@@ -73,9 +73,7 @@ def test_nothing_of_the_library_imports_them() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [n.name for n in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                found += [
-                    f"{path.relative_to(ROOT)}: {n}" for n in names if n.split(".")[0] in ("experiments", "benchmarks")
-                ]
+                found += [f"{path.relative_to(ROOT)}: {n}" for n in names if n.split(".")[0] in ("experiments", "benchmarks")]
     assert found == []
 
 
@@ -84,11 +82,7 @@ def test_an_offence_is_noticed() -> None:
         "from blackbox.engine.ledger import Ledger", "import blackbox.rowwise", "import surrogates as sg\nsg.parts.draws",
         "import blackbox as bb\nbb.Ledger", "import surrogates as sg\nsg.training", "from blackbox.rowwise import rows",
     )  # fmt: skip
-    right = (
-        "from blackbox.report import style",
-        "import surrogates as sg\nsg.parts.Momentum",
-        "from blackbox.sweep import Store",
-    )
+    right = ("from blackbox.report import style", "import surrogates as sg\nsg.parts.Momentum", "from blackbox.sweep import Store")
     for texts, count in ((wrong, 1), (right, 0)):
         for text in texts:
             assert len(list(offenders(text))) == count, text
