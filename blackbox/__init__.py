@@ -1,14 +1,14 @@
 """blackbox: attacks on image classifiers through queries alone, counted to the row.
 
-    run            `attack`: check, run, report; `engine/` runs it, `results/` is what comes of it
+    run            `attack`: check, run, report; `engine/` runs it, `results/` holds its result
     protocol       what an attack is: Ask, Tell, Task, Attack; `answer` is how an Ask becomes points and a Tell
     attacks/       one paper a file; on `estimators/` (gradients from queries), `proposals/` (what a random search tries),
                    `search` (bisections), `ascent` and `direction` (the loop of FGSM), `candidates/` (what `hybrid` chooses among)
-    oracle/        the counter before a target; `targets/`, `channels/`, `defences/` are what stands behind it
+    oracle/        counts queries to a target; `targets/`, `channels/`, `defences/` are what it wraps
     goals/, threat what success means, and what may be changed
     statistics/    rates, curves, intervals, tests
     specs/         text -> target, data, threat, attack; `cli/`, `sweep/`, `evaluation/`, `report/`, `app/` are the faces
-    testing/       contracts and analytic targets for one's own attacks
+    testing/       contracts and analytic targets for your own attacks
 
 Everything is imported when it is first used, so that ``blackbox --help`` need not wait for torch.
 """

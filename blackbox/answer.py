@@ -1,4 +1,4 @@
-"""Answering an Ask: which rows pay for which points, what those points are, and the Tell that goes back."""
+"""Answers an Ask: decides which rows pay for which points, computes these points, and builds the Tell."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Evaluate = Callable[[Tensor, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @dataclass
 class Plan:
-    """One Ask, cut to the rows that pay, and its answers so far.
+    """One Ask, restricted to the rows that pay, and its answers so far.
 
-    ``row`` and ``col`` [m] name the evaluations in order: row by row, within a row from left to right. ``points`` are the
+    ``row`` and ``col`` [m] index the evaluations in order: row by row, within a row from left to right. ``points`` are the
     projected candidates [n, \\*shape], None for probes. ``all_pay``: candidates, and every row pays. ``q``: evaluations a row.
-    ``loss``, ``adv``: the answers, a piece for each call; ``done``: how many there are. ``shown``: pieces [m, C] of what the
-    target showed, kept for an attack that is informed.
+    ``loss``, ``adv``: the answers, one piece a call; ``done``: how many there are. ``shown``: pieces [m, C] of what the target
+    showed, kept for an informed attack.
     """
 
     ask: Ask
@@ -44,7 +44,8 @@ class Plan:
         """Plan the evaluations of the rows that may pay, ``pays`` [n] bool, and that the Ask's mask names.
 
         Args:
-            left: [n] how many probes each row can pay for, None for all. project: bring candidates into the threat.
+            left: [n] how many probes each row can pay for, None for all.
+            project: project candidates onto the threat.
         """
         if ask.mask is not None:
             pays = pays & ask.mask.numpy(force=True)
@@ -57,7 +58,7 @@ class Plan:
         return cls(ask, None, row, col, False, q)
 
     def inputs(self, task: Task, start: int, stop: int) -> Tensor:
-        """[stop - start, \\*shape]: what the target is shown for these evaluations. Made late, so that memory is one call's."""
+        """The target's inputs for these evaluations, [stop - start, \\*shape]; made late, so that memory is that of one call."""
         if self.all_pay:
             assert self.points is not None
             return self.points if stop - start == len(self.row) else self.points[start:stop]
@@ -74,7 +75,7 @@ class Plan:
         return task.clip(ask.x[row] + move).to(torch.float32)
 
     def add(self, loss: np.ndarray, adv: np.ndarray, shown: np.ndarray | None = None) -> None:
-        """Enter the answers to the next evaluations."""
+        """Store the answers to the next evaluations."""
         self.loss.append(loss)
         self.adv.append(adv)
         if shown is not None:
@@ -88,7 +89,7 @@ class Plan:
         return np.concatenate([*self.loss, np.zeros(0, np.float32)]), np.concatenate([*self.adv, np.zeros(0, np.bool_)])
 
     def tell(self, task: Task) -> Tell:
-        """The answers in the Ask's shape, NaN and False where nothing was paid."""
+        """Build the Tell: the answers in the Ask's shape, NaN and False where nothing was paid."""
         (loss, adv), device = self.answers(), task.x0.device
         if self.all_pay:
             paid = ~np.zeros(len(adv), np.bool_)
@@ -107,7 +108,7 @@ class Plan:
 
 
 def count(ask: Ask) -> int:
-    """How many evaluations an Ask wants of each row."""
+    """The number of evaluations that an Ask requests for each row."""
     return 1 if ask.u is None else len(ask.u) if isinstance(ask.u, Tensor) else ask.u.count
 
 
@@ -120,10 +121,11 @@ def answer(ask: Ask, task: Task, evaluate: Evaluate, left: np.ndarray | None = N
 
 
 def run_steps(steps: Any, task: Task, evaluate: Evaluate, left: np.ndarray | None = None) -> Any:
-    """Run a procedure that asks (an estimator, a bisection) to its end, and give what it returns.
+    """Run a generator of Asks (an estimator, a bisection) to its end, and return its result.
 
     Args:
-        steps: the generator; anything else is a result already. left: see `answer`; ``evaluate`` may count it down in place.
+        steps: the generator; anything else is taken as the result.
+        left: see `answer`; ``evaluate`` may count it down in place.
     """
     if not inspect.isgenerator(steps):
         return steps

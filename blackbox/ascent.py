@@ -1,11 +1,11 @@
-"""Ascent: the loop of FGSM and its family, gradient -> direction -> change -> back into the threat, repeated.
+"""`Ascent`: the loop of FGSM and its family, gradient -> direction -> change -> projection, repeated.
 
-The gradient comes from autograd through nets one owns, from finite differences over queries, or from both: a gradient
-source that asks the target is a generator of `Ask`, any other a plain function, and the loop does not know which.
+The gradient comes from autograd through your own nets, from finite differences over queries, or from both: a gradient
+source that queries the target is a generator of `Ask`, any other a plain function, and the loop works with either.
 
-    surrogates.ascend          autograd, with parts in every place
+    surrogates.ascend          autograd, with a part in every slot
     candidates.craft           gradients of a prior
-    fd-ifgsm, nes, spsa ...    estimates from queries; each new point is looked at
+    fd-ifgsm, nes, spsa ...    estimates from queries; each new point is queried
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ascent(NamedTuple):
     change: Change
 
     def step(self, x: Tensor, state: Any, k: int) -> Steps[tuple[Tensor, Any]]:
-        """One iteration from ``x`` [n, \\*shape]: the point that it leads to, not yet projected, and the direction's state."""
+        """Take one step from ``x`` [n, \\*shape]; return the new point, not yet projected, and the direction's state."""
         g = self.gradient(self.direction.peek(x, state), k)
         if inspect.isgenerator(g):
             g = yield from g
@@ -44,7 +44,7 @@ class Ascent(NamedTuple):
         return x + self.change(u, x, k), state
 
     def run(self, x: Tensor, steps: int, project: Callable[[Tensor], Tensor]) -> Steps[Tensor]:
-        """``steps`` iterations from ``x``, each followed by ``project``: the last point."""
+        """Take ``steps`` steps from ``x``, each followed by ``project``, and return the last point."""
         state = self.direction.init(x)
         for k in range(steps):
             x, state = yield from self.step(x, state, k)
@@ -53,7 +53,7 @@ class Ascent(NamedTuple):
 
 
 def without_queries(steps: Steps[Tensor]) -> Tensor:
-    """What a generator that asks nothing returns."""
+    """The result of a generator that makes no queries."""
     try:
         next(steps)
     except StopIteration as end:
@@ -64,9 +64,9 @@ def without_queries(steps: Steps[Tensor]) -> Tensor:
 def queried_step(
     ascent: Ascent, x: Tensor, loss: Tensor, state: Any, k: int
 ) -> Steps[tuple[Tensor, Tensor, Any]]:
-    """One iteration whose new point is looked at, for one query: the points, their losses [n], the direction's state.
+    """Take one step and query the new point; return the points, their losses [n], and the direction's state.
 
-    A row that did not pay for its new point stays where it is; one whose loss fell moves all the same, as in the papers.
+    A row that did not pay for its new point stays where it is; one whose loss fell moves nevertheless, as in the papers.
     """
     new, state = yield from ascent.step(x, state, k)
     a = yield Ask(new)

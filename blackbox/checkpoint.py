@@ -1,7 +1,7 @@
-"""Checkpoints: an attack's explicit state on disk, without pickle.
+"""Checkpoints: stores an attack's explicit state on disk, without pickle.
 
-Dataclasses and tuples of a State are written as their fields and the class's address; reading imports that class
-and refuses anything that is not a dataclass or a named tuple. Everything goes through ``torch.save`` and is read with
+Dataclasses and tuples of a State are written as their fields and the class's import path; reading imports that class and
+refuses anything that is not a dataclass or a named tuple. Everything is written with ``torch.save`` and read with
 ``weights_only=True``, so a file cannot run code.
 """
 
@@ -24,11 +24,11 @@ VERSION = 2
 
 
 class CheckpointError(ValueError):
-    """The file is no checkpoint, or belongs to another run."""
+    """The file is not a checkpoint, or belongs to another run."""
 
 
 def encode(value: Any) -> Any:
-    """A State as nested dicts, lists and tensors."""
+    """Convert a State to nested dicts, lists and tensors."""
     names = None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [f.name for f in dataclasses.fields(value)]
@@ -77,7 +77,7 @@ def _resolve(address: str) -> Any:
 
 
 def fingerprint(*tensors: Tensor | np.ndarray) -> str:
-    """A short hash of the data that a run works on."""
+    """A short hash of a run's data."""
     digest = hashlib.sha256()
     for tensor in tensors:
         array = np.ascontiguousarray(tensor.numpy(force=True) if isinstance(tensor, Tensor) else tensor)
@@ -87,7 +87,7 @@ def fingerprint(*tensors: Tensor | np.ndarray) -> str:
 
 
 def write(path: Path, settings: dict[str, Any], body: dict[str, Any]) -> None:
-    """Write in one piece: a kill leaves the old file or the new one, never half of one."""
+    """Write atomically: a kill leaves the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with open(part, "wb") as f:
@@ -98,16 +98,16 @@ def write(path: Path, settings: dict[str, Any], body: dict[str, Any]) -> None:
 
 
 def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The body of a checkpoint that was written under the same settings.
+    """Read the body of a checkpoint, which must have been written with the same settings.
 
     Raises:
-        CheckpointError: no checkpoint, another version, or other settings (says which, and both values).
+        CheckpointError: not a checkpoint, another version, or other settings (says which, and both values).
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, saved, body = content["version"], content["settings"], content["body"]
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0].split(". ")[0]  # torch goes on for a paragraph
+        reason = (str(error).splitlines() or [""])[0].split(". ")[0]  # torch's message is a whole paragraph
         raise CheckpointError(
             f"Expected {path} to be a checkpoint of this package, but it cannot be read ({type(error).__name__}: {reason}). "
             "Give another path, or remove the file to start afresh."
@@ -123,7 +123,7 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """What a kept file and a run disagree in, for a message; empty when they agree."""
+    """Describe the settings in which a file and a run differ, for a message; empty when they agree."""
     return "; ".join(
         f"{name}: {there.get(name)!r} there, {here.get(name)!r} here"
         for name in sorted({*there, *here})

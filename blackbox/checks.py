@@ -1,5 +1,5 @@
-"""Checks of what users pass in: each error says in one sentence what was expected, what came, which sample it was, and
-how to mend it."""
+"""Checks of user input: each error says in one sentence what was expected, what was given, for which sample, and how to mend
+it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def check_int(value: Any, name: str, least: int | None = None, what: str = "a whole number") -> int:
-    """A whole number given as a Python, numpy or torch integer, at least ``least``.
+    """Check that a value is a Python, numpy or torch integer of at least ``least``, and return it as an int.
 
     Raises:
         ValueError: it is something else, or smaller.
@@ -30,10 +30,10 @@ def check_int(value: Any, name: str, least: int | None = None, what: str = "a wh
 
 
 def as_seed(seed: Any) -> int:
-    """A seed, any whole number; negative ones count down from 2**64, because numpy's and torch's generators take none.
+    """Check a seed, any whole number; negative ones count down from 2**64, because numpy's and torch's generators refuse them.
 
     Raises:
-        ValueError: no whole number. None is none: a run that cannot be repeated has to be asked for with a seed of its own.
+        ValueError: not a whole number. None is refused too: draw a seed yourself for a run that need not be repeated.
     """
     number = check_int(seed, "seed")
     return number if number >= 0 else number % 2**64
@@ -45,12 +45,12 @@ def _as_tensor(value: Any, name: str) -> Tensor:
     try:
         array = np.asarray(value)
         kind, size = array.dtype.kind, array.dtype.itemsize
-        if kind == "u" and size > 1:  # torch holds these, but compares none of them
+        if kind == "u" and size > 1:  # torch stores these types but cannot compare them
             array = array.astype(np.int64)
         elif kind == "f" and size > 8:
             array = array.astype(np.float64)
         if not (array.flags.c_contiguous and array.flags.writeable and array.dtype.isnative):
-            # ascontiguousarray would make a row of a single number, and one class for all could not be told from a batch of 1
+            # ascontiguousarray would turn a scalar into an array, and one class for all would look like a batch of 1
             array = np.array(array, array.dtype.newbyteorder("="), order="C")
         return torch.from_numpy(array)
     except (TypeError, ValueError):
@@ -63,10 +63,10 @@ def _first(bad: Tensor) -> int:
 
 
 def as_images(x: Any, name: str = "x") -> Tensor:
-    """Images as float32 [N, \\*shape] in [0, 1].
+    """Check images and convert them to float32 [N, \\*shape] in [0, 1].
 
     Raises:
-        ValueError: not floats, no row axis, empty, NaN, or outside [0, 1]; names the first such sample.
+        ValueError: not floats, no batch axis, empty, NaN, or outside [0, 1]; names the first such sample.
     """
     t = _as_tensor(x, name)
     if not t.is_floating_point():
@@ -80,7 +80,7 @@ def as_images(x: Any, name: str = "x") -> Tensor:
     if t.numel() == 0:
         raise ValueError(f"Expected {name} to hold at least one image, but it had shape {tuple(t.shape)}.")
     t = t.to(torch.float32)
-    low, high = t.flatten(1).amin(1), t.flatten(1).amax(1)  # NaN goes through both
+    low, high = t.flatten(1).amin(1), t.flatten(1).amax(1)  # NaN passes through both
     if bool((bad := low.isnan()).any()):
         raise ValueError(f"Expected {name} to be free of NaN, but sample {_first(bad)} has some.")
     if bool((bad := (low < 0) | (high > 1)).any()):
@@ -93,7 +93,7 @@ def as_images(x: Any, name: str = "x") -> Tensor:
 
 
 def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
-    """Class indices as int64 [count], each in [0, classes).
+    """Check class indices and convert them to int64 [count], each in [0, classes).
 
     Raises:
         ValueError: not whole numbers, wrong length, or out of range; names the first such sample.
@@ -120,10 +120,10 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
 
 
 def as_ids(ids: Any, count: int, distinct: bool = True) -> np.ndarray:
-    """[count] uint64 names of samples, which decide their draws; 0..count-1 where none are given.
+    """Check sample ids, which determine the draws, and convert them to uint64 [count]; by default 0..count-1.
 
     Raises:
-        ValueError: other than ``count`` whole numbers, a negative one, or (if they shall be distinct) one twice.
+        ValueError: not ``count`` whole numbers, a negative one, or (with ``distinct``) a repeated one.
     """
     if ids is None:
         return np.arange(count, dtype=np.uint64)

@@ -1,7 +1,7 @@
-"""Direction: what happens between a gradient and a step, as a chain of small parts.
+"""`Direction`: turns a gradient into the direction of a step, as a chain of small parts.
 
-The shape is optax's: a part is a pair of pure functions, and a paper is a chain. The gradient may come from
-autograd through a surrogate or from finite differences over queries; the chain does not know.
+The design is optax's: a part is a pair of pure functions, and a paper's method is a chain. The gradient may come from
+autograd through a surrogate or from finite differences over queries.
 
     fgsm, i-fgsm:  stateless(threat.steepest)
     mi-fgsm:       chain(mean_abs(), momentum(1.0), sign())
@@ -27,7 +27,7 @@ State = Any
 class Direction(NamedTuple):
     """``init(x0) -> state``; ``update(gradient, state) -> (direction, state)``; ``peek(x, state) -> point``.
 
-    ``peek`` says where the next gradient is to be taken: at ``x`` itself, or further along (Nesterov).
+    ``peek`` gives the point of the next gradient: ``x`` itself, or one further along (Nesterov).
     """
 
     init: Callable[[Tensor], State]
@@ -62,7 +62,7 @@ def chain(*parts: Direction) -> Direction:
 
 
 def identity() -> Direction:
-    """The gradient as it is."""
+    """The unchanged gradient."""
     return stateless(lambda g: g)
 
 
@@ -77,7 +77,7 @@ def l2() -> Direction:
 
 
 def mean_abs() -> Direction:
-    """Each row divided by its mean absolute entry: MI-FGSM's L1 normalisation up to the constant d, guarded at 1e-12.
+    """Divide each row by its mean absolute entry: MI-FGSM's L1 normalisation up to the constant d, at least 1e-12.
 
     Source: Dong et al. 2018, arXiv:1710.06081, eq. 6.
     """

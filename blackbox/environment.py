@@ -1,4 +1,4 @@
-"""Where numbers were made: versions of what they depend on, and the machine."""
+"""Describes where results were computed: package versions and the machine."""
 
 from __future__ import annotations
 

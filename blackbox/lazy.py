@@ -1,4 +1,4 @@
-"""Names of a package that are imported when somebody asks for them, so that importing the package costs little."""
+"""Imports the names of a package on first use, so that importing the package is fast."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 def lazy(
     package: str, names: Mapping[str, str], modules: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package.
+    """Make a package's ``__getattr__`` and ``__dir__``.
 
     Args:
-        package: its ``__name__``. names: for each name the module that defines it. modules: names that are modules
-            themselves.
+        package: its ``__name__``.
+        names: name -> the module that defines it.
+        modules: names that are modules themselves.
     """
 
     def get(name: str) -> Any:
@@ -25,7 +26,7 @@ def lazy(
             value = importlib.import_module(modules[name])
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        setattr(sys.modules[package], name, value)  # asked for once
+        setattr(sys.modules[package], name, value)  # from now on found without this function
         return value
 
     return get, lambda: sorted(sys.modules[package].__all__)

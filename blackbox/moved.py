@@ -1,4 +1,4 @@
-"""Public modules that have moved: their old names still import, and files that name them still open."""
+"""Aliases of public modules that have moved: old names still import, and files that name them still open."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOVED = {
 
 
 def now(name: str) -> str:
-    """Today's name of a module: ``surrogates.parts.walk`` -> ``surrogates.crafting.parts.walk``."""
+    """The current name of a module: ``surrogates.parts.walk`` -> ``surrogates.crafting.parts.walk``."""
     for old, new in MOVED.items():
         if name == old or name.startswith(old + "."):
             return new + name[len(old) :]
@@ -36,7 +36,7 @@ def now(name: str) -> str:
 
 
 class _Alias(MetaPathFinder, Loader):
-    """Finds a module under its old name: the very module object that stands under the new one."""
+    """Imports a module under its old name, as the same module object as under the new one."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

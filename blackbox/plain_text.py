@@ -1,4 +1,4 @@
-"""Columns of plain text, and the cells that stand in them."""
+"""Lays out plain text in columns, and formats rates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def lay(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns, the first ``left`` flush left, the others flush right."""
+    """Align rows of text in columns, the first ``left`` to the left, the others to the right."""
     width = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -21,7 +21,7 @@ def lay(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def cell(rate: Rate) -> str:
-    """``34 [30, 38]``: per cent and interval."""
+    """Format a rate as ``34 [30, 38]``: per cent and interval."""
     if not rate.n:
         return "–"
     return f"{100 * rate.value:.0f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"

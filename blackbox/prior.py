@@ -1,7 +1,7 @@
-"""Prior: what an attack may know beside the target's answers, such as the gradients of nets one owns.
+"""`Prior`: what an attack may know besides the target's answers, such as the gradients of nets you own.
 
-``surrogates.prior(nets)`` makes one of trained nets; anything with the same five names will do. An attack that holds a
-prior is still an attack through queries alone: the prior is asked about points, the target about candidates.
+``surrogates.prior(nets)`` makes one from trained nets; anything with the same five names will do. An attack with a prior
+still learns of the target through queries alone.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from blackbox.protocol import Attack
 from blackbox.rowwise import choose
 
 Pull = Callable[[Tensor, Tensor], Tensor]
-"""Logits [m, M, C] of M members, and the rows [m] they belong to -> covector [m, M, C]: the weights of the sum of logits
-that is to be ascended."""
+"""Maps logits [m, M, C] of M members, and the rows [m] they belong to, to a covector [m, M, C]: the weights of the sum of
+logits whose gradient is wanted."""
 
 
 @runtime_checkable
 class Prior(Protocol):
     """M members that each give C logits for an image, and gradients of any function of them.
 
-    What it says of a row must not depend on the rows beside it, to the last bit.
+    A row's logits and gradient must not depend on the rest of the batch, to the last bit.
 
     Attributes:
-        classes: C. members: M. gradients: gradients taken so far (one image through one member). passes: images shown to
-            a member without a gradient.
+        classes: C.
+        members: M.
+        gradients: gradients taken so far (of one image through one member).
+        passes: forward passes without a gradient so far (of one image through one member).
     """
 
     @property
@@ -45,28 +47,28 @@ class Prior(Protocol):
     def members(self) -> int: ...
 
     def logits(self, x: Tensor) -> Tensor:
-        """[n, M, C] for images [n, \\*shape] in [0, 1]."""
+        """The members' logits [n, M, C] for images [n, \\*shape] in [0, 1]."""
         ...
 
     def gradient(self, x: Tensor, pull: Pull) -> Tensor:
-        """[n, \\*shape]: for each row the sum over members and classes of ``covector * d logit / d x``.
+        """The sum over members and classes of ``covector * d logit / d x`` for each row, [n, \\*shape].
 
         ``pull`` is called with the logits of pieces of the rows; where its covector is zero for a member, that member's
-        gradient need not be taken.
+        gradient need not be computed.
         """
         ...
 
     def check(self, shape: tuple[int, ...], classes: int) -> None:
-        """Raises ValueError, in one sentence, where images of this shape or so many classes cannot be served."""
+        """Check that images of this shape and this number of classes fit. Raises: ValueError, they do not."""
         ...
 
 
 def view(prior: Any, members: Sequence[int] | None = None, few: bool = False) -> Prior:
-    """The same prior, with the same counts, asked for these ``members`` alone, or for ``few`` rows at a time.
+    """A view of the prior, with shared counts, restricted to these ``members``, or meant for ``few`` rows at a time.
 
-    A prior with a ``view`` method of its own saves work by it: it asks the other members nothing, and computes rows in
-    smaller pieces. The caller says few, not the number of rows, so that a row's answer does not depend on other rows. Of
-    any other prior it is the prior itself, with covectors of zero for the members left out.
+    A prior with a ``view`` method saves work: it does not evaluate the other members, and computes rows in smaller pieces.
+    The caller passes a flag, not the number of rows, so that a row's answer does not depend on other rows. For any other
+    prior the view is the prior itself, with covectors of zero for the members left out.
     """
     if hasattr(prior, "view"):
         return prior.view(members, few)  # type: ignore[no-any-return]
@@ -74,13 +76,14 @@ def view(prior: Any, members: Sequence[int] | None = None, few: bool = False) ->
 
 
 def pair(prior: Prior, i: int) -> Prior:
-    """Two of the members, half the list apart (where nets are listed by architecture, one of each); others for the next ``i``."""
+    """Two of the members, half the list apart (so that they differ in architecture if the list is sorted by it); ``i``
+    chooses which."""
     m = prior.members
     return view(prior, sorted({i % m, (i + m // 2) % m}))
 
 
 class _Members:
-    """Some members of a prior that cannot be asked for some."""
+    """Some members of a prior that has no ``view`` method."""
 
     def __init__(self, inner: Prior, members: Sequence[int]) -> None:
         self.inner, self.which = inner, list(members)
@@ -105,7 +108,7 @@ class _Members:
 
 @dataclass(frozen=True)
 class Guided(Attack):
-    """What attacks that search with a prior have in common. prior: ``surrogates.prior(nets)``."""
+    """Base class of attacks that search with a prior. prior: ``surrogates.prior(nets)``."""
 
     informed: ClassVar[bool] = True
     needs_prior: ClassVar[bool] = True
@@ -114,13 +117,13 @@ class Guided(Attack):
 
     @property
     def known(self) -> Prior:
-        """The prior; a run without one is refused before it begins (`require`)."""
+        """The prior; a run without one is refused before it starts (`require`)."""
         assert self.prior is not None
         return self.prior
 
 
 def require(attack: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:
-    """Check, before anything is asked, that the attack has the prior it needs and that the prior fits.
+    """Check, before any query, that the attack has the prior it needs and that the prior fits.
 
     Raises:
         ValueError: it has none, or one for other images or classes.
@@ -141,7 +144,7 @@ def require(attack: Attack, name: str, shape: tuple[int, ...], classes: int) -> 
 
 
 def agree(what: str, expected: tuple[tuple[int, ...], int], came: tuple[tuple[int, ...], int]) -> None:
-    """Raise ValueError where a prior's (shape, classes), ``came``, are not those of the attack, ``expected``."""
+    """Raise ValueError if a prior's (shape, classes), ``came``, are not those of the attack, ``expected``."""
     (shape, classes), (other, count) = expected, came
     if shape != other:
         raise ValueError(
@@ -156,11 +159,11 @@ def agree(what: str, expected: tuple[tuple[int, ...], int], came: tuple[tuple[in
 
 
 def aim(scores: Tensor, goal: Tensor, targeted: bool | Tensor, soft: bool = False) -> Tensor:
-    """The margin's covector [n, C] at ``scores`` [n, C]: +1 at what shall rise, -1 at what shall fall.
+    """The margin's covector [n, C] at ``scores`` [n, C]: +1 for the logit to raise, -1 for the one to lower.
 
-    Untargeted: the best other class against ``goal`` [n]; targeted (all, or the rows of [n] where true): ``goal``
-    against the best other. soft: the other classes by their softmax, not the best alone; that is the direction of the
-    cross-entropy's gradient, whatever the confidence.
+    Untargeted: the largest other class against ``goal`` [n]; targeted (all, or the rows of [n] where true): ``goal`` against
+    the largest other. soft: all other classes weighted by their softmax; this is the direction of the cross-entropy's
+    gradient at any confidence.
     """
     others = scores.scatter(1, goal[:, None], -torch.inf)
     best = torch.nn.functional.one_hot(others.argmax(1), scores.shape[1]).to(scores)

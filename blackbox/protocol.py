@@ -1,14 +1,14 @@
-"""The protocol between an attack, which proposes points, and the engine, which evaluates them and keeps the accounts.
+"""The protocol between an attack, which proposes points, and the engine, which evaluates them and counts queries.
 
 An attack is a frozen dataclass of hyper-parameters with two methods, each a plain function or a generator:
 
     init(task) -> State                 before the first step
     step(task, state, k) -> State       iteration k of the paper's loop; None when the paper's loop has ended
 
-A generator asks with ``tell = yield Ask(points)``. Procedures that ask (an estimator, a bisection) are generators
-too and are called with ``yield from``. A State is explicit *between* steps: a dataclass (or tuple, or tensor) in
-which every tensor leads with the row axis, so that the engine can drop finished rows, save and resume. Inside a
-step, ordinary local variables do.
+A generator makes queries with ``tell = yield Ask(points)``. Procedures that make queries (an estimator, a bisection) are
+generators too and are called with ``yield from``. A State is explicit *between* steps: a dataclass (or tuple, or tensor)
+in which the first axis of every tensor is the batch, so that the engine can drop finished rows, save and resume. Inside a
+step, use ordinary local variables.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class Status(enum.Enum):
 
 
 class Directions(Protocol):
-    """Probe directions that differ from row to row, made on demand so that memory stays that of one call."""
+    """Probe directions that differ between rows, made on demand so that memory is that of one call."""
 
     @property
     def count(self) -> int:
-        """Directions a row."""
+        """The number of directions a row."""
         ...
 
     def make(self, row: Tensor, index: Tensor) -> Tensor:
@@ -82,10 +82,10 @@ class Ask(NamedTuple):
     """Points to evaluate.
 
     Without ``u``: one point a row, ``x`` [n, \\*shape]; the engine projects it into the threat.
-    With ``u``: probes at ``x + h * u``; ``u`` is [q, \\*shape], shared by the rows, or `Directions`, own to each row;
-    ``h`` is a number or [n]. Probes are only clipped to the box.
-    ``mask`` [n]: the rows that shall pay. ``part``: which of the attack's ``parts`` proposed the points, a number or [n]
-    int64; the ledger keeps queries and successes of each.
+    With ``u``: probes at ``x + h * u``; ``u`` is [q, \\*shape], shared by the rows, or `Directions`, which differ between
+    rows; ``h`` is a number or [n]. Probes are only clipped to the box.
+    ``mask`` [n]: the rows to evaluate. ``part``: which of the attack's ``parts`` proposed the points, a number or [n] int64;
+    the ledger counts queries and successes of each.
     """
 
     x: Tensor
@@ -106,20 +106,20 @@ class Tell(NamedTuple):
 
     ``loss``: a margin in logits (or log-probabilities), negative until the goal is reached, larger is closer to success; from
     labels alone -1 or 1. ``adv``: the target's answer is what the attacker wants (at that point,
-    whether or not it lies inside the threat). ``x``: the projected points really evaluated; None for probes.
-    ``shown``: for an attack that is `informed`, [n, C] what the target showed of each point, as logits (logarithms of
-    probabilities; with labels alone 0 for the class named), NaN where it showed nothing. None for others, and for probes.
+    inside the threat or not). ``x``: the projected points that were evaluated; None for probes.
+    ``shown``: for an `informed` attack, [n, C] what the target showed of each point, as logits (logarithms of
+    probabilities; with labels alone 0 for the predicted class), NaN where it showed nothing. None for others and for probes.
     """
 
     loss: Tensor
     adv: Tensor
     paid: Tensor
-    x: Any  # Tensor; Any, so that an attack that asked for points need not rule None out
+    x: Any  # Tensor; Any, so that an attack that evaluates candidates need not check for None
     shown: Any = None
 
 
 class Retire(NamedTuple):
-    """What ``init`` or ``step`` returns instead of a State to give up single rows: no start found, say."""
+    """Returned by ``init`` or ``step`` instead of a State to give up single rows (no start found, say)."""
 
     state: Any
     rows: Tensor
@@ -131,18 +131,25 @@ Steps: TypeAlias = Generator[Ask, Tell, S]
 
 @dataclass(frozen=True)
 class Task:
-    """What an attack sees of its samples: no model, no label, no counter.
+    """What an attack knows of its samples: no model, no label, no counter.
 
     Attributes:
-        x0: [n, \\*shape] the clean images. loss0: [n] the loss there (the clean check has paid for it).
-        ids: [n] sample ids. threat: norm, eps, box. rng: draws for these rows. budget: queries a row, in all.
+        x0: [n, \\*shape] the clean images.
+        loss0: [n] the loss there (the clean check has paid for it).
+        ids: [n] sample ids.
+        threat: norm, eps, box.
+        rng: the rows' random stream.
+        budget: total queries a row.
         probe: the smallest change of an entry that the target can see (1/255 behind an 8-bit input, else 0).
         resolution: the smallest change of a score that the target shows (0.01 when rounded to 2 digits, else 0).
-        noise: standard deviation of a score that the target shows. randomised: the same image may get another answer.
-        access: what the target shows. targeted: a given class is wanted. minimises: see `Attack`.
-        start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial is for the
-            attack to ask, at a charge.
-        goal: [n] the class to leave, or to reach when targeted, for an attack that is `informed`; None for others.
+        noise: standard deviation of a score that the target shows.
+        randomised: the same image may get different answers.
+        access: what the target shows.
+        targeted: there is a class to reach.
+        minimises: see `Attack`.
+        start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial costs the attack
+            a query.
+        goal: [n] the class to leave, or to reach when targeted, for an `informed` attack; None for others.
     """
 
     x0: Tensor
@@ -173,7 +180,7 @@ class Task:
 
     @cached_property
     def grid(self) -> tuple[int, int, int]:
-        """Channels, height, width; a vector is a strip."""
+        """Channels, height, width; a vector counts as one row of pixels."""
         return (*(1,) * (3 - len(self.shape)), *self.shape)  # type: ignore[return-value]
 
     @cached_property
@@ -186,22 +193,22 @@ class Task:
 
     @property
     def radius(self) -> float:
-        """What step sizes are a share of: eps, or the width of the box where there is no limit."""
+        """The unit of step sizes: eps, or the width of the box if eps is infinite."""
         return self.threat.eps if self.threat.eps < np.inf else self.threat.upper - self.threat.lower
 
     def distance(self, x: Tensor) -> Tensor:
-        """[n] distances from the clean images in the threat's norm."""
+        """The distances from the clean images in the threat's norm, [n]."""
         return self.threat.distance(x, self.x0)
 
     def clip(self, x: Tensor) -> Tensor:
-        """``x`` inside the box: where a probe really lands."""
+        """Clip ``x`` to the box, as is done with probes."""
         return self.threat.clip(x)
 
     def project(self, x: Tensor) -> Tensor:
-        """Where a candidate really lands: in the threat set, or only in the box for an attack that minimises."""
+        """Project ``x`` as is done with candidates: onto the threat, or only to the box for an attack that minimises."""
         if self.minimises:
             return self.threat.clip(x)
-        if self.low is not None and self.high is not None:  # Linf: the two bounds are made once a cohort
+        if self.low is not None and self.high is not None:  # Linf: the two bounds are computed once a cohort
             return torch.clamp(x, self.low, self.high)
         return self.threat.project(x, self.x0)
 
@@ -226,19 +233,21 @@ class Task:
 
 
 class Attack:
-    """What every attack inherits: a frozen dataclass of hyper-parameters with the two methods `init` and `step`.
+    """Base class of attacks: a frozen dataclass of hyper-parameters with the two methods `init` and `step`.
 
-    Set on the class (or, where it depends on the settings, on the instance):
+    Set on the class (or, if they depend on the settings, on the instance):
 
     Attributes:
-        access: the least it needs. norms: the norms it serves.
-        minimises: it walks outside the eps-ball towards the smallest distance (candidates are then only clipped to the
-            box, and a row goes on until its distance is within eps or its budget is spent).
-        informed: it compares a prior with the target, so it is told the goal and what the target shows, not the loss alone.
-        parts: names of what it is made of, for `Ask.part`.
-        from_start: where there is one, a method ``from_start(t, x, loss)`` that begins at points [n, \\*shape] whose losses
-            [n] are known, in the place of ``init``.
-        prior: a `blackbox.prior.Prior`, for an attack that uses one. needs_prior: it cannot run without.
+        access: the least access it needs.
+        norms: the norms it supports.
+        minimises: it moves outside the eps-ball towards the smallest distance (candidates are then only clipped to the box,
+            and a row continues until its distance is within eps or its budget is spent).
+        informed: it compares a prior with the target, so it gets the goal and what the target shows, not only the loss.
+        parts: names of its components, for `Ask.part`.
+        from_start: None, or a method ``from_start(t, x, loss)`` that replaces ``init`` and starts at points [n, \\*shape]
+            with known losses [n].
+        prior: a `blackbox.prior.Prior`, for an attack that uses one.
+        needs_prior: it cannot run without one.
     """
 
     access: ClassVar[Access]
@@ -251,23 +260,23 @@ class Attack:
     prior: Any = None
 
     def init(self, t: Task) -> Any:
-        """State before the first step, or a generator that asks and returns it."""
+        """Return the State before the first step, or a generator that makes queries and returns it."""
         raise NotImplementedError
 
     def step(self, t: Task, s: Any, k: int) -> Any:
-        """State after iteration ``k``, or a generator that asks and returns it; None when the paper's loop has ended."""
+        """Return the State after iteration ``k``, or a generator that makes queries and returns it; None ends the loop."""
         raise NotImplementedError
 
     def settle(self, access: Access, threat: Threat) -> Attack:
-        """The attack to run in its place: one name may stand for different searches at different access levels."""
+        """The attack to run instead: one name may stand for different searches at different access levels."""
         return self
 
 
 def as_attack(value: Any) -> Attack:
-    """``value`` if it is an `Attack`; one's own class that has the same methods but does not inherit is given the defaults.
+    """Return ``value`` as an `Attack`; an object with the same methods that does not inherit gets the defaults.
 
     Raises:
-        TypeError: it is no attack.
+        TypeError: it is not an attack.
     """
     if isinstance(value, Attack):
         return value

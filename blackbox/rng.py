@@ -1,11 +1,11 @@
-"""Stream: random draws as functions of (seed, sample id, step, tag).
+"""`Stream`: random draws as functions of (seed, sample id, step, tag).
 
-There is no generator object, hence no state: nothing to checkpoint, nothing that two samples share by accident,
-nothing that changes when a batch is cut differently. A draw is a hash of its address, by SplitMix64 (Steele, Lea &
-Flood 2014, "Fast splittable pseudorandom number generators"): each row starts its own sequence at a point that
-the finaliser scatters over the 2**64 states. Shared draws come from numpy's Philox, keyed the same way.
+There is no generator object, hence no state: nothing to checkpoint, nothing that two samples share by accident, nothing
+that depends on how a batch is split. A draw is a hash of its address, by SplitMix64 (Steele, Lea & Flood 2014, "Fast
+splittable pseudorandom number generators"): each row starts its own sequence at a point that the finaliser scatters over
+the 2**64 states. Shared draws come from numpy's Philox, keyed the same way.
 
-Draws are made on the CPU in every case, so that a run on a GPU sees the very same numbers.
+Draws are always made on the CPU, so that a run on a GPU gets the same numbers.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def _counters(count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Stream:
-    """Draws for the rows of a cohort.
+    """Random draws for the rows of a batch.
 
     Args:
         seed: the run's seed, any integer.
         ids: [n] sample ids, uint64. The same id gives the same draws in any batch.
-        device: where the draws are delivered.
+        device: of the returned tensors.
     """
 
     seed: int
@@ -81,7 +81,7 @@ class Stream:
 
     @cached_property
     def _blocks(self) -> dict[tuple[str, int], tuple[int, np.ndarray]]:
-        """Draws made ahead, by tag and count: the first step of a block, and the block itself."""
+        """Cached draws of several steps, by tag and count: the first step of a block, and the block itself."""
         return {}
 
     @cached_property
@@ -89,18 +89,18 @@ class Stream:
         return self.ids * np.uint64(_GAMMA)
 
     def _words(self, step: int, tag: str, count: int) -> np.ndarray:
-        """[n, count] uint32, uniform over all values."""
+        """Uniform uint32 draws [n, count] over all values."""
         return self._ahead(step, 1, tag, count)[0]
 
     def _ahead(self, step: int, steps: int, tag: str, count: int) -> np.ndarray:
-        """[steps, n, count]: the words of so many steps from ``step`` on, in one go."""
+        """The draws of ``steps`` steps from ``step`` on, computed at once, [steps, n, count]."""
         where = np.array([_address(self.seed, step + i, tag) for i in range(steps)], np.uint64)
         key = _mix(where[:, None] + self._rows)
         return _mix(key[..., None] + _counters((count + 1) // 2)).view(np.uint32)[..., :count]
 
     @staticmethod
     def _unit(words: np.ndarray) -> np.ndarray:
-        # uint32 times float32 would be float64 to numpy
+        # in numpy, uint32 times float32 would be float64
         return (words >> _8).astype(np.float32) * _TO_UNIT
 
     def _uniform(self, step: int, tag: str, count: int) -> np.ndarray:
@@ -111,9 +111,9 @@ class Stream:
         return out if self.device == "cpu" else out.to(self.device)
 
     def uniform_array(self, step: int, tag: str, count: int) -> np.ndarray:
-        """[n, count] float32 in [0, 1) as numpy, not to be written to: the few numbers a step needs to place a window, say.
+        """Uniform draws [n, count] float32 in [0, 1) as a read-only numpy array, for the few numbers of a step (a window, say).
 
-        Consecutive steps are served from blocks drawn ahead, since a dozen small numpy operations a step are slow.
+        Consecutive steps are served from blocks drawn ahead, since many small numpy operations a step are slow.
         """
         first, block = self._blocks.get((tag, count), (step, None))
         if block is None or not 0 <= step - first < len(block):
@@ -126,20 +126,20 @@ class Stream:
         return block[step - first]
 
     def uniform(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
-        """[n, \\*shape] float32 in [0, 1), different in every row."""
+        """Uniform draws [n, \\*shape] float32 in [0, 1), different for every row."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         out = self._uniform(step, tag, int(np.prod(shape)))
         return self._deliver(out.reshape(len(self.ids), *shape))
 
     def signs(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
-        """[n, \\*shape] of -1 and +1, different in every row."""
+        """Random signs -1 and +1 [n, \\*shape], different for every row."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         bits = self._words(step, tag, int(np.prod(shape))) >> np.uint32(31)
         out = bits.astype(np.float32) * np.float32(2) - np.float32(1)
         return self._deliver(out.reshape(len(self.ids), *shape))
 
     def normal(self, step: int, tag: str, shape: tuple[int, ...] | int) -> Tensor:
-        """[n, \\*shape] standard normal (Box & Muller 1958), different in every row."""
+        """Standard normal draws [n, \\*shape] (Box & Muller 1958), different for every row."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         count = int(np.prod(shape))
         half = (count + 1) // 2
@@ -150,20 +150,20 @@ class Stream:
         return self._deliver(out.reshape(len(self.ids), *shape))
 
     def permutation(self, step: int, tag: str, count: int) -> Tensor:
-        """[n, count] int64: a random permutation of 0..count-1 in every row."""
+        """A random permutation of 0..count-1 for every row, [n, count] int64."""
         return self._deliver(np.argsort(self._words(step, tag, count), axis=1, kind="stable"))
 
     def shared_normal(self, step: int, tag: str, shape: tuple[int, ...]) -> Tensor:
-        """[\\*shape] standard normal, the same for all samples: a function of (seed, step, tag) only."""
+        """Standard normal draws [\\*shape], the same for all samples: a function of (seed, step, tag) only."""
         return self._deliver(self._generator(step, tag).standard_normal(shape, dtype=np.float32))
 
     def shared_signs(self, step: int, tag: str, shape: tuple[int, ...]) -> Tensor:
-        """[\\*shape] of -1 and +1, the same for all samples."""
+        """Random signs -1 and +1 [\\*shape], the same for all samples."""
         bits = self._generator(step, tag).integers(0, 2, shape, dtype=np.int8)
         return self._deliver(bits.astype(np.float32) * np.float32(2) - np.float32(1))
 
     def shared_permutation(self, step: int, tag: str, count: int) -> Tensor:
-        """[count] int64: a random permutation, the same for all samples."""
+        """A random permutation [count] int64, the same for all samples."""
         return self._deliver(self._generator(step, tag).permutation(count))
 
     def _generator(self, step: int, tag: str) -> np.random.Generator:

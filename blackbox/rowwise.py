@@ -1,8 +1,8 @@
 """Arithmetic that never mixes rows.
 
-Every tensor in the engine leads with the row axis. A sum over the *other* axes looks harmless, but a library
-kernel may add the same numbers in another order when there are more or fewer rows beside them, and then a
-sample's result depends on its batch mates. The functions here add in an order that the row's own width fixes.
+The first axis of every tensor in the engine is the batch. A sum over the *other* axes looks harmless, but a library kernel
+may add the same numbers in another order when the batch has more or fewer rows, and then a sample's result depends on the
+rest of the batch. The functions here add in an order that depends on the row's width alone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def rows(v: Tensor, like: Tensor) -> Tensor:
 
 
 def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The rows of ``a`` [n, \\*shape] where ``mask`` [n], those of ``b`` elsewhere. Never one of the two itself.
+    """Select the rows of ``a`` [n, \\*shape] where ``mask`` [n], those of ``b`` elsewhere; always a new tensor.
 
-    On a CPU by numpy: a mask that is broadcast costs torch three times as much.
+    On a CPU with numpy, where torch is slower with a broadcast mask.
     """
     if b.device.type != "cpu" or a.dtype != b.dtype or a.shape != b.shape:
         return torch.where(rows(mask, b), a, b)
@@ -32,8 +32,9 @@ def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def keep_better(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of ``new`` [n, \\*shape] where their ``value`` [n] is above ``loss`` [n] (NaN is not), those of ``x``
-    elsewhere, and their losses; the old two themselves where nothing is better."""
+    """Keep the better of two points for each row: ``new`` [n, \\*shape] where its ``value`` [n] exceeds ``loss`` [n], else ``x``.
+
+    NaN is never better. Returns the points and their losses; if no row improves, ``x`` and ``loss`` themselves."""
     if x.device.type != "cpu":
         better = value > loss
         return choose(better, new, x), torch.where(better, value, loss)
@@ -46,7 +47,7 @@ def keep_better(x: Tensor, loss: Tensor, new: Tensor, value: Tensor) -> tuple[Te
 
 
 def scatter_rows(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -> None:
-    """``to[at] = source[kept]``: rows of one tensor into another, in place."""
+    """Copy rows of one tensor into another, in place: ``to[at] = source[kept]``."""
     if to.device.type == "cpu":
         to.numpy()[at] = source.numpy()[kept]
     else:
@@ -54,13 +55,13 @@ def scatter_rows(to: Tensor, at: np.ndarray, source: Tensor, kept: np.ndarray) -
 
 
 def deliver(a: np.ndarray, device: torch.device) -> Tensor:
-    """An array where the target runs; the accounts are kept in numpy, which is quick with a few rows."""
+    """Move a numpy array to the target's device; the accounts use numpy, which is fast for a few rows."""
     out = torch.from_numpy(a)
     return out if device.type == "cpu" else out.to(device)
 
 
 def differs(a: Tensor, b: Tensor) -> Tensor:
-    """[n] bool: which rows of ``a`` and ``b`` [n, \\*shape] are not equal. On a CPU by numpy: torch takes ten times as long."""
+    """Which rows of ``a`` and ``b`` [n, \\*shape] differ, [n] bool. On a CPU with numpy, which is faster here than torch."""
     if a.device.type != "cpu":
         return (a != b).flatten(1).any(1)
     return torch.from_numpy(np.logical_or.reduce((a.numpy() != b.numpy()).reshape(a.shape[0], -1), 1))
@@ -100,7 +101,7 @@ def row_norm(v: Tensor, p: float = 2.0) -> Tensor:
 
 
 def unit(v: Tensor) -> Tensor:
-    """Each row divided by its Euclidean length; a zero row stays zero."""
+    """Divide each row by its Euclidean length; a zero row stays zero."""
     return v / rows(row_norm(v).clamp_min(1e-12), v)
 
 
@@ -112,8 +113,7 @@ def tanh(v: Tensor) -> Tensor:
 def weighted_sum(w: Tensor, u: Tensor) -> Tensor:
     """``sum_j w[i, j] * u[j]`` for shared directions: [n, q], [q, \\*shape] -> [n, \\*shape].
 
-    One pass a direction instead of a matrix product, because a matrix product picks its kernel by the number of
-    rows. It costs well under 1 % of the forward passes that produced ``w``.
+    One pass a direction instead of a matrix product, because a matrix product picks its kernel by the number of rows.
     """
     out = u.new_zeros(len(w), *u.shape[1:])
     for j in range(len(u)):

@@ -1,4 +1,4 @@
-"""``blackbox.attack``: check what is given, run the engine, report what came of it."""
+"""``blackbox.attack``: check the input, run the engine, report the result."""
 
 from __future__ import annotations
 
@@ -56,41 +56,43 @@ def attack(
 
     Args:
         oracle: the hidden target behind its counter.
-        x: [N, \\*shape] floats of any dtype in [0, 1], tensor or array. y: [N] true labels.
+        x: [N, \\*shape] floats of any dtype in [0, 1], tensor or array.
+        y: [N] true labels.
         attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``.
         threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``.
         budget: the most queries one image may cost; its clean check is the first of them.
         target: the class to reach, one for all or [N]; None for any wrong class.
-        seed: of every draw. ids: [N] whole numbers that name the samples, by default 0..N-1. What happens to a sample
-            depends on (seed, id) and on nothing else, so a shard that passes its samples' ids gets the same results.
+        seed: of every draw.
+        ids: [N] whole numbers that identify the samples, by default 0..N-1. A sample's result depends on (seed, id) and on
+            nothing else, so a shard that passes its samples' ids gets the same results.
         objective: ``"margin"`` or ``"cross-entropy"``.
-        prior: what is known beside the answers, ``surrogates.prior(nets)``, for an attack that is given by name (one
-            with settings holds its own). What the attack asked of it stands in ``config["prior"]``, beside the queries.
+        prior: knowledge besides the answers, ``surrogates.prior(nets)``, for an attack given by name (one with settings
+            has its own). Its cost is in ``config["prior"]``.
         start: [N, \\*shape] images to start from, for attacks that walk from an adversarial image to the original: an
-            example found elsewhere, or an image of the class to reach. Looking at them is charged.
-        cohort: rows that step together: time and memory, never a result.
-        checkpoint: a file that lets a killed run go on where it was: the same call with the same file.
+            example found elsewhere, or an image of the class to reach. Querying them is charged.
+        cohort: rows that step together; affects time and memory, never a result.
+        checkpoint: a file from which a killed run continues: make the same call with the same file.
         journal: the same for targets whose answers cost money or hours: every answer is in this file before the attack
-            sees it, and is never paid for twice (`blackbox.oracle.journal`; what it cannot promise is said there). Written at
-            every call, where a checkpoint is written every half minute.
-        cache: with a journal: an image that the run has asked about before is answered from it. It counts against the
-            sample's budget but not on the target's bill; ``config["journal"]`` tells the two apart.
+            sees it, and is never paid for twice (see `blackbox.oracle.journal`, also for its limits). Written at every
+            call, whereas a checkpoint is written every half minute.
+        cache: with a journal: an image that the run has queried before is answered from it. It counts against the sample's
+            budget but is not charged by the target; ``config["journal"]`` has both counts.
         progress: called with a `blackbox.engine.Progress` a few times a second.
         votes: how many fresh answers, an odd number, all charged, confirm a success; the majority decides, and a row that
             cannot pay for them has no success. The answer that claimed the success is not one of them. By default 1 (no
-            confirmation), and `VOTES` where the oracle is randomised. A clean image is called wrong in the same way.
+            confirmation), and `VOTES` if the oracle is randomised. A misclassified clean image is confirmed in the same way.
         eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, towards the original, and
-            success is that of the rounded one, verified without charge; ``success_float`` keeps what it was before.
-            Rounding costs little where eps is a whole number of levels (k/255), and much where it is a few and a half.
+            success is that of the rounded one, verified without charge; ``success_float`` keeps the success before
+            rounding. Rounding loses little where eps is a whole number of levels (k/255), and much where it is not.
 
     Returns:
         An `AttackResult` with per-sample columns.
 
     Raises:
-        ValueError: images, labels, target, budget or ids that cannot be; says which sample.
-        UnsupportedThreat: the attack does not serve the norm. AccessError: the oracle shows too little for it.
-        TargetError: the target failed. Its ``result`` holds everything reached and paid for until then; so does that of
-            whatever else ends a run early (KeyboardInterrupt, an error in an attack or a prior).
+        ValueError: invalid images, labels, target, budget or ids; says which sample.
+        UnsupportedThreat: the attack does not support the norm. AccessError: the oracle shows too little for it.
+        TargetError: the target failed. Its ``result`` holds everything reached and paid for until then; so does that of any
+            other exception that ends a run early (KeyboardInterrupt, an error in an attack or a prior).
         CheckpointError: the file belongs to other settings. JournalError: the same of a journal, or it is in use.
     """
     if not isinstance(oracle, Oracle):
@@ -157,14 +159,13 @@ def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: A
 def resolve(
     attack: str | Attack, oracle: Oracle, threat: Threat, prior: priors.Prior | None = None
 ) -> tuple[str, Attack]:
-    """The attack's name and the attack, when it serves the norm and is shown enough.
+    """Return the attack's name and the attack, checked to support the norm and the access level.
 
-    An attack that has a method ``settle(access, threat)`` gives the attack to run in its place: one name may stand for
-    different searches at different access levels.
+    The attack's `settle` may replace it: one name may stand for different searches at different access levels.
 
     Raises:
         ValueError: a prior for an attack that takes none, or that has settings already.
-        UnsupportedThreat, AccessError, TypeError: it cannot be run so. Nothing has been asked.
+        UnsupportedThreat, AccessError, TypeError: it cannot be run so. No query has been made.
     """
     chosen = as_attack(_built(attack, prior))
     name = attacks.name_of(chosen)
@@ -196,7 +197,7 @@ def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:
 def _open_journal(
     path: str | os.PathLike[str] | None, cache: bool, spec: RunSpec, oracle: Oracle
 ) -> Journal | None:
-    """The journal of this run, where one is asked for."""
+    """Open the journal of this run, if one is wanted."""
     if path is None:
         if cache:
             raise ValueError("Expected a journal for the cache to read from, but there was none. Give journal=path.")

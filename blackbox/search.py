@@ -1,7 +1,7 @@
-"""Searches that need no more than "adversarial or not": a start, a bisection, a step that is halved until it holds.
+"""Searches that need only "adversarial or not": for a start, by bisection, and by halving a step until it succeeds.
 
-Each is a sub-generator, ``found = yield from bisect(...)``, bounded in its queries, and leaves a row as it was when
-nothing was paid for it any more.
+Each is a sub-generator, ``found = yield from bisect(...)``, with a bounded number of queries; it leaves a row unchanged
+when nothing was paid for it any more.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from torch import Tensor
 from blackbox.protocol import Ask, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
-TRIES = 64  # noise images looked at before a row is given up; an untargeted row seldom needs more than 5
-ROUNDING = 1e-6  # a change of an entry below this is lost in what float32 networks round away
+TRIES = 64  # noise images queried before a row is given up; an untargeted one seldom needs more than a few
+ROUNDING = 1e-6  # smaller changes of an entry are lost in the rounding of float32 networks
 
 Path = Callable[[Tensor], Tensor]
 
 
 def start(t: Task, tries: int = TRIES) -> Steps[tuple[Tensor, Tensor]]:
-    """An adversarial image for each row: [n, \\*shape], and [n] whether there is one; the others hold the original.
+    """Find an adversarial image for each row: [n, \\*shape], and [n] whether there is one; the others hold the original.
 
-    The image that the user gave (``t.start``) is looked at first, for one query. Where there is none, or it is not
-    adversarial, noise is tried, one query an image: uniform in the box as in Chen, Jordan & Wainwright 2020,
-    arXiv:1904.02144, then in turn coarse tiles, one colour, black or white pixels, and uniform again, since a network
-    gives most images of one kind of noise the same class. A target class is seldom met that way: give a start then.
+    The user's image (``t.start``) is queried first. Without one, or if it is not adversarial, noise is tried, one query an
+    image: uniform in the box as in Chen, Jordan & Wainwright 2020, arXiv:1904.02144, then in turn coarse tiles, one colour,
+    black or white pixels, and uniform again, since a network gives most images of one kind of noise the same class. A
+    target class is seldom found this way: give a start.
     """
     x, todo = t.x0, torch.ones(t.n, dtype=torch.bool, device=t.x0.device)
     given = [] if t.start is None else [t.start]
@@ -40,7 +40,7 @@ def start(t: Task, tries: int = TRIES) -> Steps[tuple[Tensor, Tensor]]:
 
 
 def noise(t: Task, i: int) -> Tensor:
-    """The i-th noise image of each row, [n, \\*shape]."""
+    """The i-th noise image for each row, [n, \\*shape]."""
     low, width = t.threat.lower, t.threat.upper - t.threat.lower
     kind = ("uniform", "tiles", "colour", "black or white")[i % 4]
     tag = f"start {i}"
@@ -57,7 +57,7 @@ def noise(t: Task, i: int) -> Tensor:
 
 
 def inward(t: Task, x: Tensor) -> Path:
-    """The way from ``x`` (share 1) to the original (share 0) on which the distance shrinks with the share.
+    """The path from ``x`` (share 1) to the original (share 0) on which the distance shrinks with the share.
 
     L2 and L1: the segment. Linf: ``x`` clipped to smaller and smaller cubes. Chen, Jordan & Wainwright 2020, section 4.
     """
@@ -76,11 +76,14 @@ def inward(t: Task, x: Tensor) -> Path:
 def bisect(
     path: Path, low: Tensor, high: Tensor, tolerance: float | Tensor, todo: Tensor, most: int = 40
 ) -> Steps[Tensor]:
-    """Where ``path`` crosses the boundary: the adversarial end [n], within ``tolerance`` of an end that is not.
+    """Find where ``path`` crosses the boundary: the adversarial end [n], within ``tolerance`` of an end that is not.
 
     Args:
-        path: points [n, \\*shape] for one number a row. low: [n], taken as not adversarial. high: [n], adversarial.
-        todo: [n] rows to search for; the others keep ``high``. most: queries a row.
+        path: maps one number a row to points [n, \\*shape].
+        low: [n], assumed not to be adversarial.
+        high: [n], adversarial.
+        todo: [n] rows to search; the others keep ``high``.
+        most: queries a row.
     """
     for _ in range(most):
         todo = todo & ((high - low).abs() > tolerance)
@@ -94,28 +97,29 @@ def bisect(
 
 
 def to_boundary(t: Task, x: Tensor, tolerance: float, todo: Tensor) -> Steps[Tensor]:
-    """Adversarial ``x`` moved `inward` until it sits on the boundary, to a share ``tolerance`` of its distance."""
+    """Move adversarial ``x`` `inward` to the boundary, up to a share ``tolerance`` of its distance."""
     path, one = inward(t, x), torch.ones(t.n, device=x.device)
     share = yield from bisect(path, torch.zeros_like(one), one, fine(t, x, tolerance), todo)
     return t.clip(path(share))
 
 
 def boundary_start(t: Task, tries: int = TRIES, tolerance: float = 2.0**-10) -> Steps[tuple[Tensor, Tensor]]:
-    """A `start` that is then moved `to_boundary`: [n, \\*shape], and [n] whether there is one."""
+    """Find a `start` and move it `to_boundary`: [n, \\*shape], and [n] whether there is one."""
     x, found = yield from start(t, tries)
     x = yield from to_boundary(t, x, tolerance, found)
     return x, found
 
 
 def fine(t: Task, x: Tensor, tolerance: float) -> Tensor:
-    """[n] the share of the way from the original to ``x`` that is worth telling apart: ``tolerance``, or what moves
-    the entry that moves most by half a level of the target's input, or by what float32 rounds away."""
+    """The useful resolution [n] of a bisection between the original and ``x``, as a share of the path.
+
+    ``tolerance``, or more: smaller shares change no entry by half a level of the target's input, or by float32 rounding."""
     visible = max(t.probe / 2, ROUNDING)
     return (visible / row_norm(x - t.x0, torch.inf).clamp_min(visible)).clamp_min(tolerance)
 
 
 def halve(path: Path, step: Tensor, todo: Tensor, most: int) -> Steps[tuple[Tensor, Tensor]]:
-    """The first of ``step``, ``step / 2``, ... at which ``path`` is adversarial: [n], and [n] whether one of ``most`` is."""
+    """Find the first of ``step``, ``step / 2``, ... at which ``path`` is adversarial: [n], and [n] whether one of ``most`` is."""
     held = torch.zeros_like(todo)
     for _ in range(most):
         if not bool(todo.any()):

@@ -1,8 +1,8 @@
-"""The reference server of ``blackbox/1`` (docs/how-to/http.md): any target, behind an Oracle, on this machine.
+"""The reference server of ``blackbox/1`` (docs/how-to/http.md): serves any target, behind an Oracle, on this machine.
 
-A request is answered as a whole or not at all, and its rows are charged when the answers are there. A row whose key was
-answered before gets the same answer again and is not charged: a client that was killed, or that gave up waiting, pays
-once. Keys are remembered as long as the server runs, the last `Service.REMEMBERED` of them.
+A request is answered as a whole or not at all, and its images are charged when the answers are there. A query whose key
+was answered before gets the same answer and is not charged: a client that was killed, or that gave up waiting, pays once.
+The last `Service.REMEMBERED` keys are remembered while the server runs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from blackbox.targets.batches import check_shape
 
 __all__ = ["Refused", "Server", "Service"]
 
-_Row = tuple[bytes, int, np.ndarray | None]  # what was asked, the label, the scores
-_LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: bytes that are read, and seconds to wait for the next
+_Row = tuple[bytes, int, np.ndarray | None]  # the image's fingerprint, the label, the scores
+_LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: the bytes that are read, and the seconds to wait for more
 _UNKNOWN = 256 << 20  # bytes of a request about images of any size
 
 
 class Refused(Exception):
-    """A request that gets no answer: the HTTP status, and a sentence that says why."""
+    """A refused request, with the HTTP status and a sentence that says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -41,15 +41,16 @@ class Refused(Exception):
 
 
 class Service:
-    """What is served: an oracle, asked by one request at a time.
+    """Serves an oracle, one request at a time.
 
     Args:
-        oracle: shows what clients get to see. One with access to top-k is served as the `TopK` channel in front of an oracle
-            that shows scores; then ``k`` is given, and announced.
-        shape: of an image; None in an axis for any size, None for images of any shape. max_rows: of a request.
+        oracle: determines what clients see. Top-k access is served by a `TopK` channel and an oracle that shows scores;
+            ``k`` is then given, and announced.
+        shape: of an image; None in an axis for any size, None for images of any shape.
+        max_rows: images of a request.
 
     Attributes:
-        replayed: rows answered from memory. oracle.rows: rows charged.
+        replayed: queries answered from memory. oracle.rows: queries charged.
     """
 
     REMEMBERED = 1 << 17
@@ -72,7 +73,7 @@ class Service:
         self.most = (1 << 16) + self.max_rows * (2 * wire.KEY + 32 * int(np.prod(sizes))) if known else _UNKNOWN
 
     def info(self) -> dict[str, Any]:
-        """What ``GET /v1/info`` says."""
+        """The answer to ``GET /v1/info``."""
         o = self.oracle
         return {
             "protocol": wire.VERSION, "name": o.name, "classes": o.classes, "shape": self.shape, "max_rows": self.max_rows,
@@ -81,7 +82,7 @@ class Service:
         }  # fmt: skip
 
     def counts(self) -> dict[str, int]:
-        """What ``GET /v1/counts`` says: rows charged, rows answered again, rows of calls that failed, and calls."""
+        """The answer to ``GET /v1/counts``: queries charged, queries answered again, rows of failed calls, and calls."""
         return {
             "rows": self.oracle.rows,
             "replayed": self.replayed,
@@ -90,15 +91,15 @@ class Service:
         }
 
     def answer(self, images: np.ndarray, keys: np.ndarray | None = None) -> dict[str, np.ndarray | None]:
-        """Labels [m], and scores [m, C] where they are shown.
+        """Answer images with labels [m], and scores [m, C] if they are shown.
 
         Raises:
-            Refused: images or keys that cannot be, or a target that failed. Nothing is charged.
+            Refused: invalid images or keys, or a target that failed. Nothing is charged.
         """
         x, words = self._checked(images, keys)
         prints = [hashlib.sha256(row.tobytes()).digest() for row in x.numpy()] if words else [b""] * len(x)
         with self._lock:
-            fresh: dict[str, int] = {}  # by key, so that a key that is there twice is asked once
+            fresh: dict[str, int] = {}  # by key, so that a repeated key is queried once
             for i, word in enumerate(words or map(str, range(len(x)))):
                 known = self._known.get(word) if words else None
                 if (known and known[0] != prints[i]) or (word in fresh and prints[fresh[word]] != prints[i]):
@@ -171,7 +172,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{host}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that closed the connection in the middle of a request."""
+        """Ignore a client that closed the connection in the middle of a request."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -202,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drain()
 
     def _check_host(self) -> None:
-        """Refuse requests to other names: a page in a browser may point a name of its own at 127.0.0.1, but cannot hide it."""
+        """Refuse requests to other host names: a web page may resolve its own name to 127.0.0.1, but cannot hide the name."""
         host = self.headers.get("Host", "")
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if self.server.local and not is_loopback(name):
@@ -227,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         return wire.pack(self.server.service.answer(said["images"], said.get("keys")), kind), kind
 
     def _drain(self) -> None:
-        """Read the rest of a body, within bounds: a client that is still sending when the connection closes never reads why."""
+        """Read the rest of a body, within limits: a client that is still sending when the connection closes never sees why."""
         left = min(self._unread, _LEFT)
         with contextlib.suppress(OSError):
             self.wfile.flush()
@@ -245,4 +246,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: a run makes a million requests."""
+        """Log nothing: a run makes very many requests."""

@@ -1,4 +1,4 @@
-"""Start images for targeted attacks that know labels only, from images that the attacker has."""
+"""Start images for targeted attacks with label access, from the attacker's own images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from blackbox.rng import Stream
 
 
 def starts(images: Any, labels: Any, target: Any, *, ids: Any = None, seed: int = 0) -> Tensor:
-    """For each sample an image of the class to reach, ``attack(..., target=target, start=starts(...))``.
+    """Choose for each sample an image of the class to reach, ``attack(..., target=target, start=starts(...))``.
 
-    The choice depends on (seed, id) and the pool alone: every attack is given the same, whatever the batch. Whether the
-    target sees the wanted class in it is for the attack to ask, at a charge of one query; give as ``labels`` what the
-    target itself says, where that is known, and no start is wasted.
+    The choice depends on (seed, id) and the pool alone, so every attack gets the same one. The attack spends one query to
+    check that the target agrees on its class; if the target's own labels are known, pass them as ``labels``, and no start
+    is wasted.
 
     Args:
-        images: [M, \\*shape] the attacker's own, in [0, 1]. labels: [M] their classes. target: [N] classes to reach.
-        ids: [N] the samples' ids as given to ``attack``, by default 0..N-1. seed: of the choice.
+        images: [M, \\*shape] the attacker's own, in [0, 1].
+        labels: [M] their classes.
+        target: [N] classes to reach.
+        ids: [N] the samples' ids as given to ``attack``, by default 0..N-1.
+        seed: of the choice.
 
     Returns:
         [N, \\*shape] float32.
@@ -44,7 +47,7 @@ def starts(images: Any, labels: Any, target: Any, *, ids: Any = None, seed: int 
         have, rows = np.flatnonzero(known == one), np.flatnonzero(wanted == one)
         if not len(have):
             raise ValueError(
-                f"Expected images of class {one}, which sample {int(numbers[rows[0]])} shall reach, but the pool has none."
+                f"Expected images of class {one}, which sample {int(numbers[rows[0]])} has to reach, but the pool has none."
             )
         chosen[rows] = have[(draw[rows] * np.float32(len(have))).astype(np.int64).clip(max=len(have) - 1)]
     return pool[torch.from_numpy(chosen)]

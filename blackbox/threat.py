@@ -1,4 +1,4 @@
-"""Threat: what an attacker may change. A norm, a radius and the box that images live in."""
+"""`Threat`: what an attacker may change, given by a norm, a radius and the box of valid images."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from blackbox.rowwise import row_norm, rows, unit
 
 
 class UnsupportedThreat(ValueError):
-    """The attack does not serve this norm, or cannot work with this radius."""
+    """The attack does not support this norm or radius."""
 
 
 @dataclass(frozen=True)
 class Threat:
     """All images within ``eps`` of the original in one norm, inside the box [lower, upper].
 
-    Use a subclass: `Linf`, `L2`, `L1` or `L0`. ``eps`` is in units of the image range; ``math.inf`` means no limit but
-    the box, for attacks that look for the smallest distance.
+    Use a subclass: `Linf`, `L2`, `L1` or `L0`. ``eps`` is in units of the image range; ``math.inf`` means no limit except
+    the box, for attacks that search for the smallest distance.
 
     Raises:
-        ValueError: eps is not a positive number, or larger than the box in Linf.
+        ValueError: eps is not a positive number, or is larger than the box in Linf.
     """
 
     eps: float
@@ -35,7 +35,7 @@ class Threat:
     norm: ClassVar[str]
 
     def __post_init__(self) -> None:
-        try:  # numpy's and torch's scalars are numbers too; a word or a truth value is none
+        try:  # numpy's and torch's scalars are numbers too; a string or a bool is not
             eps = float("nan" if isinstance(self.eps, (str, bytes, bool)) else self.eps)
         except (TypeError, ValueError, RuntimeError):
             eps = math.nan
@@ -57,20 +57,20 @@ class Threat:
 
     @property
     def tolerance(self) -> float:
-        """How far float32 rounding may carry a projected point past ``eps``."""
+        """How far float32 rounding may move a projected point beyond ``eps``."""
         return 1e-6 * max(1.0, self.eps) if self.eps < math.inf else 0.0
 
     def diameter(self, d: int) -> float:
-        """How far two points of the box of ``d`` entries can be apart."""
+        """The largest distance between two points of the box with ``d`` entries."""
         width = self.upper - self.lower
         return {math.inf: width, 2.0: width * math.sqrt(d), 1.0: width * d, 0.0: float(d)}[self.p]
 
     def bounded(self, d: int) -> Threat:
-        """The same images with a finite radius, where ``eps`` is infinite: a step of that size leads somewhere."""
+        """The same threat with a finite radius (the box's diameter if ``eps`` is infinite), so that it can scale steps."""
         return replace(self, eps=self.diameter(d)) if self.eps == math.inf else self
 
     def check_dimension(self, d: int) -> None:
-        """Refuse a radius that covers the whole box of ``d`` entries: it constrains nothing, so it is a slip."""
+        """Refuse a radius that covers the whole box with ``d`` entries: it constrains nothing, so it is a mistake."""
         diameter = self.diameter(d)
         if diameter < self.eps < math.inf:
             raise ValueError(
@@ -83,11 +83,11 @@ class Threat:
         return row_norm(x - x0, self.p)
 
     def clip(self, x: Tensor) -> Tensor:
-        """``x`` inside the box."""
+        """Clip ``x`` to the box."""
         return x.clamp(self.lower, self.upper)
 
     def project(self, x: Tensor, x0: Tensor) -> Tensor:
-        """Bring the rows of ``x`` [n, \\*shape] into the ball around ``x0`` and into the box.
+        """Project the rows of ``x`` [n, \\*shape] onto the ball around ``x0`` and the box.
 
         Linf: the nearest point. L2 and L1: first the nearest point of the ball, then of the box; since x0 lies in
         the box, clipping only shortens the distance, so the result is in both (nearest where the box is inactive).
@@ -201,12 +201,12 @@ class L0(Threat):
 
     @staticmethod
     def _pixels(change: Tensor) -> Tensor:
-        """[n, \\*shape] -> [n, pixels]: the largest change of a pixel's channels."""
+        """The largest change among each pixel's channels, [n, \\*shape] -> [n, pixels]."""
         change = change.abs()
         return (change.amax(1) if change.ndim == 4 else change).flatten(1)
 
     def distance(self, x: Tensor, x0: Tensor) -> Tensor:
-        """Pixels that differ in any channel: [n, \\*shape], [n, \\*shape] -> [n]."""
+        """The number of pixels that differ in any channel: [n, \\*shape], [n, \\*shape] -> [n]."""
         return (self._pixels(x - x0) > 0).sum(1).to(x.dtype)  # a count, exact in any order
 
     def project(self, x: Tensor, x0: Tensor) -> Tensor:
@@ -223,14 +223,14 @@ class L0(Threat):
         return torch.where(self._spread(keep, x), x, x0)
 
     def steepest(self, g: Tensor) -> Tensor:
-        """The pixel whose gradient is largest (in the sum over channels) and the signs there: one pixel changes."""
+        """The signs of the gradient at the pixel where it is largest (summed over channels), zero elsewhere."""
         flat = self._over_channels(g.abs())
         best = torch.zeros_like(flat, dtype=torch.bool).scatter(1, flat.argmax(1, keepdim=True), True)
         return torch.where(self._spread(best, g), g.sign(), torch.zeros_like(g))
 
     @staticmethod
     def _over_channels(v: Tensor) -> Tensor:
-        """[n, \\*shape] -> [n, pixels]: the sum over each pixel's channels, in a fixed order, which keeps rows apart."""
+        """The sum over each pixel's channels, [n, \\*shape] -> [n, pixels], in a fixed order, so that rows are independent."""
         if v.ndim == 4:
             total = v[:, 0]
             for channel in range(1, v.shape[1]):
@@ -244,18 +244,18 @@ class L0(Threat):
 
 
 def as_threat(value: object) -> Threat:
-    """``value`` itself. Raises: TypeError, it is no `Threat`."""
+    """Check that ``value`` is a `Threat`, and return it. Raises: TypeError, it is not."""
     if not isinstance(value, Threat):
         raise TypeError(f"Expected a threat such as blackbox.Linf(8/255), but it was {value!r:.80}.")
     return value
 
 
 def eight_bit(x: Tensor, x0: Tensor) -> Tensor:
-    """``x`` [n, \\*shape] as 8-bit images (multiples of 1/255), every entry rounded towards ``x0``.
+    """Round ``x`` [n, \\*shape] to 8-bit images (multiples of 1/255), every entry towards ``x0``.
 
-    An entry takes the last multiple on its way from ``x`` to ``x0``, so no entry moves away from ``x0`` and the
-    distance in every norm only falls; where there is no multiple between the two (``x0`` is no 8-bit image), it takes
-    the one nearest to ``x0``. Entries that reach an 8-bit ``x0`` are equal to it.
+    An entry takes the multiple nearest to ``x`` between it and ``x0``, so no entry moves away from ``x0`` and no distance grows;
+    if there is no multiple between the two (``x0`` is not an 8-bit image), it takes the one nearest to ``x0``. Entries that
+    reach an 8-bit ``x0`` are equal to it.
     """
     grain = 1e-4  # in levels: float32 rounding, 1.5e-5, must not cost a level; it is 4e-7 in the image range
     level, level0 = x.double() * 255, x0.double() * 255
