@@ -80,7 +80,7 @@ html_title = "blackbox"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_sidebars = {"index": [], "start": []}
+html_sidebars = {"index": [], "start": [], "concepts/index": []}
 html_theme_options = {
     "logo": {"text": "blackbox"},
     "navbar_align": "left",

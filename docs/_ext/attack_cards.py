@@ -111,12 +111,12 @@ def card(name: str, entry: dict[str, str], about: dict[str, Any], n: int, beside
     link = f" [arXiv:{arxiv}](https://arxiv.org/abs/{arxiv})" if arxiv else ""
     kind, norm = about["kind"], about["norm"]
     starts = "an image that is already adversarial, and makes the change smaller" if about["minimises"] else "the image itself"
-    prior = "\n                   prior=sg.prior(nets)," if about["informed"] else ""
+    prior = " prior=sg.prior(nets)," if about["informed"] else ""
     given = "surrogates of one's own (`prior=sg.prior(nets)`)" if about["informed"] else "none"
     head = f"""\
     # {name}
 
-    {entry["title"]}. {entry["source"]}.{link}
+    {entry["title"]}. {entry["source"][:1].upper() + entry["source"][1:]}.{link}
 
     {{idea}}
 
