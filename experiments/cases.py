@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def chosen(net: nn.Module, data: sg.Dataset, count: int, spread: bool = False) -
     return index[torch.arange(count) * len(index) // count] if spread else index[:count]
 
 
+def both_right(nets: Iterable[nn.Module], data: sg.Dataset) -> sg.Dataset:
+    """The images that all nets classify as labelled."""
+    return data.take(torch.stack([sg.predict(net, data.images) == data.labels for net in nets]).all(0))
+
+
 def lenet(root: Path) -> nn.Module:
     return sg.from_spec(f"lenet:{root / 'weights' / 'mnist_lenet5_clntrained.safetensors'}", shape=(1, 28, 28))
 
@@ -57,11 +63,11 @@ def photos(root: Path, part: str = "test") -> sg.Dataset:
     return sg.load(f"folder:{root / 'cifar10' / part}")
 
 
-def mnist(root: Path, count: int, eps: float = 0.3) -> Case:
+def mnist(root: Path, count: int) -> Case:
     """The LeNet on MNIST, Linf 0.3."""
     net, (data, own) = lenet(root), digits(root)
     some = data.take(chosen(net, data, count))
-    return Case("MNIST LeNet", net, some.images, some.labels, bb.Linf(eps), own.images)
+    return Case("MNIST LeNet", net, some.images, some.labels, bb.Linf(0.3), own.images)
 
 
 def attacked(root: Path, count: int, depth: int) -> list[int]:
@@ -69,17 +75,15 @@ def attacked(root: Path, count: int, depth: int) -> list[int]:
     return chosen(resnet(root, depth), photos(root), count, True).tolist()
 
 
-def cifar(
-    root: Path, count: int, depth: int = 20, eps: float = 8 / 255, spread: bool = False, among: sg.Dataset | None = None
-) -> Case:
+def cifar(root: Path, count: int, depth: int = 20, spread: bool = False, among: sg.Dataset | None = None) -> Case:
     """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder. spread: over all classes, see `chosen`. among:
     instead of the test folder."""
     net, data = resnet(root, depth), among or photos(root)
     some = data.take(chosen(net, data, count, spread))
-    return Case(f"CIFAR ResNet-{depth}", net, some.images, some.labels, bb.Linf(eps), photos(root, "train").images)
+    return Case(f"CIFAR ResNet-{depth}", net, some.images, some.labels, bb.Linf(8 / 255), photos(root, "train").images)
 
 
-def photographs(root: Path, count: int, eps: float = 8 / 255) -> Case:
+def photographs(root: Path, count: int) -> Case:
     """The SqueezeNet on ImageNet photographs of 224 x 224, Linf 8/255. The attacker owns those that are not attacked."""
     spec = f"torchvision:squeezenet1_0:{root / 'weights' / 'imagenet_squeezenet1_0.safetensors'}"
     net = sg.from_spec(spec, classes=1000, shape=(3, 224, 224), mean=0, std=1)
@@ -87,4 +91,4 @@ def photographs(root: Path, count: int, eps: float = 8 / 255) -> Case:
     index = chosen(net, data, count, spread=True)
     rest = torch.ones(len(data), dtype=torch.bool)
     rest[index] = False
-    return Case("SqueezeNet", net, data.images[index], data.labels[index], bb.Linf(eps), data.images[rest])
+    return Case("SqueezeNet", net, data.images[index], data.labels[index], bb.Linf(8 / 255), data.images[rest])

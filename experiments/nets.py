@@ -21,7 +21,6 @@ class Plan:
     """A net and how long it learns; epochs and weight decay were chosen by `experiments.studies.settings --study surrogates`.
 
     snapshots: taken of it afterwards, one every fourth epoch at a high rate (LGV: Gubri et al. 2022, arXiv:2207.13129).
-    precision: as in `surrogates.Recipe`.
     """
 
     arch: str
@@ -29,11 +28,9 @@ class Plan:
     weight_decay: float
     data: str = "cifar"
     snapshots: int = 0
-    precision: str = "auto"
 
     def __str__(self) -> str:
         text = f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
-        text += "" if self.precision == "auto" else f", {self.precision}"
         return f"{text}, and {self.snapshots} snapshots" if self.snapshots else text
 
 
@@ -57,10 +54,9 @@ def trained(root: Path, plan: Plan, seed: int = 0) -> nn.Module:
 def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
     """The net of a plan, and its snapshots."""
     name = f"{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-{seed}"
-    name += "" if plan.precision == "auto" else f"-{plan.precision}"
     name = name if plan.data == "cifar" else f"{plan.data}-{name}"
     shape = (3, 32, 32) if plan.data == "cifar" else (1, 28, 28)
-    recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay, precision=plan.precision)
+    recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
     tags = [name, *(f"{name}-{plan.snapshots}-{i}" for i in range(plan.snapshots))]
     paths = [Path("runs/own") / f"{tag}.safetensors" for tag in tags]
     if not all(path.exists() for path in paths):

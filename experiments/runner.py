@@ -149,6 +149,11 @@ class Book:
         return store(self.name, self.settings, self.found, self._before + time.perf_counter() - self._begun)
 
 
+def count(hit: Any, among: Any = None) -> list[int]:
+    """[k, n] of truths, an array or a tensor: of all, or of those ``among``."""
+    return [int(hit.sum()), len(hit)] if among is None else [int((hit & among).sum()), int(among.sum())]
+
+
 def plain(value: Any) -> Any:
     """As JSON gives it back: lists for tuples."""
     return json.loads(json.dumps(value))

@@ -1,8 +1,5 @@
 """What does training on adversarial examples buy, what does it protect from, and what does it cost?
 
-    python -m experiments.lectures.adversarial_training
-    python -m experiments.lectures.adversarial_training --data npz:../shared/data/mnist_test.npz --parts 5000,4000,300 --arch lenet
-
 Nets of one architecture, data and seed: standard; *retrained* on the images and on adversarial examples of the standard net, made
 once (the "safety set"); the *mixed loss* of Goodfellow et al. 2015 (arXiv:1412.6572, section 6), half on the images, half on FGSM
 examples of the net as it stands; "fast" FGSM training (Wong et al. 2020, arXiv:2001.03994); PGD training (Madry et al. 2018,
@@ -27,7 +24,7 @@ import surrogates as sg
 from blackbox.report import style
 from experiments.figures import curve, dots, sheet
 from experiments.lectures.given import Named
-from experiments.runner import Found, run, says
+from experiments.runner import Found, run, says, tell
 
 
 @dataclass(frozen=True)
@@ -127,8 +124,7 @@ def measure(s: Settings) -> Found:
         wrong = {"clean error": [n - k, n]} | {what: [before - still, before] for what, (still, before, _) in found.items()}
         ratio = seconds / made["standard"][2]
         nets[name] = {"accuracy": accuracy, "wrong": wrong, "curve": curve, "gradients": cost, "time": ratio}
-        told = "  ".join(f"{what} {bb.Rate(*hit)}" for what, hit in accuracy.items())
-        print(f"{name}: {cost:g} gradients an image an epoch, time x {ratio:.1f}; {told}", flush=True)
+        tell({"net": name, "gradients": cost, "time": ratio, **accuracy})
     return {"nets": nets, "data": data["attack"].name.partition("/")[0], "arch": s.arch, "eps": s.eps}, None
 
 

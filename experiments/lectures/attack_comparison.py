@@ -1,9 +1,5 @@
 """FGSM, PGD, C&W, DeepFool, JSMA and the black-box attacks side by side, measured instead of described.
 
-    python -m experiments.lectures.attack_comparison        # 50 digits
-    python -m experiments.lectures.attack_comparison --image dog.jpg --model torchvision:squeezenet1_0:w.safetensors \\
-        --class-names classes.txt --mean 0 --std 1 --eps 1/255 --iterations 30 --searches 3 --budget 300
-
 For each attack: how many of the images that the model has right it fools (95 % Wilson), within eps where it keeps to a ball, at
 any distance where it looks for the nearest example; the median distances of those it fools in three norms; what it needs:
 gradients, or queries (a failure counts with all it spent); CPU time over that of FGSM, the process's own, so that other
@@ -29,7 +25,7 @@ import surrogates as sg
 from blackbox.report import style
 from experiments.figures import percent, place, sheet
 from experiments.lectures.given import Seen, Subject, see, surrogate
-from experiments.runner import Found, run, says
+from experiments.runner import Found, count, run, says, tell
 from surrogates.nets import logits
 
 MANY = 100  # classes
@@ -118,7 +114,7 @@ def row_of(made: Made, seconds: float, seen: Seen) -> dict[str, Any]:
     change = (made.x - seen.images).flatten(1)
     far = {"Linf": change.abs().amax(1), "L2": change.norm(dim=1), "L0": 100 * (change != 0).double().mean(1)}
     return {
-        "success": [int(success.sum()), len(success)],
+        "success": count(success),
         **{k: float(v[success].median()) if bool(success.any()) else None for k, v in far.items()},
         "gradients": made.gradients, "queries": made.queries, "seconds": seconds,
         "label": seen.class_name(int(said[0].argmax())), "confidence": float(said[0].max()),
@@ -142,9 +138,7 @@ def measure(s: Settings) -> Found:
         row = rows[name] = {"needs": needs, "limit": limit, **row_of(made, seconds, seen)}
         row["time"] = seconds / max(next(iter(rows.values()))["seconds"], 1e-9)
         shown[name] = made.x[at]
-        far = "  ".join(f"{k} –" if row[k] is None else f"{k} {row[k]:.3g}" for k in ("Linf", "L2", "L0"))
-        print(f"{name:24}{needs:10}{limit:14}{bb.Rate(*row['success'])!s:26}{far}  gradients {row['gradients']:.0f}  "
-              f"queries {row['queries']:.0f}  time x {row['time']:.1f}", flush=True)  # fmt: skip
+        tell({"attack": name, **row})
     found = {"model": seen.model.name, "yardstick": next(iter(rows)), "eps": s.eps, "rows": rows,
              "leaves": seen.class_name(int(seen.labels[0])), "images": len(seen.labels)}  # fmt: skip
     return found, {"clean": seen.images[at], "made": shown}
@@ -162,14 +156,10 @@ def _gallery(found: dict[str, Any], shown: Any, path: Path) -> Path:
     under = f"{what}; under each image its change, stretched; time over {found['yardstick']}'s; red frame: fooled"
     height = 0.7 + down * (4.2 * clean.shape[1] / clean.shape[2] + 1.1)
     with sheet(path, "What each attack makes of one photograph", under, 10.9, height, 2 * down, 5) as (_, axes):
-        for i in range(5 * down):
-            above, below = axes[2 * (i // 5), i % 5], axes[2 * (i // 5) + 1, i % 5]
-            if i >= len(names):
-                above.remove()
-                below.remove()
-                continue
-            name, row = names[i], found["rows"][names[i]]
-            won = row["success"][0] > 0
+        for unused in axes[-2:, len(names) - 5 * (down - 1) :].flat:
+            unused.remove()
+        for i, (name, row) in enumerate(found["rows"].items()):
+            above, below, won = axes[2 * (i // 5), i % 5], axes[2 * (i // 5) + 1, i % 5], row["success"][0] > 0
             colour = style.COLOURS[0 if won else 1]
             place(above, shown["made"][name], frame=colour)
             above.set_title(f"{name} ({row['needs']})", fontsize=8.5)

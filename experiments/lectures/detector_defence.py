@@ -1,8 +1,5 @@
 """Can a second net tell adversarial images from clean ones? And what if the attacker knows of it?
 
-    python -m experiments.lectures.detector_defence
-    python -m experiments.lectures.detector_defence --data npz:../shared/data/mnist_test.npz --eps 0.2
-
 A classifier, and a detector (Metzen et al. 2017, arXiv:1702.04267) trained on clean images and on FGSM and PGD examples of the
 classifier; its threshold lets at most --alarms of the clean images (others than it learned from) raise an alarm. First: how many
 of the examples that fool the classifier does it notice, by attack, also by attacks it never saw? Then attacks on both at once,
@@ -28,7 +25,7 @@ from blackbox.report import style
 from experiments.figures import dots, percent, sheet
 from experiments.lectures.adversarial_training import noised, parted
 from experiments.lectures.given import Named
-from experiments.runner import Found, run, says
+from experiments.runner import Found, count, run, says, tell
 from surrogates.nets import logits
 
 
@@ -125,10 +122,6 @@ def towards(s: Settings, model: Guarded, x: Tensor, y: Tensor, attack: str) -> t
     return best, order[:, 0]
 
 
-def _rate(hit: Tensor, among: Tensor) -> list[int]:
-    return [int((hit & among).sum()), int(among.sum())]
-
-
 def measure(s: Settings) -> Found:
     """Detection of blind attacks; success of those that fool both."""
     data = parted(s, "defender", "attacker", "test")
@@ -144,16 +137,16 @@ def measure(s: Settings) -> Found:
         wrong, calm = sg.predict(net, made) != y[:n], doubt <= limit
         fools = wrong & clean[:n]
         told = {
-            "classifier fooled": _rate(wrong, clean[:n]), "noticed of these": _rate(~calm, fools),
-            "both fooled": _rate(wrong & calm, clean[:n] & ~alarm[:n]),
+            "classifier fooled": count(wrong, clean[:n]), "noticed of these": count(~calm, fools),
+            "both fooled": count(wrong & calm, clean[:n] & ~alarm[:n]),
         }  # fmt: skip
         rows[name] = {"kind": kind, **told, "suspicion": doubt[fools].tolist()}
-        print(f"{name:34}" + "; ".join(f"{k} {bb.Rate(*v)}" for k, v in told.items()), flush=True)
+        tell({"attack": name, **told})
 
     for name, images in blind(s, net, classes, x, y).items():
         record(name, images, "seen" if name in SEEN else "unseen")
-    every, noisy = torch.ones_like(alarm), suspicion(detector, noised(x, s.eps, s.seed)) > limit
-    false = {"clean": _rate(alarm, every), "uniform noise": _rate(noisy, every)}
+    noisy = suspicion(detector, noised(x, s.eps, s.seed)) > limit
+    false = {"clean": count(alarm), "uniform noise": count(noisy)}
     # no random start: the detector takes noise for an attack, and PGD's start is noise
     aware, goal = towards(s, both, x, y, "i-fgsm")
     record("i-fgsm that knows both", aware, "aware")
@@ -161,9 +154,9 @@ def measure(s: Settings) -> Found:
     n, oracle = s.queried, bb.Oracle(both, "scores", classes + 1)
     asked = bb.attack(oracle, x[:n], y[:n], "square", bb.Linf(s.eps), s.budget, target=goal[:n], seed=s.seed)
     record(f"square on both, {s.budget:,} queries", asked.x_adv, "aware")
-    print(f"alarms: {bb.Rate(*false['clean'])} of clean images, {bb.Rate(*false['uniform noise'])} of noise")
+    tell({"alarms": "", **false})
     return {
-        "accuracy": _rate(clean, every), "threshold": limit, "alarms": false, "attacks": rows,
+        "accuracy": count(clean), "threshold": limit, "alarms": false, "attacks": rows,
         "suspicion of clean": suspicion(detector, x).tolist(), "eps": s.eps, "arch": s.arch,
         "data": data["test"].name.partition("/")[0], "mean queries": asked.mean_queries,
     }, None  # fmt: skip

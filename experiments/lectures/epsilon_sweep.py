@@ -1,10 +1,5 @@
 """One photograph, one perturbation, many epsilons: what does the model say as the image is pushed along the ray?
 
-    python -m experiments.lectures.epsilon_sweep            # a digit and the built-in convolutional net
-    python -m experiments.lectures.epsilon_sweep --model digits:svm-rbf --direction numerical
-    python -m experiments.lectures.epsilon_sweep --image dog.jpg --model torchvision:squeezenet1_0:w.safetensors --size 224 \\
-        --class-names classes.txt --mean 0 --std 1
-
 Draws the perturbation pattern, the image at each epsilon with the model's label and confidence, and the geometry: which
 decision regions the ray x + eps * pattern crosses, and at which eps (borders by bisection). The pattern is the sign of the
 loss's gradient (FGSM, Goodfellow et al. 2015, arXiv:1412.6572): the model's own; a surrogate's (--surrogate, for a model that
@@ -96,11 +91,8 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     across = len(rows) + 1
     tall = 1.15 * shown["pattern"].shape[1] / shown["pattern"].shape[2] + 0.75
     under = f"{found['model']}; x + ε · pattern leads away from {home['name']} (blue); pixels are kept in [0, 1]"
-    width, height = max(1.25 * across, 8.0), tall + 3.4
-    with sheet(path, "What the model says as epsilon grows", under, width, height, height_ratios=(tall, 2.8), rows=2) as (
-        made,
-        axes,
-    ):
+    title, ratios = "What the model says as epsilon grows", (tall, 2.8)
+    with sheet(path, title, under, max(1.25 * across, 8.0), tall + 3.4, rows=2, height_ratios=ratios) as (made, axes):
         top = axes[0, 0].get_subplotspec().subgridspec(1, across)
         axes[0, 0].remove()
         for i in range(across):

@@ -1,7 +1,5 @@
 """Szegedy et al. 2013, "Intriguing properties of neural networks" (arXiv:1312.6199), asked again on MNIST.
 
-    python -m experiments.lectures.intriguing_properties --data ../shared/data --images 100
-
 Trains small nets on disjoint halves P1 and P2 of 8,000 of MNIST's test images (the training set is not in the data folder) and
 looks at the other 2,000:
 
@@ -13,7 +11,7 @@ looks at the other 2,000:
 
 A cell: of the images that both nets have right clean, those the second gets wrong; 95 % Wilson interval. The paper counts
 errors of all images; these are in the JSON. Departs from the paper: no autoencoder net; softmax nets trained by Adam; one
-weight decay for all layers of the deep nets. With --figure only the figure is drawn again, from the JSON.
+weight decay for all layers of the deep nets.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ import blackbox as bb
 import surrogates as sg
 from blackbox.report import style
 from experiments.figures import sheet
-from experiments.runner import DOCS, Found, Real, load, run, says
+from experiments.runner import Found, Real, count, run, says, tell
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,6 @@ class Settings(Real):
     epochs: int = says(60, "of each net")
     rms: float = says(0.1, "of the amplified changes (table 4)")
     cache: str | None = says(None, "a folder for the trained nets")
-    figure: bool = says(False, "draw again what the JSON holds")
     top: int = 8
     directions: int = 100
     bisections: int = 5  # of L-BFGS: c to 7 %, half the price of 10 for a distortion 1 % longer
@@ -107,28 +104,16 @@ def units(s: Settings, net: nn.Sequential, test: sg.Dataset) -> dict[str, Any]:
     return {name: {"purity": purity[name], "best": best[name], "mean": sg.two_level(purity[name])} for name in best}
 
 
-@dataclass(frozen=True)
-class Crafted:
-    """One source's images: as found, amplified, and noise of the same length as each."""
-
-    minimal: Tensor
-    minimal_noise: Tensor
-    amplified: Tensor
-    amplified_noise: Tensor
-    found: Tensor  # [n] bool
-    rms: np.ndarray  # [n] of those found
-
-
-def craft(s: Settings, net: nn.Module, x: Tensor, y: Tensor) -> Crafted:
-    """Part 2."""
+def craft(s: Settings, net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+    """Part 2: images as found and amplified, with noise of the same length as each; of which there is one [n]; their RMS."""
     made = sg.minimum_norm.lbfgs(net, x, y, bisections=s.bisections, candidates=s.candidates)
+    out: dict[str, Any] = {"minimal": made.x_adv, "amplified": sg.minimum_norm.amplify(made.x_adv, x, s.rms)}
+    out |= {f"{name}_noise": sg.same_length_noise(images, x, seed=s.seed) for name, images in out.items()}
     found = made.success & ~made.already
-    larger = sg.minimum_norm.amplify(made.x_adv, x, s.rms)
-    minimal_noise, amplified_noise = (sg.same_length_noise(v, x, seed=s.seed) for v in (made.x_adv, larger))
-    return Crafted(made.x_adv, minimal_noise, larger, amplified_noise, found, made.rms(x)[found].numpy())
+    return out | {"found": found, "rms": made.rms(x)[found].numpy()}
 
 
-def table(names: tuple[str, ...], nets: dict[str, Any], made: dict[str, Crafted], x: Tensor, y: Tensor, size: str) -> list[Any]:
+def table(names: tuple[str, ...], nets: dict[str, Any], made: dict[str, Any], x: Tensor, y: Tensor, size: str) -> list[Any]:
     """Parts 3 and 4: a row for each source, one of its noise beneath.
 
     A cell: of the images both nets have right and for which there is a change, those the target gets wrong; and the paper's count.
@@ -136,14 +121,13 @@ def table(names: tuple[str, ...], nets: dict[str, Any], made: dict[str, Crafted]
     rows = []
     right = {name: sg.predict(nets[name], x) == y for name in names}
     for source in names:
-        found = made[source].found
+        found = made[source]["found"]
         for what in (size, f"{size}_noise"):
-            shown, cells = getattr(made[source], what), {}
+            shown, cells = made[source][what], {}
             for target in names:
                 wrong = sg.predict(nets[target], shown) != y
                 rate = bb.Rate.of(wrong.numpy(), (right[source] & right[target] & found).numpy())
-                error = [int(wrong.sum()), len(wrong)]
-                cells[target] = {"k": rate.k, "n": rate.n, "low": rate.low, "high": rate.high, "all": error}
+                cells[target] = {"k": rate.k, "n": rate.n, "low": rate.low, "high": rate.high, "all": count(wrong)}
             moved = (shown - x)[found].flatten(1).square().mean(1).sqrt()
             rows.append({"source": source, "what": what, "rms": float(moved.mean()), "cells": cells})
             shares = "  ".join(f"{t} {100 * c['k'] / max(c['n'], 1):5.1f}" for t, c in cells.items())
@@ -155,28 +139,19 @@ def _estimate(e: Any) -> dict[str, float]:
     return {"mean": e.value, "low": e.low, "high": e.high, "n": e.n}
 
 
-def measure(s: Settings) -> Found | None:
+def measure(s: Settings) -> Found:
     """The numbers."""
     data = sg.load(f"npz:{s.root / 'mnist_test.npz'}")
     parts = sg.split(data, {"P1": s.half, "P2": s.half, "test": s.test}, seed=s.seed)
     nets, test = trained(s, parts), parts["test"]
     coherent = units(s, nets[SHOWN], test)
-    if s.figure:
-        count = 20  # of these the first 16 that there is a change for
-        x, y = test.images[:count], test.labels[:count]
-        shown = {"units": coherent, "images": test.images, "x": x, "made": craft(s, nets[SHOWN], x, y)}
-        draw(load("intriguing_properties") or {}, shown, DOCS / "intriguing_properties.png")
-        return None
     accuracy = {name: sg.accuracy(net, test) for name, net in nets.items()}
-    for name, rate in accuracy.items():
-        print(f"{name:15} right on {rate}")
-    for name, row in coherent.items():
-        print(f"{name:18} share of the commonest label among the top {s.top}: {row['mean']}", flush=True)
+    tell({"right on": "", **accuracy})
+    tell({"share of the commonest label": "", **{name: row["mean"] for name, row in coherent.items()}})
     x, y = test.images[: s.images], test.labels[: s.images]
     made = {name: craft(s, net, x, y) for name, net in nets.items()}
-    smallest = {name: sg.two_level(c.rms) for name, c in made.items()}
-    for name, e in smallest.items():
-        print(f"{name:15} found {int(made[name].found.sum())}, RMS {e}", flush=True)
+    smallest = {name: sg.two_level(c["rms"]) for name, c in made.items()}
+    tell({"RMS": "", **smallest})
     learned = {name: sg.accuracy(nets[name], parts[kind.half]) for name, kind in KINDS.items()}
     return {
         "accuracy": {name: [r.k, r.n] for name, r in accuracy.items()},
@@ -192,7 +167,7 @@ def measure(s: Settings) -> Found | None:
 
 def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     """Units and directions, distortions, the tables, and examples."""
-    s = found.get("drawn") or found["settings"]
+    s = found["drawn"]
     under = (
         f"MNIST, nets trained on {s['half']:,} images each · tables: {s['images']} images; of those both nets have right, the share "
         "the column's net gets wrong · 95 % intervals"
@@ -211,9 +186,9 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         _table(made.add_subplot(right[0]), found["across training sets"], "Across training sets (P1, P1, P2): smallest changes")
         _table(made.add_subplot(right[1]), found["across training sets, amplified"], f"The same, amplified to RMS {s['rms']:g}")
         images = shown["made"]
-        pick = images.found.nonzero()[:16, 0].tolist()
-        rows = {"clean": shown["x"], "smallest change": images.minimal, "amplified": images.amplified,
-                "noise as long": images.amplified_noise}  # fmt: skip
+        pick = images["found"].nonzero()[:16, 0].tolist()
+        rows = {"clean": shown["x"], "smallest change": images["minimal"], "amplified": images["amplified"],
+                "noise as long": images["amplified_noise"]}  # fmt: skip
         strips = [(name, [some[i, 0] for i in pick], 1) for name, some in rows.items()]
         _strips(made, places[2, :], strips, f"Crafted on {SHOWN}")
     return path

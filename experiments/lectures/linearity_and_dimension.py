@@ -1,8 +1,5 @@
 """Why are there adversarial examples? Linear models: the effect of eps * sign(w) against the dimension, beside theory.
 
-    python -m experiments.lectures.linearity_and_dimension
-    python -m experiments.lectures.linearity_and_dimension --data npz:../shared/data/mnist_test.npz --sides 4,7,14,28
-
 Goodfellow, Shlens & Szegedy 2015 (arXiv:1412.6572, section 3): a linear model w.x answers eps * sign(w) with eps |w|_1, which
 grows with the dimension d, while no pixel moves by more than eps. Three questions, each beside its closed form:
 
@@ -29,13 +26,12 @@ import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
-import blackbox as bb
 import surrogates as sg
 from blackbox.report import style
 from blackbox.statistics import median
 from experiments.figures import percent, sheet
 from experiments.lectures.given import Named
-from experiments.runner import Found, run, says
+from experiments.runner import Found, count, run, says, tell
 from surrogates.analysis.ray import fgsm_direction
 
 
@@ -112,20 +108,17 @@ def real(s: Settings, data: sg.Dataset, side: int) -> dict[str, Any]:
 
     def changed(scale: float, direction: Tensor) -> list[int]:
         with torch.no_grad():  # outside [0, 1] too, which is no matter to a linear model
-            left = net(x + (scale * least).view(-1, 1, 1, 1) * direction).argmax(1) != y
-        return [int(left.sum()), len(left)]
+            return count(net(x + (scale * least).view(-1, 1, 1, 1) * direction).argmax(1) != y)
 
     row = {
-        "side": side, "d": images[0].numel(), "accuracy": [int(right.sum()), len(right)],
+        "side": side, "d": images[0].numel(), "accuracy": count(right),
         "smallest eps": [float(v) for v in least], "median": median(least.numpy()).value,
         "changed just below": changed(0.999, step), "changed just above": changed(1.001, step),
         # FGSM's gradient is the cross-entropy's, which weighs all classes: it is never better than the nearest class's sign
         "FGSM changes it just above": changed(1.001, fgsm_direction(net, x, y)),
         "median |w_y - w_j|_1": float((w[j] - w[y]).abs().sum(1).median()), "mean |w| a pixel": float((w[j] - w[y]).abs().mean()),
     }  # fmt: skip
-    below, above = (bb.Rate(*row[f"changed just {what}"]) for what in ("below", "above"))
-    print(f"{side}x{side}: {bb.Rate(*row['accuracy'])} right, half are fooled from eps {row['median']:.4f}; labels changed just "
-          f"below {below}, just above {above}", flush=True)  # fmt: skip
+    tell(row)
     return row
 
 
@@ -139,9 +132,9 @@ def measure(s: Settings) -> Found:
         raise ValueError(f"Expected sides of at most {min(data.shape[1:])}, as the images have, but there was {max(s.sides)}.")
     first, second = [random_models(s, d) for d in s.dimensions], [equally_easy(s, d) for d in s.dimensions]
     for one, two in zip(first, second, strict=True):
-        told = "; ".join(f"{k} {bb.Rate(*v)}, theory {100 * two['theory'][k]:.1f} %" for k, v in two["best"].items())
-        print(f"d {one['d']:6}: effect {np.mean(one['effect']):.3f}, expected {one['expected']:.3f}; noise "
-              f"{np.sqrt(np.square(one['noise']).mean()):.3f}, expected {one['expected noise']:.3f}; {told}")  # fmt: skip
+        noise = float(np.sqrt(np.square(one["noise"]).mean()))
+        tell({**one, "effect": float(np.mean(one["effect"])), "noise": noise, **two["best"]})
+        tell({"theory": "", **two["theory"]})
     rows = [real(s, data, side) for side in s.sides]
     return {"random models": first, "equally easy": second, "real images": {"data": data.name, "rows": rows},
             "eps": s.eps, "strength": s.strength}, None  # fmt: skip

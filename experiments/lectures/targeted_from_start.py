@@ -1,9 +1,5 @@
 """Reach a class from any start image while staying near a reference: with gradients, a surrogate's gradients, and labels alone.
 
-    python -m experiments.lectures.targeted_from_start      # digits
-    python -m experiments.lectures.targeted_from_start --image dog.jpg --start fruit.jpg --target pineapple \\
-        --model torchvision:squeezenet1_0:w.safetensors --class-names classes.txt --mean 0 --std 1
-
 Five starts: the reference itself, grey, noise, an image of another class, an image of the target class. From each (`reach`):
 minimise cross-entropy to the target + lambda |x - reference|^2, with the model's own gradients, for every
 lambda of --weights. With lambda 0 the start keeps its looks and the model sees the target in anything; with a large one all

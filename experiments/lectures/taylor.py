@@ -1,8 +1,5 @@
 """How far is the loss as straight as FGSM takes it to be? The true loss along the ray against its first-order Taylor tangent.
 
-    python -m experiments.lectures.taylor                   # digits and the built-in convolutional net
-    python -m experiments.lectures.taylor --image dog.jpg --model torchvision:squeezenet1_0:w.safetensors --class-names classes.txt
-
 FGSM (Goodfellow et al. 2015, arXiv:1412.6572) moves by eps * sign(g), because to first order that raises the loss most:
 J(x + eps sign(g)) = J(x) + eps |g|_1 + ... Left: the loss of one image along the ray beside that tangent and beside a ray of
 random signs. Middle: the same for the margin (best other logit minus the label's), which has no curved top. Right: the radius of
@@ -20,13 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-import blackbox as bb
 from blackbox.report import style
 from blackbox.rng import Stream
 from blackbox.statistics import median
 from experiments.figures import place, sheet
 from experiments.lectures.given import Subject, see
-from experiments.runner import Found, run, says
+from experiments.runner import Found, count, run, says, tell
 from surrogates.analysis.ray import walk
 
 LOSSES = ("cross-entropy", "margin")
@@ -65,13 +61,12 @@ def measure(s: Settings) -> Found:
         first = np.where(left.any(1), radii[left.argmax(1)], np.inf)
         losses[loss] = {
             "radius of linearity": _estimate(median(linear)), "first eps that fools": _estimate(median(first)),
-            "fooled within it": _rate(first <= linear), "fooled at any eps": _rate(left.any(1)),
+            "fooled within it": count(first <= linear), "fooled at any eps": count(left.any(1)),
             "each": {"radius of linearity": linear.tolist(), "first eps that fools": [_finite(v) for v in first]},
             "drawn": {"loss": ray.loss[at].tolist(), "tangent": ray.tangent[at].tolist(), "random": random.loss[0].tolist(),
                       "slope": float(ray.slope[at]), "radius": float(linear[at]), "fooled from": _finite(first[at])},
         }  # fmt: skip
-        print(f"{loss:14} radius of linearity {median(linear)}, label left from {median(first)}, "
-              f"within the radius {bb.Rate.of(first <= linear)}")  # fmt: skip
+        tell({"loss": loss, "radius of linearity": median(linear), "label left from": median(first), "within it": count(first <= linear)})
     return {
         "model": seen.model.name, "leaves": seen.class_name(int(one.labels)), "images": len(seen.labels), "losses": losses,
         "epsilons": radii.tolist(), "share": s.share,
@@ -84,10 +79,6 @@ def _finite(value: float) -> float | None:
 
 def _estimate(e: Any) -> dict[str, Any]:
     return {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high), "n": e.n}
-
-
-def _rate(hit: np.ndarray) -> list[int]:
-    return [int(hit.sum()), len(hit)]
 
 
 def draw(found: dict[str, Any], shown: torch.Tensor, path: Path) -> Path:

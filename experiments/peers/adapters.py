@@ -59,17 +59,6 @@ class Meter(torch.nn.Module):
         return min((d for at, d in self.reached if at <= queries), default=math.inf)
 
 
-class Softmax(torch.nn.Module):
-    """ART's attacks that read scores want probabilities."""
-
-    def __init__(self, net: torch.nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).softmax(1)
-
-
 def art_classifier(net: torch.nn.Module, x: Tensor) -> Any:
     """A net as ART takes it."""
     from art.estimators.classification import PyTorchClassifier
@@ -100,7 +89,8 @@ def peer(toolkit: str, kind: str, **options: Any) -> Peer:
             if not hasattr(np, "mat"):
                 np.mat = np.asmatrix  # gone from numpy 2; ART's GeoDA still asks for it
             attack = getattr(importlib.import_module("art.attacks.evasion"), kind)
-            attack(art_classifier(Softmax(meter), x), **given).generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
+            told = torch.nn.Sequential(meter, torch.nn.Softmax(1))  # those that read scores want probabilities
+            attack(art_classifier(told, x), **given).generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
 
     return run
 

@@ -1,16 +1,10 @@
 """Do our presets compute what the peers' do, where those follow the paper? The same net, images and draws, entry by entry.
 
-    pip install torchattacks torchattack
-    python -m experiments.peers.agreement --data ../shared/data
-
 torchattacks (Harry24k) has MI, NI, DI, TI, SI and VMI; torchattack (spencerwooo) has Admix. Random draws are ours, put in
 the place of the peer's. Both count in float64, for in float32 an entry of the gradient that is zero to its rounding has
-anybody's sign, and ten sign steps make another image of that. ``apart`` counts the entries that differ by more than 1e-9
-after ten steps, ``largest`` is the largest difference of all.
-
-How the peers were set up to do what the papers say: their own defaults differ (DI shrinks to 0.9 instead of enlarging to
-1.1 and has no momentum; TI applies DI as well; VMI takes 5 neighbours instead of 20; Admix mixes in the current examples
-of any class of the batch, where the paper mixes in images of another class).
+anybody's sign, and ten sign steps make another image of that. The peers are set up to do what the papers say; their own defaults
+differ (DI shrinks to 0.9 instead of enlarging to 1.1 and has no momentum; TI applies DI as well; VMI takes 5 neighbours instead of
+20; Admix mixes in the current examples of any class of the batch, where the paper mixes in images of another class).
 """
 
 from __future__ import annotations

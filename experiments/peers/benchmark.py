@@ -1,15 +1,9 @@
 """Ours and the peers' attacks on the same images, the same target, the same budget, every row counted, in one run.
 
-    pip install 'blackbox-transfer[peers]'
-    python -m experiments.peers.benchmark --data ../shared/data            # all parts, hours on two cores
-    python -m experiments.peers.benchmark --only linf                      # one part; see PARTS
-
-A success counts at the query that showed it; the distance after q queries is the smallest among adversarial rows until
-then; a failure is charged the whole budget. Ours run as a batch behind an `Oracle` (their counts do not depend on it),
-peers one image at a time behind a `Meter`. Wall time over the bare forward time of the very same calls is a part of its
-own, ``--time``. What is in the results file already is not measured again. Draws docs/peers.png; ``--figure`` only that.
-Points, not bars: on a logarithmic axis the length of a bar says nothing. Lines are 95 % bootstrap intervals over images,
-each averaged over its seeds: how far another choice of images might move a point.
+A success counts at the query that showed it; the distance after q queries is the smallest among adversarial rows until then; a
+failure is charged the whole budget. Ours run as a batch behind an `Oracle` (their counts do not depend on it), peers one image
+at a time behind a `Meter`. Wall time over the bare forward time of the very same calls is a part of its own, ``--time``. The
+figure (alone with ``--figure``) has points with 95 % bootstrap intervals over images, each averaged over its seeds.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """How near is the nearest adversarial example? Minimum-norm attacks side by side on the MNIST LeNet.
 
-    python -m experiments.peers.minimum_norm --data ../shared/data
-
-The first 20 test images that the net has right, in file order. Two tables: any wrong label, and one class for all attacks (the
-one that DeepFool leads to). Distances in L2, success with its 95 % Wilson interval, and for each
-attack the median over the images both fooled of its distance divided by that of L-BFGS, with a 95 % bootstrap interval.
-Peers take part where they can be imported: foolbox, ART, and advertorch 0.2.3, whose L-BFGS is the last one published (it
-needs two names that torch has dropped since; they are put back here).
+The first test images that the net has right, in file order. Two tables: any wrong label, and one class for all attacks (the one
+that DeepFool leads to). Distances in L2; for each attack the median over the images both fooled of its distance divided by that
+of L-BFGS, with a 95 % bootstrap interval. Peers take part where they can be imported: foolbox, ART, and advertorch 0.2.3, whose
+L-BFGS is the last one published (it needs a name that torch has dropped since; it is put back here).
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
 """Transfer of shared presets, ours and torchattacks', from the same net to the same target, on the same images.
 
-    pip install 'blackbox-transfer[peers]'
-    python -m experiments.peers.transfer --data ../shared/data [--eps 4 --images 500 --source trained]
-
-ResNet-20 -> ResNet-32, images that both nets have right, equal G (gradients an image). Both run at the papers' step of
-eps / 10, which is our default, and at 2/255, which is the peer's. Every image's outcome is kept, so that differences are tested in
-pairs (McNemar's exact test). ``--source trained`` crafts on a small VGG trained here, on the attacker's 6,000 images alone
-(`experiments.nets`). Writes experiments/results/transfer_peers.json; what is there already is not measured again.
+ResNet-20 to ResNet-32, images that both nets have right, equal G (gradients an image). Both run at the papers' step of eps / 10,
+which is our default, and at 2/255, which is the peer's. Every image's outcome is kept, so that differences are tested in pairs
+(McNemar's exact test). ``--source trained`` crafts on a small VGG trained on the attacker's own images (`experiments.nets`).
 """
 
 from __future__ import annotations
@@ -22,7 +18,7 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import nets
-from experiments.cases import photos, resnet
+from experiments.cases import both_right, photos, resnet
 from experiments.runner import Book, Real, run, says
 from surrogates.crafting.parts import BPA, SI, Neighbourhood
 
@@ -94,19 +90,12 @@ def attacks() -> dict[str, tuple[bool, Craft]]:
     return out | {f"{label}, step 2/255": (False, ours(preset, 2.0)) for label, preset in COMBINED.items()}
 
 
-def images(s: Settings, source: nn.Module, target: nn.Module) -> tuple[Tensor, Tensor]:
-    """The first images, in an order shuffled by a fixed draw, that both nets have right (in file order they come by class)."""
-    data = photos(s.root)
-    right = (sg.predict(source, data.images) == data.labels) & (sg.predict(target, data.images) == data.labels)
-    index = right.nonzero()[:, 0]
-    index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(0))][: s.images]
-    return data.images[index], data.labels[index]
-
-
 def measure(s: Settings) -> None:
     source = resnet(s.root, 20) if s.source == "given" else nets.trained(s.root, nets.VGG)
     target, threat, book = resnet(s.root, 32), bb.Linf(s.eps / 255), Book("transfer_peers", s)
-    x, y = images(s, source, target)
+    data = both_right((source, target), photos(s.root))
+    some = data.take(torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: s.images])  # file order is by class
+    x, y = some.images, some.labels
 
     def shown(label: str, craft: Craft) -> dict[str, Any]:
         begin = time.perf_counter()

@@ -1,19 +1,12 @@
 """Surrogates and queries in one budget: what does the hybrid save on a hidden CIFAR ResNet-32?
 
-    python -m experiments.studies.hybrid --data ../shared/data [--target mnist]
-    python -m experiments.studies.hybrid --target squeezenet --images 50 --only square,auto
-
-Surrogates of two architectures, a small VGG and a small all-convolutional net, each with two snapshots of it at a high
-learning rate, are trained on cifar10/train (600 images a class, none attacked, no answer of the target among the labels).
-Then 200 correctly classified test images, spread evenly over the classes (in file order the first are all aeroplanes), Linf
-8/255, budget 1,000, seeds 0 to 2, failures charged at the budget: square (no prior), transfer-start, hybrid and auto with
-scores; sign-flip, transfer-start with RayS, and hybrid with labels; hybrid with surrogates that know nothing (random weights)
-and that mislead (negated gradients); square and hybrid towards a class (the next one). Wall times include the crafting. On
-CIFAR also hybrid with surrogates that learned from the target's answers to 300 images not attacked; the 300 are in no row.
+Surrogates of two architectures, each with two snapshots, are trained on cifar10/train (none attacked, no answer of the target among
+the labels). Then test images that the target has right, spread evenly over the classes, failures charged at the budget: a row of
+`ROWS` each, also with surrogates that know nothing (random weights), that mislead (negated gradients), and that learned from the
+target's answers to 300 images not attacked; the 300 are in no row. Wall times include the crafting.
 ``--target mnist``: the same on the MNIST LeNet, Linf 0.3, the first images in file order that it has right.
 ``--target squeezenet``: on ImageNet photographs, with the surrogate of a user who has no others than those not attacked: a small
-VGG of images shrunk to 32 x 32, taught with the target's scores for these (70, paid for, in no row): can auto do without it?
-Writes experiments/results/hybrid.json (hybrid_mnist.json ...) row by row; a killed run goes on where it was.
+VGG of images shrunk to 32 x 32, taught with the target's scores for these (paid for, in no row): can auto do without it?
 """
 
 from __future__ import annotations
@@ -110,10 +103,10 @@ class Misled:
     """A prior whose gradients point the wrong way, and whose logits are honest: poisoned surrogates."""
 
     def __init__(self, inner: Any) -> None:
-        self.inner, self.classes, self.members, self.logits = inner, inner.classes, inner.members, inner.logits
+        self.inner = inner
 
-    gradients = property(lambda self: self.inner.gradients)
-    passes = property(lambda self: self.inner.passes)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
     def __repr__(self) -> str:
         return f"negated {self.inner!r}"
@@ -123,10 +116,6 @@ class Misled:
 
     def gradient(self, x: torch.Tensor, pull: Any) -> torch.Tensor:
         return -self.inner.gradient(x, pull)
-
-    def check(self, shape: tuple[int, ...], classes: int) -> None:
-        self.inner.check(shape, classes)
-        self.classes = classes
 
 
 def build(s: Settings, name: str) -> Any:

@@ -1,7 +1,5 @@
 """Does the journal survive kill -9 at any moment, with nothing lost and nothing paid twice?
 
-    python -m experiments.studies.kills
-
 Attackers (Square, a few images, a target that charges by the row and keeps a ledger on disk) are killed at random moments and
 started again with the same journal until they end, `experiments.studies.killed`; the ledger is then held against the journal, and
 the result against that of a run left alone. Once per kind of target:

@@ -1,16 +1,12 @@
 """How far does a substitute get that learned from 6,400 answers of the target?
 
-    python -m experiments.studies.practical_blackbox --data ../shared/data
-
 Papernot et al. 2017 (arXiv:1602.02697) train a substitute from 150 seeds by Jacobian-based augmentation with 6,400 labels and
-report that the target misclassifies 84.24 % of the FGSM examples crafted on it at eps 0.3. Here the target is the MNIST LeNet
-of the data folder. Every substitute is a fresh LeNet that never sees an image of the first half of the MNIST test set. The
-attacked images are numbers 1,000 to 1,999 in file order; recipes were chosen on the first 500; seeds and pools come from the
-second half. Each run is a line of `RUNS`: what the target shows, the strategy, the images one owns, the recipe. After every
-round: agreement with the target, and the share of attacked images that the target misclassifies when FGSM is crafted on the
-substitute (the paper's figure: of all images; in the JSON also of those the target has right). After the last one also
-MI-FGSM, other eps, and three substitutes together: this one and two more that learn from the same answers. Beside them noise
-of the same Linf size, and FGSM on the target itself. Evaluation is asked for under "verify", outside the budget.
+report that the target misclassifies 84.24 % of the FGSM examples crafted on it at eps 0.3. Here the target is the MNIST LeNet of
+the data folder; every substitute is a fresh LeNet. Attacked are images 1,000 to 1,999; recipes were chosen on the first 500;
+seeds and pools come from the second half of the test set. Each run is a line of `RUNS`. After every round: agreement with the
+target, and the share of attacked images that the target misclassifies when FGSM is crafted on the substitute. After the last one
+also MI-FGSM, other eps, and three substitutes together: this one and two more that learn from the same answers. Beside them
+noise of the same Linf size, and FGSM on the target itself. Evaluation is asked for under "verify", outside the budget.
 """
 
 from __future__ import annotations

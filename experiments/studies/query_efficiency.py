@@ -1,14 +1,9 @@
 """How many queries does an attack need on real targets?
 
-    python -m experiments.studies.query_efficiency --only search,differences,targeted --data ../shared/data
-
-The first 100 images that each target has right, in file order. Search: budget 1,000, Square with seeds 0 to 2. Finite differences
-on MNIST: each with the budget of its own plan, seed 0; the full iterated one on the first 15 images, with the others
-beside it on the same. Success with 95 % Wilson intervals (of the first run), mean queries with failures charged at the
-budget (mean over the runs), median, and what an image really spent.
-Targeted: each image shall become the next class, from a start image of it out of the attacker's own, on MNIST images 100 to
-119, budget 10,000; the target shows the largest score (nes-partial) or the label alone (the others).
-Writes experiments/results/query_efficiency_search.json, _differences.json and _targeted.json.
+The first images that each target has right, in file order. Search: budget 1,000, Square with three seeds. Finite differences on
+MNIST: each with the budget of its own plan; the full iterated one on the first 15 images, with the others beside it on the same.
+Targeted: each image shall become the next class, from a start image of it out of the attacker's own; the target shows the
+largest score (nes-partial) or the label alone (the others). Failures are charged at the budget; ``spent`` is what they cost.
 """
 
 from __future__ import annotations

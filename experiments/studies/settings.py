@@ -1,7 +1,5 @@
 """Which settings are worth choosing? Four studies of what was chosen, or can be, without the images that others report on.
 
-    python -m experiments.studies.settings --study p_init --data ../shared/data
-
 p_init      Which share of the pixels should Square's first squares cover when the budget is 1,000? Restricted mean queries on
             images and a net that no other experiment reports on: the LeNet on MNIST images 3,000 to 3,399, the ResNet-32 on a
             random draw of the CIFAR test folder. The paper's 0.05 and 0.8 are among the values.
@@ -20,8 +18,6 @@ answers     What are the target's answers worth as training data, beside queries
             for both); then `hybrid` attacks the images of the ResNet-32 as there, failures charged at the budget. An image's
             queries fall with the answers, which have to be shared out among the images attacked: what is cheapest depends on how
             many these are; see docs/query_budget_frontier.png.
-
-The results keep their names: square_p_init, tuned (tuned_sign-flip), surrogate_choice, query_budget_frontier.
 """
 
 from __future__ import annotations

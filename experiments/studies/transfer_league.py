@@ -1,12 +1,9 @@
 """Which crafting preset is worth its gradients? ResNet-20 to ResNet-32 on CIFAR, at equal effort and equal size.
 
-    python -m experiments.studies.transfer_league --data ../shared/data --images 200
-
-The first test images that both nets have right, in file order; Linf 4/255 and 8/255; every preset with as many steps and copies
-as G gradients an image buy, the images as crafted and cut to one RMS. Success is the target's error on them; 95 % bootstrap
-intervals over images, exact McNemar tests of the best against each, at the largest G. Also what foretells it: the alignment
-of the two nets' gradients, and the same by two-query probes through an oracle. One surrogate, trained once: the intervals are
-about images alone. Writes experiments/results/transfer_league.json and docs/transfer_league.png; --keep FOLDER: every outcome.
+Test images that both nets have right; Linf 4/255 and 8/255; every preset with as many steps and copies as G gradients an image
+buy, the images as crafted and cut to one RMS. Success is the target's error on them; 95 % bootstrap intervals over images, exact
+McNemar tests of the best against each, at the largest G. Also what foretells it: the alignment of the two nets' gradients, and
+the same by two-query probes through an oracle. One surrogate, trained once: the intervals are about images alone.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import torch
 import blackbox as bb
 import surrogates as sg
 from blackbox.report import style
-from experiments.cases import photos, resnet
+from experiments.cases import both_right, photos, resnet
 from experiments.figures import dots, sheet
 from experiments.runner import DOCS, Book, Real, run, says
 from experiments.studies.league import League, league, plan
@@ -48,12 +45,10 @@ def case(s: Settings) -> tuple[torch.nn.Module, torch.nn.Module, torch.Tensor, t
     nets, data = [resnet(s.root, d) for d in (20, 32)], photos(s.root)
     # file order is by class: take them in turn, so that the first hundred hold all ten
     turn = torch.argsort(torch.arange(len(data)) % (len(data) // len(data.classes)), stable=True)
-    wanted = data.take(turn[: 2 * s.images])
-    both = torch.stack([sg.predict(net, wanted.images) == wanted.labels for net in nets]).all(0)
-    index = both.nonzero()[: s.images, 0]
-    if len(index) < s.images:
-        raise ValueError(f"Expected {s.images} images that both nets have right, but found {len(index)}.")
-    return nets[0], nets[1], wanted.images[index], wanted.labels[index]
+    right = both_right(nets, data.take(turn[: 2 * s.images]))
+    if len(right) < s.images:
+        raise ValueError(f"Expected {s.images} images that both nets have right, but found {len(right)}.")
+    return nets[0], nets[1], right.images[: s.images], right.labels[: s.images]
 
 
 def rows(found: League) -> list[dict[str, Any]]:

@@ -1,12 +1,9 @@
 """How often do examples crafted on one net fool another? The matrix of the README.
 
-    python -m experiments.studies.transfer_matrix --data ../shared/data
-
 Targets: the public CIFAR-10 ResNet-20 and ResNet-32 of the data folder, behind an oracle that shows labels. Sources: the same
-ResNet-20 (its gradients in the attacker's hands; on itself this is the white-box ceiling), and nets that the attacker trains
-on 6,000 images of one's own, without a single answer of a target (`experiments.nets`): a ResNet-20, a small VGG, and this
-with a small convolutional net. Attacked: test images in an order drawn once.
-Writes experiments/results/transfer_matrix/ (every outcome), transfer_matrix.json and .txt, and docs/transfer_cifar.png.
+ResNet-20 (on itself this is the white-box ceiling), and nets that the attacker trains without a single answer of a target
+(`experiments.nets`): a ResNet-20, a small VGG, and this with a small convolutional net. Attacked: test images in an order drawn
+once. Besides the results: every outcome (transfer_matrix/), the table as text, and docs/transfer_cifar.png.
 """
 
 from __future__ import annotations

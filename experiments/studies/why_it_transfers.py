@@ -1,11 +1,9 @@
 """What foretells transfer, and what makes it differ? A factorial of surrogates on the embedded digits.
 
-    python -m experiments.studies.why_it_transfers
-
 Nets that share data, architecture or initial weights with a hidden reference net, or do not (`surrogates.factorial`), each
-attacked by one FGSM step, and the images shown to the reference. Printed: transfer of each; the alignment of gradients, seen
-with the reference's own gradients and by two-query probes alone; their rank correlation with the measured rates, as Demontis
-et al. 2019 (arXiv:1809.02861) ask; and the share of the spread that is data, architecture and initialisation.
+attacked by one FGSM step, and the images shown to the reference: transfer of each; the alignment of gradients, seen with the
+reference's own gradients and by two-query probes alone; their rank correlation with the measured rates (Demontis et al. 2019,
+arXiv:1809.02861); and the share of the spread that is data, architecture and initialisation.
 """
 
 from __future__ import annotations
