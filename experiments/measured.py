@@ -17,6 +17,7 @@ import blackbox as bb
 from experiments.runner import RESULTS
 
 FILE = Path(str(bb.__file__)).parent / "report" / "measured.json"
+STEMS = ("benchmark_peers", *(f"query_efficiency_{part}" for part in ("search", "differences", "targeted")))
 FIRST = "CIFAR"
 USUAL = ("", "full")  # what the experiments call an attack with its defaults
 
@@ -35,43 +36,25 @@ def record(row: dict[str, Any], source: str) -> dict[str, Any] | None:
     found = None if row.get("peer") else named(row["attack"])
     if found is None:
         return None
-    out = {
-        "attack": found[0],
-        "settings": found[1],
-        "target": row["target"],
-        "threat": row["threat"],
-        "budget": row["budget"],
-        "images": row["n"] if "n" in row else row["images"],
-        "seeds": len(row["seeds"] if "seeds" in row else row["means"]),
-        "source": source,
-    }
-    if row.get("targeted"):
-        out["settings"] = ", ".join(filter(None, [out["settings"], "targeted"]))
+    settings = ", ".join(filter(None, [found[1], "targeted" if row.get("targeted") else ""]))
+    out = {"attack": found[0], "settings": settings, **{key: row[key] for key in ("target", "threat", "budget")}}
+    out["images"] = row["n"] if "n" in row else row["images"]
+    out |= {"seeds": len(row["seeds"] if "seeds" in row else row["means"]), "source": source}
     far = {name.rsplit(" ", 1)[1]: row[name] for name in row if name.startswith("median distance at ")}
     if far:
         return {**out, "distance": far}
     if "success" not in row:
         return None
-    return {**out, "success": _pair(row["success"]), "mean": row["mean"], "median": row["median"]}
-
-
-def _pair(success: str | list[int]) -> list[int]:
-    """``"99 % [98, 100] (298/300)"`` or [298, 300] -> [298, 300]."""
-    if isinstance(success, str):
-        return [int(v) for v in re.findall(r"\((\d+)/(\d+)\)", success)[0]]
-    return success
+    success = row["success"]
+    if isinstance(success, str):  # "99 % [98, 100] (298/300)"
+        success = [int(v) for v in re.findall(r"\((\d+)/(\d+)\)", success)[0]]
+    return {**out, "success": success, "mean": row["mean"], "median": row["median"]}
 
 
 def collect(results: Path = RESULTS) -> list[dict[str, Any]]:
     """All records of a folder of results, in the order in which the list prefers them."""
     out = []
-    for stem in (
-        "benchmark_peers",
-        "query_efficiency_search",
-        "query_efficiency_differences",
-        "query_efficiency_targeted",
-    ):
-        path = results / f"{stem}.json"
+    for path in (results / f"{stem}.json" for stem in STEMS):
         rows = json.loads(path.read_text())["rows"] if path.exists() else []
         out += [found for row in rows if (found := record(row, path.name)) is not None]
     order = {name: i for i, name in enumerate(bb.attacks.names())}

@@ -31,7 +31,8 @@ from experiments.runner import DOCS, Book, Real, run, says
 class Part:
     """One comparison: a target, a threat, a budget, and who takes part.
 
-    near: where distances are compared and not successes, after how many queries; the last is the budget.
+    near: where distances are compared and not successes, after how many queries; the last is the budget. timed: images and
+    budget of ``--time``: ratios need no complete run.
     """
 
     case: Callable[[Path, int], Case]
@@ -41,16 +42,17 @@ class Part:
     near: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     labels: bool = False
+    timed: tuple[int, int] = (30, 52)
 
 
 UNLIMITED = bb.L2(math.inf)
 PARTS = {
     "linf": Part(cifar, None, "Scores", adapters.LINF_SCORES),
-    "linf-mnist": Part(mnist, None, "Scores", adapters.LINF_SCORES),
+    "linf-mnist": Part(mnist, None, "Scores", adapters.LINF_SCORES, timed=(100, 52)),
     "l2": Part(cifar, bb.L2(1.0), "Scores", adapters.L2_SCORES),
     "pixels": Part(cifar, bb.L0(5), "Scores", adapters.PIXELS),
-    "labels": Part(cifar, None, "Labels alone", adapters.LINF_LABELS, labels=True),
-    "near": Part(cifar, UNLIMITED, "Labels alone", adapters.LABELS, (300, 1000), labels=True),
+    "labels": Part(cifar, None, "Labels alone", adapters.LINF_LABELS, labels=True, timed=(20, 120)),
+    "near": Part(cifar, UNLIMITED, "Labels alone", adapters.LABELS, (300, 1000), labels=True, timed=(20, 120)),
     "near-long": Part(cifar, UNLIMITED, "Labels alone", adapters.LABELS, (1000, 5000), (0,), labels=True),
 }
 SAME_CALLS = ("near-long",)  # to ``--time``, whose budget is its own, the same as the part before it
@@ -67,12 +69,6 @@ class Settings(Real):
     images: int = says(100, "of a part")
     images_labels: int = says(20, "where only labels are shown")
     budget: int = says(1000, "queries an image")
-    # ratios need no complete run
-    time_images: int = 30
-    time_images_mnist: int = 100
-    time_budget: int = 52
-    time_images_labels: int = 20
-    time_budget_labels: int = 120
     time_images_peers: int = 5
     time_repeats: int = 5
 
@@ -142,9 +138,7 @@ def reached(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -
 
 def clock(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -> dict[str, Any]:
     """Wall time over the bare forward time of the same calls, attack and bare calls in turn."""
-    budget, n = s.time_budget, s.time_images if part.case is cifar else s.time_images_mnist
-    if part.labels:
-        budget, n = s.time_budget_labels, s.time_images_labels
+    n, budget = part.timed
     n = s.time_images_peers if name in part.peers else n
 
     def work(n: int = n) -> None:

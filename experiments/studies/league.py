@@ -55,13 +55,9 @@ def _thinner(preset: sg.presets.Preset) -> sg.presets.Preset | None:
     return replace(preset, parts=sg.parts.Parts(tuple(parts)))
 
 
-def lengths(change: Tensor) -> Tensor:
-    return change.flatten(1).norm(dim=1)
-
-
 def least_length(made: Sequence[Tensor], x: Tensor) -> Tensor:
     """[N]: the Euclidean length of the shortest change to each image that is one at all; 0 where nobody changed it."""
-    found = torch.stack([lengths(v - x) for v in made])
+    found = torch.stack([(v - x).flatten(1).norm(dim=1) for v in made])
     short = torch.where(found > 0, found, torch.inf).amin(0)
     return torch.where(short.isfinite(), short, 0.0)
 
@@ -70,7 +66,7 @@ def at_length(made: Tensor, x: Tensor, length: Tensor) -> Tensor:
     """``made`` [N, \\*shape] with each change cut down to ``length`` [N]; one that is shorter stays as it is. The result lies
     between ``x`` and ``made``, so inside whatever threat and box both are in."""
     change = made - x
-    scale = (length / lengths(change).clamp_min(1e-12)).clamp_max(1.0).view(-1, *[1] * (x.ndim - 1))
+    scale = (length / change.flatten(1).norm(dim=1).clamp_min(1e-12)).clamp_max(1.0).view(-1, *[1] * (x.ndim - 1))
     between = torch.clamp(x + scale * change, torch.minimum(x, made), torch.maximum(x, made))
     return torch.where(scale < 1, between, made)
 
@@ -105,15 +101,14 @@ class League:
     dropped: tuple[tuple[str, int], ...] = ()
     given: str = "both-correct"
 
-    def _matrix(self, matched: bool) -> sg.TransferMatrix:
-        return self.matched if matched else self.crafted
-
     def rate(self, entry: Entry, threat: bb.Threat, matched: bool = False) -> sg.TwoLevel:
         """An entry's transfer rate, with its bootstrap interval over runs and images."""
-        return self._matrix(matched).estimate(self.source, self.target, entry.attack, threat, self.given)
+        matrix = self.matched if matched else self.crafted
+        return matrix.estimate(self.source, self.target, entry.attack, threat, self.given)
 
     def outcomes(self, entry: Entry, threat: bb.Threat, matched: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._matrix(matched).outcomes(self.source, self.target, entry.attack, threat, self.given)
+        matrix = self.matched if matched else self.crafted
+        return matrix.outcomes(self.source, self.target, entry.attack, threat, self.given)
 
     def front(self, threat: bb.Threat) -> list[Entry]:
         """The Pareto front: entries that no entry of at most their cost beats (by the rate measured; for what is beyond
@@ -154,11 +149,9 @@ def league(
         source, target: name -> net (or nets) and name -> `Oracle`, one of each.
 
     Raises:
-        ValueError: more than one source or target, no effort that buys a step, or as `transfer_matrix`.
+        ValueError: no effort that buys a step, or as `transfer_matrix`.
     """
-    if len(source) != 1 or len(target) != 1:
-        raise ValueError(f"Expected one source and one target, but there were {len(source)} and {len(target)}.")
-    ((name, net),) = source.items()
+    ((name, net),), (hidden,) = source.items(), target
     width = len(net) if isinstance(net, (list, tuple)) else 1
     fitted = {(a, g): at_effort(sg.presets.get(a), g, width) for a in attacks for g in dict.fromkeys(efforts)}
     running = {key: preset for key, preset in fitted.items() if preset is not None}
@@ -182,11 +175,4 @@ def league(
     )
     entries = tuple(Entry(p.name, *key, p.steps, p.cost(nets=width), p.composes) for key, p in running.items())
     dropped = tuple(key for key, preset in fitted.items() if preset is None)
-    return League(name, next(iter(target)), entries, first, second, dropped)
-
-
-def plan(images: int, attacks: Sequence[str], efforts: Sequence[int], threats: Sequence[bb.Threat]) -> dict[str, int]:
-    """What `league` costs: ``queries`` of the target and ``gradients`` of a source of one net."""
-    fitted = [p for a in attacks for g in efforts if (p := at_effort(sg.presets.get(a), g)) is not None]
-    shown = 1 + len(fitted) * len(threats) + sum(2 if t.norm == "Linf" else 1 for t in threats)
-    return {"queries": 2 * images * shown, "gradients": images * len(threats) * sum(p.cost() for p in fitted)}
+    return League(name, hidden, entries, first, second, dropped)

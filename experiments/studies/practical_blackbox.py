@@ -23,7 +23,7 @@ import surrogates as sg
 from blackbox.report import style
 from experiments.cases import digits, lenet
 from experiments.figures import curve, percent, sheet
-from experiments.runner import RESULTS, Book, Real, run, says
+from experiments.runner import RESULTS, Book, Real, count, run, says, tell
 
 PAPER = 0.8424
 
@@ -78,7 +78,7 @@ class Case:
     def fooled(self, x_adv: Tensor) -> dict[str, list[int]]:
         """[k, n] misclassified by the target: of all images, and of those that it has right as they are."""
         wrong, right = sg.predict(self.target, x_adv) != self.labels, sg.predict(self.target, self.images) == self.labels
-        return {"all": [int(wrong.sum()), len(wrong)], "right": [int((wrong & right).sum()), int(right.sum())]}
+        return {"all": count(wrong), "right": count(wrong, right)}
 
     def crafted(self, nets: nn.Module | list[nn.Module], attack: str, eps: float) -> dict[str, list[int]]:
         """What the target makes of examples crafted on ``nets``."""
@@ -103,8 +103,7 @@ def spend(way: Run, of: Case, s: Settings) -> dict[str, Any]:
     def progress(number: int, bill: Any, so_far: sg.acquire.AgreementCurve) -> None:
         agreement, found = so_far.evaluation[-1], of.crafted(net, "fgsm", s.eps)
         points.append({"queries": so_far.queries[-1], "agreement": [agreement.k, agreement.n], "fgsm": found})
-        told = f"{so_far.queries[-1]:5} queries  agreement {agreement}  fgsm {bb.Rate(*found['all'])}"
-        print(f"{way.name}: {told}", flush=True)
+        tell({"run": way.name, **points[-1], "fgsm": found["all"]})
 
     got = sg.learn(
         net, oracle, pool, way.strategy, queries=s.queries, recipe=way.recipe, held_out=0.0, evaluation=of.images, seed=s.seed,

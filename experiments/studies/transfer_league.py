@@ -20,8 +20,8 @@ import surrogates as sg
 from blackbox.report import style
 from experiments.cases import both_right, photos, resnet
 from experiments.figures import dots, sheet
-from experiments.runner import DOCS, Book, Real, run, says
-from experiments.studies.league import League, league, plan
+from experiments.runner import DOCS, Book, Real, run, says, tell
+from experiments.studies.league import League, league
 
 PRESETS = (
     "fgsm", "i-fgsm", "pgd", "mi-fgsm", "ni-fgsm", "pi-fgsm", "emi-fgsm", "vmi-fgsm", "gra", "pgn", "di-fgsm", "dem", "ti-fgsm",
@@ -84,7 +84,6 @@ def why(s: Settings, source: torch.nn.Module, target: torch.nn.Module, x: torch.
     """Gradient alignment, with the target's gradients and with queries alone."""
     x, y, probe = x[: s.probed], y[: s.probed], sg.DirectionalProbe()
     true = sg.alignment(source, target, x, y, loss="margin")
-    print(f"the probe will ask {probe.plan(len(x)):,} queries", flush=True)
     seen = probe({"resnet20": source}, bb.Oracle(target, "scores", 10), x, y, seed=s.seed)
     return {
         "images": len(x), "queries": seen.queries, "cosine": str(true.mean), "cosine by queries": str(seen.mean("resnet20")),
@@ -98,7 +97,7 @@ def measure(s: Settings) -> None:
     threats, book = [bb.Linf(e / 255) for e in s.eps], Book("transfer_league", s)
     book.found.clear()  # ranks are of all entries together
     book.put(why=why(s, source, target, x, y))
-    print(book.found["why"], plan(len(x), s.presets, s.efforts, threats), sep="\n", flush=True)
+    tell(book.found["why"])
     hidden = {"resnet32": bb.Oracle(target, "labels", 10)}
     found = league({"resnet20": source}, hidden, x, y, s.presets, s.efforts, threats, seed=s.seed, progress=print)
     if s.keep:

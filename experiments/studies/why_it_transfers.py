@@ -35,13 +35,10 @@ def measure(s: Settings) -> Found:
     recipe = sg.Recipe(epochs=s.epochs)
     made = sg.factorial(parts["train"], ("mlp", "lenet"), recipe, seed=s.seed, replicates=s.replicates, cache=s.cache)
     test, threat, hidden = parts["test"].take(slice(0, s.images)), bb.Linf(s.eps), bb.Oracle(made.reference, "scores", 10)
-    matrix = sg.transfer_matrix(
-        made.nets, {"reference": hidden}, test.images, test.labels, [s.attack], [threat], seed=s.seed
-    )
+    matrix = sg.transfer_matrix(made.nets, {"reference": hidden}, test.images, test.labels, [s.attack], [threat], seed=s.seed)
     cells = [matrix.outcomes(name, "reference", s.attack, threat) for name in made.nets]
     hits, among = np.stack([h[0] for h, _, _ in cells]), np.stack([k[0] for _, k, _ in cells])
     x, y, probe = test.images[: s.probed], test.labels[: s.probed], sg.DirectionalProbe(s.directions)
-    print(f"the probe will ask {probe.plan(s.probed, len(made.nets)):,} queries", flush=True)
     seen = probe(made.nets, hidden, x, y, seed=s.seed)
     true = [sg.alignment(net, made.reference, x, y, loss="margin") for net in made.nets.values()]
     cosine = [float(np.nanmean(t.cosine)) for t in true]
@@ -58,8 +55,7 @@ def measure(s: Settings) -> Found:
         rows.append({"net": name, "k": rate.k, "n": rate.n, "cosine": cosine[i], "cosine by queries": by_queries})
         tell(rows[-1])
     print(f"noise of the same RMS: {matrix.noise_rate('reference', threat)}")
-    for what, rho in correlations.items():
-        print(f"rank correlation of transfer with the {what}: {rho}")
+    tell({"rank correlation of transfer with the": "", **correlations})
     print(split.table(), flush=True)
     return {
         "rows": rows, "queries of the probe": seen.queries,
