@@ -1,16 +1,16 @@
-"""The engine: runs one attack against one oracle, and keeps the accounts of every sample.
+"""The engine: runs one attack against one oracle, and counts every sample's queries.
 
     engine        puts the parts together: one run from the first query to the verification
-    spec          what a run is: attack, threat, samples, budget, seed (frozen, shared by all parts)
-    scheduler     the loop: opens cohorts, begins steps, drops finished rows
+    spec          the settings of a run: attack, threat, samples, budget, seed (frozen, shared by all parts)
+    scheduler     the loop: opens cohorts, starts steps, drops finished rows
     evaluator     the Asks of all cohorts -> calls of the oracle -> answers
-    accounts      who pays, what an answer is worth, when a sample is finished
-    ledger        the columns in which all that is written down
+    accounts      who pays, what counts as a success, when a sample is finished
+    ledger        the columns that record all this
     cohort        samples that step together, as plain data
-    confirmation  majority of fresh, charged answers, where the target answers by chance
-    verification  a last, uncharged call about each example, and its 8-bit version
+    confirmation  majority of fresh, charged answers, for randomised targets
+    verification  a last, uncharged call for each example, and its 8-bit version
     resume        a run's checkpoint
-    progress      what a caller is told while it runs
+    progress      progress reports to the caller
 """
 
 from blackbox.engine.engine import Engine

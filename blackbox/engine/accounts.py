@@ -1,6 +1,6 @@
-"""Accounts: the rules by which a query is admitted, charged and credited, and by which a sample is finished.
+"""`Accounts`: the rules that admit, charge and credit queries, and finish samples.
 
-The oracle counts what reaches the target; here the budget is kept, row by row, and what an answer is worth is decided.
+The oracle counts what reaches the target; here the budget of each row is enforced, and successes are decided.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from blackbox.rowwise import scatter_rows
 
 
 class Accounts:
-    """Decides who pays for an Ask, what an answer costs and earns, and when a sample is finished."""
+    """Decides which rows pay for an Ask, which answers are successes, and when a sample is finished."""
 
     def __init__(self, spec: RunSpec, ledger: Ledger) -> None:
         self.ledger, self.budget, self.threat, self.votes = ledger, spec.budget, spec.threat, spec.votes
         self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.y.numpy()
 
     def admit(self, cohort: Cohort) -> Plan:
-        """Who pays for the Ask in hand: live, in its mask, within budget; decided row by row, before any call."""
+        """Decide, before any call, which rows pay for the current Ask: live, in its mask, within budget."""
         led, ask = self.ledger, cohort.ask
         assert ask is not None
         live = led.status[cohort.samples] == LIVE
@@ -35,7 +35,7 @@ class Accounts:
         return Plan.of(ask, cohort.task, live, self.budget - cohort.spent_at_ask)
 
     def check_clean(self, cohort: Cohort, plan: Plan, label: np.ndarray, sure: np.ndarray, loss: np.ndarray) -> None:
-        """Charge the next answers to clean images; a sample that the target gets wrong is not attacked."""
+        """Charge the next answers about clean images; a sample that the target misclassifies is not attacked."""
         led = self.ledger
         who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
         led.spent[who] += 1
@@ -51,7 +51,7 @@ class Accounts:
         led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
 
     def credit(self, cohort: Cohort, plan: Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
-        """Charge the plan's next answers, at ``points``: find successes, keep the best, close who has spent the budget."""
+        """Charge the plan's next answers, at ``points``: find successes, keep the best, close rows without budget."""
         led, start = self.ledger, plan.done
         row = plan.row[start : start + len(loss)]
         who = cohort.samples[row]
@@ -73,7 +73,7 @@ class Accounts:
                 led.close(asked[over], Status.BUDGET)
 
     def _credit_hits(self, cohort: Cohort, plan: Plan, points: Tensor, hit: np.ndarray) -> None:
-        """Adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
+        """Credit adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
         led, device = self.ledger, cohort.task.x0.device
         row = plan.row[plan.done + hit]
         original = cohort.task.x0[torch.from_numpy(row).to(device)]
@@ -94,7 +94,7 @@ class Accounts:
                 self.keep(cohort, row[j][wanted], points, at, reach[wanted], inside[wanted], number)
 
     def query_number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
-        """Evaluations ``i`` of this call were which queries of their rows?"""
+        """The query numbers, within their rows, of evaluations ``i`` of this call."""
         row, col = plan.row[plan.done + i], plan.col[plan.done + i]
         return self.ledger.spent[cohort.samples[row]] if plan.points is not None else cohort.spent_at_ask[row] + col + 1
 
@@ -102,7 +102,7 @@ class Accounts:
         self, cohort: Cohort, row: np.ndarray, points: Tensor, at: np.ndarray, reach: np.ndarray, inside: np.ndarray,
         number: np.ndarray,
     ) -> None:  # fmt: skip
-        """Credit to each of m different rows the adversarial one ``at`` of the points, known since its query ``number``."""
+        """Credit each of m different rows with its adversarial point ``points[at]``, found with query ``number``."""
         led, sample = self.ledger, cohort.samples[row]
         new = inside & (led.first[sample] == 0)
         led.first[sample[new]] = number[new]
@@ -116,11 +116,11 @@ class Accounts:
             led.close(sample[inside], Status.SUCCESS)
 
     def charge(self, sample: int) -> None:
-        """One fresh answer about a claim: a query like any other."""
+        """Charge one fresh answer about a claim, a query like any other."""
         self.ledger.spent[sample] += 1
 
     def confirm(self, cohort: Cohort, claim: Claim, point: Tensor) -> None:
-        """A claim that the majority of fresh answers bears out is a success, or a clean image that the target gets wrong."""
+        """Accept a claim that the majority of fresh answers confirms: a success, or a misclassified clean image."""
         led, plan = self.ledger, cohort.plan
         assert plan is not None
         row = plan.row[[claim.at]]
@@ -132,7 +132,7 @@ class Accounts:
         self.keep(cohort, row, point, np.array([0]), reach, np.array([True]), led.spent[sample])
 
     def reject(self, cohort: Cohort, claim: Claim) -> None:
-        """A claim that the majority denies: the answer that made it is taken back."""
+        """Reject a claim that the majority denies, and withdraw the answer that made it."""
         plan = cohort.plan
         assert plan is not None
         if cohort.k == CLEAN:

@@ -1,4 +1,4 @@
-"""Cohort: samples that step together, the Ask they are in, and its answers so far. Plain data."""
+"""`Cohort`: samples that step together, their current Ask, and its answers so far. Plain data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLEAN, INIT = -2, -1  # the phases before step 0
 
 
 def take(state: Any, index: Tensor) -> Any:
-    """The rows ``index`` of a State: every tensor in it leads with the row axis."""
+    """Select the rows ``index`` of a State; the first axis of every tensor in it is the batch."""
     if isinstance(state, Tensor):
         return state.index_select(0, index)
     if isinstance(state, np.ndarray):
@@ -30,7 +30,7 @@ def take(state: Any, index: Tensor) -> Any:
 
 @dataclass
 class Claim:
-    """A success that evaluation ``at`` of the plan claims before a randomised target, and the answers for and against it."""
+    """A success that evaluation ``at`` of the plan claims with a randomised target, and the answers for and against it."""
 
     at: int
     yes: int = 0
@@ -42,12 +42,16 @@ class Cohort:
     """Samples that step together.
 
     Attributes:
-        samples: [n] their places in the ledger; the rows of ``task``, ``state`` and all other columns follow them.
-        best: [n, \\*shape] the example kept so far. idle: [n] steps in a row without a payment.
-        spent_before, spent_at_ask: [n] payments when the step began, and when the Ask in hand was planned.
-        k: the step, or CLEAN or INIT. steps: the generator of the step. ask, plan: what it asks, and the answers so far.
-        empty: Asks in a row that nobody paid for. claims: successes of the Ask in hand that are to be confirmed.
-        replay: answered plans since the step began, for a checkpoint.
+        samples: [n] their indices in the ledger; the rows of ``task``, ``state`` and all other columns have this order.
+        best: [n, \\*shape] the example kept so far.
+        idle: [n] consecutive steps without a payment.
+        spent_before, spent_at_ask: [n] payments when the step started, and when the current Ask was planned.
+        k: the step, or CLEAN or INIT.
+        steps: the generator of the step.
+        ask, plan: the current Ask, and its answers so far.
+        empty: consecutive Asks that nobody paid for.
+        claims: successes of the current Ask that have to be confirmed.
+        replay: answered plans since the step started, for a checkpoint.
     """
 
     samples: np.ndarray

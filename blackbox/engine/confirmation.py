@@ -1,4 +1,4 @@
-"""Confirmation: under a target that answers by chance, a success is what the majority of fresh answers says, all charged."""
+"""`Confirmation`: with a randomised target, a majority of fresh, charged answers decides what is a success."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from blackbox.protocol import Status
 
 
 class Confirmation:
-    """Asks again about the successes that single answers claim.
+    """Makes fresh queries to confirm the successes that single answers claim.
 
-    The answer that made a claim does not count: it was picked for being what it is. A row's claims are heard one after
-    the other, in the order they were made; one that the row cannot pay for lapses. Answers are asked for in the number that
-    can decide at the earliest, so no cut of the calls makes one more or less.
+    The answer that made a claim does not count, since it was selected. A row's claims are decided one after the other, in
+    their order; one that the row cannot pay for lapses. The number of fresh answers is always the smallest that can decide,
+    so it does not depend on how calls are split.
     """
 
     def __init__(self, spec: RunSpec, evaluator: Evaluator, accounts: Accounts) -> None:
@@ -31,7 +31,7 @@ class Confirmation:
         """Decide all claims of the Asks just answered."""
         for cohort in cohorts:
             if cohort.claims and cohort.plan is not None:
-                cohort.plan.adv = [np.concatenate(cohort.plan.adv)]  # a claim that is denied is taken back in it
+                cohort.plan.adv = [np.concatenate(cohort.plan.adv)]  # a rejected claim is withdrawn in it
         while heard := [(c, claim, n) for c in cohorts for claim, n in self._next_claims(c)]:
             asked = [(c, b, c.plan.inputs(c.task, b.at, b.at + 1)) for c, b, n in heard for _ in range(n)]  # type: ignore[union-attr]
             start = 0
@@ -41,7 +41,7 @@ class Confirmation:
                 start += len(part)
 
     def _next_claims(self, cohort: Cohort) -> list[tuple[Claim, int]]:
-        """For each live row its first open claim, with the fewest answers that could decide it."""
+        """The first open claim of each live row, with the smallest number of answers that could decide it."""
         led, plan, kept = self.ledger, cohort.plan, []
         heard: dict[int, tuple[Claim, int]] = {}
         for claim in cohort.claims:
@@ -62,7 +62,7 @@ class Confirmation:
         return list(heard.values())
 
     def _ask_again(self, asked: list[tuple[Cohort, Claim, Tensor]]) -> None:
-        """One call: charge its answers, count them, and settle the claims that they decide."""
+        """Make one call: charge its answers, count them, and settle the claims that they decide."""
         led = self.ledger
         who = np.array([c.samples[c.plan.row[b.at]] for c, b, _ in asked])  # type: ignore[union-attr]
         reply = self.evaluator.submit(torch.cat([point for _, _, point in asked]), who)

@@ -1,5 +1,5 @@
-"""Engine: an attack proposes points; the engine projects them, decides who pays, evaluates, checks success, keeps the
-best, retires finished samples, and can stop and go on. Each of these is a part of its own; here they are put together."""
+"""`Engine`: puts the parts of the engine together. An attack proposes points; the engine projects them, decides who pays,
+evaluates, checks success, keeps the best, retires finished samples, and can stop and resume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Engine:
     """Runs one attack against one oracle.
 
     Attributes:
-        ledger: what every sample has cost and reached, so far. carried: queries that a resumed run had paid before.
+        ledger: every sample's queries and results so far.
+        carried: queries that a resumed run had paid before.
     """
 
     def __init__(self, spec: RunSpec, oracle: Oracle, progress: Callable[[Progress], None] | None = None) -> None:
@@ -35,7 +36,7 @@ class Engine:
         """Attack all samples.
 
         Raises:
-            TargetError: the target failed; what was reached and paid for is in ``ledger``, and in the checkpoint.
+            TargetError: the target failed; everything reached and paid for is in ``ledger``, and in the checkpoint.
         """
         spec, oracle = self.spec, self.oracle
         file = None if spec.checkpoint is None else Checkpoint(spec.checkpoint, spec.identity(oracle))
@@ -49,7 +50,7 @@ class Engine:
             file.restore(saved, scheduler)
         reporter = None if self.progress is None else Reporter(self.progress, led)
         self._step_all(scheduler, file, reporter)
-        led.status[led.first > 0] = CODES[Status.SUCCESS]  # one that minimises goes on after its first success
+        led.status[led.first > 0] = CODES[Status.SUCCESS]  # an attack that minimises continues after its first success
         verify(spec, oracle, led)
         if spec.eight_bit:
             round_off(spec, oracle, led)
@@ -58,7 +59,7 @@ class Engine:
         return led
 
     def _step_all(self, scheduler: Scheduler, file: Checkpoint | None, reporter: Reporter | None) -> None:
-        """Step all cohorts to their end; however it ends, the ledger has all examples, and so has the file."""
+        """Step all cohorts to their end; even after an error, the ledger and the file have all examples."""
         spec, accounts = self.spec, Accounts(self.spec, self.ledger)
         evaluator = Evaluator(spec, self.oracle, accounts)
         confirmation = Confirmation(spec, evaluator, accounts)

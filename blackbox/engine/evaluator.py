@@ -1,4 +1,4 @@
-"""Evaluator: answers the Asks of all cohorts in flight, in calls of the size that the oracle likes."""
+"""`Evaluator`: answers the Asks of all active cohorts, in calls of the size that the oracle prefers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from blackbox.oracle.oracle import Oracle, Reply, TargetError
 
 
 class Evaluator:
-    """Turns plans into calls of the oracle, judges the answers, and hands them to the accounts."""
+    """Turns plans into calls of the oracle, computes loss and success of the answers, and passes them to the accounts."""
 
     def __init__(self, spec: RunSpec, oracle: Oracle, accounts: Accounts) -> None:
         self.oracle, self.accounts, self.objective = oracle, accounts, spec.objective
         self.goal, self.ids, self.informed = spec.samples.goal.numpy(force=True), spec.samples.ids, spec.attack.informed
 
     def answer(self, cohorts: list[Cohort]) -> None:
-        """Plan the Ask of each cohort and answer all of it. A cohort that was resumed may hold one answered in part."""
+        """Plan and answer the Ask of each cohort. In a resumed cohort it may be answered in part already."""
         todo: list[tuple[Cohort, Plan]] = []
         waiting = 0
         for cohort in cohorts:
@@ -47,7 +47,7 @@ class Evaluator:
             waiting -= size
 
     def _call(self, pieces: list[tuple[Cohort, Plan, int]]) -> None:
-        """One call, with the next n evaluations of each of these plans."""
+        """Make one call with the next n evaluations of each of these plans."""
         made = [plan.inputs(cohort.task, plan.done, plan.done + n) for cohort, plan, n in pieces]
         samples = [cohort.samples[plan.row[plan.done : plan.done + n]] for cohort, plan, n in pieces]
         x = made[0] if len(made) == 1 else torch.cat(made)
@@ -67,7 +67,7 @@ class Evaluator:
             plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part])
 
     def submit(self, x: Tensor, who: np.ndarray) -> Reply:
-        """One charged call with a row for each of the samples ``who``; an error names the sample."""
+        """Make one charged call with a row for each of the samples ``who``; an error names the sample."""
         try:
             return self.oracle.submit(x, "attack")
         except TargetError as error:

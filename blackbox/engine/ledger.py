@@ -1,4 +1,4 @@
-"""Ledger: the columns that say what every sample has cost and reached."""
+"""`Ledger`: the columns that record every sample's queries and results."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ class Ledger:
     """Columns over all N samples; every rate is derived from them.
 
     Attributes:
-        spent: queries charged. first: the number of the query that first succeeded, 0 where none did.
+        spent: queries charged.
+        first: the number of the query that first succeeded, 0 where none did.
         distance: of the example kept, in the threat's norm; inf where there is none.
-        best: the largest loss seen at a candidate. loss0: the loss at the clean image.
+        best: the largest loss seen at a candidate.
+        loss0: the loss at the clean image.
         label0, sure0: the target's label there and its probability, NaN where only labels are shown.
-        label1, sure1: the same of the example kept when it was verified; -1 where it was not.
+        label1, sure1: the same for the example kept, when it was verified; -1 where it was not.
         status: LIVE or an index into `STATUSES`.
         verified: 1 the example was adversarial again in a fresh, uncharged call, 0 it was not, -1 it was not verified.
-        rounded: the same of the example rounded to 8 bits, where that was asked for.
-        trace: (sample, query, distance) whenever an example nearer than the one before was found.
-        parts: [N, P] queries of each of the attack's parts, those that it names in `Ask.part`.
+        rounded: the same for the example rounded to 8 bits, if that was requested.
+        trace: (sample, query, distance) whenever a nearer example was found.
+        parts: [N, P] queries of each of the attack's parts, as named in `Ask.part`.
         winner: the part that succeeded first, -1 where none is known.
         x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
@@ -54,7 +56,7 @@ class Ledger:
 
     @classmethod
     def open(cls, x: Tensor, parts: int = 0) -> Ledger:
-        """An empty ledger for images [N, \\*shape] and an attack of so many parts."""
+        """Make an empty ledger for images [N, \\*shape] and an attack with this number of parts."""
         n = len(x)
         return cls(
             spent=np.zeros(n, np.int64),
@@ -77,26 +79,26 @@ class Ledger:
 
     @property
     def live(self) -> np.ndarray:
-        """[N] bool: samples that go on."""
+        """The samples that are not finished, [N] bool."""
         return self.status == LIVE
 
     def close(self, samples: np.ndarray, status: Status) -> None:
-        """End the samples (indices) that are still live."""
+        """Finish those of the samples (indices) that are still live."""
         open_ = samples[self.status[samples] == LIVE]
         self.status[open_] = CODES[status]
 
     def stop(self, budget: int) -> None:
-        """End a run that broke off: who has spent the budget is done, the others are not."""
+        """End a run early: samples that have spent the budget are finished, the others are marked as errors."""
         everyone = np.arange(len(self.status))
         self.close(everyone[self.spent >= budget], Status.BUDGET)
         self.close(everyone, Status.ERROR)
 
     def store(self, cohort: Cohort) -> None:
-        """Take over the examples that a cohort has kept."""
+        """Copy the examples that a cohort has kept."""
         self.x[torch.from_numpy(cohort.samples)] = cohort.best.to(self.x.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The columns as tensors, for a file."""
+        """The columns as tensors, to be saved."""
         columns = {f.name: torch.as_tensor(getattr(self, f.name)).clone() for f in fields(self) if f.name != "trace"}
         return {**columns, "trace": torch.tensor(self.trace, dtype=torch.float64).view(-1, 3)}
 
@@ -104,7 +106,7 @@ class Ledger:
     def restore(cls, state: dict[str, Tensor]) -> Ledger:
         """The inverse of `state`."""
         trace = [(int(sample), int(query), distance) for sample, query, distance in state["trace"].tolist()]
-        new = cls.open(state["x"], state["parts"].shape[1])  # columns that an older file lacks stay empty
+        new = cls.open(state["x"], state["parts"].shape[1])  # columns missing from an older file stay empty
         columns = {
             f.name: state[f.name].numpy() if f.name in state else getattr(new, f.name)
             for f in fields(cls)

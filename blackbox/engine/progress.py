@@ -1,4 +1,4 @@
-"""Progress: where a run stands, told while it runs."""
+"""`Progress`: how far a run is, reported while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blackbox.protocol import Status
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: samples done of total, successes among them, queries spent, seconds since the start."""
+    """How far a run is: samples done of total, successes among them, queries spent, seconds since the start."""
 
     done: int
     total: int
@@ -29,7 +29,7 @@ class Reporter:
         self.begin = self.told = time.perf_counter()
 
     def report(self, final: bool = False) -> None:
-        """Tell where the run stands, unless it was told just now."""
+        """Report how far the run is, unless it was reported a moment ago."""
         now = time.perf_counter()
         if final or now - self.told > 0.2:
             self.told = now

@@ -1,7 +1,7 @@
-"""Resume: a run as its checkpoint holds it, and how it is brought back to where it was.
+"""Saves a run in its checkpoint, and restores it.
 
-Between steps the State is explicit and is saved as it is. Inside a step it is not, so the answers since the step began are
-saved too and replayed to it: it asks the same again, and nothing is paid for twice.
+Between steps the State is explicit and is saved directly. Inside a step it is not, so the answers since the step started
+are saved too and replayed: the step makes the same queries again, and nothing is paid for twice.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from blackbox.engine.ledger import Ledger
 from blackbox.engine.scheduler import Scheduler
 from blackbox.protocol import Ask
 
-_EVERY = 30.0  # seconds between two writes of the file
+_EVERY = 30.0  # seconds between two writes
 
 
 class Checkpoint:
-    """The file of a run: each cohort as its step began, with the answers that came since.
+    """The checkpoint file of a run: each cohort at the start of its step, with the answers since then.
 
     ``identity``: what the file must agree with (`RunSpec.identity`).
     """
@@ -35,16 +35,16 @@ class Checkpoint:
         self.path, self.identity, self._saved = path, identity, time.perf_counter()
 
     def load(self) -> dict[str, Any] | None:
-        """What the file holds; None where there is none yet. Raises: CheckpointError."""
+        """Load the file's content; None if there is no file yet. Raises: CheckpointError."""
         return disk.read(self.path, self.identity) if self.path.exists() else None
 
     def restore(self, body: dict[str, Any], scheduler: Scheduler) -> None:
-        """Bring the samples that wait and the cohorts in flight back to where they were."""
+        """Restore the waiting samples and the active cohorts."""
         scheduler.waiting = body["waiting"].numpy()
         scheduler.cohorts = [c for c in (unpack(saved, scheduler) for saved in body["cohorts"]) if c.ask is not None]
 
     def save(self, scheduler: Scheduler) -> None:
-        """Write the file, in one piece."""
+        """Write the file atomically."""
         for cohort in scheduler.cohorts:
             scheduler.ledger.store(cohort)
         body = {
@@ -62,7 +62,7 @@ class Checkpoint:
 
 
 def pack(cohort: Cohort) -> dict[str, Any]:
-    """A cohort as its step began, and the answers that came since; the keys are those of the file."""
+    """A cohort at the start of its step, and the answers since then, with the keys of the file."""
     answered = cohort.replay + ([cohort.plan] if cohort.plan is not None and cohort.plan.done else [])
     return {
         "samples": torch.from_numpy(cohort.samples),
@@ -86,7 +86,7 @@ def pack(cohort: Cohort) -> dict[str, Any]:
 
 
 def unpack(saved: dict[str, Any], scheduler: Scheduler) -> Cohort:
-    """The inverse of `pack`: build the cohort, begin its step, and replay the answers that it had been given."""
+    """The inverse of `pack`: build the cohort, start its step, and replay its answers."""
     ledger, samples, device = scheduler.ledger, saved["samples"].numpy(), scheduler.oracle.device
     cohort = scheduler.cohort_of(samples)
     cohort.best = ledger.x[torch.from_numpy(samples)].to(device)
@@ -103,19 +103,19 @@ def unpack(saved: dict[str, Any], scheduler: Scheduler) -> Cohort:
         plan = _answered(cohort, part, ledger)
         last = i + 1 == len(saved["script"])
         if plan.done < len(plan.row) or (cohort.claims and last):
-            # the call that failed: the rest of this Ask is still to be answered, or its claims to be decided
+            # the call that failed: the rest of this Ask has to be answered, or its claims decided
             cohort.plan = plan
             break
         cohort.replay.append(plan)
         if last:
             scheduler.advance(cohort, plan.tell(cohort.task))
-        else:  # the step went on; who ended in a later Ask is in the ledger already
+        else:  # the step continued; rows that finished in a later Ask are in the ledger already
             cohort.ask = cohort.steps.send(plan.tell(cohort.task))
     return cohort
 
 
 def _answered(cohort: Cohort, part: dict[str, Tensor], ledger: Ledger) -> Plan:
-    """The plan of the Ask in hand, with the answers of the file."""
+    """The plan of the current Ask, with the answers of the file."""
     ask = cohort.ask
     assert ask is not None
     row, loss = part["row"].numpy(), part["loss"].numpy()

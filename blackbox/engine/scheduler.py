@@ -1,8 +1,8 @@
-"""Scheduler: the life of the cohorts, from the clean check through the steps of the attack until every row has ended.
+"""`Scheduler`: runs the cohorts from the clean check through the steps of the attack until every row is finished.
 
-Cohorts have enough rows for vector arithmetic and few enough for memory. The Asks of all cohorts in flight share the
-target's calls, and a new cohort is opened as soon as the rows in flight get few, so that calls stay full until the very
-end. None of this shows in a result: what a sample draws, asks and is told depends on (seed, sample id) alone.
+Cohorts have enough rows for vector arithmetic and few enough for memory. The Asks of all active cohorts share the target's
+calls, and a new cohort is opened as soon as few rows are active, so that calls stay full until the end. None of this
+affects a result: a sample's draws, queries and answers depend on (seed, sample id) alone.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from blackbox.protocol import Ask, Attack, Retire, Status, Task, Tell
 from blackbox.rng import Stream
 from blackbox.threat import Linf
 
-_IDLE_STEPS = 100  # a row that pays for nothing in this many steps in a row is given up: an attack must not spin
-_IDLE_ASKS = 1000  # the same for the Asks of a cohort: a step must not spin either
+_IDLE_STEPS = 100  # a row is given up after this many consecutive steps without a payment: an attack must not loop forever
+_IDLE_ASKS = 1000  # the same for the Asks of a cohort: a step must not loop forever either
 
 
 class Scheduler:
     """Opens cohorts, steps them, drops finished rows.
 
     Attributes:
-        waiting: samples that are in no cohort yet. cohorts: those in flight; each has an Ask.
+        waiting: samples that are in no cohort yet.
+        cohorts: the active ones; each has an Ask.
     """
 
     def __init__(self, spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
@@ -62,7 +63,7 @@ class Scheduler:
                 between()
 
     def _alive(self, cohort: Cohort) -> int:
-        # numpy's own flatnonzero and count_nonzero are five Python calls deep, which is slow right after a net
+        # numpy's own flatnonzero and count_nonzero go through several Python calls, which is slow here
         return len((self.ledger.status[cohort.samples] == LIVE).nonzero()[0])
 
     def _open(self) -> None:
@@ -73,7 +74,7 @@ class Scheduler:
         self.cohorts.append(cohort)
 
     def cohort_of(self, samples: np.ndarray) -> Cohort:
-        """A new cohort of these samples."""
+        """Make a new cohort of these samples."""
         spec, oracle, given = self.spec, self.oracle, self.spec.samples
         device, index, threat, attack = oracle.device, torch.from_numpy(samples), self.spec.threat, self.spec.attack
         x0 = given.x[index].to(device)
@@ -103,7 +104,7 @@ class Scheduler:
         return Cohort(samples, task, x0.clone(), zeros, zeros, zeros)
 
     def advance(self, cohort: Cohort, tell: Tell) -> None:
-        """Hand over an answer and find the next Ask; ``cohort.ask`` is None when the cohort is through."""
+        """Send an answer to the cohort's step and get its next Ask; ``cohort.ask`` is None when the cohort is finished."""
         cohort.ask = None
         if not self._alive(cohort):
             self.ledger.store(cohort)
@@ -118,7 +119,7 @@ class Scheduler:
                 self._between_steps(cohort)
 
     def _between_steps(self, cohort: Cohort) -> None:
-        """Where the state is explicit: retire rows, drop finished ones, begin the next step that asks."""
+        """Between steps, when the state is explicit: retire rows, drop finished ones, start the next step that makes queries."""
         led = self.ledger
         while True:
             if isinstance(cohort.state, Retire):
@@ -145,7 +146,7 @@ class Scheduler:
                 return
 
     def begin_step(self, cohort: Cohort) -> bool:
-        """Begin ``init`` or step k; True when there is an Ask, False when the step was over at once."""
+        """Start ``init`` or step k; True if there is an Ask, False if the step ended at once."""
         made = _begin(self.spec.attack, cohort.task, cohort.state, cohort.k)
         if not inspect.isgenerator(made):
             cohort.state = made
@@ -159,7 +160,7 @@ class Scheduler:
         return True
 
     def _compact(self, cohort: Cohort, live: np.ndarray) -> None:
-        """Drop the rows that have ended from the cohort; their examples go to the ledger."""
+        """Drop finished rows from the cohort; their examples go to the ledger."""
         self.ledger.store(cohort)
         index = torch.from_numpy(live.nonzero()[0]).to(cohort.task.x0.device)
         cohort.task, cohort.state = cohort.task.take(live), take(cohort.state, index)
@@ -172,7 +173,7 @@ def _begin(attack: Attack, task: Task, state: Any, k: int) -> Any:
 
 
 def iterate(attack: Attack, task: Task) -> Iterator[Any]:
-    """An attack as one endless generator of Asks that is sent Tells: the ask/tell face for one's own loop."""
+    """An attack as one endless generator of Asks that is sent Tells: the ask/tell interface for your own loop."""
     state, k = None, INIT
     while True:
         made = _begin(attack, task, state, k)

@@ -1,4 +1,4 @@
-"""What a run shall do: settled before the first query, read by every part of the engine, changed by none."""
+"""The settings of a run: fixed before the first query, read by every part of the engine, changed by none."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from blackbox.threat import Threat
 
 @dataclass(frozen=True)
 class Samples:
-    """What is attacked, all on the CPU.
+    """The samples to attack, all on the CPU.
 
     x: [N, \\*shape] float32 clean images. y: [N] true labels. goal: [N] the label to leave or the class to reach.
-    ids: [N] uint64 names, on which a sample's draws depend. start: [N, \\*shape] images that the attack may start from.
+    ids: [N] uint64, on which a sample's draws depend. start: [N, \\*shape] images that the attack may start from.
     """
 
     x: Tensor
@@ -33,7 +33,7 @@ class Samples:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all of it, by which a checkpoint or a journal knows its run."""
+        """A hash of all columns, by which a checkpoint or a journal recognises its run."""
         return fingerprint(self.x, self.y, self.goal, self.ids, *([] if self.start is None else [self.start]))
 
 
@@ -43,12 +43,14 @@ class RunSpec:
 
     Args:
         attack, threat, objective: what to run, within which bounds, towards which goal.
-        samples: what is attacked. budget: the most queries a sample may cost, its clean check included.
-        name: the attack's name in reports. seed: of all draws.
-        cohort: rows that step together; it moves time and memory, never a result.
-        votes: 1, or an odd number: a success counts when the majority of so many fresh answers, all charged, confirm it.
+        samples: what is attacked.
+        budget: the most queries a sample may cost, its clean check included.
+        name: the attack's name in reports.
+        seed: of all draws.
+        cohort: rows that step together; affects time and memory, never a result.
+        votes: 1, or an odd number of fresh answers, all charged, whose majority must confirm a success.
         eight_bit: at the end round every example to an 8-bit image, towards the original, and verify it once more.
-        checkpoint: the file that lets a killed run go on; None for none.
+        checkpoint: the file from which a killed run continues; None for none.
     """
 
     attack: Attack
@@ -64,7 +66,7 @@ class RunSpec:
     checkpoint: Path | None = None
 
     def identity(self, oracle: Oracle) -> dict[str, Any]:
-        """What a checkpoint or a journal must agree with, to go on with this run."""
+        """The settings that a checkpoint or a journal must agree with to continue this run."""
         return {
             "attack": repr(self.attack),
             "threat": repr(self.threat),

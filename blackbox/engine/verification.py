@@ -1,5 +1,5 @@
-"""Verification: every example kept is shown to the target once more, uncharged, in columns of its own; and, where that is
-asked for, once more as an 8-bit image."""
+"""Verification: queries the target once more, uncharged, with every example kept and, if requested, its 8-bit version; the
+results have their own columns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from blackbox.threat import eight_bit
 
 def verify(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
     """Verify every example kept, in fresh calls."""
-    with contextlib.suppress(TargetError):  # the attack itself is complete; what was not verified says so
+    with contextlib.suppress(TargetError):  # the attack itself is complete; examples that were not verified are marked
         _ask(spec, oracle, ledger, np.flatnonzero((ledger.first > 0) & (ledger.verified < 0)), ledger.verified)
 
 
 def round_off(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
-    """Make 8-bit images of all examples, and verify those that were adversarial and are inside the threat."""
+    """Round all examples to 8-bit images, and verify those that were adversarial and are still inside the threat."""
     led, x, threat = ledger, spec.samples.x, spec.threat
     for start in range(0, len(x), spec.cohort):
         part = slice(start, min(len(x), start + spec.cohort))
@@ -36,7 +36,7 @@ def round_off(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
 
 
 def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column: np.ndarray) -> None:
-    """Enter into ``column`` whether the examples of samples ``who`` are adversarial: the majority of ``votes`` fresh answers."""
+    """Query the examples of samples ``who``, and store in ``column`` whether the majority of ``votes`` answers is adversarial."""
     goal, start = spec.samples.goal.numpy(force=True), 0
     while start < len(who):
         part = who[start : start + oracle.next_rows(len(who) - start)]

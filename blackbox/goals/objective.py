@@ -1,4 +1,4 @@
-"""Objective: an answer and a goal -> (loss, adv). A larger loss is closer to success, whatever the access level."""
+"""`Objective`: computes loss and success from an answer and a goal. A larger loss is closer to success at any access level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from blackbox.protocol import Access
 
 KINDS = ("margin", "cross-entropy")
 _ONE = np.float32(1)
-_SMALLEST = 1e-30  # below any probability that float32 softmax tells from 0, above where a logarithm overflows
+_SMALLEST = 1e-30  # smaller than any probability of a float32 softmax but 0, large enough for a finite logarithm
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,9 @@ class Objective:
         resolution: the rounding step of the scores, or twice the standard deviation of their noise where that is more;
             probabilities are floored at half of it before the logarithm.
 
-    Logits are used as they are; from probabilities the margin is taken between their logarithms, which are the
-    logits up to a constant. From the top k only, an unlisted class counts with an equal share of the mass that the
-    list leaves over. From labels the loss is +1 or -1. Success is always read from the label that the target
-    gives: at an exact tie the target's own choice decides.
+    Logits are used directly; of probabilities the logarithms are used, which are the logits up to a constant. With top-k
+    access, the unlisted classes share the remaining probability equally. From labels the loss is +1 or -1. Success always
+    depends on the target's label: at an exact tie its choice decides.
     """
 
     kind: str = "margin"
@@ -42,12 +41,12 @@ class Objective:
             raise ValueError(f"Expected objective to be one of {', '.join(KINDS)}, but it was {self.kind!r}.")
 
     def __call__(self, reply: Reply, goal: Tensor) -> tuple[Tensor, Tensor]:
-        """``reply`` for m points and their ``goal`` classes [m] -> loss [m] float32, adv [m] bool."""
+        """Compute loss [m] float32 and adv [m] bool from the ``reply`` to m points and their ``goal`` classes [m]."""
         loss, adv = self.judge(reply, goal.numpy(force=True))
         return torch.from_numpy(loss).to(goal.device), torch.from_numpy(adv).to(goal.device)
 
     def judge(self, reply: Reply, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same in numpy, which answers a few rows in a fraction of torch's time: the engine asks at every call."""
+        """The same in numpy, which is faster than torch for a few rows; the engine uses it at every call."""
         label = reply.label.numpy(force=True)
         adv = label == goal if self.targeted else label != goal
         if reply.values is None:
@@ -56,8 +55,8 @@ class Objective:
             own, other = self._from_top(reply, goal)
         else:
             values = reply.values.numpy(force=True)
-            values = self._log(values) if reply.access is Access.SCORES else values.copy()  # ours to write into
-            flat, at = values.reshape(-1), np.arange(0, values.size, values.shape[1]) + goal  # quicker than two indices
+            values = self._log(values) if reply.access is Access.SCORES else values.copy()  # a copy that may be modified
+            flat, at = values.reshape(-1), np.arange(0, values.size, values.shape[1]) + goal  # faster than two indices
             own = flat[at]
             if self.kind == "margin":
                 flat[at] = -np.inf
@@ -69,8 +68,8 @@ class Objective:
         return (own - other if self.targeted else other - own), adv
 
     def shown(self, reply: Reply, classes: int) -> np.ndarray:
-        """[m, classes] float32: what an answer shows, as logits: logarithms of probabilities, NaN for classes not
-        listed; from a label alone 0 for the class named."""
+        """What an answer shows, as logits [m, classes] float32: logarithms of probabilities, NaN for unlisted classes; from a
+        label alone 0 for the predicted class."""
         if reply.values is None or reply.access is Access.TOPK:
             out = np.full((len(reply.label), classes), np.nan, np.float32)
             listed = reply.label[:, None] if reply.values is None else reply.classes
@@ -89,7 +88,7 @@ class Objective:
         p, listed = reply.values.numpy(force=True), reply.classes.numpy(force=True) == goal[:, None]
         hidden = max(reply.total - p.shape[1], 1)
         spread = p[:, 0]
-        for j in range(1, p.shape[1]):  # k is small; a fixed order keeps rows apart
+        for j in range(1, p.shape[1]):  # k is small; a fixed order keeps rows independent
             spread = spread + p[:, j]
         rest = np.minimum(np.maximum(1 - spread, 0) / np.float32(hidden), p[:, -1])
         own = np.where(listed.any(1), np.where(listed, p, 0).max(1), rest)

@@ -1,4 +1,4 @@
-"""What an attack reached and cost: per-sample outcomes, rates derived from them, files, a summary."""
+"""Results of an attack: per-sample outcomes, rates derived from them, files, a summary."""
 
 from blackbox.results.result import AttackResult
 

@@ -1,4 +1,4 @@
-"""The accounts of a run: what oracle, prior and journal counted from its beginning to its end, for the result's config."""
+"""The accounts of a run: what oracle, prior and journal counted from its start to its end, for the result's config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from blackbox.statistics import Detection
 
 
 class Meter:
-    """What oracle, prior and journal count during a run: each is read when it begins, and again for the report."""
+    """Measures what oracle, prior and journal count during a run: reads each at the start, and again for the report."""
 
     def __init__(self, oracle: Oracle, prior: Prior | None, journal: Journal | None) -> None:
         self.oracle, self.prior, self.journal, self.begin = oracle, prior, journal, time.perf_counter()
@@ -29,14 +29,14 @@ class Meter:
         self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
 
     def detection(self, charged: int) -> dict[str, int] | None:
-        """What a stateful detector flagged of the charged queries, the verification after them left out."""
+        """How many of the charged queries, without the verification, a stateful detector flagged."""
         if self.flags is None:
             return None
         flags: Any = self.oracle.flags
         return asdict(Detection.of(flags[self.flags : self.flags + charged]))
 
     def journal_entries(self) -> dict[str, Any] | None:
-        """Rows paid for, and rows that the journal answered."""
+        """How many queries were paid for, and how many the journal answered."""
         if self.journal is None:
             return None
         return {
@@ -48,7 +48,7 @@ class Meter:
         }
 
     def prior_cost(self, images: int) -> dict[str, Any] | None:
-        """What an attack on so many images asked of its prior."""
+        """The cost of the prior in an attack on this number of images."""
         if self.prior is None:
             return None
         gradients, passes = self.prior.gradients - self.asked[0], self.prior.passes - self.asked[1]
@@ -62,7 +62,7 @@ class Meter:
 
 
 def report(spec: RunSpec, ledger: Ledger, carried: int, meter: Meter) -> AttackResult:
-    """The result of a run, with its settings and accounts."""
+    """Make the result of a run, with its settings and accounts."""
     oracle = meter.oracle
     replayed = oracle.replayed - meter.replayed
     config: dict[str, Any] = {
@@ -93,7 +93,7 @@ def report(spec: RunSpec, ledger: Ledger, carried: int, meter: Meter) -> AttackR
 
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:
-    """What each part of an attack cost and found."""
+    """The queries and successes of each part of an attack."""
     names = attack.parts
     if not names:
         return None

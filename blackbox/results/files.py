@@ -1,4 +1,4 @@
-"""A result on disk: config.json, outcomes.csv, examples.safetensors and summary.txt."""
+"""Saves and loads a result: config.json, outcomes.csv, examples.safetensors and summary.txt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = "blackbox-result-1"
 _THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
-_SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # what a summary is made with
+_SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # the settings that a summary needs
 
 
 def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
@@ -51,7 +51,7 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
 
 
 def load(kind: type[AttackResult], folder: str | os.PathLike[str]) -> AttackResult:
-    """Read what `save` wrote; see `AttackResult.load`."""
+    """Load a result that `save` wrote; see `AttackResult.load`."""
     path = Path(folder)
     if not (path / "config.json").exists() or not (path / "examples.safetensors").exists():
         raise FileNotFoundError(
@@ -80,7 +80,7 @@ def load(kind: type[AttackResult], folder: str | os.PathLike[str]) -> AttackResu
 
 
 def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
-    """The format that a file says it has, and what it holds."""
+    """The format that a file declares, and its tensors."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:

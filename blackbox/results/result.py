@@ -1,4 +1,4 @@
-"""AttackResult: raw per-sample outcomes, and the rates that are derived from them."""
+"""`AttackResult`: raw per-sample outcomes, and the rates derived from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from blackbox.threat import Threat
 
 
 def image_hashes(images: Tensor) -> Tensor:
-    """[N] int64: a hash of each image [N, \\*shape], by which two results tell that they are about the same one."""
+    """A hash of each image [N, \\*shape], [N] int64, by which results on the same images are recognised."""
     found = [hashlib.blake2b(row.numpy(force=True).tobytes(), digest_size=8).digest() for row in images.contiguous()]
     return torch.tensor([int.from_bytes(f, "little", signed=True) for f in found], dtype=torch.int64)
 
@@ -33,23 +33,28 @@ class AttackResult:
     """Per-sample columns of one run; all tensors on the CPU.
 
     Attributes:
-        success: [N] bool, an example inside the threat was found. queries: [N] int64, what the sample was charged.
-        first_success_query: [N] int64, the number of the query that first succeeded; 0 where never.
+        success: [N] bool, an example inside the threat was found.
+        queries: [N] int64, charged to the sample.
+        first_success_query: [N] int64, the number of the query that first succeeded; 0 where none did.
         x_adv: [N, \\*shape] float32: the adversarial example; where there is none, the candidate with the largest loss. An
-            attack that walks towards the original (most with labels alone) and does not come within eps leaves the
-            nearest example it found, outside the threat: no success, and its ``distance`` says how far.
+            attack that walks towards the original (most with label access) and does not come within eps leaves the nearest
+            example it found, outside the threat: no success, but with a ``distance``.
         distance: [N] float32, of a found example from the original in the threat's norm; NaN where there is none.
-        status: N members of `Status`, each with a sentence. loss: [N] the largest loss seen at a candidate.
-        clean_loss, clean_label: [N] at the clean image. verified: [N] int8: 1 the example was adversarial again in a
-            fresh, uncharged call; 0 it was not; -1 there was nothing to verify.
-        success_float: [N] bool: ``success`` itself; with ``eight_bit`` what it was before the examples were rounded.
+        status: N members of `Status`, each with a sentence.
+        loss: [N] the largest loss seen at a candidate.
+        clean_loss, clean_label: [N] at the clean image.
+        verified: [N] int8: 1 the example was adversarial again in a fresh, uncharged call; 0 it was not; -1 there was
+            nothing to verify.
+        success_float: [N] bool: ``success``; with ``eight_bit`` the success before the examples were rounded.
             ``success``, ``x_adv`` and ``distance`` are then those of the rounded examples, ``verified`` of the others.
-        adv_label, clean_confidence, adv_confidence: [N] the class that the target named when the example was verified (-1
-            where it was not), and the probability it gave to the class it named, clean and then; NaN where it shows none.
-        prints: [N] int64, a hash of each clean image, by which results tell that they are about the same; 0 unknown.
+        adv_label: [N] the target's label of the example when it was verified (-1 where it was not).
+        clean_confidence, adv_confidence: [N] the probability of the predicted class, clean and at the verification; NaN
+            where the target shows none.
+        prints: [N] int64, a hash of each clean image, by which results on the same images are recognised; 0 unknown.
         trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a nearer example was found.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
-        threat: the threat. config: settings and accounts of the run.
+        threat: the threat.
+        config: settings and accounts of the run.
     """
 
     success: Tensor
@@ -89,7 +94,7 @@ class AttackResult:
 
     @classmethod
     def of(cls, ledger: Ledger, samples: Samples, threat: Threat, config: dict[str, Any]) -> AttackResult:
-        """Read the columns off a ledger."""
+        """Make a result from a ledger."""
         found = ledger.first > 0
         success = found & (ledger.rounded == 1) if config.get("eight_bit") else found
         lost = found & ~success
@@ -121,12 +126,12 @@ class AttackResult:
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
-        """The names of the columns with one number a sample, in the order of a file."""
+        """The names of the columns with one number a sample, in the order of the saved file."""
         return tuple(f.name for f in fields(cls) if f.name not in ("x_adv", "status", "threat", "config", "trace"))
 
     def take(self, rows: Any) -> AttackResult:
-        """The result of some samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, and with it the
-        accounts of the run, stays that of all."""
+        """Select samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, with the accounts of the run, is
+        still that of all samples."""
         index = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
         columns = {name: getattr(self, name)[index] for name in (*self.columns(), "x_adv")}
         place = torch.full((len(self),), -1, dtype=torch.float64)
@@ -140,32 +145,32 @@ class AttackResult:
 
     @property
     def attacked(self) -> Tensor:
-        """[N] bool: the target had the clean image right. The denominator of the success rate."""
+        """Which clean images the target classified correctly, [N] bool: the denominator of the success rate."""
         return torch.tensor([s is not Status.CLEAN_WRONG for s in self.status], dtype=torch.bool)
 
     @property
     def clean_accuracy(self) -> Rate:
-        """Clean images that the target gets right, of all N."""
+        """The share of all N clean images that the target classifies correctly."""
         return Rate.of(self.attacked)
 
     @property
     def success_rate(self) -> Rate:
-        """Images fooled, of those the target had right."""
+        """The share of successful attacks among the images that the target classified correctly."""
         return Rate.of(self.success, self.attacked)
 
     @property
     def robust_accuracy(self) -> Rate:
-        """Images the target has right and that were not fooled, of all N."""
+        """The share of all N images that the target classifies correctly and that were not attacked successfully."""
         return Rate.of(self.attacked & ~self.success)
 
     @property
     def mean_queries(self) -> float:
-        """Mean queries over attacked images, a failure charged at the whole budget (restricted mean)."""
+        """The mean queries over attacked images, with failures counted at the whole budget (restricted mean)."""
         return float(self._charged().mean()) if self.attacked.any() else float("nan")
 
     @property
     def median_queries(self) -> float:
-        """Median queries over attacked images, a failure charged at the whole budget."""
+        """The median queries over attacked images, with failures counted at the whole budget."""
         return float(np.median(self._charged().numpy())) if self.attacked.any() else float("nan")
 
     def _charged(self) -> Tensor:
@@ -173,15 +178,14 @@ class AttackResult:
         return queries[self.attacked].to(torch.float64)
 
     def curve(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> list[Rate]:
-        """Success rate within each number of queries, of the images that the target had right; above the budget of the run
-        it stays what the budget brought."""
+        """The success rate within each number of queries, among attacked images; constant above the run's budget."""
         first = self.first_success_query
         return [Rate.of((first > 0) & (first <= int(b)), self.attacked) for b in budgets]
 
     def distance_at(self, budgets: Sequence[int] | np.ndarray) -> Tensor:
-        """[len(budgets), N] float32: the smallest distance found within so many queries, inf where there is none.
+        """The smallest distance found within each number of queries, [len(budgets), N] float32, inf where there is none.
 
-        For an attack that minimises, examples outside the threat count too: this is its distance against queries.
+        For an attack that minimises, examples outside the threat count too: this is its distance as a function of queries.
         """
         out = torch.full((len(budgets), len(self)), torch.inf)
         for row, budget in zip(out, budgets, strict=True):
@@ -190,7 +194,7 @@ class AttackResult:
         return out
 
     def summary(self) -> str:
-        """What happened, in a few lines, each rate with its denominator and 95 % Wilson interval."""
+        """Summarise the result in a few lines, each rate with its denominator and 95 % Wilson interval."""
         return summary(self)
 
     def __repr__(self) -> str:
@@ -210,9 +214,9 @@ class AttackResult:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> AttackResult:
-        """Read what `save` wrote.
+        """Load a result that `save` wrote.
 
         Raises:
-            FileNotFoundError: the folder holds no saved result. ValueError: it does, but of another version, or damaged.
+            FileNotFoundError: the folder holds no saved result. ValueError: it is of another version, or damaged.
         """
         return files.load(cls, folder)

@@ -1,4 +1,4 @@
-"""The summary of a result: what happened, in a few lines, each rate with its denominator and interval."""
+"""Summarises a result in a few lines, each rate with its denominator and interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def summary(result: AttackResult) -> str:
-    """Lines of text for a reader."""
+    """The summary as text."""
     c, attacked = result.config, int(result.attacked.sum())
     goal = "targeted" if c["targeted"] else "untargeted"
     lines = [

@@ -10,15 +10,15 @@ import numpy as np
 
 from blackbox.statistics.rates import Estimate
 
-RESAMPLES = 9_999  # scipy's default; the error of the interval itself is then below 1 % of its length
+RESAMPLES = 9_999  # scipy's default
 _NUMBERS = 4_000_000  # weights at once, to bound memory
 
 
 @dataclass(frozen=True)
 class TwoLevel(Estimate):
-    """A mean over runs and images. n: images in a denominator (of any run). runs: trainings (or seeds) resampled.
+    """A mean over runs and images. n: images in a denominator (of any run). runs: resampled trainings (or seeds).
 
-    With ``runs`` = 1 the interval is about images alone: nothing is known of another training.
+    With ``runs`` = 1 the interval covers images only: nothing is known of other trainings.
     """
 
     runs: int = 1
@@ -32,11 +32,11 @@ class TwoLevel(Estimate):
 def resamples(
     clusters: np.ndarray, images: int, seed: int = 0, count: int = RESAMPLES
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Weights (how often each run [b, R] and each image [b, N] was drawn), a block of resamples at a time.
+    """Yield blocks of resamples as weights: how often each run [b, R] and each image [b, N] was drawn.
 
-    Runs are drawn by cluster, images independently of them: every run saw the same images, so the two are crossed (the
-    pigeonhole bootstrap, Owen 2007, arXiv:0712.1111). It is cautious where runs and images interact; with few clusters a
-    bootstrap is too confident about them, by a factor of about sqrt((R - 1) / R) in length.
+    Runs are drawn by cluster, images independently of them: every run has the same images, so the two are crossed (the
+    pigeonhole bootstrap, Owen 2007, arXiv:0712.1111). It is conservative where runs and images interact; with few clusters
+    its intervals are too short, by a factor of about sqrt((R - 1) / R).
     """
     rng = np.random.default_rng(seed)
     names, of = np.unique(clusters, return_inverse=True)
@@ -47,13 +47,13 @@ def resamples(
 
 
 def drawn(rng: np.random.Generator, n: int, count: int) -> np.ndarray:
-    """[count, n] float64: how often each of n things comes up in n draws with replacement."""
+    """How often each of n items is drawn in n draws with replacement, [count, n] float64."""
     picked = rng.integers(0, n, (count, n)) + n * np.arange(count)[:, None]
     return np.bincount(picked.ravel(), minlength=n * count).reshape(count, n).astype(np.float64)
 
 
 def means(values: np.ndarray, among: np.ndarray, runs: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """[b]: the mean over runs of each run's mean over its images; values, among [R, N]; weights [b, R], [b, N].
+    """The mean over runs of each run's mean over its images, [b]; values, among [R, N]; weights [b, R], [b, N].
 
     NaN where no image of a denominator was drawn.
     """
@@ -70,12 +70,13 @@ def two_level(
     values: Any, among: Any = None, clusters: Any = None, *, minus: Any = None, level: float = 0.95, seed: int = 0,
     count: int = RESAMPLES,
 ) -> TwoLevel:  # fmt: skip
-    """Mean of per-image values over runs, with a percentile interval that resamples both.
+    """The mean of per-image values over runs, with a percentile interval that resamples both.
 
     Args:
-        values: [R, N] outcomes (or [N]: one run). among: the images in each run's denominator, by default all.
-        clusters: [R] what is resampled together; by default every run alone.
-        minus: [R, N] outcomes of something else on the same runs, images and denominators: the mean difference.
+        values: [R, N] outcomes (or [N]: one run).
+        among: the images in each run's denominator, by default all.
+        clusters: [R] which runs are resampled together; by default each by itself.
+        minus: [R, N] outcomes to subtract, with the same runs, images and denominators: the mean difference.
 
     Raises:
         ValueError: shapes that do not match.
@@ -103,7 +104,7 @@ def two_level(
 
 
 def mean_estimate(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Estimate:
-    """Mean of values [N] with a percentile bootstrap interval (Efron 1979); of equal values, the value itself."""
+    """The mean of values [N] with a percentile bootstrap interval (Efron 1979), which is a point if all values are equal."""
     from scipy.stats import bootstrap
 
     if not len(values):

@@ -1,4 +1,4 @@
-"""Does a quantity foretell transfer? Spearman's rank correlation with measured rates, with an interval."""
+"""Spearman's rank correlation of a predictor with measured transfer rates, with an interval."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def rank_correlation(
 
     Args:
         predictor: [K], one number a pair of source and target, or [K, N], one an image (means are ranked; NaN left out).
-        outcomes: [K, N] did image i transfer. among: [K, N] the denominators, by default all.
+        outcomes: [K, N] whether image i transferred.
+        among: [K, N] the denominators, by default all.
 
-    The percentile interval resamples pairs and images, both, and leaves out resamples in which all pairs are one. With few
-    pairs it is wide, and rightly so.
+    The percentile interval resamples both pairs and images, and leaves out resamples that consist of a single pair. With few
+    pairs it is wide, as it should be.
 
     Raises:
         ValueError: fewer than four pairs, or shapes that do not match.
@@ -58,7 +59,7 @@ def _mean(values: np.ndarray, keep: np.ndarray, weight: np.ndarray) -> np.ndarra
 
 
 def _rho(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[b, K], [b, K] -> [b]: Pearson's correlation of mean ranks; NaN where one is constant."""
+    """Pearson's correlation of mean ranks, [b, K], [b, K] -> [b]; NaN where one is constant."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(np.round(v, 12), axis=1) for v in (a, b)]

@@ -1,4 +1,4 @@
-"""Success and distance against the number of queries, with intervals."""
+"""Success and distance as functions of the number of queries, with intervals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from blackbox.statistics.outcomes import Outcomes, array, complete, costs, horiz
 from blackbox.statistics.rates import Estimate, Rate, wilson
 
 BUDGETS = (10, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-"""Numbers of queries at which success is reported."""
+"""The numbers of queries at which success is reported."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A step function of the number of queries: from ``at[i]`` on the share ``value[i]`` is fooled, within a band."""
+    """A step function of the number of queries, with a band: from ``at[i]`` on, the share ``value[i]`` is fooled."""
 
     at: np.ndarray
     value: np.ndarray
@@ -29,15 +29,15 @@ class Curve:
     level: float = 0.95
 
     def read(self, queries: Any) -> np.ndarray:
-        """[t, 3] share, low, high at these numbers of queries."""
+        """Share, low and high at these numbers of queries, [t, 3]."""
         i = np.searchsorted(self.at, np.asarray(queries), side="right") - 1
         return np.stack([self.value[i], self.low[i], self.high[i]], 1)
 
 
 def success_at(result: Outcomes, budgets: Sequence[int] = BUDGETS, level: float = 0.95) -> dict[int, Rate]:
-    """Success within each number of queries, of the attacked images, up to the budget of the run; Wilson intervals.
+    """The success rate among attacked images within each number of queries, with Wilson intervals.
 
-    What a larger budget would have brought is unknown and not reported.
+    Only up to the run's budget: beyond it, success is unknown.
     """
     attacked, first, most = array(result.attacked), array(result.first_success_query), int(result.config["budget"])
     return {
@@ -48,11 +48,11 @@ def success_at(result: Outcomes, budgets: Sequence[int] = BUDGETS, level: float 
 
 
 def censored_curve(result: Outcomes, level: float = 0.95) -> Curve:
-    """Success against queries with what was cut short taken into account: Kaplan & Meier 1958, one minus survival.
+    """The success curve with censoring: one minus the Kaplan-Meier survival estimate (Kaplan & Meier 1958).
 
-    `scipy.stats.ecdf` of the query that first succeeded; failures are censored at the budget, samples that a failing
-    target cut short where they stood. The band is pointwise, log-log (Kalbfleisch & Prentice); where that is undefined
-    (before the first success, after the last sample) it is Wilson's for all attacked images.
+    `scipy.stats.ecdf` of the query that first succeeded; failures are censored at the budget, samples that a failing target
+    cut short at their last query. The band is pointwise, log-log (Kalbfleisch & Prentice); where that is undefined (before
+    the first success, after the last sample) it is Wilson's for all attacked images.
     """
     from scipy.stats import CensoredData, ecdf
 
@@ -62,7 +62,7 @@ def censored_curve(result: Outcomes, level: float = 0.95) -> Curve:
         return Curve(np.zeros(1), np.full(1, np.nan), np.zeros(1), np.ones(1), 0, level)
     cdf = ecdf(CensoredData(uncensored=time[event], right=time[~event])).cdf
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # it says that the band is undefined at 0 and 1: filled below
+        warnings.simplefilter("ignore", RuntimeWarning)  # the band is undefined at 0 and 1: filled below
         band = cdf.confidence_interval(level, method="log-log")
     at, value = np.r_[0.0, cdf.quantiles], np.r_[0.0, cdf.probabilities]
     low, high = np.r_[np.nan, band.low.probabilities], np.r_[np.nan, band.high.probabilities]
@@ -72,7 +72,7 @@ def censored_curve(result: Outcomes, level: float = 0.95) -> Curve:
 
 
 def restricted_mean(result: Outcomes, horizon: int | None = None, level: float = 0.95, seed: int = 0) -> Estimate:
-    """Mean queries an attacked image, a failure charged at ``horizon`` (the budget, unless a smaller one is given).
+    """The mean queries an attacked image, with failures charged at ``horizon`` (by default the budget).
 
     The restricted mean survival time (Royston & Parmar 2013) of the queries charged, with a percentile bootstrap
     interval over images (Efron 1979). Images that a failing target cut short are left out.
@@ -82,9 +82,9 @@ def restricted_mean(result: Outcomes, horizon: int | None = None, level: float =
 
 
 def median_distance(result: Outcomes, budgets: Sequence[int], level: float = 0.95) -> dict[int, Estimate]:
-    """Median of the smallest distance found within each number of queries, over attacked images; inf where there is none.
+    """The median over attacked images of the smallest distance found within each number of queries; inf if there is none.
 
-    The interval is exact and free of assumptions, from the order statistics (`scipy.stats.quantile_test`).
+    The interval is exact and distribution-free, from the order statistics (`scipy.stats.quantile_test`).
     """
     keep, most = array(result.attacked), int(result.config["budget"])
     wanted = [int(b) for b in budgets if b <= most]
@@ -95,14 +95,14 @@ def median_distance(result: Outcomes, budgets: Sequence[int], level: float = 0.9
 
 
 def median(values: np.ndarray, level: float = 0.95) -> Estimate:
-    """Median of non-negative values [N] (inf: none, larger than any), with the exact interval of order statistics."""
+    """The median of non-negative values [N] (inf for none), with the exact interval of order statistics."""
     from scipy.stats import quantile_test
 
     d = np.sort(np.asarray(values, dtype=np.float64))
     if not len(d):
         return Estimate(float("nan"), 0.0, float("inf"), 0, level)
     lower, upper = d[(len(d) - 1) // 2], d[len(d) // 2]
-    middle = lower if lower == upper else (lower + upper) / 2  # two infinities have no difference
+    middle = lower if lower == upper else (lower + upper) / 2  # inf - inf is undefined
     interval = quantile_test(d, p=0.5).confidence_interval(level)
     low, high = float(interval.low), float(interval.high)
     return Estimate(

@@ -1,8 +1,8 @@
-"""What statistics read of a result, and the columns that they derive from it.
+"""The columns of a result that statistics use, and those derived from them.
 
-A failure is charged at the whole budget, also where the attack gave up before: more queries would not have helped it.
-Only a sample that a failing target cut short (`Status.ERROR`) is *censored*: nobody knows what it would have cost.
-A mean over the successes alone is not offered: it rewards an attack for failing on what is hard.
+A failure is charged at the whole budget, even if the attack gave up before: more queries would not have helped it. Only a
+sample that a failing target cut short (`Status.ERROR`) is *censored*: its cost is unknown. There is no mean over successes
+alone: it would reward an attack for failing on hard images.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Outcomes(Protocol):
-    """What is read of a result (`blackbox.AttackResult` has it): per-sample columns [N] and the run's settings."""
+    """The parts of a result that statistics read, such as `blackbox.AttackResult`: columns [N] and the run's settings."""
 
     @property
     def success(self) -> Any: ...
@@ -42,12 +42,12 @@ def cut_short(result: Outcomes) -> np.ndarray:
 
 
 def complete(result: Outcomes) -> np.ndarray:
-    """[N] bool: attacked, and not cut short."""
+    """Which samples were attacked and not cut short, [N] bool."""
     return array(result.attacked) & ~cut_short(result)
 
 
 def times(result: Outcomes) -> tuple[np.ndarray, np.ndarray]:
-    """Of the attacked images: the query of the first success, or where it was censored; and which of the two."""
+    """For the attacked images: the query of the first success or of the censoring, and which of the two it is."""
     keep, first = array(result.attacked), array(result.first_success_query)
     failed = np.where(cut_short(result), array(result.queries), int(result.config["budget"]))
     return np.where(first > 0, first, failed)[keep].astype(np.float64), (first > 0)[keep]
@@ -59,7 +59,7 @@ def within(result: Outcomes, horizon: int) -> np.ndarray:
 
 
 def costs(result: Outcomes, horizon: int) -> np.ndarray:
-    """[N] queries charged, a failure at the horizon; no success costs more than the horizon either."""
+    """The queries charged [N], with failures at the horizon; a success costs at most the horizon."""
     cost = np.where(within(result, horizon), array(result.queries), horizon)
     return np.minimum(cost, horizon).astype(np.float64)
 

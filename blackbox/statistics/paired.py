@@ -15,10 +15,10 @@ from blackbox.statistics.rates import Estimate, Rate
 
 @dataclass(frozen=True)
 class VirtualBest:
-    """The best single attack of each image in hindsight: what a perfect choice among them would have reached.
+    """The result of a perfect choice, in hindsight, of the best attack for each image.
 
-    success: the images that at least one attack fooled. queries: mean of the fewest, failures charged. share: of the
-    images that some attack fooled, on how many each was the quickest (ties count for all who tie).
+    success: the images that at least one attack fooled. queries: the mean of the smallest query counts, with failures
+    charged. share: for each attack, the share of fooled images on which it was the fastest (ties count for all).
     """
 
     success: Rate
@@ -29,8 +29,8 @@ class VirtualBest:
 def virtual_best(
     results: Mapping[str, Outcomes], horizon: int | None = None, level: float = 0.95, seed: int = 0
 ) -> VirtualBest:
-    """The per-image best of several attacks on the same images (the "virtual best solver" of algorithm selection; Rice
-    1976). It is optimistic where attacks are random: the best of several draws is better than any.
+    """Compute the per-image best of several attacks on the same images (the "virtual best solver" of algorithm selection;
+    Rice 1976). It is optimistic for random attacks: the best of several draws is better than any.
 
     Raises:
         ValueError: no results, or results about other samples.
@@ -50,7 +50,7 @@ def virtual_best(
 
 @dataclass(frozen=True)
 class Common:
-    """Results on the images that all of them fooled. n: how many. mean, median: queries of each result there."""
+    """The images that all attacks fooled. n: how many. mean, median: queries of each result there."""
 
     n: int
     mean: dict[str, Estimate]
@@ -75,10 +75,10 @@ def common_success(results: Mapping[str, Outcomes], level: float = 0.95, seed: i
 
 @dataclass(frozen=True)
 class Paired:
-    """Two attacks on the same images.
+    """The comparison of two attacks on the same images.
 
     both, first_only, second_only, neither: images fooled within the horizon. p: McNemar's exact test of equal success.
-    saved: mean queries of the second less those of the first, failures at the horizon; above 0 the first is cheaper.
+    saved: mean queries of the second minus those of the first, failures at the horizon; above 0 the first is cheaper.
     """
 
     both: int
@@ -116,7 +116,7 @@ def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level:
 
 
 class Discordance(NamedTuple):
-    """Two outcomes on the same samples, counted, and p of McNemar's exact test that either fails as often."""
+    """The counts of two outcomes on the same samples, and p of McNemar's exact test that both are equally frequent."""
 
     both: int
     first_only: int
@@ -126,8 +126,10 @@ class Discordance(NamedTuple):
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> Discordance:
-    """[N] bool, [N] bool -> counts, and the exact p (McNemar 1947): of the samples where one alone holds, either does with
-    probability a half (`scipy.stats.binomtest`, two-sided); 1 where there is none."""
+    """McNemar's exact test (1947) of two outcomes [N] bool: the counts, and p.
+
+    Null hypothesis: of the samples where exactly one outcome holds, it is either with probability a half
+    (`scipy.stats.binomtest`, two-sided); p is 1 if there are none."""
     from scipy.stats import binomtest
 
     one, other = int((first & ~second).sum()), int((second & ~first).sum())
@@ -136,9 +138,9 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> Discordance:
 
 
 def logrank(first: Outcomes, second: Outcomes) -> float:
-    """p of equal censored curves (Mantel 1966, `scipy.stats.logrank`), for two runs on *different* images.
+    """The p-value of equal censored curves (Mantel 1966, `scipy.stats.logrank`), for two runs on *different* images.
 
-    On the same images `paired` sees more; this test takes them for independent and is then too careful.
+    On the same images `paired` has more power; this test assumes independence and is then conservative.
     """
     from scipy.stats import CensoredData
     from scipy.stats import logrank as test

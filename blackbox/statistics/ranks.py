@@ -1,4 +1,4 @@
-"""Ranks of attacks, and how sure they are."""
+"""Ranks of attacks, with intervals."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from blackbox.statistics.bootstrap import RESAMPLES, means, resamples
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """names [K], best first. value: rates. rank: 1 is best, ties share the mean. low, high: percentile interval of the
-    rank over resamples of runs and images. first: the share of resamples in which it was best (ties shared)."""
+    """The ranks of K attacks, best first.
+
+    names: [K]. value: rates. rank: 1 is best, ties share the mean. low, high: percentile interval of the rank over resamples
+    of runs and images. first: the share of resamples in which it was best (ties shared)."""
 
     names: tuple[str, ...]
     value: np.ndarray
@@ -33,7 +35,7 @@ def ranks(
     Args:
         hits: [K, R, N]. among: [R, N] the common denominator. clusters: [R], as for `two_level`.
 
-    All attacks see the same resamples, so what is hard for all of them moves no rank.
+    All attacks use the same resamples, so an image that is hard for all of them changes no rank.
     """
     from scipy.stats import rankdata
 
@@ -43,7 +45,7 @@ def ranks(
         [np.stack([means(h, among, r, i) for h in hits], 1) for r, i in resamples(clusters, hits.shape[2], seed, count)]
     )
     drawn = drawn[~np.isnan(drawn).any(1)]
-    # a difference of rounding is a tie
+    # differences within rounding are ties
     each = rankdata(-np.round(drawn, 12), axis=1)
     best = each == each.min(1, keepdims=True)
     first = (best / best.sum(1, keepdims=True)).mean(0)

@@ -21,7 +21,7 @@ def wilson(k: int, n: int, level: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Rate:
-    """``k`` of ``n``, with a Wilson interval (Wilson 1927). Of nothing (n = 0) it is NaN, between 0 and 1."""
+    """``k`` of ``n``, with a Wilson interval (Wilson 1927). For n = 0 the value is NaN and the interval [0, 1]."""
 
     k: int
     n: int
@@ -59,8 +59,8 @@ class Rate:
 class Detection:
     """How detectable a stream of queries was.
 
-    queries: looked at. flagged: those that resembled an earlier one. first: the number of the first flagged query,
-    0 where none was.
+    queries: how many were checked. flagged: how many resembled an earlier one. first: the number of the first flagged query,
+    0 if there was none.
     """
 
     queries: int
@@ -69,7 +69,7 @@ class Detection:
 
     @classmethod
     def of(cls, flags: np.ndarray) -> Detection:
-        """From [m] bool in the order of the queries."""
+        """Count flags [m] bool in the order of the queries."""
         hit = np.flatnonzero(flags)
         return cls(len(flags), len(hit), int(hit[0]) + 1 if len(hit) else 0)
 
