@@ -1,4 +1,4 @@
-"""Specs: from a text (``net.onnx``, ``npz:images.npz``, ``linf:8/255``) to the target, data, threat or attack that it names."""
+"""Specs: turn a text (``net.onnx``, ``npz:images.npz``, ``linf:8/255``) into the target, data, threat or attack it names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Specs of models that come as a file or an address of their own: ``net.onnx``, ``net.pt2``, ``http://127.0.0.1:8765``.
+"""Specs of models that are a file or an address: ``net.onnx``, ``net.pt2``, ``http://127.0.0.1:8765``.
 
-Settings follow a ``#``, as a study and a command line take them alike: ``net.onnx#output=scores,threads=2``,
+Settings follow a ``#``, in studies and on the command line: ``net.onnx#output=scores,threads=2``,
 ``http://127.0.0.1:8765#rate=200,timeout=10,retries=4``.
 """
 
@@ -25,14 +25,14 @@ _NO_SETTING = ("path", "url", "name", "device", "headers", "own_endpoint")
 
 @dataclass(frozen=True)
 class Found:
-    """An adapter behind its spec. net: where gradients pass, else None."""
+    """An adapter and its spec. net: the same if it is differentiable, else None."""
 
     target: Any
     net: Any = None
 
 
 def is_one(spec: str) -> bool:
-    """Whether a spec is of this kind. A ``.pt`` is where it holds a program, and not weights alone."""
+    """Whether a spec is of this kind; a ``.pt`` file is if it holds a program, not only weights."""
     from blackbox.targets import archives
 
     path = Path(_parts(spec)[0])
@@ -40,24 +40,24 @@ def is_one(spec: str) -> bool:
 
 
 def is_address(spec: str) -> bool:
-    """Whether a spec is that of an endpoint."""
+    """Whether a spec is an endpoint's address."""
     return spec.lower().startswith(("http:", "https:"))
 
 
 def _parts(spec: str) -> tuple[str, list[str]]:
-    """``net.onnx#threads=2`` -> the file, and its settings."""
+    """Split ``net.onnx#threads=2`` into the file and its settings."""
     where, _, rest = spec.partition("#")
     return where, parse.words(rest)
 
 
 def load(spec: str, data: Dataset | None, nets: Nets) -> Found:
-    """The target of a spec.
+    """Load the target of a spec.
 
     Args:
-        data: what it will be asked about, whose images must be of the shape that it takes.
+        data: the images it will be queried with, which must have the shape that it accepts.
 
     Raises:
-        ValueError, FileNotFoundError, ModuleNotFoundError, ConnectionError: what stands in the way, in a sentence.
+        ValueError, FileNotFoundError, ModuleNotFoundError, ConnectionError: it cannot be loaded; the message says why.
     """
     from blackbox.targets import archives
     from blackbox.targets.batches import check_shape
@@ -98,7 +98,7 @@ def _settings(kind: type, words: list[str], spec: str, **more: tuple[Any, Any]) 
 
 
 def _endpoint(url: str, words: list[str], own_endpoint: bool) -> tuple[HttpTarget, int]:
-    """The endpoint at an address, and how often a call to it may be made again."""
+    """The endpoint at an address, and how often a call to it may be repeated."""
     from blackbox.targets.http import HttpTarget
 
     chosen = _settings(HttpTarget, words, url, retries=(int, 0))
@@ -109,10 +109,10 @@ def _endpoint(url: str, words: list[str], own_endpoint: bool) -> tuple[HttpTarge
 
 
 def fingerprint(spec: str, own_endpoint: bool = False) -> str | None:
-    """A hash of what stands behind a spec of this kind, of an endpoint of what it announces; None for other specs.
+    """A hash of the file that a spec of this kind names, or of what an endpoint announces; None for other specs.
 
     Raises:
-        FileNotFoundError: no such file. ConnectionError: nobody answers.
+        FileNotFoundError: no such file. ConnectionError: no answer.
     """
     if is_address(spec):
         target, _ = _endpoint(*_parts(spec), own_endpoint)

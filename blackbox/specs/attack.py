@@ -1,4 +1,4 @@
-"""Attack specs -> attacks: ``square,nes``, with settings such as ``square.p_init=0.1``."""
+"""Attack specs: build attacks from ``square,nes`` and settings such as ``square.p_init=0.1``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from blackbox.specs.data import own
 
 
 def build(names: str, pairs: list[str]) -> dict[str, Any]:
-    """The attacks of ``"square,nes"`` with the settings of ``--set``: ``p_init=.1``, or ``square.p_init=.1``.
+    """Build the attacks of ``"square,nes"`` with the settings of ``--set``: ``p_init=.1``, or ``square.p_init=.1``.
 
-    ``images=`` may be a data spec, of which the attacker's part is read.
+    ``images=`` may be a data spec, whose attacker's part is loaded.
 
     Raises:
-        ValueError: no name, one that is not known or is there twice, or a setting that is nobody's.
+        ValueError: no name, an unknown or repeated one, or a setting that no attack has.
     """
     from blackbox import attacks
 
@@ -45,10 +45,10 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
 
 
 def settings(kind: type, pairs: list[str]) -> dict[str, Any]:
-    """``["p_init=.1"]`` -> {"p_init": 0.1}, each value read as its dataclass field is typed.
+    """Parse ``["p_init=.1"]`` into {"p_init": 0.1}, each value by the type of its dataclass field.
 
     Raises:
-        ValueError: not NAME=VALUE, no such field (lists those there are), or a value of the wrong type.
+        ValueError: not NAME=VALUE, no such field (the message lists them), or a value of the wrong type.
     """
     hints = get_type_hints(kind)
     known = {f.name: (hints.get(f.name, str), f.default) for f in fields(kind) if f.init}

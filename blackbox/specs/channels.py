@@ -1,7 +1,7 @@
-"""``--channel NAME:VALUE``: what stands between a target and its client, by words.
+"""``--channel NAME:VALUE``: what stands between a target and its client, by name.
 
-Channels are put around the target in the order of the command line, so the last one is what the client meets:
-``--channel topk:3 --channel round:2 --channel jpeg:75`` asks the target about the compressed image, keeps the three
+Channels are put around the target in the order of the command line, so the last one is the outermost:
+``--channel topk:3 --channel round:2 --channel jpeg:75`` queries the target with the compressed image, keeps the three
 largest of its scores, and rounds them.
 """
 
@@ -33,7 +33,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """A channel that is still to be put around a target."""
+    """A channel that has yet to be put around a target."""
 
     name: str
     kind: type[Channel]
@@ -41,14 +41,14 @@ class Chosen:
 
 
 def settings(kind: type) -> dict[str, tuple[Any, Any]]:
-    """What a channel is made with: name -> (type, default or MISSING)."""
+    """The settings of a channel: name -> (type, default or MISSING)."""
     hints = get_type_hints(kind.__init__)  # type: ignore[misc]
     given = list(inspect.signature(kind).parameters.values())[1:]  # the first is the target
     return {p.name: (hints[p.name], MISSING if p.default is p.empty else p.default) for p in given}
 
 
 def usage(name: str) -> str:
-    """``jpeg:quality=75``, ``topk:k``."""
+    """How to write a channel: ``jpeg:quality=75``, ``topk:k``."""
     known = settings(find(name))
     words = ",".join(
         n if d is MISSING else f"{n}={d:.4g}" if isinstance(d, float) else f"{n}={d}" for n, (_, d) in known.items()
@@ -57,10 +57,10 @@ def usage(name: str) -> str:
 
 
 def find(name: str) -> type[Channel]:
-    """The class behind a word.
+    """The class of a channel, by its name.
 
     Raises:
-        ValueError: there is no such channel; lists them.
+        ValueError: there is no such channel; the message lists them.
     """
     from blackbox import targets
 
@@ -69,11 +69,11 @@ def find(name: str) -> type[Channel]:
 
 
 def read(texts: Sequence[str]) -> list[Chosen]:
-    """``["topk:3", "noise:0.01,seed=4"]`` -> channels, the innermost first.
+    """Parse ``["topk:3", "noise:0.01,seed=4"]`` into channels, the innermost first.
 
     Raises:
-        ValueError: no such channel or setting, a value that is missing or cannot be, or an order in which one hides
-            what the next one needs.
+        ValueError: no such channel or setting, a missing or invalid value, or an order in which one hides what the next one
+            needs.
     """
     from blackbox.channels.channel import Scores
     from blackbox.targets import LabelsOnly
@@ -94,12 +94,12 @@ def read(texts: Sequence[str]) -> list[Chosen]:
                 f"Expected scores behind --channel {text}, but {hiding.name} stands before it and hides them. Give it earlier."
             )
         out.append(Chosen(name, kind, values))
-        kind(_nothing, **values)  # says what is wrong with a value before anything is loaded
+        kind(_nothing, **values)  # reports an invalid value before anything is loaded
     return out
 
 
 def wrap(model: Any, stack: Sequence[Chosen], seed: int) -> Any:
-    """The model seen through the channels; what they draw follows from ``seed`` unless they were given one."""
+    """Wrap the model in the channels; their draws follow from ``seed`` unless they have a seed of their own."""
     for chosen in stack:
         own = {"seed": seed} if "seed" in settings(chosen.kind) else {}
         model = chosen.kind(model, **{**own, **chosen.values})
@@ -107,10 +107,10 @@ def wrap(model: Any, stack: Sequence[Chosen], seed: int) -> Any:
 
 
 def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
-    """What the target shows: as wanted, else scores or the less that its channels leave of them.
+    """The access level: as wanted, by default scores, or less if the channels hide them.
 
     Raises:
-        ValueError: more is wanted than the channels leave.
+        ValueError: more is wanted than the channels show.
     """
     from blackbox.channels.channel import Scores
     from blackbox.protocol import Access
@@ -135,5 +135,5 @@ def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
 
 
 def _nothing(x: Any) -> Any:
-    """A target that is never asked, to make channels around."""
+    """A target that is never queried, to build channels around."""
     return x

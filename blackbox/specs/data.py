@@ -1,4 +1,4 @@
-"""Data specs -> images: ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and kin."""
+"""Data specs: load the images of ``digits``, ``folder:PATH``, ``npz:PATH``, ``cifar10:ROOT`` and others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from surrogates import Dataset
 
 PICKS = ("spread", "first", "random")
-NOISE = 0.1  # largest change of an entry by the noise on a copy
+NOISE = 0.1  # the largest noise on an entry of a copy
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images to work on; ``index`` [N]: where each of them stood among the ``total`` of the data, its sample id."""
+    """Chosen images; ``index`` [N]: the index of each among the ``total`` of the data set, which is its sample id."""
 
     data: Dataset
     index: np.ndarray
@@ -27,7 +27,7 @@ class ImageSet:
 
 
 def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> ImageSet:
-    """Load data and choose ``n`` of it.
+    """Load data and choose ``n`` images.
 
     Args:
         chosen: ``split`` is ``target``, ``surrogate`` or ``attack`` of the digits, ``test`` or ``train`` of torchvision's
@@ -74,7 +74,7 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
 
 
 def own(spec: str) -> Dataset:
-    """The attacker's part of a data spec: of the digits the part for surrogates, of torchvision's sets the training part."""
+    """Load the attacker's part of a data spec: the digits' part for surrogates, the training part of torchvision's sets."""
     split = None if spec.partition(":")[0] in ("digits", "folder", "npz") else "train"
     return images(Images(spec, split=split), default_split="surrogate").data
 
@@ -96,11 +96,10 @@ def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
 
 
 def widen(own: Dataset, count: int, seed: int) -> Dataset:
-    """``own`` and, where ``count`` is larger, copies: each shifted by up to an eighth of the side, with uniform noise.
+    """Extend ``own`` to ``count`` images with copies, each shifted by up to an eighth of the side, with uniform noise.
 
-    A target's answer to an image that it has answered before teaches nothing, its answer to a changed copy does: it
-    tells on which side of the boundary the copy lies (ours; cf. the jittered queries of Papernot et al. 2017,
-    arXiv:1602.02697, who move along the surrogate's Jacobian instead).
+    Repeating a query brings nothing new, but the answer to a changed copy shows on which side of the boundary it lies (ours;
+    cf. Papernot et al. 2017, arXiv:1602.02697, who move images along the surrogate's Jacobian instead).
     """
     import torch
 

@@ -1,7 +1,7 @@
 """Six hidden targets on scikit-learn's embedded digits, two of them nets, four from scikit-learn.
 
 Three have no usable gradient (calibrated support vectors, a forest, nearest neighbours).
-The targets learn from one part of the digits, the attacker owns another, and the images attacked are a third:
+The targets are trained on one part of the digits, the attacker owns another, and the attacked images are a third:
 
     target 900 · surrogate 400 · attack 497
 """
@@ -31,14 +31,14 @@ WHAT = {
 
 @lru_cache(maxsize=4)
 def parts(seed: int = 0) -> dict[str, Dataset]:
-    """The digits in three disjoint parts, each with the classes in proportion."""
+    """Split the digits into three disjoint parts, each with the classes in proportion."""
     import surrogates as sg
 
     return sg.split(sg.load("digits"), PARTS, seed=seed)
 
 
 def names(words: str) -> list[str]:
-    """``"all"`` or ``"svm-rbf,knn"`` -> names.
+    """The target names in ``"all"`` or ``"svm-rbf,knn"``.
 
     Raises:
         ValueError: no such target.
@@ -74,7 +74,7 @@ def _classical(name: str, seed: int) -> Any:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.svm import SVC
 
-        # scores from a sigmoid over the margins (Platt 1999), fitted on five folds around one machine
+        # scores from a sigmoid of the margins (Platt 1999), fitted with five folds around one machine
         return CalibratedClassifierCV(SVC(C=10, gamma="scale"), ensemble=False, cv=5)
     if name == "forest":
         from sklearn.ensemble import RandomForestClassifier
@@ -93,14 +93,14 @@ def target(name: str, seed: int = 0) -> Any:
 
 
 def oracle(name: str, access: str, rows_per_call: int | None = None, seed: int = 0) -> Any:
-    """A fresh Oracle before one of the targets."""
+    """Wrap one of the targets in a new Oracle."""
     import blackbox as bb
 
     return bb.Oracle(target(name, seed), access=access, classes=10, rows_per_call=rows_per_call)
 
 
 def threat(norms: tuple[str, ...], eps: float) -> Threat:
-    """Linf ``eps`` where an attack serves it, else the first norm that it serves, with a radius that suits 64 pixels."""
+    """Linf ``eps`` if an attack supports it, else the first norm that it supports, with a radius that suits 64 pixels."""
     from blackbox.specs.threat import kinds
 
     norm = "Linf" if "Linf" in norms else norms[0]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def goals(targeted: str | None, images: ImageSet, classes: int, seed: int) -> torch.Tensor | int | None:
-    """A class by its name or index, or ``random``: for each image a class other than its own, by (seed, id).
+    """Read the target class: a name, an index, or ``random``, another class for each image, by (seed, id).
 
     Raises:
         ValueError: it is none of these.

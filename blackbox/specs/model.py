@@ -1,4 +1,4 @@
-"""Model specs -> models that can be attacked, and nets to attack with.
+"""Model specs: turn a text into models that can be attacked, and nets to attack with.
 
 ``digits:svm-rbf`` and ``digits:all`` (built in), ``resnet20:path.safetensors``, ``torchvision:resnet18:path``,
 ``path.safetensors`` (written by this package), ``runs/s1`` (a folder that ``blackbox surrogate`` wrote),
@@ -26,7 +26,7 @@ SURROGATE_FILE = "surrogate.safetensors"
 
 @dataclass(frozen=True)
 class Model:
-    """A model behind its spec. ``model``: what an Oracle takes. ``net``: the same where gradients pass, else None."""
+    """A model and its spec. ``model``: what an Oracle takes. ``net``: the same if it is differentiable, else None."""
 
     name: str
     spec: str
@@ -37,10 +37,9 @@ class Model:
 def models(
     spec: str, data: Dataset, classes: int | None = None, nets: Nets | None = None, seed: int = 0
 ) -> list[Model]:
-    """The models of one spec (several behind ``digits:all`` or ``digits:svm-rbf,knn``).
+    """Load the models of one spec (several for ``digits:all`` or ``digits:svm-rbf,knn``).
 
-    ``nets``: ``mean`` and ``std`` of the normalisation inside a net that is loaded from weights, ``"0.5"`` or one number
-    a channel.
+    ``nets``: ``mean`` and ``std`` of the normalisation inside a net loaded from weights, ``"0.5"`` or one number a channel.
 
     Raises:
         ValueError: no such model, or one that does not fit the data. FileNotFoundError: no such file.
@@ -81,7 +80,7 @@ def models(
 
 
 def one_model(spec: str, data: Dataset, classes: int, nets: Nets) -> Model:
-    """As `models`, for a verb that takes a single one."""
+    """Load a single model; as `models`, for commands that take only one."""
     found = models(spec, data, classes, nets)
     if len(found) > 1:
         raise ValueError(f"Expected one target, but {spec} names {len(found)}. Choose one of them: {found[0].spec} …")
@@ -89,8 +88,8 @@ def one_model(spec: str, data: Dataset, classes: int, nets: Nets) -> Model:
 
 
 def several(words: Sequence[str], images: ImageSet, classes: int, nets: Nets, seed: int = 0) -> list[Model]:
-    """The models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, but for ``digits:a,b``
-    and settings after ``#``."""
+    """Load the models of several specs; ``--from a --from b`` and ``--from a,b`` mean the same, except for ``digits:a,b`` and
+    settings after ``#``."""
     out = []
     for word in words:
         for part in [word] if word.startswith("digits:") or ".py:" in word or "#" in word else parse.words(word):
@@ -101,10 +100,10 @@ def several(words: Sequence[str], images: ImageSet, classes: int, nets: Nets, se
 def sources(
     words: Sequence[str], option: str, images: ImageSet, classes: int, nets: Nets, seed: int = 0
 ) -> dict[str, Any]:
-    """The nets of several specs under names that differ; ``option`` is what they were given with.
+    """Load the nets of several specs, with distinct names; ``option`` is the option that named them.
 
     Raises:
-        ValueError: a model that no gradient passes through.
+        ValueError: a model that is not differentiable.
     """
     out: dict[str, Any] = {}
     for model in several(words, images, classes, nets, seed):
@@ -118,7 +117,7 @@ def sources(
 
 
 def free(name: str, taken: dict[str, Any]) -> str:
-    """A name for the table that no other model has."""
+    """A name for the table that no other model uses."""
     if name not in taken:
         return name
     return next(f"{name} ({i})" for i in range(2, len(taken) + 3) if f"{name} ({i})" not in taken)
@@ -144,11 +143,10 @@ def _digits(name: str, seed: int) -> Model:
 
 
 def file_print(spec: str, own_endpoint: bool = False) -> str:
-    """A hash of the file (or folder of weights) that a model's spec names, or of what an endpoint announces; "" where it
-    names none.
+    """A hash of the file (or folder of weights) that a model's spec names, or of what an endpoint announces; "" for others.
 
     Raises:
-        FileNotFoundError: it names one that is not there. ConnectionError: an endpoint that does not answer.
+        FileNotFoundError: the file does not exist. ConnectionError: the endpoint does not answer.
     """
     if (found := adapters.fingerprint(spec, own_endpoint)) is not None:
         return found

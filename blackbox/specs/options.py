@@ -1,6 +1,6 @@
-"""What a user may choose, as groups of options: which images, which nets, within what change.
+"""Groups of options: which images, which nets, how much change.
 
-The command line shows the fields one by one, with the words of their help; studies and scripts make the groups themselves.
+The command line shows each field with its help text; studies and scripts make the groups themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import typer
 
 @dataclass(frozen=True)
 class Images:
-    """Which images."""
+    """Which images to use."""
 
     data: Annotated[
         str, typer.Option("--data", "-d", help="digits, folder:PATH, npz:PATH, cifar10:ROOT, mnist:ROOT, …")
@@ -52,7 +52,7 @@ class Nets:
     ] = False
 
     def set_threads(self) -> None:
-        """Give torch as many threads as the user wants, where there is a number."""
+        """Set torch's number of threads, if one is given."""
         if self.threads is None:
             return
         if self.threads < 1:

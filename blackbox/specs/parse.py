@@ -1,4 +1,4 @@
-"""Words of a spec -> values: numbers, lists, settings."""
+"""Parses the pieces of a spec: numbers, lists, settings."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def assign(
     """``["a=1", ...]`` -> {"a": 1}, by a table of names with (type, default or MISSING).
 
     Args:
-        what, form: for the sentence that says what was expected. in_order: a value without a name is that of the first
-            name that has none yet.
+        what, form: for the error message.
+        in_order: a value without a name goes to the first name without a value.
     """
     out: dict[str, Any] = {}
     for pair in pairs:
@@ -62,10 +62,10 @@ def assign(
 
 
 def one_of(word: str, known: Iterable[str], what: str) -> str:
-    """The word itself.
+    """Check that ``word`` is one of the ``known`` names, and return it.
 
     Raises:
-        ValueError: it is none of those known; lists them and suggests the nearest.
+        ValueError: it is not; the message lists them and suggests the nearest.
     """
     known = list(known)
     if word not in known:

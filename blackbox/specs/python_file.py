@@ -1,4 +1,4 @@
-"""Models that a Python file of one's own makes: ``file.py:function``."""
+"""Models from the user's own Python file: ``file.py:function``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any
 
 
 def load(path: Path, name: str) -> tuple[Any, Any]:
-    """``file.py:name``: a model, a callable on images, or a function without arguments that returns one of them; and the
-    same where gradients pass, else None.
+    """Load ``file.py:name``: a model, a callable on images, or a function without arguments that returns one of them.
+
+    Returns:
+        The model, and the same again if it is differentiable, else None.
 
     Raises:
-        FileNotFoundError, ValueError: no such file or function, or one that fails.
+        FileNotFoundError, ValueError: no such file or function, or it fails.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""``--start`` and ``--pool``: images from which attacks walk to the original."""
+"""``--start`` and ``--pool``: images from which attacks walk towards the original."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def takes(attack: Any) -> bool:
-    """Whether an attack walks from an adversarial image; the others walk from the original."""
+    """Whether an attack starts from an adversarial image; the others start from the original."""
     return attack.minimises
 
 
@@ -27,15 +27,15 @@ def read(
     attacks: Iterable[Any],
     seed: int,
 ) -> torch.Tensor | None:
-    """Images to start from [N, \\*shape], one for each of ``images``; None where neither option is given.
+    """Load start images [N, \\*shape], one for each of ``images``; None if neither option is given.
 
     Args:
-        start: ``npz:PATH`` or another data spec with an image for each of the data's or for each of those attacked; or the
-            folder of a saved run, whose examples are taken by their ids. pool: a data spec, of which an image of the class to
-            reach is drawn for each.
+        start: ``npz:PATH`` or another data spec with an image for each of the data set or for each one attacked; or the
+            folder of a saved run, whose examples are matched by their ids.
+        pool: a data spec, from which an image of the class to reach is drawn for each sample.
 
     Raises:
-        ValueError: both options, a pool without a class to reach, images that do not fit, or no attack that takes any.
+        ValueError: both options, a pool without a class to reach, images that do not fit, or no attack that uses them.
     """
     if start is None and pool is None:
         return None
@@ -60,7 +60,7 @@ def read(
 
 
 def _run(path: Path, images: data.ImageSet) -> torch.Tensor:
-    """The examples of a saved run."""
+    """Load the examples of a saved run."""
     import torch
 
     import blackbox as bb
@@ -77,7 +77,7 @@ def _run(path: Path, images: data.ImageSet) -> torch.Tensor:
 
 
 def _data(spec: str, images: data.ImageSet) -> torch.Tensor:
-    """Images of a data spec: one for each of those attacked, or one for each of the data they were picked from."""
+    """Load images of a data spec: one for each image attacked, or for each of the data set they were picked from."""
     import torch
 
     import surrogates as sg
@@ -94,7 +94,7 @@ def _data(spec: str, images: data.ImageSet) -> torch.Tensor:
 
 
 def _drawn(spec: str, images: data.ImageSet, goal: torch.Tensor | int | None, seed: int) -> torch.Tensor:
-    """For each image one of the class to reach, by (seed, id)."""
+    """Draw for each image one of the class to reach, by (seed, id)."""
     import blackbox as bb
 
     if goal is None:

@@ -1,4 +1,4 @@
-"""A model and what stands before it -> an Oracle."""
+"""Builds an Oracle from a model and the channels around it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def retrying(model: Model, retries: int, device: str | None = None) -> Model:
-    """The model, asked again up to ``retries`` times where a call fails on the way.
+    """Wrap the model so that a call that failed on the way is repeated up to ``retries`` times.
 
     Raises:
         ValueError: a negative number.
@@ -38,10 +38,10 @@ def oracle(
     seed: int = 0,
     kind: type[Oracle] | None = None,
 ) -> Oracle:
-    """A fresh Oracle before a model, under its spec's name, seen through the channels of ``stack``.
+    """Wrap a model in the channels of ``stack`` and a new Oracle, named by its spec.
 
-    ``access``: a level, ``topk:3`` for the three largest. ``seed``: of what the channels draw.
-    ``kind``: a class of one's own that counts as an Oracle does.
+    ``access``: a level, ``topk:3`` for the three largest. ``seed``: of the channels' draws.
+    ``kind``: another class with the interface of Oracle.
     """
     import blackbox as bb
 
@@ -54,7 +54,7 @@ def oracle(
 
 
 def _named_as(model: Model, device: str | None) -> Any:
-    """What an Oracle takes of a model, under its spec's name."""
+    """The model as an Oracle takes it, named by its spec."""
     import torch
 
     from blackbox.targets import Target

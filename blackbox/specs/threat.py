@@ -1,4 +1,4 @@
-"""Threat specs -> threats: ``linf:8/255``, or ``--norm`` and ``--eps``."""
+"""Threat specs: parse ``linf:8/255``, or ``--norm`` and ``--eps``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def kinds() -> dict[str, type[Threat]]:
-    """The threats there are, by the lower-case name of their norm."""
+    """The threat classes by the lower-case name of their norm."""
     from blackbox.threat import Threat
 
     return {kind.norm.lower(): kind for kind in Threat.__subclasses__()}
 
 
 def threats(within: Within) -> list[Threat]:
-    """From ``--norm linf --eps 4/255,8/255`` or ``--threat linf:4/255,8/255``.
+    """Parse ``--norm linf --eps 4/255,8/255`` or ``--threat linf:4/255,8/255``.
 
     Raises:
-        ValueError: no such norm, no radius, or a radius that cannot be.
+        ValueError: no such norm, no radius, or an invalid radius.
     """
     norm, eps = within.norm, within.eps
     if within.threat is not None:
@@ -40,7 +40,7 @@ def threats(within: Within) -> list[Threat]:
 
 
 def one_threat(within: Within) -> Threat:
-    """As `threats`, for a verb that takes a single one."""
+    """Parse a single threat; as `threats`, for commands that take only one."""
     found = threats(within)
     if len(found) > 1:
         raise ValueError(f"Expected one eps here, but there were {len(found)}. Run the verb once for each.")

@@ -5,9 +5,9 @@
     class TestMine(AttackContract):
         attack = MyAttack(step_size=0.1)
 
-and ``pytest`` runs every check of the contract on every norm that the attack serves, untargeted and targeted.
-`EngineContract` asks what must hold whatever attack is run; it is for those who change the engine.
-The contracts need pytest; the analytic targets need nothing but torch.
+and ``pytest`` runs every check of the contract for every norm that the attack supports, untargeted and targeted.
+`EngineContract` checks what must hold for any attack; it is for those who change the engine.
+The contracts need pytest; the analytic targets need only torch.
 """
 
 from __future__ import annotations

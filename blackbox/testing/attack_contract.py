@@ -1,7 +1,7 @@
-"""AttackContract: what every attack must keep, as tests to inherit.
+"""`AttackContract`: the checks that every attack must pass, as tests to inherit.
 
-The checks here ask what depends on the attack. What depends on the engine alone (calls that fail, budgets, when to
-stop) is asked by `blackbox.testing.engine_contract.EngineContract`, of a few attacks of different kinds.
+They check what depends on the attack. What depends on the engine alone (failing calls, budgets, when to stop) is checked by
+`blackbox.testing.engine_contract.EngineContract`, with a few attacks of different kinds.
 """
 
 from __future__ import annotations
@@ -29,26 +29,28 @@ __all__ = ["AttackContract", "Case"]
 
 
 class AttackContract(AttackRuns):
-    """Inherit this, set ``attack``, and pytest runs every check for every norm it serves.
+    """Inherit this, set ``attack``, and pytest runs every check for every norm it supports.
 
-    Checks that a method must keep its own promise at the budget given (`test_reaches_the_optimum`) can be adapted
-    with the attributes below; checks of honesty (accounts, budgets, independence of samples) cannot.
+    Checks of effectiveness (`test_reaches_the_optimum`) can be adapted with the attributes below; checks of correctness
+    (accounts, budgets, independence of samples) cannot.
 
     Attributes:
         attack: a registered name or an attack object.
-        shape: of one image. The number of samples must not occur in it (a State that leads with another axis would
-            pass unseen otherwise). samples: images in a run.
-        norms: norms to check; by default those of ``attack.norms``. goals: False untargeted, True targeted.
+        shape: of one image. The number of samples must not occur in it (otherwise a State whose first axis is not the batch
+            could pass).
+        samples: images in a run.
+        norms: norms to check; by default those of ``attack.norms``.
+        goals: False untargeted, True targeted.
         access: what the oracle shows in the checks that need a working attack: ``"logits"`` unless set. The accounts
             are also checked at the least access that the attack declares.
-        optimum_budget: queries after which the attack must have succeeded at 1.25 times the smallest distance; one
-            that minimises must have come as near.
-        optimum_factor: the multiple of the smallest distance by norm, 1.25 where a norm is not named. For a method
-            that proposes shapes of its own (a square of equal changes, say), and so cannot follow any gradient.
-        optimum_share: the share of samples that must have; 1 unless set.
+        optimum_budget: queries after which the attack must have succeeded at 1.25 times the smallest distance; one that
+            minimises must have come as near.
+        optimum_factor: the multiple of the smallest distance by norm, by default 1.25; for methods that propose fixed shapes
+            (a square of equal changes, say) and so cannot follow every gradient.
+        optimum_share: the share of samples that must succeed; 1 unless set.
         run_budget: queries of the runs that are compared with each other; enough for some steps.
-        randomised: whether another seed must change the queries. A deterministic attack says False, and is then
-            held to it.
+        randomised: whether another seed must change the queries. For a deterministic attack set False, which is then
+            checked.
     """
 
     budgets: ClassVar[tuple[int, ...]] = (1, 2, 7)
@@ -56,7 +58,7 @@ class AttackContract(AttackRuns):
     # -- budgets and accounts -----------------------------------------------------------------------------------
 
     def test_never_past_the_budget_and_double_entry(self, norm_case: Case) -> None:
-        """The smallest budgets: no sample past its own, and three accounts that agree, at the least access too."""
+        """At the smallest budgets no sample exceeds its own, and three counts agree, also at the least access."""
         problem = self.problem(norm_case)
         least = self.built().access.name.lower()
         for budget in self.budgets:
@@ -95,7 +97,7 @@ class AttackContract(AttackRuns):
     # -- what a result may depend on ----------------------------------------------------------------------------
 
     def test_same_in_any_company(self, norm_case: Case) -> None:
-        """Bit-equal results for any cohort size, call size, order and shard of the same samples."""
+        """Results are bit-equal for any cohort size, call size, order and shard of the same samples."""
         problem = self.problem(norm_case)
         threat = self.between(norm_case, problem)
         order = list(range(self.samples))[::-1]
@@ -112,7 +114,7 @@ class AttackContract(AttackRuns):
         expect_same(whole, go(rows=part, cohort=1, rows_per_call=4), part, f"for the shard {part}, one by one")
 
     def test_seeds(self, norm_case: Case) -> None:
-        """A seed reproduces a run to the bit, another changes its queries, and the caller's generators stay untouched."""
+        """A seed reproduces a run to the bit, another changes its queries, and global generators are not touched."""
         problem = self.problem(norm_case)
         threat = THREATS[norm_case.norm](0.5 * float(problem.optimum.min()))
         before = (torch.get_rng_state(), np.random.get_state()[1].copy())  # type: ignore[union-attr, index]
@@ -139,11 +141,11 @@ class AttackContract(AttackRuns):
     # -- stop and go on -----------------------------------------------------------------------------------------
 
     def stops(self, calls: int) -> set[int]:
-        """Of a run's calls, those at which it is stopped."""
+        """The calls of a run at which it is stopped."""
         return {calls // 3, calls - 1}
 
     def test_stop_and_resume(self, norm_case: Case, tmp_path: Path) -> None:
-        """Stopped by a failing target or by ctrl-C, a run goes on bit-equal and asks for nothing twice."""
+        """Stopped by a failing target or by ctrl-C, a run resumes bit-equal and makes no query twice."""
         problem = self.problem(norm_case)
         threat = self.between(norm_case, problem)
 
@@ -179,7 +181,7 @@ class AttackContract(AttackRuns):
             )
 
     def test_state_leads_with_rows(self, norm_case: Case) -> None:
-        """Every tensor of a State leads with the row axis; the attack object itself does not change."""
+        """The first axis of every tensor of a State is the batch; the attack object itself does not change."""
         problem = self.problem(norm_case)
         spy = Spy(self.built(), Recording(problem.target))
         self._run(norm_case, problem, self.between(norm_case, problem), self.run_budget, attack=spy)
@@ -189,7 +191,7 @@ class AttackContract(AttackRuns):
     # -- what a result says -------------------------------------------------------------------------------------
 
     def test_inside_the_threat(self, norm_case: Case) -> None:
-        """Examples lie in the ball and the box, though images touch its faces, and are adversarial; inputs stay."""
+        """Examples are adversarial and lie in the ball and the box, even for images on its faces; inputs do not change."""
         problem = self.problem(norm_case)
         edges = dataclasses.replace(problem, x=self._at_the_edges(problem.x))
         self._honest(norm_case, self._labelled(edges, self._bent(problem)), self._bent(problem))
@@ -217,7 +219,7 @@ class AttackContract(AttackRuns):
     # -- whether it works, and only where it can ----------------------------------------------------------------
 
     def test_reaches_the_optimum(self, case: Case) -> None:
-        """Succeeds at 1.25 times the smallest distance, at the stated budget; one that minimises comes as near."""
+        """The attack succeeds at 1.25 times the smallest distance within its budget; one that minimises comes as near."""
         if self.built().minimises:
             self._minimises(case)
         else:
@@ -250,7 +252,7 @@ class AttackContract(AttackRuns):
         self.check_minimised(case, problem, result)
 
     def check_minimised(self, case: Case, problem: Problem, result: AttackResult) -> None:
-        """More that the distances of an attack that minimises must keep; override it."""
+        """Further checks of the distances of an attack that minimises; override it."""
 
     def test_constant_target(self, norm_case: Case) -> None:
         """A target that never changes its answer is never fooled."""
@@ -266,7 +268,7 @@ class AttackContract(AttackRuns):
         expect(oracle.rows == int(result.queries.sum()), "The accounts differ on a constant target.")
 
     def test_refuses_other_norms(self) -> None:
-        """A norm that is not served raises UnsupportedThreat before anything is asked."""
+        """A norm that is not supported raises UnsupportedThreat before any query."""
         for norm in set(THREATS) - set(self.built().norms):
             problem = affine_problem(norm, self.shape, self.samples)
             oracle = self.oracle(problem.target, len(problem.target.weight))

@@ -1,4 +1,4 @@
-"""What the contracts' checks are made of: the cases, the problems, and one run."""
+"""The components of the contracts' checks: the cases, the problems, and one run."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class AttackRuns:
 
     @classmethod
     def cases(cls) -> list[Case]:
-        """Norms times goals."""
+        """All combinations of norms and goals."""
         norms = cls.norms or tuple(cls.built().norms)
         return [Case(norm, targeted) for norm in norms for targeted in cls.goals]
 
     @classmethod
     def norm_cases(cls) -> list[Case]:
-        """One case for each norm, the goals in turn: for what does not depend on whether a class is to be reached."""
+        """One case for each norm, with alternating goals, for checks that do not depend on the goal."""
         norms = dict.fromkeys(case.norm for case in cls.cases())
         return [Case(norm, cls.goals[i % len(cls.goals)]) for i, norm in enumerate(norms)]
 
@@ -57,7 +57,7 @@ class AttackRuns:
         """The attack object under test."""
         if cls.attack is None:
             raise TypeError(f"Expected {cls.__name__} to set `attack` to a registered name or an attack object.")
-        # a copy, as another process would have it: what an object remembers must not carry over
+        # a copy, as in another process: an object's memory must not carry over
         made = blackbox.attacks.build(cls.attack) if isinstance(cls.attack, str) else copy.deepcopy(cls.attack)
         return as_attack(made)
 
@@ -67,11 +67,11 @@ class AttackRuns:
         return dataclasses.replace(known, x=known.x.clone(), y=known.y.clone())
 
     def between(self, case: Case, problem: Problem) -> Threat:
-        """A radius that lets some samples succeed and others not: just above the median optimum."""
+        """A radius at which some samples succeed and others do not: just above the median optimum."""
         return THREATS[case.norm](1.1 * float(problem.optimum.median()))
 
     def oracle(self, target: Any, classes: int, access: str | None = None, rows_per_call: int | None = None) -> Oracle:
-        """A fresh oracle. The tests of accounts fix the rows of a call, so that failures fall on a known call."""
+        """A new oracle. The tests of accounts fix the rows of a call, so that failures happen in a known call."""
         k = min(5, classes)
         return Oracle(target, access or self.access, classes, k=k, returns="logits", rows_per_call=rows_per_call)
 
@@ -96,7 +96,7 @@ class AttackRuns:
         return ReluNet.random(self.shape, len(problem.target.weight))
 
     def _labelled(self, problem: Problem, target: Model) -> Problem:
-        """The images with this target's own labels; one label is made wrong so that a clean-wrong sample takes part."""
+        """The images with this target's own labels, one of which is made wrong, so that a clean-wrong sample takes part."""
         y = target(problem.x).argmax(1)
         classes = len(problem.target.weight)
         if target is not problem.target:

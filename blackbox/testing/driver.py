@@ -1,4 +1,4 @@
-"""Answers Asks without an engine: one estimator, one loss, one account, for looking at an estimator alone."""
+"""Answers Asks without an engine, to test an estimator alone on one loss."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ _NO_LIMIT = 1_000_000
 
 
 def task(x: Tensor, *, seed: int = 0, ids: np.ndarray | None = None, threat: Threat | None = None, **other: Any) -> Task:
-    """A Task for images ``x`` [n, \\*shape] with ids 0..n-1, Linf 0.1 and a budget that is never in the way."""
+    """Make a Task for images ``x`` [n, \\*shape] with ids 0..n-1, Linf 0.1 and a practically unlimited budget."""
     ids = np.arange(len(x), dtype=np.uint64) if ids is None else ids.astype(np.uint64)
     other.setdefault("loss0", torch.zeros(len(x)))
     return Task(x0=x, ids=ids, threat=threat or Linf(0.1), rng=Stream(seed, ids), budget=_NO_LIMIT, **other)
 
 
 def drive(steps: Any, t: Task, loss: Callable[[Tensor], Tensor], until: int = _NO_LIMIT) -> tuple[Any, Tensor]:
-    """Run a sub-generator to its end: its return value, and what each row was asked [n].
+    """Run a sub-generator to its end, and return its result and the queries of each row [n].
 
     Args:
-        steps: what ``estimator.estimate(...)`` returned. loss: [m, \\*shape] -> [m].
-        until: rows stop being answered (NaN, as when a sample has ended) after this many queries.
+        steps: the result of ``estimator.estimate(...)``.
+        loss: [m, \\*shape] -> [m].
+        until: after this many queries rows get no answer (NaN, as when a sample is finished).
     """
     left = np.full(t.n, until)
 

@@ -1,4 +1,4 @@
-"""EngineContract: what the engine must keep whatever attack it runs; asked through attacks of a few different kinds."""
+"""`EngineContract`: the checks that the engine must pass with any attack; run with a few attacks of different kinds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from blackbox.testing.targets import Failing, Recording
 
 
 class EngineContract(AttackContract):
-    """All of `AttackContract`, at more budgets and stops, and what an attack cannot get wrong but an engine can.
+    """All of `AttackContract` at more budgets and stops, and checks of what only an engine can get wrong.
 
     To check another engine, override `run`.
     """
@@ -27,7 +27,7 @@ class EngineContract(AttackContract):
         return {1, 2, calls // 3, calls // 2, calls - 1}
 
     def test_double_entry_when_the_target_raises(self, norm_case: Case) -> None:
-        """The target fails on a call: what was paid for before is in ``error.result``, and the accounts agree."""
+        """When the target fails on a call, ``error.result`` has what was paid for before, and the accounts agree."""
         problem = self.problem(norm_case)
         threat = self.between(norm_case, problem)
         for call in (1, 2, 5, 23):
@@ -79,7 +79,7 @@ class EngineContract(AttackContract):
             expect(not later, f"Sample {i} succeeded with query {first}, but went on to ask after query {later}.")
 
     def test_never_below_the_optimum(self, norm_case: Case) -> None:
-        """Never succeeds at 0.8 times the smallest distance: there is nothing to be found."""
+        """Never succeeds at 0.8 times the smallest distance, where there is nothing to find."""
         problem = self.problem(norm_case, alike=True)
         threat = THREATS[norm_case.norm](0.8 * float(problem.optimum.min()))
         won = self._run(norm_case, problem, threat, min(self.optimum_budget, 1000)).success

@@ -1,4 +1,4 @@
-"""EstimatorContract: what every gradient estimator must keep, as tests to inherit."""
+"""`EstimatorContract`: the checks that every gradient estimator must pass, as tests to inherit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from blackbox.testing.driver import drive, task
 from blackbox.testing.spy import expect
 from blackbox.testing.targets import Affine, Quantised
 
-_ERRORS = 4.0  # standard errors: 6e-5 a comparison for a fair estimator, and the draws are the same in every run
+_ERRORS = 4.0  # standard errors; an unbiased estimator rarely exceeds them, and the draws are the same in every run
 
 
 @lru_cache(maxsize=8)
@@ -31,7 +31,8 @@ class EstimatorContract:
     Attributes:
         estimator: a frozen dataclass with ``estimate(t, x, k, loss, most)`` and ``plan(shape, centre, k, most)``
             (``most`` in the plan may be missing).
-        shape: of one image. draws: estimates that are averaged.
+        shape: of one image.
+        draws: how many estimates are averaged.
         exact: every single estimate equals the gradient, up to the rounding of float32.
         at_the_edges: the same holds where entries lie on the faces of the box.
         partial: ``most`` may be any number; False for an estimator without it.
@@ -45,7 +46,7 @@ class EstimatorContract:
     partial: ClassVar[bool] = True
 
     def expected(self, gradient: Tensor) -> Tensor:
-        """What the mean of the estimates is to be, [\\*shape]: the gradient, or its part that the estimator can see."""
+        """The expected mean of the estimates, [\\*shape]: the gradient, or the part of it that the estimator can see."""
         return gradient
 
     # -- what the checks are made of ----------------------------------------------------------------------------
@@ -68,7 +69,7 @@ class EstimatorContract:
 
     @property
     def gradient(self) -> Tensor:
-        """[\\*shape] the gradient of the loss, the same everywhere."""
+        """The gradient of the loss, the same everywhere, [\\*shape]."""
         return self.affine().gradient(0, 1)
 
     def inside(self, n: int) -> Tensor:
@@ -82,7 +83,7 @@ class EstimatorContract:
         return x.view(n, *self.shape)
 
     def estimates(self, x: Tensor) -> Tensor:
-        """[draws, n, \\*shape] estimates, one a step."""
+        """Estimates, one a step, [draws, n, \\*shape]."""
         t, at = task(x), self.loss(x)
         return torch.stack([drive(self.built.estimate(t, x, k, at), t, self.loss)[0] for k in range(self.draws)])
 
@@ -110,7 +111,7 @@ class EstimatorContract:
             )
 
     def test_same_in_any_company(self) -> None:
-        """A row's estimate is bit-equal alone, among others and in another order."""
+        """A row's estimate is bit-equal alone, in a batch and in another order."""
         x = self.edges(5) * 0.5 + self.inside(5) * 0.5
         whole_task = task(x, ids=np.array([3, 1, 4, 15, 9]))
         whole, _ = drive(self.built.estimate(whole_task, x, 2, self.loss(x)), whole_task, self.loss)
@@ -128,7 +129,7 @@ class EstimatorContract:
         expect(torch.equal(one, two), "The same seed, sample and step gave another estimate.")
 
     def test_bill(self) -> None:
-        """What a row is asked is what ``plan`` had said, with the loss at the centre known and not."""
+        """A row's queries are as many as ``plan`` said, with the loss at the centre known and unknown."""
         x = self.inside(3)
         for k in (0, 1, 5):
             for known in (True, False):
@@ -141,7 +142,7 @@ class EstimatorContract:
                 )
 
     def test_most(self) -> None:
-        """With fewer queries left than the plan, no more than those are asked, and the estimate is finite."""
+        """With fewer queries left than planned, no more are made, and the estimate is finite."""
         if not self.partial:
             return
         x = self.inside(2)

@@ -1,4 +1,4 @@
-"""A prior whose answers are known in closed form: good, useless or adversarially wrong, as a test wants it."""
+"""A prior whose answers are known in closed form: good, useless or adversarially wrong, as a test needs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class LinearPrior:
     """Members with ``logit_c(x) = weight_c . x + bias_c``, row-exact; a `blackbox.prior.Prior` without autograd.
 
     Args:
-        weight: [M, C, \\*shape]. bias: [M, C]. sign: -1 makes every gradient point the wrong way (the logits stay right).
+        weight: [M, C, \\*shape].
+        bias: [M, C].
+        sign: -1 makes every gradient point the wrong way (the logits stay right).
     """
 
     weight: Tensor
@@ -47,7 +49,7 @@ class LinearPrior:
         sign: float = 1.0,
         shape: tuple[int, ...] = (3, 4, 4),
     ) -> LinearPrior:
-        """Members near the target of `affine_problem`: its weights with noise of ``blur`` times their size."""
+        """Make members near the target of `affine_problem`: its weights with noise of ``blur`` times their size."""
         target = affine_problem("Linf", shape, targeted=classes == 2).target
         rng = np.random.default_rng(1)
         noise = torch.tensor(rng.standard_normal((members, *target.weight.shape)), dtype=torch.float32)
@@ -57,7 +59,7 @@ class LinearPrior:
     def noise(
         cls, classes: int = 3, members: int = 2, shape: tuple[int, ...] = (3, 4, 4), seed: int = 5
     ) -> LinearPrior:
-        """Members that know nothing of any target."""
+        """Make random members, unrelated to any target."""
         rng = np.random.default_rng(seed)
         weight = torch.tensor(rng.standard_normal((members, classes, *shape)), dtype=torch.float32)
         return cls(weight, torch.zeros(members, classes))
@@ -73,7 +75,7 @@ class LinearPrior:
 
     def gradient(self, x: Tensor, pull: Pull) -> Tensor:
         covector = pull(self._logits(x), torch.arange(len(x)))
-        used = int((covector != 0).flatten(2).any(2).any(0).sum())  # a member that is not asked costs nothing
+        used = int((covector != 0).flatten(2).any(2).any(0).sum())  # a member that is not used costs nothing
         self.gradients += len(x) * used
         self.passes += len(x) * (self.members - used)
         return self.sign * weighted_sum(covector.flatten(1), self.weight.flatten(0, 1))

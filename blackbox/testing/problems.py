@@ -1,4 +1,4 @@
-"""Problems whose answer is known: images of an affine target, and how far each is from another class."""
+"""Problems with a known solution: images of an affine target, and the distance of each from another class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from blackbox.threat import L0, L1, L2, Linf, Threat
 
 
 def _pixels(eps: float) -> L0:
-    """L0 counts pixels: the whole number of them that a radius allows."""
+    """L0 with the whole number of pixels that a radius allows."""
     return L0(eps if eps == math.inf else max(1, math.floor(eps)))
 
 
@@ -25,7 +25,7 @@ THREATS: dict[str, Callable[[float], Threat]] = {"Linf": Linf, "L2": L2, "L1": L
 
 
 class Case(NamedTuple):
-    """One combination that a contract runs: a norm, and whether a class is to be reached."""
+    """One combination that a contract runs: a norm, and whether there is a class to reach."""
 
     norm: str
     targeted: bool
@@ -58,17 +58,17 @@ def affine_problem(
     alike: bool = False,
     seed: int = 0,
 ) -> Problem:
-    """Images near the middle of the box whose optimum, even 1.25 times it, lies inside the box in every norm.
+    """Make images near the middle of the box whose optimum, even scaled by 1.25, lies inside the box in every norm.
 
-    Three classes, or two when targeted (then the distance to the target class has a closed form). ``alike``: all
-    optima lie within 3 % of each other, so that one radius means the same for every image.
+    Three classes, or two when targeted (then the distance to the target class has a closed form). ``alike``: all optima are
+    within 3 % of each other, so that one radius is equally hard for every image.
     """
     rng = np.random.default_rng(seed)
     classes = 2 if targeted else 3
     size = rng.uniform(0.5, 1.5, (classes, *shape))
     weight = torch.tensor(size * rng.choice([-1.0, 1.0], size.shape), dtype=torch.float32)
     bias = -0.5 * weight.flatten(1).sum(1)
-    if norm == "L0":  # class 0 leads by what lies between three and four of the strongest pixels in mid-grey
+    if norm == "L0":  # class 0 leads by what between three and four of the strongest pixels, at mid-grey, can change
         gain = 0.5 * (weight[1:] - weight[:1]).abs()
         strongest = (gain.sum(1) if len(shape) == 3 else gain).flatten(1).sort(dim=1, descending=True).values
         bias[1:] -= strongest[:, :3].sum(1) + 0.5 * strongest[:, 3]

@@ -1,4 +1,4 @@
-"""What the contracts look with: an attack that is watched, and two results compared to the bit."""
+"""Tools of the contracts: an attack that is observed, and a bitwise comparison of results."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _COLUMNS = (
 
 
 def expect(holds: bool | Tensor, message: str) -> None:
-    """An assertion that ``python -O`` keeps and that explains itself without pytest's rewriting."""
+    """An assertion with a message that ``python -O`` keeps and that does not need pytest's rewriting."""
     if not bool(holds):
         raise AssertionError(message)
 
 
 def expect_same(a: AttackResult, b: AttackResult, rows: list[int] | None, where: str) -> None:
-    """``b`` is bit for bit what ``a``, or its ``rows``, is; ``where`` ends the message."""
+    """Check that ``b`` equals ``a``, or its ``rows``, to the bit; ``where`` ends the message."""
     for name in _COLUMNS:
         left, right = getattr(a, name), getattr(b, name)
         left = left if rows is None else left[rows]
@@ -51,13 +51,15 @@ def expect_same(a: AttackResult, b: AttackResult, rows: list[int] | None, where:
 
 
 class Spy(Attack):
-    """An attack that does as another does and writes down when it asked and what its States look like.
+    """Wraps an attack and records when it makes queries and what its States contain.
 
     Args:
-        inner: the attack. seen: the target that it is run against, which counts the rows.
+        inner: the attack.
+        seen: the target that it is run against, which counts the queries.
 
     Attributes:
-        asked_at: rows that the target had answered at each Ask. faults: what is wrong with the States, in sentences.
+        asked_at: the queries that the target had answered at each Ask.
+        faults: what is wrong with the States, in sentences.
     """
 
     def __init__(self, inner: Any, seen: Recording) -> None:
@@ -71,7 +73,7 @@ class Spy(Attack):
 
     @property
     def changed(self) -> bool:
-        """The attack object is another than before the run."""
+        """Whether the attack object changed during the run."""
         now = dict(vars(self.inner)) if hasattr(self.inner, "__dict__") else {}
         return (
             repr(self.inner) != self._repr

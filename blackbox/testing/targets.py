@@ -1,8 +1,8 @@
-"""Targets whose answers are known in closed form, and wrappers that misbehave in one stated way.
+"""Targets whose answers are known in closed form, and wrappers that misbehave in one defined way.
 
-Every target is a plain callable on float images [m, \\*shape] in [0, 1] that returns logits [m, C]; hand it to
-``blackbox.Oracle``. All of them are *row-exact*: what they answer for a row is the same to the last bit whatever
-other rows are in the call, so a test may ask for bit-equal results.
+Every target is a plain callable on float images [m, \\*shape] in [0, 1] that returns logits [m, C]; pass it to
+``blackbox.Oracle``. All of them are *row-exact*: a row's answer is the same to the last bit whatever else is in the call,
+so a test may require bit-equal results.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Model = Callable[[Tensor], Tensor]
 
 
 def _linear(x: Tensor, weight: Tensor) -> Tensor:
-    """``x`` [m, \\*shape] times ``weight`` [k, \\*shape] -> [m, k], with sums whose order the width alone decides."""
+    """``x`` [m, \\*shape] times ``weight`` [k, \\*shape] -> [m, k], with sums in an order that depends on the width alone."""
     return row_sum((x[:, None] * weight[None]).flatten(0, 1)).view(len(x), len(weight))
 
 
@@ -44,17 +44,17 @@ class Affine:
         return _linear(x, self.weight.to(x)) + self.bias.to(x)
 
     def gradient(self, y: int, other: int) -> Tensor:
-        """[\\*shape] gradient of the margin ``logit_other - logit_y``, the same everywhere."""
+        """The gradient [\\*shape] of the margin ``logit_other - logit_y``, the same everywhere."""
         return self.weight[other] - self.weight[y]
 
     def margins(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """float64 [n, C] of ``logit_y - logit_c``, and [n, C, d] of ``weight_y - weight_c``."""
+        """The margins ``logit_y - logit_c`` [n, C] float64, and ``weight_y - weight_c`` [n, C, d]."""
         w, b = self.weight.flatten(1).double(), self.bias.double()
         logits = x.flatten(1).double() @ w.T + b
         return logits.gather(1, y[:, None]) - logits, w[y][:, None] - w[None]
 
     def distance(self, x: Tensor, y: Tensor, norm: str, target: Tensor | None = None) -> Tensor:
-        """[n] float64: how far ``x`` [n, \\*shape] of class ``y`` [n] is from the nearest boundary, the box left aside.
+        """The distance of ``x`` [n, \\*shape] of class ``y`` [n] from the nearest boundary, ignoring the box, [n] float64.
 
         Args:
             norm: "Linf", "L2", "L1", or "L0" (pixels, each as far as the box [0, 1] allows).
@@ -76,7 +76,7 @@ class Affine:
         return reach.scatter(1, y[:, None], math.inf).amin(1)
 
     def nearest(self, x: Tensor, y: Tensor, norm: str, beyond: float = 1.0) -> Tensor:
-        """[n, \\*shape] float64: the nearest boundary point, or ``beyond`` times as far in the same direction."""
+        """The nearest boundary point, or one ``beyond`` times as far in the same direction, [n, \\*shape] float64."""
         margin, normal = self.margins(x, y)
         reach = margin / row_norm(normal.flatten(0, 1), _DUAL[norm]).view_as(margin)
         distance, other = reach.scatter(1, y[:, None], math.inf).min(1)
@@ -108,7 +108,7 @@ class Sphere:
         return torch.stack([-0.5 * value, 0.5 * value], 1)
 
     def distance(self, x: Tensor) -> Tensor:
-        """[n] float64 L2 distance to the boundary, the box left aside."""
+        """The L2 distance to the boundary, ignoring the box, [n] float64."""
         return ((x.double() - self.centre.double()).flatten(1).norm(dim=1) - self.radius).abs()
 
 
@@ -133,13 +133,13 @@ class Quadratic:
         return torch.stack([-0.5 * value, 0.5 * value], 1)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """[n, \\*shape] gradient of ``logit_1 - logit_0``."""
+        """The gradient of ``logit_1 - logit_0``, [n, \\*shape]."""
         return self.slope.to(x) + self.curvature.to(x) * (x - self.centre.to(x))
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same answer to everything: no attack can succeed. Args: classes: C. label: the class it names."""
+    """Gives the same answer to everything, so that no attack can succeed. classes: C. label: the predicted class."""
 
     classes: int = 3
     label: int = 0
@@ -176,11 +176,12 @@ class ReluNet:
 
 
 class Quantised:
-    """A target that sees ``levels`` steps per entry and shows ``decimals`` decimals of its scores.
+    """A target that sees ``levels`` levels per entry and shows ``decimals`` decimals of its scores.
 
     Args:
-        target: the target behind. levels: 256 for 8-bit input, None to pass images on as they are.
-        decimals: rounds what the target answers, None not to.
+        target: the target inside.
+        levels: 256 for 8-bit input, None for unchanged images.
+        decimals: of the rounded scores, None for no rounding.
     """
 
     def __init__(self, target: Model, levels: int | None = 256, decimals: int | None = None) -> None:
@@ -194,12 +195,14 @@ class Quantised:
 
 
 class Noisy:
-    """Gaussian noise on every score: a target whose answers are partly chance.
+    """Adds Gaussian noise to every score, so that answers are random.
 
-    The noise of the i-th row that is shown is a function of (seed, i), so that a run can be repeated exactly.
+    The noise of the i-th query is a function of (seed, i), so that a run can be repeated exactly.
 
     Args:
-        target: the target behind. scale: standard deviation, in units of its scores. seed: of the noise.
+        target: the target inside.
+        scale: standard deviation, in units of its scores.
+        seed: of the noise.
     """
 
     def __init__(self, target: Model, scale: float, seed: int = 0) -> None:
@@ -213,10 +216,11 @@ class Noisy:
 
 
 class Failing:
-    """Misbehaves on one call, and on that one only.
+    """Misbehaves on exactly one call.
 
     Args:
-        target: the target behind. call: the call that goes wrong, 1 for the first.
+        target: the target inside.
+        call: the call that goes wrong, 1 for the first.
         how: "raise" (RuntimeError), "interrupt" (KeyboardInterrupt, as ctrl-C would), "nan" or "inf" (in one row),
             "shape" (one column too many), "drop" (one row missing), "flat" (one number a row), "object" (no array).
         row: the row for "nan" and "inf"; from the end when negative.
@@ -247,10 +251,11 @@ class Failing:
 
 
 class Recording:
-    """Remembers every row that was shown *and answered*: an account that the oracle knows nothing of.
+    """Remembers every image that was queried *and answered*, independently of the oracle's counts.
 
     Attributes:
-        sizes: rows of each answered call. count: rows answered.
+        sizes: rows of each answered call.
+        count: rows answered.
     """
 
     def __init__(self, target: Model) -> None:
@@ -271,11 +276,11 @@ class Recording:
 
     @property
     def shown(self) -> Tensor:
-        """[count, \\*shape] all answered rows, in order."""
+        """All answered images in order, [count, \\*shape]."""
         return torch.from_numpy(np.concatenate(self._rows)) if self._rows else torch.zeros(0)
 
     def tally(self) -> dict[bytes, int]:
-        """How often each point was asked, by its bytes."""
+        """How often each point was queried, by its bytes."""
         out: dict[bytes, int] = {}
         for rows in self._rows:
             for row in rows:
