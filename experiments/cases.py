@@ -70,11 +70,6 @@ def mnist(root: Path, count: int) -> Case:
     return Case("MNIST LeNet", net, some.images, some.labels, bb.Linf(0.3), own.images)
 
 
-def attacked(root: Path, count: int, depth: int) -> list[int]:
-    """The places in the CIFAR test folder of the images that ``cifar(..., spread=True)`` gives."""
-    return chosen(resnet(root, depth), photos(root), count, True).tolist()
-
-
 def cifar(root: Path, count: int, depth: int = 20, spread: bool = False, among: sg.Dataset | None = None) -> Case:
     """A CIFAR ResNet, Linf 8/255. The attacker owns the training folder. spread: over all classes, see `chosen`. among:
     instead of the test folder."""

@@ -6,7 +6,6 @@ Trained once and kept in runs/own (not committed: they can be made again).
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
     tags = [name, *(f"{name}-{plan.snapshots}-{i}" for i in range(plan.snapshots))]
     paths = [Path("runs/own") / f"{tag}.safetensors" for tag in tags]
     if not all(path.exists() for path in paths):
-        begin, used, data = time.perf_counter(), time.process_time(), images(root, plan.data)
+        data = images(root, plan.data)
         if paths[0].exists():
             made = [sg.from_spec(f"{plan.arch}:{paths[0]}", shape=shape)]
         else:
@@ -71,6 +70,4 @@ def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
         for path, net in zip(paths, made, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             sg.save_weights(net, path)
-        wall, cpu = time.perf_counter() - begin, time.process_time() - used
-        print(f"{name}: {wall:.0f} s, {cpu:.0f} s of processor time", flush=True)
     return [sg.from_spec(f"{plan.arch}:{path}", shape=shape) for path in paths]

@@ -48,16 +48,7 @@ class Settings(Subject):
     labels: tuple[str, ...] = says(("rays", "hop-skip-jump"), "query attacks on labels")
 
 
-@dataclass(frozen=True)
-class Made:
-    """What an attack made of n images: x [n, \\*shape], gradients or queries an image."""
-
-    x: Tensor
-    gradients: float = 0.0
-    queries: float = 0.0
-
-
-Attack = Callable[[Tensor, Tensor], Made]
+Attack = Callable[[Tensor, Tensor], tuple[Tensor, float, float]]  # examples [n, *shape]; gradients and queries an image
 
 
 def attacks(s: Settings, seen: Seen) -> dict[str, tuple[str, str, Attack]]:
@@ -66,20 +57,20 @@ def attacks(s: Settings, seen: Seen) -> dict[str, tuple[str, str, Attack]]:
     out: dict[str, tuple[str, str, Attack]] = {}
 
     def crafted(net: nn.Module, name: str, cost: int, **more: Any) -> Attack:
-        return lambda x, y: Made(sg.craft(net, x, y, name, threat=threat, seed=s.seed, **more), cost)
+        return lambda x, y: (sg.craft(net, x, y, name, threat=threat, seed=s.seed, **more), cost, 0.0)
 
     def smallest(attack: Callable[..., sg.minimum_norm.MinimumNorm], **more: Any) -> Attack:
-        def made(x: Tensor, y: Tensor) -> Made:
+        def made(x: Tensor, y: Tensor) -> tuple[Tensor, float, float]:
             found = attack(net, x, y, **more)
-            return Made(found.x_adv, float(found.gradients.double().mean()))
+            return found.x_adv, float(found.gradients.double().mean()), 0.0
 
         return made
 
     def asked(name: str, access: str, within: bb.Threat) -> Attack:
-        def made(x: Tensor, y: Tensor) -> Made:
+        def made(x: Tensor, y: Tensor) -> tuple[Tensor, float, float]:
             found = bb.attack(seen.oracle(access), x, y, name, within, s.budget, seed=s.seed)
             images = torch.where(found.success.view(-1, 1, 1, 1), found.x_adv, x)
-            return Made(images, queries=float(found.queries.double().mean()))
+            return images, 0.0, float(found.queries.double().mean())
 
         return made
 
@@ -107,16 +98,15 @@ def attacks(s: Settings, seen: Seen) -> dict[str, tuple[str, str, Attack]]:
     return out
 
 
-def row_of(made: Made, seconds: float, seen: Seen) -> dict[str, Any]:
-    """Success by the model's own labels, distances of the successes, price."""
-    said = seen.probabilities(made.x)
+def row_of(made: Tensor, seen: Seen) -> dict[str, Any]:
+    """Success by the model's own labels, distances of the successes."""
+    said = seen.probabilities(made)
     success = said.argmax(1) != seen.labels
-    change = (made.x - seen.images).flatten(1)
+    change = (made - seen.images).flatten(1)
     far = {"Linf": change.abs().amax(1), "L2": change.norm(dim=1), "L0": 100 * (change != 0).double().mean(1)}
     return {
         "success": count(success),
         **{k: float(v[success].median()) if bool(success.any()) else None for k, v in far.items()},
-        "gradients": made.gradients, "queries": made.queries, "seconds": seconds,
         "label": seen.class_name(int(said[0].argmax())), "confidence": float(said[0].max()),
     }  # fmt: skip
 
@@ -133,11 +123,12 @@ def measure(s: Settings) -> Found:
     for name, (needs, limit, attack) in attacks(s, seen).items():
         for _ in range(1 if rows else 3):  # the first is the yardstick of all times; its first call warms up
             begun = time.process_time()
-            made = attack(seen.images, seen.labels)
+            made, gradients, asked = attack(seen.images, seen.labels)
             seconds = time.process_time() - begun
-        row = rows[name] = {"needs": needs, "limit": limit, **row_of(made, seconds, seen)}
+        price = {"gradients": gradients, "queries": asked, "seconds": seconds}
+        row = rows[name] = {"needs": needs, "limit": limit, **row_of(made, seen), **price}
         row["time"] = seconds / max(next(iter(rows.values()))["seconds"], 1e-9)
-        shown[name] = made.x[at]
+        shown[name] = made[at]
         tell({"attack": name, **row})
     found = {"model": seen.model.name, "yardstick": next(iter(rows)), "eps": s.eps, "rows": rows,
              "leaves": seen.class_name(int(seen.labels[0])), "images": len(seen.labels)}  # fmt: skip

@@ -45,6 +45,7 @@ class Part:
     timed: tuple[int, int] = (30, 52)
 
 
+PACKAGES = ("torch", "numpy", "torchattacks", "adversarial-robustness-toolbox", "foolbox")
 UNLIMITED = bb.L2(math.inf)
 PARTS = {
     "linf": Part(cifar, None, "Scores", adapters.LINF_SCORES),
@@ -155,12 +156,8 @@ def clock(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -> 
 
 def measure(s: Settings) -> None:
     book = Book("benchmark_peers", s)
-    versions = {}
-    for package in ("torch", "numpy", "torchattacks", "adversarial-robustness-toolbox", "foolbox"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    versions = {name: installed.get(name, "not installed") for name in PACKAGES}
     book.found.setdefault("peers", versions)
     kind, work = ("times", clock) if s.time else ("rows", reached)
     for title in () if s.figure else s.only or [t for t in PARTS if not (s.time and t in SAME_CALLS)]:

@@ -34,7 +34,7 @@ import blackbox as bb
 import surrogates as sg
 from blackbox.report import style
 from experiments import nets
-from experiments.cases import Case, attacked, chosen, cifar, digits, lenet, photos, resnet
+from experiments.cases import Case, chosen, cifar, digits, lenet, photos, resnet
 from experiments.figures import sheet
 from experiments.runner import DOCS, Book, Real, run, says, tell
 
@@ -114,8 +114,8 @@ PLANS = (nets.Plan("cnn", 60, 1e-4), nets.CNN, nets.Plan("vgg", 45, 1e-4), nets.
 
 
 def surrogates(s: Settings) -> None:
-    reported = {i for count in (100, 200) for i in attacked(s.root, count, 32)}
-    data = photos(s.root)
+    data, other = photos(s.root), resnet(s.root, 32)
+    reported = {i for count in (100, 200) for i in chosen(other, data, count, spread=True).tolist()}
     rest = data.take(torch.tensor([i for i in range(len(data)) if i not in reported]))
     held, case = rest.take(slice(0, None, 4)), cifar(s.root, s.images, 20, spread=True, among=rest)
     book = Book("surrogate_choice", s, same=("images",))
