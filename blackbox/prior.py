@@ -153,7 +153,7 @@ def agree(what: str, expected: tuple[tuple[int, ...], int], came: tuple[tuple[in
         )
     if classes != count:
         raise ValueError(
-            f"Expected {what} to tell the target's {count} classes apart, but it has {classes}. "
+            f"Expected {what} to have the target's {count} classes, but it has {classes}. "
             "Train surrogates on the target's classes, in the target's order."
         )
 

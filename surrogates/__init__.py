@@ -1,4 +1,4 @@
-"""Surrogates: models one owns, trained at home or from a target's answers, and what their gradients do to a target.
+"""Surrogates: models you own, trained on your data or on a target's answers, and attacks with their gradients.
 
     net    = surrogates.train(surrogates.build("resnet20"), train_set, surrogates.Recipe(epochs=20), seed=0)
     x_adv  = surrogates.craft(net, x, y, "mi-fgsm", threat=Linf(8/255), steps=10)

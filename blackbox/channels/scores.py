@@ -43,7 +43,7 @@ class TopK(Scores):
         if hidden <= 0:
             return Answer(label, p)
         top, classes = p.topk(self._k, dim=1)
-        # never more than the smallest listed, whatever rounding and noise behind this did to the sum
+        # at most the smallest listed probability, even if rounding and noise in inner channels changed the sum
         rest = torch.minimum((1 - top.sum(1, keepdim=True)).clamp_min(0) / hidden, top[:, -1:])
         return Answer(label, rest.expand_as(p).scatter(1, classes, top))
 

@@ -124,11 +124,11 @@ class Oracle:
         """Check the settings against what the target announces, before any query."""
         if info.returns is not None and returns not in ("auto", info.returns):
             raise ValueError(
-                f"Expected returns to be {info.returns!r}, which is what {info.name} gives back, but it was {returns!r}."
+                f"Expected returns to be {info.returns!r}, which is what {info.name} returns, but it was {returns!r}."
             )
         if info.classes is not None and info.classes != self.classes:
             raise ValueError(
-                f"Expected classes={info.classes}, which is what {info.name} tells apart, but it was {self.classes}. "
+                f"Expected classes={info.classes}, the number that {info.name} has, but it was {self.classes}. "
                 f"(On the command line, where the data decide: --classes {info.classes}.)"
             )
         if info.shows is None:

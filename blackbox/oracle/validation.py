@@ -156,7 +156,7 @@ class Validation:
         count = out.shape[-1] if out.ndim == 2 else "N"
         return TargetError(
             f"Expected answers of shape {expected}, {came}. "
-            f"If it tells {count} classes apart, pass classes={count} (on the command line --classes {count})."
+            f"If it has {count} classes, pass classes={count} (on the command line --classes {count})."
         )
 
 

@@ -91,7 +91,7 @@ def read(texts: Sequence[str]) -> list[Chosen]:
             raise ValueError(f"Expected --channel {name}:{','.join(lacking).upper()}, but it was {text!r}.")
         if issubclass(kind, Scores) and (hiding := next((c for c in out if c.kind is LabelsOnly), None)):
             raise ValueError(
-                f"Expected scores behind --channel {text}, but {hiding.name} stands before it and hides them. Give it earlier."
+                f"Expected scores for --channel {text} to change, but {hiding.name}, given before it, hides them. Give it earlier."
             )
         out.append(Chosen(name, kind, values))
         kind(_nothing, **values)  # reports an invalid value before anything is loaded

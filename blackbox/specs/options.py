@@ -35,7 +35,7 @@ class Nets:
     """How models are loaded, and where they run."""
 
     classes: Annotated[
-        int | None, typer.Option(help="How many classes the target tells apart.", show_default="as the data")
+        int | None, typer.Option(help="How many classes the target has.", show_default="as the data")
     ] = None
     mean: Annotated[
         str | None,
@@ -48,7 +48,7 @@ class Nets:
     device: Annotated[str | None, typer.Option(help="Where nets run: cpu, cuda.", show_default="cpu")] = None
     threads: Annotated[int | None, typer.Option(help="Threads of torch.", show_default="as torch chooses")] = None
     own_endpoint: Annotated[
-        bool, typer.Option("--own-endpoint", help="An http target that is elsewhere is mine, or mine to test.")
+        bool, typer.Option("--own-endpoint", help="The http target on another machine is mine, or I may test it.")
     ] = False
 
     def set_threads(self) -> None:

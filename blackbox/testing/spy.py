@@ -44,7 +44,7 @@ def expect_same(a: AttackResult, b: AttackResult, rows: list[int] | None, where:
             who = apart.flatten(1).any(1) if apart.ndim > 1 else apart
             raise AssertionError(
                 f"Expected the very same {name} {where}, but rows {who.nonzero().flatten().tolist()} differ: a sample's "
-                "result depends on its batch mates, on the order, or on something hidden between steps."
+                "result depends on the rest of the batch, on the order, or on something hidden between steps."
             )
     status = a.status if rows is None else tuple(a.status[i] for i in rows)
     expect(status == b.status, f"Expected the very same status {where}, but {status} became {b.status}.")
@@ -113,7 +113,7 @@ class Spy(Attack):
         for path, value in _leaves(state, type(state).__name__):
             if isinstance(value, (Tensor, np.ndarray)):
                 if value.ndim == 0 or len(value) != n:
-                    self.faults.append(f"Expected {path} of {what} to lead with {n} rows, but its shape was {tuple(value.shape)}")
+                    self.faults.append(f"Expected {path} of {what} to have {n} rows on axis 0, but its shape was {tuple(value.shape)}")
             elif value is not None and not isinstance(value, (bool, int, float, str)):
                 self.faults.append(f"Expected {path} of {what} to be a tensor or a plain value, but it was {type(value).__name__}")
 

@@ -87,7 +87,7 @@ class Autograd:
         ]
         if len(set(counts)) > 1:
             raise ValueError(
-                f"Expected the nets of an ensemble to tell the same classes apart, but they have {', '.join(map(str, counts))} "
+                f"Expected the nets of an ensemble to have the same classes, but they have {', '.join(map(str, counts))} "
                 "classes. Craft on each alone, or build them alike."
             )
         places = {place(net)[0] for net in self.nets}

@@ -60,7 +60,7 @@ class NetPrior:
         counts = {net.classes for net in self.nets if isinstance(net, Normalised)}
         if len(counts) > 1:
             raise ValueError(
-                f"Expected the nets of a prior to tell the same classes apart, but they have {sorted(counts)}."
+                f"Expected the nets of a prior to have the same number of classes, but they have {sorted(counts)}."
             )
         self.classes = counts.pop() if counts else 0  # other modules show it only on images
         digest = hashlib.sha256()

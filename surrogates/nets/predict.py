@@ -129,7 +129,7 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
         )
     if gradients and given._version:
         raise ValueError(
-            f"Expected {name} to leave its input as it is, so that gradients can be taken of it, but it writes into it. Give it "
+            f"Expected {name} not to modify its input, so that gradients can be taken, but it writes into it. Give it "
             "a copy: x - mean in place of x.sub_(mean)."
         )
     return out.shape[1]

@@ -63,14 +63,14 @@ def check_examples(examples: Examples, classes: int, taught: bool, name: str = "
         count = examples.soft.shape[1] if examples.soft is not None else high + 1
         where = "" if examples.soft is not None else f" (sample {int(examples.labels.argmax())} has {high})"
         raise ValueError(
-            f"Expected labels in 0..{classes - 1} (the net tells {classes} classes apart), but there are {count} classes{where}. "
+            f"Expected labels in 0..{classes - 1} (the net has {classes} classes), but there are {count} classes{where}. "
             f"Build the net with classes={count}."
         )
     if len(examples) < 2 or bool((examples.labels == examples.labels[0]).all()):
         whose = "the target answered" if taught else "all labels are"
         raise ValueError(
             f"Expected {name} with at least two classes, but {whose} {int(examples.labels[0])} for all of the "
-            f"{len(examples)} images. A net cannot learn to tell classes apart from one."
+            f"{len(examples)} images. A net cannot be trained on a single class."
         )
 
 

@@ -211,6 +211,6 @@ def _classes(nets: Mapping[str, tuple[nn.Module, ...]], targets: Mapping[str, Or
     for name, count in others:
         if count != expected:
             raise ValueError(
-                f"Expected sources and targets to tell the same classes apart, but {first} has {expected} and {name} has {count}."
+                f"Expected sources and targets to have the same number of classes, but {first} has {expected} and {name} has {count}."
             )
     return expected

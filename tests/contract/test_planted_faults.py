@@ -160,7 +160,7 @@ class HiddenPoint(Differences):
 
 
 class RowsLast(Differences):
-    """A State whose tensors do not lead with rows: dropping finished rows drops directions instead."""
+    """A State whose tensors do not have the rows on their first axis: dropping finished rows drops directions instead."""
 
     @dataclass
     class State:
@@ -246,9 +246,9 @@ BROKEN_ATTACKS = [
     (HiddenState(), "test_stop_and_resume", LINF, "after a stop|called again"),
     (HiddenState(), "test_state_leads_with_rows", LINF, "object changed"),
     (HiddenPoint(), "test_state_leads_with_rows", LINF, "object changed"),
-    (RowsLast(), "test_state_leads_with_rows", LINF, "lead with"),
+    (RowsLast(), "test_state_leads_with_rows", LINF, "rows on axis 0"),
     (ListState(), "test_state_leads_with_rows", LINF, "plain value"),
-    (WholeState(), "test_state_leads_with_rows", LINF, "lead with"),
+    (WholeState(), "test_state_leads_with_rows", LINF, "rows on axis 0"),
     (GoesDown(), "test_reaches_the_optimum", LINF, "Expected success"),
     (LastColumnStays(full=False), "test_reaches_the_optimum", LINF, "Expected success"),
     (Bisection(), "test_reaches_the_optimum", L2_CASE, "ratios"),

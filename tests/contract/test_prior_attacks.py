@@ -124,7 +124,7 @@ def test_without_a_prior_one_sentence(name: str) -> None:
 
 
 def test_a_prior_that_does_not_fit_one_sentence() -> None:
-    with pytest.raises(ValueError, match="the target's 3 classes apart, but it has 2"):
+    with pytest.raises(ValueError, match="the target's 3 classes, but it has 2"):
         run("hybrid", prior=LinearPrior.of_problem(2))
     with pytest.raises(ValueError, match=r"images of shape \(3, 4, 4\), which are attacked, but it takes \(3, 5, 5\)"):
         run("hybrid", prior=LinearPrior.noise(shape=(3, 5, 5)))

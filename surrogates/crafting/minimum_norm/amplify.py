@@ -22,7 +22,7 @@ def amplify(x_adv: Any, x: Any, rms: float, box: Box = (0.0, 1.0)) -> Tensor:
     the paper's printed formula* x + 0.1 (x' - x) / |x' - x|_2, whose RMS is 0.1 / sqrt(d), far from the table's.
 
     Returns:
-        [N, \\*shape] float32. An unchanged image stays as it is; where the box leaves too little room, the change is the
+        [N, \\*shape] float32. An unchanged image stays unchanged; where the box leaves too little room, the change is the
         longest possible.
 
     Raises:

@@ -89,7 +89,7 @@ class TestChannels:
             (("--channel", "jpeg:75,3"), ("jpeg:quality=75", "'3'")),
             (("--channel", "noise:scal=1"), ("scale", "Did you mean 'scale'")),
             (("--channel", "blacklight:action=sleep"), ("answer, replay",)),
-            (("--channel", "labels", "--channel", "round:2"), ("labels stands before it",)),
+            (("--channel", "labels", "--channel", "round:2"), ("labels, given before it",)),
             (("--attack", "square", "--channel", "labels"), ("at least topk for square", "labels only")),
             (("--channel", "labels", "--access", "scores"), ("--access labels", "'scores'")),
             (("--channel", "round", "--access", "logits"), ("--access scores", "round")),

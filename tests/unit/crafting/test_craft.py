@@ -295,7 +295,7 @@ def test_a_net_that_averages_over_its_map_is_not_shown_images_of_another_size(na
 
 
 def test_an_ensemble_with_other_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="same classes apart, but they have 3, 4"):
+    with pytest.raises(ValueError, match="same classes, but they have 3, 4"):
         sg.craft([Affine(16, 3), Affine(16, 4)], images(2), torch.tensor([0, 1]), threat=Linf(0.1))
 
 
@@ -328,7 +328,7 @@ def test_a_net_that_writes_into_its_input_changes_no_images_of_ours() -> None:
         lambda: sg.prior(net).check((1, 4, 4), 3),
         lambda: sg.minimum_norm.deepfool(net, x, y),
     ):
-        with pytest.raises(ValueError, match=r"to leave its input as it is, .* x - mean in place of x.sub_"):
+        with pytest.raises(ValueError, match=r"not to modify its input, .* x - mean in place of x.sub_"):
             use()
         assert torch.equal(x, before)
 

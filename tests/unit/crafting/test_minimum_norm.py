@@ -316,7 +316,7 @@ def test_rms_is_the_papers_distortion() -> None:
         ({"x": images(3, (1, 8, 8))}, "images of shape (1, 4, 4) for the net, but they had shape (1, 8, 8)"),
         ({"box": (0.5, 0.4)}, "lower < upper"),
         ({"box": (0.0, 0.3)}, "lie in the box (0.0, 0.3), but sample 0"),
-        ({"nets": [Affine(16, 3), Affine(16, 4)]}, "same classes apart"),
+        ({"nets": [Affine(16, 3), Affine(16, 4)]}, "same classes"),
     ],
 )
 def test_bad_input_gets_a_sentence(name: str, change: dict, words: str) -> None:

@@ -129,7 +129,7 @@ class Poisoned(nn.Module):
         (lambda: None, "Expected a prior of one or more torch modules"),
         (lambda: [lambda x: x], "Expected a prior of one or more torch modules"),
         (lambda: {"a": nets(1)[0]}, "of one or more torch modules, but it was made of dict. Give nets"),
-        (lambda: [*nets(1), sg.build("cnn", 5, SHAPE, seed=0)], "tell the same classes apart"),
+        (lambda: [*nets(1), sg.build("cnn", 5, SHAPE, seed=0)], "have the same number of classes"),
         (lambda: [*nets(1), sg.build("cnn", 4, (3, 6, 6), seed=0)], "take images of one shape"),
     ],
     ids=["empty", "none", "function", "names", "classes", "shapes"],
@@ -141,7 +141,7 @@ def test_what_is_no_prior(made, message: str) -> None:  # type: ignore[no-untype
 
 def test_what_does_not_fit_the_target() -> None:
     prior = sg.prior(nets())
-    with pytest.raises(ValueError, match="net 0 of the prior to tell the target's 10 classes apart, but it has 4"):
+    with pytest.raises(ValueError, match="net 0 of the prior to have the target's 10 classes, but it has 4"):
         prior.check(SHAPE, 10)
     with pytest.raises(ValueError, match=r"images of shape \(3, 9, 9\), which are attacked, but it takes \(3, 8, 8\)"):
         prior.check((3, 9, 9), 4)

@@ -413,7 +413,7 @@ class TestTargets:
             Oracle(RandomForestClassifier(), "scores", 4)
         with pytest.raises(ValueError, match=r"to be 0..3, but they were \[1, 2, 3, 4\]"):
             Oracle(RandomForestClassifier(3).fit(a, b + 1), "scores", 4)
-        with pytest.raises(ValueError, match=r"classes=4, which is what LinearSVC tells apart, but it was 10. .*--classes 4"):
+        with pytest.raises(ValueError, match=r"classes=4, the number that LinearSVC has, but it was 10. .*--classes 4"):
             Oracle(svc, "labels", 10)
 
     @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ class TestTargets:
             ("raise", "raised RuntimeError on a call with 6 images.*planned failure"),
             ("nan", "Expected finite scores.*row 0 of a call with 6"),
             ("inf", "Expected finite scores.*row 0 of a call with 6"),
-            ("shape", r"shape \(6, 4\), a score for each class, .*returned shape \(6, 5\). If it tells 5 classes apart, pass classes=5"),
+            ("shape", r"shape \(6, 4\), a score for each class, .*returned shape \(6, 5\). If it has 5 classes, pass classes=5"),
             ("drop", "one answer for each of the 6 images.*must not drop"),
             ("flat", r"returned shape \(6,\)"),
             ("object", "return a tensor or array, but it returned object"),

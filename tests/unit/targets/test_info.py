@@ -51,7 +51,7 @@ def test_an_info_is_enough() -> None:
     x = torch.zeros(2, 1, 2, 2)
     for target in (Informed(), Rounded(Informed(), 1), Retrying(Informed())):
         assert bb.Oracle(target, classes=4)(x).label.tolist() == [0, 0]
-        with pytest.raises(ValueError, match="classes=4, which is what .*informed"):
+        with pytest.raises(ValueError, match="classes=4, the number that .*informed"):
             bb.Oracle(target, classes=5)
 
 
