@@ -9,9 +9,8 @@ grows with the dimension d, while no pixel moves by more than eps. Three questio
    Phi(s), whatever d; changed by eps against the label with Phi(s - eps sqrt(d)); under random signs with
    Phi(s / sqrt(1 + eps^2)) at large d. Beside it a model trained on samples.
 3. Real images, averaged down to smaller sides: trained linear classifiers. For each image the eps that changes the label is
-   min_j (z_y - z_j) / |w_y - w_j|_1 exactly (no clipping); measured with FGSM just below and just above it. Does it fall with
-   d? It need not: neighbouring pixels tell the same, so their weights are shared out, and finer images are told apart by wider
-   margins. On the digits it rises.
+   min_j (z_y - z_j) / |w_y - w_j|_1 exactly (no clipping); measured with FGSM just below and just above it. It need not fall
+   with d: neighbouring pixels tell the same, so their weights are shared out, and finer images have wider margins.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def reached(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -
 def clock(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -> dict[str, Any]:
     """Wall time over the bare forward time of the same calls, attack and bare calls in turn."""
     n, budget = part.timed
-    n = s.time_images_peers if name in part.peers else n
+    n = min(s.time_images_peers if name in part.peers else n, len(case.images))
 
     def work(n: int = n) -> None:
         if name in part.peers:

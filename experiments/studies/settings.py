@@ -6,18 +6,16 @@ p_init      Which share of the pixels should Square's first squares cover when t
 tuned       Are settings chosen on one's own nets better on a hidden target than the paper's? (--attack square, sign-flip)
             `blackbox.tune` tries them on two nets of `experiments.nets` (images of the attacker's, no query of a target); then
             the attack runs on the images of `experiments.studies.hybrid` with those so chosen, with the papers' and with this
-            toolkit's own, Linf 8/255, budget 1,000. Square: p_init; the paper has 0.05 in its table 5, its authors' later code
-            0.8, this toolkit 0.4. Sign-flip: the first squeeze and the first chance of a flip; 0.004 and 0.001 are the
-            authors', and ours.
+            toolkit's own. Square: p_init; the paper has 0.05 in its table 5, its authors' later code 0.8, this toolkit 0.4.
+            Sign-flip: the first squeeze and the first chance of a flip; 0.004 and 0.001 are the authors', and ours.
 surrogates  Which nets are worth training for a hidden CIFAR target? Every net is trained on cifar10/train, then examples are
             crafted on it, and on pairs, as `hybrid` crafts its first query (ten plain steps of 3 eps / 10 along the
             cross-entropy, Linf 8/255), and shown to the ResNet-20: on test images that the ResNet-32, on which `hybrid` reports,
             is not attacked with there. Accuracy is on a quarter of those; of a net with snapshots, its own.
 answers     What are the target's answers worth as training data, beside queries spent on attacking? Two nets are trained on with
             the target's answers to 0, 300, 1,500 and 6,000 of the attacker's own images (`surrogates.teach`; scores, asked once
-            for both); then `hybrid` attacks the images of the ResNet-32 as there, failures charged at the budget. An image's
-            queries fall with the answers, which have to be shared out among the images attacked: what is cheapest depends on how
-            many these are; see docs/query_budget_frontier.png.
+            for both); then `hybrid` attacks the images of the ResNet-32 as there, failures charged at the budget. The answers
+            are shared out among the images attacked: what is cheapest depends on how many these are.
 """
 
 from __future__ import annotations
