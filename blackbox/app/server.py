@@ -68,7 +68,7 @@ def require() -> None:
 
     if find_spec("gradio") is None:
         raise ValueError(
-            "Expected the package gradio for the page, but it is not installed. Install it: pip install 'blackbox-transfer[app]'"
+            "Expected the package gradio for the page, but it is not installed. Install it: pip install -e '.[app]'"
         )
 
 

@@ -68,7 +68,7 @@ def demo(
 def attack(
     target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run
 ) -> None:
-    """Attack a target through queries alone. Exit code 3 when no image was fooled, which is not an error."""
+    """Attack a target by queries, with surrogates where there are some. Exit code 3: no image was fooled, which is not an error."""
     from blackbox.cli.attack import run
 
     run(target, how, known, images, within, nets, common)

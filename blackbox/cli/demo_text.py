@@ -92,7 +92,7 @@ def saving(o: Outcome) -> str:
     """What grouping and PCA save against the full difference, and what that costs in success."""
     s, (full, *_) = o.settings, o.queries.values()
     parts = [
-        f"{what} ask {_mean(full) / _mean(r):.1f} × less and fool {int(r.success.sum())} instead of {int(full.success.sum())}"
+        f"{what} ask {_mean(full) / _mean(r):.1f} × less and fool {int(r.success.sum())} images instead of {int(full.success.sum())}"
         for what, r in (
             (f"groups of {s.groups} random pixels", o.queries["fd-fgsm, groups"]),
             (f"{s.components} principal components", o.queries["fd-fgsm, PCA"]),

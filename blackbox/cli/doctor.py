@@ -45,7 +45,7 @@ def run() -> None:
         line("accelerator", "none; everything runs on the CPU")
     for extra, modules in _EXTRAS.items():
         missing = [m for m in modules if importlib.util.find_spec(m) is None]
-        line(f"extra [{extra}]", "present" if not missing else f"missing: pip install 'blackbox-transfer[{extra}]'")
+        line(f"extra [{extra}]", "present" if not missing else f"missing: pip install -e '.[{extra}]'")
     faults = check()
     if faults:
         raise Exit(FAILED, "\n".join(["The self-check of counting failed:", *faults]))

@@ -47,7 +47,7 @@ def run(
     mine = _surrogates(known, images, shown, count, nets, common)
     most = len(shown.data) * sum(counts) * len(shows)
     say(
-        f"plan             {found.name}, {wanted}: {len(shown.data):,} images × {' + '.join(f'{b:,}' for b in counts)} queries × "
+        f"plan             {found.name}, {wanted}: {len(shown.data):,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "
         f"{len(shows)} levels of access = at most {most:,}; surrogates: {', '.join(mine) or 'none'}",
         common.quiet,
     )

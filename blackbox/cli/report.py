@@ -30,7 +30,7 @@ def run(paths: list[str], out: str | None, title: str | None, against: str | Non
         print(line, file=sys.stderr)
     size = (path / "report.html").stat().st_size / 1e6
     say(f"report           {len(good)} of {len(found)} runs: {path}/report.html, {size:.1f} MB in one file", quiet)
-    say(f"saved            {path}/: report.html, report.md with pictures, {', '.join(tables)}", quiet)
+    say(f"saved            {path}/: report.html, {', '.join(['report.md with pictures', *tables])}", quiet)
     if problems:
         raise Exit(USAGE, f"{len(problems)} of the parts could not be read, see above; the rest is reported.")
 

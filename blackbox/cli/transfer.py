@@ -53,7 +53,7 @@ def run(
     cells = len(sources) * len(recipes) * len(radii)
     noise = sum(2 if r.norm == "Linf" else 1 for r in radii)
     say(
-        f"plan             {cells} × {len(shown.data):,} examples, shown to {len(targets)} targets: "
+        f"plan             {cells} × {len(shown.data):,} examples, shown to {len(targets)} target{'s'[: len(targets) > 1]}: "
         f"{len(shown.data) * (1 + cells + noise):,} queries each, {noise * len(shown.data):,} of them for noise",
         quiet,
     )

@@ -177,7 +177,7 @@ def _client(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise ValueError(
-            "Expected the extra [dask] to be installed, but it is not. pip install 'blackbox-transfer[dask]'"
+            "Expected the extra [dask] to be installed, but it is not. pip install -e '.[dask]'"
         ) from None
     if not address.startswith(("tcp://", "tls://")):
         raise ValueError(

@@ -123,7 +123,7 @@ def _session(path: Path, provider: str, threads: int) -> Any:
     except ImportError:
         raise ModuleNotFoundError(
             f"Expected onnxruntime to be installed, which runs {path}, but it is not. Install it: "
-            "pip install 'blackbox-transfer[onnx]'",
+            "pip install -e '.[onnx]'",
             name="onnxruntime",
         ) from None
     there = ort.get_available_providers()

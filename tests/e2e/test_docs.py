@@ -81,19 +81,36 @@ def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # dataclasses look their module up
+    printed: str | None = None  # by the block before
     for i, block in enumerate(blocks(page)):
+        if block.kind == "text" and printed is not None:
+            assert block.code.strip() in printed, f"{page.name}, block {i + 1} is not what the block before prints:\n{printed}"
+        printed = None
         if block.why is not None or block.kind in NO_CODE:
             continue
         if block.name:
             (tmp_path / block.name).write_text(block.code, "utf-8")
         elif block.kind == "python":
-            exec(compile(block.code, f"{page.name}, block {i + 1}", "exec"), module.__dict__)
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(block.code, f"{page.name}, block {i + 1}", "exec"), module.__dict__)
+            printed = said.getvalue()
         elif block.kind == "console":
             for line in block.code.splitlines():
                 if line.startswith("$ "):
                     command(line[2:], tmp_path)
         else:
             pytest.fail(f"Block {i + 1} is {block.kind}: run it here, or say above it why not: % not run: why")
+
+
+def test_the_attack_that_the_guide_writes_keeps_the_contract(tmp_path: Path) -> None:
+    """Its blocks in one file are a test that passes, as the page says."""
+    code = [block.code for block in blocks(DOCS / "how-to" / "write-an-attack.md") if block.kind == "python"]
+    assert any("AttackContract" in part for part in code)
+    (tmp_path / "test_mine.py").write_text("\n".join(code), "utf-8")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_mine.py"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout
 
 
 def test_what_is_not_run() -> None:

@@ -35,7 +35,7 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
     made = {name: [say(i.result.config, i.result) for i in chosen] for name, say in columns}
     shown = [name for name, cells in made.items() if set(cells) - {"0", "–"}]
     nothing = [name for name, cells in made.items() if name not in shown and set(cells) == {"0"}]
-    caption = f"Nothing under: {', '.join(nothing)}." if nothing else ""
+    caption = f"Not shown, because none of the results has any: {', '.join(nothing)}." if nothing else ""
     rows = [[i.label, *(made[name][k] for name in shown)] for k, i in enumerate(chosen)]
     page.table(["Result", *shown], rows, caption)
     ends = [s for s in Status if any(s in i.result.status for i in chosen)]

@@ -372,5 +372,5 @@ def test_doctor_checks_the_counting(said: Cli) -> None:
     assert out.returncode == 0, out.stdout + out.stderr
     for name in bb.attacks.names():
         assert f"ok     {name} on a target that always answers 0" in out.stdout
-    assert "torch build" in out.stdout and "pip install 'blackbox-transfer[" in out.stdout
+    assert "torch build" in out.stdout and "pip install -e '.[" in out.stdout
     assert "all ok" in out.stdout
