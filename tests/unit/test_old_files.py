@@ -57,7 +57,7 @@ def old(tmp_path: Path) -> Path:
     return Path(shutil.copytree(OLD, tmp_path / "old"))
 
 
-@pytest.mark.parametrize("file", sorted(p.name for p in OLD.glob("*.checkpoint")) + ["hybrid.journal", "square.journal"])
+@pytest.mark.parametrize("file", [*sorted(p.name for p in OLD.glob("*.checkpoint")), "hybrid.journal", "square.journal"])
 def test_an_interrupted_run_goes_on(file: str, old: Path) -> None:
     """It ends as a run that was never interrupted, and what was paid before is not paid again."""
     name, _, kind = file.partition(".")
