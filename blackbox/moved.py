@@ -11,19 +11,37 @@ from types import ModuleType
 
 MOVED = {
     "blackbox.bases": "blackbox.proposals.bases",
+    "blackbox.cli.digits": "blackbox.specs.digits",
     "blackbox.journal": "blackbox.oracle.journal",
     "blackbox.ledger": "blackbox.engine.ledger",
     "blackbox.objective": "blackbox.goals.objective",
+    "blackbox.pool": "blackbox.start_images",
+    "blackbox.targets.retrying": "blackbox.channels.retrying",
+    "blackbox.targets.stateful": "blackbox.defences.blacklight",
     "blackbox.tuning": "blackbox.evaluation.tuning",
     "surrogates.acquire": "surrogates.acquisition",
+    "surrogates.answers": "surrogates.data.answers",
+    "surrogates.ball": "surrogates.crafting.ball",
+    "surrogates.dataflow": "surrogates.crafting.surgery.graph",
+    "surrogates.directional": "surrogates.analysis.directional",
+    "surrogates.goal": "surrogates.crafting.goal",
     "surrogates.gradients": "surrogates.crafting.gradients",
     "surrogates.hooks": "surrogates.crafting.surgery.hooks",
+    "surrogates.lean": "surrogates.nets.fold",
+    "surrogates.loaders": "surrogates.data.loaders",
+    "surrogates.matrix": "surrogates.transfer.matrix",
     "surrogates.minimum_norm": "surrogates.crafting.minimum_norm",
     "surrogates.models": "surrogates.nets.registry",
+    "surrogates.noise": "surrogates.transfer.noise",
     "surrogates.parts": "surrogates.crafting.parts",
     "surrogates.presets": "surrogates.crafting.presets",
+    "surrogates.queried": "surrogates.crafting.queried",
+    "surrogates.ray": "surrogates.analysis.ray",
+    "surrogates.recipe": "surrogates.training.recipe",
     "surrogates.refine": "surrogates.training.averaging",
     "surrogates.robust": "surrogates.training.adversarial",
+    "surrogates.runs": "surrogates.transfer.runs",
+    "surrogates.weights": "surrogates.nets.weights",
 }
 
 
@@ -53,4 +71,4 @@ class _Alias(MetaPathFinder, Loader):
 
 
 if not any(isinstance(finder, _Alias) for finder in sys.meta_path):
-    sys.meta_path.append(_Alias())
+    sys.meta_path.insert(0, _Alias())  # before the file finder, which would load a second copy through an alias's path

@@ -13,7 +13,6 @@ step, use ordinary local variables.
 
 from __future__ import annotations
 
-import copy
 import enum
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -272,11 +271,36 @@ class Attack:
         return self
 
 
+class Adopted(Attack):
+    """An attack whose class does not inherit from `Attack`: what it has is used as it is, the defaults stand for the rest."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+        for name in ("access", "norms", "prior", "from_start"):
+            setattr(self, name, getattr(own, name, getattr(Attack, name, None)))
+        for name in ("minimises", "informed", "needs_prior"):
+            setattr(self, name, bool(getattr(own, name, False)))
+        self.parts = tuple(getattr(own, "parts", ()))  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return repr(self.own)
+
+    def init(self, t: Task) -> Any:
+        return self.own.init(t)
+
+    def step(self, t: Task, s: Any, k: int) -> Any:
+        return self.own.step(t, s, k)
+
+    def settle(self, access: Access, threat: Threat) -> Attack:
+        settle = getattr(self.own, "settle", None)
+        return self if settle is None else as_attack(settle(access, threat))
+
+
 def as_attack(value: Any) -> Attack:
-    """Return ``value`` as an `Attack`; an object with the same methods that does not inherit gets the defaults.
+    """``value`` if it is an `Attack`; an object of another class with the same methods is adopted.
 
     Raises:
-        TypeError: it is not an attack.
+        TypeError: it is no attack.
     """
     if isinstance(value, Attack):
         return value
@@ -285,8 +309,4 @@ def as_attack(value: Any) -> Attack:
             "Expected attack to be a name from blackbox.attacks.names() or an attack such as blackbox.attacks.Square(), "
             f"but it was {value!r}."
         )
-    own = type(value)
-    heir = type(own.__name__, (own, Attack), {"__module__": own.__module__, "__qualname__": own.__qualname__})
-    adopted = copy.copy(value)
-    object.__setattr__(adopted, "__class__", heir)
-    return adopted
+    return Adopted(value)

@@ -167,8 +167,8 @@ def resolve(
         ValueError: a prior for an attack that takes none, or that has settings already.
         UnsupportedThreat, AccessError, TypeError: it cannot be run so. No query has been made.
     """
-    chosen = as_attack(_built(attack, prior))
-    name = attacks.name_of(chosen)
+    built = _built(attack, prior)
+    chosen, name = as_attack(built), attacks.name_of(built)
     if threat.norm not in chosen.norms:
         raise UnsupportedThreat(f"Expected a threat in {' or '.join(chosen.norms)} for {name}, but it was {threat}.")
     if oracle.access < chosen.access:

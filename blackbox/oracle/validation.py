@@ -153,11 +153,11 @@ class Validation:
         came = f"but the target {self.name} returned shape {tuple(out.shape)}"
         if out.ndim and len(out) != m:
             return TargetError(f"Expected one answer for each of the {m} images of a call, {came}. It must not drop or merge rows.")
-        count = out.shape[-1] if out.ndim == 2 else "N"
-        return TargetError(
-            f"Expected answers of shape {expected}, {came}. "
-            f"If it has {count} classes, pass classes={count} (on the command line --classes {count})."
-        )
+        count = out.shape[-1] if out.ndim == 2 else 1
+        mend = "Wrap it in a function that gives a row of scores for each image, [m, classes], or labels alone, [m]."
+        if count > 1 and count != self.classes:
+            mend = f"If it has {count} classes, pass classes={count} (on the command line --classes {count})."
+        return TargetError(f"Expected answers of shape {expected}, {came}. {mend}")
 
 
 def raised(name: str, error: Exception, rows: int, answered: int) -> TargetError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import attrgetter
+import inspect
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -47,23 +47,32 @@ def info_of(target: Any) -> TargetInfo:
     """The info of a target; collected from attributes of the same names if it has no `TargetInfo`."""
     info = getattr(target, "info", None)
     if isinstance(info, TargetInfo):
-        return info
+        own = isinstance(target, Described) and {
+            f.name: getattr(target, f.name)
+            for f in fields(TargetInfo)
+            if not isinstance(inspect.getattr_static(target, f.name), _FromInfo)
+        }
+        return replace(info, **own) if own else info
 
-    def said(name: str, kind: type) -> Any:
+    def said(name: str, kind: Any) -> Any:
         value = getattr(target, name, None)
         return value if isinstance(value, kind) else None
+
+    def count(name: str) -> int | None:
+        value = said(name, (int, float, np.integer))
+        return None if value is None or int(value) != value else int(value)
 
     return TargetInfo(
         name=target.name,
         returns=target.returns,
-        classes=said("classes", int),
+        classes=count("classes"),
         shows=said("shows", Access),
-        k=said("k", int),
+        k=count("k"),
         shape=said("shape", tuple),
-        max_rows=said("max_rows", int),
-        probe=float(getattr(target, "probe", 0.0)),
-        resolution=float(getattr(target, "resolution", 0.0)),
-        noise=float(getattr(target, "noise", 0.0)),
+        max_rows=count("max_rows"),
+        probe=float(getattr(target, "probe", 0.0) or 0.0),
+        resolution=float(getattr(target, "resolution", 0.0) or 0.0),
+        noise=float(getattr(target, "noise", 0.0) or 0.0),
         randomised=bool(getattr(target, "randomised", False)),
         keyed=bool(getattr(target, "keyed", False)),
     )
@@ -79,8 +88,18 @@ def retried_of(target: Any) -> int:
     return int(getattr(target, "retried", 0))
 
 
+class _FromInfo:
+    """Reads a field of ``info``. A subclass or an instance may give another value under the same name, which then holds."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+
+    def __get__(self, target: Any, kind: Any = None) -> Any:
+        return self if target is None else getattr(target.info, self.field)
+
+
 def _from_info(name: str) -> Any:
-    return property(attrgetter(f"info.{name}"), doc=f"`TargetInfo.{name}` of this target.")
+    return _FromInfo(name)
 
 
 class Described:
