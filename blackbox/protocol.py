@@ -293,7 +293,9 @@ class Adopted(Attack):
 
     def settle(self, access: Access, threat: Threat) -> Attack:
         settle = getattr(self.own, "settle", None)
-        return self if settle is None else as_attack(settle(access, threat))
+        if settle is None or getattr(settle, "__func__", None) is Attack.settle:  # passed on to one that inherits the default
+            return self
+        return as_attack(settle(access, threat))
 
 
 def as_attack(value: Any) -> Attack:
