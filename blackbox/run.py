@@ -13,6 +13,7 @@ from torch import Tensor
 
 from blackbox import attacks
 from blackbox import prior as priors
+from blackbox.adopted import as_attack
 from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine.engine import Engine
 from blackbox.engine.progress import Progress
@@ -20,7 +21,7 @@ from blackbox.engine.spec import RunSpec, Samples
 from blackbox.goals.objective import Objective
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
-from blackbox.protocol import AccessError, Attack, as_attack
+from blackbox.protocol import AccessError, Attack
 from blackbox.results import AttackResult
 from blackbox.results.bill import Meter, report
 from blackbox.threat import Threat, UnsupportedThreat, as_threat

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from blackbox import attacks
+from blackbox.adopted import as_attack
 from blackbox.candidates.opening import AFTER, opening, outward
 from blackbox.prior import Guided
-from blackbox.protocol import Access, Attack, Task, as_attack
+from blackbox.protocol import Access, Attack, Task
 
 _FROM_IMAGE = "square or an attack on labels, such as rays, sign-flip, hop-skip-jump or boundary"
 

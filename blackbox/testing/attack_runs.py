@@ -11,8 +11,8 @@ from torch import Tensor
 
 import blackbox.attacks
 import blackbox.run
+from blackbox.adopted import as_attack
 from blackbox.oracle.oracle import Oracle
-from blackbox.protocol import as_attack
 from blackbox.results import AttackResult
 from blackbox.testing.problems import THREATS, Case, Problem, affine_problem
 from blackbox.testing.targets import Model, ReluNet

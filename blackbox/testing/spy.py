@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, equal
 
+from blackbox.adopted import Adopted
 from blackbox.protocol import Attack, Retire
 from blackbox.results import AttackResult
 from blackbox.testing.targets import Recording
@@ -68,15 +69,16 @@ class Spy(Attack):
             setattr(self, name, getattr(inner, name))
         self.asked_at: list[int] = []
         self.faults: list[str] = []
-        self._repr = repr(inner)
-        self._before = copy.deepcopy(dict(vars(inner))) if hasattr(inner, "__dict__") else {}
+        self._own = inner.own if isinstance(inner, Adopted) else inner  # the object that the user wrote
+        self._repr = repr(self._own)
+        self._before = copy.deepcopy(dict(vars(self._own))) if hasattr(self._own, "__dict__") else {}
 
     @property
     def changed(self) -> bool:
         """Whether the attack object changed during the run."""
-        now = dict(vars(self.inner)) if hasattr(self.inner, "__dict__") else {}
+        now = dict(vars(self._own)) if hasattr(self._own, "__dict__") else {}
         return (
-            repr(self.inner) != self._repr
+            repr(self._own) != self._repr
             or now.keys() != self._before.keys()
             or not all(
                 equal(v, self._before[k]) if isinstance(v, Tensor) else repr(v) == repr(self._before[k])

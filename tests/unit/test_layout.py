@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _ORDER = """
     checks lazy moved rng rowwise environment
     threat statistics checkpoint plain_text
-    protocol start_images direction answer
+    protocol adopted start_images direction answer
     search ascent prior
     proposals estimators candidates attacks
     targets channels defences oracle
@@ -29,7 +29,7 @@ _ORDER = """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
 # Of what stands before them, these may import no more than this.
 ONLY = {
-    "attacks": "ascent candidates direction estimators prior proposals protocol rowwise search threat",
+    "attacks": "adopted ascent candidates direction estimators prior proposals protocol rowwise search threat",
     "candidates": "ascent direction prior proposals protocol rowwise search",
     "engine": "answer checkpoint goals oracle protocol rng rowwise threat",
 }

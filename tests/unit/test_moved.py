@@ -11,8 +11,8 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.adopted import as_attack
 from blackbox.moved import MOVED
-from blackbox.protocol import as_attack
 from blackbox.targets.info import info_of
 
 

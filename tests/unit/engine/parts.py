@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.adopted import as_attack
 from blackbox.engine import RunSpec, Samples
 from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import Cohort
@@ -16,7 +17,7 @@ from blackbox.engine.evaluator import Evaluator
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.scheduler import Scheduler
 from blackbox.goals.objective import Objective
-from blackbox.protocol import Ask, as_attack
+from blackbox.protocol import Ask
 from blackbox.testing import Affine
 from tests.toys import RandomSigns
 

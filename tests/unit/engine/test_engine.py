@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.adopted import as_attack
 from blackbox.engine import Engine, RunSpec, Samples, iterate
 from blackbox.goals.objective import Objective
-from blackbox.protocol import Access, Ask, Retire, Status, Task, as_attack
+from blackbox.protocol import Access, Ask, Retire, Status, Task
 from blackbox.testing import Affine, Constant, Failing, Recording, ReluNet, affine_problem
 from blackbox.testing.driver import task
 from tests.toys import Bisection, Differences, Fuzz, RandomSigns, Script
