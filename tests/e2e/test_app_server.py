@@ -75,7 +75,7 @@ def test_wrong_commands_are_told_at_once(tmp_path):
 
 def test_without_gradio_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'blackbox-transfer\[app\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '.\[app\]'"):
         call()
 
 

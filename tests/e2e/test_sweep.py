@@ -176,9 +176,9 @@ def test_a_single_dask_worker_is_left_its_work(here: Path, scheduler: tuple[str,
     address, runs = scheduler
     from distributed import Client
 
-    with Client(address) as client:  # the test before killed the second, if it came first
-        if len(client.ncores()) > 1:
-            runs[-1].kill()
+    runs[-1].kill()  # the second, which may not have joined yet; the test before may have killed it
+    runs[-1].wait()
+    with Client(address) as client:
         end = time.monotonic() + 60
         while len(client.ncores()) != 1 and time.monotonic() < end:
             time.sleep(0.05)
