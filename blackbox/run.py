@@ -188,7 +188,7 @@ def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:
             f"Expected prior= with the name of an attack, but the attack was {attack!r:.80}. Put the prior into its settings: "
             "blackbox.attacks.build(name, prior=...)."
         )
-    if "prior" not in getattr(attacks.get(attack), "__dataclass_fields__", {}):
+    if not attacks.takes_prior(attacks.get(attack)):
         raise ValueError(
             f"Expected an attack that takes a prior, {', '.join(attacks.with_prior())}, but it was {attack!r}. Leave prior= out."
         )

@@ -65,9 +65,14 @@ def build(name: str, **settings: Any) -> Any:
     return get(name)(**settings)
 
 
+def takes_prior(attack: Any) -> bool:
+    """Whether an attack, or its class, has a prior among its settings."""
+    return "prior" in getattr(attack, "__dataclass_fields__", {})
+
+
 def with_prior() -> list[str]:
     """The names of attacks that take a prior (``build(name, prior=...)``)."""
-    return [name for name in REGISTRY if "prior" in getattr(get(name), "__dataclass_fields__", {})]
+    return [name for name in REGISTRY if takes_prior(get(name))]
 
 
 def name_of(attack: Any) -> str:

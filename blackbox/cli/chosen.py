@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
+from blackbox.attacks import takes_prior, with_prior
 from blackbox.cli import options, training
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ def surrogate_nets(
     Raises:
         ValueError: surrogates, or images to train them on, but no attack that takes any; one that is no net, or does not fit.
     """
-    from blackbox.attacks import with_prior
-
-    if (words or own) and not any(name in with_prior() for name in attacks):
+    if (words or own) and not any(takes_prior(made) for made in attacks.values()):
         raise ValueError(
             f"Expected {'--surrogate' if words else '--own'} with an attack that takes one, {', '.join(with_prior())}, but "
             f"--attack names {', '.join(attacks)}."
@@ -35,10 +34,9 @@ def informed(attacks: dict[str, Any], nets: list[Any]) -> dict[str, Any]:
     if not nets:
         return attacks
     import surrogates as sg
-    from blackbox.attacks import with_prior
 
-    prior, takers = sg.prior(nets), with_prior()
-    return {n: replace(made, prior=prior) if n in takers else made for n, made in attacks.items()}
+    prior = sg.prior(nets)
+    return {n: replace(made, prior=prior) if takes_prior(made) else made for n, made in attacks.items()}
 
 
 def bought(answers: str, pool: Dataset | None, attacks: dict[str, Any], kept: bool) -> int | None:
