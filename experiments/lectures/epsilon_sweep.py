@@ -24,7 +24,7 @@ from blackbox.rng import Stream
 from experiments.figures import place, sheet
 from experiments.lectures.given import Seen, Subject, see, surrogate
 from experiments.runner import Found, run, says
-from surrogates.analysis.ray import Line, fgsm_direction, regions
+from surrogates.analysis import Line, fgsm_direction, regions
 from surrogates.crafting import Queried
 
 

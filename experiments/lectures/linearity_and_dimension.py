@@ -31,7 +31,7 @@ from blackbox.statistics import median
 from experiments.figures import percent, sheet
 from experiments.lectures.given import Named
 from experiments.runner import Found, count, run, says, tell
-from surrogates.analysis.ray import fgsm_direction
+from surrogates.analysis import fgsm_direction
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from blackbox.statistics import median
 from experiments.figures import place, sheet
 from experiments.lectures.given import Subject, see
 from experiments.runner import Found, count, run, says, tell
-from surrogates.analysis.ray import walk
+from surrogates.analysis import walk
 
 LOSSES = ("cross-entropy", "margin")
 

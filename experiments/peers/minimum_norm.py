@@ -24,7 +24,6 @@ import surrogates as sg
 from experiments.cases import Case, mnist
 from experiments.peers.adapters import art_classifier
 from experiments.runner import Book, Real, run, says
-from surrogates.crafting.minimum_norm import carlini_wagner, deepfool, jsma, lbfgs
 
 Attack = Callable[[torch.nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 
@@ -41,11 +40,11 @@ def ours(s: Settings) -> dict[str, Attack]:
     """Our attacks as image makers."""
     cw = {"iterations": s.iterations, "searches": s.searches}
     return {
-        "L-BFGS": lambda net, x, y, t: lbfgs(net, x, y, target=t).x_adv,
-        "L-BFGS, squared norm": lambda net, x, y, t: lbfgs(net, x, y, target=t, squared=True).x_adv,
-        "C&W": lambda net, x, y, t: carlini_wagner(net, x, y, target=t, chunk=len(x), **cw).x_adv,
-        "DeepFool": lambda net, x, y, t: deepfool(net, x, y, target=t).x_adv,
-        "JSMA": lambda net, x, y, t: jsma(net, x, y, target=t).x_adv,
+        "L-BFGS": lambda net, x, y, t: sg.minimum_norm.lbfgs(net, x, y, target=t).x_adv,
+        "L-BFGS, squared norm": lambda net, x, y, t: sg.minimum_norm.lbfgs(net, x, y, target=t, squared=True).x_adv,
+        "C&W": lambda net, x, y, t: sg.minimum_norm.carlini_wagner(net, x, y, target=t, chunk=len(x), **cw).x_adv,
+        "DeepFool": lambda net, x, y, t: sg.minimum_norm.deepfool(net, x, y, target=t).x_adv,
+        "JSMA": lambda net, x, y, t: sg.minimum_norm.jsma(net, x, y, target=t).x_adv,
     }
 
 
@@ -143,7 +142,7 @@ def against(row: dict[str, Any], base: dict[str, Any], resamples: int) -> dict[s
 
 def measure(s: Settings) -> None:
     case = mnist(s.root, s.images)
-    nearest = deepfool(case.net, case.images, case.labels).label
+    nearest = sg.minimum_norm.deepfool(case.net, case.images, case.labels).label
     book, makers = Book("minimum_norm", s, same=("images", "iterations", "searches", "resamples")), ours(s) | theirs(s)
     book.put(target=case.name)
     for mode, target, skip in (("any", None, TARGET_ONLY), ("one class", nearest, NO_TARGET)):

@@ -20,7 +20,6 @@ import surrogates as sg
 from experiments import nets
 from experiments.cases import both_right, photos, resnet
 from experiments.runner import Book, Real, run, says
-from surrogates.crafting.parts import BPA, SI, Neighbourhood
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def peer(kind: str, step: float | None, **options: Any) -> Craft:
 
 def five(name: str) -> sg.presets.Preset:
     """Variance tuning with torchattacks' 5 neighbours instead of the paper's 20, so that G is the same."""
-    return sg.presets.get(name).swap(Neighbourhood(count=5, beta=1.5))
+    return sg.presets.get(name).swap(sg.parts.Neighbourhood(count=5, beta=1.5))
 
 
 # shared presets: ours beside the peer's class and the options that make it the same attack
@@ -75,7 +74,7 @@ BPAS = sg.presets.get("bpa")
 # what torchattacks cannot combine; those with BPA were found on 120 other images, drawn from the same test set
 COMBINED: dict[str, str | sg.presets.Preset] = {
     "mi-di-ti-fgsm": "mi-di-ti-fgsm", "mi-di-ti-si-fgsm": "mi-di-ti-si-fgsm", "dem": "dem", "bpa": BPAS,
-    "bpa | SI(copies=2)": BPAS | SI(copies=2), "vmi-fgsm, N = 5 | BPA": five("vmi-fgsm") | BPA(),
+    "bpa | SI(copies=2)": BPAS | sg.parts.SI(copies=2), "vmi-fgsm, N = 5 | BPA": five("vmi-fgsm") | sg.parts.BPA(),
 }  # fmt: skip
 
 
