@@ -29,11 +29,8 @@ def opened(path: str | Path, bench: Bench) -> Shot:
     channels, high, wide = bench.data.shape
     if channels not in (1, 3):
         raise ValueError(f"Expected models of grey or colour images for an upload, but these take {channels} channels.")
-    image, done = _read(where)
-    notices = [done] if done else []
+    image, notices = _flat(_read(where))
     size = image.size
-    image, change = _flat(image)
-    notices += change
     if channels == 1 and image.mode != "L":
         image = image.convert("L")
         notices.append("made grey")
@@ -53,8 +50,8 @@ def opened(path: str | Path, bench: Bench) -> Shot:
     )
 
 
-def _read(path: Path) -> tuple[Image, str]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+def _read(path: Path) -> Image:
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -62,10 +59,8 @@ def _read(path: Path) -> tuple[Image, str]:
             image = Image.open(path)
             if image.width * image.height > MOST_PIXELS:
                 raise _large(path, image.width, image.height)
-            frames = int(getattr(image, "n_frames", 1))
-            note = f"the first of its {frames} pictures" if frames > 1 else ""
             image.load()
-            return ImageOps.exif_transpose(image), note
+            return image
     except Image.DecompressionBombError:
         raise ValueError(
             f"Expected an image of at most {MOST_PIXELS / 1e6:.0f} megapixels, but {path.name} has far more. Make it smaller first; the "
@@ -91,27 +86,26 @@ def _large(path: Path, wide: int, high: int) -> ValueError:
 
 
 def _flat(image: Image) -> tuple[Image, list[str]]:
-    """The image in 8 bits without transparency: grey or in colour."""
+    """The image in 8 bits without transparency, grey or in colour, read as data sets are (`surrogates.data.pictures`)."""
+    from surrogates.data.pictures import picture
+
+    try:
+        made = picture(image)
+    except ValueError:  # a range that the file does not tell; here, where one looks at it, it may be stretched
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        low, high = values.min(), values.max()
+        return _bytes((values - low) / max(high - low, 1e-12)), [
+            f"stretched from {low:g} … {high:g}, because its mode {image.mode} does not say what is white"
+        ]
+    if made.image.mode == "F":
+        return _bytes(np.asarray(made.image)), [f"brought from mode {image.mode} to 8 bits"]
+    return made.image, list(made.done)
+
+
+def _bytes(values: np.ndarray) -> Image:
     from PIL import Image
 
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        low, high = (
-            (0.0, 65535.0) if image.mode.startswith("I") and values.max() > 255 else (values.min(), values.max())
-        )
-        scaled = 255 * (values - low) / max(high - low, 1e-12)
-        return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8)), [
-            f"brought from mode {image.mode} to 8 bits"
-        ]
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        full = image.convert("RGBA")
-        if full.getchannel("A").getextrema()[0] == 255:
-            return full.convert("RGB"), []
-        ground = Image.new("RGBA", full.size, "white")
-        return Image.alpha_composite(ground, full).convert("RGB"), [
-            "put on white, because parts of it were transparent"
-        ]
-    return (image if image.mode in ("L", "RGB") else image.convert("RGB")), []
+    return Image.fromarray((255 * values).round().clip(0, 255).astype(np.uint8))
 
 
 def _fit(image: Image, wide: int, high: int) -> Image:

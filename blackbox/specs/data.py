@@ -32,7 +32,7 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
     Args:
         chosen: ``split`` is ``target``, ``surrogate`` or ``attack`` of the digits, ``test`` or ``train`` of torchvision's
             sets. ``pick``: ``first`` n in file order, ``spread`` evenly over the file order (a folder is sorted by class),
-            or ``random``. ``size``, ``class_names``: as in `surrogates.data.loaders.folder`.
+            or ``random``. ``size``, ``class_names``: as in `surrogates.data.folders.folder`.
         default_split: the digits' part where no split is given.
     """
     spec, split, size, classes = chosen.data, chosen.split, chosen.size, chosen.class_names
