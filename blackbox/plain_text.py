@@ -1,8 +1,9 @@
-"""Lays out plain text in columns, and formats rates."""
+"""Lays out plain text in columns, formats rates, and suggests the word that may have been meant."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,3 +26,9 @@ def cell(rate: Rate) -> str:
     if not rate.n:
         return "–"
     return f"{100 * rate.value:.0f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6, shown: Callable[[str], str] = str) -> str:
+    """A sentence to append: `` Did you mean 'square'?``, or "" if no known word is near. ``shown``: how to show it."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {shown(near[0])!r}?" if near else ""

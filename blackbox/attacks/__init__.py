@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
+
+from blackbox.plain_text import did_you_mean
 
 REGISTRY: dict[str, str] = {
     "fd-fgsm": "blackbox.attacks.fd_fgsm:FDFGSM",
@@ -53,8 +54,7 @@ def get(name: str) -> Any:
         ValueError: no attack has this name; suggests the nearest.
     """
     if name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, REGISTRY, cutoff=0.5)
         raise ValueError(f"Expected attack to be one of {', '.join(REGISTRY)}, but it was {name!r}.{hint}")
     module, _, kind = REGISTRY[name].partition(":")
     return getattr(importlib.import_module(module), kind)

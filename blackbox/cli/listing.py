@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable
+
+from blackbox.plain_text import did_you_mean
 
 _DATA = (
     ("digits", "1,797 handwritten digits of 8×8 pixels, embedded in scikit-learn; nothing to download"),
     ("folder:PATH", "one folder of images a class (--size, --class-names)"),
     ("npz:PATH", "a numpy file with the arrays images and labels"),
-)
-_MODELS = (
-    ("digits:NAME", "a built-in target on the digits, see: blackbox list targets"),
-    ("NET:path.safetensors", "one of the nets below with weights (.safetensors, or .pt with tensors only)"),
-    ("path.safetensors", "weights that this package wrote: they name their net"),
-    ("runs/s1", "a folder that blackbox surrogate wrote"),
-    ("net.onnx", "an ONNX file (extra [onnx]); net.onnx#output=NAME,threads=2"),
-    ("net.pt, net.ts, net.pt2", "TorchScript, and programs of torch.export"),
-    ("http://127.0.0.1:PORT", "what blackbox serve serves, or your own server (docs/how-to/http.md); …#rate=200,timeout=10,retries=4"),
-    (
-        "file.py:function",
-        "a function of your own: the model's answer to images, or without arguments a maker of a model",
-    ),
 )
 
 
@@ -33,8 +21,7 @@ def run(what: str) -> None:
         "attacks": _attacks, "channels": _channels, "presets": _presets, "targets": _targets, "models": _models, "data": _data,
     }  # fmt: skip
     if what != "all" and what not in lists:
-        near = difflib.get_close_matches(what, lists, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(what, lists)
         raise ValueError(f"Expected one of {', '.join(lists)} or all, but it was {what!r}.{hint}")
     for i, name in enumerate(lists if what == "all" else [what]):
         if i:
@@ -114,12 +101,14 @@ def _targets() -> tuple[str, list[str], list[list[str]]]:
 
 
 def _models() -> tuple[str, list[str], list[list[str]]]:
+    from blackbox.specs import loaders
     from surrogates.nets import registry as models
 
+    kinds = {each.form: each.what for each in (*loaders.TABLE, *loaders.by_prefix().values())}
     nets = [[name, "net"] for name in models.names() if not name.startswith("torchvision:")]
     zoo = len(models.names()) - len(nets)
     return "models", ["spec", "what it is"], [
-        *map(list, _MODELS), *nets, ["torchvision:NAME", f"{zoo} classifiers of torchvision, by its names"],
+        *map(list, kinds.items()), *nets, ["torchvision:NAME", f"{zoo} classifiers of torchvision, by its names"],
     ]  # fmt: skip
 
 

@@ -1,42 +1,23 @@
-"""Specs of models that are a file or an address: ``net.onnx``, ``net.pt2``, ``http://127.0.0.1:8765``.
+"""Specs of models that are a file or an address: ``net.onnx``, ``net.pt2``, ``http://127.0.0.1:8765``, or a package's own.
 
 Settings follow a ``#``, in studies and on the command line: ``net.onnx#output=scores,threads=2``,
-``http://127.0.0.1:8765#rate=200,timeout=10,retries=4``.
+``http://127.0.0.1:8765#rate=200,timeout=10,retries=4``. `blackbox.specs.loaders` says which spec comes here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.specs import channels, parse
-from blackbox.specs.options import Nets
+from blackbox.specs import channels, loaders
+from blackbox.specs.loaders import Asked, Model
 
 if TYPE_CHECKING:
     from blackbox.targets.http import HttpTarget
-    from surrogates import Dataset
 
-SUFFIXES = (".onnx", ".pt2", ".ts", ".torchscript")
 _NO_SETTING = ("path", "url", "name", "device", "headers", "own_endpoint")
-
-
-@dataclass(frozen=True)
-class Found:
-    """An adapter and its spec. net: the same if it is differentiable, else None."""
-
-    target: Any
-    net: Any = None
-
-
-def is_one(spec: str) -> bool:
-    """Whether a spec is of this kind; a ``.pt`` file is if it holds a program, not only weights."""
-    from blackbox.targets import archives
-
-    path = Path(_parts(spec)[0])
-    return is_address(spec) or path.suffix in SUFFIXES or (path.suffix == ".pt" and archives.kind(path) is not None)
 
 
 def is_address(spec: str) -> bool:
@@ -44,86 +25,100 @@ def is_address(spec: str) -> bool:
     return spec.lower().startswith(("http:", "https:"))
 
 
-def _parts(spec: str) -> tuple[str, list[str]]:
-    """Split ``net.onnx#threads=2`` into the file and its settings."""
-    where, _, rest = spec.partition("#")
-    return where, parse.words(rest)
-
-
-def load(spec: str, data: Dataset | None, nets: Nets) -> Found:
-    """Load the target of a spec.
-
-    Args:
-        data: the images it will be queried with, which must have the shape that it accepts.
+def made(asked: Asked, target: Any, net: Any = None, name: str | None = None) -> list[Model]:
+    """The model, checked to accept the images it will be queried with.
 
     Raises:
-        ValueError, FileNotFoundError, ModuleNotFoundError, ConnectionError: it cannot be loaded; the message says why.
+        ValueError: they have another shape, or a normalisation was given for a model that has its own.
     """
-    from blackbox.targets import archives
     from blackbox.targets.batches import check_shape
     from blackbox.targets.info import info_of
+
+    if asked.nets.mean is not None or asked.nets.std is not None:
+        raise ValueError(
+            f"Expected --mean and --std with nets that are loaded from weights, but {asked.spec} normalises by itself."
+        )
+    if asked.data is not None:
+        check_shape(asked.data.images[:1], info_of(target).shape, asked.spec.partition("#")[0])
+    return [Model(name or target.name, asked.spec, target, net)]
+
+
+def onnx(asked: Asked) -> list[Model]:
+    """An ONNX file."""
+    from blackbox.targets.onnx import OnnxTarget
+
+    return made(asked, OnnxTarget(asked.rest, **_settings(OnnxTarget, asked)))
+
+
+def program(asked: Asked) -> list[Model]:
+    """TorchScript, which is differentiable, or an exported program, which is not."""
+    from blackbox.targets import archives
     from blackbox.targets.module import ModuleTarget
+    from blackbox.targets.programs import ExportedTarget, load_script
 
-    if nets.mean is not None or nets.std is not None:
-        raise ValueError(f"Expected --mean and --std with nets that are loaded from weights, but {spec} normalises by itself.")
-    where, words = _parts(spec)
-    path = Path(where)
-    if is_address(spec):
-        from blackbox.channels.retrying import Retrying
-
-        target, retries = _endpoint(where, words, nets.own_endpoint)
-        found = Found(Retrying(target, tries=retries + 1) if retries else target)
-    elif path.suffix == ".onnx":
-        from blackbox.targets.onnx import OnnxTarget
-
-        found = Found(OnnxTarget(where, **_settings(OnnxTarget, words, spec)))
-    else:
-        from blackbox.targets.programs import ExportedTarget, load_script
-
-        if words:
-            raise ValueError(f"Expected no settings after a torch program, but it was {spec!r}.")
-        if path.suffix == ".pt2" or archives.kind(path) == archives.EXPORTED:
-            found = Found(ExportedTarget(where, nets.device))
-        else:
-            net = load_script(where, nets.device)
-            found = Found(ModuleTarget(net, nets.device, path.stem), net)
-    if data is not None:
-        check_shape(data.images[:1], info_of(found.target).shape, where)
-    return found
+    if asked.words:
+        raise ValueError(f"Expected no settings after a torch program, but it was {asked.spec!r}.")
+    path, device = Path(asked.rest), asked.nets.device
+    if path.suffix == ".pt2" or archives.kind(path) == archives.EXPORTED:
+        return made(asked, ExportedTarget(asked.rest, device))
+    net = load_script(asked.rest, device)
+    return made(asked, ModuleTarget(net, device, path.stem), net)
 
 
-def _settings(kind: type, words: list[str], spec: str, **more: tuple[Any, Any]) -> dict[str, Any]:
-    known = {k: v for k, v in channels.settings(kind).items() if k not in _NO_SETTING}
-    return parse.assign({**known, **more}, words, f"a setting of {spec.partition('#')[0]}", "NAME=VALUE after #")
+def endpoint(asked: Asked) -> list[Model]:
+    """The endpoint at an address; calls to it are repeated as often as ``retries`` says."""
+    from blackbox.channels.retrying import Retrying
+
+    target, retries = _endpoint(asked)
+    return made(asked, Retrying(target, tries=retries + 1) if retries else target)
 
 
-def _endpoint(url: str, words: list[str], own_endpoint: bool) -> tuple[HttpTarget, int]:
+def plugged(asked: Asked) -> list[Model]:
+    """What the function of an installed package returns: anything that an Oracle takes."""
+    import torch
+
+    from blackbox import plugins
+    from blackbox.targets.target import as_target
+
+    prefix = asked.spec.partition(":")[0].lower()
+    function = plugins.load(plugins.plugins(loaders.GROUP)[prefix])
+    model = function(asked.rest, **asked.settings(loaders.keywords(function)))
+    target = as_target(model, asked.nets.device)
+    named = target.name if target is model else asked.rest or prefix
+    return made(asked, target if target is model else model, model if isinstance(model, torch.nn.Module) else None, named)
+
+
+def _settings(kind: type, asked: Asked, **more: tuple[Any, Any]) -> dict[str, Any]:
+    return asked.settings({**{k: v for k, v in channels.settings(kind).items() if k not in _NO_SETTING}, **more})
+
+
+def _endpoint(asked: Asked) -> tuple[HttpTarget, int]:
     """The endpoint at an address, and how often a call to it may be repeated."""
     from blackbox.targets.http import HttpTarget
 
-    chosen = _settings(HttpTarget, words, url, retries=(int, 0))
+    chosen = _settings(HttpTarget, asked, retries=(int, 0))
     retries = chosen.pop("retries", 0)
     if retries < 0:
         raise ValueError(f"Expected retries to be at least 0, but it was {retries}.")
-    return HttpTarget(url, own_endpoint=own_endpoint, **chosen), retries
+    return HttpTarget(asked.rest, own_endpoint=asked.nets.own_endpoint, **chosen), retries
 
 
-def fingerprint(spec: str, own_endpoint: bool = False) -> str | None:
-    """A hash of the file that a spec of this kind names, or of what an endpoint announces; None for other specs.
+def announced(asked: Asked) -> str:
+    """A hash of what an endpoint says of itself."""
+    target, _ = _endpoint(asked)
+    return hashlib.sha256(json.dumps(target.announced, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_hash(asked: Asked) -> str:
+    """A hash of a file; of an ONNX file with its weights, which may lie beside it (net.onnx.data, net.onnx_data).
 
     Raises:
-        FileNotFoundError: no such file. ConnectionError: no answer.
+        FileNotFoundError: no such file.
     """
-    if is_address(spec):
-        target, _ = _endpoint(*_parts(spec), own_endpoint)
-        return hashlib.sha256(json.dumps(target.announced, sort_keys=True).encode()).hexdigest()[:16]
-    path = Path(_parts(spec)[0])
-    if path.suffix not in (*SUFFIXES, ".pt") or ":" in spec.partition("#")[0]:
-        return None
+    path = Path(asked.rest)
     if not path.is_file():
-        raise FileNotFoundError(f"Expected the model {spec}, but there is no file {path}.")
+        raise FileNotFoundError(f"Expected the model {asked.spec}, but there is no file {path}.")
     digest = hashlib.sha256()
-    # the weights of an ONNX file may lie beside it: net.onnx.data, net.onnx_data
     beside = sorted(p for p in path.parent.glob("*") if p.name.startswith(path.name)) if path.suffix == ".onnx" else [path]
     for each in beside:
         digest.update(each.read_bytes())

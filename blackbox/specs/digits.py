@@ -8,9 +8,10 @@ The targets are trained on one part of the digits, the attacker owns another, an
 
 from __future__ import annotations
 
-import difflib
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from blackbox.plain_text import did_you_mean
 
 if TYPE_CHECKING:
     from blackbox.threat import Threat
@@ -46,8 +47,7 @@ def names(words: str) -> list[str]:
     chosen = list(NAMES) if words in ("all", "") else [w.strip() for w in words.split(",")]
     for name in chosen:
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, NAMES)
             raise ValueError(f"Expected digits: and one of {', '.join(NAMES)} or all, but it was {name!r}.{hint}")
     return chosen
 

@@ -1,37 +1,26 @@
 """Model specs: turn a text into models that can be attacked, and nets to attack with.
 
-``digits:svm-rbf`` and ``digits:all`` (built in), ``resnet20:path.safetensors``, ``torchvision:resnet18:path``,
-``path.safetensors`` (written by this package), ``runs/s1`` (a folder that ``blackbox surrogate`` wrote),
-``file.py:function``, and those of `blackbox.specs.adapters`: ``net.onnx``, ``net.ts`` and ``net.pt`` (TorchScript),
-``net.pt2`` (exported), ``http://127.0.0.1:8765``.
+`blackbox.specs.loaders` has the table of all kinds; here are ``digits:svm-rbf`` and ``digits:all`` (built in),
+``resnet20:path.safetensors``, ``path.safetensors`` (written by this package), ``runs/s1`` (a folder that ``blackbox
+surrogate`` wrote) and ``file.py:function``.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.specs import adapters, parse, python_file
+from blackbox.specs import loaders, parse, python_file
+from blackbox.specs.loaders import SURROGATE_FILE, Asked, Model
+from blackbox.specs.loaders import print_of as file_print
 from blackbox.specs.options import Nets
 
 if TYPE_CHECKING:
     from blackbox.specs.data import ImageSet
     from surrogates import Dataset
 
-SURROGATE_FILE = "surrogate.safetensors"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model and its spec. ``model``: what an Oracle takes. ``net``: the same if it is differentiable, else None."""
-
-    name: str
-    spec: str
-    model: Any
-    net: Any = None
+__all__ = ["SURROGATE_FILE", "Model", "file_print", "free", "models", "one_model", "several", "sources"]
 
 
 def models(
@@ -44,39 +33,41 @@ def models(
     Raises:
         ValueError: no such model, or one that does not fit the data. FileNotFoundError: no such file.
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "digits":
-        return [_digits(name, seed) for name in _digit_names(rest, data)]
-    if Path(kind).suffix == ".py":
-        return [Model(rest or Path(kind).stem, spec, *python_file.load(Path(kind), rest))]
-    if adapters.is_one(spec):
-        found = adapters.load(spec, data, nets or Nets())
-        return [Model(found.target.name, spec, found.target, found.net)]
+    return loaders.load(spec, data, classes, nets, seed)
+
+
+def own_file(asked: Asked) -> list[Model]:
+    """``file.py:function``."""
+    path, _, name = asked.rest.partition(":")
+    return [Model(name or Path(path).stem, asked.spec, *python_file.load(Path(path), name))]
+
+
+def folder(asked: Asked) -> list[Model]:
+    """A folder that ``blackbox surrogate`` wrote."""
     import surrogates as sg
 
-    if (Path(spec) / SURROGATE_FILE).is_file():
-        net = sg.from_spec(str(Path(spec) / SURROGATE_FILE))
-        return [Model(Path(spec).name, spec, net, net)]
-    if Path(spec).is_dir():
-        raise ValueError(f"Expected {spec} to hold a {SURROGATE_FILE}, written by blackbox surrogate, but it does not.")
+    path = Path(asked.spec)
+    if not (path / SURROGATE_FILE).is_file():
+        raise ValueError(f"Expected {path} to hold a {SURROGATE_FILE}, written by blackbox surrogate, but it does not.")
+    net = sg.from_spec(str(path / SURROGATE_FILE))
+    return [Model(path.name, asked.spec, net, net)]
+
+
+def net(asked: Asked) -> list[Model]:
+    """A net by its name, with weights from a file; or a file of weights that names its net."""
+    import surrogates as sg
+
+    spec = asked.spec
+    shape = asked.data.shape if asked.data is not None and (":" in spec or not Path(spec).suffix) else None
+    mean, std = _numbers(asked.nets.mean, "--mean"), _numbers(asked.nets.std, "--std")
     try:
-        net = sg.from_spec(
-            spec,
-            classes,
-            data.shape if ":" in spec or not Path(spec).suffix else None,
-            seed,
-            mean=_numbers(nets.mean if nets else None, "--mean"),
-            std=_numbers(nets.std if nets else None, "--std"),
-        )
+        made = sg.from_spec(spec, asked.classes, shape, asked.seed, mean=mean, std=std)
     except ValueError as error:
         if not str(error).startswith("Expected the name of a net"):
             raise
-        raise ValueError(
-            f"{error} Other models are digits:NAME, file.py:function, files (.safetensors, .onnx, .pt, .ts, .pt2) and "
-            "http://127.0.0.1:PORT."
-        ) from None
+        raise ValueError(f"{error}{loaders.others(spec)}") from None
     parts = spec.split(":")
-    return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, net, net)]
+    return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, made, made)]
 
 
 def one_model(spec: str, data: Dataset, classes: int, nets: Nets) -> Model:
@@ -92,7 +83,7 @@ def several(words: Sequence[str], images: ImageSet, classes: int, nets: Nets, se
     settings after ``#``."""
     out = []
     for word in words:
-        for part in [word] if word.startswith("digits:") or ".py:" in word or "#" in word else parse.words(word):
+        for part in [word] if "#" in word or loaders.find(word).several else parse.words(word):
             out += models(part, images.data, classes, nets, seed)
     return out
 
@@ -127,36 +118,21 @@ def _numbers(text: str | None, name: str) -> list[float] | None:
     return None if text is None else [parse.number(word, name) for word in parse.words(text)]
 
 
-def _digit_names(rest: str, data: Dataset) -> list[str]:
+def _digit_names(rest: str, data: Dataset | None) -> list[str]:
     from blackbox.specs import digits
 
     chosen = digits.names(rest)
-    if data.shape != (1, 8, 8) or len(data.classes) != 10:
+    if data is not None and (data.shape != (1, 8, 8) or len(data.classes) != 10):
         raise ValueError(f"Expected --data digits for the built-in digit targets, but the data are {data}.")
     return chosen
+
+
+def digits(asked: Asked) -> list[Model]:
+    """One of the built-in targets, some, or all."""
+    return [_digits(name, asked.seed) for name in _digit_names(asked.rest, asked.data)]
 
 
 def _digits(name: str, seed: int) -> Model:
     from blackbox.specs import digits
 
     return Model(name, f"digits:{name}", digits.target(name, seed), digits.fit(name, seed) if name in digits.NETS else None)
-
-
-def file_print(spec: str, own_endpoint: bool = False) -> str:
-    """A hash of the file (or folder of weights) that a model's spec names, or of what an endpoint announces; "" for others.
-
-    Raises:
-        FileNotFoundError: the file does not exist. ConnectionError: the endpoint does not answer.
-    """
-    if (found := adapters.fingerprint(spec, own_endpoint)) is not None:
-        return found
-
-    parts = [part for part in (spec, spec.partition(":")[0], spec.rpartition(":")[2]) if part]
-    for part in parts:
-        for path in (Path(part), Path(part) / SURROGATE_FILE):
-            if path.is_file():
-                return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    named = next((p for p in parts if Path(p).suffix in (".py", ".safetensors", ".pth", ".pt", ".onnx")), None)
-    if named:
-        raise FileNotFoundError(f"Expected the model {spec}, but there is no file {named}.")
-    return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import MISSING
 from fractions import Fraction
 from typing import Any, get_args
+
+from blackbox.plain_text import did_you_mean
 
 
 def number(text: str, name: str = "eps") -> float:
@@ -54,9 +55,7 @@ def assign(
             raise ValueError(f"Expected {form}, but it was {pair!r}.")
         if name not in known:
             have = ", ".join(f"{n}={d!r}" if d is not MISSING else n for n, (_, d) in known.items())
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Expected {what} ({have or 'it has none'}), but it was {name!r}.{hint}")
+            raise ValueError(f"Expected {what} ({have or 'it has none'}), but it was {name!r}.{did_you_mean(name, known)}")
         out[name] = _value(value.strip(), known[name][0], name)
     return out
 
@@ -69,9 +68,7 @@ def one_of(word: str, known: Iterable[str], what: str) -> str:
     """
     known = list(known)
     if word not in known:
-        near = difflib.get_close_matches(word, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Expected {what} to be one of {', '.join(known)}, but it was {word!r}.{hint}")
+        raise ValueError(f"Expected {what} to be one of {', '.join(known)}, but it was {word!r}.{did_you_mean(word, known)}")
     return word
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
 from typing import Any
+
+from blackbox.plain_text import did_you_mean
 
 
 def load(path: Path, name: str) -> tuple[Any, Any]:
@@ -53,8 +54,7 @@ def _named(module: Any, name: str, path: Path) -> Any:
 
     if not hasattr(module, name):
         have = [k for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
-        near = difflib.get_close_matches(name, have, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(have) or 'no functions'}."
+        hint = did_you_mean(name, have) or f" It has {', '.join(have) or 'no functions'}."
         raise ValueError(f"Expected {path} to define {name!r}, but it does not.{hint}")
     found = getattr(module, name)
     if isinstance(found, torch.nn.Module) or not callable(found):

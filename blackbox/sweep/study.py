@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from blackbox.plain_text import did_you_mean
 from blackbox.specs.threat import read_threat
 
 if TYPE_CHECKING:
@@ -81,10 +81,9 @@ class Named(_Part):
         known = [f.name for f in fields(kind)]
         for name in self.settings:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
                 raise ValueError(
                     f"Expected a setting of {self.name} ({', '.join(known) or 'it has none'}), but it was {name!r}."
-                    + (f" Did you mean {near[0]!r}?" if near else "")
+                    + did_you_mean(name, known)
                 )
         attacks.build(self.name, **self.settings)
         return self
@@ -280,7 +279,7 @@ def _sentence(what: str, error: ValidationError) -> str:
 def _meant(key: str, table: str, parts: Mapping[str, type[_Part]]) -> str:
     """What a key that the table does not have may stand for: one that it has, or one of another table."""
     here = list(parts[table].model_fields) if table in parts else []
-    if near := difflib.get_close_matches(key, here, n=1):
-        return f" Did you mean {near[0]!r}?"
+    if near := did_you_mean(key, here):
+        return near
     homes = [f"[{name}]" if name else "the head of the file" for name, part in parts.items() if key in part.model_fields]
     return f" It belongs in {' or '.join(homes)}." if homes else f" Expected one of {', '.join(here)}." if here else ""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
+from blackbox.plain_text import did_you_mean
 from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
 from surrogates.acquisition.base import Strategy
 from surrogates.acquisition.random import Distil, Random
@@ -42,9 +41,8 @@ def get(strategy: str | Strategy) -> Strategy:
         return strategy
     key = _ALIASES.get(str(strategy).lower(), str(strategy).lower())
     if key not in _ALL:
-        close = difflib.get_close_matches(key, [*_ALL, *_ALIASES], n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(key, [*_ALL, *_ALIASES])
         raise ValueError(
-            f"Expected the name of a strategy, but it was {strategy!r}. {hint}There are {', '.join(_ALL)}."
+            f"Expected the name of a strategy, but it was {strategy!r}.{hint} There are {', '.join(_ALL)}."
         )
     return _ALL[key]

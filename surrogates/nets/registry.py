@@ -5,7 +5,6 @@ Every net built here takes images in [0, 1]: its normalisation is inside (`nets.
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from blackbox.checks import as_seed
+from blackbox.plain_text import did_you_mean
 from surrogates.nets import architectures as nets
 from surrogates.nets.architectures import Normalised, Shape
 from surrogates.nets.weights import load_weights, read_header, save_weights
@@ -124,8 +124,7 @@ def _torchvision(name: str, classes: int) -> nn.Module:
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(known)}."
+    return did_you_mean(name, known).strip() or f"There are {', '.join(known)}."
 
 
 def _tuple(value: float | Sequence[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ import torch
 import blackbox as bb
 from blackbox import specs
 from blackbox.cli import options
-from blackbox.specs import adapters
+from blackbox.specs import loaders
 from blackbox.specs.model import file_print
 from blackbox.sweep.plan import Plan
 from blackbox.sweep.run import run
@@ -56,7 +56,7 @@ def test_specs(folder: Path) -> None:
                 torch.testing.assert_close(oracle(X).values, net()(X).softmax(1))
         assert oracle.max_rows == 3
     torch.save(net().state_dict(), "w.pt")
-    assert not adapters.is_one("w.pt") and not adapters.is_one("lenet:a.pt")
+    assert loaders.find("w.pt") is loaders.find("lenet:a.pt") is loaders.NET
 
 
 @pytest.mark.parametrize(

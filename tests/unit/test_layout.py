@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Each room or file may import those before it, and no other.
 _ORDER = """
-    checks lazy moved rng rowwise environment
+    checks lazy moved plugins rng rowwise environment
     threat statistics checkpoint plain_text
     protocol adopted start_images direction answer
     search ascent prior
@@ -29,12 +29,15 @@ _ORDER = """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
 # Of what stands before them, these may import no more than this.
 ONLY = {
-    "attacks": "adopted ascent candidates direction estimators prior proposals protocol rowwise search threat",
+    "attacks": "adopted ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search threat",
     "candidates": "ascent direction prior proposals protocol rowwise search",
     "engine": "answer checkpoint goals oracle protocol rng rowwise threat",
 }
 # What surrogates build on: nothing that searches, runs or reports.
-_GROUND = "answer ascent checkpoint checks direction goals oracle plain_text prior protocol results rng rowwise statistics targets threat"
+_GROUND = (
+    "answer ascent checkpoint checks direction goals oracle "
+    "plain_text plugins prior protocol results rng rowwise statistics targets threat"
+)
 _FACES = "specs evaluation sweep report cli app"  # they know surrogates
 _LATE = "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette"
 BLACKBOX, SURROGATES = _ORDER.split(), _ORDER_OF_SURROGATES.split()

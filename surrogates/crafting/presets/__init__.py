@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
+from blackbox.plain_text import did_you_mean
 from surrogates.crafting.parts.base import Part, Parts
 from surrogates.crafting.parts.intensity import SI, Admix
 from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, targeted, views
@@ -46,9 +46,8 @@ def get(name: str | Preset | Parts | Part) -> Preset:
         return _BY_NAME[plain[key]]
     if len(found := _combined(str(name))) > 1:
         return _joined(found)
-    close = difflib.get_close_matches(key, list(plain), n=1, cutoff=0.5)
-    hint = f"Did you mean {plain[close[0]]!r}? " if close else ""
-    raise ValueError(f"Expected the name of a preset, but it was {name!r}. {hint}There are {', '.join(_BY_NAME)}.")
+    hint = did_you_mean(key, plain, cutoff=0.5, shown=plain.__getitem__)
+    raise ValueError(f"Expected the name of a preset, but it was {name!r}.{hint} There are {', '.join(_BY_NAME)}.")
 
 
 def _combined(name: str) -> list[Preset]:
