@@ -22,10 +22,11 @@ def lay(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def cell(rate: Rate) -> str:
-    """Format a rate as ``34 [30, 38]``: per cent and interval."""
+    """Format a rate as ``34 [30, 38]``: per cent and interval; then how many samples are unknown, if any are."""
     if not rate.n:
-        return "–"
-    return f"{100 * rate.value:.0f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+        return "unknown" if rate.unknown else "–"
+    text = f"{100 * rate.value:.0f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    return f"{text}, {rate.unknown} unknown" if rate.unknown else text
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6, shown: Callable[[str], str] = str) -> str:

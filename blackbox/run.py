@@ -119,7 +119,7 @@ def attack(
             return report(spec, engine.ledger, engine.carried, meter)
     except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
         engine.ledger.stop(budget)
-        error.result = report(spec, engine.ledger, engine.carried, meter)  # type: ignore[attr-defined]
+        error.result = report(spec, engine.ledger, engine.carried, meter, error)  # type: ignore[attr-defined]
         raise
 
 

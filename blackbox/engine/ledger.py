@@ -91,6 +91,7 @@ class Ledger:
         """End a run early: samples that have spent the budget are finished, the others are marked as errors."""
         everyone = np.arange(len(self.status))
         self.close(everyone[self.spent >= budget], Status.BUDGET)
+        self.status[(self.first > 0) & ~self.live] = CODES[Status.SUCCESS]  # as at the end of a whole run
         self.close(everyone, Status.ERROR)
 
     def store(self, cohort: Cohort) -> None:

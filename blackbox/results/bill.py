@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
 from blackbox.oracle.journal import Journal
-from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.prior import Prior
 from blackbox.protocol import Attack
 from blackbox.results.result import AttackResult
@@ -25,7 +26,7 @@ class Meter:
         self.oracle, self.prior, self.journal, self.begin = oracle, prior, journal, time.perf_counter()
         self.flags = None if oracle.flags is None else len(oracle.flags)
         self.counts, self.replayed, self.cached = oracle.counts.copy(), oracle.replayed.copy(), oracle.cached.copy()
-        self.retried, self.seconds = oracle.retried, oracle.seconds
+        self.retried, self.failed, self.seconds = oracle.retried, oracle.failed, oracle.seconds
         self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
 
     def detection(self, charged: int) -> dict[str, int] | None:
@@ -47,6 +48,21 @@ class Meter:
             "in_doubt": self.journal.in_doubt,
         }
 
+    def sent(self, charged: int, earlier: int) -> dict[str, int]:
+        """What was charged, and what was sent to the target beside it: see `blackbox.results.summary.sent`."""
+        oracle = self.oracle
+        checks = oracle.counts["verify"] - self.counts["verify"] + oracle.replayed["verify"] - self.replayed["verify"]
+        cached = oracle.cached - self.cached
+        return {
+            "charged": charged,
+            "checks": checks,
+            "earlier": earlier,
+            "cached": cached.total() - cached["verify"],
+            "failed": oracle.failed - self.failed,
+            "retried": oracle.retried - self.retried,
+            "in_doubt": 0 if self.journal is None else self.journal.in_doubt,
+        }
+
     def prior_cost(self, images: int) -> dict[str, Any] | None:
         """The cost of the prior in an attack on this number of images."""
         if self.prior is None:
@@ -61,8 +77,10 @@ class Meter:
         }
 
 
-def report(spec: RunSpec, ledger: Ledger, carried: int, meter: Meter) -> AttackResult:
-    """Make the result of a run, with its settings and accounts."""
+def report(
+    spec: RunSpec, ledger: Ledger, carried: int, meter: Meter, error: BaseException | None = None
+) -> AttackResult:
+    """Make the result of a run, with its settings and accounts; ``error`` is what ended it early."""
     oracle = meter.oracle
     replayed = oracle.replayed - meter.replayed
     config: dict[str, Any] = {
@@ -80,7 +98,9 @@ def report(spec: RunSpec, ledger: Ledger, carried: int, meter: Meter) -> AttackR
         "eight_bit": spec.eight_bit,
         "detection": meter.detection(int(ledger.spent.sum()) - carried),
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
-        "failed_rows": oracle.failed,
+        "failed_rows": oracle.failed - meter.failed,
+        "sent": meter.sent(int(ledger.spent.sum()), carried + replayed.total()),
+        "stopped": None if error is None else _why(error),
         "carried": carried + replayed.total() - replayed["verify"],
         "journal": meter.journal_entries(),
         "retried_rows": oracle.retried - meter.retried,
@@ -90,6 +110,13 @@ def report(spec: RunSpec, ledger: Ledger, carried: int, meter: Meter) -> AttackR
         "parts": _parts(spec.attack, ledger),
     }
     return AttackResult.of(ledger, spec.samples, spec.threat, config)
+
+
+def _why(error: BaseException) -> dict[str, str]:
+    """What ended a run early, to be saved: the kind of error, and what it said (without the parameters of addresses)."""
+    said = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "?…", " ".join(str(error).split()))
+    by = "user" if isinstance(error, KeyboardInterrupt) else "target" if isinstance(error, TargetError) else "error"
+    return {"by": by, "error": type(error).__name__, "message": said[:300]}
 
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:

@@ -18,7 +18,7 @@ from blackbox.engine.spec import Samples
 from blackbox.protocol import Status
 from blackbox.results import files
 from blackbox.results.summary import summary
-from blackbox.statistics import Rate
+from blackbox.statistics import Rate, outcomes
 from blackbox.threat import Threat
 
 
@@ -97,7 +97,9 @@ class AttackResult:
         """Make a result from a ledger."""
         found = ledger.first > 0
         success = found & (ledger.rounded == 1) if config.get("eight_bit") else found
-        lost = found & ~success
+        ends = [STATUSES[code] for code in ledger.status]
+        for i in np.flatnonzero(found & ~success):  # a run that ended before the rounded example was asked about: unknown
+            ends[i] = Status.ROUNDED_AWAY if ledger.rounded[i] == 0 else Status.ERROR
         return cls(
             success=torch.from_numpy(success),
             success_float=torch.from_numpy(found),
@@ -108,7 +110,7 @@ class AttackResult:
             distance=torch.from_numpy(
                 np.where(np.isfinite(ledger.distance), ledger.distance, np.nan).astype(np.float32)
             ),
-            status=tuple(Status.ROUNDED_AWAY if away else STATUSES[c] for c, away in zip(ledger.status, lost, strict=True)),
+            status=tuple(ends),
             loss=torch.from_numpy(ledger.best.copy()),
             clean_loss=torch.from_numpy(ledger.loss0.copy()),
             clean_label=torch.from_numpy(ledger.label0.copy()),
@@ -144,43 +146,80 @@ class AttackResult:
         return len(self.status)
 
     @property
+    def _ended(self) -> Tensor:
+        """Which samples came to their end: neither a failure of the target nor a stop cut them off, [N] bool."""
+        return torch.tensor([s is not Status.ERROR for s in self.status], dtype=torch.bool)
+
+    @property
+    def known(self) -> Tensor:
+        """Of which images it is known whether the attack fools them, [N] bool.
+
+        Unknown are those that the end of the run cut off (`Status.ERROR`), unless their success had been found before.
+        """
+        return self._ended | self.success
+
+    @property
+    def complete(self) -> bool:
+        """Whether the outcome of every image is known."""
+        return bool(self.known.all())
+
+    @property
+    def clean_known(self) -> Tensor:
+        """Of which images it is known whether the target classifies them correctly, [N] bool."""
+        return self._ended | (self.clean_label == self.y)
+
+    @property
     def attacked(self) -> Tensor:
-        """Which clean images the target classified correctly, [N] bool: the denominator of the success rate."""
-        return torch.tensor([s is not Status.CLEAN_WRONG for s in self.status], dtype=torch.bool)
+        """Which clean images the target classified correctly, [N] bool: the denominator of the success rate. An image whose
+        clean answer never came is not among them."""
+        right = torch.tensor([s is not Status.CLEAN_WRONG for s in self.status], dtype=torch.bool)
+        return right & self.clean_known
 
     @property
     def clean_accuracy(self) -> Rate:
         """The share of all N clean images that the target classifies correctly."""
-        return Rate.of(self.attacked)
+        return Rate.of(self.attacked, known=self.clean_known)
 
     @property
     def success_rate(self) -> Rate:
         """The share of successful attacks among the images that the target classified correctly."""
-        return Rate.of(self.success, self.attacked)
+        return Rate.of(self.success, outcomes.perhaps_attacked(self), self.known)
+
+    @property
+    def verified_rate(self) -> Rate:
+        """As `success_rate`, of those examples alone that were adversarial again when they were verified."""
+        unseen = self.success & (self.verified < 0)
+        return Rate.of(self.success & (self.verified == 1), outcomes.perhaps_attacked(self), self.known & ~unseen)
 
     @property
     def robust_accuracy(self) -> Rate:
         """The share of all N images that the target classifies correctly and that were not attacked successfully."""
-        return Rate.of(self.attacked & ~self.success)
+        return Rate.of(self.attacked & ~self.success, known=self.known)
 
     @property
     def mean_queries(self) -> float:
-        """The mean queries over attacked images, with failures counted at the whole budget (restricted mean)."""
-        return float(self._charged().mean()) if self.attacked.any() else float("nan")
+        """The mean queries over attacked images that came to their end, with failures counted at the whole budget
+        (restricted mean)."""
+        cost = self._charged()
+        return float(cost.mean()) if len(cost) else float("nan")
 
     @property
     def median_queries(self) -> float:
-        """The median queries over attacked images, with failures counted at the whole budget."""
-        return float(np.median(self._charged().numpy())) if self.attacked.any() else float("nan")
+        """The median queries over attacked images that came to their end, with failures counted at the whole budget."""
+        cost = self._charged()
+        return float(np.median(cost.numpy())) if len(cost) else float("nan")
 
     def _charged(self) -> Tensor:
         queries = torch.where(self.success, self.queries, torch.tensor(self.config["budget"]))
-        return queries[self.attacked].to(torch.float64)
+        return queries[self.attacked & self._ended].to(torch.float64)
 
     def curve(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> list[Rate]:
-        """The success rate within each number of queries, among attacked images; constant above the run's budget."""
-        first = self.first_success_query
-        return [Rate.of((first > 0) & (first <= int(b)), self.attacked) for b in budgets]
+        """The success rate within each number of queries, among attacked images; constant above the run's budget.
+
+        Of an image that was cut off it is known that it was not fooled before its last query.
+        """
+        among = outcomes.perhaps_attacked(self)
+        return [Rate.of(outcomes.within(self, int(b)), among, outcomes.known_within(self, int(b))) for b in budgets]
 
     def distance_at(self, budgets: Sequence[int] | np.ndarray) -> Tensor:
         """The smallest distance found within each number of queries, [len(budgets), N] float32, inf where there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
@@ -11,22 +12,58 @@ if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
 
 
+def incomplete(result: AttackResult, name: str = "") -> str:
+    """The sentence for a result with unknown images: how many, and why; empty where the outcome of all is known.
+
+    name: of the attack, where several are told of.
+    """
+    unknown = int((~result.known).sum())
+    if not unknown:
+        return ""
+    why = result.config.get("stopped") or {}
+    after = f"after {int(result.queries.sum()):,} queries"
+    told = {
+        "target": f"the target failed {after}",
+        "user": f"the run was stopped {after}",
+        "error": f"{why.get('error')} ended the run {after}",
+    }.get(why.get("by", ""), f"the target failed, or the run was stopped, {after}")
+    which = f"{name}: " if name else ""
+    return f"INCOMPLETE: {which}{unknown} of {len(result)} images are unknown: {told}"
+
+
+def sent(result: AttackResult) -> str:
+    """What was charged and what the target received, such as ``634 charged + 20 checks = 654 sent``."""
+    charged, bill = int(result.queries.sum()), result.config.get("sent")
+    if bill is None:  # a file of before
+        return f"{charged:,} charged"
+    more = [
+        (-bill["cached"], "answered from the cache"),
+        (bill["checks"], "checks" if bill["checks"] != 1 else "check"),
+        (bill["failed"], "in calls that failed"),
+        (bill["retried"], "sent again after a call failed"),
+        (bill["in_doubt"], "whose answer was lost"),
+    ]
+    parts = "".join(f" {'+' if n > 0 else '−'} {abs(n):,} {what}" for n, what in more if n)
+    text = f"{bill['charged']:,} charged{parts} = {bill['charged'] + sum(n for n, _ in more):,} sent"
+    return f"{text}, {bill['earlier']:,} of them before the run was taken up again" if bill["earlier"] else text
+
+
 def summary(result: AttackResult) -> str:
     """The summary as text."""
-    c, attacked = result.config, int(result.attacked.sum())
+    c, cut = result.config, incomplete(result)
     goal = "targeted" if c["targeted"] else "untargeted"
-    lines = [
+    lines = [f"{cut}."] if cut else []
+    lines += [
         f"{c['attack']} on {c['target']} · sees {c['access']} · {result.threat} · {goal} · "
         f"budget {c['budget']:,} · seed {c['seed']}",
         f"clean accuracy   {result.clean_accuracy}  of all images",
         f"attack success   {result.success_rate}  of images the target had right",
         f"robust accuracy  {result.robust_accuracy}  of all images: right and not fooled",
+        *_held(result),
+        *_queries(result),
     ]
-    if attacked:
-        lines.append(
-            f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} an attacked image "
-            f"(failures charged at {c['budget']:,}); {int(result.queries.sum()):,} spent in all"
-        )
+    if (why := c.get("stopped")) and why["message"]:
+        lines.append(f"ended by         {why['error']}: {why['message']}")
     if prior := c.get("prior"):
         lines.append(
             f"prior            {prior['gradients']:,} gradients and {prior['passes']:,} passes of {prior['members']} "
@@ -41,9 +78,9 @@ def summary(result: AttackResult) -> str:
             f"largest {float(result.distance[result.success].max()):.4g} in {result.threat.norm}"
         )
     if c.get("eight_bit"):
-        lost = int((result.success_float & ~result.success).sum())
+        lost = result.status.count(Status.ROUNDED_AWAY)
         lines.append(
-            f"8-bit images     success above is after rounding; before it {Rate.of(result.success_float, result.attacked)}, "
+            f"8-bit images     success above is after rounding; before it {Rate.of(result.success_float, result.attacked, result.known)}, "
             f"so rounding lost {lost}"
         )
     if c.get("votes", 1) > 1:
@@ -54,11 +91,8 @@ def summary(result: AttackResult) -> str:
         s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status
     ]
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
-    if (again := int((result.verified == 0).sum())) > 0:
-        lines.append(
-            f"warning          {again} examples were not adversarial in their verification query (not charged): the target's "
-            "answers depend on the batch or on chance"
-        )
+    if unseen := int((result.success & (result.verified < 0)).sum()):
+        lines.append(f"warning          {unseen} examples could not be verified: the target failed, or the run was stopped, before")
     if c.get("carried"):
         lines.append(
             f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again"
@@ -71,3 +105,33 @@ def summary(result: AttackResult) -> str:
     if c.get("retried_rows"):
         lines.append(f"retried          {c['retried_rows']:,} images were sent again after a call failed, and charged once")
     return "\n".join(lines)
+
+
+def _held(result: AttackResult) -> list[str]:
+    """Beside the success that was found, what held when the target was asked again, where the two differ."""
+    if not (again := int((result.verified == 0).sum())):
+        return []
+    votes = result.config.get("votes", 1)
+    remedy = (
+        f"ask for more votes than {votes} (--votes {2 * votes + 1})"
+        if votes > 1
+        else "declare the chance: Oracle(…, randomised=True), or --votes 5"
+    )
+    return [
+        f"that held        {result.verified_rate}  of images the target had right: adversarial again in a verification query "
+        "(not charged)",
+        f"warning          {again} examples were not adversarial in their verification query: the target's answers depend on the "
+        f"batch or on chance, and the success above counts lucky answers. To count only what a majority confirms, {remedy}",
+    ]
+
+
+def _queries(result: AttackResult) -> list[str]:
+    budget, spent = result.config["budget"], int(result.queries.sum())
+    total = f"{spent:,} spent in all: {sent(result)}"
+    if math.isnan(result.mean_queries):
+        return [f"queries          {total}"]
+    which = "" if result.complete else " that was finished"
+    return [
+        f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} an attacked image{which} "
+        f"(failures charged at {budget:,}); {total}"
+    ]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from blackbox.statistics.bootstrap import mean_estimate
-from blackbox.statistics.outcomes import Outcomes, array, complete, costs, horizon_of, times
+from blackbox.statistics.outcomes import (
+    Outcomes,
+    array,
+    complete,
+    costs,
+    horizon_of,
+    known_within,
+    perhaps_attacked,
+    times,
+    within,
+)
 from blackbox.statistics.rates import Estimate, Rate, wilson
 
 BUDGETS = (10, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -39,12 +49,9 @@ def success_at(result: Outcomes, budgets: Sequence[int] = BUDGETS, level: float 
 
     Only up to the run's budget: beyond it, success is unknown.
     """
-    attacked, first, most = array(result.attacked), array(result.first_success_query), int(result.config["budget"])
-    return {
-        b: Rate(int((attacked & (first > 0) & (first <= b)).sum()), int(attacked.sum()), level)
-        for b in budgets
-        if b <= most
-    }
+    most, among = int(result.config["budget"]), perhaps_attacked(result)
+    rates = {b: Rate.of(within(result, b), among, known_within(result, b)) for b in budgets if b <= most}
+    return {b: replace(rate, level=level) for b, rate in rates.items()}
 
 
 def censored_curve(result: Outcomes, level: float = 0.95) -> Curve:
@@ -75,22 +82,23 @@ def restricted_mean(result: Outcomes, horizon: int | None = None, level: float =
     """The mean queries an attacked image, with failures charged at ``horizon`` (by default the budget).
 
     The restricted mean survival time (Royston & Parmar 2013) of the queries charged, with a percentile bootstrap
-    interval over images (Efron 1979). Images that a failing target cut short are left out.
+    interval over images (Efron 1979). Images that a failing target cut short within the horizon are left out.
     """
-    cost = costs(result, horizon_of([result], horizon))[complete(result)]
-    return mean_estimate(cost, level, seed)
+    most = horizon_of([result], horizon)
+    return mean_estimate(costs(result, most)[complete(result, most)], level, seed)
 
 
 def median_distance(result: Outcomes, budgets: Sequence[int], level: float = 0.95) -> dict[int, Estimate]:
     """The median over attacked images of the smallest distance found within each number of queries; inf if there is none.
 
-    The interval is exact and distribution-free, from the order statistics (`scipy.stats.quantile_test`).
+    The interval is exact and distribution-free, from the order statistics (`scipy.stats.quantile_test`). Images that a
+    failing target cut short within that number of queries are left out.
     """
-    keep, most = array(result.attacked), int(result.config["budget"])
+    most = int(result.config["budget"])
     wanted = [int(b) for b in budgets if b <= most]
     out: dict[int, Estimate] = {}
     for b, row in zip(wanted, array(result.distance_at(wanted)), strict=True):
-        out[b] = median(row[keep], level)
+        out[b] = median(row[complete(result, b)], level)
     return out
 
 

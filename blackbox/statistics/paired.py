@@ -9,7 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from blackbox.statistics.bootstrap import mean_estimate
-from blackbox.statistics.outcomes import Outcomes, array, check_same_samples, complete, costs, horizon_of, times, within
+from blackbox.statistics.outcomes import (
+    Outcomes,
+    array,
+    check_same_samples,
+    complete,
+    costs,
+    cut_short,
+    horizon_of,
+    left_out,
+    times,
+    within,
+)
 from blackbox.statistics.rates import Estimate, Rate
 
 
@@ -18,7 +29,8 @@ class VirtualBest:
     """The result of a perfect choice, in hindsight, of the best attack for each image.
 
     success: the images that at least one attack fooled. queries: the mean of the smallest query counts, with failures
-    charged. share: for each attack, the share of fooled images on which it was the fastest (ties count for all).
+    charged. share: for each attack, the share of fooled images on which it was the fastest (ties count for all). Images that
+    one of the runs did not finish are left out, and counted in ``success.unknown``.
     """
 
     success: Rate
@@ -40,17 +52,17 @@ def virtual_best(
     every = list(results.values())
     check_same_samples(every)
     most = horizon_of(every, horizon)
-    keep = np.logical_and.reduce([complete(r) for r in every])
+    keep = np.logical_and.reduce([complete(r, most) for r in every])
     cost = np.stack([costs(r, most)[keep] for r in every])
     hit = np.stack([within(r, most)[keep] for r in every])
     best, found = cost.min(0), hit.any(0)
     share = {name: Rate.of(hit[i] & (cost[i] == best), found) for i, name in enumerate(results)}
-    return VirtualBest(Rate.of(found), mean_estimate(best, level, seed), share)
+    return VirtualBest(Rate(int(found.sum()), len(found), unknown=left_out(every, most)), mean_estimate(best, level, seed), share)
 
 
 @dataclass(frozen=True)
 class Common:
-    """The images that all attacks fooled. n: how many. mean, median: queries of each result there."""
+    """The images that all attacks fooled and finished. n: how many. mean, median: queries of each result there."""
 
     n: int
     mean: dict[str, Estimate]
@@ -64,7 +76,7 @@ def common_success(results: Mapping[str, Outcomes], level: float = 0.95, seed: i
         ValueError: the results are not about the same samples.
     """
     check_same_samples(list(results.values()))
-    both = np.logical_and.reduce([array(r.success) for r in results.values()])
+    both = np.logical_and.reduce([array(r.success) & ~cut_short(r) for r in results.values()])
     queries = {name: array(r.queries)[both].astype(np.float64) for name, r in results.items()}
     return Common(
         int(both.sum()),
@@ -79,6 +91,7 @@ class Paired:
 
     both, first_only, second_only, neither: images fooled within the horizon. p: McNemar's exact test of equal success.
     saved: mean queries of the second minus those of the first, failures at the horizon; above 0 the first is cheaper.
+    unknown: images left out of all this, because one of the runs was cut off before it had finished with them.
     """
 
     both: int
@@ -88,11 +101,15 @@ class Paired:
     p: float
     saved: Estimate
     horizon: int
+    unknown: int = 0
 
     def __str__(self) -> str:
+        out = f"; {self.unknown} images left out: not finished by both" if self.unknown else ""
+        if not self.both + self.first_only + self.second_only + self.neither:
+            return f"within {self.horizon:,} queries: no image was finished by both{out}"
         return (
             f"within {self.horizon:,} queries: both {self.both}, only the first {self.first_only}, only the second "
-            f"{self.second_only}, neither {self.neither} (McNemar p = {self.p:.3g}); the first saves {self.saved} queries"
+            f"{self.second_only}, neither {self.neither} (McNemar p = {self.p:.3g}); the first saves {self.saved} queries{out}"
         )
 
 
@@ -110,9 +127,10 @@ def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level:
     """
     check_same_samples([first, second])
     most = horizon_of([first, second], horizon)
-    keep = complete(first) & complete(second)
+    keep = complete(first, most) & complete(second, most)
     saved = mean_estimate((costs(second, most) - costs(first, most))[keep], level, seed)
-    return Paired(*mcnemar(within(first, most)[keep], within(second, most)[keep]), saved, most)
+    table = mcnemar(within(first, most)[keep], within(second, most)[keep])
+    return Paired(*table, saved, most, left_out([first, second], most))
 
 
 class Discordance(NamedTuple):

@@ -21,18 +21,27 @@ def wilson(k: int, n: int, level: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Rate:
-    """``k`` of ``n``, with a Wilson interval (Wilson 1927). For n = 0 the value is NaN and the interval [0, 1]."""
+    """``k`` of ``n``, with a Wilson interval (Wilson 1927). For n = 0 the value is NaN and the interval [0, 1].
+
+    unknown: samples of the denominator whose outcome is not known, because the run ended first; neither ``k`` nor ``n``
+    counts them. The interval is that of the known ones, `bounds` what the whole denominator can be.
+    """
 
     k: int
     n: int
     level: float = 0.95
+    unknown: int = 0
 
     @classmethod
-    def of(cls, outcomes: Any, among: Any = None) -> Rate:
-        """The share of true ``outcomes`` [N] among the samples where ``among`` [N] holds (all by default)."""
+    def of(cls, outcomes: Any, among: Any = None, known: Any = None) -> Rate:
+        """The share of true ``outcomes`` [N] among the samples where ``among`` [N] holds (all by default).
+
+        known: [N] whether a sample's outcome is known, by default all are. The others are counted in ``unknown`` alone.
+        """
         hit = np.asarray(outcomes, dtype=bool)
         keep = np.ones_like(hit) if among is None else np.asarray(among, dtype=bool)
-        return cls(int((hit & keep).sum()), int(keep.sum()))
+        told = np.ones_like(hit) if known is None else np.asarray(known, dtype=bool)
+        return cls(int((hit & keep & told).sum()), int((keep & told).sum()), unknown=int((keep & ~told).sum()))
 
     @property
     def value(self) -> float:
@@ -46,13 +55,23 @@ class Rate:
     def high(self) -> float:
         return wilson(self.k, self.n, self.level)[1]
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The share if the outcome of every unknown sample were false, and if it were true."""
+        every = self.n + self.unknown
+        return (self.k / every, (self.k + self.unknown) / every) if every else (0.0, 1.0)
+
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
         if not self.n:
-            return "– (n = 0)"
-        return f"{100 * self.value:.0f} % [{100 * self.low:.0f}, {100 * self.high:.0f}] ({self.k}/{self.n})"
+            return f"unknown (n = 0; {self.unknown} unknown)" if self.unknown else "– (n = 0)"
+        text = f"{100 * self.value:.0f} % [{100 * self.low:.0f}, {100 * self.high:.0f}] ({self.k}/{self.n}"
+        if not self.unknown:
+            return f"{text})"
+        least, most = self.bounds
+        return f"{text}; {self.unknown} unknown: between {100 * least:.0f} and {100 * most:.0f} %)"
 
 
 @dataclass(frozen=True)
