@@ -57,7 +57,7 @@ def virtual_best(
     hit = np.stack([within(r, most)[keep] for r in every])
     best, found = cost.min(0), hit.any(0)
     share = {name: Rate.of(hit[i] & (cost[i] == best), found) for i, name in enumerate(results)}
-    return VirtualBest(Rate(int(found.sum()), len(found), unknown=left_out(every, most)), mean_estimate(best, level, seed), share)
+    return VirtualBest(Rate(int(found.sum()), int(keep.sum()), unknown=left_out(every, most)), mean_estimate(best, level, seed), share)
 
 
 @dataclass(frozen=True)
