@@ -66,6 +66,11 @@ def net(asked: Asked) -> list[Model]:
         if not str(error).startswith("Expected the name of a net"):
             raise
         raise ValueError(f"{error}{loaders.others(spec)}") from None
+    if not Path(spec.removeprefix("torchvision:").partition(":")[2] or spec).suffix:
+        raise ValueError(
+            f"Expected the weights of {spec}, but no file was named, and a net with random weights says nothing of a trained one. "
+            f"Write the file after it: {spec}:weights.safetensors."
+        )
     parts = spec.split(":")
     return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, made, made)]
 

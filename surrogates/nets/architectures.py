@@ -16,7 +16,7 @@ class Normalised(nn.Module):
         net: classifies the normalised images.
         shape: (C, H, W) it was built for.
         classes: their number.
-        mean, std: one number or one for each channel, in units of [0, 1] images.
+        mean, std: one number or one for each channel, in units of [0, 1] images; numbers in units of 0..255 are refused.
         arch: the name under which `surrogates.models.build` builds the net.
     """
 
@@ -40,6 +40,10 @@ class Normalised(nn.Module):
                 )
         if min(std) <= 0:
             raise ValueError(f"Expected std to be positive, but it was {std}.")
+        if max(map(abs, mean)) > 2 or max(std) > 10:
+            raise ValueError(
+                f"Expected mean and std in units of images in [0, 1], but they were {mean} and {std}. Divide both by 255?"
+            )
         self.net, self.shape, self.classes, self.arch = net, tuple(shape), classes, arch
         # not persistent: a file of weights holds the net's own names only
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)

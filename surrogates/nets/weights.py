@@ -83,7 +83,8 @@ def load_weights(net: Net, path: str | Path) -> Net:
 
     Args:
         net: made by `surrogates.build`, or any module; the file holds the net's own names (``conv1.weight``), with or
-            without the ``module.`` that DataParallel puts before them.
+            without something before all of them, such as DataParallel's ``module.`` or Lightning's ``model.``; torch.compile's
+            ``_orig_mod.`` is left out wherever it stands.
         path: ``.safetensors``, or ``.pt`` / ``.pth`` that holds tensors only (a state dict, or a dict with one under
             ``state_dict`` or ``model``).
 
@@ -94,7 +95,8 @@ def load_weights(net: Net, path: str | Path) -> Net:
     path = Path(path)
     _exists(path)
     inner = _inner(net)
-    came, want = _read(path), inner.state_dict()
+    want = inner.state_dict()
+    came = _without_prefix(_read(path), want)
     # a batch counter that some releases leave out; no output depends on it
     for name in want.keys() - came.keys():
         if name.endswith("num_batches_tracked"):
@@ -150,7 +152,7 @@ def _read(path: Path) -> dict[str, Tensor]:
                 f"or it is damaged ({str(error).splitlines()[0][:120]}). "
                 "Save the state dict as safetensors with safetensors.torch.save_file."
             ) from None
-        for key in ("state_dict", "model", "net"):
+        for key in ("state_dict", "model_state_dict", "model", "net"):
             if isinstance(raw, dict) and isinstance(raw.get(key), dict):
                 raw = raw[key]
     else:
@@ -160,4 +162,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
     if not isinstance(raw, dict) or not raw or not all(isinstance(v, Tensor) for v in raw.values()):
         raise ValueError(f"Expected {path} to hold a state dict (names -> tensors), but it holds {type(raw).__name__}.")
-    return {str(k).removeprefix("module."): v for k, v in raw.items()}
+    return {str(k).removeprefix("module.").replace("_orig_mod.", ""): v for k, v in raw.items()}
+
+
+def _without_prefix(came: dict[str, Tensor], want: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what stands before every name, where the names are the net's then; else as they came."""
+    first = next(iter(want), "")
+    for prefix in [name.removesuffix(first) for name in came if name.endswith("." + first)]:
+        if all(name.startswith(prefix) for name in came):
+            return {name.removeprefix(prefix): value for name, value in came.items()}
+    return came

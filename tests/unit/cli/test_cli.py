@@ -232,6 +232,7 @@ def test_models_that_cannot_be(said: Cli, own: Path) -> None:
     tried("digits:svm", "Did you mean 'svm-rbf'")
     tried("digits:all", "one target")
     tried("resnt20", "Did you mean 'resnet20'")
+    tried("cnn", "the weights of cnn, but no file was named")
     tried("resnet20:nothing.safetensors", "nothing.safetensors", "there is none")
     (own / "bad.safetensors").write_bytes(b"no such thing")
     tried("cnn:bad.safetensors", "bad.safetensors", "could not be read")

@@ -81,6 +81,25 @@ def test_weights_go_out_and_come_back(tmp_path: Path) -> None:
     assert torch.equal(other(x), net(x))
 
 
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "model.", "net.", "module._orig_mod.", "_orig_mod.backbone."])
+def test_what_wrappers_put_before_every_name_is_taken_off(tmp_path: Path, before: str) -> None:
+    net = sg.build("cnn", 3, (1, 8, 8), seed=4)
+    saved = {f"{before}{k}": v for k, v in net.net.state_dict().items()}
+    torch.save(saved, tmp_path / "w.pt")
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(sg.from_spec(f"cnn:{tmp_path}/w.pt", 3, (1, 8, 8))(x), net(x))
+    torch.save({**saved, "other.weight": torch.zeros(1)}, tmp_path / "two.pt")  # not before all names: another net's file
+    with pytest.raises(ValueError, match="which the net does not know"):
+        sg.from_spec(f"cnn:{tmp_path}/two.pt", 3, (1, 8, 8))
+
+
+def test_a_compiled_part_is_named_as_the_part(tmp_path: Path) -> None:
+    net = sg.build("cnn", 3, (1, 8, 8))
+    state = {k.replace("features.", "features._orig_mod."): v for k, v in net.net.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
+    assert sg.from_spec(f"cnn:{tmp_path}/w.pt", 3, (1, 8, 8)).arch == "cnn"
+
+
 class Trap:
     """Runs code when unpickled."""
 
@@ -140,6 +159,11 @@ def test_bad_normalisation_is_refused() -> None:
         sg.build("mlp", std=0.0)
     with pytest.raises(ValueError, match="mean to have 1 or 3 entries"):
         sg.build("resnet20", mean=(0.1, 0.2))
+    with pytest.raises(ValueError, match=r"images in \[0, 1\], but they were \(123.7,\) .* Divide both by 255\?"):
+        sg.build("resnet20", mean=123.7, std=58.4)
+    with pytest.raises(ValueError, match="Divide both by 255"):
+        sg.build("mlp", std=58.4)
+    assert sg.build("mlp", mean=0.485, std=1 / 255)  # a net of images in 0..255, centred
 
 
 @pytest.mark.data
