@@ -10,6 +10,7 @@ from blackbox.cli.options import (
     ACCESS,
     Channel,
     Images,
+    Log,
     Nets,
     Quiet,
     Run,
@@ -66,12 +67,12 @@ def demo(
 @app.command()
 @shared
 def attack(
-    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run
+    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run, log: Log = None
 ) -> None:
     """Attack a target by queries, with surrogates where there are some. Exit code 3: no image was fooled, which is not an error."""
     from blackbox.cli.attack import run
 
-    run(target, how, known, images, within, nets, common)
+    run(target, how, known, images, within, nets, common, log)
 
 
 @app.command()
@@ -121,11 +122,11 @@ def tune(
 
 @app.command()
 @shared
-def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run) -> None:
+def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run, log: Log = None) -> None:
     """Train a surrogate from a target's answers, under a query budget."""
     from blackbox.cli.surrogate import run
 
-    run(target, how, images, nets, common)
+    run(target, how, images, nets, common, log)
 
 
 @app.command()
