@@ -15,7 +15,7 @@ class Adopted(Attack):
         self.own = own
         for name in ("access", "norms", "prior", "from_start"):
             setattr(self, name, getattr(own, name, getattr(Attack, name, None)))
-        for name in ("minimises", "informed", "needs_prior"):
+        for name in ("minimises", "informed", "needs_prior", "needs_images"):
             setattr(self, name, bool(getattr(own, name, False)))
         self.parts = tuple(getattr(own, "parts", ()))  # type: ignore[misc]
 
@@ -27,6 +27,11 @@ class Adopted(Attack):
 
     def step(self, t: Task, s: Any, k: int) -> Any:
         return self.own.step(t, s, k)
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        super().check_shape(shape)
+        if hasattr(self.own, "check_shape"):
+            self.own.check_shape(shape)
 
     def settle(self, access: Access, threat: Threat) -> Attack:
         settle = getattr(self.own, "settle", None)

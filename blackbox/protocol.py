@@ -14,6 +14,7 @@ step, use ordinary local variables.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +28,12 @@ from blackbox.rng import Stream
 from blackbox.threat import Threat
 
 S = TypeVar("S")
+
+
+def grid(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height, width of a sample of any shape: a vector counts as one row of pixels, and all axes before the last
+    two count as channels (those of a volume [channels, depth, height, width], say)."""
+    return math.prod(shape[:-2]), shape[-2] if len(shape) > 1 else 1, shape[-1]
 
 
 class Access(enum.IntEnum):
@@ -179,8 +186,8 @@ class Task:
 
     @cached_property
     def grid(self) -> tuple[int, int, int]:
-        """Channels, height, width; a vector counts as one row of pixels."""
-        return (*(1,) * (3 - len(self.shape)), *self.shape)  # type: ignore[return-value]
+        """Channels, height, width; see the function `grid`."""
+        return grid(self.shape)
 
     @cached_property
     def d(self) -> int:
@@ -247,6 +254,7 @@ class Attack:
             with known losses [n].
         prior: a `blackbox.prior.Prior`, for an attack that uses one.
         needs_prior: it cannot run without one.
+        needs_images: it serves images [channels, height, width] alone. Others serve any shape, see `grid`.
     """
 
     access: ClassVar[Access]
@@ -255,6 +263,7 @@ class Attack:
     informed: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ()
     needs_prior: ClassVar[bool] = False
+    needs_images: ClassVar[bool] = False
     from_start: ClassVar[Any] = None
     prior: Any = None
 
@@ -269,3 +278,17 @@ class Attack:
     def settle(self, access: Access, threat: Threat) -> Attack:
         """The attack to run instead: one name may stand for different searches at different access levels."""
         return self
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of a shape that it cannot serve; called before the first query.
+
+        Raises:
+            ValueError: says which shape it needs.
+        """
+        if self.needs_images and len(shape) != 3:
+            name = type(getattr(self, "own", self)).__name__
+            axis = "Add the channel axis: x[:, None]. Or take" if len(shape) == 2 else "Take"
+            raise ValueError(
+                f"Expected images [channels, height, width] for {name}, but they have shape {tuple(shape)}. {axis} an "
+                "attack that serves any shape, such as square, simba or rays."
+            )

@@ -116,7 +116,7 @@ def attack(
     votes = _votes(votes, oracle)
     samples = _samples(oracle, threat, x, y, target, ids, start)
     name, chosen = resolve(attack, oracle, threat, prior)
-    priors.require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
+    require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
     aim = Objective(objective, target is not None, max(oracle.resolution, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file)
@@ -187,6 +187,16 @@ def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: A
             f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
         )
     return Samples(images, labels, goal, as_ids(ids, len(images)), starts)
+
+
+def require(chosen: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """Refuse, before any query, an attack that cannot serve images of this shape, or whose prior does not fit them.
+
+    Raises:
+        ValueError: says which, and what would fit.
+    """
+    chosen.check_shape(shape)
+    priors.require(chosen, name, shape, classes)
 
 
 def resolve(

@@ -29,6 +29,11 @@ class FiniteDifferences(Attack):
     two_sided: bool = True
     images: Tensor | str | None = field(default=None, repr=False, compare=False)
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        super().check_shape(shape)
+        estimator: Estimator = getattr(self, "estimator")  # noqa: B009, a field of the classes that share these settings
+        estimator.plan(shape)  # a basis made of images serves their shape alone
+
     def chosen(self, gradually: bool = False) -> Estimator:
         """The estimator that ``method`` and the other settings stand for."""
         return choose(self.method, self.h, self.size, self.count, self.two_sided, self.images, gradually)

@@ -12,7 +12,7 @@ from torch import Tensor
 from blackbox import search
 from blackbox.estimators import boundary
 from blackbox.proposals.bases import Basis
-from blackbox.proposals.noise import Noise, named
+from blackbox.proposals.noise import Noise, check_shape, named
 from blackbox.protocol import Access, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows
 
@@ -56,6 +56,10 @@ class HopSkipJump(Attack):
                 "Expected evals, most_evals, halvings and tries of at least 1 and gamma > 0, but they were "
                 f"{self.evals}, {self.most_evals}, {self.halvings}, {self.tries} and {self.gamma}."
             )
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        super().check_shape(shape)
+        check_shape(named(self.noise, self.share), shape)
 
     @dataclass
     class State:

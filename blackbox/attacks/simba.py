@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox.proposals import bases
-from blackbox.protocol import Access, Ask, Attack, Steps, Task
+from blackbox.protocol import Access, Ask, Attack, Steps, Task, grid
 from blackbox.rowwise import choose, row_norm, rows
 
 
@@ -56,7 +56,11 @@ class SimBA(Attack):
             return self.basis
         if self.basis == "pixel":
             return bases.Pixels()
-        return bases.DCT(self.low if self.low is not None else 1 / 8 if min(shape[1:]) >= 128 else 1.0)
+        return bases.DCT(self.low if self.low is not None else 1 / 8 if min(grid(shape)[1:]) >= 128 else 1.0)
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        super().check_shape(shape)
+        self.directions(shape).count(shape)  # a basis made of images serves their shape alone
 
     def init(self, t: Task) -> State:
         return self.State(t.x0, t.loss0, self.order(t, 0))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blackbox import search
 from blackbox.proposals.bases import Basis
-from blackbox.proposals.noise import Noise, named
+from blackbox.proposals.noise import Noise, check_shape, named
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_dot, row_norm, rows, unit
 
@@ -58,6 +58,10 @@ class SurFree(Attack):
             )
         if min(self.past, self.bisections, self.tries) < 1:
             raise ValueError("Expected past, bisections and tries of at least 1.")
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        super().check_shape(shape)
+        check_shape(named(self.noise, self.share), shape)
 
     @dataclass
     class State:

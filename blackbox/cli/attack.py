@@ -82,8 +82,7 @@ def prepare(
     stack = between.read(how.channel or [])
     shows = between.access(how.access, stack)
     nets.set_threads()
-    from blackbox import prior as priors
-    from blackbox.run import resolve
+    from blackbox.run import require, resolve
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
@@ -99,7 +98,7 @@ def prepare(
         mine |= training.train(pool, known.own, known.arch, known.epochs, common)
     attacks = informed(attacks, list(mine.values()))
     for name, made in attacks.items():
-        priors.require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
+        require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)

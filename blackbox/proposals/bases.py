@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.protocol import grid
+
 
 class Basis(Protocol):
     """Orthonormal directions for images of a shape, the most telling ones first."""
@@ -46,8 +48,8 @@ class Pixels:
 class Tiles:
     """Square tiles of ``size`` x ``size`` pixels that move together, in each channel by itself.
 
-    Tiles at the right and lower border are smaller when the size does not divide the image's. Serves
-    [channels, height, width]. The tiling prior of Ilyas et al. 2019, arXiv:1807.07978, section 3.2.
+    Tiles at the right and lower border are smaller when the size does not divide the image's. Other
+    shapes are taken as `blackbox.protocol.grid` says. The tiling prior of Ilyas et al. 2019, arXiv:1807.07978, section 3.2.
     """
 
     size: int = 4
@@ -57,7 +59,7 @@ class Tiles:
             raise ValueError(f"Expected size to be at least 1 pixel, but it was {self.size}.")
 
     def _grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        c, h, w = image_shape(shape, "tiles")
+        c, h, w = grid(shape)
         return c, -(-h // self.size), -(-w // self.size)
 
     def count(self, shape: tuple[int, ...]) -> int:
@@ -68,11 +70,12 @@ class Tiles:
         c, a, b = self._grid(shape)
         s = self.size
         channel = torch.arange(c, device=index.device) == (index // (a * b))[:, None]
-        across = torch.arange(shape[2], device=index.device) // s == (index % b)[:, None]
-        down = torch.arange(shape[1], device=index.device) // s == (index // b % a)[:, None]
+        _, h, w = grid(shape)
+        across = torch.arange(w, device=index.device) // s == (index % b)[:, None]
+        down = torch.arange(h, device=index.device) // s == (index // b % a)[:, None]
         area = (across.sum(1) * down.sum(1)).to(torch.float32)
         on = channel[:, :, None, None] & down[:, None, :, None] & across[:, None, None, :]
-        return on / area.sqrt().view(-1, 1, 1, 1)
+        return (on / area.sqrt().view(-1, 1, 1, 1)).view(-1, *shape)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class DCT:
         low: keep the frequencies below this share of each side (Guo et al. 2019, arXiv:1905.07121, section 4.2
             keep 1/8 on ImageNet). most: keep only so many, the lowest; by default all of these.
 
-    Channels take turns at equal frequency. Serves [channels, height, width].
+    Channels take turns at equal frequency. Other shapes than [channels, height, width] are taken as
+    `blackbox.protocol.grid` says.
     """
 
     low: float = 1.0
@@ -96,15 +100,15 @@ class DCT:
             )
 
     def count(self, shape: tuple[int, ...]) -> int:
-        return len(_frequencies(image_shape(shape, "a DCT"), self.low, self.most))
+        return len(_frequencies(grid(shape), self.low, self.most))
 
     def make(self, shape: tuple[int, ...], index: Tensor) -> Tensor:
-        c, h, w = image_shape(shape, "a DCT")
+        c, h, w = grid(shape)
         pick = _frequencies((c, h, w), self.low, self.most)[index.cpu()].to(index.device)
         down, across = cosines(h).to(index.device)[pick[:, 1]], cosines(w).to(index.device)[pick[:, 2]]
         wave = down[:, None, :, None] * across[:, None, None, :]
         channel = torch.arange(c, device=index.device) == pick[:, :1]
-        return wave * channel[:, :, None, None]
+        return (wave * channel[:, :, None, None]).view(-1, *shape)
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,15 +183,6 @@ def pca(images: Any, count: int) -> Fixed:
         )
     fitted = PCA(count, svd_solver="full" if flat.shape[1] <= 1024 else "randomized", random_state=0).fit(flat)
     return Fixed(torch.from_numpy(fitted.components_).view(count, *x.shape[1:]), name="pca")
-
-
-def image_shape(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
-    """Channels, height, width; ValueError where a sample is no image: ``what`` needs one."""
-    if len(shape) != 3:
-        raise ValueError(
-            f"Expected images [channels, height, width] for {what}, but a sample had shape {tuple(shape)}."
-        )
-    return shape[0], shape[1], shape[2]
 
 
 @lru_cache(maxsize=16)

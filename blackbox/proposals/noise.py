@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from blackbox.proposals.bases import Basis, cosines, image_shape, tensor
+from blackbox.proposals.bases import Basis, cosines, tensor
+from blackbox.protocol import grid
 from blackbox.rng import Stream
 
 
@@ -36,8 +37,8 @@ class White:
 
 @dataclass(frozen=True)
 class LowFrequencies:
-    """Normal coefficients of the cosines below ``share`` of each side of an image [channels, height, width]; a row of
-    features is taken for one line of pixels."""
+    """Normal coefficients of the cosines below ``share`` of each side; shapes other than [channels, height, width]
+    are taken as `blackbox.protocol.grid` says."""
 
     share: float = 0.25
 
@@ -46,7 +47,7 @@ class LowFrequencies:
             raise ValueError(f"Expected share, of the frequencies, in (0, 1], but it was {self.share}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        (_, h, w), (c, high, wide) = _plane(shape, "low frequencies"), self._kept(shape)
+        (_, h, w), (c, high, wide) = grid(shape), self._kept(shape)
         z = rng.shared_normal(k, tag, (count, c, high, wide))
         return (cosines(h)[:high].to(z).T @ z @ cosines(w)[:wide].to(z)).view(count, *shape)
 
@@ -54,13 +55,13 @@ class LowFrequencies:
         return math.prod(self._kept(shape))
 
     def _kept(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        c, h, w = _plane(shape, "low frequencies")
+        c, h, w = grid(shape)
         return c, max(1, round(self.share * h)), max(1, round(self.share * w))
 
 
 @dataclass(frozen=True)
 class Resized:
-    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly; features as in `LowFrequencies`."""
+    """Normal pixels of an image ``factor`` times smaller, enlarged bilinearly; shapes as in `LowFrequencies`."""
 
     factor: float = 4.0
 
@@ -69,7 +70,7 @@ class Resized:
             raise ValueError(f"Expected factor, of the enlargement, to be at least 1, but it was {self.factor}.")
 
     def draw(self, rng: Stream, k: int, tag: str, count: int, shape: tuple[int, ...]) -> Tensor:
-        _, h, w = _plane(shape, "resized noise")
+        _, h, w = grid(shape)
         z = rng.shared_normal(k, tag, (count, *self._small(shape)))
         large = torch.nn.functional.interpolate(z, size=(h, w), mode="bilinear", align_corners=False)
         return large.view(count, *shape)
@@ -78,7 +79,7 @@ class Resized:
         return math.prod(self._small(shape))
 
     def _small(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        c, h, w = _plane(shape, "resized noise")
+        c, h, w = grid(shape)
         return c, max(1, round(h / self.factor)), max(1, round(w / self.factor))
 
 
@@ -120,6 +121,7 @@ def named(noise: str | Noise | Basis, share: float = 0.25) -> Noise:
     raise ValueError(f"Expected noise to be white, dct, resize or a basis of blackbox.bases, but it was {noise!r}.")
 
 
-def _plane(shape: tuple[int, ...], what: str) -> tuple[int, int, int]:
-    """Channels, height, width; a row of features is a line of pixels."""
-    return image_shape((1, 1, *shape) if len(shape) == 1 else shape, what)
+def check_shape(noise: Noise, shape: tuple[int, ...]) -> None:
+    """Refuse images of a shape that the noise cannot be drawn for. Raises: ValueError, directions given for another shape."""
+    if isinstance(noise, Span):
+        noise.basis.count(shape)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from blackbox.protocol import Task
+from blackbox.protocol import Task, grid
 
 
 def widen(v: Tensor, t: Task) -> Tensor:
@@ -26,7 +26,7 @@ def tiles(pixels: tuple[int, int], count: tuple[int, int]) -> Tensor:
 @lru_cache(maxsize=64)
 def blocks(shape: tuple[int, ...], size: int, device: str) -> tuple[Tensor, Tensor]:
     """Blocks of size x size in each channel: [d] the block of every entry, [blocks] the first entry of every block."""
-    c, h, w = (*(1,) * (3 - len(shape)), *shape)
+    c, h, w = grid(shape)
     down, across = torch.arange(h) // size, torch.arange(w) // size
     a, b = int(down[-1]) + 1, int(across[-1]) + 1
     owner = ((torch.arange(c)[:, None, None] * a + down[:, None]) * b + across).flatten()

@@ -220,6 +220,22 @@ class AttackContract(AttackRuns):
             "The distances reported are not those of the examples.",
         )
 
+    def test_other_shapes(self) -> None:
+        """Vectors, matrices, signals and volumes are attacked as images are, or refused before the first query."""
+        cases = self.norm_cases()
+        for i, shape in enumerate(((12,), (1, 16), (2, 3, 4, 3))):
+            problem = self.random_problem(shape, cases[i % len(cases)])
+            oracle, threat = self.oracle(problem.target, 3), self.between(cases[i % len(cases)], problem)
+            try:
+                result = self.run(oracle, problem.x, problem.y, self.built(), threat, self.run_budget, target=problem.goal)
+            except ValueError as error:
+                expect(oracle.rows == 0, f"{oracle.rows} rows were asked for before images of shape {shape} were refused.")
+                expect(str(error).startswith("Expected"), f"Expected a sentence about images of shape {shape}, but it was {error}.")
+            else:
+                expect(oracle.rows == int(result.queries.sum()), f"The accounts differ on images of shape {shape}.")
+                far = threat.distance(result.x_adv, problem.x)[result.success]
+                expect((far <= threat.eps + threat.tolerance).all(), f"An example of shape {shape} left the threat.")
+
     # -- whether it works, and only where it can ----------------------------------------------------------------
 
     def test_reaches_the_optimum(self, case: Case) -> None:

@@ -15,7 +15,7 @@ from blackbox.adopted import as_attack
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import AttackResult
 from blackbox.testing.problems import THREATS, Case, Problem, affine_problem
-from blackbox.testing.targets import Model, ReluNet
+from blackbox.testing.targets import Affine, Model, ReluNet
 from blackbox.threat import Threat
 
 
@@ -65,6 +65,15 @@ class AttackRuns:
         """An affine target with images whose smallest distances are known."""
         known = affine_problem(case.norm, self.shape, self.samples, targeted=case.targeted, alike=alike)
         return dataclasses.replace(known, x=known.x.clone(), y=known.y.clone())
+
+    def random_problem(self, shape: tuple[int, ...], case: Case) -> Problem:
+        """Grey images of any shape, and an affine target of three classes with random weights."""
+        rng = torch.Generator().manual_seed(0)
+        target = Affine(torch.randn(3, *shape, generator=rng), torch.zeros(3))
+        x = 0.3 + 0.4 * torch.rand(2, *shape, generator=rng)
+        y = target(x).argmax(1)
+        goal = (y + 1) % 3 if case.targeted else None
+        return Problem(target, x, y, goal, target.distance(x, y, "L1" if case.norm == "L0" else case.norm))
 
     def between(self, case: Case, problem: Problem) -> Threat:
         """A radius at which some samples succeed and others do not: just above the median optimum."""
