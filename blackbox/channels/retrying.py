@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from blackbox.targets.answer import Parts
 from blackbox.targets.target import Wrapper
 
 
@@ -61,10 +62,18 @@ class Retrying(Wrapper):
         if self._keyed and not keys:
             call = uuid.uuid4().hex
             keys = {"keys": [f"{call}-{i}" for i in range(len(x))]}
-        for wait in self._waits:
+        parts = Parts(len(x))  # a target may say which rows of a failed call it answered: they are not sent again
+        for wait in [*self._waits, None]:
             try:
-                return self.inner.predict(x, **keys)
-            except self._on:
-                self.retried += len(x)
-                self._sleep(wait)
-        return self.inner.predict(x, **keys)
+                if len(parts.left) == len(x):
+                    return self.inner.predict(x, **keys)
+                left = {name: [values[i] for i in parts.left] for name, values in keys.items()}
+                return parts.whole(self.inner.predict(x[parts.left], **left))
+            except BaseException as error:
+                if parts.failed(error):
+                    error.part = parts.part()  # type: ignore[attr-defined]
+                if wait is None or not isinstance(error, self._on):
+                    raise
+            self.retried += len(parts.left)
+            self._sleep(wait)
+        raise AssertionError("the last try returns or raises")

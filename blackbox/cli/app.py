@@ -10,7 +10,6 @@ from blackbox.cli.options import (
     ACCESS,
     Channel,
     Images,
-    Log,
     Nets,
     Quiet,
     Run,
@@ -67,12 +66,12 @@ def demo(
 @app.command()
 @shared
 def attack(
-    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run, log: Log = None
+    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run
 ) -> None:
     """Attack a target by queries, with surrogates where there are some. Exit code 3: no image was fooled, which is not an error."""
     from blackbox.cli.attack import run
 
-    run(target, how, known, images, within, nets, common, log)
+    run(target, how, known, images, within, nets, common)
 
 
 @app.command()
@@ -122,11 +121,11 @@ def tune(
 
 @app.command()
 @shared
-def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run, log: Log = None) -> None:
+def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run) -> None:
     """Train a surrogate from a target's answers, under a query budget."""
     from blackbox.cli.surrogate import run
 
-    run(target, how, images, nets, common, log)
+    run(target, how, images, nets, common)
 
 
 @app.command()

@@ -78,5 +78,4 @@ class RunSpec:
             "budget": self.budget,
             "seed": self.seed,
             "samples": self.samples.fingerprint,
-            "weights": oracle.weights(),
         }

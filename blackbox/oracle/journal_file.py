@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS head (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, purpose TEXT, prints BLOB, answer BLOB, doubt INTEGER DEFAULT 0);
 """
 _UNANSWERED, _REFUSED = 1, 2  # the two kinds of doubt
+_PART = -1  # no doubt: the rows of a failed call that were answered
 
 
 class JournalError(CheckpointError):
@@ -129,15 +130,17 @@ class JournalFile:
             raise self._unusable(error) from error
         return sum(len(prints) for (prints,) in doubts) // PRINT
 
-    def calls(self) -> Iterator[tuple[int, str, list[bytes], bool]]:
-        """Yield the answered calls in order: number, purpose, the fingerprint of each row, whether it was refused."""
+    def calls(self) -> Iterator[tuple[int, str, list[bytes], bool, bool]]:
+        """Yield the answered calls in order: number, purpose, the fingerprint of each row, whether it was refused, whether
+        these are the answered rows of a call that failed."""
         try:
             query = f"SELECT id, purpose, prints, doubt FROM calls WHERE doubt != {_UNANSWERED} ORDER BY id"
-            rows = self.db.execute(query).fetchall()
+            found = self.db.execute(query).fetchall()
         except sqlite3.DatabaseError as error:
             raise self._unusable(error) from error
-        for call, purpose, prints, doubt in rows:
-            yield call, purpose, [prints[i : i + PRINT] for i in range(0, len(prints), PRINT)], doubt == _REFUSED
+        for call, purpose, prints, doubt in found:
+            rows = [prints[i : i + PRINT] for i in range(0, len(prints), PRINT)]
+            yield call, purpose, rows, doubt == _REFUSED, doubt == _PART
 
     def _fetch(self, call: int) -> tuple[np.ndarray, ...]:
         """The arrays of the answer of a call."""
@@ -153,8 +156,20 @@ class JournalFile:
 
     def keep(self, call: int, arrays: Sequence[np.ndarray]) -> None:
         """Record the answer of a call."""
-        blob = b"".join(_npy_header(a.dtype.str, a.shape) + a.tobytes() for a in arrays)
-        self._write("UPDATE calls SET answer = ? WHERE id = ?", (blob, call))
+        self._write("UPDATE calls SET answer = ? WHERE id = ?", (_blob(arrays), call))
+
+    def keep_part(
+        self, call: int, purpose: str, prints: bytes, arrays: Sequence[np.ndarray], doubtful: bytes
+    ) -> None:
+        """Record a call that failed: the answers to the rows with these fingerprints, and those that may have been charged
+        without one. The others cost nothing, and are forgotten."""
+        if doubtful:  # before the answers: a process that dies between has too much in doubt, never too little
+            self._write("INSERT INTO calls (purpose, prints) VALUES (?, ?)", (purpose, doubtful))
+        if prints:
+            statement = f"UPDATE calls SET prints = ?, answer = ?, doubt = {_PART} WHERE id = ?"
+            self._write(statement, (prints, _blob(arrays), call))
+        else:
+            self._write("DELETE FROM calls WHERE id = ?", (call,))
 
     def refuse(self, call: int) -> None:
         """Record that a call's answer was invalid, so that the next run queries again."""
@@ -168,6 +183,11 @@ class JournalFile:
                 f"Expected to write the journal {self.path}, but: {error}. What it holds stays valid: make room and give the "
                 "same command again."
             ) from error
+
+
+def _blob(arrays: Sequence[np.ndarray]) -> bytes:
+    """Arrays in the .npy format, one after the other."""
+    return b"".join(_npy_header(a.dtype.str, a.shape) + a.tobytes() for a in arrays)
 
 
 @functools.lru_cache(maxsize=256)

@@ -17,6 +17,7 @@ from blackbox.specs.loaders import Asked, Model
 if TYPE_CHECKING:
     from blackbox.targets.http import HttpTarget
 
+_IN_THE_FILE = ("headers", "query", "body", "aliases", "shape")  # settings of a service that are more than a word
 _NO_SETTING = ("path", "url", "name", "device", "headers", "own_endpoint")
 
 
@@ -71,6 +72,21 @@ def endpoint(asked: Asked) -> list[Model]:
 
     target, retries = _endpoint(asked)
     return made(asked, Retrying(target, tries=retries + 1) if retries else target)
+
+
+def service(asked: Asked) -> list[Model]:
+    """A JSON service as a TOML file describes it. Where the file has no classes, they are the data's."""
+    from blackbox.targets.rest import Rest, Settings
+
+    known = {name: (str, field.default) for name, field in Settings.model_fields.items() if name not in _IN_THE_FILE}
+    named = {"classes": asked.data.classes} if asked.data is not None else {}
+    settings = Settings.load(asked.rest, named, **asked.settings(known))
+    return made(asked, Rest.of(settings, own_endpoint=asked.nets.own_endpoint))
+
+
+def service_file(asked: Asked) -> str:
+    """A hash of the file of a service, and of what was set after it."""
+    return hashlib.sha256(f"{file_hash(asked)} {asked.words}".encode()).hexdigest()[:16]
 
 
 def plugged(asked: Asked) -> list[Model]:

@@ -109,6 +109,10 @@ TABLE: tuple[Loader, ...] = (
         "blackbox.specs.adapters:endpoint", ("http", "https"), prints="blackbox.specs.adapters:announced",
     ),
     Loader(
+        "rest:FILE.toml", "a JSON service of anybody's make, as the file says (extra [http]; docs/how-to/json-service.md)",
+        "blackbox.specs.adapters:service", ("rest",), prints="blackbox.specs.adapters:service_file",
+    ),
+    Loader(
         "file.py:function",
         "a function of your own: the model's answer to images, or without arguments a maker of a model",
         "blackbox.specs.model:own_file", endings=(".py",), several=True,

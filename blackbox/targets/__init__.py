@@ -20,6 +20,7 @@ _WHERE = {
     "ScriptTarget": "blackbox.targets.programs",
     "ExportedTarget": "blackbox.targets.programs",
     "HttpTarget": "blackbox.targets.http",
+    "Rest": "blackbox.targets.rest",
     "SklearnTarget": "blackbox.targets.sklearn",
     "Channel": "blackbox.channels.channel",
     "LabelsOnly": "blackbox.channels.labels_only",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from blackbox.targets.module import ModuleTarget
     from blackbox.targets.onnx import OnnxTarget
     from blackbox.targets.programs import ExportedTarget, ScriptTarget
+    from blackbox.targets.rest import Rest
     from blackbox.targets.sklearn import SklearnTarget
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

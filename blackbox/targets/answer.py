@@ -45,3 +45,65 @@ def _rounded_away(p: Tensor) -> float:
         if bool((p * 10**decimals - (p * 10**decimals).round()).abs().max() < 1e-2):  # 1e4 times float32's rounding is 6e-4
             return 0.5 * 10.0**-decimals * p.shape[1] + 1e-9
     return 0.0
+
+
+class Part(NamedTuple):
+    """What a call that failed got nevertheless: an error of a target may carry it, as ``error.part``.
+
+    rows: the rows that were answered, in order. answer: to them, as `predict` gives it; None where there are none.
+    doubtful: rows without an answer that may have been charged.
+    """
+
+    rows: list[int]
+    answer: Any
+    doubtful: list[int]
+
+
+def part_of(error: BaseException) -> Part | None:
+    """What a failed call got nevertheless; None where the target does not say."""
+    part = getattr(error, "part", None)
+    return part if isinstance(part, Part) else None
+
+
+class Parts:
+    """Puts the answers of several tries of a call with ``m`` rows together.
+
+    Attributes:
+        left: the rows that are not answered yet, which the next try asks for.
+    """
+
+    def __init__(self, m: int) -> None:
+        self.left = list(range(m))
+        self._got: list[tuple[list[int], Any]] = []
+        self._doubtful: set[int] = set()
+
+    def failed(self, error: BaseException) -> bool:
+        """Take from a failed try what it got; False where nothing is known of any try."""
+        part = part_of(error)
+        if part is None:
+            self._doubtful.update(self.left if self._got else ())
+            return bool(self._got)
+        self._doubtful.update(self.left[i] for i in part.doubtful)
+        if part.rows:
+            self._got.append(([self.left[i] for i in part.rows], part.answer))
+            answered = set(part.rows)
+            self.left = [row for i, row in enumerate(self.left) if i not in answered]
+        return True
+
+    def part(self) -> Part:
+        """What all tries together got, as of one call."""
+        rows = sorted(row for some, _ in self._got for row in some)
+        answer = self._joined() if rows else None
+        return Part(rows, answer, sorted(self._doubtful.difference(rows)))
+
+    def whole(self, answer: Any) -> Any:
+        """The answer to all rows, with that to the rows left."""
+        self._got.append((self.left, answer))
+        return self._joined()
+
+    def _joined(self) -> Any:
+        order = torch.tensor([row for some, _ in self._got for row in some]).argsort()
+        answers = [answer for _, answer in self._got]
+        if isinstance(answers[0], Answer):
+            return Answer(torch.cat([a.label for a in answers])[order], torch.cat([a.scores for a in answers])[order])
+        return torch.cat([torch.as_tensor(a) for a in answers])[order]

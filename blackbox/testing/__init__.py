@@ -24,6 +24,7 @@ _WHERE = {
     "Affine": "blackbox.testing.targets",
     "Constant": "blackbox.testing.targets",
     "Failing": "blackbox.testing.targets",
+    "Moderation": "blackbox.testing.moderation",
     "Noisy": "blackbox.testing.targets",
     "Problem": "blackbox.testing.problems",
     "Quadratic": "blackbox.testing.targets",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from blackbox.testing.attack_contract import AttackContract
     from blackbox.testing.engine_contract import EngineContract
     from blackbox.testing.estimator_contract import EstimatorContract
+    from blackbox.testing.moderation import Moderation
     from blackbox.testing.problems import Case, Problem, affine_problem
     from blackbox.testing.targets import (
         Affine,

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.oracle.journal import CHECKED, Journal, JournalError
+from blackbox.oracle.journal import Journal, JournalError
+from blackbox.targets.answer import Part
 from blackbox.testing import Affine, affine_problem
 
 PROBLEM = affine_problem("Linf")
@@ -103,9 +104,47 @@ def test_a_target_without_keys_is_in_doubt_for_one_call_and_says_so(
     result = go(target, tmp_path / "j")
     assert same(result, whole[0])
     twice = Counter(row for _, row in target.charged) - whole[1]
-    again = result.config["journal"]["checked"]  # to see whether it is the same target
-    assert 1 <= twice.total() - again == result.config["journal"]["in_doubt"] <= 2 and again == CHECKED
-    assert f"{twice.total() - again} more were asked of the target in runs that ended" in result.summary()
+    assert 1 <= twice.total() == result.config["journal"]["in_doubt"] <= 2
+    assert f"{twice.total()} more were asked of the target in runs that ended" in result.summary()
+
+
+class Halfway(Paid):
+    """Fails once, in a call of three rows or more, after it has answered two of them and charged for a third."""
+
+    fails_in = -1
+
+    def predict(self, x: Tensor, keys: list[str] | None = None) -> Tensor:
+        if not 0 <= self.fails_in <= self.calls or len(x) < 3:
+            return super().predict(x, keys)
+        self.fails_in = -1
+        rows = [1, len(x) - 1]
+        answer = super().predict(x[rows], keys and [keys[i] for i in rows])
+        super().predict(x[:1], keys and keys[:1])
+        error = ConnectionError("the line broke")
+        error.part = Part(rows, answer, [0])  # type: ignore[attr-defined]
+        raise error
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("rows", [2, 5])
+def test_what_a_failed_call_answered_is_not_paid_again(
+    tmp_path: Path, whole: tuple[bb.AttackResult, Counter[bytes]], rows: int, keyed: bool
+) -> None:
+    for k in (1, 6, 9):
+        target, path = Halfway(keyed), tmp_path / f"{k}"
+        target.fails_in = k
+        with pytest.raises(bb.TargetError, match="the line broke"):
+            go(target, path, rows=4)
+        target.fails_in = target.calls + 2  # and again, in another call
+        try:
+            result = go(target, path, rows=rows)
+        except bb.TargetError:
+            result = go(target, path, rows=3)
+        assert same(result, whole[0])
+        twice = (Counter(row for _, row in target.charged) - whole[1]).total()
+        assert twice == 0 if keyed else twice == result.config["journal"]["in_doubt"] >= 1, (k, twice)
+        assert same(go(target, path, rows=rows), whole[0])
+        assert (Counter(row for _, row in target.charged) - whole[1]).total() == twice, "read back for nothing"
 
 
 def test_a_finished_run_is_read_back_for_nothing(tmp_path: Path) -> None:
@@ -206,7 +245,7 @@ def test_the_cache_pays_for_no_image_twice_and_changes_no_result(tmp_path: Path)
     assert result.config["journal"]["cached"] == oracle.cached["attack"]
     assert "answered from the cache, unpaid" in result.summary()
     oracle, result = run(again, tmp_path / "j", True)
-    assert same(without, result) and len(again.charged) == CHECKED == oracle.counts["check"] and oracle.rows == 0
+    assert same(without, result) and not again.charged and oracle.rows == 0
 
 
 def test_no_cache_before_a_target_that_answers_by_chance(tmp_path: Path) -> None:

@@ -1,0 +1,218 @@
+"""JSON answers -> labels and scores, by paths into them and by the words for classes."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from blackbox.protocol import Access
+from blackbox.targets.rest.settings import Settings
+
+
+class Row(NamedTuple):
+    """The answer to one image. scores: [C] float32; None where the service names the class alone."""
+
+    label: int
+    scores: np.ndarray | None
+
+
+class Reader:
+    """Reads the answers of a service as `Settings` says.
+
+    Raises:
+        ValueError: a path that is no JMESPath. ModuleNotFoundError: no jmespath.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._s = s = settings
+        self._each, self._label, self._words, self._scores = (
+            _compiled(name, getattr(s, name)) for name in ("each", "label", "words", "scores")
+        )
+        self._class = {name: i for i, name in enumerate(s.classes)}
+        self._class |= {word: self._class[name] for word, name in s.aliases.items()}
+        self._scale = 0.01 if s.returns == "percent" else 1.0
+
+    @property
+    def shows(self) -> Access:
+        """The most that the service shows."""
+        if self._scores is None:
+            return Access.LABELS
+        if self._s.top is not None and self._s.top < len(self._s.classes):
+            return Access.TOPK
+        return Access.LOGITS if self._s.returns == "logits" else Access.SCORES
+
+    def several(self, answer: Any, m: int) -> list[Any]:
+        """The answers for each of the ``m`` images of a request.
+
+        Raises:
+            ValueError: another number of them.
+        """
+        if self._each is None:
+            return [answer]
+        found = self._each.search(answer)
+        if not isinstance(found, list) or len(found) != m:
+            came = f"{len(found)} of them" if isinstance(found, list) else _nothing(self._s.each, answer, found)
+            raise ValueError(f"Expected a list of {m} answers at each = {self._s.each!r}, one for each image sent, but there was {came}.")
+        return found
+
+    def row(self, answer: Any) -> Row:
+        """One image's label and scores.
+
+        Raises:
+            ValueError: a path that finds nothing, an unknown word, scores that are none, too few or too many of them.
+        """
+        named = None if self._label is None else self._named(answer)
+        if self._scores is None:
+            assert named is not None
+            return Row(named, None)
+        scores = self._scores.search(answer)
+        if scores is None or scores == []:
+            raise ValueError(f"Expected scores at {self._s.scores!r}, but there was {_nothing(self._s.scores, answer, scores)}.")
+        if self._words is not None:
+            words = self._words.search(answer)
+            if words is None or words == []:
+                raise ValueError(f"Expected words at {self._s.words!r}, but there was {_nothing(self._s.words, answer, words)}.")
+            words, scores = (v if isinstance(v, list) else [v] for v in (words, scores))
+            if len(words) != len(scores):
+                raise ValueError(f"Expected a score for each word, but there were {len(words)} words and {len(scores)} scores.")
+        elif isinstance(scores, dict):
+            words, scores = list(scores), list(scores.values())
+        elif isinstance(scores, list):
+            return self._in_order(scores, named)
+        else:
+            return self._single(scores, named)
+        return self._listed(words, [self._number(v) for v in scores], named)
+
+    def _listed(self, words: list[Any], scores: list[float], named: int | None) -> Row:
+        """From words and their scores. What is not listed shares what is left, as behind a `TopK` channel."""
+        s = self._s
+        out = np.full(len(s.classes), np.nan, np.float32)
+        first = None
+        for word, score in zip(words, scores, strict=True):
+            at = self._at(word)
+            if at is None:
+                continue
+            if not math.isnan(out[at]):
+                raise ValueError(f"Expected each class once, but the answer lists {s.classes[at]!r} twice.")
+            out[at] = score
+            if first is None or score > out[first]:
+                first = at
+        missing = np.isnan(out)
+        count = int(len(out) - missing.sum())
+        least = 1 if s.fewer else len(out) if s.top is None else s.top
+        if first is None or count < least:
+            raise ValueError(self._too_few(count, least))
+        if count < len(out):
+            listed = out[~missing]
+            out[missing] = min(max(1 - float(listed.sum()), 0.0) / (len(out) - count), float(listed.min()))
+        return Row(first if named is None else named, out)
+
+    def _too_few(self, count: int, least: int) -> str:
+        s = self._s
+        lacking = f"Expected predictions for {least} of {len(s.classes)} classes, but the answer lists {count}."
+        if s.top is None:
+            return f"{lacking} If the service lists the best ones alone, say how many: top = {max(count, 1)}."
+        return f"{lacking} If it lists those above a threshold, say so: fewer = true."
+
+    def _in_order(self, scores: list[Any], named: int | None) -> Row:
+        if len(scores) != len(self._s.classes):
+            raise ValueError(
+                f"Expected {len(self._s.classes)} scores at {self._s.scores!r}, one for each of classes in their order, but there were "
+                f"{len(scores)}. If they come with words, give their path: words."
+            )
+        values = np.array([self._number(v) for v in scores], np.float32)
+        return Row(int(values.argmax()) if named is None else named, values)
+
+    def _single(self, score: Any, named: int | None) -> Row:
+        """One number: the score of the ``positive`` of two classes."""
+        names = self._s.classes
+        if len(names) != 2:
+            raise ValueError(
+                f"Expected {len(names)} scores at {self._s.scores!r}, but there was one number, {_short(score)}. One stands for two "
+                "classes only."
+            )
+        p, yes = self._number(score), names.index(self._s.positive) if self._s.positive else 1
+        other = 0.0 if self._s.returns == "logits" else 1 - p
+        values = np.array([p, other] if yes == 0 else [other, p], np.float32)
+        return Row(int(values.argmax()) if named is None else named, values)
+
+    def _named(self, answer: Any) -> int:
+        assert self._label is not None
+        word = self._label.search(answer)
+        word = word[0] if isinstance(word, list) and word else word
+        if word is None or word == []:
+            raise ValueError(f"Expected a word at {self._s.label!r}, but there was {_nothing(self._s.label, answer, word)}.")
+        at = self._at(word)
+        if at is None:
+            raise ValueError(f"Expected the predicted word to be one of classes, but it was {_short(word)}; it cannot be left out.")
+        return at
+
+    def _at(self, word: Any) -> int | None:
+        """The class of a word; None where it is to be ignored."""
+        text = word if isinstance(word, str) else str(word)
+        at = self._class.get(text)
+        if at is None and not self._s.ignore_unknown:
+            near = difflib.get_close_matches(text, self._class, n=1)
+            hint = f" Perhaps {near[0]!r} is meant: aliases = {{{_short(text)} = {_short(near[0])}}}." if near else ""
+            raise ValueError(
+                f"Expected one of the {len(self._s.classes)} words in classes ({_short(list(self._s.classes))}), but the service said "
+                f"{_short(text)}.{hint} Add it to aliases, or leave it out: ignore_unknown = true."
+            )
+        return at
+
+    def _number(self, value: Any) -> float:
+        if isinstance(value, str):  # some services write numbers as text
+            try:
+                value = float(value.strip().removesuffix("%"))
+            except ValueError:
+                value = None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"Expected scores that are finite numbers at {self._s.scores!r}, but there was {_short(value)}.")
+        out = value * self._scale
+        if self._s.returns != "logits" and not -1e-3 <= out <= 1 + 1e-3:
+            most, other = ("100", "probabilities") if self._s.returns == "percent" else ("1", "percent or logits")
+            raise ValueError(
+                f"Expected {self._s.returns} from 0 to {most} at {self._s.scores!r}, but there was {_short(value)}. If scores are "
+                f"something else, say so: returns, {other}."
+            )
+        return out
+
+
+def _compiled(name: str, path: str | None) -> Any:
+    """A path, ready to be searched with."""
+    if path is None:
+        return None
+    try:
+        import jmespath
+    except ImportError:
+        raise ModuleNotFoundError(
+            "Expected jmespath to be installed, which reads the answers of services, but it is not. Install it: "
+            "pip install -e '.[http]'",
+            name="jmespath",
+        ) from None
+    try:
+        return jmespath.compile(path)
+    except jmespath.exceptions.JMESPathError as error:
+        raise ValueError(
+            f"Expected {name} to be a JMESPath such as predictions[*].{name} (jmespath.org), but it was {path!r}: "
+            f"{' '.join(str(error).split())}"
+        ) from None
+
+
+def _nothing(path: str | None, answer: Any, found: Any) -> str:
+    """What is there instead of what a path looks for: the keys of the answer."""
+    if found not in (None, []):
+        return _short(found)
+    what = "an empty list" if found == [] else "nothing"
+    if isinstance(answer, dict):
+        return f"{what}; the answer has {', '.join(map(str, answer)) or 'no keys'}: {_short(answer)}"
+    return f"{what}; the answer is {_short(answer)}"
+
+
+def _short(value: Any, most: int = 120) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= most else f"{text[:most]} …"
