@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ class Evaluator:
 
     def __init__(self, spec: RunSpec, oracle: Oracle, accounts: Accounts) -> None:
         self.oracle, self.accounts, self.objective = oracle, accounts, spec.objective
+        self.name = spec.name
         self.goal, self.ids, self.informed = spec.samples.goal.numpy(force=True), spec.samples.ids, spec.attack.informed
 
     def answer(self, cohorts: list[Cohort]) -> None:
@@ -52,6 +55,8 @@ class Evaluator:
         samples = [cohort.samples[plan.row[plan.done : plan.done + n]] for cohort, plan, n in pieces]
         x = made[0] if len(made) == 1 else torch.cat(made)
         who = samples[0] if len(samples) == 1 else np.concatenate(samples)
+        if not math.isfinite(float(x.sum())):  # of numbers in the box: one cheap test for all entries
+            raise self._not_finite(x, who)
         reply = self.submit(x, who)
         loss, adv = self.objective.judge(reply, self.goal[who])
         shown = self.objective.shown(reply, self.oracle.classes) if self.informed else None
@@ -65,6 +70,13 @@ class Evaluator:
             else:
                 self.accounts.credit(cohort, plan, points, loss[part], adv[part])
             plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part])
+
+    def _not_finite(self, x: Tensor, who: np.ndarray) -> ValueError:
+        row = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
+        return ValueError(
+            f"Expected finite points from the attack {self.name}, but one for sample {int(self.ids[who[row]])} holds NaN. It was not "
+            "shown to the target. The fault is the attack's: a division by zero, perhaps, or a difference of infinities."
+        )
 
     def submit(self, x: Tensor, who: np.ndarray) -> Reply:
         """Make one charged call with a row for each of the samples ``who``; an error names the sample."""

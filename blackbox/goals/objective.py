@@ -13,6 +13,7 @@ from blackbox.protocol import Access
 
 KINDS = ("margin", "cross-entropy")
 _ONE = np.float32(1)
+_LARGEST = np.float32(1e12)  # of a loss: the difference of two is finite, 0 where both are of a masked class, and so is its square
 _SMALLEST = 1e-30  # smaller than any probability of a float32 softmax but 0, large enough for a finite logarithm
 
 
@@ -28,7 +29,8 @@ class Objective:
             probabilities are floored at half of it before the logarithm.
 
     Logits are used directly; of probabilities the logarithms are used, which are the logits up to a constant. With top-k
-    access, the unlisted classes share the remaining probability equally. From labels the loss is +1 or -1. Success always
+    access, the unlisted classes share the remaining probability equally. A loss is finite, at most 1e12 in size, also where a
+    target masks a class with a logit of -inf. From labels the loss is +1 or -1. Success always
     depends on the target's label: at an exact tie its choice decides.
     """
 
@@ -65,7 +67,10 @@ class Objective:
                 other = reply.values.logsumexp(1).numpy(force=True)
             else:
                 other = np.zeros_like(own)
-        return (own - other if self.targeted else other - own), adv
+        loss = own - other if self.targeted else other - own
+        if reply.access is Access.LOGITS:  # the logit of a masked class is -inf
+            loss = np.minimum(np.maximum(loss, -_LARGEST), _LARGEST)
+        return loss, adv
 
     def shown(self, reply: Reply, classes: int) -> np.ndarray:
         """What an answer shows, as logits [m, classes] float32: logarithms of probabilities, NaN for unlisted classes; from a

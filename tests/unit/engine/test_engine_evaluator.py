@@ -68,3 +68,24 @@ def test_an_informed_attack_is_told_what_the_target_shows() -> None:
     assert cohort.plan is not None and cohort.task.goal is not None
     shown = cohort.plan.tell(cohort.task).shown
     assert torch.equal(shown[[0, 2]], ONE(X)[[0, 2]]) and shown[1].isnan().all()
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_a_point_that_is_not_finite_is_never_shown_and_is_the_attacks_fault(probe: bool) -> None:
+    seen = Recording(ONE)
+    p = parts(target=seen, name="mine")
+    far = torch.tensor([[0.0, 0.0], [0.0, torch.nan], [0.0, 0.0]])
+    ask = Ask(X, far[1:2]) if probe else Ask(X + far)
+    with pytest.raises(ValueError, match=f"finite points from the attack mine, but one for sample {10 if probe else 11} holds NaN"):
+        p.evaluator.answer([cohort_at(p, ask=ask)])
+    assert seen.count == 0 and not p.ledger.spent.any()
+
+
+@pytest.mark.parametrize("name", ["bandits", "nes", "square", "simba", "zoo", "fd-ifgsm"])
+def test_a_masked_class_is_no_difference(name: str) -> None:
+    """The logit of the class to reach is -inf wherever one looks: the search finds nothing, and asks about finite points only."""
+    masked = Recording(lambda x: torch.cat([ONE(x), torch.full((len(x), 1), -torch.inf)], 1))
+    oracle = bb.Oracle(masked, "logits", 3, returns="logits")
+    norm = bb.attacks.get(name).norms[0]
+    result = bb.attack(oracle, X, torch.zeros(3, dtype=torch.int64), name, {"Linf": bb.Linf, "L2": bb.L2}[norm](0.2), 30, target=2)
+    assert not result.success.any() and bool(masked.shown.isfinite().all()) and oracle.rows == int(result.queries.sum())

@@ -130,3 +130,13 @@ def test_answers_in_another_memory_layout_count_the_same() -> None:
     shown = Reply(Access.SCORES, LOGITS.argmax(1), turned, None, 4)
     loss, _ = Objective("margin")(shown, torch.tensor([0, 2]))
     assert loss.tolist() == pytest.approx([1.0 - 2.0, 3.0 - 1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["margin", "cross-entropy"])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_masked_classes_have_finite_losses(kind: str, targeted: bool) -> None:
+    masked = torch.tensor([[2.0, -math.inf, -math.inf], [2.0, -math.inf, 1.0]])
+    loss, _ = Objective(kind, targeted)(reply("logits", masked), torch.tensor([1, 1]))
+    assert loss.tolist() == pytest.approx([-1e12, -1e12] if targeted else [1e12, 1e12])
+    plain, _ = Objective(kind, targeted)(reply("logits"), torch.tensor([1, 1]))
+    assert abs(plain).max() < 10
