@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
     """Columns: image (sample id), label, source, attack, threat, target, clean (the target's class for the clean image),
-    named (its class for the changed one), source_named (the source's class for it; empty for noise)."""
+    named (its class for the changed one), source_named (the source's class for it; empty for noise). Empty: not known."""
     from surrogates.transfer.noise import KINDS
 
     labels, ids = matrix.labels.tolist(), matrix.ids.tolist()
@@ -30,16 +30,21 @@ def write_transfer(matrix: TransferMatrix, path: Path) -> Path:
                     if max(named) >= 0:
                         cell = ("noise", kind, str(threat), target)
                         out.writerows(
-                            [i, y, *cell, c, a, ""] for i, y, c, a in zip(ids, labels, clean, named, strict=True)
+                            [i, y, *cell, _known(c), _known(a), ""] for i, y, c, a in zip(ids, labels, clean, named, strict=True)
                         )
                 for s, source in enumerate(matrix.sources):
                     for a, attack in enumerate(matrix.attacks):
                         named, own = matrix.adv_target[s, a, e, t].tolist(), matrix.adv_source[s, a, e].tolist()
                         cell = (source, attack, str(threat), target)
                         out.writerows(
-                            [i, y, *cell, c, b, o] for i, y, c, b, o in zip(ids, labels, clean, named, own, strict=True)
+                            [i, y, *cell, _known(c), _known(b), _known(o)]
+                            for i, y, c, b, o in zip(ids, labels, clean, named, own, strict=True)
                         )
     return path
+
+
+def _known(label: int) -> int | str:
+    return label if label >= 0 else ""
 
 
 def write_rates(matrix: TransferMatrix, path: Path) -> Path:

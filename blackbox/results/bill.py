@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import asdict
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
 from blackbox.oracle.journal import Journal
-from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.oracle.oracle import Oracle
 from blackbox.prior import Prior
 from blackbox.protocol import Attack
+from blackbox.results import ended
 from blackbox.results.result import AttackResult
 from blackbox.statistics import Detection
 
@@ -100,7 +100,7 @@ def report(
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
         "failed_rows": oracle.failed - meter.failed,
         "sent": meter.sent(int(ledger.spent.sum()), carried + replayed.total()),
-        "stopped": None if error is None else _why(error),
+        "stopped": None if error is None else ended.why(error),
         "carried": carried + replayed.total() - replayed["verify"],
         "journal": meter.journal_entries(),
         "retried_rows": oracle.retried - meter.retried,
@@ -110,13 +110,6 @@ def report(
         "parts": _parts(spec.attack, ledger),
     }
     return AttackResult.of(ledger, spec.samples, spec.threat, config)
-
-
-def _why(error: BaseException) -> dict[str, str]:
-    """What ended a run early, to be saved: the kind of error, and what it said (without the parameters of addresses)."""
-    said = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "?…", " ".join(str(error).split()))
-    by = "user" if isinstance(error, KeyboardInterrupt) else "target" if isinstance(error, TargetError) else "error"
-    return {"by": by, "error": type(error).__name__, "message": said[:300]}
 
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
+from blackbox.results import ended
 from blackbox.statistics import Detection, Rate
 
 if TYPE_CHECKING:
@@ -20,13 +21,7 @@ def incomplete(result: AttackResult, name: str = "") -> str:
     unknown = int((~result.known).sum())
     if not unknown:
         return ""
-    why = result.config.get("stopped") or {}
-    after = f"after {int(result.queries.sum()):,} queries"
-    told = {
-        "target": f"the target failed {after}",
-        "user": f"the run was stopped {after}",
-        "error": f"{why.get('error')} ended the run {after}",
-    }.get(why.get("by", ""), f"the target failed, or the run was stopped, {after}")
+    told = ended.told(result.config.get("stopped"), int(result.queries.sum()))
     which = f"{name}: " if name else ""
     return f"INCOMPLETE: {which}{unknown} of {len(result)} images are unknown: {told}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from blackbox.sweep.study import Point
 class Table:
     """Outcomes by point of the grid; ``outcomes[point]`` maps a column's name to an array over the images done.
 
-    failures: what went wrong, by cell; such images are in no rate. done, total: cells.
+    failures: what went wrong, by cell. done, total: cells. Images of cells that failed or are not done are unknown: in no
+    rate but in its ``unknown``.
     """
 
     plan: Plan
@@ -45,10 +46,26 @@ class Table:
         """Images fooled, of those that the target had right (and, with a goal, did not call the goal)."""
         found = self.outcomes[point]
         if not found:
-            return Rate(0, 0)
+            return Rate(0, 0, unknown=self.unknown(point))
         if point.kind == "attack":
-            return Rate.of(found["success"], found["attacked"])
-        return Rate.of(_fooled(found, found["adv_target"]), _right(found))
+            rate = Rate.of(found["success"], found["attacked"])
+        else:
+            rate = Rate.of(_fooled(found, found["adv_target"]), _right(found))
+        return replace(rate, unknown=self.unknown(point))
+
+    def unknown(self, point: Point) -> int:
+        """How many images of a point are unknown, because their cells failed or are not done."""
+        return self.plan.count - len(self.outcomes[point].get("y", ()))
+
+    @property
+    def incomplete(self) -> str:
+        """The sentence for a table that lacks cells: how many, and why as far as it is known; empty where all are done."""
+        missing = self.total - self.done
+        if not missing:
+            return ""
+        text = f"INCOMPLETE: {missing:,} of {self.total:,} cells are missing, and their images unknown"
+        reason = next(iter(self.failures.values()), "")
+        return f"{text}: {len(self.failures):,} of them failed ({reason})" if reason else text
 
     def noise(self, point: Point) -> Rate | None:
         """The same for noise of the same size: the worse of the kinds there are. None for a query attack."""
@@ -74,7 +91,8 @@ class Table:
             asked = self.outcomes[point].get("queries")
             out.append({
                 **point._asdict(), "images": len(self.outcomes[point].get("y", ())), "fooled": rate.k, "of": rate.n,
-                "rate": rate.value, "low": rate.low, "high": rate.high, "noise": noise.value if noise else "",
+                "rate": rate.value, "low": rate.low, "high": rate.high, "unknown": rate.unknown,
+                "noise": noise.value if noise else "",
                 "mean_queries": mean, "median_queries": median, "spent": int(asked.sum()) if asked is not None else "",
             })  # fmt: skip
         return out
@@ -92,16 +110,14 @@ class Table:
             for p in points:
                 noise, rate = self.noise(p), self.rate(p)
                 more = (
-                    [f"{p.budget:,}", f"{self.queries(p)[0]:.1f}"]
+                    [f"{p.budget:,}", f"{self.queries(p)[0]:.1f}" if rate.n else "–"]
                     if kind == "attack"
                     else [p.source, cell(noise) if noise else "–"]
                 )
                 rows.append([p.target, p.what, p.threat, str(p.seed), *more, cell(rate), str(rate.n)])
             out.append(lay(rows, left=3))
-        note = "fooled: of the images that the target had right, with Wilson interval"
-        if self.done < self.total:
-            note += f"; {self.total - self.done:,} of {self.total:,} cells are missing"
-        return "\n\n".join([*out, note])
+        head = [f"{self.incomplete}."] if self.incomplete else []
+        return "\n\n".join([*head, *out, "fooled: of the images that the target had right, with Wilson interval"])
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``rates.csv`` and ``summary.txt``; the raw outcomes are in the store."""

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from blackbox.results import AttackResult
     from surrogates import TransferMatrix
 
+MISSING = {"by": "cells", "error": "", "message": ""}  # as `blackbox.results.ended.why` says what ended a run
+
 
 def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResult | None:
     """The query attack at one point; None where no cell of it is done.
 
     A cell keeps neither images nor why a sample ended: ``x_adv`` is empty, and what neither succeeded nor was wrong clean
-    counts as out of budget. ``shown``: the few images that are kept, of which is known what the target called them.
+    counts as out of budget. Images of missing cells stand at the end, unknown (their ids are negative: not known either).
+    ``shown``: the few images that are kept, of which is known what the target called them.
     """
     import torch
 
@@ -34,13 +37,15 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     config = {
         "attack": point.what, "target": point.target, "access": grid.access or "scores", "budget": point.budget,
         "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
+        "stopped": MISSING,
     }  # fmt: skip
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
-    columns = {name: torch.from_numpy(np.array(found[name])) for name in names.split()}
+    missing = table.unknown(point)
+    columns = {name: torch.from_numpy(_longer(name, np.array(found[name]), missing)) for name in names.split()}
     ends = [
         Status.SUCCESS if s else Status.BUDGET if a else Status.CLEAN_WRONG
         for s, a in zip(found["success"], found["attacked"], strict=True)
-    ]
+    ] + [Status.ERROR] * missing
     if shown is not None:
         for name, values in shown.said.items():
             column = torch.full((len(ends),), -1 if values.dtype.kind == "i" else torch.nan, dtype=torch.from_numpy(values).dtype)
@@ -50,8 +55,19 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     return AttackResult(x_adv=empty, status=tuple(ends), threat=read_threat(point.threat), config=config, **columns)
 
 
+def _longer(name: str, column: np.ndarray, missing: int) -> np.ndarray:
+    """A column with rows for images of which nothing is known."""
+    if name == "ids":
+        more = -np.arange(1, missing + 1)
+    elif column.dtype.kind == "f":
+        more = np.full(missing, np.nan)
+    else:
+        more = np.full(missing, -1 if name in ("clean_label", "verified") else 0)
+    return np.concatenate([column, more.astype(column.dtype)])
+
+
 def matrix(table: Table, seed: int) -> TransferMatrix | None:
-    """The transfers of one seed; None where there is none. Images whose cells are missing are in no rate.
+    """The transfers of one seed; None where there is none. Images whose cells are missing are unknown.
 
     A sweep makes Gaussian noise for each source and preset; here stands that of the largest, as in a matrix of one run.
     """
@@ -69,6 +85,7 @@ def matrix(table: Table, seed: int) -> TransferMatrix | None:
     made = TransferMatrix.empty(
         tuple(grid.sources), tuple(grid.targets), tuple(grid.presets), threats, labels, goals, every, 1, seed
     )
+    made.stopped = MISSING
     made.steps[:] = [(grid.steps or presets.get(p).steps) if presets.get(p).steps > 1 else 1 for p in grid.presets]
     largest = np.full((len(threats), len(grid.targets)), -1.0)
     for point in points:

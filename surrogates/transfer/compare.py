@@ -33,6 +33,8 @@ class Comparison:
         return min(1.0, len(self.tests) * min(test.p for test in self.tests))
 
     def __str__(self) -> str:
+        if not self.difference.n:
+            return f"{self.first} less {self.second}: no image on which both are known"
         each = "; ".join(f"{t.first_only} against {t.second_only} images, p = {t.p:.3g}" for t in self.tests)
         d = self.difference
         return (

@@ -30,13 +30,15 @@ class Split(NamedTuple):
 
 @dataclass(eq=False)
 class TransferMatrix:
-    """Raw outcomes, S sources x A attacks x E threats x T targets x N images; -1 where a target was not asked.
+    """Raw outcomes, S sources x A attacks x E threats x T targets x N images; -1 where a target was not asked: such images
+    are unknown, and in no rate but in its ``unknown``.
 
     labels, ids [N]; goals [N] or None (targeted). clean_source [S, N], clean_target [T, N]: the classes predicted for clean
     images. adv_source [S, A, E, N], adv_target [S, A, E, T, N]: those for adversarial ones. linf, l2 [S, A, E, N]: size of
     the perturbation. noise_target [E, 2, T, N], noise_linf, noise_l2 [E, 2, N]: the two kinds of noise, `noise.KINDS`.
     steps [A], cost [S, A]: T and gradients an image. d: entries of an image. queries: charged to each target.
-    runs [S]: the training and seed of each source row; `rate` reads one row, `estimate` all runs of a source.
+    runs [S]: the training and seed of each source row; `rate` reads one row, `estimate` all runs of a source. stopped: what
+    ended the measurement early, as `blackbox.results.ended.why` says it, or None.
 
     **Rates** state their denominators with ``given``: ``"all"``, ``"target-correct"``, ``"both-correct"``,
     ``"source-fooled"``; see `conditions.GIVEN`. Only ``"all"`` ever counts an image that the target gets wrong clean. With goals,
@@ -65,6 +67,7 @@ class TransferMatrix:
     seed: int = 0
     queries: dict[str, int] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
+    stopped: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -100,13 +103,24 @@ class TransferMatrix:
             named = self.clean_target[self._at(self.targets, target, "target")]
         else:
             named = self.clean_source[self.sources.index(target)]
-        return Rate.of(named == self.labels, named >= 0)
+        return Rate.of(named == self.labels, known=named >= 0)
+
+    @property
+    def missing(self) -> int:
+        """How many answers of targets, to clean and to adversarial images, are not there: they are unknown."""
+        return int((self.clean_target < 0).sum()) + int((self.adv_target < 0).sum())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every target answered to every clean and every adversarial image."""
+        return not self.missing
 
     def rate(self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct") -> Rate:
         """How often examples crafted on ``source`` fool ``target``; ``given`` names the denominator (`conditions.GIVEN`)."""
         s, a, e, t = self.cell(source, target, attack, threat)
         named = self.adv_target[s, a, e, t]
-        return Rate.of(self._fooled(named), self._among(given, t, s, self.adv_source[s, a, e]) & (named >= 0))
+        perhaps, known = self._among(given, t, s, self.adv_source[s, a, e])
+        return Rate.of(self._fooled(named), perhaps, known & (named >= 0))
 
     def outcomes(
         self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
@@ -116,7 +130,7 @@ class TransferMatrix:
         rows = self.rows_of(source)
         _, a, e, t = self.cell(self.sources[rows[0]], target, attack, threat)
         named = self.adv_target[rows, a, e, t]
-        among = [self._among(given, t, s, self.adv_source[s, a, e]) for s in rows]
+        among = [np.logical_and(*self._among(given, t, s, self.adv_source[s, a, e])) for s in rows]
         return self._fooled(named), np.stack(among) & (named >= 0), clusters([self.runs[s] for s in rows])
 
     def estimate(
@@ -136,9 +150,10 @@ class TransferMatrix:
         """The shares of images with the source's mistake, another mistake, or none. With goals, any wrong label is a mistake."""
         s, a, e, t = self.cell(source, target, attack, threat)
         named, own = self.adv_target[s, a, e, t], self.adv_source[s, a, e]
-        among = self._among(given, t, s, own) & (named >= 0)
-        wrong = named != self.labels
-        return Split(*(Rate.of(hit, among) for hit in (wrong & (named == own), wrong & (named != own), ~wrong)))
+        perhaps, known = self._among(given, t, s, own)
+        wrong, known = named != self.labels, known & (named >= 0)
+        hits = (wrong & (named == own), wrong & (named != own), ~wrong)
+        return Split(*(Rate.of(hit, perhaps, known) for hit in hits))
 
     def noise_rate(
         self,
@@ -166,7 +181,10 @@ class TransferMatrix:
             )
         named = self.noise_target[e, k, t]
         s = 0 if source is None else self._at(self.sources, source, "source")
-        return Rate.of(self._fooled(named), self._among(given, t, s, None) & (named >= 0))
+        if not (self.noise_target[e, k] >= 0).any():
+            return Rate(0, 0)
+        perhaps, known = self._among(given, t, s, None)
+        return Rate.of(self._fooled(named), perhaps, known & (named >= 0))
 
     def rms(self, source: str, attack: str, threat: Threat | str) -> np.ndarray:
         """The root mean square of the perturbation [N], in units of [0, 1] images."""
@@ -199,19 +217,26 @@ class TransferMatrix:
     def _off_goal(self, named: np.ndarray) -> np.ndarray:
         return np.ones_like(named, dtype=bool) if self.goals is None else named != self.goals
 
-    def _among(self, given: str, t: int, s: int, own: np.ndarray | None) -> np.ndarray:
-        """The images in the denominator, [N] bool. ``own``: the source's labels of the adversarial examples."""
+    def _among(self, given: str, t: int, s: int, own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The images that may be in the denominator, and those of which it is known whether they are, both [N] bool.
+
+        ``own``: the source's labels of the adversarial examples."""
         check_given(given)
-        among = np.ones(len(self.labels), dtype=bool)
-        if given == "all":
-            return among
-        among &= (self.clean_target[t] == self.labels) & self._off_goal(self.clean_target[t])
-        if given == "target-correct":
-            return among
-        among &= (self.clean_source[s] == self.labels) & self._off_goal(self.clean_source[s])
+        perhaps = np.ones(len(self.labels), dtype=bool)
+        known = perhaps.copy()
+
+        def ask(named: np.ndarray, holds: np.ndarray) -> None:
+            nonlocal perhaps, known
+            perhaps &= holds | (named < 0)
+            known &= named >= 0
+
+        if given != "all":
+            ask(self.clean_target[t], (self.clean_target[t] == self.labels) & self._off_goal(self.clean_target[t]))
+        if given not in ("all", "target-correct"):
+            ask(self.clean_source[s], (self.clean_source[s] == self.labels) & self._off_goal(self.clean_source[s]))
         if given == "source-fooled" and own is not None:
-            among &= self._fooled(own)
-        return among
+            ask(own, self._fooled(own))
+        return perhaps, known
 
     def _row(self, source: str, attack: str, threat: Threat | str) -> tuple[int, int, int]:
         if attack not in self.attacks:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.checks import as_ids, as_images, as_labels, check_int
-from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.oracle.oracle import Oracle
+from blackbox.results import ended
 from blackbox.rowwise import row_norm
 from blackbox.threat import Linf, Threat, as_threat
 from surrogates.crafting import presets
@@ -82,7 +83,8 @@ def transfer_matrix(
 
     Raises:
         ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or has other classes than a
-            source. TargetError: a target failed; ``error.result`` is the matrix so far (missing cells are in no rate).
+            source. TargetError: a target failed; ``error.result`` is the matrix so far, with every answer that came: what is
+            missing is unknown. So it is with any other exception that ends the measurement early, such as ctrl-C.
     """
     images = as_images(x, "x")
     _check_kinds(sources, targets, attacks, threats)
@@ -110,12 +112,12 @@ def transfer_matrix(
 
     def show(points: Tensor, purpose: str, into: np.ndarray) -> None:
         for t, (name, oracle) in enumerate(targets.items()):
-            before = oracle.rows
+            before, start, shown = oracle.rows, 0, as_images(points, "x").to(oracle.device)
             try:
-                into[t] = oracle(points, purpose=purpose).label.cpu().numpy()
-            except TargetError as error:
-                error.result = matrix
-                raise
+                while start < len(shown):  # call by call, so that what was answered before a failure is kept
+                    part = slice(start, start + oracle.next_rows(len(shown) - start))
+                    into[t, part] = oracle.submit(shown[part], purpose).label.cpu().numpy()
+                    start = part.stop
             finally:
                 matrix.queries[name] = matrix.queries.get(name, 0) + oracle.rows - before
 
@@ -124,7 +126,12 @@ def transfer_matrix(
             nets, images, labels, attack, threat=threat, steps=steps, target=goals, seed=seed, ids=numbers, chunk=chunk
         )
 
-    _fill(matrix, images, rows, chosen, make or crafted, show, keep, noise, progress or (lambda line: None))
+    try:
+        _fill(matrix, images, rows, chosen, make or crafted, show, keep, noise, progress or (lambda line: None))
+    except BaseException as error:
+        matrix.stopped = ended.why(error)
+        error.result = matrix  # type: ignore[attr-defined]
+        raise
     return matrix
 
 

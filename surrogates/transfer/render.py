@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox.plain_text import lay
+from blackbox.results import ended
 from blackbox.statistics import Rate, TwoLevel
 from surrogates.transfer.conditions import AMONG, GIVEN, check_given
 from surrogates.transfer.noise import KINDS
@@ -26,8 +27,21 @@ _INK, _PALE = "#1b2a3a", "#7a8794"
 
 
 def cell(rate: Rate | TwoLevel) -> str:
-    """Format a rate as ``74 % [69, 78]``, or as a dash where there are no images."""
-    return f"{100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]" if rate.n else "–"
+    """Format a rate as ``74 % [69, 78]``, or as a dash where there are no images; then how many are unknown, if any are."""
+    unknown = rate.unknown if isinstance(rate, Rate) else 0
+    if not rate.n:
+        return "unknown" if unknown else "–"
+    text = f"{100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    return f"{text}, {unknown} unknown" if unknown else text
+
+
+def incomplete(matrix: TransferMatrix) -> str:
+    """The sentence for a matrix that lacks answers: how many, and why; empty where none is missing."""
+    if matrix.complete:
+        return ""
+    whole = matrix.clean_target.size + matrix.adv_target.size
+    why = ended.told(matrix.stopped, sum(matrix.queries.values()))
+    return f"INCOMPLETE: {matrix.missing:,} of {whole:,} answers are missing, and their images unknown: {why}"
 
 
 def noise_given(given: str) -> str:
@@ -41,8 +55,14 @@ def noise_kinds(matrix: TransferMatrix, e: int) -> Iterator[int]:
 
 
 def size(values: np.ndarray, d: int) -> float:
-    """Mean RMS in units of 1/255, from lengths [N]."""
-    return float(np.mean(values)) / math.sqrt(d) * 255 if len(values) else float("nan")
+    """Mean RMS in units of 1/255, from lengths [N]; of those known, NaN where none is."""
+    known = values[~np.isnan(values)]
+    return float(np.mean(known)) / math.sqrt(d) * 255 if len(known) else float("nan")
+
+
+def _rms(values: np.ndarray, d: int) -> str:
+    mean = size(values, d)
+    return "–" if math.isnan(mean) else f"{mean:.1f}"
 
 
 def table(matrix: TransferMatrix, given: str) -> str:
@@ -55,11 +75,11 @@ def table(matrix: TransferMatrix, given: str) -> str:
         block = []
         for k in noise_kinds(matrix, e):
             rates = [cell(matrix.noise_rate(t, threat, KINDS[k], noise_given(given))) for t in matrix.targets]
-            rms = f"{size(matrix.noise_l2[e, k], matrix.d):.1f}"
+            rms = _rms(matrix.noise_l2[e, k], matrix.d)
             block.append([str(threat), "noise", NOISE[KINDS[k]], "0", rms, *rates])
         for (s, source), (a, attack) in product(enumerate(matrix.sources), enumerate(matrix.attacks)):
             rates = [cell(matrix.rate(source, t, attack, threat, given)) for t in matrix.targets]
-            rms = f"{size(matrix.l2[s, a, e], matrix.d):.1f}"
+            rms = _rms(matrix.l2[s, a, e], matrix.d)
             block.append([str(threat), source, attack, str(matrix.cost[s, a]), rms, *rates])
         for name in dict.fromkeys(run.source for run in matrix.runs):
             if len(rows := matrix.rows_of(name)) > 1:
@@ -71,8 +91,10 @@ def table(matrix: TransferMatrix, given: str) -> str:
     repeated = len(matrix.runs) > len({r.source for r in matrix.runs})
     means = " (means over runs: bootstrap over runs and images)" if repeated else ""
     note = f" Noise rows: {AMONG[noise_given(given)]}." if noise_given(given) != given else ""
+    cut = incomplete(matrix)
     return "\n".join(
         [
+            *([f"{cut}."] if cut else []),
             f"Transfer rate ({AMONG[given]}): {GIVEN[given]}.{goal}{note}",
             f"{len(matrix)} images; 95 % Wilson intervals{means}; G gradients an image; RMS of the change in units of 1/255.",
             first,
@@ -86,7 +108,7 @@ def _means(matrix: TransferMatrix, name: str, rows: list[int], e: int, given: st
     out = []
     for a, attack in enumerate(matrix.attacks):
         found = [matrix.estimate(name, t, attack, matrix.threats[e], given) for t in matrix.targets]
-        rms = f"{size(matrix.l2[rows, a, e], matrix.d):.1f}"
+        rms = _rms(matrix.l2[rows, a, e], matrix.d)
         label = f"{name}: mean of {len(rows)}"
         out.append([str(matrix.threats[e]), label, attack, str(matrix.cost[rows[0], a]), rms, *map(cell, found)])
     return out
@@ -102,7 +124,8 @@ def records(matrix: TransferMatrix) -> list[dict[str, Any]]:
     ) -> None:
         known = {"target": target, "threat": str(threat), "norm": threat.norm, "eps": threat.eps, "given": given}
         found = {"k": rate.k, "n": rate.n, "rate": rate.value, "low": rate.low, "high": rate.high}
-        sizes = {"rms": size(lengths, matrix.d) / 255, "linf": float(linf.mean())}
+        found["unknown"] = rate.unknown
+        sizes = {"rms": size(lengths, matrix.d) / 255, "linf": size(linf, 1) / 255}
         out.append(rest | sizes | known | found)
 
     for e, threat in enumerate(matrix.threats):
@@ -158,7 +181,8 @@ def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
         values = np.array([[r.value for r in rates] for _, _, rates in rows])
         axes.imshow(np.ma.masked_invalid(values), cmap=shades, norm=Normalize(0, 1), aspect="auto")
         _annotate(axes, rows)
-        names = [f"{t}\nclean {100 * matrix.clean_accuracy(t).value:.0f} %" for t in matrix.targets]
+        clean = [(t, matrix.clean_accuracy(t)) for t in matrix.targets]
+        names = [f"{t}\nclean {f'{100 * rate.value:.0f} %' if rate.n else 'unknown'}" for t, rate in clean]
         axes.set_xticks(range(width), names, fontsize=8.5, color=_INK)
         axes.xaxis.tick_top()
         axes.set_yticks(range(len(rows)), [name if p == 0 else "" for name, _, _ in rows], fontsize=9, color=_INK)
@@ -200,11 +224,13 @@ def _annotate(axes: Any, rows: list[tuple[str, str, list[Rate]]]) -> None:
         for j, rate in enumerate(rates):
             colour = "white" if rate.n and rate.value > 0.52 else _INK
             if not rate.n:
-                axes.text(j, i, "–", ha="center", va="center", fontsize=10, color=_PALE)
+                said = "unknown" if rate.unknown else "–"
+                axes.text(j, i, said, ha="center", va="center", fontsize=10 - 2 * bool(rate.unknown), color=_PALE)
                 continue
             middle = {"ha": "center", "va": "center", "color": colour}
             axes.text(j, i - 0.13, f"{100 * rate.value:.0f} %", fontsize=10.5, weight="bold", **middle)
-            axes.text(j, i + 0.24, f"{100 * rate.low:.0f}–{100 * rate.high:.0f}", fontsize=7.5, alpha=0.85, **middle)
+            under = f"{100 * rate.low:.0f}–{100 * rate.high:.0f}" + (f" · {rate.unknown} unknown" if rate.unknown else "")
+            axes.text(j, i + 0.24, under, fontsize=7.5, alpha=0.85, **middle)
         if i:
             axes.axhline(i - 0.5, color="white", lw=5 if group != rows[i - 1][1] else 1.2)
     for j in range(1, count):

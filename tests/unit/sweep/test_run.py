@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import runpy
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 
-from blackbox.sweep import Plan, Store, Study
+from blackbox.statistics import Rate
+from blackbox.sweep import Plan, Store, Study, Table
 from blackbox.sweep import work as worker
+from blackbox.sweep.views import result
 from tests.studies import TARGET, asked, study
 
 
@@ -47,8 +50,30 @@ def test_a_cell_that_fails_says_why_and_the_others_go_on(here: Path) -> None:
     table = both.run("s")
     assert len(table.failures) == 32 and table.done == 32 and table.total == 64
     assert all("not today" in reason for reason in table.failures.values())
-    assert "32 of 64 cells are missing" in str(table)
+    assert str(table).startswith("INCOMPLETE: 32 of 64 cells are missing, and their images unknown: 32 of them failed (")
+    for point in table.outcomes:
+        failed = point.target == "target.py:refuses"
+        assert table.rate(point) == Rate(0, 0, unknown=14) if failed else table.rate(point).n > 0 == table.unknown(point)
+        assert (result(table, point) is None) == failed
     assert len(both.run("s").failures) == 32  # tried again
+
+
+def test_images_of_missing_cells_are_unknown(here: Path) -> None:
+    whole = study().run("s")
+    point = next(iter(whole.outcomes))
+    cell = Plan.of(study()).first[point]
+    with sqlite3.connect("s") as file:
+        file.execute("DELETE FROM cells WHERE key = ?", (cell,))
+    with Store("s", look=True) as store:
+        part = Table.read(whole.plan, store)
+    rate, true = part.rate(point), whole.rate(point)
+    block = len(whole.outcomes[point]["y"]) - len(part.outcomes[point]["y"])
+    assert block and rate.unknown == block and rate.bounds[0] <= true.value <= rate.bounds[1]
+    assert part.incomplete == f"INCOMPLETE: 1 of {part.total} cells are missing, and their images unknown"
+    one = result(part, point)
+    assert one is not None and one.robust_accuracy.unknown == block and len(one) == 14 and not one.complete
+    assert one.success_rate == rate and "their cells of the sweep failed, or are not done" in one.summary().splitlines()[0]
+    assert next(r for r in part.records() if r["unknown"])["unknown"] == block
 
 
 def test_a_file_that_is_another_on_the_worker(here: Path) -> None:

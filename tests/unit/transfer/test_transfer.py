@@ -12,7 +12,9 @@ import torch
 
 import surrogates as sg
 from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.report.raw import write_transfer
 from blackbox.rowwise import row_norm
+from blackbox.testing import Failing
 from blackbox.threat import L1, L2, Linf
 from surrogates.transfer.noise import gaussian_noise, uniform_noise
 from tests.surrogate_doubles import Affine, Scripted, images
@@ -206,7 +208,47 @@ def test_a_target_that_fails_leaves_the_matrix_so_far() -> None:
     m = error.value.result
     assert (m.rate("a", "t", "fgsm", T).k, m.rate("a", "t", "fgsm", T).n) == (2, 3)
     assert m.rate("a", "t", "mi-fgsm", T).n == 0 and m.queries == {"t": 6}
-    assert "–" in m.table()
+    assert m.table().splitlines()[0] == (
+        "INCOMPLETE: 3 of 9 answers are missing, and their images unknown: the target failed after 6 queries."
+    )
+    assert m.table().splitlines()[-1].split()[-1] == "unknown"
+
+
+@pytest.mark.parametrize("how", ["raise", "interrupt"])
+def test_what_is_said_after_a_failure_on_any_call_is_true(how: str, tmp_path: Path) -> None:
+    """At every call on which the target may fail: answers that came are kept, and rates agree with the whole matrix."""
+    x = images(5)
+    y = Affine(16, seed=4)(x).argmax(1)
+    y[0] = (y[0] + 1) % 3
+
+    def measured(call: int) -> sg.TransferMatrix:
+        target = Failing(Affine(16, seed=4), call, how)
+        oracle = Oracle(target, "labels", 3, returns="logits", rows_per_call=2)
+        try:
+            return sg.transfer_matrix({"a": Affine(16)}, {"t": oracle}, x, y, ["fgsm"], [T, Linf(0.3)])
+        except (TargetError, KeyboardInterrupt) as error:
+            found = error.result  # type: ignore[union-attr]
+        assert oracle.rows == sum(int((got >= 0).sum()) for got in (found.clean_target, found.adv_target, found.noise_target))
+        return sg.TransferMatrix.load(found.save(tmp_path / str(call)))
+
+    whole = measured(0)
+    assert whole.complete and "INCOMPLETE" not in whole.table()
+    for call in range(1, 21):  # 5 images are 3 calls: clean, then crafted, noise and noise at each radius
+        m = measured(call)
+        pairs = [(m.clean_accuracy("t"), whole.clean_accuracy("t"))]
+        for given in ("all", "target-correct", "both-correct", "source-fooled"):
+            for e in m.threats:
+                pairs.append((m.rate("a", "t", "fgsm", e, given), whole.rate("a", "t", "fgsm", e, given)))
+                pairs += zip(m.split("a", "t", "fgsm", e, given), whole.split("a", "t", "fgsm", e, given), strict=True)
+        for rate, true in pairs:
+            low, high = rate.bounds
+            assert (not true.n or low <= true.value <= high) and (rate.unknown or rate == true), (call, rate, true)
+        ended = "the target failed" if how == "raise" else "the run was stopped"
+        first = m.table().splitlines()[0]
+        assert m.complete or (first.startswith(f"INCOMPLETE: {m.missing} of 15 answers are missing") and ended in first)
+        m.plot(tmp_path / "map.png") if call in (1, 5) and how == "raise" else None
+        assert "nan" not in m.table() and "-1" not in write_transfer(m, tmp_path / "raw.csv").read_text()
+    assert measured(16).complete, "noise alone is missing at the end"
 
 
 def test_names_that_are_not_there_get_a_sentence() -> None:
