@@ -124,6 +124,8 @@ def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) ->
             if reached is None:
                 raise
             save(reached, where, data, job.target.name)
+            results[name] = reached
+            say_all(results, path, job.target.name, common.quiet)
             told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}."
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
@@ -133,20 +135,25 @@ def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) ->
 
 
 def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool) -> None:
-    """Print the summary or the comparison, and what was saved; exit code 3 when no image was fooled."""
+    """Print the summary or the comparison, and what was saved; exit code 3 when it is known that no image was fooled."""
+    say_all(results, path, target, quiet)
+    if not any(bool(result.success.any()) for result in results.values()):
+        attacked = max(int(result.attacked.sum()) for result in results.values())
+        said = f"none of the {attacked} images attacked was fooled" if attacked else "the target has every clean image wrong"
+        raise Exit(NO_SUCCESS, f"No success: {said}.")
+
+
+def say_all(results: dict[str, AttackResult], path: Path, target: str, quiet: bool) -> None:
+    """Print the summary or the comparison, and what was saved."""
     from blackbox.cli import compare
 
-    first = next(iter(results.values()))
     if len(results) == 1:
-        say(first.summary(), quiet)
+        say(next(iter(results.values())).summary(), quiet)
         saved = "report.html, report.md, outcomes.csv, examples.safetensors, pictures, run.json"
     else:
         say(compare.save(results, path, target), quiet)
         saved = f"report.html, report.md, outcomes.csv, pictures, run.json; and a folder for each of {', '.join(results)}"
     say(f"saved            {path}/: {saved}", quiet)
-    if not any(bool(result.success.any()) for result in results.values()):
-        attacked = int(first.attacked.sum())
-        raise Exit(NO_SUCCESS, f"No success: none of the {attacked} images attacked was fooled.")
 
 
 def _beside(checkpoint: str, name: str) -> str:
@@ -171,14 +178,20 @@ def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
     """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports."""
     from blackbox.report import figures, pages
     from blackbox.report import shown as kept
+    from blackbox.results import incomplete
 
     result.save(path)
     kept.of_attack(path, result, data)
     c = result.config
     page = pages.Page(f"{c['attack']} on {target}")
+    if cut := incomplete(result):
+        page.note([f"{cut}."])
     page.text(f"{result.threat}, budget {c['budget']:,} queries an image, target shows {c['access']}.")
     page.pre(result.summary())
-    page.picture("Success against queries", figures.curves({c["attack"]: result}, path / "curve.png"))
+    if (curve := figures.curves({c["attack"]: result}, path / "curve.png")) is not None:
+        page.picture("Success against queries", curve)
+    else:
+        page.text(figures.NO_CURVE)
     shown = figures.examples(result, data.images, data.classes, path / "examples.png")
     if shown is not None:
         page.picture("Clean, adversarial, difference", shown)

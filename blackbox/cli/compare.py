@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from blackbox import statistics
 from blackbox.plain_text import cell, lay
+from blackbox.results import incomplete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,25 +23,34 @@ def table(results: Mapping[str, AttackResult]) -> str:
     first = next(iter(results.values()))
     budget = int(first.config["budget"])
     unlimited = first.threat.eps == math.inf
-    text = [_head(first), lay(_distances(results, budget) if unlimited else _successes(results, budget))]
+    cut = [f"{said}." for name, r in results.items() if (said := incomplete(r, name))]
+    text = [*cut, _head(results), lay(_distances(results, budget) if unlimited else _successes(results, budget))]
     if not unlimited:
         best = statistics.virtual_best(results)
-        quickest = ", ".join(f"{name} {rate.k}" for name, rate in best.share.items())
-        text.append(
-            f"virtual best (each image by its quickest attack): {best.success} fooled, mean {best.queries.value:,.1f} "
-            f"[{best.queries.low:,.1f}, {best.queries.high:,.1f}] queries; quickest: {quickest}"
-        )
+        text.append(_best(best))
         name, *others = results
         text += [""] + [f"{name} against {other}: {statistics.paired(first, results[other])}" for other in others]
     return "\n".join(text)
 
 
-def _head(result: AttackResult) -> str:
-    c = result.config
+def _best(best: statistics.VirtualBest) -> str:
+    says = f"virtual best (each image by its quickest attack): {best.success} fooled"
+    if not best.success.n:
+        return says
+    quickest = ", ".join(f"{name} {rate.k}" for name, rate in best.share.items())
+    mean = f"mean {best.queries.value:,.1f} [{best.queries.low:,.1f}, {best.queries.high:,.1f}] queries"
+    return f"{says}, {mean}; quickest: {quickest}"
+
+
+def _head(results: Mapping[str, AttackResult]) -> str:
+    """What the results share; how many images were attacked, by the one that knows most of it."""
+    result = max(results.values(), key=lambda r: int(r.clean_known.sum()))
+    c, unknown = result.config, int((~result.clean_known).sum())
     goal = "targeted" if c["targeted"] else "untargeted"
+    more = f" ({unknown} unknown)" if unknown else ""
     return (
         f"{c['target']} · shows {c['access']} · {result.threat} · {goal} · budget {c['budget']:,} · seed {c['seed']} · "
-        f"{int(result.attacked.sum())} of {len(result)} images right and attacked"
+        f"{int(result.attacked.sum())} of {len(result)} images right and attacked{more}"
     )
 
 
@@ -52,8 +62,9 @@ def _successes(results: Mapping[str, AttackResult], budget: int) -> list[list[st
         mean = statistics.restricted_mean(r)
         far = f"{float(r.distance[r.success].median()):.3g}" if r.success.any() else "–"
         rows.append(
-            [name, cell(r.success_rate), *(f"{100 * early[q].value:.0f}" for q in at),
-             f"{mean.value:,.1f} [{mean.low:,.1f}, {mean.high:,.1f}]", f"{r.median_queries:g}", far]
+            [name, cell(r.success_rate), *(f"{100 * early[q].value:.0f}" if early[q].n else "–" for q in at),
+             f"{mean.value:,.1f} [{mean.low:,.1f}, {mean.high:,.1f}]" if mean.n else "–",
+             f"{r.median_queries:g}" if mean.n else "–", far]
         )  # fmt: skip
     return rows
 
@@ -64,7 +75,7 @@ def _distances(results: Mapping[str, AttackResult], budget: int) -> list[list[st
     rows = [["attack", *(f"median distance by {q:,}" for q in at)]]
     for name, r in results.items():
         found = statistics.median_distance(r, at)
-        rows.append([name, *(f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]" for e in found.values())])
+        rows.append([name, *(f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]" if e.n else "–" for e in found.values())])
     return rows
 
 
@@ -76,10 +87,14 @@ def save(results: Mapping[str, AttackResult], path: Path, target: str) -> str:
     (path / "summary.txt").write_text(text + "\n")
     raw.write_queries(results, path / "outcomes.csv")
     page = pages.Page(f"{', '.join(results)} on {target}")
+    if cut := [f"{said}." for name, r in results.items() if (said := incomplete(r, name))]:
+        page.note(cut)
     page.pre(text)
-    page.picture(
-        "Success against queries", figures.curves(results, path / "curve.png", f"Success against queries on {target}")
-    )
+    curve = figures.curves(results, path / "curve.png", f"Success against queries on {target}")
+    if curve is not None:
+        page.picture("Success against queries", curve)
+    else:
+        page.text(figures.NO_CURVE)
     walking = {name: r for name, r in results.items() if len(r.trace) and r.success_float.any()}
     near = distances.distances(walking, path / "distance.png") if walking else None
     if near is not None:

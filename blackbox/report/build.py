@@ -22,6 +22,7 @@ from blackbox.report.sections import (
     transfer,
 )
 from blackbox.report.sections.common import Item, items
+from blackbox.results import incomplete
 
 
 def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "") -> list[str]:
@@ -47,6 +48,8 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
     problems = [line for run in runs for line in run.problems]
     if problems:
         page.note(["Could not be read, and is in no number below:", *problems])
+    if cut := [f"{said}." for i in chosen if (said := incomplete(i.result, i.label))]:
+        page.note(cut)
     model.add(page, good)
     with_matrix = [run for run in good if run.matrix is not None]
     room = galleries.Room(sum(len(run.images) for run in good))

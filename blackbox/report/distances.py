@@ -26,12 +26,14 @@ def distances(
     from matplotlib.ticker import LogLocator
 
     made, axes, height = style.canvas(len(results))
-    drawn, start = 0, np.inf
+    drawn, start, attacked_images = 0, np.inf, set()
     for i, (name, result) in enumerate(results.items()):
         estimates = median_distance(result, budgets(int(result.config["budget"])).tolist())
-        at = np.array([q for q, e in estimates.items() if np.isfinite(e.value) and e.value > 0])
+        whole = next(iter(estimates.values())).n  # a line ends where images of a run that was cut off become unknown
+        at = np.array([q for q, e in estimates.items() if np.isfinite(e.value) and e.value > 0 and e.n == whole])
         if not len(at):
             continue
+        attacked_images.add(whole)
         drawn, start = drawn + 1, min(start, float(at[0]))
         middle, low, high = np.array([(estimates[q].value, estimates[q].low, estimates[q].high) for q in at]).T
         top = np.where(np.isfinite(high), high, middle.max() * 1e3)  # an open end leaves the picture at the top
@@ -54,7 +56,7 @@ def distances(
     axes.yaxis.set_minor_formatter(lambda value, _: "")
     style.clean(axes)
     style.legend(axes, "upper right")
-    counts = sorted({int(r.attacked.sum()) for r in results.values()})
+    counts = sorted(attacked_images)
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     under = f"Of the {attacked} images that the target had right; bands are exact 95 % intervals of the median."
     style.heading(made, title, under, height)

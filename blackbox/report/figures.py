@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from blackbox.results import AttackResult
+    from blackbox.statistics import Rate
 
-__all__ = ["budgets", "choose", "curves", "examples", "gallery", "show", "spread"]
+__all__ = ["NO_CURVE", "budgets", "choose", "curves", "examples", "gallery", "known_curve", "show", "spread"]
 
 
 def budgets(most: int) -> np.ndarray:
@@ -24,13 +25,34 @@ def budgets(most: int) -> np.ndarray:
     return np.unique(np.round(np.geomspace(1, max(most, 2), 160)).astype(int))
 
 
-def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Success against queries") -> Path:
-    """Share of the attacked images fooled within q queries, with 95 % Wilson bands; one line a result."""
+def known_curve(result: AttackResult) -> tuple[np.ndarray, list[Rate]]:
+    """Numbers of queries, and the share fooled within each, as far as the same images are known; empty where none is.
+
+    A run that was cut off is known up to the query at which the first of its images was: further on only those that had
+    been fooled would be left, and the share would be too large.
+    """
+    at = budgets(int(result.config["budget"]))
+    rates = result.curve(at)
+    kept = [i for i, rate in enumerate(rates) if rate.n and rate.unknown == rates[0].unknown]
+    return at[kept], [rates[i] for i in kept]
+
+
+NO_CURVE = "No curve of success against queries: of no image is it known whether the attack fools it."
+
+
+def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Success against queries") -> Path | None:
+    """Share of the attacked images fooled within q queries, with 95 % Wilson bands; one line a result.
+
+    A result of which nothing is known has no line. None, and no picture, where no result has one (`NO_CURVE` says so).
+    """
+    lines = {name: known_curve(result) for name, result in results.items()}
+    results = {name: result for name, result in results.items() if len(lines[name][0])}
+    if not results:
+        return None
     made, axes, height = style.canvas(len(results))
     most = max(int(r.config["budget"]) for r in results.values())
-    for i, (name, result) in enumerate(results.items()):
-        at = budgets(int(result.config["budget"]))
-        rates = result.curve(at)
+    for i, name in enumerate(results):
+        at, rates = lines[name]
         colour, dash = style.line(i)
         middle = [100 * r.value for r in rates]
         low, high = [100 * r.low for r in rates], [100 * r.high for r in rates]
@@ -45,9 +67,11 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     style.legend(axes, "upper left")
     threats = list(dict.fromkeys(str(r.threat) for r in results.values()))
     within = {1: threats[0], 2: " but for ".join(threats)}.get(len(threats), f"{len(threats)} different radii")
-    counts = sorted({int(r.attacked.sum()) for r in results.values()})
+    counts = sorted({lines[name][1][0].n for name in results})
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     under = f"Of the {attacked} images that the target had right; {within}; bands are 95 % Wilson intervals."
+    if any(not r.complete for r in results.values()):
+        under += " A line ends where its run was cut off."
     style.heading(made, title, under, height)
     return style.save(made, path)
 

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 def eps_curves(
     lines: Mapping[str, Sequence[tuple[float, Rate]]], path: Path, norm: str, title: str, under: str
-) -> Path:
+) -> Path | None:
     """A line for each name through its rates at each eps, with 95 % Wilson intervals; from eps 0, where nothing is fooled
-    that the target had right."""
+    that the target had right. None, and no picture, where no rate is known."""
+    lines = {name: points for name, points in lines.items() if any(rate.n for _, rate in points)}
+    if not lines:
+        return None
     made, axes, height = style.canvas(len(lines))
     largest = max(eps for points in lines.values() for eps, _ in points)
     shift = np.linspace(-0.006, 0.006, len(lines)) * largest if len(lines) > 1 else [0.0]  # intervals side by side
     for i, (name, points) in enumerate(lines.items()):
         known = sorted((eps, rate) for eps, rate in points if rate.n)
-        if not known:
-            continue
         at = np.array([0.0, *(eps for eps, _ in known)])
         middle = np.array([0.0, *(100 * rate.value for _, rate in known)])
         low, high = (np.array([0.0, *(100 * getattr(rate, end) for _, rate in known)]) for end in ("low", "high"))

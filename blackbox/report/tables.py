@@ -12,6 +12,7 @@ from blackbox import statistics
 from blackbox.report import raw
 from blackbox.report.figures import budgets
 from blackbox.report.sections.common import items
+from blackbox.results import received
 
 if TYPE_CHECKING:
     from blackbox.report.runs import Run
@@ -60,12 +61,13 @@ def attack(run: Run, name: str, result: AttackResult) -> dict[str, Any]:
     }  # fmt: skip
     for what, rate in (("clean", result.clean_accuracy), ("fooled", result.success_rate), ("robust", result.robust_accuracy)):
         out |= {f"{what}_k": rate.k, f"{what}_n": rate.n, f"{what}_rate": rate.value}
-        out |= {f"{what}_low": rate.low, f"{what}_high": rate.high}
+        out |= {f"{what}_low": rate.low, f"{what}_high": rate.high, f"{what}_unknown": rate.unknown}
     found = result.distance[result.success]
     return out | {
         "mean_queries": mean.value, "mean_queries_low": mean.low, "mean_queries_high": mean.high,
         "median_queries": result.median_queries, "spent": int(result.queries.sum()),
         "median_distance": float(found.median()) if len(found) else math.nan,
+        "complete": result.complete, "stopped": (c.get("stopped") or {}).get("error"), "sent": received(result),
         "not_verified": int((result.verified == 0).sum()), "failed_rows": c.get("failed_rows"),
         "verify_rows": c.get("verify_rows"), "retried_rows": c.get("retried_rows"), "carried": c.get("carried"),
         "cached": (c.get("journal") or {}).get("cached"), "seconds": c.get("seconds"),
@@ -74,11 +76,14 @@ def attack(run: Run, name: str, result: AttackResult) -> dict[str, Any]:
 
 
 def curve(run: Run, name: str, result: AttackResult) -> Iterator[dict[str, Any]]:
-    """Success within each number of queries."""
+    """Success within each number of queries, as far as it is known of any image."""
     at = budgets(int(result.config["budget"]))
     for q, rate in zip(at.tolist(), result.curve(at), strict=True):
+        if not rate.n:
+            continue
         named = {"run": run.name, "attack": name or result.config["attack"], "queries": q}
-        yield named | {"k": rate.k, "n": rate.n, "rate": rate.value, "low": rate.low, "high": rate.high}
+        found = {"k": rate.k, "n": rate.n, "unknown": rate.unknown, "rate": rate.value, "low": rate.low, "high": rate.high}
+        yield named | found
 
 
 def surrogate(run: Run) -> Iterator[dict[str, Any]]:

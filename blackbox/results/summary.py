@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
@@ -26,20 +27,30 @@ def incomplete(result: AttackResult, name: str = "") -> str:
     return f"INCOMPLETE: {which}{unknown} of {len(result)} images are unknown: {told}"
 
 
-def sent(result: AttackResult) -> str:
-    """What was charged and what the target received, such as ``634 charged + 20 checks = 654 sent``."""
-    charged, bill = int(result.queries.sum()), result.config.get("sent")
-    if bill is None:  # a file of before
-        return f"{charged:,} charged"
-    more = [
+def _uncharged(bill: Mapping[str, int]) -> list[tuple[int, str]]:
+    """What is added to the queries charged to give those sent."""
+    return [
         (-bill["cached"], "answered from the cache"),
         (bill["checks"], "checks" if bill["checks"] != 1 else "check"),
         (bill["failed"], "in calls that failed"),
         (bill["retried"], "sent again after a call failed"),
         (bill["in_doubt"], "whose answer was lost"),
     ]
-    parts = "".join(f" {'+' if n > 0 else '−'} {abs(n):,} {what}" for n, what in more if n)
-    text = f"{bill['charged']:,} charged{parts} = {bill['charged'] + sum(n for n, _ in more):,} sent"
+
+
+def received(result: AttackResult) -> int | None:
+    """How many images the target received in all; None in a file of before."""
+    bill = result.config.get("sent")
+    return None if bill is None else bill["charged"] + sum(n for n, _ in _uncharged(bill))
+
+
+def sent(result: AttackResult) -> str:
+    """What was charged and what the target received, such as ``634 charged + 20 checks = 654 sent``."""
+    charged, bill = int(result.queries.sum()), result.config.get("sent")
+    if bill is None:  # a file of before
+        return f"{charged:,} charged"
+    parts = "".join(f" {'+' if n > 0 else '−'} {abs(n):,} {what}" for n, what in _uncharged(bill) if n)
+    text = f"{bill['charged']:,} charged{parts} = {received(result):,} sent"
     return f"{text}, {bill['earlier']:,} of them before the run was taken up again" if bill["earlier"] else text
 
 
@@ -106,18 +117,19 @@ def _held(result: AttackResult) -> list[str]:
     """Beside the success that was found, what held when the target was asked again, where the two differ."""
     if not (again := int((result.verified == 0).sum())):
         return []
-    votes = result.config.get("votes", 1)
-    remedy = (
-        f"ask for more votes than {votes} (--votes {2 * votes + 1})"
-        if votes > 1
-        else "declare the chance: Oracle(…, randomised=True), or --votes 5"
-    )
     return [
         f"that held        {result.verified_rate}  of images the target had right: adversarial again in a verification query "
         "(not charged)",
         f"warning          {again} examples were not adversarial in their verification query: the target's answers depend on the "
-        f"batch or on chance, and the success above counts lucky answers. To count only what a majority confirms, {remedy}",
+        f"batch or on chance, and the success above counts lucky answers. To count only what a majority confirms, {remedy(result)}",
     ]
+
+
+def remedy(result: AttackResult) -> str:
+    """What to do where examples did not hold when they were verified."""
+    if (votes := result.config.get("votes", 1)) > 1:
+        return f"ask for more votes than {votes} (--votes {2 * votes + 1})"
+    return "declare the chance: Oracle(…, randomised=True), or --votes 5"
 
 
 def _queries(result: AttackResult) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
 from blackbox.report.sections.common import Item, count, number
+from blackbox.results import received, remedy
 from blackbox.statistics import Detection
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
     page.head("Accounts", 3)
     columns = [
         ("Queries charged", lambda c, r: f"{int(r.queries.sum()):,}"),
+        ("sent to the target", lambda c, r: f"{n:,}" if (n := received(r)) is not None else "–"),
         ("most an image", lambda c, r: f"{int(r.queries.max()):,}" if len(r) else "–"),
         ("verification queries (not charged)", lambda c, r: count(c.get("verify_rows"))),
         ("of these no longer adversarial", lambda c, r: count(int((r.verified == 0).sum()))),
@@ -52,12 +54,14 @@ def _warnings(page: Page, chosen: Sequence[Item]) -> None:
     lines = []
     for i in chosen:
         if cut := i.result.status.count(Status.ERROR):
-            lines.append(f"{i.label}: the target failed and cut {cut} images short; they are in no mean, and fooled or not unknown.")
+            lines.append(f"{i.label}: {cut} images were cut short; they are in no mean, and in no rate but as unknown.")
         if lost := int((i.result.verified == 0).sum()):
             lines.append(
-                f"{i.label}: {lost} examples were not adversarial when verified; the target's answers depend on the "
-                "batch or on chance."
+                f"{i.label}: {lost} examples were not adversarial when verified; the target's answers depend on the batch or on "
+                f"chance. Success that held: {i.result.verified_rate}. To count only what a majority confirms, {remedy(i.result)}."
             )
+        if unseen := int((i.result.success & (i.result.verified < 0)).sum()):
+            lines.append(f"{i.label}: {unseen} examples could not be verified; the target failed, or the run was stopped, before.")
     if lines:
         page.note(lines)
 

@@ -126,7 +126,8 @@ def shared(first: AttackResult, second: AttackResult) -> tuple[np.ndarray, np.nd
 
 
 def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
-    rows, apart, boundless, remarks = [], [], [], set()
+    rows, apart, boundless, unknown = [], [], [], 0
+    remarks: set[str] = set()
     for other in others:
         if math.isfinite(other.result.threat.eps) != math.isfinite(first.result.threat.eps):
             boundless.append(other.label)  # without a radius any adversarial image is a success
@@ -140,16 +141,19 @@ def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
         if remark:
             remarks.add(remark)
         saved, unlike = found.saved, ", ".join(_unlike(first, other)) or "the same"
+        unknown += found.unknown
         rows.append([
-            other.label, unlike, f"{total:,}", f"{found.horizon:,}", f"{found.both + found.first_only:,}",
-            f"{found.both + found.second_only:,}", f"{found.first_only:,}", f"{found.second_only:,}", p_value(found.p),
+            other.label, unlike, f"{total:,}" + (f" ({found.unknown} unknown)" if found.unknown else ""), f"{found.horizon:,}",
+            f"{found.both + found.first_only:,}", f"{found.both + found.second_only:,}", f"{found.first_only:,}",
+            f"{found.second_only:,}", p_value(found.p) if total else "–",
             f"{saved.value:+,.1f} [{saved.low:+,.1f}, {saved.high:+,.1f}]" if saved.n else "–",
         ])  # fmt: skip
     page.head(f"{first.label} against the others, image by image", 3)
     if rows:
         head = ["Other", "differs in", "Images", "Within", "first fools", "other fools", "first alone", "other alone", "p",
                 "Queries saved by the first"]  # fmt: skip
-        page.table(head, rows, _caption(first, len(rows), remarks), left=2)
+        left_out = " Unknown: images that one of the runs was cut off before it had finished; they are left out." if unknown else ""
+        page.table(head, rows, _caption(first, len(rows), remarks) + left_out, left=2)
     if apart:
         page.text(f"Without an image in common, and so not compared: {', '.join(apart)}.")
     if boundless:
@@ -202,7 +206,8 @@ def _matrices(page: Page, runs: Sequence[Run]) -> None:
                     n = int(keep.sum())
                     rows.append([
                         run.name, a, e, t, f"{s} / {z}", f"{n:,}", f"{test.both + test.first_only:,}",
-                        f"{test.both + test.second_only:,}", f"{test.first_only:,}", f"{test.second_only:,}", p_value(test.p),
+                        f"{test.both + test.second_only:,}", f"{test.first_only:,}", f"{test.second_only:,}",
+                        p_value(test.p) if n else "–",
                     ])  # fmt: skip
         if len(rows) == before:
             apart.append(run.name)

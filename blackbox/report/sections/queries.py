@@ -69,7 +69,7 @@ def _rates(page: Page, chosen: Sequence[Item]) -> None:
             *(f"{100 * early[q].value:.0f}" if q in early and early[q].n else "–" for q in at),
             statistics.restricted_mean(r), number(r.median_queries),
             number(float(far.median()) if len(far) else None, ".3g"),
-            f"{r.clean_accuracy.k}/{r.clean_accuracy.n}",
+            f"{r.clean_accuracy.k}/{r.clean_accuracy.n}" + (f", {n} unknown" if (n := r.clean_accuracy.unknown) else ""),
         ])  # fmt: skip
     head, rows, left, said = once(head, rows, 7, keep=2)  # type: ignore[arg-type, assignment]
     caption = "Fooled: within eps and budget, of the images that the target had right, with 95 % Wilson interval. A failure is "
@@ -96,20 +96,30 @@ def pictures(page: Page, chosen: Sequence[Item], folder: Path, prefix: str = "")
         for k, part in enumerate(parts(group, LINES)):
             path = folder / f"{prefix}queries-{safe(target)}{f'-{k + 1}' if k else ''}.svg"
             lines = {name: i.result for name, i in zip(short(part), part, strict=True)}
-            page.picture("Success against queries", figures.curves(lines, path, f"Success against queries on {target}"))
+            curve = figures.curves(lines, path, f"Success against queries on {target}")
+            if curve is not None:
+                page.picture("Success against queries", curve)
+            if none := [name for name, r in lines.items() if not len(figures.known_curve(r)[0])]:
+                page.text(f"{', '.join(none)}: {figures.NO_CURVE[0].lower()}{figures.NO_CURVE[1:]}")
         for norm, found in _radii(group).items():
             path = folder / f"{prefix}eps-{safe(target)}-{norm}.svg"
             count = sorted({rate.n for points in found.values() for _, rate in points})
             under = f"Of the {' to '.join(map(str, sorted({count[0], count[-1]})))} images that the target had right"
             title = f"Success against eps on {target}"
-            page.picture(title, radii.eps_curves(found, path, norm, title, f"{under}; 95 % Wilson intervals."))
+            made = radii.eps_curves(found, path, norm, title, f"{under}; 95 % Wilson intervals.")
+            if made is not None:
+                page.picture(title, made)
 
 
 def _radii(chosen: Sequence[Item]) -> dict[str, dict[str, list[tuple[float, statistics.Rate]]]]:
-    """Norm -> name -> points, for what was run at several eps with the same access, budget and seed."""
+    """Norm -> name -> points, for what was run at several eps with the same access, budget and seed.
+
+    A run that was cut off while it attacked is left out: of its images those that were fooled are known first."""
     found: dict[tuple[object, ...], dict[float, Item]] = defaultdict(dict)
     for i in chosen:
-        c = i.result.config
+        c, (at, _) = i.result.config, figures.known_curve(i.result)
+        if not len(at) or at[-1] < int(c["budget"]):
+            continue
         known: tuple[object, ...] = (i.attack, i.result.threat.norm, c.get("access"), int(c["budget"]), c.get("seed"), c.get("targeted"))
         found[known].setdefault(i.result.threat.eps, i)  # a run that repeats another adds nothing
     several = {known: points for known, points in found.items() if len(points) > 1}

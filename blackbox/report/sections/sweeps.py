@@ -30,13 +30,12 @@ def add(page: Page, runs: Sequence[Run], folder: Path, room: Room) -> None:
     for run, table in mine:
         study = table.plan.study
         page.head(run.name, 3)
-        missing = table.total - table.done
         page.text(
             f"{study.name}: {len(table.outcomes):,} points, {table.done:,} of {table.total:,} cells done, blocks of {study.block} of "
             f"{table.plan.count:,} images, calls of {study.rows} rows."
         )
-        if missing:
-            page.note([f"{run.name}: {missing:,} cells are missing; the rates are those of the images done."])
+        if table.incomplete:
+            page.note([f"{run.name}: {table.incomplete}."])
         _attacks(page, run, table, folder)
         _transfers(page, run, table, folder)
         galleries.points(page, run, table, folder, room)
@@ -60,8 +59,10 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
     for known, some in groups.items():
         one = next((p for p in some if p.seed == first), some[0])
         mean, median = table.queries(one)
-        rates = [100 * table.rate(p).value for p in some if table.rate(p).n]
-        spread = [f"{np.mean(rates):.1f} ({min(rates):.0f} to {max(rates):.0f})" if rates else "–"] if seeds > 1 else []
+        each = [table.rate(p) for p in some]
+        rates, cut = [100 * rate.value for rate in each if rate.n], sum(rate.unknown > 0 for rate in each)
+        text = f"{np.mean(rates):.1f} ({min(rates):.0f} to {max(rates):.0f})" if rates else "unknown" if cut else "–"
+        spread = [f"{text}; {cut} of {len(each)} incomplete" if rates and cut else text] if seeds > 1 else []
         rows.append([*known, table.rate(one), number(mean, ",.1f"), number(median), *spread])
     head, rows, left, said = once(head, rows, 4, keep=0)
     more = f" {len(rows) - ROWS:,} more rows are in sweep.csv." if len(rows) > ROWS else ""

@@ -23,8 +23,11 @@ PANELS, WIDE = 4, 14  # heat maps of one picture, and columns of all of them
 def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
     """One matrix under a heading of its own."""
     from surrogates.transfer.conditions import AMONG, GIVEN
+    from surrogates.transfer.render import incomplete
 
     page.head(name, 3)
+    if cut := incomplete(matrix):
+        page.note([f"{cut}."])
     page.text(
         f"Examples crafted on {', '.join(matrix.sources)}, shown to {', '.join(matrix.targets)}: {len(matrix):,} images, seed "
         f"{matrix.seed}. Rates ({AMONG[given]}): {GIVEN[given]}. Noise of the same size is the floor: it fools too."
@@ -93,7 +96,9 @@ def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Pa
             title = f"Transfer against eps{', to ' + target if target else ''}"
             count = sorted({rate.n for points in lines.values() for _, rate in points})
             under = f"{' to '.join(map(str, sorted({count[0], count[-1]})))} {AMONG[given]}; 95 % Wilson intervals."
-            page.picture(title, radii.eps_curves(lines, path, norm, title, under))
+            made = radii.eps_curves(lines, path, norm, title, under)
+            if made is not None:
+                page.picture(title, made)
 
 
 def _lines(matrix: TransferMatrix, target: str, threats: list[Threat], given: str) -> dict[str, list[tuple[float, Rate]]]:

@@ -250,7 +250,7 @@ def test_a_sweep_becomes_a_matrix_and_results() -> None:
     table = Table(plan, outcomes, {}, 5, 5)
     got = views.matrix(table, 0)
     assert got is not None and [got.rate("s", "a", "fgsm", t).k for t in got.threats] == [1, 3]
-    assert str(got.rate("s", "b", "fgsm", bb.Linf(0.2))).endswith("(2/2)")
+    assert str(got.rate("s", "b", "fgsm", bb.Linf(0.2))).endswith("(2/2; 2 unknown: between 50 and 100 %)")
     assert got.noise_rate("a", bb.Linf(0.1), "linf").n == 4
     result = views.result(table, ask)
     assert result is not None and (result.success_rate.k, result.success_rate.n) == (2, 3) and result.mean_queries == 7
