@@ -183,7 +183,8 @@ def write(outcome: Outcome, path: Path) -> None:
     page.picture("Transfer rates as a heat map", heat)
     page.head("Through queries alone")
     page.pre(queries)
-    page.picture("Success against queries", curve)
+    if curve is not None:
+        page.picture("Success against queries", curve)
     page.head("Both together")
     page.text(both)
     if shown is not None:

@@ -116,8 +116,8 @@ class Table:
                 )
                 rows.append([p.target, p.what, p.threat, str(p.seed), *more, cell(rate), str(rate.n)])
             out.append(lay(rows, left=3))
-        head = [f"{self.incomplete}."] if self.incomplete else []
-        return "\n\n".join([*head, *out, "fooled: of the images that the target had right, with Wilson interval"])
+        cut = [f"{self.incomplete}."] if self.incomplete else []
+        return "\n\n".join([*cut, *out, "fooled: of the images that the target had right, with Wilson interval"])
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``rates.csv`` and ``summary.txt``; the raw outcomes are in the store."""
