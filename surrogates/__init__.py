@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from surrogates.training import Recipe, TrainReport, report, train
     from surrogates.training import adversarial as robust
     from surrogates.training import averaging as refine
-    from surrogates.transfer import Comparison, Retrained, TransferMatrix, compare, same_length_noise, transfer_matrix
+    from surrogates.transfer import Comparison, Retrained, TransferMatrix, same_length_noise, transfer_matrix
+    from surrogates.transfer.compare import compare
 
 _MODULES = {
     "acquire": "surrogates.acquisition",
