@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.outputs import scores_of
 
 
 class FunctionTarget(Described):
     """Calls a function on float32 tensors [m, \\*shape] in [0, 1].
 
     Args:
-        function: returns [m, C] scores or [m] labels, as tensor or array.
+        function: returns [m, C] scores or [m] labels, as tensor or array, alone or as the ``logits`` of an output object.
         device: where the function expects its input.
         numpy: pass a numpy array instead of a tensor.
         returns: "logits", "probabilities" or "labels"; None lets the oracle tell from the first answer.
@@ -38,4 +39,5 @@ class FunctionTarget(Described):
         with torch.inference_mode():
             # a copy: writing into it must not change what the engine records
             out = self._function(x.numpy(force=True).copy() if self._numpy else x.clone())
+        out = scores_of(out, self.info.name)
         return out.detach().clone() if isinstance(out, Tensor) else out

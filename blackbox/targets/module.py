@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.outputs import scores_of
 
 _training = attrgetter("training")  # faster than Python code: a net has many modules
 
@@ -17,7 +18,7 @@ class ModuleTarget(Described):
     """Calls a torch module in eval mode, without gradients, in the dtype of its parameters.
 
     Args:
-        model: gives [m, C] scores for [m, \\*shape] floats in [0, 1].
+        model: gives [m, C] scores for [m, \\*shape] floats in [0, 1], alone or as the ``logits`` of an output object.
         device: where to move it; by default it stays where its parameters are.
     """
 
@@ -37,6 +38,6 @@ class ModuleTarget(Described):
             self._model.eval()
         with torch.inference_mode():
             # a copy: a model that normalises in place must not change what the engine records
-            out = self._model(x.to(self._dtype, copy=True))
+            out = scores_of(self._model(x.to(self._dtype, copy=True)), self.info.name)
         # an inference tensor cannot be used in autograd (surrogates are trained on answers); a copy can
         return out.clone() if isinstance(out, Tensor) else out

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.rng import Stream
+from blackbox.targets.outputs import scores_of
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.ensemble import Schedule
@@ -162,7 +163,7 @@ class Autograd:
             for listener in self._listeners or ():
                 if hasattr(listener, "before"):
                     listener.before(x, goal, rng, k)
-            scores = self.nets[i](x.to(place(self.nets[i])[1]))
+            scores = scores_of(self.nets[i](x.to(place(self.nets[i])[1])))
             scores = scores if scores.dtype == torch.float64 else scores.float()
             if goal.group > 1:
                 scores = scores.view(-1, goal.group, scores.shape[1]).mean(1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.prior import Prior, Pull, agree
+from blackbox.targets.outputs import scores_of
 from surrogates.crafting.gradients import as_nets
 from surrogates.nets.architectures import Normalised
 from surrogates.nets.fold import folded
@@ -151,7 +152,7 @@ class NetPrior:
         return out
 
     def _scores(self, x: Tensor) -> Tensor:
-        return torch.stack([net(x.to(place(net)[1])).float() for net in (self._lean[m] for m in self._members)], 1)
+        return torch.stack([scores_of(net(x.to(place(net)[1]))).float() for net in (self._lean[m] for m in self._members)], 1)
 
 
 def _named(nets: Any) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 
+from blackbox.targets.outputs import scores_of
 from surrogates.nets.predict import frozen, place
 
 
@@ -40,7 +41,7 @@ def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
             copied = copy.deepcopy(original)
             _fold(copied, ramp)
             copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            ours, theirs = copied(ramp), original(ramp)
+            ours, theirs = scores_of(copied(ramp)), scores_of(original(ramp))
         same = ours.shape == theirs.shape and bool((ours - theirs).abs().max() <= 1e-3 * theirs.abs().max())
     except Exception:  # a net that cannot be copied or run on the ramp is used as it is
         return net

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from blackbox.checks import as_images, as_labels
 from blackbox.oracle.oracle import Oracle
 from blackbox.statistics import Rate
+from blackbox.targets.outputs import scores_of
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.nets.architectures import Normalised
 
@@ -116,8 +117,10 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
     try:
         with frozen([net]), torch.no_grad():
             given = x[:1].to(device, dtype, copy=True)  # a copy, since a net may normalise in place
-            out = net(given)
+            out = scores_of(net(given), name)
     except Exception as error:
+        if str(error).startswith("Expected"):
+            raise
         raise ValueError(
             f"Expected images that {name} takes, but on images of shape {shape} it raised {type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else ''}."
@@ -146,7 +149,7 @@ def logits(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
     device, dtype = place(net)
     size = chunk or chunk_rows(tuple(images.shape[1:]), device)
     with frozen([net]), torch.no_grad():
-        return check_scores(piecewise(lambda part: net(part.to(device, dtype, copy=True)).float().cpu(), size, images))
+        return check_scores(piecewise(lambda part: scores_of(net(part.to(device, dtype, copy=True))).float().cpu(), size, images))
 
 
 def predict(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:

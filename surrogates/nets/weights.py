@@ -96,7 +96,7 @@ def load_weights(net: Net, path: str | Path) -> Net:
     _exists(path)
     inner = _inner(net)
     want = inner.state_dict()
-    came = _without_prefix(_read(path), want)
+    came = _without_prefix(read_weights(path), want)
     # a batch counter that some releases leave out; no output depends on it
     for name in want.keys() - came.keys():
         if name.endswith("num_batches_tracked"):
@@ -133,7 +133,9 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights, by name; `load_weights` says what is read."""
+    _exists(path)
     raw: Any
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError

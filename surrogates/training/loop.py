@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.rng import Stream
+from blackbox.targets.outputs import scores_of
 from surrogates.nets.predict import cut, frozen, pieces, place
 from surrogates.training.examples import Examples, augmented, batch_loss, batches
 from surrogates.training.recipe import Recipe, TrainReport
@@ -219,7 +220,7 @@ class Loop:
             ids = held.ids[np.arange(where.start, where.start + len(x)).clip(max=len(held) - 1)]
             x = self.update.examine(self.net, x, labels.to(self.device), Stream(self.report.seed, ids, self.device))
             with frozen([self.net]), torch.no_grad():
-                scores = self.net(x)[:count].float().cpu()
+                scores = scores_of(self.net(x))[:count].float().cpu()
             soft = None if held.soft is None else held.soft[where]
             total += float(batch_loss(scores, held.labels[where], soft, self.recipe.temperature)) * count
             right += int((scores.argmax(1) == held.labels[where]).sum())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.rng import Stream
+from blackbox.targets.outputs import scores_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ class Batch:
         """Return (mean loss, scores [m, C]) at ``x``, by default at the batch's own images."""
         with self.autocast():
             answer = self.net(self.x if x is None else x)
-        scores = answer if isinstance(answer, Tensor) else answer[0]  # without auxiliary outputs
+        plain = type(answer) is tuple and len(answer) > 1  # scores, then auxiliary outputs
+        scores = answer[0] if plain else scores_of(answer)
         return self.criterion(scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores), scores
 
     def descend(self, loss: Tensor) -> None:

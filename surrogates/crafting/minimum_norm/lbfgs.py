@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blackbox.targets.outputs import scores_of
 from surrogates.crafting.minimum_norm.core import Box, Case, MinimumNorm, nearest_classes, positive, prepare
 from surrogates.nets.predict import frozen
 
@@ -82,7 +83,7 @@ class _Image:
         self.start = self.x0.cpu().numpy().ravel()
 
     def scores(self, x: Tensor) -> Tensor:
-        return sum((net(x) for net in self.nets), torch.zeros((), dtype=x.dtype, device=x.device))[0] / len(self.nets)
+        return sum((scores_of(net(x)) for net in self.nets), torch.zeros((), dtype=x.dtype, device=x.device))[0] / len(self.nets)
 
     def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         x = torch.from_numpy(flat).to(self.x0).view_as(self.x0).requires_grad_()
