@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
     if size is not None:
         more["size"] = size
     if classes is not None:
-        more["classes"] = classes
+        more["classes"] = _class_names(classes)
     if more and kind not in ("folder", "npz"):
         raise ValueError(f"Expected --size and --class-names with folder: or npz: data, but the data are {spec!r}.")
     if size is not None and kind == "npz":
@@ -71,6 +72,17 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
         data = sg.load(spec, **more)
     index = _pick(len(data), chosen.n, chosen.pick, seed)
     return ImageSet(data.take(index), index, spec, len(data))
+
+
+def _class_names(text: str) -> str | tuple[str, ...]:
+    """A file of class names, or the words of a model that names its classes: ``hf:DIR``."""
+    from surrogates.nets.libraries import PREFIXES
+
+    if text.partition(":")[0] not in (*PREFIXES, "torchvision") or Path(text).is_file():
+        return text
+    from blackbox.specs import libraries
+
+    return libraries.words(text)
 
 
 def own(spec: str) -> Dataset:

@@ -113,6 +113,38 @@ TABLE: tuple[Loader, ...] = (
         "blackbox.specs.adapters:service", ("rest",), prints="blackbox.specs.adapters:service_file",
     ),
     Loader(
+        "hf:DIR", "an image classifier that Hugging Face's transformers saved, from disk (extra [hf]); hf:DIR@revision, …#resize=true",
+        "blackbox.specs.libraries:net", ("hf",),
+    ),
+    Loader(
+        "timm:NAME:path", "a net of timm with weights, or timm:DIR, a folder that it saved (extra [models])",
+        "blackbox.specs.libraries:net", ("timm",),
+    ),
+    Loader(
+        "torchvision:NAME:path", "one of the classifiers of torchvision with weights; IMAGENET1K_V1 brings its own transforms",
+        "blackbox.specs.libraries:torchvision", ("torchvision",),
+    ),
+    Loader(
+        "robustbench:NAME", "of the leaderboard, from disk (extra [robustbench]); …#dataset=imagenet,threat=L2,folder=models",
+        "blackbox.specs.libraries:net", ("robustbench",), prints="blackbox.specs.libraries:robustbench_hash",
+    ),
+    Loader(
+        "clip:DIR", "zero-shot, one text a class (extra [hf]); …#prompts=FILE, or #template=a photo of a {} with data's class names",
+        "blackbox.specs.libraries:net", ("clip",),
+    ),
+    Loader(
+        "net.keras", "a Keras model (extra [keras]); net.keras#layout=first", "blackbox.specs.libraries:keras", endings=(".keras",),
+        prints="blackbox.specs.adapters:file_hash",
+    ),
+    Loader(
+        "net.tflite", "TensorFlow Lite, run by LiteRT (extra [tflite]); net.tflite#mean=0.5,std=0.5",
+        "blackbox.specs.libraries:tflite", endings=(".tflite",), prints="blackbox.specs.adapters:file_hash",
+    ),
+    Loader(
+        "trees.ubj, trees.json, trees.txt", "XGBoost's boosters (.ubj, .json) and LightGBM's (.txt) (extra [boost])",
+        "blackbox.specs.libraries:boosted", endings=(".ubj", ".json", ".txt"), prints="blackbox.specs.adapters:file_hash",
+    ),
+    Loader(
         "file.py:function",
         "a function of your own: the model's answer to images, or without arguments a maker of a model",
         "blackbox.specs.model:own_file", endings=(".py",), several=True,

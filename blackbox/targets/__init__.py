@@ -22,6 +22,10 @@ _WHERE = {
     "HttpTarget": "blackbox.targets.http",
     "Rest": "blackbox.targets.rest",
     "SklearnTarget": "blackbox.targets.sklearn",
+    "KerasTarget": "blackbox.targets.keras",
+    "JaxTarget": "blackbox.targets.jax",
+    "BoosterTarget": "blackbox.targets.boosted",
+    "TfliteTarget": "blackbox.targets.tflite",
     "Channel": "blackbox.channels.channel",
     "LabelsOnly": "blackbox.channels.labels_only",
     "TopK": "blackbox.channels.scores",
@@ -48,12 +52,16 @@ if TYPE_CHECKING:
     from blackbox.defences.blacklight import Blacklight, Detection
     from blackbox.defences.inputs import JPEG, InputNoise, RandomResize
     from blackbox.defences.reverse_sigmoid import ReverseSigmoid
+    from blackbox.targets.boosted import BoosterTarget
     from blackbox.targets.function import FunctionTarget
     from blackbox.targets.http import HttpTarget
+    from blackbox.targets.jax import JaxTarget
+    from blackbox.targets.keras import KerasTarget
     from blackbox.targets.module import ModuleTarget
     from blackbox.targets.onnx import OnnxTarget
     from blackbox.targets.programs import ExportedTarget, ScriptTarget
     from blackbox.targets.rest import Rest
     from blackbox.targets.sklearn import SklearnTarget
+    from blackbox.targets.tflite import TfliteTarget
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -65,12 +66,15 @@ def as_target(model: Any, device: torch.device | str | None = None) -> Target:
     """Wrap a model in the matching adapter.
 
     Raises:
-        TypeError: it is neither a Target, a torch module, a scikit-learn classifier nor a callable.
+        TypeError: it is neither a Target, a torch module, a scikit-learn classifier, a Keras model, a booster of XGBoost or
+            LightGBM, a compiled JAX function nor a callable.
     """
     from blackbox.targets.function import FunctionTarget
     from blackbox.targets.module import ModuleTarget
     from blackbox.targets.sklearn import SklearnTarget
 
+    if (library := _library(model)) is not None:
+        return library(model)
     if isinstance(model, torch.nn.Module):
         return ModuleTarget(model, device)
     described = isinstance(getattr(model, "info", None), TargetInfo)
@@ -84,3 +88,23 @@ def as_target(model: Any, device: torch.device | str | None = None) -> Target:
         "Expected the model to be a torch module, a callable on [m, *shape] floats, a fitted scikit-learn classifier "
         f"or a blackbox target, but it was {model!r}."
     )
+
+
+def _library(model: Any) -> Any:
+    """The adapter of a library that has been imported, for one of its models; None for others."""
+    if isinstance(model, type):
+        return None
+    if (keras := sys.modules.get("keras")) is not None and isinstance(model, getattr(keras, "Model", ())):
+        from blackbox.targets.keras import KerasTarget
+
+        return KerasTarget
+    for library in ("xgboost", "lightgbm"):
+        if (found := sys.modules.get(library)) is not None and isinstance(model, getattr(found, "Booster", ())):
+            from blackbox.targets.boosted import BoosterTarget
+
+            return BoosterTarget
+    if "jax" in sys.modules and type(model).__name__ == "PjitFunction":
+        from blackbox.targets.jax import JaxTarget
+
+        return JaxTarget
+    return None

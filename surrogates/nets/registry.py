@@ -5,11 +5,13 @@ Every net built here takes images in [0, 1]: its normalisation is inside (`nets.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ from torch import nn
 from blackbox.checks import as_seed
 from blackbox.plain_text import did_you_mean
 from surrogates.nets import architectures as nets
+from surrogates.nets import libraries
 from surrogates.nets.architectures import Normalised, Shape
 from surrogates.nets.weights import load_weights, read_header, save_weights
 
@@ -148,20 +151,27 @@ def from_spec(
     *,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    **library: Any,
 ) -> Normalised:
     """Build a net from one string.
 
     ``resnet20`` (fresh weights), ``resnet20:path.safetensors``, ``torchvision:resnet18``,
     ``torchvision:squeezenet1_0:path.safetensors``, or just ``path.safetensors`` for a file that `save_weights` wrote
-    (it stores the architecture, the shape, the classes and the normalisation).
+    (it stores the architecture, the shape, the classes and the normalisation). ``hf:DIR``, ``timm:NAME:path``,
+    ``torchvision:NAME:IMAGENET1K_V1``, ``robustbench:NAME`` and ``clip:DIR`` are those libraries' own (`surrogates.nets.libraries`).
 
     Args:
         classes, shape, seed, mean, std: as for `build`; values given here override the file's, which override the
             defaults.
+        library: settings of another library's net: ``resize=True``, ``prompts=...``.
 
     Raises:
         ValueError: unknown name, or weights that do not fit. FileNotFoundError: no such file of weights.
     """
+    if (made := _of_a_library(spec, classes, shape, mean, std, library)) is not None:
+        return made
+    if library:
+        raise ValueError(f"Expected {next(iter(library))}= with a net of another library, such as hf:DIR, but it was {spec!r}.")
     prefix, rest = (_PREFIX, spec.removeprefix(_PREFIX)) if spec.startswith(_PREFIX) else ("", spec)
     name, _, path = rest.partition(":")
     if not prefix and not path and Path(name).suffix in (".safetensors", ".pt", ".pth"):
@@ -180,3 +190,27 @@ def from_spec(
     if path:
         load_weights(net, path)
     return net
+
+
+def _of_a_library(
+    spec: str, classes: int | None, shape: Sequence[int] | None, mean: Any, std: Any, more: dict[str, Any]
+) -> Normalised | None:
+    """The net of another library, with its own preprocessing; None for other specs."""
+    prefix, _, rest = spec.partition(":")
+    name, _, weights = rest.partition(":")
+    if prefix == "torchvision" and weights and not Path(weights).suffix:
+        from surrogates.nets.libraries.torchvision import torchvision
+
+        if name not in _torchvision_names():
+            return None  # `build` says which there are
+        return torchvision(name, weights, shape, **more)
+    if (load := libraries.loader(prefix)) is None:
+        return None
+    known = inspect.signature(load).parameters
+    if wrong := next((word for word in more if word not in known), None):
+        raise ValueError(f"Expected a setting of {prefix}: ({', '.join(list(known)[2:])}), but it was {wrong!r}.{did_you_mean(wrong, known)}")
+    given = {"classes": classes, "mean": mean, "std": std}
+    for word in ("mean", "std"):
+        if given[word] is not None and word not in known:
+            raise ValueError(f"Expected no {word} with {spec}, which normalises by itself, but it was {given[word]}.")
+    return load(rest, shape, **more, **{k: v for k, v in given.items() if v is not None and k in known and k not in more})

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from blackbox.targets.packages import need
 from surrogates.nets.libraries.huggingface import preprocessing, pretrained, short, split
-from surrogates.nets.libraries.net import LibraryNet, floats, need
+from surrogates.nets.libraries.net import LibraryNet, floats
 
 TEMPLATE = "a photo of a {}"
 

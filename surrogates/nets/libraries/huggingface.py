@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from surrogates.nets.libraries.net import LibraryNet, floats, need, per_channel
+from blackbox.targets.packages import need
+from surrogates.nets.libraries.net import LibraryNet, floats, per_channel
 
 
 def hf(

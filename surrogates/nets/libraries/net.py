@@ -71,26 +71,6 @@ def _fitting(images: tuple[int, ...], inside: tuple[int, ...], name: str, resize
     raise ValueError(f"Expected images of {c}×{h}×{w}, which is what {name} takes, but they were {came}. {mend}.")
 
 
-def need(package: str, extra: str, what: str) -> Any:
-    """Import a package that an extra brings.
-
-    Raises:
-        ModuleNotFoundError: it is not installed; says how to install it.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != package.partition(".")[0]:
-            raise
-        raise ModuleNotFoundError(
-            f"Expected {package} to be installed, which loads {what}, but it is not. Install it: "
-            f"pip install 'blackbox-transfer[{extra}]'",
-            name=package,
-        ) from None
-
-
 def per_channel(value: Any, channels: int) -> tuple[float, ...]:
     """A number, or one a channel, as a tuple."""
     return (float(value),) * channels if isinstance(value, (int, float)) else tuple(float(v) for v in value)

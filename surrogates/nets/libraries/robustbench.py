@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from blackbox.plain_text import did_you_mean
-from surrogates.nets.libraries.net import LibraryNet, need
+from blackbox.targets.packages import need
+from surrogates.nets.libraries.net import LibraryNet
 
 SHAPES = {"cifar10": (3, 32, 32), "cifar100": (3, 32, 32), "imagenet": (3, 224, 224)}
 
@@ -34,10 +37,11 @@ def robustbench(
         ModuleNotFoundError: robustbench is not installed. FileNotFoundError: the weights are not there.
         ValueError: no such model, data set or threat.
     """
-    need("robustbench", "robustbench", f"robustbench:{where}")
-    from robustbench.model_zoo import model_dicts
-    from robustbench.model_zoo.enums import BenchmarkDataset, ThreatModel
-    from robustbench.utils import load_model
+    with _zoo_alone():
+        need("robustbench", "robustbench", f"robustbench:{where}")
+        from robustbench.model_zoo import model_dicts
+        from robustbench.model_zoo.enums import BenchmarkDataset, ThreatModel
+        from robustbench.utils import load_model
 
     if dataset not in SHAPES:
         raise ValueError(f"Expected dataset to be one of {', '.join(SHAPES)}, but it was {dataset!r}.{did_you_mean(dataset, SHAPES)}")
@@ -65,3 +69,18 @@ def robustbench(
         net = load_model(where, model_dir=folder, dataset=dataset, threat_model=threat)
     classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}[dataset]
     return LibraryNet(net, SHAPES[dataset], classes, (0.0,), (1.0,), name=where, images=images, resize=resize)
+
+
+@contextlib.contextmanager
+def _zoo_alone() -> Iterator[None]:
+    """Import RobustBench's models without its evaluation: that needs AutoAttack, which is not on PyPI, and pkg_resources, which
+    newer releases of setuptools no longer bring."""
+    found = importlib.util.find_spec("robustbench") if "robustbench" not in sys.modules else None
+    if found is None:
+        yield
+        return
+    sys.modules["robustbench"] = importlib.util.module_from_spec(found)  # its __init__ is not run
+    try:
+        yield
+    finally:
+        del sys.modules["robustbench"]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from blackbox.plain_text import did_you_mean
-from surrogates.nets.libraries.net import LibraryNet, need
+from blackbox.targets.packages import need
+from surrogates.nets.libraries.net import LibraryNet
 from surrogates.nets.weights import load_weights, read_weights
 
 
@@ -59,9 +60,10 @@ def timm(
                                             pretrained_cfg=cfg, model=made)  # fmt: skip
     channels, h, w = data["input_size"]
     channels = args.get("in_chans", channels)
+    mean, std = (v if len(v) == channels else (sum(v) / len(v),) for v in (data["mean"], data["std"]))  # grey: their mean
     words = cfg.get("label_names")
     return LibraryNet(
-        made, (channels, h, w), args["num_classes"], data["mean"], data["std"], name=name,
+        made, (channels, h, w), args["num_classes"], mean, std, name=name,
         words=words if words is not None and len(words) == args["num_classes"] else None, images=images, resize=resize,
     )  # fmt: skip
 
@@ -99,5 +101,5 @@ def _folder(path: Path) -> tuple[str, Path, dict[str, Any]]:
 def _shape(tensors: dict[str, Any], name: Any) -> tuple[int, ...] | None:
     """The shape of a layer's weights."""
     names = (name,) if isinstance(name, str) else tuple(name or ())
-    found = next((tensors[f"{n}.weight"] for n in names if f"{n}.weight" in tensors), None)
+    found = next((v for n in names for k, v in tensors.items() if f".{k}".endswith(f".{n}.weight")), None)
     return None if found is None else tuple(found.shape)
