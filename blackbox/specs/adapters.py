@@ -94,14 +94,15 @@ def plugged(asked: Asked) -> list[Model]:
     import torch
 
     from blackbox import plugins
+    from blackbox.targets.module import ModuleTarget
     from blackbox.targets.target import as_target
 
     prefix = asked.spec.partition(":")[0].lower()
     function = plugins.load(plugins.plugins(loaders.GROUP)[prefix])
     model = function(asked.rest, **asked.settings(loaders.keywords(function)))
-    target = as_target(model, asked.nets.device)
-    named = target.name if target is model else asked.rest or prefix
-    return made(asked, target if target is model else model, model if isinstance(model, torch.nn.Module) else None, named)
+    if isinstance(model, torch.nn.Module):
+        return made(asked, ModuleTarget(model, asked.nets.device, asked.rest or prefix), model)
+    return made(asked, as_target(model, asked.nets.device))
 
 
 def _settings(kind: type, asked: Asked, **more: tuple[Any, Any]) -> dict[str, Any]:

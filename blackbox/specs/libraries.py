@@ -37,7 +37,7 @@ def torchvision(asked: Asked) -> list[Model]:
     from blackbox.specs import model
     from surrogates.nets.libraries import torchvision as zoo
 
-    name, _, weights = asked.rest.partition(":")
+    weights = asked.rest.partition(":")[2]
     if not weights or "." in weights:
         return model.net(asked)
     given = asked.settings(loaders.keywords(zoo.torchvision))

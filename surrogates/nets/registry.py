@@ -176,6 +176,8 @@ def from_spec(
     name, _, path = rest.partition(":")
     if not prefix and not path and Path(name).suffix in (".safetensors", ".pt", ".pth"):
         name, path = "", name
+    if name and not prefix and name not in _ARCHS:  # before its file is missed
+        raise ValueError(f"Expected the name of a net, but it was {name!r}. {_suggest(name, list(_ARCHS))}")
     known = read_header(Path(path)) if path else None
     if not name:
         if known is None:
@@ -208,7 +210,8 @@ def _of_a_library(
         return None
     known = inspect.signature(load).parameters
     if wrong := next((word for word in more if word not in known), None):
-        raise ValueError(f"Expected a setting of {prefix}: ({', '.join(list(known)[2:])}), but it was {wrong!r}.{did_you_mean(wrong, known)}")
+        have = ", ".join(list(known)[2:])
+        raise ValueError(f"Expected a setting of {prefix}: ({have}), but it was {wrong!r}.{did_you_mean(wrong, known)}")
     given = {"classes": classes, "mean": mean, "std": std}
     for word in ("mean", "std"):
         if given[word] is not None and word not in known:

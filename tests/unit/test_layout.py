@@ -39,7 +39,10 @@ _GROUND = (
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report cli app"  # they know surrogates
-_LATE = "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette"
+_LATE = (
+    "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette "
+    "transformers keras jax xgboost lightgbm robustbench ai_edge_litert"
+)
 BLACKBOX, SURROGATES = _ORDER.split(), _ORDER_OF_SURROGATES.split()
 GROUND, FACES, LATE = set(_GROUND.split()), set(_FACES.split()), set(_LATE.split())
 

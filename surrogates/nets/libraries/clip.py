@@ -41,6 +41,7 @@ def clip(
     transformers = need("transformers", "hf", f"clip:{where}")
     texts = _texts(where, prompts, words, template)
     model, info = pretrained(transformers.AutoModelForZeroShotImageClassification, where, "a model of images and texts")
+    floats(model)
     if info["missing_keys"]:
         raise ValueError(f"Expected {where} to hold all its weights, but it lacks {sorted(info['missing_keys'])[0]}.")
     path, how = split(where)
@@ -52,7 +53,7 @@ def clip(
     tokens = tokenizer(texts, padding=fill, truncation=True, max_length=longest, return_tensors="pt")
     given = {k: v for k, v in tokens.items() if k in ("input_ids", "attention_mask")}
     with torch.no_grad():
-        encoded = _features(floats(model).get_text_features(**given))
+        encoded = _features(model.get_text_features(**given))
     names = [str(word) for word in words] if words is not None else texts
     return LibraryNet(
         _ZeroShot(model, encoded), (3, *size), len(texts), mean, std, name=short(where),
