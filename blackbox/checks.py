@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_ROUNDING = 1e-6  # what arithmetic may have added to an entry at the edge of [0, 1]
+
 
 def check_int(value: Any, name: str, least: int | None = None, what: str = "a whole number") -> int:
     """Check that a value is a Python, numpy or torch integer of at least ``least``, and return it as an int.
@@ -39,23 +41,54 @@ def as_seed(seed: Any) -> int:
     return number if number >= 0 else number % 2**64
 
 
-def _as_tensor(value: Any, name: str) -> Tensor:
+def as_tensor(value: Any, name: str) -> Tensor:
+    """Convert numbers in a tensor, an array of any numeric type or byte order, or nested lists to a tensor.
+
+    Types that torch lacks become wider ones: long double float64, unsigned integers int64, the small floats of other
+    libraries (``ml_dtypes``) float32, Python numbers in an array of objects what numpy makes of them.
+
+    Raises:
+        ValueError: something else, or parts of different shapes (says which).
+    """
     if isinstance(value, Tensor):
         return value.detach()
     try:
+        if isinstance(value, (list, tuple)) and value and all(isinstance(v, Tensor) for v in value):
+            value = torch.stack([v.detach() for v in value])
+            return value
         array = np.asarray(value)
+        if array.dtype.kind == "O":
+            array = np.array(array.tolist())
         kind, size = array.dtype.kind, array.dtype.itemsize
         if kind == "u" and size > 1:  # torch stores these types but cannot compare them
             array = array.astype(np.int64)
         elif kind == "f" and size > 8:
             array = array.astype(np.float64)
+        elif kind == "V" and "float" in array.dtype.name:  # bfloat16 and float8 of ml_dtypes, as jax has them
+            array = array.astype(np.float32)
         if not (array.flags.c_contiguous and array.flags.writeable and array.dtype.isnative):
             # ascontiguousarray would turn a scalar into an array, and one class for all would look like a batch of 1
             array = np.array(array, array.dtype.newbyteorder("="), order="C")
         return torch.from_numpy(array)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
+        shapes = _shapes(value)
+        if len(set(shapes)) > 1:
+            other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
+            raise ValueError(
+                f"Expected {name} to have rows of one shape, but sample 0 has {shapes[0]} and sample {other} has {shapes[other]}. "
+                "Resize or cut them to one size."
+            ) from None
         came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
         raise ValueError(f"Expected {name} to be numbers in a torch tensor or a numpy array, but it was {came}.") from None
+
+
+def _shapes(value: Any) -> list[tuple[int, ...]]:
+    """The shapes of the rows of a list or an array of objects; none where they are no arrays."""
+    rows = list(value) if isinstance(value, (list, tuple, np.ndarray)) else []
+    try:
+        return [tuple(row.shape) if isinstance(row, Tensor) else np.asarray(row).shape for row in rows]
+    except (TypeError, ValueError):
+        return []
 
 
 def _first(bad: Tensor) -> int:
@@ -63,12 +96,12 @@ def _first(bad: Tensor) -> int:
 
 
 def as_images(x: Any, name: str = "x") -> Tensor:
-    """Check images and convert them to float32 [N, \\*shape] in [0, 1].
+    """Check images and convert them to float32 [N, \\*shape] in [0, 1]; entries up to 1e-6 outside, by rounding, are clipped.
 
     Raises:
         ValueError: not floats, no batch axis, empty, NaN, or outside [0, 1]; names the first such sample.
     """
-    t = _as_tensor(x, name)
+    t = as_tensor(x, name)
     if not t.is_floating_point():
         hint = " Divide by 255." if t.dtype == torch.uint8 else " Convert them to floats in [0, 1]."
         raise ValueError(f"Expected {name} to hold floats in [0, 1], but its dtype was {t.dtype}.{hint}")
@@ -81,6 +114,10 @@ def as_images(x: Any, name: str = "x") -> Tensor:
         raise ValueError(f"Expected {name} to hold at least one image, but it had shape {tuple(t.shape)}.")
     t = t.to(torch.float32)
     low, high = t.flatten(1).amin(1), t.flatten(1).amax(1)  # NaN passes through both
+    if bool(((low < 0) & (low >= -_ROUNDING) | (high > 1) & (high <= 1 + _ROUNDING)).any()):
+        t = t.clone()
+        t[(t < 0) & (t >= -_ROUNDING)], t[(t > 1) & (t <= 1 + _ROUNDING)] = 0.0, 1.0
+        low, high = t.flatten(1).amin(1), t.flatten(1).amax(1)
     if bool((bad := low.isnan()).any()):
         raise ValueError(f"Expected {name} to be free of NaN, but sample {_first(bad)} has some.")
     if bool((bad := (low < 0) | (high > 1)).any()):
@@ -98,7 +135,7 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
     Raises:
         ValueError: not whole numbers, wrong length, or out of range; names the first such sample.
     """
-    t = _as_tensor(y, name)
+    t = as_tensor(y, name)
     if t.ndim == 0:
         t = t[None].expand(count)
     if t.is_floating_point() or t.dtype == torch.bool:
@@ -106,7 +143,9 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
             f"Expected {name} to hold class indices as integers, but its dtype was {t.dtype}. Convert it to int64."
         )
     if t.shape != (count,):
-        hint = f" Give the indices of the ones: {name}.argmax(1)." if t.shape == (count, classes) else ""
+        hint = f" Give the indices of the ones: {name}.argmax(1)." if t.shape == (count, classes) and classes > 1 else ""
+        if t.shape == (count, 1):
+            hint = f" Drop the second axis: {name}.squeeze(1)." if isinstance(y, (Tensor, np.ndarray)) else " Give a flat list."
         raise ValueError(
             f"Expected {name} to hold one label for each of the {count} images, shape ({count},), "
             f"but it had shape {tuple(t.shape)}.{hint}"

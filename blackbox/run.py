@@ -107,7 +107,7 @@ def attack(
     samples = _samples(oracle, threat, x, y, target, ids, start)
     name, chosen = resolve(attack, oracle, threat, prior)
     require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
-    aim = Objective(objective, target is not None, max(oracle.resolution, 2 * oracle.noise))
+    aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file)
     book = _open_journal(journal, cache, spec, oracle)

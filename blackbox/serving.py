@@ -78,7 +78,7 @@ class Service:
         return {
             "protocol": wire.VERSION, "name": o.name, "classes": o.classes, "shape": self.shape, "max_rows": self.max_rows,
             "access": "topk" if self.k else o.access.name.lower(), **({"k": self.k} if self.k else {}), "keyed": True,
-            "probe": o.probe, "resolution": o.resolution, "noise": o.noise, "randomised": o.randomised,
+            "probe": o.probe, "resolution": o.rounding, "precision": o.precision, "noise": o.noise, "randomised": o.randomised,
         }  # fmt: skip
 
     def counts(self) -> dict[str, int]:

@@ -14,11 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from blackbox.targets.answer import Answer, recognise
+from blackbox.checks import as_tensor
+from blackbox.targets.answer import Answer
 from blackbox.targets.info import TargetInfo, info_of
+from blackbox.targets.reading import Reader, Reading
 from blackbox.targets.target import Target, Wrapper
 
 
@@ -51,6 +52,12 @@ class Channel(Wrapper):
             randomised=self.own_randomised or behind.randomised,
             keyed=False,
         )
+
+    @property
+    def reading(self) -> Reading | None:
+        """How the answers of the target behind all channels are read, where one of them reads them; None before the first one."""
+        found: Reading | None = getattr(self.inner, "reading", None)
+        return found
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -97,21 +104,28 @@ class Scores(Channel):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self._form = info_of(self.inner).returns
+        behind = info_of(self.inner)
+        said = behind.returns and Reading.said(behind.returns, f"announced by {behind.name}")
+        self._reader = Reader(behind.name, said or None)
+
+    @property
+    def reading(self) -> Reading | None:
+        return super().reading or self._reader.reading
 
     @property
     def info(self) -> TargetInfo:  # type: ignore[override]
         return replace(super().info, returns="probabilities")
 
     def after(self, out: Any, rows: np.ndarray) -> Any:
-        label, scores = out if isinstance(out, Answer) else (None, torch.as_tensor(out))
-        if self._form is None:
-            self._form = recognise(scores)
-        if self._form == "labels" or scores.ndim != 2:
-            raise ValueError(f"Expected scores [m, C] from {info_of(self.inner).name}, but it shows labels. {self} has nothing to change.")
+        label, scores = out if isinstance(out, Answer) else (None, as_tensor(out, f"the answer of {self._reader.name}"))
+        reading = self._reader.decide(scores)
+        if reading.returns == "labels" or scores.ndim != 2:
+            raise ValueError(f"Expected scores [m, C] from {self._reader.name}, but it shows labels. {self} has nothing to change.")
         label = scores.argmax(1) if label is None else label
-        scores = scores.to(torch.float32)
-        return self.change(label, scores.softmax(1) if self._form == "logits" else scores, rows)
+        scores = reading.unscaled(scores)
+        if reading.watched:  # recognised, not announced
+            self._reader.check(scores.numpy(force=True), len(rows))
+        return self.change(label, scores if reading.probable else scores.softmax(1), rows)
 
     def change(self, label: Tensor, p: Tensor, rows: np.ndarray) -> Answer:
         """What is shown instead of ``label`` [m] and probabilities ``p`` [m, C]."""

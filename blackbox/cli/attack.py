@@ -59,6 +59,7 @@ def run(
     })  # fmt: skip
     for name, made in job.attacks.items():
         say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
+    say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
     results = carry_out(job, how, common, path)
     if job.answers:
         bill = training.bill(job.answers, next(iter(results.values())))

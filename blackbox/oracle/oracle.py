@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -16,12 +16,15 @@ from torch import Tensor
 
 from blackbox.channels.channel import Channel
 from blackbox.checks import as_images, check_int
+from blackbox.oracle.announced import check_announced
 from blackbox.oracle.call_size import CallSize
 from blackbox.oracle.journal import Journal, JournalError
 from blackbox.oracle.reply import Reply
 from blackbox.oracle.validation import TargetError, Validation, raised
-from blackbox.protocol import Access, AccessError
-from blackbox.targets.info import TargetInfo, flags_of, info_of, retried_of
+from blackbox.protocol import Access
+from blackbox.targets.adapted import Adapted
+from blackbox.targets.info import flags_of, info_of, retried_of
+from blackbox.targets.reading import Reading, check_returns
 from blackbox.targets.target import Target, as_target
 
 __all__ = ["Oracle", "Reply", "TargetError"]
@@ -34,10 +37,11 @@ class Oracle:
         model: a torch module, a callable on [m, \\*shape] floats in [0, 1], a fitted scikit-learn classifier, or a
             `blackbox.targets.Target`. Normalising and resizing belong to it, behind the oracle.
         access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown.
-        classes: C, the number of classes.
+        classes: C, the number of classes; or their words in index order, for a target that answers in words.
         k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
-        returns: what the model returns: ``"logits"``, ``"probabilities"``, ``"labels"``, or ``"auto"``: decided once, by
-            the first answer (whole numbers [m] are labels, rows in [0, 1] that sum to 1 probabilities).
+        returns: what the model returns: ``"logits"``, ``"probabilities"``, ``"percent"``, ``"labels"``, or ``"auto"``: decided
+            once, by the first answer (see `reading` and `blackbox.targets.reading`). One number a row for two classes has to be
+            said: it is the probability, or the logit, of class 1.
         device: where the target runs; by default where its parameters are.
         max_rows: the most rows of a call.
         rows_per_call: a fixed number of rows a call instead of the one that the oracle finds by itself; makes runs on a
@@ -68,7 +72,7 @@ class Oracle:
         self,
         model: Any,
         access: str | Access = "scores",
-        classes: int = 10,
+        classes: int | Sequence[str] = 10,
         *,
         k: int | None = None,
         returns: str = "auto",
@@ -81,21 +85,28 @@ class Oracle:
         randomised: bool | None = None,
     ) -> None:
         self.access = Access.parse(access)
-        self.classes = check_int(classes, "classes", 2)
+        self.class_names = tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else None
+        self.classes = check_int(classes if self.class_names is None else len(self.class_names), "classes", 2)
         self.k = min(5, self.classes) if k is None else check_int(k, "k")
         self._check_settings(returns, probe, decimals, noise)
         max_rows = check_int(max_rows, "max_rows", 1)
         rows_per_call = None if rows_per_call is None else check_int(rows_per_call, "rows_per_call", 1)
         self.decimals = decimals
-        self.__target: Target = as_target(model, device)
+        target = as_target(model, device)
+        worded = self.class_names is not None and not isinstance(target, Channel)
+        self.__target: Target = Adapted(target, class_names=self.class_names) if worded else target
         self.device = self.__target.device
         self.__info = info = info_of(self.__target)
-        self._check_announced(info, returns)
+        check_announced(info, self.access, self.classes, self.k, returns)
         self.probe = info.probe if probe is None else float(probe)
         self.noise = info.noise if noise is None else float(noise)
         self.randomised = info.randomised if randomised is None else bool(randomised)
-        said = info.returns if returns == "auto" else returns
-        self.__validation = Validation(info.name, self.access, self.classes, self.k, decimals, said)
+        said = None
+        if returns != "auto":
+            said = Reading.said(returns, "as given by returns=")
+        elif info.returns is not None:
+            said = Reading.said(info.returns, f"announced by {info.name}")
+        self.__validation = Validation(info.name, self.access, self.classes, self.k, decimals, said, self.class_names)
         self.max_rows = info.max_rows  # of one request, which is answered as a whole or not at all
         self.__size = CallSize(min(max_rows, self.max_rows or max_rows))
         self.__fixed = None if rows_per_call is None else min(rows_per_call, self.max_rows or rows_per_call)
@@ -111,35 +122,13 @@ class Oracle:
     def _check_settings(self, returns: str, probe: float | None, decimals: int | None, noise: float | None) -> None:
         if self.access is Access.TOPK and not 1 <= self.k <= self.classes:
             raise ValueError(f"Expected k between 1 and {self.classes} (the number of classes), but it was {self.k}.")
-        if returns not in ("auto", "logits", "probabilities", "labels"):
-            raise ValueError(f"Expected returns to be auto, logits, probabilities or labels, but it was {returns!r}.")
+        check_returns(returns)
         if probe is not None and not 0 <= probe < 1:
             raise ValueError(f"Expected probe in [0, 1), in units of the image range, but it was {probe}.")
         if decimals is not None and decimals < 1:
             raise ValueError(f"Expected decimals to be at least 1, but it was {decimals}; use access='labels' to hide scores.")
         if noise is not None and not (math.isfinite(noise) and noise >= 0):
             raise ValueError(f"Expected noise to be a standard deviation, at least 0, but it was {noise}.")
-
-    def _check_announced(self, info: TargetInfo, returns: str) -> None:
-        """Check the settings against what the target announces, before any query."""
-        if info.returns is not None and returns not in ("auto", info.returns):
-            raise ValueError(
-                f"Expected returns to be {info.returns!r}, which is what {info.name} returns, but it was {returns!r}."
-            )
-        if info.classes is not None and info.classes != self.classes:
-            raise ValueError(
-                f"Expected classes={info.classes}, the number that {info.name} has, but it was {self.classes}. "
-                f"(On the command line, where the data decide: --classes {info.classes}.)"
-            )
-        if info.shows is None:
-            return
-        if self.access > info.shows:
-            raise AccessError(
-                f"Expected access to {info.shows.name.lower()} at most, which is what {info.name} shows, but it was "
-                f"{self.access.name.lower()}."
-            )
-        if self.access is info.shows is Access.TOPK and info.k is not None and self.k > info.k:
-            raise ValueError(f"Expected k of at most {info.k}, which is what {info.name} lists, but it was {self.k}.")
 
     @property
     def rows(self) -> int:
@@ -152,10 +141,32 @@ class Oracle:
         return sum(self.sizes.values())
 
     @property
-    def resolution(self) -> float:
+    def reading(self) -> Reading | None:
+        """How the target's answers are read, and why; None before the first answer, where that decides it. Its ``returns`` is
+        "logits", "probabilities", "percent" or "labels", and its text says all: "percent (recognised: ...)"."""
+        behind: Reading | None = getattr(self.__target, "reading", None)
+        return behind or self.__validation.reader.reading
+
+    @property
+    def returns(self) -> str | None:
+        """What the target returns, as its answers are read; None before the first answer, where that decides it."""
+        return None if self.reading is None else self.reading.returns
+
+    @property
+    def rounding(self) -> float:
         """The step to which shown scores are rounded; 0 when they are not rounded."""
         own = 0.0 if self.decimals is None else 10.0**-self.decimals
         return max(own, self.__info.resolution)
+
+    @property
+    def precision(self) -> float:
+        """The step of the target's scores relative to their size, where it is coarse (half precision), else 0."""
+        return self.__info.precision
+
+    @property
+    def resolution(self) -> float:
+        """The step of a loss that the target shows: that of rounded scores, or that of half precision; 0 when there is none."""
+        return max(self.rounding, self.precision)
 
     @property
     def flags(self) -> np.ndarray | None:
@@ -235,7 +246,7 @@ class Oracle:
             except JournalError:
                 raise
             except Exception as error:
-                raise raised(self.name, error, m, self.rows) from error
+                raise raised(self.name, error, m, self.rows, self.sizes.keys()) from error
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered
             seconds = time.perf_counter() - begin

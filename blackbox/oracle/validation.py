@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.checks import as_tensor
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
-from blackbox.targets.answer import Answer, recognise
+from blackbox.targets.answer import Answer
+from blackbox.targets.reading import Reader, Reading
+from blackbox.targets.words import as_numbers, in_words
 
 
 class TargetError(RuntimeError):
@@ -26,29 +29,31 @@ class TargetError(RuntimeError):
     result: Any = None
 
 
-@dataclass
 class Validation:
     """Turns what a target returns into a `Reply`, or raises an error that says why it is invalid.
 
-    Attributes:
+    Args:
         name: of the target.
         access: the most that is shown.
         classes: C.
         k: how many classes a top-k reply lists.
         decimals: shown scores are rounded to them.
-        returns: what the target returns; None until the first answer shows it.
-        announced: whether ``returns`` was given beforehand.
+        reading: how answers are read; None to decide it by the first one.
+        names: the class words, if the target may answer in words.
     """
 
-    name: str
-    access: Access
-    classes: int
-    k: int
-    decimals: int | None
-    returns: str | None
-
-    def __post_init__(self) -> None:
-        self.announced = self.returns is not None
+    def __init__(
+        self,
+        name: str,
+        access: Access,
+        classes: int,
+        k: int,
+        decimals: int | None,
+        reading: Reading | None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.name, self.access, self.classes, self.k, self.decimals, self.names = name, access, classes, k, decimals, names
+        self.reader = Reader(name, reading)
 
     def reply(self, out: Any, m: int) -> Reply:
         """Turn the answer ``out`` to ``m`` rows into what is shown of it.
@@ -60,48 +65,73 @@ class Validation:
         named = None
         if isinstance(out, Answer):
             named, out = out.label, out.scores
-        out = self._as_tensor(out)
-        if self.returns is None:
-            self.returns = recognise(out)
-        if self.returns == "labels":
+        if not isinstance(out, Tensor):
+            out = self._as_tensor(out, m)
+        if out.shape != (m, self.classes):
+            out = self._shaped(out, m)
+        reading = self.reader.reading or self.reader.decide(out)
+        if reading.returns == "labels":
             return self._labels(out, m)
         if out.shape != (m, self.classes):
             raise self._wrong_shape(f"({m}, {self.classes}), a score for each class", out, m)
-        values = out.to(torch.float32)
+        values = reading.unscaled(out)
         shown = values.numpy(force=True)  # for a few rows numpy is much faster than torch
         self._check_finite(shown)
-        if self.returns == "probabilities":
-            self._check_probabilities(shown)
+        try:
+            self.reader.check(shown, m)
+        except ValueError as error:
+            raise TargetError(str(error)) from None
         label = torch.from_numpy(shown.argmax(1)).to(values.device) if named is None else named
         if self.access is Access.LABELS:
             return Reply(self.access, label, None, None, self.classes)
         if self.access is Access.LOGITS:
-            if self.returns != "logits":
+            if reading.returns != "logits":
                 raise TargetError(
-                    f"The target {self.name} returns {self.returns}, but the oracle was asked to show logits. "
+                    f"The target {self.name} returns {reading.returns}, but the oracle was asked to show logits. "
                     "Use access='scores'."
                 )
             return Reply(self.access, label, self._rounded(values), None, self.classes)
-        if self.returns == "logits":
+        if not reading.probable:
             values = values.softmax(1)
         if self.access is Access.TOPK:
             values, classes = values.topk(self.k, dim=1)
             return Reply(self.access, label, self._rounded(values), classes, self.classes)
         return Reply(self.access, label, self._rounded(values), None, self.classes)
 
-    def _as_tensor(self, out: Any) -> Tensor:
-        if isinstance(out, Tensor):
-            return out
+    def _as_tensor(self, out: Any, m: int) -> Tensor:
+        if isinstance(out, tuple) and any(isinstance(v, (Tensor, np.ndarray)) and v.ndim for v in out):
+            shapes = ", ".join(str(tuple(v.shape)) if isinstance(v, (Tensor, np.ndarray)) else type(v).__name__ for v in out)
+            raise TargetError(
+                f"Expected the target {self.name} to return one tensor or array, but it returned a tuple of {len(out)}: {shapes}. "
+                "Take the one with the scores: lambda x: model(x)[0]."
+            )
         try:
-            return torch.from_numpy(np.ascontiguousarray(out))
-        except (TypeError, ValueError) as error:
+            if in_words(out):
+                return as_numbers(out, m, self.names, self.name)
+            return as_tensor(out, "the answer")
+        except ValueError as error:
+            if isinstance(out, (list, np.ndarray, Mapping)) or in_words(out):
+                raise TargetError(f"{str(error).replace('the answer', f'the answer of {self.name}')}") from error
             raise TargetError(
                 f"Expected the target {self.name} to return a tensor or array, but it returned {type(out).__name__}. "
                 "Wrap it in a function that returns the scores alone."
             ) from error
 
+    def _shaped(self, out: Tensor, m: int) -> Tensor:
+        """An answer without its row axis, with one column of labels, or with one number a row for two classes, as it is meant."""
+        if m == 1 and out.shape in ((), (self.classes,)):
+            return out[None]
+        whole = not out.is_floating_point()
+        if out.shape == (m, 1) and (whole or self.reader.said == "labels"):
+            return out[:, 0]
+        if self.classes == 2 and out.shape in ((m,), (m, 1)) and (said := self.reader.said) not in (None, "labels"):
+            one = out.reshape(m).to(torch.float64)
+            top = {"logits": 0.0, "probabilities": 1.0, "percent": 100.0}[str(said)]
+            return torch.stack([top - one if top else torch.zeros_like(one), one], 1)
+        return out
+
     def _labels(self, out: Tensor, m: int) -> Reply:
-        if self.access is not Access.LABELS:
+        if out.shape == (m,) and self.access is not Access.LABELS:
             raise TargetError(
                 f"The target {self.name} returns labels only, but the oracle was asked to show "
                 f"{self.access.name.lower()}. Use Oracle(..., access='labels')."
@@ -120,15 +150,6 @@ class Validation:
                 f"{self.name} answered {int(label.max()) if int(label.min()) >= 0 else int(label.min())}."
             )
         return Reply(self.access, label, None, None, self.classes)
-
-    def _check_probabilities(self, values: np.ndarray) -> None:
-        """Check that values are probabilities: logits taken for them would silently give wrong losses."""
-        low, high = float(values.min()), float(values.max())
-        if not -1e-3 <= low <= high <= 1 + 1e-3:
-            raise TargetError(
-                f"Expected probabilities from the target {self.name}, as {'announced' if self.announced else 'before'}, but a call "
-                f"with {len(values)} images got scores from {low:g} to {high:g}. Say what it gives: Oracle(..., returns='logits')."
-            )
 
     def _check_finite(self, values: np.ndarray) -> None:
         """Check that each row's largest score is finite: -inf marks a masked class, but NaN and inf are errors."""
@@ -152,23 +173,44 @@ class Validation:
     def _wrong_shape(self, expected: str, out: Tensor, m: int) -> TargetError:
         came = f"but the target {self.name} returned shape {tuple(out.shape)}"
         if out.ndim and len(out) != m:
-            return TargetError(f"Expected one answer for each of the {m} images of a call, {came}. It must not drop or merge rows.")
+            more = " If a squeeze() drops the row axis where there is one image, name the axis: squeeze(1)." if m == 1 else ""
+            return TargetError(
+                f"Expected one answer for each of the {m} images of a call, {came}. It must not drop or merge rows.{more}"
+            )
         count = out.shape[-1] if out.ndim == 2 else 1
         mend = "Wrap it in a function that gives a row of scores for each image, [m, classes], or labels alone, [m]."
-        if count > 1 and count != self.classes:
-            mend = f"If it has {count} classes, pass classes={count} (on the command line --classes {count})."
+        if out.shape in ((m,), (m, 1)) and self.classes == 2:
+            mend = (
+                "One number a row for two classes: say what it is, returns='probabilities' (of class 1) or returns='logits', on the "
+                "command line --returns. Or give both: p -> [1 - p, p]."
+            )
+        elif out.shape == (m, 1):
+            mend = "If these are labels, drop the axis: [:, 0]. If it is one score, give one for each class."
+        elif out.ndim > 2 and out.numel() == m * self.classes:
+            mend = "Drop the axes of length one: .flatten(1)."
+        elif count > 1 and count != self.classes:
+            mend = (
+                f"If it has {count} classes, pass classes={count} (on the command line --classes {count}, or --class-names FILE where "
+                "folders are the classes)."
+            )
         return TargetError(f"Expected answers of shape {expected}, {came}. {mend}")
 
 
-def raised(name: str, error: Exception, rows: int, answered: int) -> TargetError:
+def raised(name: str, error: Exception, rows: int, answered: int, sizes: Collection[int] = ()) -> TargetError:
     """The error for a target that raised ``error`` on a call with ``rows`` images, with how to mend it where that is known.
 
-    answered: queries before."""
+    answered: queries before. sizes: the numbers of rows of the calls that were answered before."""
     text = " ".join(str(error).split()).rstrip(".") + "."
     if "does not require grad" in text or "nference tensor" in text:
         text += (
             " The oracle lets no gradient pass: a target that takes gradients inside does so under "
             "torch.inference_mode(False) and torch.enable_grad(), of a clone of what it is given."
+        )
+    if len(sizes) == 1 and rows not in sizes and next(iter(sizes)) > 1:
+        (size,) = sizes
+        text += (
+            f" It has answered calls with {size} images only. If it takes exactly that many, say so, and shorter calls are filled up: "
+            f"blackbox.targets.FunctionTarget(model, batch={size}), ModuleTarget(model, batch={size}), on the command line --batch {size}."
         )
     return TargetError(
         f"The target {name} raised {type(error).__name__} on a call with {rows} images, after {answered} answered queries: {text}"

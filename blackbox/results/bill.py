@@ -88,6 +88,8 @@ def report(
         "parameters": repr(spec.attack),
         "target": oracle.name,
         "access": oracle.access.name.lower(),
+        "classes": oracle.classes,
+        "reading": None if oracle.reading is None else str(oracle.reading),
         "threat": {"norm": spec.threat.norm, **asdict(spec.threat)},
         "budget": spec.budget,
         "seed": spec.seed,

@@ -96,6 +96,7 @@ def summary(result: AttackResult) -> str:
     others = [
         s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status
     ]
+    lines += _read(result)
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
     if unseen := int((result.success & (result.verified < 0)).sum()):
         lines.append(f"warning          {unseen} examples could not be verified: the target failed, or the run was stopped, before")
@@ -142,3 +143,15 @@ def _queries(result: AttackResult) -> list[str]:
         f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} an attacked image{which} "
         f"(failures charged at {budget:,}); {total}"
     ]
+
+
+def _read(result: AttackResult) -> list[str]:
+    """How answers were read; and that a clean accuracy is no better than guessing, for which the set-up is the likelier cause."""
+    reading, classes, clean = result.config.get("reading"), result.config.get("classes"), result.clean_accuracy
+    lines = [f"answers read as: {reading}"] if reading else []
+    if classes and clean.n and clean.low <= 1 / classes and clean.high <= (1 + 1 / classes) / 2:
+        lines.append(
+            f"note             the clean accuracy is no better than guessing one of {classes} classes. Are the labels in the target's "
+            "order (--class-names), the images in its layout and size, and normalised as it expects?"
+        )
+    return lines

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from blackbox.lazy import lazy
 from blackbox.targets.answer import Answer
 from blackbox.targets.info import TargetInfo
+from blackbox.targets.reading import recognise as recognise
 from blackbox.targets.target import Target, as_target
 
 _WHERE = {

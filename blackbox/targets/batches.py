@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blackbox.checks import as_tensor, check_int
+from blackbox.targets.words import as_numbers, in_words
+
 
 def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: int | None = None) -> Tensor:
     """Get the answers to images ``x`` [m, \\*shape] of a model that accepts from ``least`` to ``most`` rows a call.
@@ -21,7 +24,9 @@ def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: i
     for rows in x.split(most) if most is not None else (x,):
         short = least - len(rows)
         given = rows if short <= 0 else torch.cat([rows, rows[-1:].expand(short, *rows.shape[1:])])
-        out = torch.as_tensor(call(given))
+        out = as_tensor(call(given), "the answer")
+        if len(given) == 1 and (out.ndim == 0 or (out.ndim == 1 and len(out) > 1)):
+            out = out[None]  # the model has dropped the row axis
         if out.ndim == 0 or len(out) != len(given):
             raise ValueError(
                 f"Expected one answer for each of the {len(given)} images of a call, but the model returned shape "
@@ -29,6 +34,21 @@ def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: i
             )
         parts.append(out[: len(rows)])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def check_batch(batch: int | None) -> int | None:
+    """Check the fixed number of rows of a model."""
+    return None if batch is None else check_int(batch, "batch", 1, "a whole number of rows")
+
+
+def answers(call: Callable[[Tensor], Any], x: Tensor, name: str, batch: int | None, words: Sequence[str] | None) -> Any:
+    """The answer of ``call`` to ``x``, asked in calls of exactly ``batch`` rows, and in numbers if it is in ``words``."""
+
+    def once(rows: Tensor) -> Any:
+        out = call(rows)
+        return as_numbers(out, len(rows), words, name) if words is not None and in_words(out) else out
+
+    return once(x) if batch is None else in_batches(once, x, batch, batch)
 
 
 def check_shape(x: Tensor, shape: Sequence[int | None] | None, name: str) -> None:

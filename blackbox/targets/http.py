@@ -92,6 +92,7 @@ class HttpTarget(Described):
             max_rows=self._most,
             probe=float(said.get("probe", 0.0)),
             resolution=float(said.get("resolution", 0.0)),
+            precision=float(said.get("precision", 0.0)),
             noise=float(said.get("noise", 0.0)),
             randomised=bool(said.get("randomised", False)),
             keyed=bool(said.get("keyed", False)),

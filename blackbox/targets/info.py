@@ -18,11 +18,12 @@ class TargetInfo:
 
     Attributes:
         name: for reports.
-        returns: "logits", "probabilities", "labels", or None to tell from the first answer.
+        returns: "logits", "probabilities", "percent", "labels", or None to tell from the first answer.
         classes, shows, k, shape, max_rows: the number of classes, the most that it shows, the classes listed by a top-k
             answer, the shape of an image (None in an axis for any size), the rows of a call; None if not announced.
         probe: the smallest change of an input entry that it sees, in units of the image range.
         resolution: the step to which its scores are rounded.
+        precision: the step of its scores relative to their size, where it is coarse: 2**-7 in bfloat16, 0 in float32.
         noise: standard deviation of a score.
         randomised: the same image may get different answers.
         keyed: it charges queries, but repeats an answer without charge: it is called ``predict(x, keys=[...])`` with an
@@ -41,6 +42,14 @@ class TargetInfo:
     noise: float = 0.0
     randomised: bool = False
     keyed: bool = False
+    precision: float = 0.0
+
+
+def precision_of(dtype: torch.dtype) -> float:
+    """``precision`` of a model that computes in ``dtype``, 0 in float32 and finer types. Half of it is the model's ``probe``: the
+    largest distance between two numbers of this type in [0, 1]."""
+    eps = torch.finfo(dtype).eps
+    return eps if eps > 1e-6 else 0.0
 
 
 def info_of(target: Any) -> TargetInfo:
@@ -75,6 +84,7 @@ def info_of(target: Any) -> TargetInfo:
         noise=float(getattr(target, "noise", 0.0) or 0.0),
         randomised=bool(getattr(target, "randomised", False)),
         keyed=bool(getattr(target, "keyed", False)),
+        precision=float(getattr(target, "precision", 0.0) or 0.0),
     )
 
 
@@ -120,3 +130,4 @@ class Described:
     noise: float = _from_info("noise")
     randomised: bool = _from_info("randomised")
     keyed: bool = _from_info("keyed")
+    precision: float = _from_info("precision")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from blackbox.targets.batches import check_shape, in_batches
-from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.info import Described, TargetInfo, precision_of
 
 CPU = "CPUExecutionProvider"
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -64,7 +64,8 @@ class OnnxTarget(Described):
         batch, *shape = dims
         self._batch = batch if isinstance(batch, int) else None
         sizes = tuple(n if isinstance(n, int) else None for n in shape)
-        self.info = TargetInfo(name or path.stem, classes=self._classes(), shape=sizes)
+        coarse = precision_of(torch.float16) if self._dtype is np.float16 else 0.0
+        self.info = TargetInfo(name or path.stem, classes=self._classes(), shape=sizes, probe=coarse / 2, precision=coarse)
 
     def _one_input(self, path: Path) -> tuple[str, list[Any], Any]:
         inputs = self._session.get_inputs()
@@ -87,11 +88,20 @@ class OnnxTarget(Described):
         return only.name, list(only.shape), _FLOATS[only.type]
 
     def _one_output(self, path: Path, wanted: str | None) -> str:
-        names = [o.name for o in self._session.get_outputs()]
+        outputs = self._session.get_outputs()
+        names = [o.name for o in outputs]
         if wanted is None and len(names) > 1:
+            scores = [o.name for o in outputs if o.type in _FLOATS and len(o.shape) == 2] or [
+                o.name for o in outputs if o.type.startswith("tensor")
+            ]
+            if not scores:
+                raise ValueError(
+                    f"Expected an output of {path} that is a tensor, but its outputs {', '.join(names)} are "
+                    f"{', '.join(o.type for o in outputs)}. Export it without ZipMap: options={{'zipmap': False}}."
+                )
             raise ValueError(
                 f"Expected one output of {path}, but it has {len(names)}: {', '.join(names)}. Name the one that holds the scores: "
-                f"{path}#output={names[0]}, or output={names[0]!r}."
+                f"{path}#output={scores[0]}, or output={scores[0]!r}."
             )
         if wanted is not None and wanted not in names:
             raise ValueError(f"Expected an output of {path}, {' or '.join(names)}, but it was {wanted!r}.")

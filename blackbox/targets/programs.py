@@ -15,7 +15,7 @@ from torch import Tensor
 
 from blackbox.targets import archives
 from blackbox.targets.batches import check_shape, in_batches
-from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.info import Described, TargetInfo, precision_of
 from blackbox.targets.module import ModuleTarget
 
 
@@ -40,16 +40,22 @@ class ScriptTarget(ModuleTarget):
     """A TorchScript file.
 
     Args:
-        path: the file, with any name. device: where it runs; the CPU by default.
+        path: the file, with any name. device: where it runs; the CPU by default. returns, batch: as in `FunctionTarget`.
 
     Raises:
         FileNotFoundError, ValueError: as `load_script`.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], device: torch.device | str | None = None, name: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        device: torch.device | str | None = None,
+        name: str | None = None,
+        *,
+        returns: str | None = None,
+        batch: int | None = None,
     ) -> None:
-        super().__init__(load_script(path, device), device, name or Path(path).stem)
+        super().__init__(load_script(path, device), device, name or Path(path).stem, returns=returns, batch=batch)
 
 
 class ExportedTarget(Described):
@@ -70,7 +76,8 @@ class ExportedTarget(Described):
     ) -> None:
         path = Path(path)
         archive, rows = archives.exported(path)
-        self.info = TargetInfo(name or path.stem, shape=rows.shape)
+        coarse = precision_of(rows.example.dtype)
+        self.info = TargetInfo(name or path.stem, shape=rows.shape, probe=coarse / 2, precision=coarse)
         self._least, self._most = rows.least, rows.most
         try:
             program = torch.export.load(archive)

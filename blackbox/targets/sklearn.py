@@ -29,10 +29,9 @@ class SklearnTarget(Described):
     device = torch.device("cpu")
 
     def __init__(self, model: Any, name: str | None = None) -> None:
-        name = name or type(model[-1] if hasattr(model, "steps") else model).__name__
-        classes = getattr(model, "classes_", None)
-        if classes is None:
-            raise ValueError(f"Expected a fitted scikit-learn classifier, but {name} has no classes_. Call fit first.")
+        name = name or type(_last(model)).__name__
+        classes: Any = getattr(model, "classes_", None)
+        _check_classifier(model, name, classes)
         self.words = tuple(map(str, classes)) if all(isinstance(each, str) for each in np.asarray(classes).tolist()) else None
         if self.words is None and not np.array_equal(classes, np.arange(len(classes))):
             raise ValueError(
@@ -41,7 +40,7 @@ class SklearnTarget(Described):
             )
         probabilities = getattr(model, "predict_proba", None)
         self.info = TargetInfo(name, "labels" if probabilities is None else "probabilities", classes=len(classes))
-        self._predict = probabilities or model.predict
+        self._predict, self._watched = probabilities or model.predict, probabilities is not None
         self._columns = getattr(model, "feature_names_in_", None)
 
     def predict(self, x: Tensor) -> Any:
@@ -52,4 +51,57 @@ class SklearnTarget(Described):
 
             rows = pd.DataFrame(rows, columns=self._columns)
         out = np.asarray(self._predict(rows))
+        if self._watched and out.ndim == 2:
+            self._watched = False  # one look is enough: several labels are independent of each other in every row
+            if float(np.abs(out.sum(1) - 1).max()) > 0.01:
+                raise _several_labels(self.info.name, f"rows of predict_proba sum to {out.sum(1).min():.2g} to {out.sum(1).max():.2g}")
         return np.searchsorted(self.words, out) if self.words is not None and out.ndim == 1 else out
+
+
+def _last(model: Any) -> Any:
+    """The classifier at the end of a pipeline, or the best one of a search."""
+    while True:
+        if hasattr(model, "steps"):
+            model = model[-1]
+        elif hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        else:
+            return model
+
+
+def _check_classifier(model: Any, name: str, classes: Any) -> None:
+    """Refuse what is no classifier that names one of several classes, or is not fitted.
+
+    Raises:
+        ValueError: it says which, and what to give instead.
+    """
+    last = _last(model)
+    kind = getattr(last, "_estimator_type", None)
+    if kind is None:
+        try:
+            from sklearn.utils import get_tags
+
+            kind = get_tags(last).estimator_type
+        except Exception:  # not scikit-learn's own, or an older version
+            kind = "classifier" if classes is not None or hasattr(last, "predict_proba") else None
+    if kind not in (None, "classifier"):
+        raise ValueError(
+            f"Expected a classifier, but {name} is a {kind}. Fit a classifier, or give a function that turns what it predicts into "
+            "labels [m] or a score for each class [m, C]."
+        )
+    if classes is None:
+        raise ValueError(f"Expected a fitted scikit-learn classifier, but {name} has no classes_. Call fit first.")
+    several = isinstance(classes, list) and any(isinstance(c, np.ndarray) for c in classes)
+    if several or getattr(last, "multilabel_", False):
+        raise _several_labels(name, f"it was fitted on {len(classes)} labels at once", "[j]" if several else "[:, j]")
+    if getattr(last, "out_activation_", None) == "logistic" and len(classes) > 2:  # MLPClassifier
+        raise _several_labels(name, f"its {len(classes)} outputs are independent")
+    if len(classes) < 2:
+        raise ValueError(f"Expected a classifier of at least two classes, but {name} was fitted on one. Fit it on images of all classes.")
+
+
+def _several_labels(name: str, why: str, column: str = "[:, j]") -> ValueError:
+    return ValueError(
+        f"Expected a classifier that names one class for each image, but {name} answers several labels: {why}. Attack one label j at a "
+        f"time: Oracle(lambda x: model.predict_proba(x.flatten(1).numpy()){column}, classes=2, returns='probabilities')."
+    )

@@ -62,7 +62,7 @@ class Queried:
         """Estimate the gradient [n, \\*shape] at images [n, \\*shape] for goals [n]. Raises: TargetError, the target failed."""
         x = self.threat.clip(x)  # a look-ahead point may lie outside the box, where the target cannot be queried
         aim = Goal.of(goal, self.targeted)
-        loss = Objective(self.kind, aim.targeted, self.oracle.resolution)
+        loss = Objective(self.kind, aim.targeted, self.oracle.rounding)
         task = Task(
             x, rng.ids, self.threat, rng, 1 << 62, torch.zeros(len(x), device=x.device), self.oracle.access, aim.targeted,
             minimises=True,  # points are clipped to the box alone: the ball is not around x

@@ -375,8 +375,12 @@ class TestTargets:
         assert torch.equal(r.label, NET(X).argmax(1))
         with pytest.raises(TargetError, match="one number a row such as 0.25"):
             Oracle(lambda x: torch.full((len(x),), 0.25), "labels", 4, returns="labels")(X)
-        with pytest.raises(TargetError, match=r"one answer for each of the 1 images .* returned shape \(4,\)"):
-            Oracle(lambda x: NET(x).squeeze(), "scores", 4)(X[:1])
+
+    def test_a_row_axis_that_is_dropped_for_one_image(self) -> None:
+        scores, labels = Oracle(lambda x: NET(x).squeeze(), "logits", 4)(X[:1]), Oracle(lambda x: NET(x).argmax(1).squeeze(), "labels", 4)
+        assert torch.equal(scores.values, NET(X[:1])) and torch.equal(labels(X[:1]).label, NET(X[:1]).argmax(1))  # type: ignore[arg-type]
+        with pytest.raises(TargetError, match=r"one answer for each of the 1 images .* returned shape \(5,\).* squeeze\(1\)"):
+            Oracle(lambda x: torch.zeros(5), "scores", 4)(X[:1])
 
     def test_numpy_callable(self) -> None:
         from blackbox.targets.function import FunctionTarget

@@ -135,7 +135,7 @@ class Two(nn.Module):
 class TestOnnx:
     def test_several_outputs(self, tmp_path: Path) -> None:
         path = onnx_file(tmp_path / "two.onnx", Two(), output_names=["label", "y"])
-        with pytest.raises(ValueError, match=r"one output.*has 2: label, y.*#output=label"):
+        with pytest.raises(ValueError, match=r"one output.*has 2: label, y.*#output=y"):
             OnnxTarget(path)
         with pytest.raises(ValueError, match="label or y, but it was 'z'"):
             OnnxTarget(path, output="z")

@@ -1,0 +1,33 @@
+"""Checks an oracle's settings against what its target says of itself."""
+
+from __future__ import annotations
+
+from blackbox.protocol import Access, AccessError
+from blackbox.targets.info import TargetInfo
+
+
+def check_announced(info: TargetInfo, access: Access, classes: int, k: int, returns: str) -> None:
+    """Check an oracle's settings against what its target announces, before any query.
+
+    Raises:
+        ValueError: other classes, a longer list, or another kind of answer. AccessError: the target shows less.
+    """
+    if info.returns is not None and returns not in ("auto", info.returns, "percent" if info.returns == "probabilities" else ""):
+        raise ValueError(
+            f"Expected returns to be {info.returns!r}, which is what {info.name} returns, but it was {returns!r}."
+        )
+    if info.classes is not None and info.classes != classes:
+        raise ValueError(
+            f"Expected classes={info.classes}, the number that {info.name} has, but it was {classes}. "
+            f"(On the command line, where the data decide: --classes {info.classes}, or --class-names FILE where folders are the "
+            "classes.)"
+        )
+    if info.shows is None:
+        return
+    if access > info.shows:
+        raise AccessError(
+            f"Expected access to {info.shows.name.lower()} at most, which is what {info.name} shows, but it was "
+            f"{access.name.lower()}."
+        )
+    if access is info.shows is Access.TOPK and info.k is not None and k > info.k:
+        raise ValueError(f"Expected k of at most {info.k}, which is what {info.name} lists, but it was {k}.")
