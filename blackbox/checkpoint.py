@@ -122,10 +122,14 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+_LATER = ("weights",)
+"""Settings that older files do not have, and that not every target has: they are compared where both sides have them."""
+
+
 def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
     """Describe the settings in which a file and a run differ, for a message; empty when they agree."""
     return "; ".join(
         f"{name}: {there.get(name)!r} there, {here.get(name)!r} here"
         for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
+        if there.get(name) != here.get(name) and (name not in _LATER or (there.get(name) and here.get(name)))
     )

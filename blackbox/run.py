@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -19,12 +19,18 @@ from blackbox.engine.engine import Engine
 from blackbox.engine.progress import Progress
 from blackbox.engine.spec import RunSpec, Samples
 from blackbox.goals.objective import Objective
+from blackbox.loggers.logger import outcome
+from blackbox.loggers.read import opened
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import AccessError, Attack
 from blackbox.results import AttackResult
 from blackbox.results.bill import Meter, report
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
+
+if TYPE_CHECKING:
+    from blackbox.loggers.attack import AttackLog
+    from blackbox.loggers.logger import Log
 
 VOTES = 11
 """Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
@@ -52,6 +58,7 @@ def attack(
     progress: Callable[[Progress], None] | None = None,
     votes: int | None = None,
     eight_bit: bool = False,
+    log: Any = None,
 ) -> AttackResult:
     """Attack images through queries alone.
 
@@ -85,6 +92,9 @@ def attack(
         eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, towards the original, and
             success is that of the rounded one, verified without charge; ``success_float`` keeps the success before
             rounding. Rounding loses little where eps is a whole number of levels (k/255), and much where it is not.
+        log: where live numbers, the curve of success against queries and the first examples are written: ``"tensorboard"``,
+            ``"csv:DIR"``, ``"wandb:PROJECT"``, ``"mlflow:DIR"``, an object with the methods of `blackbox.loggers.Logger`, or
+            several of these. A logger that fails is dropped with a warning.
 
     Returns:
         An `AttackResult` with per-sample columns.
@@ -110,17 +120,39 @@ def attack(
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file)
+    loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
+    kept = None if loggers is None else _logged(loggers, spec, oracle)
 
     engine, meter = Engine(spec, oracle, progress), Meter(oracle, chosen.prior, book)
+    if kept is not None:
+        engine.progress = kept.beside(progress, lambda: engine.ledger)
     try:
         with contextlib.nullcontext() if book is None else oracle.journalled(book):
             engine.run()
-            return report(spec, engine.ledger, engine.carried, meter)
+            result = report(spec, engine.ledger, engine.carried, meter)
     except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
         engine.ledger.stop(budget)
-        error.result = report(spec, engine.ledger, engine.carried, meter, error)  # type: ignore[attr-defined]
+        result = error.result = report(spec, engine.ledger, engine.carried, meter, error)  # type: ignore[attr-defined]
+        if kept is not None:
+            kept.finish(result, outcome(error), samples.x)
         raise
+    if kept is not None:
+        kept.finish(result, "done", samples.x)
+    return result
+
+
+def _logged(loggers: Log, spec: RunSpec, oracle: Oracle) -> AttackLog:
+    """Begin to log a run, with its settings."""
+    from blackbox.loggers.attack import AttackLog
+
+    settings = {
+        "run": f"{spec.name}-seed{spec.seed}", "verb": "attack", "attack": spec.name, "parameters": repr(spec.attack),
+        "target": oracle.name, "access": oracle.access.name.lower(), "norm": spec.threat.norm, "eps": spec.threat.eps,
+        "budget": spec.budget, "seed": spec.seed, "objective": spec.objective.kind, "targeted": spec.objective.targeted,
+        "votes": spec.votes, "eight_bit": spec.eight_bit, "images": len(spec.samples.x),
+    }  # fmt: skip
+    return AttackLog(loggers, settings, spec.budget, spec.eight_bit)
 
 
 # -- check -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from blackbox.cli.options import (
     ACCESS,
     Channel,
     Images,
+    Log,
     Nets,
     Quiet,
     Run,
@@ -66,12 +67,12 @@ def demo(
 @app.command()
 @shared
 def attack(
-    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run
+    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run, log: Log = None
 ) -> None:
     """Attack a target by queries, with surrogates where there are some. Exit code 3: no image was fooled, which is not an error."""
     from blackbox.cli.attack import run
 
-    run(target, how, known, images, within, nets, common)
+    run(target, how, known, images, within, nets, common, log)
 
 
 @app.command()
@@ -121,11 +122,11 @@ def tune(
 
 @app.command()
 @shared
-def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run) -> None:
+def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run, log: Log = None) -> None:
     """Train a surrogate from a target's answers, under a query budget."""
     from blackbox.cli.surrogate import run
 
-    run(target, how, images, nets, common)
+    run(target, how, images, nets, common, log)
 
 
 @app.command()
@@ -163,7 +164,7 @@ def transfer(
 def sweep(
     study: Annotated[str, typer.Argument(help="A TOML file: the grid, and the images.")],
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Workers on this machine.")] = 1,
-    backend: Annotated[str, typer.Option(help="threading, or loky (processes).")] = "threading",
+    backend: Annotated[str, typer.Option(help="threading, loky (processes), or ray.")] = "threading",
     dask: Annotated[str | None, typer.Option(help="Dask scheduler instead: tcp://host:8786")] = None,
     shards: Annotated[
         int | None, typer.Option(help="Jobs that the cells of a point are cut into.", show_default="one a block")
@@ -173,12 +174,13 @@ def sweep(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/NAME of the study")
     ] = None,
+    log: Log = None,
     quiet: Quiet = False,
 ) -> None:
     """Run a grid of attacks or transfers; after an interruption the same command runs only what is missing."""
     from blackbox.cli.sweep import run
 
-    run(study, store, jobs, backend, dask, shards, plan, out, quiet)
+    run(study, store, jobs, backend, dask, shards, plan, out, quiet, log)
 
 
 @app.command("app")

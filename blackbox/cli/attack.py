@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
-from blackbox.cli import options, run_folder, training
+from blackbox.cli import logs, options, run_folder, training
 from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
 from blackbox.cli.exits import NO_SUCCESS, STOPPED, Exit
 from blackbox.cli.progress import attack_progress, say
@@ -18,6 +18,7 @@ from blackbox.specs import starts
 if TYPE_CHECKING:
     import torch
 
+    from blackbox.loggers.logger import Log
     from blackbox.oracle.oracle import Oracle
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
@@ -42,9 +43,10 @@ class Job:
 
 def run(
     target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
-    nets: options.Nets, common: options.Run,
+    nets: options.Nets, common: options.Run, log: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Check everything that can be checked before the first query, attack, save, print."""
+    logs.opened(log)
     job = prepare(target, how, known, images, within, nets, common)
     path = run_folder.create(common.out, "attack", job.target.name, "-".join(job.attacks))
     told = {**asdict(how), **asdict(known), **asdict(images), **asdict(nets)}
@@ -60,7 +62,7 @@ def run(
     for name, made in job.attacks.items():
         say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
     say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
-    results = carry_out(job, how, common, path)
+    results = carry_out(job, how, common, path, logs.opened(log, path))
     if job.answers:
         bill = training.bill(job.answers, next(iter(results.values())))
         say(
@@ -104,7 +106,9 @@ def prepare(
     return Job(found, shown, wanted, shows, attacks, oracles, goal, first, count, asked or 0)
 
 
-def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) -> dict[str, AttackResult]:
+def carry_out(
+    job: Job, how: options.Search, common: options.Run, path: Path, log: Log | None = None
+) -> dict[str, AttackResult]:
     """Run the attacks one after the other and save each result as it finishes; a partial one if the target fails."""
     import blackbox as bb
 
@@ -118,7 +122,7 @@ def carry_out(job: Job, how: options.Search, common: options.Run, path: Path) ->
                     job.oracles[name], data.images, data.labels, made, job.threat, how.budget, target=job.goal,
                     seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,
                     checkpoint=kept, journal=book, cache=how.cache, progress=progress, votes=how.votes,
-                    eight_bit=how.eight_bit,
+                    eight_bit=how.eight_bit, log=log,
                 )  # fmt: skip
         except (bb.TargetError, KeyboardInterrupt) as error:
             reached = getattr(error, "result", None)

@@ -25,6 +25,10 @@ Targeted = Annotated[str | None, typer.Option(help="A class to reach, or random 
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Budget = Annotated[int, typer.Option("--budget", "-b", help="Query budget per image.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Live curves: tensorboard, csv, mlflow (:FOLDER), wandb (:PROJECT), file.py:Logger; repeatable."),
+]
 ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox import specs
-from blackbox.cli import options, run_folder
+from blackbox.cli import logs, options, run_folder
 from blackbox.cli.progress import Line, clock, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from blackbox.loggers.logger import Log
     from blackbox.oracle.oracle import Oracle
     from blackbox.statistics import Rate
     from surrogates import Dataset, TrainReport
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 CHOICE = 4  # images to choose from for each query that may be spent (chosen here)
 
 
-def run(target: str, how: options.Teaching, images: options.Images, nets: options.Nets, common: options.Run) -> None:
+def run(
+    target: str, how: options.Teaching, images: options.Images, nets: options.Nets, common: options.Run,
+    log: list[str] | None = None,
+) -> None:  # fmt: skip
     """Query the target, train, measure agreement on held-out images, save."""
     import surrogates as sg
     from blackbox.statistics import Rate
 
+    logs.opened(log)
     seed, quiet = common.seed, common.quiet
     nets.set_threads()
     own, kept = attacker_images(images, how.holdout, seed)
@@ -55,7 +60,7 @@ def run(target: str, how: options.Teaching, images: options.Images, nets: option
         f"{len(kept):,} more to measure agreement",
         quiet,
     )
-    net, spent, agreement, rounds = learn(net, oracle, shown, kept, recipe, how, path, common)
+    net, spent, agreement, rounds = learn(net, oracle, shown, kept, recipe, how, path, common, logs.opened(log, path))
     measured = oracle.counts["fidelity"] + oracle.counts["verify"]
     report = sg.report(net)
     own_labels = sg.predict(net, kept.images)
@@ -80,19 +85,21 @@ def run(target: str, how: options.Teaching, images: options.Images, nets: option
 
 
 def learn(
-    net: Any, oracle: Oracle, shown: Dataset, kept: Dataset, recipe: Any, how: options.Teaching, path: Path, common: options.Run
+    net: Any, oracle: Oracle, shown: Dataset, kept: Dataset, recipe: Any, how: options.Teaching, path: Path, common: options.Run,
+    log: Log | None = None,
 ) -> tuple[Any, int, Rate, list[str]]:
     """Train the net: returns it, the queries spent, its agreement with the target on ``kept``, and a line for each round."""
     import surrogates as sg
 
     if how.strategy == "distil":
         progress = _progress(how.epochs, common.quiet)
-        net = sg.train(net, shown, recipe, seed=common.seed, teacher=oracle, queries=how.queries, progress=progress)
+        net = sg.train(net, shown, recipe, seed=common.seed, teacher=oracle, queries=how.queries, progress=progress, log=log)
         return net, oracle.rows, sg.fidelity(net, oracle, kept.images), []
     chosen = sg.acquire.get(how.strategy)
     say(f"bill             {sg.acquire.bill(chosen, how.queries, len(shown), 0.0, len(kept))}", common.quiet)
     got = sg.learn(
-        net, oracle, shown, how.strategy, queries=how.queries, recipe=recipe, held_out=0.0, evaluation=kept, seed=common.seed
+        net, oracle, shown, how.strategy, queries=how.queries, recipe=recipe, held_out=0.0, evaluation=kept, seed=common.seed,
+        log=log,
     )
     got.curve.save(path / "curve.json")
     return net, oracle.rows, got.curve.evaluation[-1], got.curve.table().splitlines()[1:]

@@ -11,7 +11,7 @@ from blackbox.engine.confirmation import Confirmation
 from blackbox.engine.evaluator import Evaluator
 from blackbox.engine.ledger import CODES, Ledger
 from blackbox.engine.progress import Progress, Reporter
-from blackbox.engine.resume import Checkpoint
+from blackbox.engine.resume import Checkpoint, same_target
 from blackbox.engine.scheduler import Scheduler
 from blackbox.engine.spec import RunSpec
 from blackbox.engine.verification import round_off, verify
@@ -25,12 +25,14 @@ class Engine:
     Attributes:
         ledger: every sample's queries and results so far.
         carried: queries that a resumed run had paid before.
+        checked: of them asked again, uncharged, to see whether the target is the same; None where that cannot be told.
     """
 
     def __init__(self, spec: RunSpec, oracle: Oracle, progress: Callable[[Progress], None] | None = None) -> None:
         self.spec, self.oracle, self.progress = spec, oracle, progress
         self.ledger = Ledger.open(spec.samples.x, len(spec.attack.parts))
         self.carried = 0
+        self.checked: int | None = 0
 
     def run(self) -> Ledger:
         """Attack all samples.
@@ -44,6 +46,7 @@ class Engine:
         if saved is not None:
             self.ledger = Ledger.restore(saved["ledger"])
             self.carried = int(self.ledger.spent.sum())
+            self.checked = same_target(spec, oracle, self.ledger)
         led = self.ledger
         scheduler = Scheduler(spec, oracle, led)
         if file is not None and saved is not None:

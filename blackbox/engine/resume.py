@@ -7,6 +7,7 @@ are saved too and replayed: the step makes the same queries again, and nothing i
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ from blackbox.answer import Plan, count
 from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.scheduler import Scheduler
+from blackbox.engine.spec import RunSpec
+from blackbox.oracle.oracle import Oracle, Reply
+from blackbox.oracle.same import odd, same_answer
 from blackbox.protocol import Ask
 
 _EVERY = 30.0  # seconds between two writes
+CHECKED = 4  # clean images, and as many examples, that are asked again when a run is taken up
 
 
 class Checkpoint:
@@ -59,6 +64,44 @@ class Checkpoint:
         """Write the file every half minute."""
         if time.perf_counter() - self._saved > _EVERY:
             self.save(scheduler)
+
+
+def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:
+    """Ask again, uncharged, about a few clean images and examples of a checkpoint: how many. None where the target answers by
+    chance, or a detector counts what it is asked, so that it cannot be told whether it is the same.
+
+    Raises:
+        CheckpointError: the target answers otherwise than it did: another one of the same name.
+    """
+    if oracle.randomised or oracle.flags is not None:
+        return None
+    goal = spec.samples.goal.numpy(force=True)
+
+    def ask(who: np.ndarray, images: Tensor) -> Iterator[tuple[np.ndarray, Reply, np.ndarray, np.ndarray]]:
+        start = 0
+        while start < len(who):
+            part = who[start : start + oracle.next_rows(len(who) - start)]
+            start += len(part)
+            reply = oracle.submit(images[torch.from_numpy(part)].to(oracle.device), "check")
+            yield part, reply, *spec.objective.judge(reply, goal[part])
+
+    clean, found = (ledger.label0 >= 0).nonzero()[0][:CHECKED], np.isfinite(ledger.distance).nonzero()[0][-CHECKED:]
+    other = 0
+    for part, reply, loss, _ in ask(clean, spec.samples.x):
+        same = ledger.label0[part] == reply.label.numpy(force=True)
+        if not oracle.resolution:  # a rounded score may fall to either side
+            same &= [same_answer([a], [b]) for a, b in zip(ledger.loss0[part], loss, strict=True)]
+        other += int((~same).sum())
+    for _, _, _, adv in ask(found, ledger.x):
+        other += int((~adv).sum())
+    asked = len(clean) + len(found)
+    if other > odd(asked):
+        raise disk.CheckpointError(
+            f"Expected the target that the checkpoint {spec.checkpoint} was begun on, but {oracle.name}, asked again about "
+            f"{asked} clean images and examples, answers {other} otherwise: another model of the same name? Nothing was paid. "
+            "Give the model of then, or another file; if it is the same and answers by chance, Oracle(..., randomised=True)."
+        )
+    return asked
 
 
 def pack(cohort: Cohort) -> dict[str, Any]:

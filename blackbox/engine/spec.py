@@ -78,4 +78,5 @@ class RunSpec:
             "budget": self.budget,
             "seed": self.seed,
             "samples": self.samples.fingerprint,
+            "weights": oracle.weights(),
         }

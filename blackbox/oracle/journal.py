@@ -10,6 +10,9 @@ between the two may have been charged for that one call, and the client cannot t
 the gap (`blackbox.targets.TargetInfo`): each query has an idempotency key, the same in every attempt, and a known key is
 answered again without charge. For any other target such queries are made again and counted as ``in_doubt``. A call that
 failed may have got some of its answers (`blackbox.targets.answer.Part`): these are kept like any other.
+
+A run that is taken up again first asks a few recorded queries once more, uncharged, and is refused if the target answers
+otherwise: it is another one of the same name. Of a target that answers by chance this cannot be told.
 """
 
 from __future__ import annotations
@@ -24,12 +27,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.oracle.journal_file import PRINT, JournalError, JournalFile, versions
+from blackbox.oracle.journal_file import JournalError, JournalFile, row_prints, rows_at, versions
+from blackbox.oracle.same import odd, same_answer, told
 from blackbox.targets.answer import Answer, part_of
+from blackbox.targets.info import info_of
 from blackbox.targets.target import Target, Wrapper
 
 __all__ = ["Journal", "JournalError", "Journalled"]
 
+CHECKED = 8
+"""Recorded queries that are asked again, the last ones: there the answers of two models differ most."""
 _THIS = -1  # stands for the current call
 _Ref = tuple[int, int]  # (call, row in its answer)
 
@@ -49,6 +56,8 @@ class Journal:
         replayed, cached: queries by purpose answered without the target.
         in_doubt: queries sent in runs that ended before their answer came, over the journal's life.
         asked: rows sent to the target in the last call.
+        checked: recorded queries asked again, uncharged, to see whether the target is the same.
+        chance: the target answers by chance, so that this cannot be told.
 
     Raises:
         JournalError: not a journal, another version, other settings (says which, and both values), or in use elsewhere.
@@ -66,6 +75,9 @@ class Journal:
         self._known: dict[bytes, _Ref] = {}
         self._times: Counter[tuple[str, bytes]] = Counter()
         self._left = self._last = 0
+        self.checked, self.chance = 0, False
+        self._check: dict[tuple[str, bytes], _Ref] = {}  # recorded queries that are to be asked again
+        self._again: list[tuple[Tensor, _Ref, str]] = []  # those of them that the run has come to: image, answer, key
         self._loose: set[int] = set()  # calls that failed, but for some of their rows
         self._shown: list[_Ref] = []
         self.file = JournalFile(self.path, {**settings, "cache": cache}, durable)
@@ -87,6 +99,10 @@ class Journal:
                 else:
                     self._queue[purpose, each].append((call, row))
                     self._left += purpose != "verify" and not part
+                    if purpose != "verify":
+                        self._check.pop((purpose, each), None)
+                        self._check[purpose, each] = call, row
+        self._check = dict(list(self._check.items())[-CHECKED:])
 
     def close(self) -> None:
         """Release the file. Everything is on disk already."""
@@ -109,7 +125,7 @@ class Journal:
         Raises:
             JournalError: the queries are not those of the journalled run, or the disk cannot be written.
         """
-        prints, purpose = _prints(x), self.purpose
+        prints, purpose = row_prints(x), self.purpose
         reuse = self.cache and purpose != "verify"
         refs: list[_Ref] = []
         fresh: list[int] = []
@@ -140,6 +156,7 @@ class Journal:
                 f"asks for something else. Nothing was paid. The journal was written with {self.file.made_with}; here is "
                 f"{versions()}."
             )
+        self._same_target(target, x, prints, refs, keyed, bool(fresh))
         out = None
         if fresh:
             rows = x if len(fresh) == len(x) else x[torch.tensor(fresh, device=x.device)]
@@ -150,6 +167,58 @@ class Journal:
         self._shown = self._settled(refs)
         self._note(taken, new, replayed, len(x) - len(fresh) - replayed)
         return out if len(fresh) == len(x) else self._read(self._shown, target.device)
+
+    def _same_target(
+        self, target: Target, x: Tensor, prints: list[bytes], refs: list[_Ref], keyed: bool, paying: bool
+    ) -> None:
+        """Ask the chosen recorded queries again once the run has come to them all, and before anything is paid.
+
+        A key is that of then, for which a service that remembers it charges nothing.
+
+        Raises:
+            JournalError: the target answers otherwise.
+        """
+        purpose = self.purpose
+        seen: Counter[bytes] = Counter()
+        for i, (each, ref) in enumerate(zip(prints, refs, strict=True) if self._check else ()):
+            if self._check.get((purpose, each)) == ref:
+                del self._check[purpose, each]
+                self._again.append((x[i : i + 1].clone(), ref, self._key(each, self._times[purpose, each] + seen[each])))
+            seen[each] += not self.cache
+        if not self._again or (self._check and not paying):
+            return
+        if self.chance or info_of(target).randomised:
+            self.chance = True
+            self._again = []
+            return
+        try:
+            now = self._ask_again(target, keyed)
+        except Exception:
+            if paying:
+                raise
+            return  # a finished run can be read back while the target is away
+        was = [[column[row] for column in self.file.answer(call)] for _, (call, row), _ in self._again]
+        slack = info_of(target).resolution
+        other = [(a, b) for a, b in zip(was, now, strict=True) if not same_answer(a, b, slack)]
+        if len(other) > odd(len(was)):
+            raise JournalError(
+                f"Expected the target that the journal {self.path} was begun on, but {info_of(target).name}, asked again about "
+                f"{len(was)} recorded queries, answers {len(other)} otherwise ({told(other[0][1])} instead of "
+                f"{told(other[0][0])}): another model of the same name? Nothing was paid. Give the model of then, or another "
+                "journal; if it is the same and answers by chance, Oracle(..., randomised=True)."
+            )
+        self.checked += len(self._again)
+        self._again = []
+
+    def _ask_again(self, target: Target, keyed: bool) -> list[list[np.ndarray]]:
+        """The target's answers, now, to the recorded queries."""
+        keys = {"keys": [key for _, _, key in self._again]} if keyed else {}
+        arrays = _arrays(target.predict(torch.cat([x for x, _, _ in self._again]), **keys))
+        if any(a.shape[:1] != (len(self._again),) or a.dtype.hasobject for a in arrays) or any(
+            np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating)
+        ):
+            raise ValueError(f"Expected an answer for each of {len(self._again)} images, but there were others, or NaN.")
+        return [[column[i] for column in arrays] for i in range(len(self._again))]
 
     def _settled(self, refs: list[_Ref]) -> list[_Ref]:
         """The same references, with the number of the call that has just been made."""
@@ -186,7 +255,7 @@ class Journal:
         except BaseException as error:
             if (part := part_of(error)) is not None:
                 arrays = () if part.answer is None else _arrays(part.answer)
-                answered, doubtful = (b"".join(_at(prints, rows)) for rows in (part.rows, part.doubtful))
+                answered, doubtful = (b"".join(rows_at(prints, rows)) for rows in (part.rows, part.doubtful))
                 self.file.keep_part(call, self.purpose, answered, arrays, doubtful)
             raise
         arrays = _arrays(out)
@@ -217,23 +286,6 @@ class Journalled(Wrapper):
 
     def predict(self, x: Tensor) -> Any:
         return self._journal.answer(self.inner, x, self._keyed)
-
-
-def _prints(x: Tensor) -> list[bytes]:
-    """A fingerprint of each row of ``x``."""
-    rows = np.ascontiguousarray(x.numpy(force=True))
-    start = hashlib.sha256(f"{rows.shape[1:]} {rows.dtype}".encode())
-    out = []
-    for row in rows:
-        digest = start.copy()
-        digest.update(row)
-        out.append(digest.digest()[:PRINT])
-    return out
-
-
-def _at(prints: bytes, rows: list[int]) -> list[bytes]:
-    """The fingerprints of these rows."""
-    return [prints[PRINT * row : PRINT * (row + 1)] for row in rows]
 
 
 def _arrays(out: Any) -> tuple[np.ndarray, ...]:

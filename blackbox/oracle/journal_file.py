@@ -7,6 +7,7 @@ The file is SQLite in WAL mode, so a torn last record is undone by the library. 
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import json
 import sqlite3
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from blackbox.checkpoint import CheckpointError, differences
 
@@ -201,3 +203,20 @@ def _npy_header(kind: str, shape: tuple[int, ...]) -> bytes:
 def versions() -> str:
     """The libraries that answers depend on."""
     return f"torch {torch.__version__}, numpy {np.__version__}"
+
+
+def row_prints(x: Tensor) -> list[bytes]:
+    """A fingerprint of each row of ``x``."""
+    rows = np.ascontiguousarray(x.numpy(force=True))
+    start = hashlib.sha256(f"{rows.shape[1:]} {rows.dtype}".encode())
+    out = []
+    for row in rows:
+        digest = start.copy()
+        digest.update(row)
+        out.append(digest.digest()[:PRINT])
+    return out
+
+
+def rows_at(prints: bytes, rows: list[int]) -> list[bytes]:
+    """The fingerprints of these rows."""
+    return [prints[PRINT * row : PRINT * (row + 1)] for row in rows]

@@ -20,6 +20,7 @@ from blackbox.oracle.announced import check_announced
 from blackbox.oracle.call_size import CallSize
 from blackbox.oracle.journal import Journal, JournalError
 from blackbox.oracle.reply import Reply
+from blackbox.oracle.same import weights_of
 from blackbox.oracle.validation import TargetError, Validation, raised
 from blackbox.protocol import Access
 from blackbox.targets.adapted import Adapted
@@ -28,6 +29,9 @@ from blackbox.targets.reading import Reading, check_returns
 from blackbox.targets.target import Target, as_target
 
 __all__ = ["Oracle", "Reply", "TargetError"]
+
+UNCHARGED = ("verify", "check")
+"""Purposes that are sent to the target without a charge to the run."""
 
 
 class Oracle:
@@ -57,7 +61,7 @@ class Oracle:
 
     Attributes:
         rows: queries charged.
-        counts: queries by purpose ("verify" is not charged).
+        counts: queries by purpose ("verify" and "check", whether a resumed run has the same target, are not charged).
         failed: rows of calls that raised or whose answer was refused.
         calls, sizes: calls made, by their number of rows.
         seconds: time inside the target.
@@ -133,7 +137,12 @@ class Oracle:
     @property
     def rows(self) -> int:
         """Queries charged so far: rows the target has answered for any purpose, except uncharged checks."""
-        return sum(count for purpose, count in self.counts.items() if purpose != "verify")
+        return sum(count for purpose, count in self.counts.items() if purpose not in UNCHARGED)
+
+    @property
+    def spent(self) -> int:
+        """The same with the queries that a journal answered, which were charged in an earlier run."""
+        return self.rows + sum(n for purpose, n in self.replayed.items() if purpose not in UNCHARGED)
 
     @property
     def calls(self) -> int:
@@ -188,6 +197,7 @@ class Oracle:
         channel = whole if isinstance(whole, Channel) else None
         with contextlib.closing(journal), channel.innermost_as(journal.around) if channel else contextlib.nullcontext():
             self.__target, self.__journal = channel or journal.around(whole), journal
+            journal.chance = self.randomised and not self.__info.randomised  # as the user says of the target itself
             try:
                 yield
             finally:
@@ -198,6 +208,10 @@ class Oracle:
         """The target's name for reports."""
         return self.__info.name
 
+    def weights(self) -> str:
+        """A hash of the target's weights, by which a resumed run recognises it; "" where it has none."""
+        return weights_of(self.__target)
+
     def __repr__(self) -> str:
         return f"Oracle({self.name}, access={self.access.name.lower()}, classes={self.classes}, rows={self.rows})"
 
@@ -206,15 +220,22 @@ class Oracle:
 
         Raises:
             ValueError: the images are not floats in [0, 1] (says which).
-            TargetError: the target raised or gave a wrong answer.
+            TargetError: the target raised or gave a wrong answer; ``error.result`` is the Reply to the rows before, or None.
         """
         images = as_images(x, "x").to(self.device)
-        parts, start = [], 0
-        while start < len(images):
-            size = self.next_rows(len(images) - start)
-            parts.append(self.submit(images[start : start + size], purpose))
-            start += size
+        parts: list[Reply] = []
+        start = 0
+        try:
+            while start < len(images):
+                size = self.next_rows(len(images) - start)
+                parts.append(self.submit(images[start : start + size], purpose))
+                start += size
+        except BaseException as error:
+            error.result = self._joined(parts) if parts else None  # type: ignore[attr-defined]  # it was paid for
+            raise
+        return self._joined(parts)
 
+    def _joined(self, parts: list[Reply]) -> Reply:
         def join(values: list[Tensor | None]) -> Tensor | None:
             return None if values[0] is None else torch.cat(cast(list[Tensor], values))
 
@@ -238,7 +259,7 @@ class Oracle:
         m, journal = x.shape[0], self.__journal
         if journal is not None:
             journal.begin(purpose)
-            replayed, cached = journal.replayed[purpose], journal.cached[purpose]
+            replayed, cached, checked = journal.replayed[purpose], journal.cached[purpose], journal.checked
         try:
             begin = time.perf_counter()
             try:
@@ -270,4 +291,5 @@ class Oracle:
             if journal is not None:
                 self.replayed[purpose] += journal.replayed[purpose] - replayed
                 self.cached[purpose] += journal.cached[purpose] - cached
+                self.counts["check"] += journal.checked - checked
         return reply

@@ -42,7 +42,8 @@ class Meter:
             return None
         return {
             "path": str(self.journal.path),
-            "paid": sum(self.oracle.counts.values()) - sum(self.counts.values()),
+            "paid": sum((self.oracle.counts - self.counts).values()) - self.journal.checked,
+            "checked": None if self.journal.chance else self.journal.checked,
             "replayed": (self.oracle.replayed - self.replayed).total(),
             "cached": (self.oracle.cached - self.cached).total(),
             "in_doubt": self.journal.in_doubt,
@@ -52,6 +53,7 @@ class Meter:
         """What was charged, and what was sent to the target beside it: see `blackbox.results.summary.sent`."""
         oracle = self.oracle
         checks = oracle.counts["verify"] - self.counts["verify"] + oracle.replayed["verify"] - self.replayed["verify"]
+        checks += oracle.counts["check"] - self.counts["check"]  # whether a resumed run has the same target
         cached = oracle.cached - self.cached
         return {
             "charged": charged,
@@ -100,6 +102,7 @@ def report(
         "eight_bit": spec.eight_bit,
         "detection": meter.detection(int(ledger.spent.sum()) - carried),
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
+        "check_rows": oracle.counts["check"] - meter.counts["check"],
         "failed_rows": oracle.failed - meter.failed,
         "sent": meter.sent(int(ledger.spent.sum()), carried + replayed.total()),
         "stopped": None if error is None else ended.why(error),

@@ -103,6 +103,7 @@ def summary(result: AttackResult) -> str:
     if c.get("carried"):
         lines.append(
             f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again"
+            + ("; it could not be checked that the target is the same" if c.get("check_rows") == 0 else "")
         )
     if (kept := c.get("journal")) and (kept["cached"] or kept["in_doubt"]):
         lines.append(

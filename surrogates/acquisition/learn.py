@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.checks import as_images, check_int
+from blackbox.loggers.logger import running
+from blackbox.loggers.read import opened
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Access
 from blackbox.rng import Stream
@@ -22,7 +24,8 @@ from surrogates.acquisition.strategies import get
 from surrogates.data.answers import TOPK, Answers, ask_all
 from surrogates.data.dataset import Dataset
 from surrogates.nets.predict import class_count, predict
-from surrogates.training.recipe import Recipe
+from surrogates.training.logged import described
+from surrogates.training.recipe import Recipe, TrainReport
 from surrogates.training.train import report, train
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -56,6 +59,7 @@ def learn(
     warm: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    log: Any = None,
 ) -> Learned[Net]:
     """Spend a query budget on a surrogate: train ``net`` in place on a target's answers to chosen images.
 
@@ -76,6 +80,7 @@ def learn(
         warm: start each round from the previous round's weights instead of the initial ones.
         seed: for all draws.
         progress: called after each round with its number (from 0), the bill and the curve so far.
+        log: where agreement is written after each round, as in `blackbox.attack`; step: the queries so far.
 
     Raises:
         ValueError: the budget is too small for the strategy to start, or net, pool and target do not fit together (all
@@ -95,36 +100,50 @@ def learn(
         raise ValueError(
             "Expected held_out > 0 with patience: without held-out images there is nothing to lose patience by."
         )
-    truth = None if tests is None else oracle(tests, purpose="verify").label.cpu()
-    rng = Stream(seed, np.arange(len(images), dtype=np.uint64))
-    order = rng.shared_permutation(0, "held out", len(images)).numpy()
-    held = None
-    if plan.held_out:
-        places = order[: plan.held_out]
-        held = ask_all(oracle, images[torch.from_numpy(places)], places, augment, "held out", topk)
-    left, asked = np.sort(order[plan.held_out :]), None
-    initial = copy.deepcopy(net.state_dict())
-    curve = AgreementCurve(name, asked_apart=plan.evaluation)
-    for number, wanted in enumerate(plan.rounds):
-        choice = chosen.select(Situation(number, net, asked, images, left, rng), wanted)
-        if len(choice.images) > wanted:
-            raise ValueError(f"Expected at most {wanted} images from {name}, but it chose {len(choice.images)}.")
-        asked = _ask(oracle, asked, choice.images, choice.index, augment, topk)
-        left = np.setdiff1d(left, choice.index)
-        if not warm:
-            net.load_state_dict(initial)
-        try:
-            train(net, asked, recipe, seed=seed, soft=soft, validation=held)
-        except ValueError as error:
-            error.answers = asked  # type: ignore[attr-defined]  # they were paid for
-            raise
-        out = report(net)
-        out.queries, out.budget = len(asked) + plan.held_out, queries
-        curve = _measured(curve, net, len(asked) + plan.held_out, held, tests, truth)
-        if progress is not None:
-            progress(number, plan, curve)
+    loggers = opened(log)
+    about = {"strategy": name, "queries": queries, "target": oracle.name, "access": oracle.access.name.lower(), "warm": warm}
+    with running(loggers, described(net, recipe, seed, "learn", held_out=held_out, **about)):
+        truth = None if tests is None else oracle(tests, purpose="verify").label.cpu()
+        rng = Stream(seed, np.arange(len(images), dtype=np.uint64))
+        order = rng.shared_permutation(0, "held out", len(images)).numpy()
+        held = None
+        if plan.held_out:
+            places = order[: plan.held_out]
+            held = ask_all(oracle, images[torch.from_numpy(places)], places, augment, "held out", topk)
+        left, asked = np.sort(order[plan.held_out :]), None
+        initial = copy.deepcopy(net.state_dict())
+        curve = AgreementCurve(name, asked_apart=plan.evaluation)
+        for number, wanted in enumerate(plan.rounds):
+            choice = chosen.select(Situation(number, net, asked, images, left, rng), wanted)
+            if len(choice.images) > wanted:
+                raise ValueError(f"Expected at most {wanted} images from {name}, but it chose {len(choice.images)}.")
+            asked = _ask(oracle, asked, choice.images, choice.index, augment, topk)
+            left = np.setdiff1d(left, choice.index)
+            if not warm:
+                net.load_state_dict(initial)
+            try:
+                train(net, asked, recipe, seed=seed, soft=soft, validation=held)
+            except ValueError as error:
+                error.answers = asked  # type: ignore[attr-defined]  # they were paid for
+                raise
+            out = report(net)
+            out.queries, out.budget = len(asked) + plan.held_out, queries
+            curve = _measured(curve, net, len(asked) + plan.held_out, held, tests, truth)
+            if loggers is not None:
+                loggers.scalars(curve.queries[-1], _values(curve, out))
+            if progress is not None:
+                progress(number, plan, curve)
     assert asked is not None
     return Learned(net, asked, held, curve, plan)
+
+
+def _values(curve: AgreementCurve, report: TrainReport) -> dict[str, float]:
+    """What is logged of a round."""
+    rates = {"agreement/held_out": curve.held_out, "agreement/evaluation": curve.evaluation}
+    values = {name: each[-1].value for name, each in rates.items() if each}
+    if report.best:
+        values["agreement/loss"] = report.loss[report.best - 1]
+    return values
 
 
 def _check(net: nn.Module, images: Tensor, oracle: Oracle, soft: bool | None, topk: str) -> None:

@@ -9,12 +9,15 @@ from torch import nn
 
 from blackbox.checkpoint import fingerprint
 from blackbox.checks import check_int
+from blackbox.loggers.logger import running
+from blackbox.loggers.read import opened
 from blackbox.oracle.oracle import Oracle
 from surrogates.data.answers import Answers, ask
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.nets.predict import class_count
 from surrogates.training.checkpoint import RunFile, cached_file, examples_hash, run_settings
 from surrogates.training.examples import Examples, as_examples, check_examples, hold_out
+from surrogates.training.logged import TrainLog, described
 from surrogates.training.loop import Loop, Progress, Watch
 from surrogates.training.recipe import Recipe, TrainReport
 
@@ -35,6 +38,7 @@ def train(
     checkpoint: str | Path | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    log: Any = None,
 ) -> Net:
     """Train ``net`` in place and return it, in eval mode; what happened is in ``report(net)``.
 
@@ -56,6 +60,7 @@ def train(
         cache: a folder of such files, each named by a hash of recipe, seed, net, initial weights and data. The teacher is
             queried before the file can be looked up: to save queries as well, keep `Answers` and train on them.
         progress: called after each epoch with its number (from 1) and the report so far.
+        log: where loss and accuracy (with a target, agreement) are written after each epoch, as in `blackbox.attack`.
 
     The epoch with the smallest held-out loss is kept; without held-out images, the last one. A run that diverges stops,
     warns, records it in the report, and keeps the best epoch so far.
@@ -69,7 +74,7 @@ def train(
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if checkpoint is not None and cache is not None:
         raise ValueError("Expected checkpoint= (one file) or cache= (a folder of them), but both were given.")
-    file, body, budget = None, None, 0
+    loggers, file, body, budget = opened(log), None, None, 0
     taught = teacher is not None or isinstance(train_set, Answers)
     if teacher is not None:
         pool = _pool(train_set, queries)
@@ -100,7 +105,12 @@ def train(
     out = TrainReport(len(examples), len(held) if held else 0, paid, budget, examples.soft is not None, seed)
     if paid < budget:
         out.notes.append(f"{paid} of {budget} queries were spent: the pool holds no more images.")
-    run_loop(net, examples, held, recipe, out, progress=progress, file=file, body=body)
+    kept = None if loggers is None else TrainLog(loggers, taught)
+    told = progress if kept is None else kept.beside(progress)
+    with running(loggers, described(net, recipe, seed, target=teacher.name if teacher else "", images=len(examples))):
+        run_loop(net, examples, held, recipe, out, progress=told, file=file, body=body)
+        if kept is not None:
+            kept.finish(out)
     return net
 
 

@@ -21,7 +21,7 @@ _ORDER = """
     search ascent prior
     proposals estimators candidates attacks
     targets channels defences oracle
-    goals answer engine results run
+    goals answer engine loggers results run
     testing serving
     specs evaluation sweep report
     app cli __main__
@@ -35,13 +35,13 @@ ONLY = {
 }
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (
-    "answer ascent checkpoint checks direction goals oracle "
+    "answer ascent checkpoint checks direction goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report cli app"  # they know surrogates
 _LATE = (
     "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette "
-    "transformers keras jax xgboost lightgbm robustbench ai_edge_litert"
+    "transformers keras jax xgboost lightgbm robustbench ai_edge_litert tensorboard wandb mlflow optuna ray PIL"
 )
 BLACKBOX, SURROGATES = _ORDER.split(), _ORDER_OF_SURROGATES.split()
 GROUND, FACES, LATE = set(_GROUND.split()), set(_FACES.split()), set(_LATE.split())

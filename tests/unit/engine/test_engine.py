@@ -354,7 +354,7 @@ def test_a_stop_right_after_a_hit_among_probes(tmp_path: Path) -> None:
         resumed = go(second, path)
         assert resumed.queries.tolist() == whole.queries.tolist(), f"stopped at call {stop}"
         assert resumed.first_success_query.tolist() == whole.first_success_query.tolist()
-        assert first.count + second.count == whole_seen.count
+        assert first.count + second.count - resumed.config["check_rows"] == whole_seen.count
 
 
 @dataclass(frozen=True)

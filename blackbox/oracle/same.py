@@ -1,0 +1,50 @@
+"""Recognises a target again: by its weights, and by what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from blackbox.checkpoint import fingerprint
+
+NEAR = (5e-3, 1e-3)
+"""How far, relatively and absolutely, an answer of the same target may be off when it is computed in another batch."""
+
+
+def weights_of(target: Any) -> str:
+    """A hash of the weights (floating-point parameters and buffers) of the torch module behind a target and its wrappers;
+    "" where there is none."""
+    while not isinstance(model := getattr(target, "_model", None), torch.nn.Module):
+        target = getattr(target, "inner", None)
+        if target is None:
+            return ""
+    state = model.state_dict()
+    held = [state[name] for name in sorted(state) if isinstance(state[name], torch.Tensor)]
+    return fingerprint(*(v.float() if v.dtype == torch.bfloat16 else v for v in held if v.is_floating_point()))
+
+
+def odd(asked: int) -> int:
+    """How many of so many answers may differ from the same target: in another batch, a point on the boundary may fall over."""
+    return asked // 8
+
+
+def same_answer(was: Sequence[np.ndarray], now: Sequence[np.ndarray], slack: float = 0.0) -> bool:
+    """Whether two answers to one image, a label or scores or both, may come from the same target.
+
+    slack: the step to which its scores are rounded.
+    """
+    relative, absolute = NEAR
+    return len(was) == len(now) and all(
+        a.shape == b.shape
+        and (np.allclose(a, b, relative, absolute + 1.01 * slack) if np.issubdtype(b.dtype, np.floating) else np.array_equal(a, b))
+        for a, b in zip(was, now, strict=True)
+    )
+
+
+def told(answer: list[np.ndarray]) -> str:
+    """An answer to one image, for a message: its label, or the first scores."""
+    shown = answer[-1]
+    return str(shown.item()) if shown.ndim == 0 else np.array2string(shown[:5], precision=4, separator=", ").replace("\n", "")
