@@ -7,18 +7,19 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from blackbox.cli import run_folder
+from blackbox.cli import logs, run_folder
 from blackbox.cli.exits import FAILED, Exit
 from blackbox.cli.progress import Line, say
 
 
 def run(
     study: str, store: str | None, jobs: int, backend: str, dask: str | None, shards: int | None, plan_only: bool,
-    out: str | None, quiet: bool,
+    out: str | None, quiet: bool, log: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Check the whole study, plan, run the missing cells, save, print."""
     from blackbox.sweep import Plan, Store, Study
 
+    logs.opened(log)
     chosen = Study.load(study)
     plan = Plan.of(chosen)
     path = run_folder.create(out or f"runs/{chosen.name}", "sweep")
@@ -37,7 +38,7 @@ def run(
         failures = f", {failed:,} failed" if failed else ""
         line(f"{done:,} of {total:,} cells{failures}, {time.perf_counter() - line.begin:.0f} s", done == total)
 
-    table = chosen.run(where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=told)
+    table = chosen.run(where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=told, log=logs.opened(log, path))
     table.save(path)
     say(str(table), quiet)
     say(f"saved            {path}/: rates.csv, summary.txt, study.toml, run.json; raw outcomes in {where}", quiet)

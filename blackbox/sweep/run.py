@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from blackbox.loggers.read import opened
 from blackbox.sweep import work
+from blackbox.sweep.logged import SweepLog
 from blackbox.sweep.plan import Cell, Plan
 from blackbox.sweep.store import Store
 from blackbox.sweep.study import Point, Study
 from blackbox.sweep.table import Table
 
-BACKENDS = ("threading", "loky")
+BACKENDS = ("threading", "loky", "ray")
 DEATHS = 3
 """Times in a row that workers may die without a cell being finished in between."""
 
@@ -30,17 +33,20 @@ def run(
     dask: str | None = None,
     shards: int | None = None,
     progress: Say | None = None,
+    log: Any = None,
 ) -> Table:
     """Run the cells that the store does not hold yet.
 
     Args:
         store: a SQLite file; what is in it is not done again, and other processes may work on the same at once.
         jobs: workers. backend: "threading" (nets and scikit-learn leave the interpreter free while they work), or "loky":
-            processes, for targets that do not.
+            processes, for targets that do not; "ray": workers of the Ray cluster at RAY_ADDRESS, else of one on this machine.
         dask: the address of a Dask scheduler, tcp://host:8786; its workers need this package, and the files that the
             study names under the same paths. They are sent paths and numbers, never models.
         shards: into how many jobs the cells of a point are cut; by default one for each block. Of no influence on results.
         progress: called with (cells done, cells in all, failed) after each job.
+        log: loggers as in `blackbox.attack`: each point of the grid is a run of its own, logged when its last cell is done;
+            a study that was finished before is logged as a whole.
 
     Returns:
         The table. Cells that failed are in ``table.failures``; the next run tries them again.
@@ -53,16 +59,17 @@ def run(
         raise ValueError(f"Expected backend to be one of {', '.join(BACKENDS)}, but it was {backend!r}.")
     if jobs < 1 or (shards is not None and shards < 1):
         raise ValueError(f"Expected jobs and shards to be at least 1, but they were {jobs} and {shards}.")
-    plan, failures = Plan.of(study), dict[str, str]()
+    loggers, plan, failures = opened(log), Plan.of(study), dict[str, str]()
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(Store(store))
         stack.callback(kept.release)
         parallel = stack.enter_context(_parallel(jobs, backend, dask))
+        points = None if loggers is None else SweepLog(loggers, plan, kept, kept.done())
         idle = deaths = 0
         while left := _left(plan, kept, failures):
             moved = False
             try:
-                for _ in _work_off(plan, left, kept, shards, parallel, failures, progress):
+                for _ in _work_off(plan, left, kept, shards, parallel, failures, progress, points):
                     moved = True
             except Exception as error:
                 if not _died(error):
@@ -89,7 +96,7 @@ def _left(plan: Plan, kept: Store, failures: dict[str, str]) -> list[Cell]:
 
 def _work_off(
     plan: Plan, left: list[Cell], kept: Store, shards: int | None, parallel: Callable[[Iterator[Any]], Iterator[Any]],
-    failures: dict[str, str], progress: Say | None,
+    failures: dict[str, str], progress: Say | None, points: SweepLog | None = None,
 ) -> Iterator[None]:  # fmt: skip
     """Run the cells that are left and store each job's results as they come; yields after each job."""
     total = len(plan.cells())
@@ -99,6 +106,8 @@ def _work_off(
         kept.beat()
         failures |= {r["key"]: r["error"] for r in results if r["error"]}
         count += sum(not r["error"] for r in results)
+        if points is not None:
+            points.add(r["key"] for r in results if not r["error"])
         if progress:
             progress(count, total, len(failures))
         yield
@@ -138,14 +147,19 @@ def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[I
 
     threads = torch.get_num_threads()
     how: dict[str, Any] = {"n_jobs": jobs, "backend": backend}
-    client = None
+    client: Any = None
+    stop: Callable[[], Any] = contextlib.nullcontext
     if dask is not None:
         client = _client(dask)
         how = {"n_jobs": -1, "backend": "dask", "client": client, "wait_for_workers_timeout": 30}
     elif backend == "loky" and jobs > 1:
         how["initializer"] = work.ready
+    elif backend == "ray":
+        stop = _ray(jobs)
 
     def go(offers: Iterator[Any]) -> Iterator[Any]:
+        if backend == "ray" and client is None:
+            return _in_turns(offers, how)
         with joblib.parallel_config(**how):
             if client is not None:
                 _leave_to_workers(joblib.parallel.get_active_backend()[0])
@@ -162,8 +176,33 @@ def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[I
         ) from error
     finally:
         torch.set_num_threads(threads)
+        stop()
         if client is not None:
             client.close()
+
+
+def _in_turns(offers: Iterator[Any], how: dict[str, Any]) -> Iterator[Any]:
+    """As joblib's generators, for a backend without them: a few jobs for each worker at a time, all stored before the next."""
+    import joblib
+
+    with joblib.parallel_config(**how), joblib.Parallel(batch_size=1) as parallel:
+        while some := list(itertools.islice(offers, 2 * how["n_jobs"])):
+            yield from parallel(some)
+
+
+def _ray(jobs: int) -> Callable[[], Any]:
+    """Make joblib know Ray, and start it where it is not; returns what ends it."""
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise ValueError("Expected the extra [ray] to be installed, but it is not. pip install -e '.[ray]'") from None
+    register_ray()
+    if ray.is_initialized():
+        return contextlib.nullcontext
+    here: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}
+    ray.init(log_to_driver=False, configure_logging=False, **here)
+    return ray.shutdown
 
 
 def _leave_to_workers(backend: Any) -> None:
@@ -196,4 +235,6 @@ def _died(error: BaseException) -> bool:
         "BrokenProcessPool",
         "KilledWorker",
         "ShutdownExecutorError",
+        "RayActorError",
+        "ActorDiedError",
     )

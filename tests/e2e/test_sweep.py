@@ -194,7 +194,19 @@ def test_a_scheduler_that_is_not_there(here: Path) -> None:
     with pytest.raises(ValueError, match="Expected the address of a Dask scheduler such as"):
         study().run("s", dask="localhost:1")
     with pytest.raises(ValueError, match="threading, loky"):
-        study().run("s", backend="ray")
+        study().run("s", backend="spark")
+
+
+def test_ray_workers_find_the_same(here: Path) -> None:
+    import ray
+
+    few = study().model_dump()
+    few["attack"] |= {"attacks": ["square"], "budgets": [10]}
+    whole = Study(**few).run("one")
+    (here / "processes").unlink()
+    table = Study(**few).run("two", jobs=2, backend="ray")
+    assert same(whole, table) and table.done == table.total == 8 and not ray.is_initialized()
+    assert os.getpid() not in {int(p) for p in (here / "processes").read_text().split()}
 
 
 def test_images_are_bit_equal_for_any_shards_workers_and_restarts(right: Path) -> None:
