@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +61,14 @@ def write_queries(results: Mapping[str, AttackResult], path: Path) -> Path:
 
 
 def write_records(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """One line a record; the columns of all of them, in the order of their first appearance."""
+    """One line a record; the columns of all of them, in the order of their first appearance. NaN is an empty field too."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         out = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
         out.writeheader()
-        out.writerows(records)
+        out.writerows({name: "" if missing(value) else value for name, value in record.items()} for record in records)
     return path
+
+
+def missing(value: Any) -> bool:
+    """Is there no value: None, an empty text or NaN?"""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))

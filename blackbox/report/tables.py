@@ -104,7 +104,9 @@ def surrogate(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _parquet(records: Sequence[dict[str, Any]], path: Path) -> None:
-    import pandas
+    import pyarrow
+    from pyarrow import parquet as written
 
-    plain = [{name: None if value == "" else value for name, value in record.items()} for record in records]
-    pandas.DataFrame.from_records(plain).to_parquet(path, index=False)
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = {name: [None if raw.missing(r.get(name)) else r[name] for r in records] for name in names}
+    written.write_table(pyarrow.table(columns), path)  # whole numbers and yes or no stay what they are beside a gap

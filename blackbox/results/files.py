@@ -35,7 +35,7 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     with open(path / "outcomes.csv", "w", newline="") as f:
         records = result.records()
-        writer = csv.DictWriter(f, fieldnames=[*result.columns(), "status"])
+        writer = csv.DictWriter(f, fieldnames=[*result.columns(), "status", "known"])
         writer.writeheader()
         writer.writerows(records)
     tensors = {name: getattr(result, name).contiguous().clone() for name in result.columns()}  # y and goal may be one tensor

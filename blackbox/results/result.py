@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -26,6 +27,17 @@ def image_hashes(images: Tensor) -> Tensor:
     """A hash of each image [N, \\*shape], [N] int64, by which results on the same images are recognised."""
     found = [hashlib.blake2b(row.numpy(force=True).tobytes(), digest_size=8).digest() for row in images.contiguous()]
     return torch.tensor([int.from_bytes(f, "little", signed=True) for f in found], dtype=torch.int64)
+
+
+def _there(name: str, value: Any, known: bool) -> Any:
+    """A value of a column for people; None where it stands for none, or for what is not known."""
+    if name in ("success", "success_float"):
+        return value if known or value else None
+    if name in ("first_success_query", "prints"):
+        return value or None
+    if name in ("clean_label", "adv_label", "verified"):
+        return None if value < 0 else value
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -240,10 +252,16 @@ class AttackResult:
         return f"AttackResult({self.config['attack']} on {self.config['target']}, {self.threat}, success {self.success_rate})"
 
     def records(self) -> list[dict[str, Any]]:
-        """One dict a sample, without images: what `save` writes to outcomes.csv."""
+        """One dict a sample, without images: what `save` writes to outcomes.csv. None, an empty field there, is what is not
+        known or not there: a label that was never asked for, the query of a success that did not come, an outcome cut off."""
+        known = self.known.tolist()
         columns = {name: getattr(self, name).tolist() for name in self.columns()}
         return [
-            {**{name: column[i] for name, column in columns.items()}, "status": self.status[i].name.lower()}
+            {
+                **{name: _there(name, column[i], known[i]) for name, column in columns.items()},
+                "status": self.status[i].name.lower(),
+                "known": known[i],
+            }
             for i in range(len(self))
         ]
 

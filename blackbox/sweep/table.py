@@ -127,7 +127,8 @@ class Table:
         with open(path / "rates.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(records[0]))
             writer.writeheader()
-            writer.writerows(records)
+            # NaN, of what is not known, is an empty field
+            writer.writerows({name: "" if value != value else value for name, value in r.items()} for r in records)
         (path / "summary.txt").write_text(f"{self}\n")
         return path
 
