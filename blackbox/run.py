@@ -91,7 +91,8 @@ def attack(
             confirmation), and `VOTES` if the oracle is randomised. A misclassified clean image is confirmed in the same way.
         eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, towards the original, and
             success is that of the rounded one, verified without charge; ``success_float`` keeps the success before
-            rounding. Rounding loses little where eps is a whole number of levels (k/255), and much where it is not.
+            rounding. A target that is fed PNG or uint8 images needs `blackbox.targets.EightBit` before it instead: then the
+            search sees what it sees. Rounding loses little where eps is a whole number of levels (k/255), and much where it is not.
         log: where live numbers, the curve of success against queries and the first examples are written: ``"tensorboard"``,
             ``"csv:DIR"``, ``"wandb:PROJECT"``, ``"mlflow:DIR"``, an object with the methods of `blackbox.loggers.Logger`, or
             several of these. A logger that fails is dropped with a warning.

@@ -124,7 +124,7 @@ def _examples(result: AttackResult) -> list[tuple[Tensor, str]]:
     rest = [i for i in range(len(result)) if i not in shown][: EXAMPLES - len(shown)]
     out = []
     for i in [*shown, *rest]:
-        told = result.status[i].name.lower().replace("_", " ")
+        told = result.status[i].name.lower().replace("_", " ") if bool(result.known[i]) else "cut off, not known"
         price = f"{int(result.first_success_query[i]):,} queries" if bool(result.success[i]) else told
         out.append((result.x_adv[i], f"sample {int(result.ids[i])}, class {int(result.y[i])}: {price}"))
     return [pair for pair in out if pair[0].ndim == 3 and pair[0].shape[0] in (1, 3)]

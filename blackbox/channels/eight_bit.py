@@ -13,6 +13,10 @@ from blackbox.channels.channel import Channel
 class EightBit(Channel):
     """Rounds every entry of an image to a multiple of 1/255, as 8-bit files carry it.
 
+    It belongs before every target that is fed PNG or uint8 images in use: then each query is one that such a target can get,
+    and each success one that it makes. (``eight_bit=True`` of `blackbox.attack`, ``--eight-bit``, is for a target that takes
+    floats: examples are rounded after the search, and those that are lost then are no successes.)
+
     A smaller change is not seen at all; Guo et al. 2018 (arXiv:1711.00117) and Xu et al. 2018 (arXiv:1704.01155) use
     coarser steps as a defence.
 

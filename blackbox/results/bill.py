@@ -100,6 +100,7 @@ def report(
         "cohort": spec.cohort,
         "votes": spec.votes,
         "eight_bit": spec.eight_bit,
+        "probe": oracle.probe,
         "detection": meter.detection(int(ledger.spent.sum()) - carried),
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
         "check_rows": oracle.counts["check"] - meter.counts["check"],

@@ -47,7 +47,7 @@ def received(result: AttackResult) -> int | None:
 def sent(result: AttackResult) -> str:
     """What was charged and what the target received, such as ``634 charged + 20 checks = 654 sent``."""
     charged, bill = int(result.queries.sum()), result.config.get("sent")
-    if bill is None:  # a file of before
+    if bill is None:  # a file of before, or of part of the images
         return f"{charged:,} charged"
     parts = "".join(f" {'+' if n > 0 else '−'} {abs(n):,} {what}" for n, what in _uncharged(bill) if n)
     text = f"{bill['charged']:,} charged{parts} = {received(result):,} sent"
@@ -83,10 +83,12 @@ def summary(result: AttackResult) -> str:
             f"distance         median {float(result.distance[result.success].median()):.4g}, "
             f"largest {float(result.distance[result.success].max()):.4g} in {result.threat.norm}"
         )
+    if c.get("probe"):
+        lines.append(_coarse(c["probe"]))
     if c.get("eight_bit"):
         lost = result.status.count(Status.ROUNDED_AWAY)
         lines.append(
-            f"8-bit images     success above is after rounding; before it {Rate.of(result.success_float, result.attacked, result.known)}, "
+            f"8-bit images     examples were rounded after the search (--eight-bit): success above is after rounding; before it {Rate.of(result.success_float, result.attacked, result.known)}, "
             f"so rounding lost {lost}"
         )
     if c.get("votes", 1) > 1:
@@ -115,6 +117,16 @@ def summary(result: AttackResult) -> str:
     return "\n".join(lines)
 
 
+def _coarse(probe: float) -> str:
+    """What a target does not see of its input."""
+    if abs(255 * probe - 1) > 1e-6:
+        return f"coarse input     the target sees no change below {probe:.3g}"
+    return (
+        "8-bit input      the target sees no change below 1/255: each query is rounded before it (its own input, or the channel "
+        "eight-bit)"
+    )
+
+
 def _held(result: AttackResult) -> list[str]:
     """Beside the success that was found, what held when the target was asked again, where the two differ."""
     if not (again := int((result.verified == 0).sum())):
@@ -136,7 +148,7 @@ def remedy(result: AttackResult) -> str:
 
 def _queries(result: AttackResult) -> list[str]:
     budget, spent = result.config["budget"], int(result.queries.sum())
-    total = f"{spent:,} spent in all: {sent(result)}"
+    total = f"{spent:,} spent in all" if result.config.get("sent") is None else f"in all {sent(result)}"
     if math.isnan(result.mean_queries):
         return [f"queries          {total}"]
     which = "" if result.complete else " that was finished"

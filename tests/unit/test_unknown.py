@@ -149,7 +149,7 @@ def test_what_was_sent_is_said_beside_what_was_charged() -> None:
         except bb.TargetError as error:
             r = error.result
         charged, sent = int(r.queries.sum()), seen.count
-        assert f"{charged} charged" in r.summary() and f"= {sent} sent" in r.summary(), (call, r.summary())
+        assert f"in all {charged} charged" in r.summary() and f"= {sent} sent" in r.summary(), (call, r.summary())
         if not call:
             assert f"{charged} charged + {sent - charged} checks = {sent} sent" in r.summary()
 

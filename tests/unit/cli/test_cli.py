@@ -33,6 +33,13 @@ def dies_late(x):
         raise ConnectionError("the line is dead")
     return torch.tensor([[9.0, 0.0]]).repeat(len(x), 1)
 
+def dies_later(x):
+    global CALLS
+    CALLS += len(x)
+    if CALLS > 56:
+        raise ConnectionError("the line is dead")
+    return torch.tensor([[9.0, 0.0]]).repeat(len(x), 1)
+
 broken = 3
 """
 
@@ -159,10 +166,25 @@ def test_no_success_is_exit_code_3(said: Cli, own: Path) -> None:
 def test_a_target_that_fails_leaves_what_was_paid_for(said: Cli, own: Path) -> None:
     out = said("attack", "-t", "target.py:dies_late", "-d", "npz:grey.npz", "--eps", "8/255", "-b", "50", "-o", "r")
     sentence(out, 1, "the line is dead", "saved in r", "after ")
+    cut = "INCOMPLETE: 12 of 12 images are unknown: the target failed after "
+    assert any(line.startswith(cut) for line in out.stdout.splitlines())
+    assert cut in (own / "r" / "report.md").read_text() and (own / "r" / "summary.txt").read_text().startswith(cut)
+    assert "robust accuracy  unknown" in out.stdout and "No success" not in out.stderr
     with open(own / "r" / "outcomes.csv") as file:
         rows = list(csv.DictReader(file))
-    assert {row["status"] for row in rows} == {"error"}
+    assert {(row["status"], row["known"], row["success"]) for row in rows} == {("error", "False", "")}
     assert sum(int(row["queries"]) for row in rows) > 0
+
+
+def test_several_of_which_one_fails(said: Cli, own: Path) -> None:
+    """What the first found stands whole beside what is known of the second, for which the target failed."""
+    words = ("-d", "npz:grey.npz", "--eps", "0.2", "-b", "3", "-o", "r")
+    out = said("attack", "-t", "target.py:dies_later", "-a", "square,simba", *words)
+    sentence(out, 1, "the line is dead", "saved in r/simba")
+    assert "INCOMPLETE: simba: " in out.stdout and "images left out: not finished by both" in out.stdout
+    assert (own / "r" / "summary.txt").read_text().startswith("INCOMPLETE: simba: ")
+    report = said("report", "r", "-o", "p")
+    assert report.returncode == 0 and "> INCOMPLETE: r/simba: " in (own / "p" / "report.md").read_text()
 
 
 def test_targeted(said: Cli, tmp_path: Path) -> None:
