@@ -65,7 +65,12 @@ class Search:
             help="Fresh answers that confirm a success.", show_default="11 where the target is randomised, else 1"
         ),
     ] = None
-    eight_bit: Annotated[bool, typer.Option("--eight-bit", help="Count only examples that hold as 8-bit files; for a target fed PNG or uint8: --channel eight-bit.")] = False
+    eight_bit: Annotated[
+        bool,
+        typer.Option(
+            "--eight-bit", help="Count only examples that hold as 8-bit files. A target fed PNG or uint8 needs --channel eight-bit."
+        ),
+    ] = False
     targeted: Targeted = None
     start: Annotated[
         str | None, typer.Option(help="Images to start from: npz:PATH, or the folder of a run of this verb.")

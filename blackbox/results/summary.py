@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
 from blackbox.results import ended
-from blackbox.statistics import Detection, Rate
+from blackbox.statistics import Detection, Rate, outcomes
 
 if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
@@ -86,10 +86,10 @@ def summary(result: AttackResult) -> str:
     if c.get("probe"):
         lines.append(_coarse(c["probe"]))
     if c.get("eight_bit"):
-        lost = result.status.count(Status.ROUNDED_AWAY)
+        before = Rate.of(result.success_float, outcomes.perhaps_attacked(result), result.known | result.success_float)
         lines.append(
-            f"8-bit images     examples were rounded after the search (--eight-bit): success above is after rounding; before it {Rate.of(result.success_float, result.attacked, result.known)}, "
-            f"so rounding lost {lost}"
+            "8-bit images     examples were rounded after the search (--eight-bit): success above is after rounding; before it "
+            f"{before}, so rounding lost {result.status.count(Status.ROUNDED_AWAY)}"
         )
     if c.get("votes", 1) > 1:
         lines.append(f"votes            a success is the majority of {c['votes']} fresh answers, all charged")
