@@ -28,6 +28,7 @@ class Meter:
         self.counts, self.replayed, self.cached = oracle.counts.copy(), oracle.replayed.copy(), oracle.cached.copy()
         self.retried, self.failed, self.seconds = oracle.retried, oracle.failed, oracle.seconds
         self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
+        self.zeros = getattr(prior, "zeros", 0)  # not every prior counts them
 
     def detection(self, charged: int) -> dict[str, int] | None:
         """How many of the charged queries, without the verification, a stateful detector flagged."""
@@ -76,6 +77,7 @@ class Meter:
             "gradients": gradients,
             "passes": passes,
             "gradients_per_image": gradients / images,
+            "zero_gradients": getattr(self.prior, "zeros", 0) - self.zeros,
         }
 
 

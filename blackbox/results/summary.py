@@ -74,6 +74,7 @@ def summary(result: AttackResult) -> str:
         lines.append(
             f"prior            {prior['gradients']:,} gradients and {prior['passes']:,} passes of {prior['members']} "
             f"member(s) beside the queries, {prior['gradients_per_image']:.0f} gradients an image"
+            + (f"; an image's gradient was zero {zeros:,} times" if (zeros := prior.get("zero_gradients")) else "")
         )
     if parts := c.get("parts"):
         told = (f"{name} {p['queries']:,} for {p['successes']}" for name, p in parts.items() if p["queries"])

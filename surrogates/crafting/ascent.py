@@ -32,6 +32,7 @@ def ascend(
     start: Tensor | None = None,
     rows: int | None = None,
     pool: Pool | None = None,
+    still: Tensor | None = None,
 ) -> Tensor:
     """Run the crafting loop: ``steps`` times ahead -> probe -> view -> gradient -> filter -> momentum -> step -> projection.
 
@@ -40,6 +41,7 @@ def ascend(
         x0, goal, rng: [n, \\*shape] images, their goals and random stream.
         step: the step size, in units of the threat's norm.
         start: start points that replace those of ``parts``.
+        still: [n] bool, all True; becomes False where a step has a gradient that is not zero.
         rows: how many rows fit in a call; by default the source's ``chunk``.
 
     Raises:
@@ -61,6 +63,8 @@ def ascend(
     def filtered_gradient(x: Tensor, k: int) -> Tensor:
         walk.x, walk.k = x, k
         g = gradient(parts, walk)
+        if still is not None:
+            still.logical_and_(~g.flatten(1).any(1))
         walk.before = filtered(g, walk) if filtered else g
         return walk.before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,6 +64,9 @@ def craft(
         seed, ids: the draws of image i are a function of (seed, ids[i]) alone; ids are 0..N-1 by default.
         chunk: images a call; the default depends on their shape (see `Autograd`).
 
+    Warns:
+        UserWarning: images whose gradient was zero at every step, with their number; a net whose answers are probabilities.
+
     Returns:
         [N, \\*shape] float32 on the device of ``x``: the last iterate, as in the papers.
 
@@ -95,15 +99,28 @@ def craft(
     numbers = as_ids(ids, len(x0), distinct=False)
     partners = _pool(pool, x0, goal, numbers, source.classes).to(source.device)
     rng, out = Stream(seed, numbers, source.device), torch.empty_like(x0)
+    still = torch.ones(len(x0), dtype=torch.bool, device=source.device)
     with source.open():
         source.meet(partners)
         for start in range(0, len(x0), source.chunk):
             at = slice(start, start + source.chunk)
             out[at] = ascend(
                 source, x0[at].to(source.device), goal[at], threat, parts, count, length, rng.take(np.arange(len(x0))[at]),
-                pool=partners,
+                pool=partners, still=still[at],
             ).to(home)  # fmt: skip
+    _tell_of_zeros(int(still.sum()), len(x0), preset)
     return out
+
+
+def _tell_of_zeros(count: int, total: int, preset: Preset) -> None:
+    """Warn of images whose gradient was zero at every step."""
+    if count:
+        warnings.warn(
+            f"{count} of {total} images had a gradient of zero at every step of {preset.name}, so nothing was crafted for them; they say "
+            "nothing of a target's robustness. Is the net certain of them (try loss='margin'), does it end in a softmax, or does "
+            "it round its input?",
+            stacklevel=3,
+        )
 
 
 def _parts(preset: Preset, loss: str | Loss | None, decay: float | None, eight_bit: bool) -> Parts:

@@ -20,7 +20,7 @@ from surrogates.crafting.parts.ensemble import Schedule
 from surrogates.crafting.parts.losses import Answer, Fusion, LogitFusion, Loss, LossFusion
 from surrogates.crafting.parts.surgery import Surgery
 from surrogates.nets.fold import folded
-from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
+from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, no_gradient, pieces, place
 
 
 @runtime_checkable
@@ -153,7 +153,7 @@ class Autograd:
                     answers = self.answers(given, asked, Stream(rng.seed, ids, rng.device), k, picked)
                     # the sum, never the mean: a row's gradient must not shrink with the number of rows
                     total = self.fusion(answers, asked, self.loss).sum()
-                    out[span] = torch.autograd.grad(total, given)[0][: span.stop - span.start]
+                    out[span] = slope(total, given, [self.nets[i] for i in picked])[: span.stop - span.start]
         return check_gradients(out)
 
     def answers(self, x: Tensor, goal: Goal, rng: Stream, k: int, picked: Sequence[int] | None = None) -> list[Answer]:
@@ -170,6 +170,18 @@ class Autograd:
             taken = [listener.take() for listener in self._listeners or () if hasattr(listener, "take")]
             out.append(Answer(scores, taken[0] if taken else None))
         return out
+
+
+def slope(total: Tensor, given: Tensor, nets: Sequence[nn.Module], keep: bool = False) -> Tensor:
+    """The gradient of ``total`` at ``given``; ``keep``: another one of the same graph follows.
+
+    Raises:
+        ValueError: none passes through the nets.
+    """
+    found = torch.autograd.grad(total, given, retain_graph=keep, allow_unused=True)[0] if total.requires_grad else None
+    if found is None:
+        raise no_gradient(*nets)
+    return found
 
 
 def check_gradients(g: Tensor) -> Tensor:

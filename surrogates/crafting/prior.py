@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from blackbox.prior import Prior, Pull, agree
 from blackbox.targets.outputs import scores_of
-from surrogates.crafting.gradients import as_nets
+from surrogates.crafting.gradients import as_nets, slope
 from surrogates.nets.architectures import Normalised
 from surrogates.nets.fold import folded
 from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
@@ -46,7 +47,7 @@ class NetPrior:
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         self.chunk, self.few = chunk, False
-        self._spent = {"gradients": 0, "passes": 0}  # one count, shared by all views
+        self._spent = {"gradients": 0, "passes": 0, "zeros": 0}  # one count, shared by all views
         self._members: Sequence[int] = range(len(self.nets))
         self._fits: tuple[tuple[int, ...], int] = ((), 0)
         built = {net.shape for net in self.nets if isinstance(net, Normalised)}
@@ -89,6 +90,11 @@ class NetPrior:
     def passes(self) -> int:
         return self._spent["passes"]
 
+    @property
+    def zeros(self) -> int:
+        """Gradients, of one image each, that were zero in every entry: they told an attack nothing."""
+        return self._spent["zeros"]
+
     def view(self, members: Sequence[int] | None = None, few: bool = False) -> NetPrior:
         """See `blackbox.prior.view`."""
         out = copy.copy(self)
@@ -109,10 +115,15 @@ class NetPrior:
                 agree(what, (shape, class_count(net, grey, what, gradients=True)), (shape, classes))
         self._fits, self.classes = (shape, classes), classes
         kept = dict(self._spent)
-        self.gradient(
-            grey, lambda scores, rows: torch.ones_like(scores)
-        )  # report NaN or a missing gradient before a query is spent
+        # report NaN or a missing gradient before a query is spent; weights that differ, since probabilities sum to a constant
+        g = self.gradient(grey, lambda scores, rows: torch.linspace(-1, 1, classes).expand(scores.shape).to(scores))
         self._spent.update(kept)
+        if not bool(g.any()):
+            warnings.warn(
+                "The gradient of the prior is zero at a grey image. Does a net round its input, or answer with a softmax that is "
+                "certain? An attack learns nothing from such a prior.",
+                stacklevel=2,
+            )
 
     def _size(self, x: Tensor) -> int:
         rows = chunk_rows(tuple(x.shape[1:]), self.device)
@@ -143,12 +154,9 @@ class NetPrior:
                 self._spent["passes"] += count * (self.members - sum(used))
                 total = sum((scores[:, m] * covector[:, m]).sum() for m in range(self.members) if used[m])
                 if isinstance(total, Tensor):
-                    if not total.requires_grad:
-                        raise ValueError(
-                            "Expected nets that gradients can be taken through, but a net of the prior has none."
-                        )
-                    out[where] = torch.autograd.grad(total, given)[0][:count].to(x)
+                    out[where] = slope(total, given, self.nets)[:count].to(x)
         _finite(out, "gradients")
+        self._spent["zeros"] += len(out) - int(out.flatten(1).any(1).sum())
         return out
 
     def _scores(self, x: Tensor) -> Tensor:

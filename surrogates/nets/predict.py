@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from blackbox.checks import as_images, as_labels
 from blackbox.oracle.oracle import Oracle
 from blackbox.statistics import Rate
+from blackbox.targets.answer import recognise
 from blackbox.targets.outputs import scores_of
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.nets.architectures import Normalised
@@ -97,11 +99,11 @@ def check_scores(scores: Tensor) -> Tensor:
 def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: bool = False) -> int:
     """Find the number of classes of ``net`` with the first image of ``x`` [N, \\*shape].
 
-    gradients: also check that gradients can be taken.
+    gradients: also check that gradients can be taken, and warn of answers that are probabilities.
 
     Raises:
-        ValueError: the net does not take such images, or was built for others, or does not return one score a class, or
-            writes into images whose gradients are wanted.
+        ValueError: the net does not take such images, or was built for others, or does not return one score a class; or, where
+            gradients are wanted, it writes into the images, or lets no gradient pass.
     """
     shape = tuple(x.shape[1:])
     expects = net.shape if isinstance(net, Normalised) else None
@@ -115,8 +117,10 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
         )
     device, dtype = place(net)
     try:
-        with frozen([net]), torch.no_grad():
+        with frozen([net]), torch.set_grad_enabled(gradients):
             given = x[:1].to(device, dtype, copy=True)  # a copy, since a net may normalise in place
+            if gradients:
+                given = given.requires_grad_().clone()  # a leaf cannot be normalised in place
             out = scores_of(net(given), name)
     except Exception as error:
         if str(error).startswith("Expected"):
@@ -135,7 +139,35 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
             f"Expected {name} not to modify its input, so that gradients can be taken, but it writes into it. Give it "
             "a copy: x - mean in place of x.sub_(mean)."
         )
+    if gradients:
+        if not out.requires_grad:
+            raise no_gradient(net)
+        _warn_of_probabilities(net, x, out.detach(), name)
     return out.shape[1]
+
+
+def no_gradient(*nets: nn.Module) -> ValueError:
+    """The error for nets that let no gradient pass from their scores to the image."""
+    named = " or ".join(dict.fromkeys(type(net.net if isinstance(net, Normalised) else net).__name__ for net in nets))
+    return ValueError(
+        f"Expected nets that gradients can be taken through, but none passes through {named}: is its forward under torch.no_grad, "
+        "or does it go through numpy or .detach()? Take that out, or train a surrogate from its answers: surrogates.train(teacher=…)."
+    )
+
+
+def _warn_of_probabilities(net: nn.Module, x: Tensor, out: Tensor, name: str) -> None:
+    """Warn where the answers to a few images are all probabilities; ``out``: that to the first."""
+    if not recognise(out).probable:
+        return
+    device, dtype = place(net)
+    with frozen([net]), torch.no_grad():
+        few = scores_of(net(x[:8].to(device, dtype, copy=True)), name)
+    if (reading := recognise(few)).probable:
+        warnings.warn(
+            f"The answers of {name} are probabilities ({reading.why.removeprefix('recognised: ')}), and are taken for logits: the gradient "
+            "vanishes where it is confident. Give it without its softmax.",
+            stacklevel=4,
+        )
 
 
 def logits(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:

@@ -99,8 +99,19 @@ def table(matrix: TransferMatrix, given: str) -> str:
             f"{len(matrix)} images; 95 % Wilson intervals{means}; G gradients an image; RMS of the change in units of 1/255.",
             first,
             *body,
+            *_unchanged(matrix),
         ]
     )
+
+
+def _unchanged(matrix: TransferMatrix) -> list[str]:
+    """A line for each source and attack that returned some images as they were."""
+    same = (matrix.linf == 0).sum(3).max(2)  # over the threats: a gradient of zero has no radius
+    return [
+        f"{same[s, a]} of {len(matrix)} images have no gradient on {source} with {attack}: returned unchanged, counted as not transferred."
+        for (s, source), (a, attack) in product(enumerate(matrix.sources), enumerate(matrix.attacks))
+        if same[s, a]
+    ]
 
 
 def _means(matrix: TransferMatrix, name: str, rows: list[int], e: int, given: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ from blackbox.checks import as_images, as_labels
 from blackbox.rowwise import row_norm
 from blackbox.statistics import Rate
 from surrogates.crafting.goal import as_target
-from surrogates.crafting.gradients import Autograd, check_gradients
+from surrogates.crafting.gradients import Autograd, check_gradients, slope
 from surrogates.nets.predict import check_scores, chunk_rows, cut, frozen, pieces, piecewise, place
 
 Box = tuple[float, float]
@@ -94,9 +94,7 @@ class Scores:
                     s = self._fused(point)
                     parts = losses(s, *(cut(e, where, fill) for e in each))
                     last = len(parts) - 1
-                    g = [
-                        torch.autograd.grad(part.sum(), point, retain_graph=i < last)[0] for i, part in enumerate(parts)
-                    ]
+                    g = [slope(part.sum(), point, self.nets, keep=i < last) for i, part in enumerate(parts)]
                 scores.append(s.detach()[keep])
                 found.append([part[keep] for part in g])
         return torch.cat(scores), [check_gradients(torch.cat(part)) for part in zip(*found, strict=True)]
@@ -183,8 +181,8 @@ def nearest_classes(case: Case, count: int) -> Tensor:
     far = torch.full((len(case.x0), case.scores.classes), math.inf, device=case.x0.device)
     own = case.clean.gather(1, case.y[:, None])
     _, slopes = case.scores.pull(case.x0, all_margins, case.y)
-    for j, slope in enumerate(slopes):
-        far[:, j] = (own[:, 0] - case.clean[:, j]) / row_norm(slope).clamp_min(1e-12)
+    for j, g in enumerate(slopes):
+        far[:, j] = (own[:, 0] - case.clean[:, j]) / row_norm(g).clamp_min(1e-12)
     far.scatter_(1, case.y[:, None], math.inf)
     return far.argsort(dim=1, stable=True)[:, : min(count, case.scores.classes - 1)]
 
