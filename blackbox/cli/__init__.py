@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 from blackbox.cli.exits import FAILED, OK, STOPPED, USAGE, Exit
 
@@ -18,6 +19,7 @@ def run() -> None:
     """Parse the command line and run the verb; an error is one sentence, never a traceback."""
     from blackbox.cli.app import app
 
+    warnings.formatwarning = _note
     try:
         app()
     except Exit as end:
@@ -31,6 +33,11 @@ def run() -> None:
         if os.environ.get(TRACEBACK):
             raise
         sys.exit(explain(error))
+
+
+def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning in a line; where in the code it was given helps nobody at a terminal."""
+    return f"note: {message}\n" if category is UserWarning else f"{category.__name__}: {message} ({filename}:{lineno})\n"
 
 
 def explain(error: Exception) -> int:
