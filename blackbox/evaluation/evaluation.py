@@ -6,11 +6,9 @@ print(found.table())
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,122 +17,17 @@ from torch import Tensor, nn
 from blackbox import prior as priors
 from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine import Progress
-from blackbox.oracle.oracle import Oracle
-from blackbox.results import AttackResult
-from blackbox.run import attack
-from blackbox.statistics import Rate
+from blackbox.evaluation.parts import CEILING, CEILING_STEPS, CLEAN, NOISE, Parts
+from blackbox.evaluation.rows import Evaluation, Row
+from blackbox.oracle.kept import Kept
+from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.threat import Threat, as_threat
+
+__all__ = ["BUDGETS", "CEILING_STEPS", "LEVELS", "PRESETS", "Evaluation", "Row", "evaluate"]
 
 BUDGETS = (100, 1_000, 10_000)
 LEVELS = ("labels", "scores")
 PRESETS = ("fgsm", "mi-fgsm", "mi-di-ti-fgsm")  # one step, the usual baseline, and a combination of the classics
-CEILING_STEPS = 50  # of the white-box PGD (Madry et al. 2018, arXiv:1706.06083, look at up to 100)
-
-
-@dataclass(frozen=True)
-class Row:
-    """sees: what the attacker sees. attack: what was run. budget: the most queries an image; 0 where none is spent on
-    finding the example. wrong: [N] bool, images that the target gets wrong then. queries: charged for it, in all."""
-
-    sees: str
-    attack: str
-    budget: int
-    wrong: np.ndarray
-    queries: int
-
-    @property
-    def robust(self) -> Rate:
-        """Robust accuracy: the share of all images that the target still gets right."""
-        return Rate.of(~self.wrong)
-
-
-@dataclass(eq=False)
-class Evaluation:
-    """rows: one line of the table each. results: of the query attacks, by (sees, budget), each on the images that smaller
-    budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers."""
-
-    rows: list[Row]
-    threat: Threat
-    seed: int
-    labels: np.ndarray
-    ids: np.ndarray
-    results: dict[tuple[str, int], AttackResult] = field(default_factory=dict)
-    matrix: Any = None
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def add(self, sees: str, attack: str, wrong: np.ndarray, budget: int = 0, queries: int | None = None) -> None:
-        """One more line; a row without a budget costs a query an image."""
-        self.rows.append(Row(sees, attack, budget, wrong, len(self.labels) if queries is None else queries))
-
-    def row(self, sees: str, budget: int = 0, attack: str | None = None) -> Row:
-        """The line of this name."""
-        for row in self.rows:
-            if row.sees == sees and row.budget == budget and attack in (None, row.attack):
-                return row
-        raise KeyError(
-            f"Expected one of {[(r.sees, r.attack, r.budget) for r in self.rows]}, but it was {(sees, attack, budget)}."
-        )
-
-    def cells(self) -> list[list[str]]:
-        """The table with its head: text."""
-        from blackbox.plain_text import cell
-
-        head = ["the attacker sees", "attack", "queries an image", "robust accuracy, % [95 %]", "queries in all"]
-        return [head] + [
-            [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", cell(r.robust), f"{r.queries:,}"] for r in self.rows
-        ]
-
-    def table(self) -> str:
-        """Plain text, and the notes."""
-        from blackbox.plain_text import lay
-
-        head = (
-            f"{self.threat} · {len(self.labels)} images · seed {self.seed} · robust: right, and not fooled by this row "
-            "(nor by the same attack with fewer queries)"
-        )
-        return "\n".join([head, lay(self.cells(), left=2), *(f"note: {n}" for n in self.notes)])
-
-    def save(self, folder: str | Path) -> Path:
-        """evaluation.json (every row with the images it got wrong, by id), and a folder for each run."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        rows = [
-            {"sees": r.sees, "attack": r.attack, "budget": r.budget, "robust": r.robust.value, "low": r.robust.low,
-             "high": r.robust.high, "queries": r.queries, "wrong": self.ids[r.wrong].tolist()}
-            for r in self.rows
-        ]  # fmt: skip
-        body = {
-            "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
-            "images": len(self.labels), "ids": self.ids.tolist(),
-            "seconds": self.seconds, "notes": self.notes, "rows": rows,
-        }  # fmt: skip
-        (path / "evaluation.json").write_text(json.dumps(body, indent=1) + "\n")
-        for (sees, budget), result in self.results.items():
-            result.save(path / f"{sees}-{budget}")
-        if self.matrix is not None:
-            self.matrix.save(path / "transfer")
-        return path
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Evaluation:
-        """The rows, the threat and the notes that `save` wrote; labels (-1), results and matrix are not read again.
-
-        Raises:
-            ValueError: evaluation.json is missing or damaged.
-        """
-        from blackbox.specs import read_threat
-
-        path = Path(folder) / "evaluation.json"
-        try:
-            body = json.loads(path.read_text(encoding="utf-8"))
-            ids = np.array(body["ids"], np.int64)
-            norm, _, eps = str(body["threat"]).partition(" ")  # all that earlier versions wrote
-            within = read_threat(f"{body.get('norm', norm)}:{body.get('eps', eps)}")
-            rows = [Row(r["sees"], r["attack"], r["budget"], np.isin(ids, r["wrong"]), r["queries"]) for r in body["rows"]]
-            return cls(rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None
 
 
 def evaluate(
@@ -150,6 +43,9 @@ def evaluate(
     presets: Sequence[str] = PRESETS,
     seed: int = 0,
     ids: Any = None,
+    journal: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    saved: Callable[[Evaluation], None] | None = None,
     progress: Callable[[str], Callable[[Progress], None] | None] | None = None,
 ) -> Evaluation:
     """Robust accuracy of one model at each access level and budget, with the rows by which to check it (noise, ceiling).
@@ -162,12 +58,19 @@ def evaluate(
         budgets: queries an image, ascending; an image that falls at one is not attacked again at the next, and counts as
             wrong there. levels: what the target shows. presets: of the transfer rows.
         seed, ids: as in `attack`. progress: called with a title, gives what `attack` takes as its progress.
+        journal, checkpoint: as in `attack`; each part has a file of its own beside the one named (`run-labels-100.journal`).
+            The same call goes on where it was, and pays for nothing twice.
+        saved: called with what is known so far whenever a part has ended, to be saved.
+
+    A target that fails ends the part that asked it (and larger budgets at the same level); the others go on, unless the clean
+    images themselves are not all answered. What was not answered is unknown in its rows: neither robust nor wrong.
 
     Raises:
-        ValueError: images, labels, budgets or levels that cannot be. TargetError: the target failed.
+        ValueError: images, labels, budgets or levels that cannot be. TargetError: the target failed in a part; ``result`` is
+            the `Evaluation` with all that is known, as of any other exception that ends it early.
+        CheckpointError, JournalError: as for `attack`.
     """
     import surrogates as sg
-    from surrogates.transfer.noise import uniform_noise
 
     if isinstance(oracle, Oracle) or not callable(oracle):
         raise TypeError(
@@ -179,65 +82,49 @@ def evaluate(
     images, plain = as_images(x, "x").cpu(), oracle("labels")
     labels, numbers = as_labels(y, len(images), plain.classes, "y"), as_ids(ids, len(images))
     found = Evaluation([], threat, seed, labels.numpy(), numbers)
-    clean = _wrong(plain, images, found)
-    found.add("nothing", "none (clean images)", clean)
-    if threat.norm == "Linf":
-        noisy = uniform_noise(images, threat, seed, numbers)
-        found.add("nothing", "random noise, same Linf", _wrong(plain, noisy, found))
+    _plan(found, dict(nets or {}), presets, levels, wanted, white_box is not None)
+    run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
-    if nets:
-        _transfer(found, nets, plain, images, labels, presets, clean)
-    for level in levels:
-        _queries(found, level, oracle, images, labels, wanted, known, clean, progress)
-    if white_box is not None:
-        crafted = sg.craft(
-            white_box, images, labels, "pgd", threat=threat, steps=CEILING_STEPS, loss="margin", seed=seed, ids=numbers
-        )
-        found.add("everything", f"PGD, {CEILING_STEPS} steps on the target itself", _wrong(plain, crafted, found) | clean)
+    try:
+        if run.clean():
+            run.noise()
+            if nets:
+                run.transfer(nets, presets)
+            for level in levels:
+                run.queries(level, wanted, known, progress)
+            if white_box is not None:
+                run.ceiling(white_box)
+    except BaseException as error:
+        found.seconds = time.perf_counter() - begin
+        error.result = found  # type: ignore[attr-defined]  # what was paid for is never lost
+        raise
     found.notes += _doubts(found)
     found.seconds = time.perf_counter() - begin
+    if found.failures:
+        part, said = next(iter(found.failures.items()))
+        error_ = TargetError(f"{said} ({len(found.failures)} part(s) of the evaluation are incomplete, the first is {part}.)")
+        error_.result = found
+        raise error_
     return found
 
 
-def _wrong(plain: Oracle, images: Tensor, found: Evaluation) -> np.ndarray:
-    """[N] bool: the images that the target gets wrong."""
-    return plain(images, "evaluate").label.numpy(force=True) != found.labels
+def _plan(
+    found: Evaluation, nets: Mapping[str, Any], presets: Sequence[str], levels: Sequence[str], budgets: Sequence[int], white: bool
+) -> None:
+    """Every row, of which nothing is known yet."""
+    from surrogates.crafting import presets as registry
 
-
-def _transfer(
-    found: Evaluation, nets: Mapping[str, nn.Module], plain: Oracle, images: Tensor, labels: Tensor, presets: Sequence[str],
-    clean: np.ndarray,
-) -> None:  # fmt: skip
-    """A row for each net and preset: what is crafted on the net fools the target."""
-    import surrogates as sg
-
-    m = found.matrix = sg.transfer_matrix(
-        nets, {"target": plain}, images, labels, list(presets), [found.threat], seed=found.seed, ids=found.ids, noise=False
-    )
-    for s, source in enumerate(m.sources):
-        for a, name in enumerate(m.attacks):
-            found.add("nothing", f"{name} from {source}", (m.adv_target[s, a, 0, 0] != found.labels) | clean)
-
-
-def _queries(
-    found: Evaluation, level: str, oracle: Callable[[str], Oracle], images: Tensor, labels: Tensor, budgets: Sequence[int],
-    known: priors.Prior | None, clean: np.ndarray, progress: Callable[[str], Callable[[Progress], None] | None] | None,
-) -> None:  # fmt: skip
-    """A row for each budget: what ``auto`` fools at an access level, on the images that smaller budgets had left standing."""
-    wrong, spent = clean.copy(), 0
-    for budget in budgets:
-        left = np.flatnonzero(~wrong)
-        if len(left):
-            result = attack(
-                oracle(level), images[left], labels[left], "auto", found.threat, budget, seed=found.seed, ids=found.ids[left],
-                prior=known, progress=progress(f"{level}, {budget:,}") if progress else None,
-            )  # fmt: skip
-            found.results[level, budget] = result
-            wrong[left[(result.success | ~result.attacked).numpy()]] = True
-            spent += int(result.queries.sum())
-        else:
-            found.notes.append(f"{level}: nothing was left to attack with {budget:,} queries.")
-        found.add(level, "auto", wrong.copy(), budget, spent)
+    found.plan("nothing", CLEAN)
+    if found.threat.norm == "Linf":
+        found.plan("nothing", NOISE)
+    for source in nets:
+        for name in presets:
+            found.plan("nothing", f"{registry.get(name).name} from {source}")
+    for level in levels:
+        for budget in budgets:
+            found.plan(level, "auto", budget)
+    if white:
+        found.plan("everything", CEILING)
 
 
 def _ascending(budgets: Sequence[int]) -> list[int]:
@@ -261,7 +148,7 @@ def _doubts(found: Evaluation) -> list[str]:
     ceiling = next((r for r in found.rows if r.sees == "everything"), None)
     if ceiling is not None:
         for row in {r.sees: r for r in found.rows if r.budget}.values():  # of each level the largest budget
-            if beyond := int((row.wrong & ~ceiling.wrong).sum()):
+            if beyond := int((row.wrong & ~ceiling.wrong & ~ceiling.unknown).sum()):
                 out.append(
                     f"{row.sees}: queries fool {beyond} images that white-box PGD does not: its gradients mislead "
                     "(masked gradients; Athalye et al. 2018, arXiv:1802.00420), so it is no ceiling here."

@@ -112,14 +112,14 @@ def transfer_matrix(
 
     def show(points: Tensor, purpose: str, into: np.ndarray) -> None:
         for t, (name, oracle) in enumerate(targets.items()):
-            before, start, shown = oracle.rows, 0, as_images(points, "x").to(oracle.device)
+            before, start, shown = oracle.spent, 0, as_images(points, "x").to(oracle.device)
             try:
                 while start < len(shown):  # call by call, so that what was answered before a failure is kept
                     part = slice(start, start + oracle.next_rows(len(shown) - start))
                     into[t, part] = oracle.submit(shown[part], purpose).label.cpu().numpy()
                     start = part.stop
             finally:
-                matrix.queries[name] = matrix.queries.get(name, 0) + oracle.rows - before
+                matrix.queries[name] = matrix.queries.get(name, 0) + oracle.spent - before
 
     def crafted(run: str, nets: Sequence[nn.Module], attack: Preset, threat: Threat, steps: int, seed: int) -> Tensor:
         return craft(

@@ -1,0 +1,152 @@
+"""The parts of an evaluation: clean images, noise, transfer, a search for each access level and budget, the ceiling."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from blackbox import prior as priors
+from blackbox.checkpoint import fingerprint
+from blackbox.engine import Progress
+from blackbox.evaluation.rows import Evaluation
+from blackbox.oracle.kept import Kept
+from blackbox.oracle.oracle import Oracle, Reply, TargetError
+from blackbox.results.ended import why
+from blackbox.run import attack
+
+CEILING_STEPS = 50  # of the white-box PGD (Madry et al. 2018, arXiv:1706.06083, look at up to 100)
+CLEAN, NOISE, CEILING = "none (clean images)", "random noise, same Linf", f"PGD, {CEILING_STEPS} steps on the target itself"
+
+
+@dataclass
+class Parts:
+    """The parts of an evaluation. Each fills its rows with what is known; a target that fails ends it alone."""
+
+    found: Evaluation
+    oracle: Callable[[str], Oracle]
+    plain: Oracle
+    images: Tensor
+    labels: Tensor
+    kept: Kept
+    saved: Callable[[Evaluation], None] | None
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """[N] bool: the clean images that the target gets wrong."""
+        return self.found.rows[0].wrong
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except TargetError as error:
+            self.found.failures[name] = why(error)["message"]
+        finally:
+            if self.saved is not None:
+                self.saved(self.found)
+
+    def ask(self, name: str, x: Tensor, row: str, sees: str, wrong: np.ndarray | None = None) -> None:
+        """Fill a row with what the target says of images ``x``; those ``wrong`` [N] are wrong whatever it says. After an error
+        the row has what was answered before it."""
+        named = np.full(len(self.labels), -1)
+        try:
+            with self.kept.calls(self.plain, name, images=fingerprint(x, self.labels, self.found.ids)):
+                reply = self.plain(x, "evaluate")
+                named[:] = reply.label.numpy(force=True)
+        except BaseException as error:
+            if isinstance(part := getattr(error, "result", None), Reply):
+                named[: len(part.label)] = part.label.numpy(force=True)
+            raise
+        finally:
+            said = (named >= 0) & (named != self.found.labels)
+            self.found.put(sees, row, said if wrong is None else said | wrong, named < 0, queries=int((named >= 0).sum()))
+
+    def clean(self) -> bool:
+        """The clean images; whether all are answered, so that the rest can go on."""
+        with self.part("clean"):
+            self.ask("clean", self.images, CLEAN, "nothing")
+        return "clean" not in self.found.failures
+
+    def noise(self) -> None:
+        """Noise of the same size, for Linf."""
+        from surrogates.transfer.noise import uniform_noise
+
+        found = self.found
+        if found.threat.norm == "Linf":
+            noisy = uniform_noise(self.images, found.threat, found.seed, found.ids)
+            with self.part("noise"):
+                self.ask("noise", noisy, NOISE, "nothing")
+
+    def ceiling(self, white_box: nn.Module) -> None:
+        """White-box PGD on the target itself."""
+        import surrogates as sg
+
+        crafted = sg.craft(
+            white_box, self.images, self.labels, "pgd", threat=self.found.threat, steps=CEILING_STEPS, loss="margin",
+            seed=self.found.seed, ids=self.found.ids,
+        )  # fmt: skip
+        with self.part("ceiling"):
+            self.ask("ceiling", crafted, CEILING, "everything", self.wrong)
+
+    def transfer(self, nets: Mapping[str, nn.Module], presets: Sequence[str]) -> None:
+        """A row for each net and preset: what is crafted on the net fools the target."""
+        import surrogates as sg
+
+        found = self.found
+        with self.part("transfer"):
+            try:
+                with self.kept.calls(self.plain, "transfer", images=fingerprint(self.images, self.labels, found.ids)):
+                    m = sg.transfer_matrix(
+                        nets, {"target": self.plain}, self.images, self.labels, list(presets), [found.threat], seed=found.seed,
+                        ids=found.ids, noise=False,
+                    )  # fmt: skip
+            except BaseException as error:
+                m = getattr(error, "result", None)
+                raise
+            finally:
+                if m is not None:
+                    found.matrix = m
+                    for s, source in enumerate(m.sources):
+                        for a, name in enumerate(m.attacks):
+                            named = m.adv_target[s, a, 0, 0]
+                            wrong = ((named >= 0) & (named != found.labels)) | self.wrong
+                            found.put("nothing", f"{name} from {source}", wrong, named < 0, queries=int((named >= 0).sum()))
+
+    def queries(
+        self, level: str, budgets: Sequence[int], known: priors.Prior | None,
+        progress: Callable[[str], Callable[[Progress], None] | None] | None,
+    ) -> None:  # fmt: skip
+        """A row for each budget: what ``auto`` fools at an access level, on the images that smaller budgets had left standing."""
+        found, wrong, spent = self.found, self.wrong.copy(), 0
+        for budget in budgets:
+            name, left = f"{level}-{budget}", np.flatnonzero(~wrong)
+            unknown, result = np.zeros(len(wrong), bool), None
+            if name_of_failed := next((n for n in found.failures if n.startswith(f"{level}-")), None):
+                found.failures[name] = f"not begun, because {name_of_failed} is incomplete"
+                found.put(level, "auto", wrong.copy(), ~wrong, budget, spent)
+                continue
+            with self.part(name):
+                try:
+                    if len(left):
+                        result = attack(
+                            self.oracle(level), self.images[left], self.labels[left], "auto", found.threat, budget,
+                            seed=found.seed, ids=found.ids[left], prior=known, **self.kept.of(name),
+                            progress=progress(f"{level}, {budget:,}") if progress else None,
+                        )  # fmt: skip
+                    else:
+                        found.notes.append(f"{level}: nothing was left to attack with {budget:,} queries.")
+                except BaseException as error:
+                    result = getattr(error, "result", None)
+                    unknown[left] = True
+                    raise
+                finally:
+                    if result is not None:
+                        found.results[level, budget] = result
+                        wrong[left[((result.success | ~result.attacked) & result.known).numpy()]] = True
+                        unknown[left] = ~result.known.numpy()
+                        spent += int(result.queries.sum())
+                    found.put(level, "auto", wrong.copy(), unknown, budget, spent)

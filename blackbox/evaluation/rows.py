@@ -1,0 +1,164 @@
+"""`Evaluation`: the rows of an evaluation, image by image, their table, and their files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox.results import AttackResult
+from blackbox.statistics import Rate
+from blackbox.threat import Threat
+
+
+@dataclass(frozen=True)
+class Row:
+    """sees: what the attacker sees. attack: what was run. budget: the most queries an image; 0 where none is spent on
+    finding the example. wrong: [N] bool, images that the target gets wrong then. queries: charged for it, in all.
+    unknown: [N] bool, images of which it is not known, because the target failed or the run was stopped; None for none."""
+
+    sees: str
+    attack: str
+    budget: int
+    wrong: np.ndarray
+    queries: int
+    unknown: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.unknown is None:
+            object.__setattr__(self, "unknown", np.zeros(len(self.wrong), bool))
+
+    @property
+    def robust(self) -> Rate:
+        """Robust accuracy: the share of all images that the target still gets right."""
+        return Rate.of(~self.wrong, known=~self.unknown)
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """rows: one line of the table each. results: of the query attacks, by (sees, budget), each on the images that smaller
+    budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers.
+    failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there."""
+
+    rows: list[Row]
+    threat: Threat
+    seed: int
+    labels: np.ndarray
+    ids: np.ndarray
+    results: dict[tuple[str, int], AttackResult] = field(default_factory=dict)
+    matrix: Any = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def plan(self, sees: str, attack: str, budget: int = 0) -> None:
+        """A line of which nothing is known yet."""
+        nothing = np.zeros(len(self.labels), bool)
+        self.rows.append(Row(sees, attack, budget, nothing, 0, ~nothing))
+
+    def put(
+        self, sees: str, attack: str, wrong: np.ndarray, unknown: np.ndarray, budget: int = 0, queries: int | None = None
+    ) -> None:
+        """What is known of a planned line; without a budget it costs a query an image."""
+        unknown = unknown & ~wrong
+        spent = int((~unknown).sum()) if queries is None else queries
+        place = next(i for i, r in enumerate(self.rows) if (r.sees, r.budget, r.attack) == (sees, budget, attack))
+        self.rows[place] = Row(sees, attack, budget, wrong, spent, unknown)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the outcome of every image is known in every row."""
+        return not any(r.unknown.any() for r in self.rows)
+
+    def incomplete(self) -> str:
+        """What is unknown, and why; empty where nothing is."""
+        if self.complete:
+            return ""
+        cut = [r for r in self.rows if r.unknown.any()]
+        why = "; ".join(f"{part}: {said}" for part, said in self.failures.items()) or "the run was stopped"
+        return (
+            f"INCOMPLETE: {len(cut)} of {len(self.rows)} rows have unknown images, up to "
+            f"{max(int(r.unknown.sum()) for r in cut)} of {len(self.labels)}: {why}"
+        )
+
+    def row(self, sees: str, budget: int = 0, attack: str | None = None) -> Row:
+        """The line of this name."""
+        for row in self.rows:
+            if row.sees == sees and row.budget == budget and attack in (None, row.attack):
+                return row
+        raise KeyError(
+            f"Expected one of {[(r.sees, r.attack, r.budget) for r in self.rows]}, but it was {(sees, attack, budget)}."
+        )
+
+    def cells(self) -> list[list[str]]:
+        """The table with its head: text."""
+        from blackbox.plain_text import cell
+
+        head = ["the attacker sees", "attack", "queries an image", "robust accuracy, % [95 %]", "queries in all"]
+        return [head] + [
+            [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", cell(r.robust), f"{r.queries:,}"] for r in self.rows
+        ]
+
+    def table(self) -> str:
+        """Plain text, and the notes."""
+        from blackbox.plain_text import lay
+
+        head = (
+            f"{self.threat} · {len(self.labels)} images · seed {self.seed} · robust: right, and not fooled by this row "
+            "(nor by the same attack with fewer queries)"
+        )
+        cut = self.incomplete()
+        return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *(f"note: {n}" for n in self.notes)])
+
+    def save(self, folder: str | Path) -> Path:
+        """evaluation.json (every row with the images it got wrong, by id), and a folder for each run."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"sees": r.sees, "attack": r.attack, "budget": r.budget, "robust": r.robust.value if r.robust.n else None, "low": r.robust.low,
+             "high": r.robust.high, "queries": r.queries, "wrong": self.ids[r.wrong].tolist(),
+             "unknown": self.ids[r.unknown].tolist()}
+            for r in self.rows
+        ]  # fmt: skip
+        body = {
+            "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
+            "images": len(self.labels), "ids": self.ids.tolist(),
+            "seconds": self.seconds, "notes": self.notes, "complete": self.complete, "failures": self.failures, "rows": rows,
+        }  # fmt: skip
+        new = path / "evaluation.json.part"
+        new.write_text(json.dumps(body, indent=1) + "\n")
+        new.replace(path / "evaluation.json")  # a kill leaves the old file or the new one
+        for (sees, budget), result in self.results.items():
+            result.save(path / f"{sees}-{budget}")
+        if self.matrix is not None:
+            self.matrix.save(path / "transfer")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Evaluation:
+        """The rows, the threat and the notes that `save` wrote; labels (-1), results and matrix are not read again.
+
+        Raises:
+            ValueError: evaluation.json is missing or damaged.
+        """
+        from blackbox.specs import read_threat
+
+        path = Path(folder) / "evaluation.json"
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+            ids = np.array(body["ids"], np.int64)
+            norm, _, eps = str(body["threat"]).partition(" ")  # all that earlier versions wrote
+            within = read_threat(f"{body.get('norm', norm)}:{body.get('eps', eps)}")
+            rows = [
+                Row(r["sees"], r["attack"], r["budget"], np.isin(ids, r["wrong"]), r["queries"], np.isin(ids, r.get("unknown", [])))
+                for r in body["rows"]
+            ]
+            return cls(
+                rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"],
+                failures=body.get("failures", {}),
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None
