@@ -10,6 +10,7 @@ from blackbox.cli.options import (
     ACCESS,
     Channel,
     Images,
+    Keep,
     Log,
     Nets,
     Quiet,
@@ -67,18 +68,20 @@ def demo(
 @app.command()
 @shared
 def attack(
-    target: Target, how: Search, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run, log: Log = None
-) -> None:
+    target: Target, how: Search, keep: Keep, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run,
+    log: Log = None,
+) -> None:  # fmt: skip
     """Attack a target by queries, with surrogates where there are some. Exit code 3: no image was fooled, which is not an error."""
     from blackbox.cli.attack import run
 
-    run(target, how, known, images, within, nets, common, log)
+    run(target, how, known, images, within, nets, common, keep, log)
 
 
 @app.command()
 @shared
 def evaluate(
     target: Target,
+    keep: Keep,
     known: Surrogates,
     images: Images,
     within: Within,
@@ -91,12 +94,13 @@ def evaluate(
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling."""
     from blackbox.cli.evaluate import run
 
-    run(target, budgets, levels, channel or [], known, images, within, nets, common)
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep)
 
 
 @app.command()
 @shared
 def tune(
+    keep: Keep,
     images: Images,
     within: Within,
     nets: Nets,
@@ -116,17 +120,19 @@ def tune(
 
     run(
         attack, settings or [], model, budget, access, jobs, cache,
-        images=images, within=within, nets=nets, common=common,
+        images=images, within=within, nets=nets, common=common, keep=keep,
     )  # fmt: skip
 
 
 @app.command()
 @shared
-def surrogate(target: Target, how: Teaching, images: Images, nets: Nets, common: Run, log: Log = None) -> None:
+def surrogate(
+    target: Target, how: Teaching, keep: Keep, images: Images, nets: Nets, common: Run, log: Log = None
+) -> None:
     """Train a surrogate from a target's answers, under a query budget."""
     from blackbox.cli.surrogate import run
 
-    run(target, how, images, nets, common, log)
+    run(target, how, images, nets, common, keep, log)
 
 
 @app.command()
@@ -136,6 +142,7 @@ def transfer(
         list[str], typer.Option("--from", help="Surrogate: runs/s1, resnet20:w.safetensors; repeatable.")
     ],
     to: Annotated[list[str], typer.Option("--to", help="Target: digits:all, file.py:load, …; repeatable.")],
+    keep: Keep,
     images: Images,
     within: Within,
     nets: Nets,
@@ -156,13 +163,15 @@ def transfer(
 
     run(
         source, to, attacks, steps=steps, given=given, targeted=targeted,
-        images=images, within=within, nets=nets, common=common,
+        images=images, within=within, nets=nets, common=common, keep=keep,
     )  # fmt: skip
 
 
 @app.command()
+@shared
 def sweep(
     study: Annotated[str, typer.Argument(help="A TOML file: the grid, and the images.")],
+    keep: Keep,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Workers on this machine.")] = 1,
     backend: Annotated[str, typer.Option(help="threading, loky (processes), or ray.")] = "threading",
     dask: Annotated[str | None, typer.Option(help="Dask scheduler instead: tcp://host:8786")] = None,
@@ -180,7 +189,7 @@ def sweep(
     """Run a grid of attacks or transfers; after an interruption the same command runs only what is missing."""
     from blackbox.cli.sweep import run
 
-    run(study, store, jobs, backend, dask, shards, plan, out, quiet, log)
+    run(study, store, jobs, backend, dask, shards, plan, out, quiet, keep, log)
 
 
 @app.command("app")

@@ -43,13 +43,13 @@ class Job:
 
 def run(
     target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
-    nets: options.Nets, common: options.Run, log: list[str] | None = None,
+    nets: options.Nets, common: options.Run, keep: options.Keep, log: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Check everything that can be checked before the first query, attack, save, print."""
     logs.opened(log)
-    job = prepare(target, how, known, images, within, nets, common)
+    job = prepare(target, how, known, images, within, nets, common, keep)
     path = run_folder.create(common.out, "attack", job.target.name, "-".join(job.attacks))
-    told = {**asdict(how), **asdict(known), **asdict(images), **asdict(nets)}
+    told = {**asdict(how), **asdict(keep), **asdict(known), **asdict(images), **asdict(nets)}
     channels, nets_given = told.pop("channel") or [], told.pop("surrogate") or []
     used = {name: parameters(made) for name, made in job.attacks.items()}
     del told["settings"]  # they stand among the parameters
@@ -62,7 +62,7 @@ def run(
     for name, made in job.attacks.items():
         say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
     say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
-    results = carry_out(job, how, common, path, logs.opened(log, path))
+    results = carry_out(job, how, common, keep, path, logs.opened(log, path))
     if job.answers:
         bill = training.bill(job.answers, next(iter(results.values())))
         say(
@@ -75,7 +75,7 @@ def run(
 
 def prepare(
     target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
-    nets: options.Nets, common: options.Run,
+    nets: options.Nets, common: options.Run, keep: options.Keep,
 ) -> Job:  # fmt: skip
     """Read and check everything, and train surrogates where asked; no query before it all fits together."""
     wanted = specs.one_threat(within)
@@ -87,11 +87,11 @@ def prepare(
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
-    found = specs.retrying(specs.one_model(target, shown.data, count, nets), how.retries, nets.device)
+    found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     goal = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)
-    asked = bought(how.answers, pool, attacks, bool(how.checkpoint or how.journal))
+    asked = bought(how.answers, pool, attacks, bool(keep.checkpoint or keep.journal))
     first = starts.read(how.start, how.pool, shown, goal, attacks.values(), common.seed)
     # an oracle for each attack: a channel's random draws depend on the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
@@ -107,21 +107,22 @@ def prepare(
 
 
 def carry_out(
-    job: Job, how: options.Search, common: options.Run, path: Path, log: Log | None = None
+    job: Job, how: options.Search, common: options.Run, keep: options.Keep, path: Path, log: Log | None = None
 ) -> dict[str, AttackResult]:
     """Run the attacks one after the other and save each result as it finishes; a partial one if the target fails."""
     import blackbox as bb
+    from blackbox.oracle.kept import Kept
 
     alone, data, results = len(job.attacks) == 1, job.shown.data, {}
     for name, made in job.attacks.items():
         where = path if alone else path / name
-        kept, book = (p if alone or p is None else _beside(p, name) for p in (how.checkpoint, how.journal))
+        files = asdict(keep) if alone else Kept(keep.journal, keep.checkpoint).of(name)
         try:
             with attack_progress(how.budget, common.quiet, "attack" if alone else name) as progress:
                 results[name] = bb.attack(
                     job.oracles[name], data.images, data.labels, made, job.threat, how.budget, target=job.goal,
                     seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,
-                    checkpoint=kept, journal=book, cache=how.cache, progress=progress, votes=how.votes,
+                    checkpoint=files["checkpoint"], journal=files["journal"], cache=how.cache, progress=progress, votes=how.votes,
                     eight_bit=how.eight_bit, log=log,
                 )  # fmt: skip
         except (bb.TargetError, KeyboardInterrupt) as error:
@@ -131,7 +132,7 @@ def carry_out(
             save(reached, where, data, job.target.name)
             results[name] = reached
             say_all(results, path, job.target.name, common.quiet)
-            told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}."
+            told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}. {keep.again()}"
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
             raise bb.TargetError(f"{error} {told}") from error
@@ -159,12 +160,6 @@ def say_all(results: dict[str, AttackResult], path: Path, target: str, quiet: bo
         say(compare.save(results, path, target), quiet)
         saved = f"report.html, report.md, outcomes.csv, pictures, run.json; and a folder for each of {', '.join(results)}"
     say(f"saved            {path}/: {saved}", quiet)
-
-
-def _beside(checkpoint: str, name: str) -> str:
-    """``run.pt`` -> ``run-square.pt``: each attack's own file."""
-    path = Path(checkpoint)
-    return str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
 
 
 def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget: int) -> str:

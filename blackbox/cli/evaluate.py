@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder, training
+from blackbox.cli.exits import STOPPED, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import parse
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def run(
     target: str, budgets: str, levels: str, channels: list[str], known: options.Surrogates, images: options.Images,
-    within: options.Within, nets: options.Nets, common: options.Run,
+    within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
@@ -31,18 +32,19 @@ def run(
     stack = between.read(channels)
     nets.set_threads()
 
-    from blackbox.evaluation.evaluation import evaluate
+    import blackbox as bb
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
-    found = specs.one_model(target, shown.data, count, nets)
+    found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     for level in shows:  # refuse a level that the channels hide before anything is trained
         between.access(level, stack)
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
         "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
-        "epochs": known.epochs, **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
+        "epochs": known.epochs, **asdict(keep), **asdict(images), **asdict(nets),
+        "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip
     mine = _surrogates(known, images, shown, count, nets, common)
     most = len(shown.data) * sum(counts) * len(shows)
@@ -57,11 +59,24 @@ def run(
             bars.close()  # the previous bar is done
             return bars.enter_context(attack_progress(max(counts), common.quiet, what))
 
-        got = evaluate(
-            lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-            shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, budgets=counts, levels=shows,
-            seed=common.seed, ids=shown.index, progress=progress,
-        )  # fmt: skip
+        try:
+            got = bb.evaluate(
+                lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
+                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, budgets=counts, levels=shows,
+                seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
+                saved=lambda so_far: so_far.save(path),
+            )  # fmt: skip
+        except (bb.TargetError, KeyboardInterrupt) as error:
+            reached = getattr(error, "result", None)
+            if reached is None:
+                raise
+            bars.close()
+            _save(reached, path, f"How robust is {found.name}?", shown.spec)
+            say(reached.table(), common.quiet)
+            told = f"What is known is saved in {path}. {keep.again()}"
+            if isinstance(error, KeyboardInterrupt):
+                raise Exit(STOPPED, f"Stopped. {told}") from error
+            raise bb.TargetError(f"{error} {told}") from error
     _save(got, path, f"How robust is {found.name}?", shown.spec)
     say(got.table(), common.quiet)
     say(
@@ -89,6 +104,8 @@ def _save(got: Evaluation, path: Path, title: str, data: str) -> None:
     got.save(path)
     (path / "summary.txt").write_text(got.table() + "\n")
     page = pages.Page(title)
+    if cut := got.incomplete():
+        page.text(f"{cut}.")
     page.text(f"{got.threat}, {len(got.labels)} images of {data}, seed {got.seed}. An image is robust in a row when the model "
               "is right on it and neither this attack nor the same with fewer queries found an example.")  # fmt: skip
     head, *cells = got.cells()

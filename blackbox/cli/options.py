@@ -16,7 +16,7 @@ import typer
 
 from blackbox.specs.options import Images, Nets, Within
 
-__all__ = ["ACCESS", "Images", "Nets", "Run", "Target", "Targeted", "Within", "shared"]
+__all__ = ["ACCESS", "Images", "Keep", "Nets", "Run", "Target", "Targeted", "Within", "shared"]
 
 Target = Annotated[
     str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, net.onnx, file.py:load, http://127.0.0.1:8765, …")
@@ -41,6 +41,35 @@ class Run:
         str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/VERB-…")
     ] = None
     quiet: Quiet = False
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a long run keeps on disk, and how often it tries again: the same for every verb that asks a target."""
+
+    retries: Annotated[
+        int, typer.Option(help="How often a call that fails on the way (429, 503, no answer) is tried again, after growing waits.")
+    ] = 0
+    journal: Annotated[
+        str | None,
+        typer.Option(help="File of every answer, written at once: the same command goes on from it and pays for nothing twice."),
+    ] = None
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="The same, where queries cost nothing: the state of the run, twice a minute and at every failure."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ValueError(f"Expected --retries to be at least 0, but it was {self.retries}.")
+        if self.journal and self.checkpoint:
+            raise ValueError("Expected either --checkpoint or --journal, but both were given. A journal holds all that a checkpoint does.")
+
+    def again(self) -> str:
+        """How to go on after a failure: one sentence."""
+        if self.journal or self.checkpoint:
+            return "Give the same command again: it goes on from there."
+        return "With --journal FILE, the same command would go on from there."
 
 
 Channel = Annotated[
@@ -82,15 +111,7 @@ class Search:
         list[str] | None,
         typer.Option("--set", help="A setting: --set p_init=0.1, with several attacks square.p_init=0.1"),
     ] = None
-    checkpoint: Annotated[
-        str | None, typer.Option(help="File from which the same command resumes after an interruption.")
-    ] = None
-    journal: Annotated[
-        str | None,
-        typer.Option(help="The same for costly targets: every answer is written at once and never paid for twice."),
-    ] = None
     cache: Annotated[bool, typer.Option("--cache", help="With --journal: query no image twice.")] = False
-    retries: Annotated[int, typer.Option(help="How often a call is retried, after growing waits, when the target times out.")] = 0
     answers: Annotated[
         str, typer.Option(help="How many images of --own to query for training; charged.")
     ] = "0"

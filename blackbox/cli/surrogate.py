@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox import specs
+from blackbox.checkpoint import fingerprint
 from blackbox.cli import logs, options, run_folder
+from blackbox.cli.exits import STOPPED, Exit
 from blackbox.cli.progress import Line, clock, say
 
 if TYPE_CHECKING:
@@ -25,10 +27,11 @@ CHOICE = 4  # images to choose from for each query that may be spent (chosen her
 
 
 def run(
-    target: str, how: options.Teaching, images: options.Images, nets: options.Nets, common: options.Run,
+    target: str, how: options.Teaching, images: options.Images, nets: options.Nets, common: options.Run, keep: options.Keep,
     log: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Query the target, train, measure agreement on held-out images, save."""
+    import blackbox as bb
     import surrogates as sg
     from blackbox.statistics import Rate
 
@@ -37,7 +40,7 @@ def run(
     nets.set_threads()
     own, kept = attacker_images(images, how.holdout, seed)
     count = nets.classes or len(own.classes)
-    found = specs.one_model(target, own, count, nets)
+    found = specs.retrying(specs.one_model(target, own, count, nets), keep.retries, nets.device)
     oracle = specs.oracle(found, how.access, count, nets.device)
     recipe = sg.Recipe(epochs=how.epochs, optimiser=how.optimiser)
     net = sg.build(how.arch, classes=count, shape=own.shape, seed=seed)
@@ -50,7 +53,7 @@ def run(
     shown = specs.widen(own, wanted, seed)
     run_folder.write_config(path, {
         "verb": "surrogate", "target": found.spec, "access": how.access, "queries": how.queries, "strategy": how.strategy,
-        "arch": how.arch, "recipe": asdict(recipe), **asdict(images), **asdict(nets), "own_images": len(own),
+        "arch": how.arch, "recipe": asdict(recipe), **asdict(keep), **asdict(images), **asdict(nets), "own_images": len(own),
         "shown_images": len(shown), "held_out": len(kept), "classes": count, "seed": seed, "device": nets.device or "cpu",
     })  # fmt: skip
     shows = oracle.access.name.lower()
@@ -60,8 +63,14 @@ def run(
         f"{len(kept):,} more to measure agreement",
         quiet,
     )
-    net, spent, agreement, rounds = learn(net, oracle, shown, kept, recipe, how, path, common, logs.opened(log, path))
-    measured = oracle.counts["fidelity"] + oracle.counts["verify"]
+    try:
+        net, spent, agreement, rounds = learn(net, oracle, shown, kept, recipe, how, keep, path, common, logs.opened(log, path))
+    except (bb.TargetError, KeyboardInterrupt) as error:
+        told = f"{_cut_off(error, net, oracle, path)} {keep.again()}"
+        if isinstance(error, KeyboardInterrupt):
+            raise Exit(STOPPED, f"Stopped. {told}") from error
+        raise bb.TargetError(f"{error} {told}") from error
+    measured = sum((oracle.counts + oracle.replayed)[purpose] for purpose in ("fidelity", "verify"))
     report = sg.report(net)
     own_labels = sg.predict(net, kept.images)
     accuracy = Rate.of((own_labels == kept.labels).numpy())
@@ -85,24 +94,50 @@ def run(
 
 
 def learn(
-    net: Any, oracle: Oracle, shown: Dataset, kept: Dataset, recipe: Any, how: options.Teaching, path: Path, common: options.Run,
-    log: Log | None = None,
-) -> tuple[Any, int, Rate, list[str]]:
+    net: Any, oracle: Oracle, shown: Dataset, kept: Dataset, recipe: Any, how: options.Teaching, keep: options.Keep,
+    path: Path, common: options.Run, log: Log | None = None,
+) -> tuple[Any, int, Rate, list[str]]:  # fmt: skip
     """Train the net: returns it, the queries spent, its agreement with the target on ``kept``, and a line for each round."""
     import surrogates as sg
+    from blackbox.oracle.kept import Kept
 
+    files = Kept(keep.journal, keep.checkpoint)
     if how.strategy == "distil":
         progress = _progress(how.epochs, common.quiet)
-        net = sg.train(net, shown, recipe, seed=common.seed, teacher=oracle, queries=how.queries, progress=progress, log=log)
-        return net, oracle.rows, sg.fidelity(net, oracle, kept.images), []
+        net = sg.train(
+            net, shown, recipe, seed=common.seed, teacher=oracle, queries=how.queries, progress=progress, log=log,
+            checkpoint=keep.checkpoint, journal=keep.journal,
+        )  # fmt: skip
+        spent = sg.report(net).queries  # in all attempts
+        with files.calls(oracle, "fidelity", images=fingerprint(kept.images)):
+            return net, spent, sg.fidelity(net, oracle, kept.images), []
     chosen = sg.acquire.get(how.strategy)
     say(f"bill             {sg.acquire.bill(chosen, how.queries, len(shown), 0.0, len(kept))}", common.quiet)
     got = sg.learn(
         net, oracle, shown, how.strategy, queries=how.queries, recipe=recipe, held_out=0.0, evaluation=kept, seed=common.seed,
-        log=log,
+        log=log, journal=keep.journal or keep.checkpoint,
     )
     got.curve.save(path / "curve.json")
-    return net, oracle.rows, got.curve.evaluation[-1], got.curve.table().splitlines()[1:]
+    return net, oracle.spent, got.curve.evaluation[-1], got.curve.table().splitlines()[1:]
+
+
+def _cut_off(error: BaseException, net: Any, oracle: Oracle, path: Path) -> str:
+    """Save the answers bought, or the trained net and how far its agreement is known, and say where."""
+    from surrogates import Answers, save_weights
+
+    got = getattr(error, "result", None)
+    lines = [f"INCOMPLETE: the target failed, or the run was stopped, after {oracle.spent:,} answers for training."]
+    if isinstance(got, Answers) and len(got):
+        arrays: dict[str, Any] = {"labels": got.labels.numpy(), "index": got.index, "images": got.images.numpy()}
+        if got.probabilities is not None:
+            arrays["probabilities"] = got.probabilities.numpy()
+        np.savez_compressed(path / "answers.npz", **arrays)
+        lines.append(f"answers          {len(got):,} images and what the target said of them: answers.npz")
+    elif got is not None and not isinstance(got, Answers):
+        save_weights(net, path / specs.SURROGATE_FILE)
+        lines.append(f"agreement        {got}  of the images held out: the target's class is its own")
+    (path / "summary.txt").write_text("\n".join(lines) + "\n")
+    return f"What is known is saved in {path}."
 
 
 def attacker_images(images: options.Images, holdout: int, seed: int) -> tuple[Dataset, Dataset]:

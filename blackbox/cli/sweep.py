@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
-from blackbox.cli import logs, run_folder
+from blackbox.cli import logs, options, run_folder
 from blackbox.cli.exits import FAILED, Exit
 from blackbox.cli.progress import Line, say
 
 
 def run(
     study: str, store: str | None, jobs: int, backend: str, dask: str | None, shards: int | None, plan_only: bool,
-    out: str | None, quiet: bool, log: list[str] | None = None,
+    out: str | None, quiet: bool, keep: options.Keep, log: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Check the whole study, plan, run the missing cells, save, print."""
     from blackbox.sweep import Plan, Store, Study
@@ -31,14 +32,16 @@ def run(
     if Path(study).resolve() != (path / "study.toml").resolve():
         shutil.copyfile(study, path / "study.toml")
     run_folder.write_config(path, {"verb": "sweep", "store": str(where), "jobs": jobs, "backend": backend, "dask": dask,
-                               "shards": shards, **chosen.model_dump()})  # fmt: skip
+                               "shards": shards, **asdict(keep), **chosen.model_dump()})  # fmt: skip
     line = Line(quiet)
 
     def told(done: int, total: int, failed: int) -> None:
         failures = f", {failed:,} failed" if failed else ""
         line(f"{done:,} of {total:,} cells{failures}, {time.perf_counter() - line.begin:.0f} s", done == total)
 
-    table = chosen.run(where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=told, log=logs.opened(log, path))
+    table = chosen.run(
+        where, jobs=jobs, backend=backend, dask=dask, shards=shards, progress=told, log=logs.opened(log, path), **asdict(keep)
+    )
     table.save(path)
     say(str(table), quiet)
     say(f"saved            {path}/: rates.csv, summary.txt, study.toml, run.json; raw outcomes in {where}", quiet)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
+from blackbox.cli.exits import STOPPED, Exit
 from blackbox.cli.progress import Line, say
 from blackbox.specs import parse
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def run(
     source: list[str], to: list[str], attacks: str, *, steps: int | None, given: str, targeted: str | None,
-    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep,
 ) -> None:  # fmt: skip
     """Check, plan, measure, save, print."""
     from surrogates.crafting import presets
@@ -42,12 +43,13 @@ def run(
     sources = specs.sources(source, "--from", shown, count, nets)
     targets: dict[str, Any] = {}
     for model in specs.several(to, shown, count, nets):
-        targets[specs.free(model.name, targets)] = specs.oracle(model, "labels", count, device)
+        tried = specs.retrying(model, keep.retries, device)
+        targets[specs.free(model.name, targets)] = specs.oracle(tried, "labels", count, device)
     path = run_folder.create(common.out, "transfer", *sources)
     effective = {
         "verb": "transfer", "from": source, "to": to, "attacks": [r.name for r in recipes],
         "threats": [{"norm": r.norm, "eps": r.eps} for r in radii], "steps": steps, "given": given, "targeted": targeted,
-        **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": seed, "device": device or "cpu",
+        **asdict(keep), **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": seed, "device": device or "cpu",
     }  # fmt: skip
     run_folder.write_config(path, effective)
     cells = len(sources) * len(recipes) * len(radii)
@@ -62,13 +64,17 @@ def run(
         matrix = sg.transfer_matrix(
             sources, targets, shown.data.images, shown.data.labels, recipes, radii,
             target=specs.goals(targeted, shown, count, seed), steps=steps, seed=seed, ids=shown.index, keep=last,
-            progress=_progress(cells + len(radii) + 1, quiet),
+            progress=_progress(cells + len(radii) + 1, quiet), journal=keep.journal or keep.checkpoint,
         )  # fmt: skip
-    except bb.TargetError as error:
-        if error.result is None:
+    except (bb.TargetError, KeyboardInterrupt) as error:
+        reached = getattr(error, "result", None)
+        if reached is None:
             raise
-        save(error.result, path, given)
-        raise bb.TargetError(f"{error} The answers before it are saved in {path}.") from error
+        save(reached, path, given)
+        told = f"The answers before it are saved in {path}. {keep.again()}"
+        if isinstance(error, KeyboardInterrupt):
+            raise Exit(STOPPED, f"Stopped. {told}") from error
+        raise bb.TargetError(f"{error} {told}") from error
     save(matrix, path, given)
     kept.of_transfer(path, matrix, last, shown.data)
     say(matrix.table(given), quiet)

@@ -14,7 +14,7 @@ from blackbox.specs import parse
 
 def run(
     attack: str, grid: list[str], models: list[str], budget: int, access: str, jobs: int, cache: str | None, *,
-    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run,
+    images: options.Images, within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep,
 ) -> None:  # fmt: skip
     """Check, run every setting, save, print."""
     wanted = specs.one_threat(within)
@@ -28,11 +28,12 @@ def run(
     count = nets.classes or len(shown.data.classes)
     mine: dict[str, Any] = {}
     for model in specs.several(models, shown, count, nets):
-        mine[specs.free(model.name, mine)] = model.net if model.net is not None else model.model
+        own = model.net if model.net is not None else model.model
+        mine[specs.free(model.name, mine)] = own if not keep.retries else specs.retrying(model, keep.retries, nets.device).model
     path = run_folder.create(common.out, "tune", attack)
     effective = {
         "verb": "tune", "attack": attack, "grid": values, "models": models, "budget": budget, "access": access,
-        "threat": {"norm": wanted.norm, "eps": wanted.eps}, **asdict(images), **asdict(nets), "n": len(shown.data),
+        "threat": {"norm": wanted.norm, "eps": wanted.eps}, **asdict(keep), **asdict(images), **asdict(nets), "n": len(shown.data),
         "classes": count, "seed": common.seed,
     }  # fmt: skip
     run_folder.write_config(path, effective)
@@ -42,10 +43,13 @@ def run(
         f"{budget:,} queries = at most {runs * len(shown.data) * budget:,} of your own models, none of a target",
         common.quiet,
     )
-    found = bb.tune(
-        tried, mine, shown.data.images, shown.data.labels, wanted, budget, access=access, classes=count, seed=common.seed,
-        ids=shown.index, jobs=jobs, cache=cache,
-    )  # fmt: skip
+    try:
+        found = bb.tune(
+            tried, mine, shown.data.images, shown.data.labels, wanted, budget, access=access, classes=count, seed=common.seed,
+            ids=shown.index, jobs=jobs, cache=cache, journal=keep.journal, checkpoint=keep.checkpoint,
+        )  # fmt: skip
+    except bb.TargetError as error:
+        raise bb.TargetError(f"{error} Nothing is chosen yet. {keep.again()}") from error
     body = {"chosen": found.chosen, "budget": budget, "rows": found.records()}
     (path / "tuned.json").write_text(json.dumps(body, indent=1) + "\n")
     (path / "summary.txt").write_text(found.table() + "\n")

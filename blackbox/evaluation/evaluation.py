@@ -45,7 +45,7 @@ def evaluate(
     ids: Any = None,
     journal: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    saved: Callable[[Evaluation], None] | None = None,
+    saved: Callable[[Evaluation], Any] | None = None,
     progress: Callable[[str], Callable[[Progress], None] | None] | None = None,
 ) -> Evaluation:
     """Robust accuracy of one model at each access level and budget, with the rows by which to check it (noise, ceiling).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class Parts:
     images: Tensor
     labels: Tensor
     kept: Kept
-    saved: Callable[[Evaluation], None] | None
+    saved: Callable[[Evaluation], Any] | None
 
     @property
     def wrong(self) -> np.ndarray:
@@ -97,6 +98,7 @@ class Parts:
         import surrogates as sg
 
         found = self.found
+        m: sg.TransferMatrix | None = None
         with self.part("transfer"):
             try:
                 with self.kept.calls(self.plain, "transfer", images=fingerprint(self.images, self.labels, found.ids)):
@@ -105,7 +107,7 @@ class Parts:
                         ids=found.ids, noise=False,
                     )  # fmt: skip
             except BaseException as error:
-                m = getattr(error, "result", None)
+                m = part if isinstance(part := getattr(error, "result", None), sg.TransferMatrix) else None
                 raise
             finally:
                 if m is not None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from blackbox import attacks as registry
 from blackbox.checkpoint import fingerprint
 from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Attack
 from blackbox.run import attack as run
@@ -103,6 +104,8 @@ def tune(
     ids: Tensor | np.ndarray | None = None,
     jobs: int = 1,
     cache: str | Path | None = None,
+    journal: str | Path | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Tuned:
     """Run every attack against every model of yours and keep the queries that each image took.
 
@@ -115,6 +118,8 @@ def tune(
         threat, budget, access, seed, ids: as the attack is to be run later.
         jobs: runs at once (`joblib`, in processes). cache: a folder that keeps each run under a hash of all it depends on,
             so that a larger grid costs only what is new; for torch modules, whose weights can be hashed.
+        journal, checkpoint: as in `blackbox.attack`, for models that are slow or cost something: each run has a file of its own
+            beside the one named, and the same call goes on where it was. A run that ``cache`` holds needs none.
 
     Raises:
         ValueError: nothing to try, or nothing to try it on; a model that has no image right; a cache for a model that is
@@ -131,11 +136,12 @@ def tune(
         raise ValueError(f"Expected torch modules where runs are cached, but {other[0]} is none. Leave cache out.")
     from joblib import Parallel, delayed
 
+    files = Kept(journal, checkpoint)
     cells = list(itertools.product(attacks, models))
     found = Parallel(n_jobs=jobs)(
         delayed(_cell)(
             attacks[a], models[m], m, images, labels, numbers, threat, budget, access, classes, seed,
-            None if cache is None else Path(cache),
+            None if cache is None else Path(cache), files.of(f"{a}-{m}"),
         )
         for a, m in cells
     )  # fmt: skip
@@ -147,7 +153,7 @@ def tune(
 
 def _cell(
     attack: Attack, model: Any, name: str, x: Tensor, y: Tensor, ids: np.ndarray, threat: Threat, budget: int, access: str,
-    classes: int, seed: int, cache: Path | None,
+    classes: int, seed: int, cache: Path | None, files: dict[str, Any],
 ) -> np.ndarray:  # fmt: skip
     """[n] queries of one attack on one model."""
     kept = None
@@ -159,7 +165,7 @@ def _cell(
         kept = cache / f"{digest((*what, budget, access, classes, seed))}.json"
         if kept.exists():
             return np.array(json.loads(kept.read_text())["queries"], dtype=np.int64)
-    result = run(Oracle(model, access, classes), x, y, attack, threat, budget, seed=seed, ids=ids)
+    result = run(Oracle(model, access, classes), x, y, attack, threat, budget, seed=seed, ids=ids, **files)
     if not bool(result.attacked.any()):
         raise ValueError(f"Expected {name} to have some of the {len(x)} images right, but it has none. Is it trained?")
     queries = torch.where(result.success, result.first_success_query, budget)[result.attacked].numpy()

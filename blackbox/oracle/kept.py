@@ -25,6 +25,14 @@ def beside(path: str | os.PathLike[str], part: str) -> Path:
     return whole.with_name(f"{whole.stem}-{re.sub(r'[^A-Za-z0-9_.=-]+', '_', part)}{whole.suffix}")
 
 
+def forget(path: str | os.PathLike[str] | None) -> None:
+    """Remove a journal or checkpoint whose answers are kept elsewhere by now."""
+    if path is None:
+        return
+    for end in ("", "-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def kept(oracle: Oracle, path: str | os.PathLike[str] | None, **settings: Any) -> Iterator[None]:
     """In this context every answer is in the file before anybody sees it, and is read from it where it is there already.
@@ -59,7 +67,7 @@ class Kept:
                 "Expected either a checkpoint or a journal, but both were given. A journal holds all that a checkpoint does."
             )
 
-    def of(self, part: str) -> dict[str, Path | None]:
+    def of(self, part: str) -> dict[str, Any]:
         """The arguments ``journal`` and ``checkpoint`` of the attack that is this part."""
         return {
             name: None if path is None else beside(path, part)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from blackbox.loggers.read import opened
+from blackbox.oracle.kept import Kept, forget
 from blackbox.sweep import work
 from blackbox.sweep.logged import SweepLog
 from blackbox.sweep.plan import Cell, Plan
@@ -34,6 +35,9 @@ def run(
     shards: int | None = None,
     progress: Say | None = None,
     log: Any = None,
+    retries: int = 0,
+    journal: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Table:
     """Run the cells that the store does not hold yet.
 
@@ -47,6 +51,9 @@ def run(
         progress: called with (cells done, cells in all, failed) after each job.
         log: loggers as in `blackbox.attack`: each point of the grid is a run of its own, logged when its last cell is done;
             a study that was finished before is logged as a whole.
+        retries: how often a call that fails on the way is tried again.
+        journal, checkpoint: as in `blackbox.attack`: a cell at work keeps its answers in a file of its own beside the one named,
+            under the same path for all workers, until the store has the cell. A cell that failed then goes on where it was.
 
     Returns:
         The table. Cells that failed are in ``table.failures``; the next run tries them again.
@@ -59,6 +66,8 @@ def run(
         raise ValueError(f"Expected backend to be one of {', '.join(BACKENDS)}, but it was {backend!r}.")
     if jobs < 1 or (shards is not None and shards < 1):
         raise ValueError(f"Expected jobs and shards to be at least 1, but they were {jobs} and {shards}.")
+    files = Kept(*(None if path is None else os.path.abspath(path) for path in (journal, checkpoint)))
+    keep = {"retries": retries, "journal": files.journal, "checkpoint": files.checkpoint}
     loggers, plan, failures = opened(log), Plan.of(study), dict[str, str]()
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(Store(store))
@@ -69,7 +78,7 @@ def run(
         while left := _left(plan, kept, failures):
             moved = False
             try:
-                for _ in _work_off(plan, left, kept, shards, parallel, failures, progress, points):
+                for _ in _work_off(plan, left, kept, shards, parallel, failures, progress, keep, points):
                     moved = True
             except Exception as error:
                 if not _died(error):
@@ -96,13 +105,18 @@ def _left(plan: Plan, kept: Store, failures: dict[str, str]) -> list[Cell]:
 
 def _work_off(
     plan: Plan, left: list[Cell], kept: Store, shards: int | None, parallel: Callable[[Iterator[Any]], Iterator[Any]],
-    failures: dict[str, str], progress: Say | None, points: SweepLog | None = None,
+    failures: dict[str, str], progress: Say | None, keep: dict[str, Any], points: SweepLog | None = None,
 ) -> Iterator[None]:  # fmt: skip
     """Run the cells that are left and store each job's results as they come; yields after each job."""
+    files = Kept(keep["journal"], keep["checkpoint"])
     total = len(plan.cells())
     count = total - len(left) - len(failures)
-    for results in parallel(_offers(plan, left, kept, shards)):
+    for results in parallel(_offers(plan, left, kept, shards, keep)):
         kept.add(results)
+        for result in results:
+            if result["columns"] is not None:  # the store has it: its journal is done with
+                for path in files.of(result["key"]).values():
+                    forget(path)
         kept.beat()
         failures |= {r["key"]: r["error"] for r in results if r["error"]}
         count += sum(not r["error"] for r in results)
@@ -113,7 +127,7 @@ def _work_off(
         yield
 
 
-def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None) -> Iterator[Any]:
+def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None, keep: dict[str, Any]) -> Iterator[Any]:
     """Jobs, each claimed when a worker is about to take it.
 
     The cells of a transfer that differ in the target alone go together, block by block: what is crafted once is shown to
@@ -124,7 +138,7 @@ def _offers(plan: Plan, left: list[Cell], kept: Store, shards: int | None) -> It
     for offered in shares(left, shards):
         mine = set(kept.claim([c.key for c in offered]))
         if mine:
-            yield delayed(work.job)(plan.job([c for c in offered if c.key in mine]))
+            yield delayed(work.job)({**plan.job([c for c in offered if c.key in mine]), "keep": keep})
 
 
 def shares(left: list[Cell], shards: int | None) -> Iterator[list[Cell]]:

@@ -15,6 +15,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
+from blackbox.oracle.kept import Kept
 from blackbox.specs.threat import read_threat
 from blackbox.sweep import loading, pictures
 from blackbox.sweep.columns import pack
@@ -59,7 +60,7 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
         result: dict[str, Any] = {"key": key, "host": platform.node(), "columns": None, "images": None, "error": ""}
         try:
             loading.check(text, prints[""])
-            result["columns"], result["images"] = run(text, prints, Point(*point), start, stop)
+            result["columns"], result["images"] = run(text, prints, Point(*point), start, stop, sent.get("keep") or {}, key)
         except Exception as error:
             said = str(error).strip() or "no message"
             result["error"] = said if said.startswith("Expected") else f"{type(error).__name__}: {said}"
@@ -67,13 +68,23 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
     return out
 
 
-def run(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> tuple[bytes, bytes | None]:
-    """The outcomes of one cell: columns over its images, as safetensors; and of a point's first block images to look at."""
-    columns, images = (_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop)
+def run(
+    text: str, prints: dict[str, str], point: Point, start: int, stop: int, keep: dict[str, Any] | None = None, key: str = ""
+) -> tuple[bytes, bytes | None]:
+    """The outcomes of one cell: columns over its images, as safetensors; and of a point's first block images to look at.
+
+    keep: retries of a failed call, and the journal or checkpoint beside which the cell has its own, named by ``key``.
+    """
+    keep = keep or {}
+    files = Kept(keep.get("journal"), keep.get("checkpoint")).of(key)
+    done = (_attack if point.kind == "attack" else _transfer)(text, prints, point, start, stop, keep.get("retries", 0), files)
+    columns, images = done
     return pack(columns), images
 
 
-def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
+def _attack(
+    text: str, prints: dict[str, str], point: Point, start: int, stop: int, retries: int, files: dict[str, Any]
+) -> _Outcomes:
     import torch
 
     import blackbox as bb
@@ -84,7 +95,7 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     grid = study.attack
     assert grid is not None
     named = next(n for n in grid.attacks if str(n) == point.what)
-    model, shown = loading.model(text, point.target, prints[point.target]), images(study)
+    model, shown = specs.retrying(loading.model(text, point.target, prints[point.target]), retries), images(study)
     count = study.classes or len(shown.data.classes)
     stack = channels.read(grid.channels)
     access = channels.access(grid.access, stack)
@@ -96,7 +107,7 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
         oracle, x, shown.data.labels[start:stop],
         bb.attacks.build(named.name, **named.settings), read_threat(point.threat), point.budget,
         target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, seed=point.seed, ids=shown.index[start:stop],
-        votes=grid.votes, eight_bit=grid.eight_bit,
+        votes=grid.votes, eight_bit=grid.eight_bit, **files,
     )  # fmt: skip
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
     columns = {name: getattr(result, name) for name in names.split()}
@@ -109,7 +120,9 @@ def _attack(text: str, prints: dict[str, str], point: Point, start: int, stop: i
     return columns, pictures.pack(index, x, result.x_adv, said)
 
 
-def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop: int) -> _Outcomes:
+def _transfer(
+    text: str, prints: dict[str, str], point: Point, start: int, stop: int, retries: int, files: dict[str, Any]
+) -> _Outcomes:
     import surrogates as sg
     from blackbox import specs
 
@@ -121,7 +134,8 @@ def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop:
     source = loading.model(text, point.source, prints[point.source])
     if source.net is None:
         raise ValueError(f"Expected a net as source, whose gradients craft the examples, but {point.source} has none.")
-    oracle = specs.oracle(loading.model(text, point.target, prints[point.target]), "labels", count, None, study.rows)
+    target = specs.retrying(loading.model(text, point.target, prints[point.target]), retries)
+    oracle = specs.oracle(target, "labels", count, None, study.rows)
     goal = specs.goals(grid.targeted, shown, count, point.seed)
     goal = goal if goal is None or isinstance(goal, int) else goal[start:stop]
     x, y, ids = shown.data.images[start:stop], shown.data.labels[start:stop], shown.index[start:stop]
@@ -129,6 +143,7 @@ def _transfer(text: str, prints: dict[str, str], point: Point, start: int, stop:
     matrix = sg.transfer_matrix(
         {"source": source.net}, {"target": oracle}, x, y, [point.what], [read_threat(point.threat)], target=goal,
         steps=grid.steps, seed=point.seed, ids=ids, noise=grid.noise, make=lambda *_: made,
+        journal=files["journal"] or files["checkpoint"],
     )  # fmt: skip
     columns: dict[str, Any] = {
         "y": matrix.labels, "ids": ids, "clean_source": matrix.clean_source[0], "clean_target": matrix.clean_target[0],

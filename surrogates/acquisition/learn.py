@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blackbox.checkpoint import fingerprint
 from blackbox.checks import as_images, check_int
 from blackbox.loggers.logger import running
 from blackbox.loggers.read import opened
-from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.oracle.kept import kept
+from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Access
 from blackbox.rng import Stream
 from blackbox.statistics import Rate
@@ -60,6 +63,7 @@ def learn(
     seed: int = 0,
     progress: Progress | None = None,
     log: Any = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Learned[Net]:
     """Spend a query budget on a surrogate: train ``net`` in place on a target's answers to chosen images.
 
@@ -81,6 +85,7 @@ def learn(
         seed: for all draws.
         progress: called after each round with its number (from 0), the bill and the curve so far.
         log: where agreement is written after each round, as in `blackbox.attack`; step: the queries so far.
+        journal: a file for every answer, as in `blackbox.attack`: the same call trains again, and pays for no answer twice.
 
     Raises:
         ValueError: the budget is too small for the strategy to start, or net, pool and target do not fit together (all
@@ -102,7 +107,8 @@ def learn(
         )
     loggers = opened(log)
     about = {"strategy": name, "queries": queries, "target": oracle.name, "access": oracle.access.name.lower(), "warm": warm}
-    with running(loggers, described(net, recipe, seed, "learn", held_out=held_out, **about)):
+    facts = {"pool": fingerprint(images), "queries": queries, "seed": seed, "strategy": repr(chosen)}
+    with kept(oracle, journal, **facts), running(loggers, described(net, recipe, seed, "learn", held_out=held_out, **about)):
         truth = None if tests is None else oracle(tests, purpose="verify").label.cpu()
         rng = Stream(seed, np.arange(len(images), dtype=np.uint64))
         order = rng.shared_permutation(0, "held out", len(images)).numpy()
@@ -172,9 +178,10 @@ def _ask(
     """Query ``x``, and add the answers to those so far."""
     try:
         new = ask_all(oracle, x, index, augment, "train", topk)
-    except TargetError as error:
-        if asked is not None:
-            error.result = asked.join(error.result) if len(error.result) else asked
+    except BaseException as error:
+        part = getattr(error, "result", None)
+        if asked is not None and isinstance(part, Answers):
+            error.result = asked.join(part) if len(part) else asked  # type: ignore[attr-defined]
         raise
     return new if asked is None else asked.join(new)
 

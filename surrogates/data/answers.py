@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.checks import as_images, as_seed, check_int
-from blackbox.oracle.oracle import Oracle, Reply, TargetError
+from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Access
 from surrogates.data.dataset import Dataset
 
@@ -110,15 +110,19 @@ def ask_all(
         label = torch.cat(labels) if labels else torch.zeros(0, dtype=torch.int64)
         return Answers(x[:n], label, probabilities, index[:n], oracle.classes, augment)
 
-    for start in range(0, len(x), _BLOCK):
-        try:
-            reply = oracle(x[start : start + _BLOCK], purpose=purpose)
-        except TargetError as error:
-            error.result = so_far()
-            raise
+    def take(reply: Reply, start: int) -> None:
         labels.append(reply.label.cpu())
         if reply.access is not Access.LABELS:
             soft.append(_normalised(_shown(reply, topk), labels[-1], start))
+
+    for start in range(0, len(x), _BLOCK):
+        try:
+            take(oracle(x[start : start + _BLOCK], purpose=purpose), start)
+        except BaseException as error:
+            if isinstance(part := getattr(error, "result", None), Reply):  # answered before it failed
+                take(part, start)
+            error.result = so_far()  # type: ignore[attr-defined]
+            raise
     return so_far()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.checks import as_images, as_labels
-from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.statistics import Rate
 from blackbox.targets.answer import recognise
 from blackbox.targets.outputs import scores_of
@@ -205,8 +205,20 @@ def fidelity(net: nn.Module, oracle: Oracle, images: Any, purpose: str = "fideli
     Costs one query an image, charged under ``purpose``. Nothing here or in `train` uses it for a choice.
 
     Raises:
-        ValueError: images that the net or the oracle does not take. TargetError: the target failed.
+        ValueError: images that the net or the oracle does not take. TargetError: the target failed; ``error.result`` is the
+            Rate of the images that it answered, the others unknown.
     """
     x = images.images if isinstance(images, Dataset) else as_images(images, "images")
-    own = predict(net, x)
-    return Rate.of((own == oracle(x, purpose=purpose).label.cpu()).numpy())
+    own, named = predict(net, x), torch.full((len(x),), -1)
+
+    def rate() -> Rate:
+        return Rate.of((own == named).numpy(), known=(named >= 0).numpy())
+
+    try:
+        named[:] = oracle(x, purpose=purpose).label.cpu()
+    except BaseException as error:
+        if isinstance(part := getattr(error, "result", None), Reply):
+            named[: len(part.label)] = part.label.cpu()
+        error.result = rate()  # type: ignore[attr-defined]
+        raise
+    return rate()

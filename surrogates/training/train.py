@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from torch import nn
 
-from blackbox.checkpoint import fingerprint
+from blackbox.checkpoint import CheckpointError, fingerprint
 from blackbox.checks import check_int
 from blackbox.loggers.logger import running
 from blackbox.loggers.read import opened
+from blackbox.oracle.kept import beside, forget
+from blackbox.oracle.kept import kept as kept_in
 from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.same import odd
 from surrogates.data.answers import Answers, ask
 from surrogates.data.dataset import Dataset, as_dataset
 from surrogates.nets.predict import class_count
@@ -39,6 +43,7 @@ def train(
     cache: str | Path | None = None,
     progress: Progress | None = None,
     log: Any = None,
+    journal: str | Path | None = None,
 ) -> Net:
     """Train ``net`` in place and return it, in eval mode; what happened is in ``report(net)``.
 
@@ -61,6 +66,8 @@ def train(
             queried before the file can be looked up: to save queries as well, keep `Answers` and train on them.
         progress: called after each epoch with its number (from 1) and the report so far.
         log: where loss and accuracy (with a target, agreement) are written after each epoch, as in `blackbox.attack`.
+        journal: with a teacher, a file of its answers alone, as in `blackbox.attack`: the same call pays for none twice, and
+            trains again.
 
     The epoch with the smallest held-out loss is kept; without held-out images, the last one. A run that diverges stops,
     warns, records it in the report, and keeps the best epoch so far.
@@ -74,23 +81,15 @@ def train(
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if checkpoint is not None and cache is not None:
         raise ValueError("Expected checkpoint= (one file) or cache= (a folder of them), but both were given.")
+    if journal is not None and (checkpoint is not None or teacher is None):
+        raise ValueError(
+            "Expected journal= with a teacher and without checkpoint=, which keeps the answers as well. Leave one of them out."
+        )
     loggers, file, body, budget = opened(log), None, None, 0
     taught = teacher is not None or isinstance(train_set, Answers)
     if teacher is not None:
-        pool = _pool(train_set, queries)
         budget = cast(int, queries)
-        if checkpoint is not None:
-            asked = {"pool": fingerprint(pool.images), "queries": budget, "soft": soft, "target": teacher.name}
-            asked |= {"access": teacher.access.name, "validation": examples_hash(validation)}
-            file = RunFile(Path(checkpoint), run_settings(net, recipe, seed, **asked))
-            body = file.load()
-        if body is not None:
-            train_set = Answers.from_plain(body["answers"], pool, teacher.classes)
-        else:
-            train_set = ask(teacher, pool, budget, seed)
-            if file is not None:
-                body = {"answers": train_set.plain()}
-                file.store(body)
+        train_set, file, body = _taught(net, recipe, seed, train_set, teacher, queries, soft, validation, checkpoint, journal)
     elif queries is not None:
         raise ValueError("Expected teacher= with queries=, but there was no teacher to spend them on. Give teacher=.")
     examples = as_examples(train_set, soft)
@@ -142,6 +141,45 @@ def report(net: nn.Module) -> TrainReport:
     if found is None:
         raise ValueError("Expected a net that surrogates.train has trained, but this one has no report.")
     return cast(TrainReport, found)
+
+
+def _taught(
+    net: nn.Module, recipe: Recipe, seed: int, train_set: TrainSet, teacher: Oracle, queries: int | None, soft: bool | None,
+    validation: TrainSet | None, checkpoint: str | Path | None, journal: str | Path | None,
+) -> tuple[Answers, RunFile | None, dict[str, Any] | None]:  # fmt: skip
+    """The teacher's answers, from the checkpoint where it has them; the checkpoint, and what it holds."""
+    pool, file, body = _pool(train_set, queries), None, None
+    budget = cast(int, queries)
+    if checkpoint is not None:
+        asked = {"pool": fingerprint(pool.images), "queries": budget, "soft": soft, "target": teacher.name}
+        asked |= {"access": teacher.access.name, "validation": examples_hash(validation), "weights": teacher.weights()}
+        file = RunFile(Path(checkpoint), run_settings(net, recipe, seed, **asked))
+        body = file.load()
+    if body is not None and file is not None:
+        answers = Answers.from_plain(body["answers"], pool, teacher.classes)
+        _same_teacher(teacher, answers, file.path)
+        return answers, file, body
+    while_asking = beside(checkpoint, "answers") if checkpoint is not None else journal
+    with kept_in(teacher, while_asking, pool=fingerprint(pool.images), queries=budget, seed=seed):
+        answers = ask(teacher, pool, budget, seed)
+    if file is not None:
+        body = {"answers": answers.plain()}
+        file.store(body)
+        forget(while_asking)
+    return answers, file, body
+
+
+def _same_teacher(teacher: Oracle, answers: Answers, path: Path) -> None:
+    """Ask again, uncharged, about a few images of a checkpoint: another target of the same name is refused."""
+    if teacher.randomised or teacher.flags is not None:
+        return
+    few = answers.take(np.arange(min(8, len(answers))))
+    named = teacher(few.images, "check").label.cpu()
+    if (other := int((named != few.labels).sum())) > odd(len(few)):
+        raise CheckpointError(
+            f"Expected the teacher of {path}, but {teacher.name}, asked again about {len(few)} of its images, answers {other} "
+            "otherwise: another model of the same name? Nothing was paid. Give the model of then, or another file."
+        )
 
 
 def _pool(train_set: TrainSet, queries: int | None) -> Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, Protocol
@@ -10,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blackbox.checkpoint import fingerprint
 from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.oracle.kept import beside, kept
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import ended
 from blackbox.rowwise import row_norm
@@ -56,6 +60,7 @@ def transfer_matrix(
     make: Maker | None = None,
     keep: Keeper | None = None,
     progress: Callable[[str], None] | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> TransferMatrix:
     """Measure how every source x attack x threat transfers to every target, image by image.
 
@@ -80,6 +85,8 @@ def transfer_matrix(
             by image, after clipping to the box (matched RMS; with several sources or attacks, the largest perturbation of
             that image).
         progress: called with a line of text at the start of each cell.
+        journal: a file for every answer of a target, as in `blackbox.attack`; several targets have one each beside it
+            (`run-NAME.journal`). The same call crafts again, and pays for no answer twice.
 
     Raises:
         ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or has other classes than a
@@ -127,7 +134,11 @@ def transfer_matrix(
         )
 
     try:
-        _fill(matrix, images, rows, chosen, make or crafted, show, keep, noise, progress or (lambda line: None))
+        with contextlib.ExitStack() as stack:
+            for name, oracle in targets.items():
+                file = journal if journal is None or len(targets) == 1 else beside(journal, name)
+                stack.enter_context(kept(oracle, file, images=fingerprint(images, labels, numbers), seed=seeds[0]))
+            _fill(matrix, images, rows, chosen, make or crafted, show, keep, noise, progress or (lambda line: None))
     except BaseException as error:
         matrix.stopped = ended.why(error)
         error.result = matrix  # type: ignore[attr-defined]

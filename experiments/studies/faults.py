@@ -1,0 +1,532 @@
+"""Whatever goes wrong in a long run, is what it leaves true, and is any answer lost?
+
+Each trial runs one verb (attack, evaluate, surrogate, transfer, sweep, tune) on a few digits against a linear model, once left
+alone and once with one to three faults at random calls: 429, 500, a cut line, NaN, a wrong row count, Ctrl-C, or kill -9 before
+or after the target has answered. A part of the targets stand behind a local service (`blackbox.serving`). The target writes down
+every row that it answers. After each fault everything that was left is read back and held against the run left alone:
+
+  wrong      rates, counts and outcomes stated that are not those of the whole run, or do not say what is unknown
+  lost       answers that the target had given and that were asked for again (besides the calls that say that they are in doubt,
+             and the few by which a resumed run makes sure that it has the same target)
+  different  results of the same call, given again until it ended, that are not those of the run left alone, to the bit
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import blackbox as bb
+import surrogates as sg
+from blackbox.serving import Refused, Server, Service
+from blackbox.sweep import Study
+from experiments.runner import Book, run, says, tell
+
+VERBS = ("attack", "evaluate", "surrogate", "transfer", "sweep", "tune")
+RAISED: dict[str, Callable[[], BaseException]] = {
+    "429": lambda: ConnectionError("429 Too Many Requests"),
+    "500": lambda: ValueError("500 Internal Server Error"),
+    "cut": lambda: ConnectionResetError("the line was cut"),
+    "ctrl-c": KeyboardInterrupt,
+}
+KINDS = (*RAISED, "nan", "rows", "kill before", "kill after")
+SHAPE, CLASSES, EPS = (1, 8, 8), 10, 0.15
+COUNTS = ("lost", "wrong", "different")
+CHECK = 8  # recorded queries that a resumed run asks again
+
+
+@dataclass(frozen=True)
+class Settings:
+    trials: int = says(1000, "in all")
+    seed: int = says(0, "of the trials")
+    verbs: tuple[str, ...] = says(VERBS, "verbs", VERBS)
+
+
+# -- the target ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def data() -> tuple[np.ndarray, Any, Any]:
+    """The weights of a linear classifier of digits, the images attacked, the images to learn from."""
+    part = sg.split(sg.load("digits"), {"fit": 500, "attack": 30, "own": 60}, seed=0)
+    x = part["fit"].images.flatten(1).numpy() - 0.5
+    y = np.eye(CLASSES)[part["fit"].labels.numpy()]
+    weight = np.linalg.solve(x.T @ x + 2 * np.eye(x.shape[1]), x.T @ y).T.astype(np.float32) * 8
+    return weight, part["attack"], part["own"]
+
+
+def answer(rows: np.ndarray) -> np.ndarray:
+    """Logits, row by row."""
+    weight = data()[0]
+    return np.stack([(weight * (row.reshape(1, -1) - np.float32(0.5))).sum(1) for row in rows])
+
+
+class Net(nn.Module):
+    """A surrogate of sorts, and a white box: nearly the target."""
+
+    def __init__(self, off: float = 0.3) -> None:
+        super().__init__()
+        moved = torch.from_numpy(data()[0]) + off * torch.randn(CLASSES, 64, generator=torch.Generator().manual_seed(1))
+        self.weight = nn.Parameter(moved)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) - 0.5) @ self.weight.T
+
+
+@dataclass
+class Desk:
+    """Where the faults come from, and the book of what was answered. faults: call -> kind."""
+
+    book: Path
+    faults: dict[int, str] = field(default_factory=dict)
+    calls: int = 0
+    victim: int = 0  # who is killed; 0: this process
+    word: str = "row"
+    said: Callable[[], int] = lambda: 0  # how many rows a doomed process has asked to make sure of its target
+
+    def write(self, word: str, rows: np.ndarray) -> None:
+        with open(self.book, "a") as file:
+            file.write("".join(f"{word} {hashlib.sha256(row.tobytes()).hexdigest()[:16]}\n" for row in rows))
+
+    def next(self) -> str:
+        self.calls += 1
+        kind = self.faults.pop(self.calls, "")
+        if kind.startswith("kill"):
+            self.book.with_name("checks").write_text(str(self.said()))
+        return kind
+
+    def kill(self) -> None:
+        while not (who := self.victim):
+            time.sleep(0.001)  # the parent has not said yet who it is
+        os.kill(who, signal.SIGKILL)
+
+    def read(self) -> Counter[str]:
+        return Counter(self.book.read_text().splitlines()) if self.book.exists() else Counter()
+
+
+DESK = Desk(Path(os.devnull))
+
+
+def load() -> Callable[[Tensor], Tensor]:
+    """The target of a study's file."""
+    return ask
+
+
+def ask(x: Tensor) -> Tensor:
+    """The target in this process, with its faults."""
+    kind, rows = DESK.next(), x.numpy()
+    if kind in RAISED:
+        raise RAISED[kind]()
+    if kind == "kill before":
+        DESK.kill()
+    out = answer(rows)
+    if kind in ("nan", "rows"):
+        DESK.write("refused", rows)
+        out[len(out) // 2] = np.nan
+        return torch.from_numpy(out if kind == "nan" else out[:-1])
+    DESK.write("doubt" if kind == "kill after" else "row", rows)
+    if kind == "kill after":
+        DESK.kill()
+    return torch.from_numpy(out)
+
+
+class Faulty(Service):
+    """The target behind the reference server, with faults of requests. It charges a key once."""
+
+    def answer(self, images: np.ndarray, keys: np.ndarray | None = None) -> dict[str, np.ndarray | None]:
+        kind = DESK.next()
+        if kind in ("429", "500"):
+            raise Refused(int(kind), "not today")
+        if kind == "kill before":
+            DESK.kill()
+        DESK.word = "row" if kind in ("", "kill before") else "doubt"  # whether the client will see the answer
+        found = super().answer(images, keys)
+        if kind == "kill after":
+            DESK.kill()
+        if kind in ("cut", "ctrl-c"):
+            raise RuntimeError("the connection is closed without an answer")
+        if kind == "rows":
+            return {name: None if v is None else v[:-1] for name, v in found.items()}
+        if kind == "nan":
+            return {name: np.full_like(v, np.nan) if v is not None and v.dtype.kind == "f" else v for name, v in found.items()}
+        return found
+
+
+def booked(x: Tensor) -> Tensor:
+    """The target of the service: only rows that it does not remember come here."""
+    DESK.write(DESK.word, x.numpy())
+    return torch.from_numpy(answer(x.numpy()))
+
+
+# -- the verbs -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trial:
+    """One verb on its target. url: of the service, where there is one. kept: ``{"journal": path}`` or with a checkpoint."""
+
+    verb: str
+    seed: int
+    folder: Path
+    kept: dict[str, Any]
+    url: str = ""
+    oracles: list[bb.Oracle] = field(default_factory=list)
+    doomed: int = 0  # rows that processes that were killed may have asked to make sure of their target
+
+    def checks(self, sessions: int) -> int:
+        """How many rows may have been asked again, uncharged, to see whether the target is the same, or to verify."""
+        if not self.oracles:  # those of sweep and tune are not in our hands: one journal, two journals a session
+            return CHECK * (sessions - 1) * (2 if self.verb == "tune" else 1)
+        if self.url and "journal" in self.kept:
+            return 0  # the service knows their keys, and charges nothing
+        verified = sum(oracle.counts["verify"] for oracle in self.oracles) if "checkpoint" in self.kept else 0
+        return self.doomed + verified + sum(oracle.counts["check"] for oracle in self.oracles)
+
+    def oracle(self, access: str = "scores") -> bb.Oracle:
+        target = bb.targets.HttpTarget(self.url) if self.url else bb.targets.FunctionTarget(ask, name="target", returns="logits")
+        self.oracles.append(bb.Oracle(target, access, CLASSES, max_rows=2 + self.seed % 5))
+        return self.oracles[-1]
+
+    @property
+    def images(self) -> tuple[Tensor, Tensor]:
+        draw = np.random.default_rng(self.seed).permutation(30)[:6]
+        return data()[1].images[draw], data()[1].labels[draw]
+
+    def run(self) -> Any:
+        return getattr(self, self.verb)()
+
+    def attack(self) -> Any:
+        x, y = self.images
+        access, name = (("scores", "square"), ("labels", "sign-flip"), ("scores", "nes"))[self.seed % 3]
+        return bb.attack(self.oracle(access), x, y, name, bb.Linf(EPS), 14, seed=self.seed, cohort=4, **self.kept)
+
+    def evaluate(self) -> Any:
+        nets = {"own": Net()} if self.seed % 2 else None
+        return bb.evaluate(
+            self.oracle, *self.images, bb.Linf(EPS), nets=nets, white_box=Net(0) if self.seed % 3 else None, budgets=(3, 9),
+            presets=("fgsm",), seed=self.seed, saved=lambda found: found.save(self.folder / "saved"), **self.kept,
+        )  # fmt: skip
+
+    def surrogate(self) -> Any:
+        net = sg.build("mlp", classes=CLASSES, shape=SHAPE, seed=self.seed)
+        oracle, recipe = self.oracle(("labels", "scores")[self.seed % 2]), sg.Recipe(epochs=1)
+        if "checkpoint" in self.kept or self.seed % 4 < 2:
+            return sg.train(net, data()[2], recipe, seed=self.seed, teacher=oracle, queries=30, **self.kept)
+        strategy = ("random", "noised")[self.seed % 2]
+        return sg.learn(net, oracle, data()[2], strategy, queries=30, recipe=recipe, seed=self.seed, **self.kept)
+
+    def transfer(self) -> Any:
+        targets = {"a": self.oracle("labels"), "b": self.oracle("labels")}
+        return sg.transfer_matrix(
+            {"own": Net()}, targets, *self.images, ["fgsm"], [bb.Linf(EPS)], seed=self.seed, journal=self.kept["journal"]
+        )
+
+    def sweep(self) -> Any:
+        file = self.folder.parent / "target.py"  # the same for both: a cell is known by its path
+        file.write_text("from experiments.studies.faults import load\n")
+        study = Study(
+            name="faults", images={"data": "digits", "n": 4, "pick": "first"}, block=2, rows=2 + self.seed % 3,
+            attack={"targets": [f"{file}:load"], "attacks": ["square"], "threats": [f"linf:{EPS}"], "budgets": [8],
+                    "seeds": [self.seed, self.seed + 1]},
+        )  # fmt: skip
+        return study.run(self.folder / "store.sqlite", **self.kept)
+
+    def tune(self) -> Any:
+        x, y = self.images
+        tried = bb.variants("square", p_init=[0.1, 0.4])
+        models = {"a": bb.targets.FunctionTarget(ask, name="target", returns="logits"), "b": Net()}
+        return bb.tune(tried, models, x, y, bb.Linf(EPS), 8, seed=self.seed, **self.kept)
+
+
+def facts(found: Any) -> dict[str, Any]:
+    """What a result states, by name: [N] arrays where a place is NaN, or ends as ``unknown``, while nobody can know it."""
+    if isinstance(found, bb.AttackResult):
+        names = ("success", "queries", "first_success_query", "loss", "clean_loss", "clean_label", "verified", "x_adv")
+        return {n: getattr(found, n).numpy() for n in names} | {"status": np.array([s.name for s in found.status])}
+    if isinstance(found, sg.TransferMatrix):
+        names = ("clean_target", "adv_target", "noise_target", "adv_source")
+        return {n: getattr(found, n) for n in names} | {"queries": dict(found.queries)}
+    if isinstance(found, sg.Answers):
+        soft = {} if found.probabilities is None else {"probabilities": found.probabilities.numpy()}
+        return {"labels": found.labels.numpy(), "images": found.images.numpy(), **soft}
+    if isinstance(found, nn.Module):
+        return {n: v.numpy() for n, v in found.state_dict().items()} | {"queries": sg.report(found).queries}
+    if hasattr(found, "curve") and hasattr(found, "answers"):
+        return {**facts(found.net), **facts(found.answers), "curve": json.dumps(found.curve.plain())}
+    if hasattr(found, "outcomes"):
+        columns = {f"{p} {n}": v for p, each in found.outcomes.items() for n, v in each.items()}
+        return columns | {"records": json.dumps(found.records())}
+    if hasattr(found, "cost"):
+        return {f"{a} {m}": v for a, each in found.cost.items() for m, v in each.items()}
+    rows = {(r.sees, r.attack, r.budget): r for r in found.rows}
+    return {f"{key} {n}": getattr(r, n) for key, r in rows.items() for n in ("wrong", "unknown", "queries")} | {"notes": list(found.notes)}
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a.keys() == b.keys() and all(
+        np.array_equal(v, b[k], equal_nan=v.dtype.kind == "f") if isinstance(v, np.ndarray) else v == b[k] for k, v in a.items()
+    )
+
+
+# -- what is left behind ---------------------------------------------------------------------------------------------
+
+
+def rate_is(rate: Any, hit: np.ndarray, among: np.ndarray, known: np.ndarray) -> bool:
+    """Is this the share of ``hit`` ``among`` those known, and does it say how many are not?"""
+    return (rate.k, rate.n, rate.unknown) == (int((hit & among & known).sum()), int((among & known).sum()), int((among & ~known).sum()))
+
+
+def wrong_attack(left: Any, whole: Any, folder: Path) -> list[str]:
+    left.save(folder)
+    left, text = bb.AttackResult.load(folder), (folder / "summary.txt").read_text()
+    known, out = left.known.numpy(), []
+    now, then = facts(left), facts(whole)
+    told = ("success", "queries", "first_success_query")
+    out += [f"{n} of a known image" for n in told if not np.array_equal(now[n][known], then[n][known])]
+    missing = [s is bb.Status.ERROR for s in left.status]
+    everything = np.ones(len(left), bool)
+    right = (then["status"] != "CLEAN_WRONG") & known
+    if not rate_is(left.robust_accuracy, right & ~then["success"], everything, known):
+        out.append(f"robust accuracy {left.robust_accuracy}")
+    if left.success_rate.k != int((then["success"] & known).sum()):
+        out.append(f"success {left.success_rate}")
+    if int(np.isin(now["clean_label"], (-1,)).sum()) > left.clean_accuracy.unknown:
+        out.append(f"clean accuracy {left.clean_accuracy} of {now['clean_label'].tolist()}")
+    if text.startswith("INCOMPLETE") != bool((~known).any()) or bool((~known & ~np.array(missing)).any()):
+        out.append(f"says {text.splitlines()[0]}")
+    truth = answer(left.x_adv.numpy()).argmax(1) != left.y.numpy()
+    if not truth[left.success.numpy()].all():
+        out.append("an example that is none")
+    return out
+
+
+def wrong_evaluate(left: Any, whole: Any, folder: Path) -> list[str]:
+    left.save(folder)
+    read, out = type(left).load(folder), []
+    for now, saved, then in zip(left.rows, read.rows, whole.rows, strict=True):
+        known = ~now.unknown
+        if not np.array_equal(now.wrong[known], then.wrong[known]) or (now.wrong & now.unknown).any():
+            out.append(f"{now.sees} {now.attack} {now.budget}: images")
+        if not (np.array_equal(saved.wrong, now.wrong) and np.array_equal(saved.unknown, now.unknown)):
+            out.append(f"{now.sees} {now.attack} {now.budget}: saved otherwise")
+        if not rate_is(saved.robust, ~then.wrong, np.ones_like(known), known):
+            out.append(f"{now.sees} {now.attack} {now.budget}: {saved.robust}")
+    if read.table().startswith("INCOMPLETE") != any(r.unknown.any() for r in left.rows):
+        out.append("says that it is whole")
+    return out
+
+
+def wrong_transfer(left: Any, whole: Any, folder: Path) -> list[str]:
+    left.save(folder)
+    left, out = sg.TransferMatrix.load(folder), []
+    for name in ("clean_target", "adv_target", "noise_target"):
+        now, then = getattr(left, name), getattr(whole, name)
+        if not np.array_equal(now[now >= 0], then[now >= 0]):
+            out.append(name)
+    for t, target in enumerate(left.targets):
+        known, clean = left.adv_target[0, 0, 0, t] >= 0, left.clean_target[t]
+        rate, fooled = left.rate("own", target, "fgsm", left.threats[0]), whole.adv_target[0, 0, 0, t] != left.labels
+        if (rate.k, rate.n) != (int((fooled & known & (clean == left.labels)).sum()), int((known & (clean == left.labels)).sum())):
+            out.append(f"rate {rate}")
+        seen = left.clean_accuracy(target)
+        if (seen.k, seen.n) != (int(((clean == left.labels) & (clean >= 0)).sum()), int((clean >= 0).sum())):
+            out.append(f"clean accuracy {seen}")
+    return out
+
+
+def wrong_answers(left: Any, whole: Any, folder: Path) -> list[str]:
+    truth = answer(left.images.numpy()).argmax(1) if len(left) else np.zeros(0, int)
+    return [] if np.array_equal(truth, left.labels.numpy()) else ["labels"]
+
+
+def wrong_table(left: Any, whole: Any, folder: Path) -> list[str]:
+    out = []
+    for point, then in whole.outcomes.items():
+        now = left.outcomes[point]
+        if not now:
+            out += ["a rate of nothing"] if left.rate(point).n else []
+            continue
+        which = np.isin(then["ids"], now["ids"])
+        if not all(np.array_equal(now[n], then[n][which]) for n in ("success", "queries", "attacked", "ids")):
+            out.append(f"cells of {point}")
+        rate = left.rate(point)
+        if (rate.k, rate.n) != (int((then["success"] & which).sum()), int((then["attacked"] & which).sum())):
+            out.append(f"rate {rate}")
+    left.save(folder)
+    return out + (["says that it is whole"] if left.done < left.total and "missing" not in (folder / "summary.txt").read_text() else [])
+
+
+def wrong(left: Any, whole: Any, folder: Path) -> list[str]:
+    """What a run that was cut off states and is not so."""
+    if isinstance(left, bb.AttackResult):
+        return wrong_attack(left, whole, folder)
+    if isinstance(left, sg.TransferMatrix):
+        return wrong_transfer(left, whole, folder)
+    if isinstance(left, sg.Answers):
+        return wrong_answers(left, whole, folder)
+    if hasattr(left, "outcomes"):
+        return wrong_table(left, whole, folder)
+    return wrong_evaluate(left, whole, folder) if hasattr(left, "rows") else []
+
+
+# -- a trial ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def service(on: bool) -> Iterator[str]:
+    """The address of the target's service, or "" where the target stands in this process."""
+    if not on:
+        yield ""
+        return
+    server = Server(Faulty(bb.Oracle(booked, "logits", CLASSES, returns="logits"), SHAPE, max_rows=4))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def session(trial: Trial, deadly: bool) -> tuple[Any, Any]:
+    """One attempt: what it gave, or None and what it left. A deadly one runs in a process of its own, and leaves files only."""
+    if deadly:
+        DESK.victim = 0
+        child = os.fork()
+        if not child:
+            try:
+                DESK.victim = os.getpid()
+                trial.oracles = []
+                DESK.said = lambda: sum(oracle.counts["check"] for oracle in trial.oracles)
+                trial.run()
+                DESK.book.with_name("checks").write_text(str(DESK.said()))
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        DESK.victim = child
+        os.waitpid(child, 0)
+        noted = DESK.book.with_name("checks")
+        trial.doomed += CHECK + (int(noted.read_text()) if noted.exists() else 0)
+        noted.unlink(missing_ok=True)
+        return None, None
+    try:
+        found = trial.run()
+        return (None, found) if getattr(found, "failures", None) else (found, None)
+    except (bb.TargetError, KeyboardInterrupt) as error:
+        return None, getattr(error, "result", None)
+
+
+def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """The counts of one trial."""
+    global DESK
+    draw = random.Random(seed)
+    verb = draw.choice(verbs)
+    behind = verb not in ("sweep", "tune") and draw.random() < 0.2
+    faults = [draw.choice(KINDS) for _ in range(draw.randint(1, 3))]
+    if behind:
+        faults = ["cut" if kind == "ctrl-c" else kind for kind in faults]
+    deadly = any(kind.startswith("kill") for kind in faults)
+    kept = "checkpoint" if verb not in ("transfer",) and not deadly and draw.random() < 0.3 else "journal"
+    DESK = Desk(folder / "alone")
+    path = {"journal": None} if verb == "transfer" else {}
+    with service(behind) as url:
+        whole = Trial(verb, seed, folder / "w", path, url).run()
+    calls, alone = DESK.calls, DESK.read()
+    DESK = Desk(folder / "book")
+    trial = Trial(verb, seed, folder / "t", {kept: folder / "kept"})
+    out = {"verb": verb, "behind a service": behind, "kept": kept, "faults": faults, "wrong": [], "sessions": 0}
+    found = None
+    with service(behind) as trial.url:
+        for kind in [*faults, ""]:
+            DESK.calls, DESK.faults = 0, {draw.randint(1, calls): kind} if kind else {}
+            out["sessions"] += 1
+            if not behind and kind.startswith("kill"):
+                DESK.victim = 0
+            done, left = session(trial, kind.startswith("kill"))
+            found = found if done is None else done
+            if left is not None:
+                out["wrong"] += wrong(left, whole, folder / "left")
+            saved = folder / "t" / "saved"
+            if verb == "evaluate" and (saved / "evaluation.json").exists():  # after a kill there is this alone
+                out["wrong"] += saved_wrong(saved, whole)
+        out["checks"] = trial.checks(out["sessions"])
+    keyed = behind and kept == "journal"  # a call that is cut off is charged once, too
+    seen = Counter[str]()
+    for line, n in DESK.read().items():
+        word, row = line.split()
+        seen[f"row {row}"] += n if word == "row" or (keyed and word == "doubt") else 0
+    out["again"] = (seen - alone).total()
+    out["lost"] = max(0, out["again"] - out["checks"])
+    out["different"] = int(found is None or not same(facts(found), facts(whole)))
+    return out
+
+
+def saved_wrong(saved: Path, whole: Any) -> list[str]:
+    """The same of an evaluation that a process saved before it was killed."""
+    now, out = type(whole).load(saved), []
+    for row, then in zip(now.rows, whole.rows, strict=True):
+        known = ~row.unknown
+        if not np.array_equal(row.wrong[known], then.wrong[known]) or not rate_is(row.robust, ~then.wrong, np.ones_like(known), known):
+            out.append(f"saved {row.sees} {row.attack} {row.budget}: {row.robust}")
+    return out
+
+
+def trials(count: int, seed: int, verbs: tuple[str, ...] = VERBS, each: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    """So many trials: sums over all, and the trials in which anything was amiss."""
+    torch.set_num_threads(1)
+    begin, sums, amiss = time.perf_counter(), Counter[str](), []
+    by_verb: dict[str, int] = {}
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                got = one(seed + number, verbs, Path(folder))
+            except Exception as error:  # a fault that a verb does not take
+                got = {"verb": "?", "faults": [], "wrong": [f"{type(error).__name__}: {error}"], "lost": 0, "different": 1, "sessions": 0}
+        by_verb[got["verb"]] = by_verb.get(got["verb"], 0) + 1
+        sums.update({"lost": got["lost"], "wrong": len(got["wrong"]), "different": got["different"], "faults": len(got["faults"])})
+        sums["kills"] += sum(kind.startswith("kill") for kind in got["faults"])
+        if got["lost"] or got["wrong"] or got["different"]:
+            amiss.append({"trial": seed + number, **got})
+        if each is not None:
+            each({"trial": seed + number, **got})
+    seconds = round(time.perf_counter() - begin, 1)
+    return {"trials": count, "verbs": by_verb, **{n: sums[n] for n in ("faults", "kills", *COUNTS)}, "seconds": seconds, "amiss": amiss}
+
+
+def in_a_process(count: int, seed: int, verbs: tuple[str, ...] = VERBS) -> dict[str, Any]:
+    """`trials` in a process of its own, since it forks."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(trials, count, seed, verbs).result()
+
+
+def measure(s: Settings) -> None:
+    book = Book("faults", s)
+    found = trials(s.trials, s.seed, s.verbs, lambda got: tell({k: v for k, v in got.items() if k != "kept"}))
+    tell({f"trials {found['trials']}, answers lost {found['lost']}, wrong rates {found['wrong']}, different results": found["different"]})
+    book.put(**found)
+
+
+if __name__ == "__main__":
+    from experiments.studies import faults  # under its own name, by which the study's target finds it
+
+    run(faults.Settings, faults.measure)
