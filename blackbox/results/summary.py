@@ -22,7 +22,8 @@ def incomplete(result: AttackResult, name: str = "") -> str:
     unknown = int((~result.known).sum())
     if not unknown:
         return ""
-    told = ended.told(result.config.get("stopped"), int(result.queries.sum()))
+    bill = result.config.get("sent") or {}
+    told = ended.told(result.config.get("stopped"), bill.get("charged", int(result.queries.sum())))
     which = f"{name}: " if name else ""
     return f"INCOMPLETE: {which}{unknown} of {len(result)} images are unknown: {told}"
 
@@ -40,14 +41,20 @@ def _uncharged(bill: Mapping[str, int]) -> list[tuple[int, str]]:
 
 def received(result: AttackResult) -> int | None:
     """How many images the target received in all; None in a file of before."""
-    bill = result.config.get("sent")
+    bill = _bill(result)
     return None if bill is None else bill["charged"] + sum(n for n, _ in _uncharged(bill))
+
+
+def _bill(result: AttackResult) -> dict[str, int] | None:
+    """What was charged and sent; None in a file of before, and for some of the images of a run (`AttackResult.take`)."""
+    bill: dict[str, int] | None = result.config.get("sent")
+    return bill if bill is not None and bill["charged"] == int(result.queries.sum()) else None
 
 
 def sent(result: AttackResult) -> str:
     """What was charged and what the target received, such as ``634 charged + 20 checks = 654 sent``."""
-    charged, bill = int(result.queries.sum()), result.config.get("sent")
-    if bill is None:  # a file of before, or of part of the images
+    charged, bill = int(result.queries.sum()), _bill(result)
+    if bill is None:
         return f"{charged:,} charged"
     parts = "".join(f" {'+' if n > 0 else '−'} {abs(n):,} {what}" for n, what in _uncharged(bill) if n)
     text = f"{bill['charged']:,} charged{parts} = {received(result):,} sent"
@@ -149,7 +156,7 @@ def remedy(result: AttackResult) -> str:
 
 def _queries(result: AttackResult) -> list[str]:
     budget, spent = result.config["budget"], int(result.queries.sum())
-    total = f"{spent:,} spent in all" if result.config.get("sent") is None else f"in all {sent(result)}"
+    total = f"{spent:,} spent in all" if _bill(result) is None else f"in all {sent(result)}"
     if math.isnan(result.mean_queries):
         return [f"queries          {total}"]
     which = "" if result.complete else " that was finished"

@@ -158,7 +158,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> Discordance:
 def logrank(first: Outcomes, second: Outcomes) -> float:
     """The p-value of equal censored curves (Mantel 1966, `scipy.stats.logrank`), for two runs on *different* images.
 
-    On the same images `paired` has more power; this test assumes independence and is then conservative.
+    On the same images `paired` has more power; this test assumes independence and is then conservative. NaN where a run
+    attacked nothing, or was cut off before any clean answer.
     """
     from scipy.stats import CensoredData
     from scipy.stats import logrank as test
@@ -166,5 +167,7 @@ def logrank(first: Outcomes, second: Outcomes) -> float:
     data = []
     for result in (first, second):
         time, event = times(result)
+        if not len(time):
+            return float("nan")
         data.append(CensoredData(uncensored=time[event], right=time[~event]))
     return float(test(*data).pvalue)

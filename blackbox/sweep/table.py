@@ -73,7 +73,8 @@ class Table:
         if point.kind == "attack" or not found:
             return None
         kinds = [k for k in found["noise_target"].T if (k >= 0).all()]
-        return max((Rate.of(_fooled(found, k), _right(found)) for k in kinds), key=lambda r: r.k, default=None)
+        worst = max((Rate.of(_fooled(found, k), _right(found)) for k in kinds), key=lambda r: r.k, default=None)
+        return None if worst is None else replace(worst, unknown=self.unknown(point))
 
     def queries(self, point: Point) -> tuple[float, float]:
         """Mean and median queries over attacked images, a failure charged at the budget; NaN where there are none."""

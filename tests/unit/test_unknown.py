@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,10 @@ def test_a_target_that_never_answers_is_not_robust(kind: str) -> None:
     for rate in (r.clean_accuracy, r.success_rate, r.robust_accuracy, *r.curve([1, 6])):
         assert rate == Rate(0, 0, unknown=8) and math.isnan(rate.value) and rate.bounds == (0, 1)
     assert math.isnan(r.mean_queries) and math.isnan(r.median_queries) and stats.censored_curve(r).n == 0
+    assert stats.paired(r, r).unknown == 8 and "no image was finished by both" in str(stats.paired(r, r))
+    best = stats.virtual_best({"a": r, "b": r})
+    assert best.success == Rate(0, 0, unknown=8) and not best.queries.n and math.isnan(stats.logrank(r, r))
+    assert stats.common_success({"a": r}).n == 0 and stats.restricted_mean(r).n == 0
     assert r.summary().startswith("INCOMPLETE: 8 of 8 images are unknown: the target failed after 0 queries.")
     assert "100 %" not in r.summary() and "planned failure" in r.summary()
 
@@ -113,10 +118,44 @@ def test_a_clean_answer_is_known_though_the_attack_was_cut_off() -> None:
     assert str(r.success_rate) == "unknown (n = 0; 7 unknown)"
 
 
+def test_cut_off_it_is_saved_shown_and_compared(tmp_path: Path) -> None:
+    """Pages, tables and files of a run that was cut off: no curve where nothing is known, gaps instead of -1, bounds."""
+    from blackbox.cli.compare import table
+    from blackbox.report import figures, tables
+    from blackbox.report.build import write
+    from blackbox.report.runs import read
+
+    (true, _), never, middle = whole("stops at success"), run("stops at success", 1), run("stops at success", 8)
+    for name, r in (("never", never), ("middle", middle), ("whole", true)):
+        back = bb.AttackResult.load(r.save(tmp_path / name))
+        assert back.summary() == r.summary() and back.known.equal(r.known) and back.complete == r.complete
+        for record in r.records():
+            assert (record["success"] is None) == (not record["known"]) and -1 not in record.values()
+    assert (tmp_path / "never" / "outcomes.csv").read_text().splitlines()[1].count(",,") > 2
+    assert figures.curves({"a": never}, tmp_path / "none.svg") is None and not (tmp_path / "none.svg").exists()
+    assert not len(figures.known_curve(never)[0]) and figures.known_curve(true)[0][-1] == BUDGET
+    at, rates = figures.known_curve(middle)
+    assert 0 < len(at) and at[-1] < BUDGET and len({rate.n for rate in rates}) == 1, "the line ends where images become unknown"
+    runs = [read(tmp_path / name, name) for name in ("never", "middle", "whole")]
+    written = write(runs, tmp_path)
+    page = (tmp_path / "report.md").read_text()
+    assert page.count("> INCOMPLETE: ") == 2 and "INCOMPLETE: never: 8 of 8 images are unknown" in page
+    assert "never: no curve of success against queries" in page and "unknown (n = 0; 8 unknown)" in page
+    assert "unknown <span" in (tmp_path / "report.html").read_text() and "nan" not in page
+    assert {"attacks.csv", "curves.csv"} <= set(written) and "never" not in (tmp_path / "curves.csv").read_text()
+    row = tables.attack(runs[1], "", middle)
+    assert row["robust_n"] + row["robust_unknown"] == 8 and row["stopped"] == "TargetError" and not row["complete"]
+    text = table({"cut": middle, "all": true}).splitlines()
+    assert text[0].startswith("INCOMPLETE: cut: ") and "left out: not finished by both" in text[-1]
+    assert "nan" not in table({"a": never, "b": never})
+
+
 def test_why_it_ended() -> None:
     r = run("stops at success", 5, "interrupt")
     assert r.summary().startswith("INCOMPLETE: ") and f"the run was stopped after {int(r.queries.sum())} queries." in r.summary()
     assert r.config["stopped"]["by"] == "user"
+    part, all_queries = r.take([*range(6)]), int(r.queries.sum())
+    assert f"after {all_queries} queries" in part.summary() and f"{int(part.queries.sum())} spent in all" in part.summary()
     r.config["stopped"] = None  # a file of before
     assert "the target failed, or the run was stopped, after" in r.summary().splitlines()[0]
 
