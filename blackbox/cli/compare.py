@@ -63,7 +63,7 @@ def _successes(results: Mapping[str, AttackResult], budget: int) -> list[list[st
         far = f"{float(r.distance[r.success].median()):.3g}" if r.success.any() else "–"
         rows.append(
             [name, cell(r.success_rate), *(f"{100 * early[q].value:.0f}" if early[q].n else "–" for q in at),
-             f"{mean.value:,.1f} [{mean.low:,.1f}, {mean.high:,.1f}]" if mean.n else "–",
+             f"{mean.value:,.1f} [{mean.low:,.1f}, {mean.high:,.1f}]{'' if r.complete else f' of {mean.n}'}" if mean.n else "–",
              f"{r.median_queries:g}" if mean.n else "–", far]
         )  # fmt: skip
     return rows

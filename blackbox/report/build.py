@@ -31,7 +31,7 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
     Args:
         runs: as `runs.read_all` gives them; at least one of which something could be read.
         against: the result that all others are compared with, by its label (``run`` or ``run/attack``) or its run; by
-            default the first.
+            default the first that was not cut off.
 
     Returns:
         The names of the tables' files.
@@ -76,8 +76,8 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
 
 def baseline(chosen: Sequence[Item], against: str) -> Item | None:
     """The result that others are compared with."""
-    if not against:
-        return chosen[0] if chosen else None
+    if not against:  # one that was cut off says little of the others
+        return next((item for item in chosen if item.result.complete), chosen[0] if chosen else None)
     for item in chosen:
         if against in (item.label, item.run.name, str(item.run.path)):
             return item

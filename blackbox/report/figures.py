@@ -31,9 +31,12 @@ def known_curve(result: AttackResult) -> tuple[np.ndarray, list[Rate]]:
     A run that was cut off is known up to the query at which the first of its images was: further on only those that had
     been fooled would be left, and the share would be too large.
     """
-    at = budgets(int(result.config["budget"]))
+    most = int(result.config["budget"])
+    at = budgets(most)
     rates = result.curve(at)
     kept = [i for i, rate in enumerate(rates) if rate.n and rate.unknown == rates[0].unknown]
+    if kept and at[kept[-1]] == 1 < most:  # the clean images' own queries
+        kept = []
     return at[kept], [rates[i] for i in kept]
 
 

@@ -98,13 +98,16 @@ def summary(result: AttackResult) -> str:
         lines.append(
             "8-bit images     examples were rounded after the search (--eight-bit): success above is after rounding; before it "
             f"{before}, so rounding lost {result.status.count(Status.ROUNDED_AWAY)}"
+            + (f"; {waiting} not asked about yet" if (waiting := int((result.success_float & ~result.known).sum())) else "")
         )
     if c.get("votes", 1) > 1:
         lines.append(f"votes            a success is the majority of {c['votes']} fresh answers, all charged")
     if c.get("detection"):
         lines.append(f"detection        {Detection(**c['detection'])}")
     others = [
-        s for s in Status if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status
+        s
+        for s in Status
+        if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status and not (cut and s is Status.ERROR)
     ]
     lines += _read(result)
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
@@ -159,10 +162,16 @@ def _queries(result: AttackResult) -> list[str]:
     total = f"{spent:,} spent in all" if _bill(result) is None else f"in all {sent(result)}"
     if math.isnan(result.mean_queries):
         return [f"queries          {total}"]
-    which = "" if result.complete else " that was finished"
+    which, more = "an attacked image", ""
+    finished = outcomes.complete(result)
+    if not finished[outcomes.array(result.attacked)].all():  # those that are finished first cost less than the others
+        few, cut = outcomes.costs(result, budget)[finished], outcomes.array(result.attacked) & ~finished
+        spent_there, count = outcomes.array(result.queries)[cut], len(few) + int(cut.sum())
+        low, high = (few.sum() + spent_there.sum()) / count, (few.sum() + budget * len(spent_there)) / count
+        which, more = f"of the {len(few)} attacked images that were finished", f"; mean of all {count} between {low:.1f} and {high:.1f}"
     return [
-        f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} an attacked image{which} "
-        f"(failures charged at {budget:,}); {total}"
+        f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} {which} "
+        f"(failures charged at {budget:,}){more}; {total}"
     ]
 
 

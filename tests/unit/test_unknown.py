@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,9 @@ def test_what_is_said_of_a_run_cut_off_at_any_call_is_true(kind: str) -> None:
         both = stats.paired(r, true)
         assert both.first_only == both.second_only == 0, "on the images of both it is the same attack"
         assert both.saved.n + both.unknown >= int(r.attacked.sum())
+        if between := re.search(r"mean of all \d+ between ([\d.]+) and ([\d.]+)", r.summary()):
+            budget = np.where(true.success, true.queries, BUDGET)[r.attacked.numpy()].mean()
+            assert float(between[1]) - 0.06 <= budget <= float(between[2]) + 0.06, (call, r.summary())
         first = r.summary().splitlines()[0]
         assert first.startswith(f"INCOMPLETE: {8 - int(known.sum())} of 8 images are unknown: the target failed after") != r.complete
     assert cut_off > 3, "the target must fail while images are attacked"
