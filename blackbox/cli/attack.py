@@ -81,13 +81,14 @@ def prepare(
     wanted = specs.one_threat(within)
     attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [])
-    shows = between.access(how.access, stack)
+    most = between.access(how.access, stack)
     nets.set_threads()
     from blackbox.run import require, resolve
 
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
+    shows = most if how.access else between.shown(found.model, most)
     goal = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)

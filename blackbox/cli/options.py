@@ -86,7 +86,7 @@ class Search:
         str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
     ] = "auto"
     budget: Budget = 1000
-    access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what the channels leave")] = None
+    access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what target and channels show")] = None
     channel: Channel = None
     votes: Annotated[
         int | None,

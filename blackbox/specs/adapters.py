@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,16 @@ def service(asked: Asked) -> list[Model]:
     """A JSON service as a TOML file describes it. Where the file has no classes, they are the data's."""
     from blackbox.targets.rest import Rest, Settings
 
-    known = {name: (str, field.default) for name, field in Settings.model_fields.items() if name not in _IN_THE_FILE}
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in _IN_THE_FILE}
+    known = {name: (str, MISSING if field.is_required() else field.default) for name, field in fields.items()}
     named = {"classes": asked.data.classes} if asked.data is not None else {}
     settings = Settings.load(asked.rest, named, **asked.settings(known))
+    for i, name in enumerate(asked.data.classes if asked.data is not None else ()):
+        if name in settings.classes and settings.classes.index(name) != i:
+            raise ValueError(
+                f"Expected the classes of the data in the order of {asked.rest}, but {name!r} is number {i} in the data and "
+                f"{settings.classes.index(name)} there. Give both the same file of names: --class-names, and classes in the file."
+            )
     return made(asked, Rest.of(settings, own_endpoint=asked.nets.own_endpoint))
 
 

@@ -134,6 +134,17 @@ def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
     return wanted
 
 
+def shown(model: Any, level: str) -> str:
+    """The access level ``level``, or less where the target announces that it shows less."""
+    from blackbox.protocol import Access
+    from blackbox.targets import TargetInfo
+
+    info = getattr(model, "info", None)
+    if not isinstance(info, TargetInfo) or info.shows is None or info.shows >= Access.parse(level.partition(":")[0]):
+        return level
+    return f"topk:{info.k}" if info.shows is Access.TOPK and info.k else info.shows.name.lower()
+
+
 def _nothing(x: Any) -> Any:
     """A target that is never queried, to build channels around."""
     return x

@@ -41,7 +41,7 @@ def digits() -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Moderation(ThreadingHTTPServer):
-    """The service, at 127.0.0.1 on a free port unless one is given; `running` starts it.
+    """The service, at 127.0.0.1 on a free port unless one is given: ``Moderation().start()``, or ``with running() as service``.
 
     Args:
         model: images [m, C, H, W] float32 in [0, 1] -> probabilities [m, classes]; by default `digits`.
@@ -81,6 +81,18 @@ class Moderation(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{PATH}"
+
+    def start(self) -> Moderation:
+        """Serve in a thread of this process."""
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End what `start` began."""
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
 
     def answer(self, token: str, key: str | None, body: bytes) -> tuple[int, dict[str, Any], dict[str, str]]:
         """Status, JSON and headers for a request."""
@@ -174,15 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def running(service: Moderation | None = None, **settings: Any) -> Iterator[Moderation]:
     """Serve in a thread of this process until the context ends."""
-    made = service or Moderation(**settings)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
+    made = (service or Moderation(**settings)).start()
     try:
         yield made
     finally:
-        made.shutdown()
-        made.server_close()
-        thread.join()
+        made.stop()
 
 
 def main() -> None:

@@ -54,6 +54,13 @@ def test_kill_9_at_random(tmp_path: Path, kills: int) -> None:
     assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
 
 
+def test_kill_9_of_many_requests_at_once(tmp_path: Path) -> None:
+    """A JSON service that fails and cuts connections on top."""
+    said = kill(tmp_path, 2, "rest")
+    assert said["kills"] == 2 and said["charged"] > 0
+    assert said["twice"] == said["keys_twice"] == said["lost"] == said["different"] == 0, said
+
+
 @pytest.mark.slow
 def test_kill_9_without_keys_pays_twice_only_for_what_it_says(tmp_path: Path) -> None:
     said = kill(tmp_path, 100, "unkeyed")
