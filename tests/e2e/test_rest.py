@@ -104,7 +104,8 @@ def test_from_the_command_line_and_the_token_is_saved_nowhere(serve: Any, said: 
 
 def test_a_file_that_does_not_fit_the_data(serve: Any, said: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(FILE.format(url="http://127.0.0.1:9/x").replace("zero, one", "1, 0"))
-    sentence(said("attack", "--target", "rest:a.toml", "--eps", "0.2"), 2, "classes of the data in the order of a.toml, but '0' is number 0")
+    ordered = said("attack", "--target", "rest:a.toml", "--eps", "0.2")
+    sentence(ordered, 2, "classes of the data in the order of a.toml, but '0' is number 0")
     (tmp_path / "b.toml").write_text(FILE.format(url="https://api.example.com/x"))
     sentence(said("attack", "--target", "rest:b.toml", "--eps", "0.2"), 2, "on this machine", "--own-endpoint")
     sentence(said("attack", "--target", "rest:a.toml#rat=3", "--eps", "0.2"), 2, "Did you mean 'rate'")
