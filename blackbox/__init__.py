@@ -45,6 +45,7 @@ _WHERE = {
     "Rate": "blackbox.statistics.rates",
     "attack": "blackbox.run",
     "evaluate": "blackbox.evaluation.evaluation",
+    "load": "blackbox.saved",
     "starts": "blackbox.start_images",
     "tune": "blackbox.evaluation.tuning",
     "variants": "blackbox.evaluation.tuning",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from blackbox.protocol import Access, AccessError, Ask, Attack, Status, Steps, Task, Tell
     from blackbox.results import AttackResult
     from blackbox.run import attack
+    from blackbox.saved import load
     from blackbox.start_images import starts
     from blackbox.statistics import Rate
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat

@@ -137,7 +137,7 @@ def carry_out(
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
             raise bb.TargetError(f"{error} {told}") from error
-        save(results[name], where, data, job.target.name)
+        say(f"pictures         {save(results[name], where, data, job.target.name, job.oracles[name])}", common.quiet)
     return results
 
 
@@ -175,13 +175,17 @@ def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget:
     return line if bill is None else f"{line}\nan image         {str(bill)[0].lower()}{str(bill)[1:]}"
 
 
-def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
-    """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports."""
+def save(result: AttackResult, path: Any, data: Any, target: str, oracle: Oracle | None = None) -> str:
+    """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports; returns what to say of
+    the adversarial examples as pictures. oracle: to ask whether these still fool the target."""
     from blackbox.report import figures, pages
     from blackbox.report import shown as kept
-    from blackbox.results import incomplete
+    from blackbox.results import incomplete, pictures
 
     result.save(path)
+    told = "none: the images have neither 1 nor 3 channels"
+    if data.shape[0] in (1, 3):
+        told = pictures.told(result.save_pictures(path / "adversarial", data.images, data.classes, oracle))
     kept.of_attack(path, result, data)
     c = result.config
     page = pages.Page(f"{c['attack']} on {target}")
@@ -197,5 +201,7 @@ def save(result: AttackResult, path: Any, data: Any, target: str) -> None:
     if shown is not None:
         page.picture("Clean, adversarial, difference", shown)
     page.text("The difference is drawn around grey and stretched to its largest entry.")
+    page.text(f"Pictures, in the folder adversarial: {told}.")
     page.text("Raw outcomes: outcomes.csv, one line an image. Settings and versions: run.json.")
     page.write(path)
+    return told

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,11 +17,17 @@ from torch import Tensor
 from blackbox.engine.ledger import STATUSES, Ledger
 from blackbox.engine.spec import Samples
 from blackbox.protocol import Status
-from blackbox.results import files
+from blackbox.results import dataset, draw, files, frame, notebook, pictures
 from blackbox.results.summary import summary
 from blackbox.statistics import Rate, outcomes
 from blackbox.threat import Threat
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset as HFDataset
+    from matplotlib.axes import Axes
+
+    from blackbox.oracle.oracle import Oracle
 
 def image_hashes(images: Tensor) -> Tensor:
     """A hash of each image [N, \\*shape], [N] int64, by which results on the same images are recognised."""
@@ -268,6 +274,32 @@ class AttackResult:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write config.json, outcomes.csv (raw, one line a sample), examples.safetensors and summary.txt."""
         return files.save(self, folder)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row an image, as a pandas table: what is unknown is NA. Tables of several runs can be put below one another."""
+        return frame.to_pandas(self)
+
+    def to_dataset(self, images: Tensor, classes: Sequence[str] | None = None) -> HFDataset:
+        """The columns of `to_pandas` as a Hugging Face data set, with the clean ``images`` [N, C, H, W] as ``original`` and the
+        examples as ``adversarial`` (None where there is none), both as pictures of 8 bits, as `save_pictures` writes them.
+        classes: names of the labels."""
+        return dataset.to_dataset(self, images, classes)
+
+    def plot(self, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
+        """Draw success against queries, with 95 % Wilson bands, on ``ax`` or axes of its own, and return them. ``line``: of
+        matplotlib. ``result.plot().figure.savefig("curve.pdf")`` makes a figure for a paper."""
+        return draw.plot(self, ax, label, **line)
+
+    def _repr_html_(self) -> str:
+        return notebook.as_html(self)
+
+    def save_pictures(
+        self, folder: str | os.PathLike[str], images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None
+    ) -> list[dict[str, Any]]:
+        """Write each adversarial example as ``ID_true_to_label.png``, rounded to 8 bits towards the clean ``images``
+        [N, C, H, W], and index.csv; see `blackbox.results.pictures`. With an oracle the target is asked about what is read
+        back, uncharged (``holds``; None where it is unknown). classes: names instead of numbers."""
+        return pictures.save_pictures(self, Path(folder), images, classes, oracle)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> AttackResult:

@@ -45,8 +45,8 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
         more["size"] = size
     if classes is not None:
         more["classes"] = _class_names(classes)
-    if more and kind not in ("folder", "npz"):
-        raise ValueError(f"Expected --size and --class-names with folder: or npz: data, but the data are {spec!r}.")
+    if more and kind not in ("folder", "npz", "datasets"):
+        raise ValueError(f"Expected --size and --class-names with folder:, npz: or datasets: data, but the data are {spec!r}.")
     if size is not None and kind == "npz":
         raise ValueError(
             "Expected --size with folder: data, but the data are an npz file, whose images have a size already."
@@ -65,6 +65,8 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
                 raise ValueError(
                     f"Expected no --split with {kind}: data, which has no parts; name another path instead."
                 )
+        elif kind == "datasets":
+            more |= {"split": split} if split is not None else {}
         elif split not in (None, "train", "test"):
             raise ValueError(f"Expected --split to be train or test for {kind}, but it was {split!r}.")
         elif split == "train":
@@ -87,7 +89,7 @@ def _class_names(text: str) -> str | tuple[str, ...]:
 
 def own(spec: str) -> Dataset:
     """Load the attacker's part of a data spec: the digits' part for surrogates, the training part of torchvision's sets."""
-    split = None if spec.partition(":")[0] in ("digits", "folder", "npz") else "train"
+    split = None if spec.partition(":")[0] in ("digits", "folder", "npz", "datasets") else "train"
     return images(Images(spec, split=split), default_split="surrogate").data
 
 

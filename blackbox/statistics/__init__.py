@@ -11,6 +11,7 @@ from blackbox.statistics.curves import (
     restricted_mean,
     success_at,
 )
+from blackbox.statistics.multiple import holm
 from blackbox.statistics.outcomes import Outcomes
 from blackbox.statistics.paired import (
     Common,
@@ -41,6 +42,7 @@ __all__ = [
     "VirtualBest",
     "censored_curve",
     "common_success",
+    "holm",
     "logrank",
     "mcnemar",
     "median",

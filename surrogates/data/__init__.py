@@ -2,8 +2,9 @@
 
 from surrogates.data.answers import Answers, ask
 from surrogates.data.dataset import Dataset, as_dataset, class_names, split
-from surrogates.data.loaders import digits, folder, load, npz, photograph
+from surrogates.data.loaders import digits, folder, hugging_face, load, npz, photograph
 
 __all__ = [
-    "Answers", "Dataset", "as_dataset", "ask", "class_names", "digits", "folder", "load", "npz", "photograph", "split",
+    "Answers", "Dataset", "as_dataset", "ask", "class_names", "digits", "folder", "hugging_face", "load", "npz",
+    "photograph", "split",
 ]  # fmt: skip

@@ -82,10 +82,7 @@ def folder(
     for what, files in changed.items():
         others = f" and {len(files) - 1} more" if len(files) > 1 else ""
         warnings.warn(f"{files[0]}{others}: {what}.", stacklevel=2)
-    if any(a.dtype != np.uint8 for a in arrays):
-        arrays = [a if a.dtype != np.uint8 else a.astype(np.float32) / np.float32(255) for a in arrays]
-    stack = np.stack(arrays)[..., :1] if grey else np.stack(arrays)
-    return Dataset(as_pixels(stack, str(path)), torch.tensor(labels), names, path.name, () if grey else PHOTO)
+    return Dataset(as_pixels(stack(arrays, grey), str(path)), torch.tensor(labels), names, path.name, () if grey else PHOTO)
 
 
 def photograph(path: str | Path, size: int | None = None, resize: int | None = None) -> torch.Tensor:
@@ -124,13 +121,21 @@ def _read(file: Path, size: int | None, resize: int | None) -> tuple[np.ndarray,
     try:
         with Image.open(file) as opened:
             image, grey, done = picture(opened)
-            return pixels(_cut(image, size, resize)), grey, done
+            return pixels(cut(image, size, resize)), grey, done
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = "it is no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")
         raise ValueError(f"Expected {file} to be a readable image, but {reason}. Remove or replace it.") from None
 
 
-def _cut(image: Any, size: int | None, resize: int | None) -> Any:
+def stack(arrays: Sequence[np.ndarray], grey: bool) -> np.ndarray:
+    """Images [H, W, 3] of uint8 or floats in one array [N, H, W, 3], of grey ones [N, H, W, 1]; floats if one has floats."""
+    if any(a.dtype != np.uint8 for a in arrays):
+        arrays = [a if a.dtype != np.uint8 else a.astype(np.float32) / np.float32(255) for a in arrays]
+    return np.stack(arrays)[..., :1] if grey else np.stack(arrays)
+
+
+def cut(image: Any, size: int | None, resize: int | None) -> Any:
+    """The image with its shorter side resized, and the centre of size x size taken; see `folder`."""
     if size is None or image.size == (size, size):
         return image
     short = resize or round(size * 8 / 7)

@@ -11,9 +11,10 @@ import torch
 
 from surrogates.data.dataset import Dataset, class_names
 from surrogates.data.folders import PHOTO, folder, photograph
+from surrogates.data.hugging_face import hugging_face
 from surrogates.data.pictures import as_pixels
 
-__all__ = ["digits", "folder", "load", "npz", "photograph", "torchvision_set"]
+__all__ = ["digits", "folder", "hugging_face", "load", "npz", "photograph", "torchvision_set"]
 
 TORCHVISION = {
     "mnist": "MNIST",
@@ -33,6 +34,8 @@ def load(spec: str, **options: Any) -> Dataset:
     - ``digits``: 1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn.
     - ``folder:PATH``: one folder of images a class (see `folder`: ``size=``, ``classes=`` ...).
     - ``npz:PATH``: arrays ``images`` and ``labels``.
+    - ``datasets:PATH``: a data set of Hugging Face's library on disk (see `hugging_face`), with settings after ``#``:
+      ``datasets:PATH#split=test,image=picture,label=kind``.
     - ``mnist:ROOT``, ``fashionmnist:ROOT``, ``kmnist:ROOT``, ``cifar10:ROOT``, ``cifar100:ROOT``, ``svhn:ROOT``,
       ``stl10:ROOT``: torchvision's copies, already on disk under ROOT (``train=True`` for the training part).
 
@@ -49,12 +52,19 @@ def load(spec: str, **options: Any) -> Dataset:
         return digits(**options)
     if not path:
         raise ValueError(
-            f"Expected data as digits, folder:PATH, npz:PATH or {', '.join(TORCHVISION)} with :ROOT, but it was {spec!r}."
+            f"Expected data as digits, folder:PATH, npz:PATH, datasets:PATH or {', '.join(TORCHVISION)} with :ROOT, but it was {spec!r}."
         )
     if kind == "folder":
         return folder(path, **options)
     if kind == "npz":
         return npz(path, **options)
+    if kind == "datasets":
+        path, _, settings = path.partition("#")
+        pairs = [word.partition("=") for word in settings.split(",") if word]
+        if odd := [name for name, _, value in pairs if name not in ("image", "label", "split") or not value]:
+            raise ValueError(f"Expected image=COLUMN, label=COLUMN or split=PART after # in {spec!r}, but it had {', '.join(odd)}.")
+        named = {name: value for name, _, value in pairs}
+        return hugging_face(path, **{**named, **options})
     return torchvision_set(kind, path, **options)
 
 
@@ -123,7 +133,7 @@ def torchvision_set(kind: str, root: str | Path, train: bool = False) -> Dataset
     """
     if kind not in TORCHVISION:
         raise ValueError(
-            f"Expected data as digits, folder:, npz: or one of {', '.join(TORCHVISION)}, but it was {kind!r}."
+            f"Expected data as digits, folder:, npz:, datasets: or one of {', '.join(TORCHVISION)}, but it was {kind!r}."
         )
     from torchvision import datasets
 

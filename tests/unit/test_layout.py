@@ -23,7 +23,7 @@ _ORDER = """
     targets channels defences oracle
     goals answer engine loggers results run
     testing serving
-    specs evaluation sweep report
+    specs evaluation sweep report saved
     app cli __main__
 """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
@@ -38,7 +38,7 @@ _GROUND = (
     "answer ascent checkpoint checks direction goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
-_FACES = "specs evaluation sweep report cli app"  # they know surrogates
+_FACES = "specs evaluation sweep report saved cli app"  # they know surrogates
 _LATE = (
     "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette "
     "transformers keras jax xgboost lightgbm robustbench ai_edge_litert tensorboard wandb mlflow optuna ray PIL"

@@ -1,0 +1,57 @@
+"""A result as a pandas table: one row an image, unknown values as NA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from blackbox.statistics.outcomes import array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from blackbox.results.result import AttackResult
+
+
+def to_pandas(result: AttackResult) -> pd.DataFrame:
+    """The table; see `AttackResult.to_pandas`."""
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "Expected pandas for a table of the result, but it is not installed. Install it: pip install 'blackbox-transfer[data]'",
+            name="pandas",
+        ) from None
+
+    def whole(column: object, there: np.ndarray) -> pd.Series:
+        return pd.Series(array(column), dtype="Int64").where(there)
+
+    def yes(column: object, there: np.ndarray) -> pd.Series:
+        return pd.Series(array(column).astype(bool), dtype="boolean").where(there)
+
+    known, clean = array(result.known), array(result.clean_known)
+    first, label, again = (array(c) for c in (result.first_success_query, result.clean_label, result.verified))
+    c, n = result.config, len(result)
+    columns = {
+        "image": array(result.ids),
+        "label": array(result.y),
+        "clean_label": whole(label, label >= 0),
+        "attacked": yes(result.attacked, clean),
+        "success": yes(result.success, known),
+        "status": pd.Series([s.name.lower() for s in result.status], dtype="string"),
+        "queries": array(result.queries),
+        "first_success_query": whole(first, first > 0),
+        "distance": array(result.distance),
+        "verified": yes(again == 1, again >= 0),
+        "adv_label": whole(result.adv_label, array(result.adv_label) >= 0),
+        "clean_confidence": array(result.clean_confidence),
+        "adv_confidence": array(result.adv_confidence),
+    }
+    if c["targeted"]:
+        columns["target_label"] = array(result.goal)
+    same = {
+        "attack": c["attack"], "target": c["target"], "access": c["access"], "norm": result.threat.norm, "eps": result.threat.eps,
+        "budget": c["budget"], "seed": c["seed"],
+    }  # fmt: skip
+    return pd.DataFrame({**columns, **{name: [value] * n for name, value in same.items()}})

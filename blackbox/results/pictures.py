@@ -1,0 +1,148 @@
+"""Adversarial examples as PNG files, which lose nothing, and whether they still fool the target when read back."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.threat import eight_bit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from blackbox.oracle.oracle import Oracle
+    from blackbox.results.result import AttackResult
+
+INDEX = "index.csv"
+COLUMNS = ("file", "image", "label", "adv_label", "holds", "distance")
+
+
+def as_picture(x: Tensor, index: int = 0) -> Image:
+    """An image [1 or 3, H, W] in [0, 1] as a picture of 8 bits, each entry at the nearest level.
+
+    Raises:
+        ValueError: another shape.
+    """
+    from PIL import Image
+
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        raise ValueError(
+            f"Expected images of 1 or 3 channels, [C, H, W], to be saved as pictures, but image {index} has the shape "
+            f"{tuple(x.shape)}. Their numbers are in examples.safetensors (AttackResult.save)."
+        )
+    levels = (x.double() * 255).round().clamp(0, 255).to(torch.uint8).numpy(force=True)
+    return Image.fromarray(levels[0] if len(levels) == 1 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
+
+
+def read_picture(path: Path) -> Tensor:
+    """The image [C, H, W] of a file that `as_picture` made, in [0, 1]."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        levels = torch.from_numpy(np.array(picture))
+    levels = levels[None] if levels.ndim == 2 else levels.permute(2, 0, 1)
+    return levels.to(torch.float32) / 255
+
+
+def save_pictures(
+    result: AttackResult, folder: str | Path, images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None
+) -> list[dict[str, object]]:
+    """Write the pictures and their index; see `AttackResult.save_pictures`."""
+    found = result.success.nonzero().flatten()
+    if len(images) != len(result):
+        raise ValueError(f"Expected the {len(result)} clean images of the result, but there were {len(images)}.")
+    for i in found[:1].tolist():
+        as_picture(result.x_adv[i], i)  # refused before anything is written
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    _clear(path)
+    rounded = on_levels(result, found, images)
+    label, holds = _verified(result, found, rounded, oracle)
+    reach = result.threat.distance(rounded, images[found].cpu()).tolist() if len(found) else []
+    words = [str(c) for c in classes] if classes is not None else None
+    rows: list[dict[str, object]] = []
+    for at, i in enumerate(found.tolist()):
+        said = int(label[at]) if label[at] >= 0 else None
+        name = f"{int(result.ids[i])}_{_word(int(result.y[i]), words)}_to_{'unknown' if said is None else _word(said, words)}.png"
+        as_picture(rounded[at], i).save(path / name)
+        if not torch.equal(read_picture(path / name), rounded[at]):
+            raise OSError(f"Expected {path / name} to hold the pixels that were written, but it reads back otherwise: is the disk full?")
+        rows.append(dict(zip(COLUMNS, (name, int(result.ids[i]), int(result.y[i]), said, holds[at], reach[at]), strict=True)))
+    with open(path / INDEX, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def _clear(path: Path) -> None:
+    """Remove the pictures of an earlier run, which its index names, so that none of them is taken for one of this run."""
+    if (path / INDEX).is_file():
+        with open(path / INDEX, newline="", encoding="utf-8") as file:
+            names = [row.get("file") or "" for row in csv.DictReader(file)]
+        for name in names:
+            if name.endswith(".png") and Path(name).name == name:
+                (path / name).unlink(missing_ok=True)
+
+
+def told(rows: Sequence[dict[str, object]]) -> str:
+    """What to say of the pictures, in a line."""
+    if not rows:
+        return "no adversarial example, so no picture of one"
+    asked = [r["holds"] for r in rows if r["holds"] is not None]
+    text = f"{len(rows)} adversarial examples as PNG"
+    if not asked:
+        return f"{text}; whether they still fool the target was not asked"
+    kept = "all of them" if all(asked) and len(asked) == len(rows) else f"{sum(map(bool, asked))} of {len(asked)} asked about"
+    return f"{text}; {kept} still fool the target when read back"
+
+
+def on_levels(result: AttackResult, found: Tensor, images: Tensor) -> Tensor:
+    """The examples at levels of 8 bits, inside the threat where the clean image has such levels itself, as float32 k / 255."""
+    x, x0 = result.x_adv[found].cpu(), images[found].cpu()
+    levels = (eight_bit(x, x0).double() * 255).round() if len(found) else x
+    return levels.to(torch.float32) / 255
+
+
+def _verified(
+    result: AttackResult, found: Tensor, rounded: Tensor, oracle: Oracle | None
+) -> tuple[list[int], list[bool | None]]:
+    """The target's label of each picture, -1 where it is unknown, and whether it is adversarial; queries are not charged.
+
+    Examples that were found and verified as images of 8 bits are not asked about again."""
+    from blackbox.oracle.oracle import TargetError
+
+    label, holds = [-1] * len(found), [None] * len(found)  # type: list[int], list[bool | None]
+    same = (rounded == result.x_adv[found]).flatten(1).all(1).tolist() if len(found) else []
+    ask = []
+    for at, i in enumerate(found.tolist()):
+        if same[at] and int(result.verified[i]) >= 0 and int(result.adv_label[i]) >= 0:
+            label[at], holds[at] = int(result.adv_label[i]), bool(result.verified[i] == 1)
+        else:
+            ask.append(at)
+    if oracle is None:
+        return label, holds
+    try:
+        while ask:
+            part = ask[: oracle.next_rows(len(ask))]
+            said = oracle.submit(rounded[part].to(oracle.device), "verify").label.tolist()
+            for at, value in zip(part, said, strict=True):
+                goal = int(result.goal[found[at]])
+                label[at], holds[at] = value, (value == goal) == bool(result.config["targeted"])
+            ask = ask[len(part) :]
+    except TargetError:  # the pictures are saved all the same; what was not answered is unknown
+        pass
+    return label, holds
+
+
+def _word(label: int, words: Sequence[str] | None) -> str:
+    if words is None or not 0 <= label < len(words):
+        return str(label)
+    return re.sub(r"[^\w.-]+", "-", words[label]).strip("-.")[:40] or str(label)
