@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -85,3 +86,14 @@ def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
 
     with safe_open(path, framework="pt") as file:
         return (file.metadata() or {}).get("format", ""), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def there(name: str, value: Any, known: bool) -> Any:
+    """A value of a column for people; None where it stands for none, or for what is not known."""
+    if name in ("success", "success_float"):
+        return value if known or value else None
+    if name in ("first_success_query", "prints"):
+        return value or None
+    if name in ("clean_label", "adv_label", "verified"):
+        return None if value < 0 else value
+    return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.engine.ledger import STATUSES, Ledger
+from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import Samples
 from blackbox.protocol import Status
 from blackbox.results import dataset, draw, files, frame, notebook, pictures
+from blackbox.results.ledger import of_ledger
 from blackbox.results.summary import summary
 from blackbox.statistics import Rate, outcomes
 from blackbox.threat import Threat
@@ -28,23 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from blackbox.oracle.oracle import Oracle
-
-def image_hashes(images: Tensor) -> Tensor:
-    """A hash of each image [N, \\*shape], [N] int64, by which results on the same images are recognised."""
-    found = [hashlib.blake2b(row.numpy(force=True).tobytes(), digest_size=8).digest() for row in images.contiguous()]
-    return torch.tensor([int.from_bytes(f, "little", signed=True) for f in found], dtype=torch.int64)
-
-
-def _there(name: str, value: Any, known: bool) -> Any:
-    """A value of a column for people; None where it stands for none, or for what is not known."""
-    if name in ("success", "success_float"):
-        return value if known or value else None
-    if name in ("first_success_query", "prints"):
-        return value or None
-    if name in ("clean_label", "adv_label", "verified"):
-        return None if value < 0 else value
-    return value if not isinstance(value, float) or math.isfinite(value) else None
-
 
 @dataclass(frozen=True)
 class AttackResult:
@@ -113,36 +95,7 @@ class AttackResult:
     @classmethod
     def of(cls, ledger: Ledger, samples: Samples, threat: Threat, config: dict[str, Any]) -> AttackResult:
         """Make a result from a ledger."""
-        found = ledger.first > 0
-        success = found & (ledger.rounded == 1) if config.get("eight_bit") else found
-        ends = [STATUSES[code] for code in ledger.status]
-        for i in np.flatnonzero(found & ~success):  # a run that ended before the rounded example was asked about: unknown
-            ends[i] = Status.ROUNDED_AWAY if ledger.rounded[i] == 0 else Status.ERROR
-        return cls(
-            success=torch.from_numpy(success),
-            success_float=torch.from_numpy(found),
-            trace=torch.tensor(ledger.trace, dtype=torch.float64).view(-1, 3),
-            queries=torch.from_numpy(ledger.spent.copy()),
-            first_success_query=torch.from_numpy(np.where(success, ledger.first, 0)),
-            x_adv=ledger.x.clone(),
-            distance=torch.from_numpy(
-                np.where(np.isfinite(ledger.distance), ledger.distance, np.nan).astype(np.float32)
-            ),
-            status=tuple(ends),
-            loss=torch.from_numpy(ledger.best.copy()),
-            clean_loss=torch.from_numpy(ledger.loss0.copy()),
-            clean_label=torch.from_numpy(ledger.label0.copy()),
-            verified=torch.from_numpy(ledger.verified.copy()),
-            y=samples.y,
-            goal=samples.goal.cpu(),
-            ids=torch.from_numpy(samples.ids.astype(np.int64)),
-            threat=threat,
-            config=config,
-            adv_label=torch.from_numpy(ledger.label1.copy()),
-            clean_confidence=torch.from_numpy(ledger.sure0.copy()),
-            adv_confidence=torch.from_numpy(ledger.sure1.copy()),
-            prints=image_hashes(samples.x),
-        )
+        return cls(**of_ledger(ledger, samples, config), threat=threat, config=config)
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
@@ -264,7 +217,7 @@ class AttackResult:
         columns = {name: getattr(self, name).tolist() for name in self.columns()}
         return [
             {
-                **{name: _there(name, column[i], known[i]) for name, column in columns.items()},
+                **{name: files.there(name, column[i], known[i]) for name, column in columns.items()},
                 "status": self.status[i].name.lower(),
                 "known": known[i],
             }
