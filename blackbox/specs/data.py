@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.specs import parse
 from blackbox.specs.options import Images
 
 if TYPE_CHECKING:
@@ -77,11 +78,13 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
 
 
 def _class_names(text: str) -> str | tuple[str, ...]:
-    """A file of class names, or the words of a model that names its classes: ``hf:DIR``."""
+    """A file of class names, the names themselves with commas, or the words of a model that names its classes: ``hf:DIR``."""
     from surrogates.nets.libraries import PREFIXES
 
-    if text.partition(":")[0] not in (*PREFIXES, "torchvision") or Path(text).is_file():
+    if Path(text).is_file():
         return text
+    if text.partition(":")[0] not in (*PREFIXES, "torchvision"):
+        return tuple(parse.words(text)) if "," in text else text
     from blackbox.specs import libraries
 
     return libraries.words(text)

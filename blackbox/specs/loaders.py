@@ -31,12 +31,18 @@ SURROGATE_FILE = "surrogate.safetensors"
 
 @dataclass(frozen=True)
 class Model:
-    """A model and its spec. ``model``: what an Oracle takes. ``net``: the same if it is differentiable, else None."""
+    """A model and its spec. ``model``: what an Oracle takes. ``net``: the same if it is differentiable, else None.
+
+    ``returns``, ``batch``: as its user says (`blackbox.targets.FunctionTarget`). ``words``: of its classes, as the data name them.
+    """
 
     name: str
     spec: str
     model: Any
     net: Any = None
+    returns: str | None = None
+    batch: int | None = None
+    words: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ surrogate`` wrote) and ``file.py:function``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,17 @@ def models(
     Raises:
         ValueError: no such model, or one that does not fit the data. FileNotFoundError: no such file.
     """
-    return loaders.load(spec, data, classes, nets, seed)
+    nets = nets or Nets()
+    words = tuple(data.classes) if data is not None else ()
+    if classes and len(words) < classes and not all(map(str.isdecimal, words)):
+        raise ValueError(
+            f"Expected the data to say where their classes {', '.join(words[:4])}{', ...' if len(words) > 4 else ''} stand among the "
+            f"target's {classes}, but folder names say it only if they are numbers. Give the words of all {classes} in the target's "
+            "order: --class-names FILE, one a line; folders are matched by their names."
+        )
+    known = words if len(words) == (classes or len(words)) else None
+    found = loaders.load(spec, data, classes, nets, seed)
+    return [replace(model, returns=nets.returns, batch=nets.batch, words=known or None) for model in found]
 
 
 def own_file(asked: Asked) -> list[Model]:

@@ -26,7 +26,7 @@ class Images:
     ] = None
     size: Annotated[int | None, typer.Option(help="Side of the images: folders are resized and cut to it.")] = None
     class_names: Annotated[
-        str | None, typer.Option(help="File with a class name a line, in the target's index order.")
+        str | None, typer.Option(help="File with a class name a line, or names with commas, in the target's index order.")
     ] = None
 
 
@@ -47,6 +47,13 @@ class Nets:
     std: Annotated[str | None, typer.Option(help="Divided by, likewise: 1", show_default="the net's own")] = None
     device: Annotated[str | None, typer.Option(help="Where nets run: cpu, cuda.", show_default="cpu")] = None
     threads: Annotated[int | None, typer.Option(help="Threads of torch.", show_default="as torch chooses")] = None
+    returns: Annotated[
+        str | None,
+        typer.Option(help="What the target returns: logits, probabilities, percent, labels.", show_default="recognised"),
+    ] = None
+    batch: Annotated[
+        int | None, typer.Option(help="Rows of every call, for a model that takes exactly so many; short calls are filled up.")
+    ] = None
     own_endpoint: Annotated[
         bool, typer.Option("--own-endpoint", help="The http target on another machine is mine, or I may test it.")
     ] = False

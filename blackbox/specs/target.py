@@ -25,7 +25,7 @@ def retrying(model: Model, retries: int, device: str | None = None) -> Model:
         return model
     from blackbox.targets import Retrying
 
-    return replace(model, model=Retrying(_named_as(model, device), tries=retries + 1))
+    return replace(model, model=Retrying(_named_as(model, device), tries=retries + 1), returns=None, batch=None)
 
 
 def oracle(
@@ -50,20 +50,33 @@ def oracle(
         raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
     listed = parse.integer(k, "the number behind --access topk") if k else min(5, classes)
     made = channels.wrap(_named_as(model, device), stack, seed)
-    return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
+    try:
+        return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
+    except ValueError as error:
+        said, hint, _ = str(error).partition("(On the command line")
+        if not hint or model.words is None or all(map(str.isdecimal, model.words)):
+            raise
+        raise ValueError(
+            f"{said}Give the words of all its classes in the target's order: --class-names FILE, one a line; folders are matched by "
+            "their names."
+        ) from None
 
 
 def _named_as(model: Model, device: str | None) -> Any:
-    """The model as an Oracle takes it, named by its spec."""
+    """The model as an Oracle takes it, named by its spec, with what its user says of it."""
     import torch
 
     from blackbox.targets import Target
+    from blackbox.targets.adapted import Adapted
     from blackbox.targets.function import FunctionTarget
     from blackbox.targets.module import ModuleTarget
 
     made = model.model
     if isinstance(made, torch.nn.Module):
-        return ModuleTarget(made, device, name=model.name)
+        return ModuleTarget(made, device, name=model.name, returns=model.returns, batch=model.batch)
     if not isinstance(made, Target) and callable(made):
-        return FunctionTarget(made, device, name=model.name)
-    return made
+        said: dict[str, Any] = {"returns": model.returns, "batch": model.batch, "class_names": model.words}
+        return FunctionTarget(made, device, name=model.name, **said)
+    if model.returns is None and model.batch is None:
+        return made
+    return Adapted(made, returns=model.returns, batch=model.batch, class_names=model.words)

@@ -69,7 +69,7 @@ def _model(text: str, spec: str, file: str) -> specs.Model:
     made = study(text)
     _expect(spec, file, file_print(spec, made.own_endpoint))
     shown = images(made)
-    nets = specs.Nets(made.classes, made.mean, made.std, own_endpoint=made.own_endpoint)
+    nets = specs.Nets(made.classes, made.mean, made.std, returns=made.returns, batch=made.batch, own_endpoint=made.own_endpoint)
     return specs.one_model(spec, shown.data, made.classes or len(shown.data.classes), nets)
 
 

@@ -88,6 +88,7 @@ class Plan:
         study = self.study
         varied = ("targets", "attacks", "threats", "budgets", "seeds", "sources", "presets")
         how = {"block": study.block, "rows": study.rows, "classes": study.classes, "mean": study.mean, "std": study.std}
+        how |= {k: v for k, v in (("returns", study.returns), ("batch", study.batch)) if v is not None}  # newer than old stores
         grids = {"attack": study.attack, "transfer": study.transfer}
         fixed = {kind: grid.model_dump() for kind, grid in grids.items() if grid is not None}
         return {kind: ({k: v for k, v in grid.items() if k not in varied}, how) for kind, grid in fixed.items()}

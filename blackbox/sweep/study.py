@@ -183,8 +183,8 @@ class Study(_Part):
         block: images that are worked on together: a cell holds the outcomes of one block. rows: of a call of the target.
             Both belong to the study, so that a target whose answers change in the last bit with the size of a call
             gives the same however the work is cut.
-        classes, mean, std: how models are loaded, as for the command line. own_endpoint: http targets that are elsewhere
-            are yours, or yours to test.
+        classes, mean, std, returns, batch: how models are loaded and read, as for the command line. own_endpoint: http
+            targets that are elsewhere are yours, or yours to test.
 
     Raises:
         ValueError: everything that is wrong, in one message.
@@ -199,6 +199,8 @@ class Study(_Part):
     classes: Annotated[int, Field(ge=2)] | None = None
     mean: str | None = None
     std: str | None = None
+    returns: Literal["logits", "probabilities", "percent", "labels"] | None = None
+    batch: Annotated[int, Field(ge=1)] | None = None
     own_endpoint: bool = False
 
     def __init__(self, **values: Any) -> None:

@@ -46,6 +46,7 @@ class Reading:
         why: how that is known: "announced by ...", "recognised: ...".
         scale: what the scores of a row of probabilities sum to: 100 for percentages.
         doubt: what else they could be, "" if nothing.
+        striking: whether there are so many numbers that the doubt is no matter of chance.
         watched: whether later rows must sum to about one too, because that is how they were recognised.
     """
 
@@ -53,6 +54,7 @@ class Reading:
     why: str
     scale: float = 1.0
     doubt: str = ""
+    striking: bool = False
     watched: bool = False
 
     @classmethod
@@ -118,10 +120,10 @@ def _shares(p: np.ndarray, half: bool, enough: bool) -> Reading:
             why = f"recognised: rows in [0, 1] that sum to one at most, with at most {few} of {most} above zero"
             return Reading("probabilities", why, watched=True)
         why = f"recognised: rows in [0, 1] that sum to one at most, from {float(sums.min()):.3g} on"
-        return Reading("probabilities", why, doubt="logits that happen to be small", watched=True)
+        return Reading("probabilities", why, doubt="logits that happen to be small", striking=True, watched=True)
     between = f"rows in [0, 1] that sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}"
     other = "independent scores of several labels" if float(sums.max()) > 1 else "probabilities of which some are left out"
-    return Reading("logits", f"recognised: {between}, not to one", doubt=other)
+    return Reading("logits", f"recognised: {between}, not to one", doubt=other, striking=enough)
 
 
 def _sums_to_one(p: np.ndarray, loose: bool) -> bool:
@@ -187,7 +189,7 @@ class Reader:
         if self.reading is None:
             self.reading = found = recognise(out)
             self._open = found.returns == "logits"
-            if found.doubt and out.shape[0] * out.shape[1] >= _ENOUGH:
+            if found.striking:
                 warnings.warn(
                     f"The answers of {self.name} are read as {found}. Say what they are: returns=, on the command line --returns.",
                     stacklevel=2,

@@ -1,0 +1,75 @@
+"""``--returns``, ``--batch`` and ``--class-names``: what a user says of a target on the command line, and folders of some classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from blackbox import specs
+from blackbox.specs import Images, Model, Nets
+from blackbox.specs import channels as between
+from surrogates import Dataset
+
+WORDS = "c0,c1,c2,c3"
+P = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.0, 0.5, 0.25, 0.25]])
+
+
+def folders(path: Path, *names: str) -> Dataset:
+    from PIL import Image
+
+    for i, name in enumerate(names):
+        (path / name).mkdir(parents=True)
+        Image.fromarray(np.full((2, 2), 40 * (i + 1), np.uint8)).save(path / name / "a.png")
+    return specs.images(Images(f"folder:{path}")).data
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "own.py").write_text(
+        "import torch\n"
+        "def percent(x):\n    assert len(x) == 2, 'two at a time'\n    return torch.tensor([[10, 20, 30, 40.0]] * 2)\n"
+        "def words(x):\n    return ['c3'] * len(x)\n"
+    )
+    return str(tmp_path / "own.py")
+
+
+def test_class_names_with_commas_are_the_targets_order(tmp_path: Path, own: str) -> None:
+    folders(tmp_path / "img", "c1", "c3")
+    data = specs.images(Images(f"folder:{tmp_path / 'img'}", class_names=WORDS)).data
+    assert data.labels.tolist() == [1, 3] and data.classes == tuple(WORDS.split(","))
+    model = specs.one_model(f"{own}:words", data, 4, Nets())
+    assert specs.oracle(model, "labels", 4)(data.images).label.tolist() == [3, 3]
+
+
+def test_what_is_said_reaches_the_target_behind_channels(tmp_path: Path, own: str) -> None:
+    data = folders(tmp_path / "img", "a", "b", "c", "d")
+    model = specs.one_model(f"{own}:percent", data, 4, Nets(returns="percent", batch=2))
+    for stack in ((), between.read(["round:1"])):
+        oracle = specs.oracle(model, "scores", 4, stack=stack)
+        values = oracle(data.images[:3]).values
+        assert torch.allclose(values, P[:1].expand(3, 4)) and oracle.rows == 3  # type: ignore[arg-type]
+        assert str(oracle.reading) == "percent (announced by percent)"
+
+
+def test_folders_of_some_classes_are_not_numbered(tmp_path: Path, own: str) -> None:
+    """As 0, 1 ... of four classes their labels would be wrong; with numbers for names, or all words, they are right."""
+    data = folders(tmp_path / "img", "c1", "c3")
+    with pytest.raises(ValueError, match=r"where their classes c1, c3 stand among the target's 4, .*--class-names FILE"):
+        specs.one_model(f"{own}:words", data, 4, Nets(classes=4))
+    numbered = folders(tmp_path / "numbers", "0", "1")
+    assert specs.one_model(f"{own}:words", numbered, 4, Nets(classes=4)).words is None
+
+    class Four:
+        name, device, returns, classes = "four", torch.device("cpu"), "probabilities", 4
+
+        def predict(self, x: Tensor) -> Tensor:
+            return P[: len(x)]
+
+    with pytest.raises(ValueError, match=r"Expected classes=4, .* but it was 2. Give the words of all its classes .*--class-names FILE"):
+        specs.oracle(Model("four", "four", Four(), words=("c1", "c3")), "scores", 2)
+    with pytest.raises(ValueError, match=r"--classes 4, or --class-names FILE"):
+        specs.oracle(Model("four", "four", Four(), words=("0", "1")), "scores", 2)
