@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from blackbox.app import compute, draw, hunt, plots, saved, upload
+from blackbox.app import compute, curves, draw, hunt, plots, saved, upload, why
 
 if TYPE_CHECKING:
     from blackbox.app.bench import Bench, Shot
@@ -26,10 +26,15 @@ class Answers:
         return shot or self.bench.shots[0]
 
     def show(self, shot: Shot | None, surrogate: str, target: str, way: str, eps: float) -> str:
-        """The slider's picture."""
+        """The slider's picture; ``eps`` in the units of the slider."""
         held = self.taken(shot)
-        made = compute.redraw(self.bench, held, surrogate, target, way, float(eps))
+        made = compute.redraw(self.bench, held, surrogate, target, way, float(eps) / self.bench.unit)
         return draw.frame(self.bench, made, name(self.bench, held))
+
+    def why(self, shot: Shot | None, surrogate: str, target: str) -> str:
+        """Both gradients, their cosine, both losses."""
+        held = self.taken(shot)
+        return curves.tab(self.bench, held, why.explain(self.bench, held, surrogate, target), name(self.bench, held))
 
     def receive(self, shot: Shot | None, file: str | None) -> tuple[Shot | None, str]:
         """An uploaded image, and what to say of it; the old one where it cannot be read."""
@@ -50,8 +55,9 @@ class Answers:
         held = self.taken(shot)
         self.halt(visitor)
         run = hunt.Hunt(
-            self.bench, held, target, attack, surrogate, float(eps), int(budget or 0), int(seed or 0), PACES[pace]
-        )
+            self.bench, held, target, attack, surrogate, float(eps) / self.bench.unit, int(budget or 0), int(seed or 0),
+            PACES[pace],
+        )  # fmt: skip
         self.running[visitor] = run.stop
         try:
             for state in run.watch():
@@ -68,15 +74,22 @@ class Answers:
         """The true loss beside its tangent."""
         held = self.taken(shot)
         ray = compute.ray(self.bench, held, surrogate, float(far), loss)
-        drawn = plots.taylor(self.bench, held, ray, surrogate, loss)
-        return plots.svg(drawn, "bb-taylor", "Loss and tangent against eps")
+        return plots.svg(
+            lambda narrow: plots.taylor(self.bench, held, ray, loss, narrow), "bb-taylor", "Loss and tangent against eps",
+            "The loss along the FGSM ray, and its tangent", plots.told_of_taylor(self.bench, held, ray, surrogate),
+        )  # fmt: skip
 
     def regions(self, shot: Shot | None, surrogate: str, target: str, far: float) -> str:
         """The classes along the ray."""
         held = self.taken(shot)
         made = compute.crossing(self.bench, held, surrogate, target, float(far))
-        drawn = plots.crossing(self.bench, held, made, surrogate, target)
-        return plots.svg(drawn, "bb-walk", "Decision regions along the ray") + draw.regions(self.bench, made)
+        drawing = plots.svg(
+            lambda narrow: plots.crossing(self.bench, made, narrow), "bb-walk", "Decision regions along the ray",
+            "The classes along the ray",
+            f"{held.name}; from “{surrogate}” along its own gradient, seen by it and by {target}. Borders found by bisection, "
+            f"±{float(far) / 1000:.2g}.",
+        )  # fmt: skip
+        return drawing + draw.regions(self.bench, made)
 
     def load(self, folder: str) -> str:
         """A saved run, or why it cannot be shown."""

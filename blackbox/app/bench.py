@@ -76,7 +76,9 @@ class Bench:
     Args:
         data: what the classes are called, and the images. surrogates, targets: by name, each made on first use.
         about: a sentence on where they come from.
-        most: the end of the epsilon slider. reach: eps with which a query attack begins.
+        most: the end of the epsilon slider. reach: eps with which a query attack begins. start: eps with which the page opens,
+            half of ``most`` if it is 0.
+        prepare: what is still to be done before the page can show something, each step with the words that tell a visitor so.
         recent: a cache of its models' answers, of this bench alone.
     """
 
@@ -87,6 +89,8 @@ class Bench:
     device: str | None = None
     most: float = 0.1
     reach: float = 0.1
+    start: float = 0.0
+    prepare: list[tuple[str, Callable[[], None]]] = field(default_factory=list, repr=False)
     shots: list[Shot] = field(default_factory=list)
     recent: Recent = field(default_factory=lambda: Recent(200), repr=False)
     _viewers: dict[str, Oracle] = field(default_factory=dict)
@@ -95,10 +99,34 @@ class Bench:
     def __post_init__(self) -> None:
         if not self.shots:
             self.shots = shots(self.data, torch.arange(min(THUMBNAILS, len(self.data))))
+        self.start = self.start or self.most / 2
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.data.classes
+
+    @property
+    def photographs(self) -> bool:
+        """Are the images in colour and of 64 pixels a side or more? Their eps is given in 255ths."""
+        return photographs(self.data)
+
+    @property
+    def unit(self) -> int:
+        """By how much an eps is multiplied where it is shown and chosen."""
+        return 255 if self.photographs else 1
+
+    def same(self, surrogate: str, target: str) -> bool:
+        """Is the target the surrogate itself: a net of the same kind with the same scores, to the bit, for the images offered?"""
+        from surrogates.nets.predict import logits
+
+        def compare() -> bool:
+            own, other = self.net(surrogate), self.targets[target]().net
+            if own is other or type(own) is not type(other):
+                return own is other
+            x = torch.stack([shot.image for shot in self.shots])
+            return torch.equal(logits(own, x), logits(other, x))
+
+        return self.recent(("same", surrogate, target), compare)
 
     def net(self, name: str) -> nn.Module:
         """A surrogate, for gradients."""
@@ -139,3 +167,8 @@ def shots(data: Dataset, index: Tensor) -> list[Shot]:
         Shot(data.images[i], int(data.labels[i]), f"{data.name} {int(i)}", number)
         for number, i in enumerate(index.tolist())
     ]
+
+
+def photographs(data: Dataset) -> bool:
+    """Images in colour, of 64 pixels a side or more."""
+    return len(data.shape) == 3 and data.shape[0] == 3 and min(data.shape[1:]) >= 64

@@ -9,16 +9,23 @@ from torch import nn
 
 import surrogates as sg
 from blackbox import specs
-from blackbox.app import compute
-from blackbox.app.bench import THUMBNAILS, Bench, Once, shots
+from blackbox.app import opening
+from blackbox.app.bench import THUMBNAILS, Bench, Once, photographs
 from blackbox.specs import digits
 
 if TYPE_CHECKING:
     from blackbox.specs import Images, Nets
 
+_MOST, _MOST_OF_PHOTOGRAPHS, _START_OF_PHOTOGRAPHS = 0.1, 16 / 255, 4 / 255
+_BISECTED = 8  # images of a model of one's own: each costs it a few queries
 
-def asked_for(targets: list[str], surrogates: list[str], images: Images, nets: Nets, most: float, seed: int) -> Bench:
-    """The bench that the command line asks for: the embedded digits when it asks for nothing.
+
+def asked_for(targets: list[str], surrogates: list[str], images: Images, nets: Nets, most: float | None, seed: int) -> Bench:
+    """The bench that the command line asks for: the embedded digits when it asks for nothing. Call `Preparation` before it is
+    shown: nets are trained and images chosen by its steps.
+
+    Args:
+        most: the end of the slider; by default 0.1, and 16/255 for photographs.
 
     Raises:
         ValueError: data or surrogates without a target. Else as `own_bench`.
@@ -33,7 +40,7 @@ def asked_for(targets: list[str], surrogates: list[str], images: Images, nets: N
     return own_bench(targets, surrogates, images, nets, most, seed)
 
 
-def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
+def digits_bench(seed: int = 0, most: float | None = None) -> Bench:
     """The embedded digits: six hidden targets, and two surrogates, one taught by a target's labels and one by true labels."""
     data, own = digits.parts()["attack"], digits.parts()["surrogate"]
 
@@ -55,14 +62,24 @@ def digits_bench(seed: int = 0, most: float = 0.1) -> Bench:
         "cnn, trained on 400 own digits": Once(supervised),
         "mlp target itself (white box)": Once(lambda: ready(targets["mlp"]().net)),
     }
-    return _ordered(Bench(data, nets, targets, most=most, reach=0.2))
+    bench = Bench(data, nets, targets, most=most or _MOST, reach=0.2)
+    bench.prepare = [
+        ("fitting the hidden target, support vectors, to 900 digits", lambda: _made(targets["svm-rbf"])),
+        ("training the surrogate, a small net, on the target's answers to 1,600 images", lambda: _made(nets[next(iter(nets))])),
+        ("choosing the first image: one on which a change fools both", lambda: opening.arranged(bench, THUMBNAILS)),
+    ]
+    return bench
+
+
+def _made(value: Once[Any]) -> None:
+    value()
 
 
 def _digits_target(name: str, data: sg.Dataset) -> specs.Model:
     return specs.models(f"digits:{name}", data)[0]
 
 
-def own_bench(target: list[str], surrogate: list[str], images: Images, nets: Nets, most: float, seed: int = 0) -> Bench:
+def own_bench(target: list[str], surrogate: list[str], images: Images, nets: Nets, most: float | None, seed: int = 0) -> Bench:
     """From specs of the command line. Without a surrogate the targets that are nets stand for it: a white box.
 
     Raises:
@@ -83,19 +100,18 @@ def own_bench(target: list[str], surrogate: list[str], images: Images, nets: Net
         )
     made = {name: Once(partial(ready, net, nets.device)) for name, net in sources.items()}
     targets = {name: Once(partial(_as_it_is, model)) for name, model in found.items()}
+    photos = photographs(data)
+    most = most or (_MOST_OF_PHOTOGRAPHS if photos else _MOST)
     reach = 0.2 if data.images[0].numel() < 1000 else 8 / 255
-    return _ordered(Bench(data, made, targets, device=nets.device, most=most, reach=reach), among=THUMBNAILS)
+    start = min(_START_OF_PHOTOGRAPHS, most / 2) if photos else 0.0
+    bench = Bench(data, made, targets, device=nets.device, most=most, reach=reach, start=start)
+    words = f"choosing the first image among {min(THUMBNAILS, len(data))}: one on which a change fools both models"
+    bench.prepare = [(words, lambda: opening.arranged(bench, THUMBNAILS, THUMBNAILS, _BISECTED))]
+    return bench
 
 
 def _as_it_is(model: specs.Model) -> specs.Model:
     return model
-
-
-def _ordered(bench: Bench, among: int | None = None) -> Bench:
-    """The images offered begin with one on which the slider shows something: see `compute.order`."""
-    order, bench.about = compute.order(bench, next(iter(bench.surrogates)), next(iter(bench.targets)), THUMBNAILS, among)
-    bench.shots = shots(bench.data, order)
-    return bench
 
 
 def ready(net: Any, device: str | None = None) -> nn.Module:

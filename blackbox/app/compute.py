@@ -74,7 +74,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Frame:
-    """One position of the slider. change: the largest change of an entry; seconds: of computing it, on the server."""
+    """One position of the slider. same: target and surrogate are one model. change: the largest change of an entry; seconds: of
+    computing it, on the server."""
 
     way: str
     eps: float
@@ -84,6 +85,7 @@ class Frame:
     target: Said
     asked: int
     seconds: float
+    same: bool = False
 
     @property
     def change(self) -> float:
@@ -106,7 +108,8 @@ def redraw(bench: Bench, shot: Shot, surrogate: str, target: str, way: str, eps:
     own = Said(surrogate, leave, int(scores.argmax()), int(after.argmax()), scores.softmax(0), after.softmax(0))
     other = replied(target, shot.label, shown, reply)
     asked = bench.viewer(target).rows
-    return Frame(way, eps, clean[0], image[0], own, other, asked, time.perf_counter() - begin)
+    same = bench.same(surrogate, target)
+    return Frame(way, eps, clean[0], image[0], own, other, asked, time.perf_counter() - begin, same)
 
 
 def scored(bench: Bench, shot: Shot, surrogate: str) -> tuple[Tensor, int]:
@@ -180,30 +183,3 @@ def crossing(bench: Bench, shot: Shot, surrogate: str, target: str, most: float)
     leave = own[0].label if shot.label is None else shot.label
     return Crossing(made, leave, own, other, oracle.rows - before_)
 
-
-def order(bench: Bench, surrogate: str, target: str, count: int, among: int | None = None) -> tuple[Tensor, str]:
-    """Which images to offer, and a sentence that says what was measured to choose them.
-
-    First one that both models have right and on which both give way within the slider; then the images as they come.
-    """
-    data = bench.data if among is None else bench.data.take(slice(0, among))
-    x, y = data.images, data.labels
-    net = bench.net(surrogate)
-    clean, theirs = logits(net, x).argmax(1), bench.look(target, x, "choosing").label.cpu()
-    both = (clean == y) & (theirs == y)
-    far = Line(x, fgsm_direction(net, x, y)).at(torch.arange(len(x)), torch.full((len(x),), bench.most))
-    own, other = (logits(net, far).argmax(1) != y) & both, (bench.look(target, far, "choosing").label.cpu() != y) & both
-    rank = both.int() + own.int() + other.int()
-    first = int(rank.argmax())  # the first of the best
-    rest = [i for i in range(len(x)) if i != first]
-    n = int(both.sum())
-    say = (
-        f"FGSM at eps {bench.most:g} on “{surrogate}” changes its label on {int(own.sum())} of the {n} images (of {len(x)}) that both "
-        f"models have right, and that of {target} on {int(other.sum())}. "
-    )
-    say += {
-        3: "The first image is one on which both give way; the others come as they are.",
-        2: "The first image is one on which the surrogate gives way; the others come as they are.",
-        1: "The first image is one that both have right; the others come as they are.",
-    }.get(int(rank[first]), "None of them is right in both models.")
-    return torch.tensor([first, *rest][:count]), say

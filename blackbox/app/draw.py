@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.app import verdict
 from blackbox.report import style
 from blackbox.report.gallery import SMALL, amplified, colours
 from blackbox.report.templates import data_url
@@ -32,6 +33,16 @@ def render(template: str, **values: Any) -> str:
 
 CSS = f":root {{ --bb-right: {RIGHT}; --bb-wrong: {WRONG}; --bb-change: {CHANGE}; --bb-pale: {style.PALE}; }}\n"
 CSS += render("gallery.css") + render("app.css")
+HEAD = render("head.html")
+# darker than the theme's own, whose contrast (2.4 and 2.6 to 1) is too little for words
+THEME = {
+    "body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300",
+    "block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300",
+    "color_accent": "*primary_700",
+    "button_primary_background_fill": "*primary_700", "button_primary_background_fill_hover": "*primary_800",
+    "button_primary_background_fill_dark": "*primary_700", "button_primary_background_fill_hover_dark": "*primary_800",
+    "slider_color": "*primary_700",
+}  # fmt: skip
 
 
 def classname(bench: Bench, index: int) -> str:
@@ -59,13 +70,13 @@ def small(image: Tensor) -> bool:
     return max(image.shape[1:]) <= SMALL
 
 
-def view(template: str, bench: Bench, made: Frame | Meter, words: list[tuple[str, str]], full: float, **more: Any) -> str:
+def view(template: str, bench: Bench, made: Frame | Meter, words: list[tuple[str, str]], largest: float, **more: Any) -> str:
     """A view that begins with original + change = changed image.
 
     Args:
-        words: title and line below for the original, the change and the changed image. full: the change in full colour.
+        words: title and line below for the original, the change and the changed image. largest: the change that is drawn in full colour.
     """
-    images = pixels(made.clean), amplified((made.image - made.clean).numpy(force=True), full), pixels(made.image)
+    images = pixels(made.clean), amplified((made.image - made.clean).numpy(force=True), largest), pixels(made.image)
     high, wide = made.clean.shape[1:]
     parts = [(picture(image), *text) for image, text in zip(images, words, strict=True)]
     return render(
@@ -79,13 +90,26 @@ def moved(made: Frame | Meter) -> str:
     return f"at most {255 * made.change:.1f}/255"
 
 
+def eps_words(bench: Bench, eps: float, digits: int = 3) -> str:
+    """An eps as a visitor chooses it: ``eps 0.050``, of photographs ``eps 4/255``."""
+    return f"eps {255 * eps:.3g}/255" if bench.photographs else f"eps {eps:.{digits}f}"
+
+
 def frame(bench: Bench, made: Frame, name: str) -> str:
-    """The slider's page: image + change = changed image, and both models' bars."""
-    own, other = classname(bench, made.surrogate.label), classname(bench, made.target.label)
-    says = f"{other} to both" if made.surrogate.label == made.target.label else f"{own} to one, {other} to the other"
-    middle = f"eps {made.eps:.3f}" if made.eps else "nothing changed yet"
-    words = [("original", name), (middle, moved(made)), ("changed image", says)]
-    return view("frame.html", bench, made, words, bench.most, most=bench.most)
+    """The slider's page: what it shows in a sentence, image + change = changed image, and both models' bars."""
+    labels = (each for said in (made.surrogate, made.target) for each in (said.label, said.label_before))
+    names = {k: classname(bench, k) for k in labels}
+    own, other = names[made.surrogate.label], names[made.target.label]
+    says = f"“{other}” to both" if made.surrogate.label == made.target.label else f"“{own}” to one, “{other}” to the other"
+    middle, answer = eps_words(bench, made.eps), verdict.of(made, eps_words(bench, made.eps), names)
+    words = [("original", name), (f"change, {middle}" if made.eps else "nothing changed", moved(made)), ("changed image", says)]
+    full = f"{255 * bench.most:.3g}/255" if bench.photographs else f"{bench.most:g}"
+    return view("frame.html", bench, made, words, bench.most, full=full, answer=answer)
+
+
+def waiting(words: list[str], at: int) -> str:
+    """What is done before the page can show something. at: the number of the step at work."""
+    return render("waiting.html", words=words, at=at)
 
 
 def meter(bench: Bench, made: Meter, name: str) -> str:
@@ -94,8 +118,10 @@ def meter(bench: Bench, made: Meter, name: str) -> str:
     last = "its best image" if made.ended else "best question so far"
     won = int(made.result.first_success_query[0]) if made.result is not None and bool(made.result.success[0]) else 0
     words = [("original", name), ("change", moved(made)), (last, label)]
-    full = max(bench.most, made.eps)
-    return view("meter.html", bench, made, words, full, won=won, last=max(made.spent, 1), trail=_trail(made))
+    return view(
+        "meter.html", bench, made, words, max(bench.most, made.eps), size=eps_words(bench, made.eps), won=won,
+        last=max(made.spent, 1), trail=_trail(made),
+    )  # fmt: skip
 
 
 def _trail(made: Meter) -> list[tuple[float, float]]:
@@ -112,12 +138,13 @@ def _trail(made: Meter) -> list[tuple[float, float]]:
 
 def regions(bench: Bench, made: Crossing) -> str:
     """Label and eps where it changes, of both models."""
+    unit, digits = (", in 255ths", 2) if bench.photographs else ("", 4)
     rows = [
-        [name, classname(bench, r.label), f"{r.start:.4f}", f"{r.stop:.4f}"]
+        [name, classname(bench, r.label), f"{bench.unit * r.start:.{digits}f}", f"{bench.unit * r.stop:.{digits}f}"]
         for name, found in (("surrogate", made.surrogate), ("hidden target", made.target))
         for r in found
     ]
-    return render("regions.html", rows=rows, asked=made.asked)
+    return render("regions.html", rows=rows, asked=made.asked, unit=unit)
 
 
 def run(made: Saved) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blackbox.report.gallery import Gallery
     from blackbox.results import AttackResult
 
+INCOMPLETE = "INCOMPLETE"
 MOST_ROWS, MOST_BYTES, EXAMPLES = 200, 8_000_000, 12
 _DEPTH = 2  # folders below the root in which runs are looked for
 _TABLES = ("outcomes.csv", "rates.csv", "outcomes-queries.csv", "rates-transfer.csv")
@@ -24,7 +25,8 @@ _TABLES = ("outcomes.csv", "rates.csv", "outcomes-queries.csv", "rates-transfer.
 class Saved:
     """A saved run.
 
-    command: that wrote it, if known. summary: its summary.txt. pictures: PNG files. head, rows: the first lines of its
+    incomplete: the sentence that says which outcomes are unknown, empty where all are known. command: that wrote it, if known.
+    summary: its summary.txt. pictures: PNG files. head, rows: the first lines of its
     table; total: how many there are. raw: the table has raw outcomes, not rates. examples: (image
     [C, H, W], caption) of a query attack. galleries: of the points of a sweep. problems: what of a sweep cannot be read.
     """
@@ -32,6 +34,7 @@ class Saved:
     path: Path
     title: str
     command: str = ""
+    incomplete: str = ""
     summary: str = ""
     pictures: list[Path] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
@@ -75,7 +78,7 @@ def opened(folder: str | Path) -> Saved:
         )
     run = read_json(path / "run.json") or {}
     verb = run.get("settings", {}).get("verb", "")
-    summary = _text(path / "summary.txt") or (result.summary() if result is not None else "")
+    cut, summary = _incomplete(_summary(path, result))
     name = next((name for name in _TABLES if (path / name).is_file()), None)
     head, rows, total = _table(path / name) if name else ([], [], 0)
     galleries, problems = _sweep(path) if verb == "sweep" else ([], [])
@@ -83,9 +86,23 @@ def opened(folder: str | Path) -> Saved:
     examples = _examples(result) if result is not None else []
     title, raw = f"{verb or 'attack'} · {path.name}", name is None or name.startswith("outcomes")
     return Saved(
-        path, title, str(run.get("command", "")), summary or _settings(run), pictures, head, rows, total, raw=raw,
+        path, title, str(run.get("command", "")), cut, summary or _settings(run), pictures, head, rows, total, raw=raw,
         examples=examples, galleries=galleries, problems=problems,
     )  # fmt: skip
+
+
+def _summary(path: Path, result: AttackResult | None) -> str:
+    """As the run was told of; anew where images are unknown, because older versions counted those as robust."""
+    told = _text(path / "summary.txt")
+    if result is not None and (not told or not (result.complete or told.startswith(INCOMPLETE))):
+        return result.summary()
+    return told
+
+
+def _incomplete(summary: str) -> tuple[str, str]:
+    """The first sentence, if it says that outcomes are unknown, and the rest."""
+    first, _, rest = summary.partition("\n")
+    return (first, rest) if first.startswith(INCOMPLETE) else ("", summary)
 
 
 def _sweep(path: Path) -> tuple[list[Gallery], list[str]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blackbox.app.bench import Bench
+    from blackbox.app.opening import Preparation
     from blackbox.specs import Images, Nets
 
 HOST = "127.0.0.1"
@@ -31,35 +35,63 @@ _LARGEST = "200mb"  # an uploaded file; what is in it is looked at in `upload`
 
 
 def run(
-    targets: list[str], surrogates: list[str], *, images: Images, nets: Nets, most: float, runs: str,
+    targets: list[str], surrogates: list[str], *, images: Images, nets: Nets, most: float | None, runs: str,
     port: int | None, seed: int, quiet: bool,
 ) -> None:  # fmt: skip
-    """Make the bench, serve the page until Ctrl-C.
+    """Make the bench, serve the page, prepare what it shows, until Ctrl-C.
+
+    The page is there before the models are, and says what it waits for; so does the terminal.
 
     Raises:
         ValueError: specs that do not fit, an eps that cannot be, a port that is taken. ModuleNotFoundError: no gradio.
+        Whatever the preparation stopped at.
     """
     begin = time.perf_counter()
-    if not 0 < most <= 1:
+    if most is not None and not 0 < most <= 1:
         raise ValueError(f"Expected --eps between 0 and 1, the end of the slider, but it was {most:g}.")
     require()
     if not targets and nets.threads is None:  # the digits' nets are so small that a second thread only waits for the first
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    nets.set_threads()
-    from blackbox.app import benches
-
-    bench = benches.asked_for(targets, surrogates, images, nets, most, seed)
     say = print if not quiet else (lambda *_, **__: None)
-    with tempfile.TemporaryDirectory(prefix="blackbox-app-") as scratch:
-        page, url = serve(bench, runs, port, scratch)
-        seconds = time.perf_counter() - begin
-        say(f"page     {url}    (this machine only; Ctrl-C ends it; ready after {seconds:.1f} s)", flush=True)
+    with tempfile.TemporaryDirectory(prefix="blackbox-app-") as scratch, _spinner(quiet) as tell:
+        tell("loading torch, models and images")
+        nets.set_threads()
+        from blackbox.app import benches
+        from blackbox.app.opening import Preparation
+
+        bench = benches.asked_for(targets, surrogates, images, nets, most, seed)
+        ready = Preparation(bench).start()  # beside the import of gradio, which takes as long
+        tell("loading gradio, which draws the page (the first time on a machine may take a minute)")
+        page, url = serve(bench, runs, port, scratch, ready)
+        say(f"page     {url}    (this machine only; Ctrl-C ends it; there after {time.perf_counter() - begin:.1f} s)", flush=True)
         try:
+            for at in ready.watch():
+                tell(ready.words[at])
+            if ready.error is not None:
+                raise ready.error
+            tell("")
+            say(f"ready    after {time.perf_counter() - begin:.1f} s", flush=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             say("ended", flush=True)
         finally:
             page.close(verbose=False)
+
+
+@contextmanager
+def _spinner(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A function that says on a terminal what is being done, beside a spinner; with "" it says nothing more."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    status = Console(stderr=True).status("starting")
+    status.start()
+    try:
+        yield lambda text: status.update(text) if text else status.stop()
+    finally:
+        status.stop()
 
 
 def require() -> None:
@@ -72,7 +104,9 @@ def require() -> None:
         )
 
 
-def serve(bench: Bench, runs: str = "runs", port: int | None = None, scratch: str | None = None) -> tuple[Any, str]:
+def serve(
+    bench: Bench, runs: str = "runs", port: int | None = None, scratch: str | None = None, ready: Preparation | None = None
+) -> tuple[Any, str]:
     """Start the server in the background: the blocks (``close()`` ends it) and the address.
 
     Raises:
@@ -87,17 +121,17 @@ def serve(bench: Bench, runs: str = "runs", port: int | None = None, scratch: st
     from blackbox.app import draw
     from blackbox.app.page import build
 
-    page = build(bench, runs)
+    page = build(bench, runs, ready)
     theme = gr.themes.Base(
         primary_hue="cyan",
         neutral_hue="slate",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
-    )
+    ).set(**draw.THEME)
     try:
         _, url, _ = page.launch(
             server_name=HOST, server_port=port, share=False, quiet=True, prevent_thread_lock=True, inbrowser=False,
-            ssr_mode=False, enable_monitoring=False, footer_links=[], max_file_size=_LARGEST, theme=theme, css=draw.CSS,
+            ssr_mode=False, enable_monitoring=False, footer_links=[], max_file_size=_LARGEST, theme=theme, css=draw.CSS, head=draw.HEAD,
             app_kwargs={"middleware": [Middleware(Policy)]}, show_error=True,
         )  # fmt: skip
     except OSError as error:

@@ -208,19 +208,21 @@ def app_(
             show_default="targets that are nets",
         ),
     ] = None,
-    eps: Annotated[str, typer.Option(help="The end of the slider.")] = "0.1",
+    eps: Annotated[
+        str | None, typer.Option(help="The end of the slider: 0.1, 16/255.", show_default="0.1; photographs 16/255")
+    ] = None,
     runs: Annotated[str, typer.Option(help="Folder of saved runs.")] = "runs",
     port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1.", show_default="the first free from 7860")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the surrogates trained for the digits.")] = 0,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Interactive page on this machine: epsilon slider, query attacks, loss and tangent, regions. Needs the extra [app]."""
+    """Interactive page on this machine: epsilon slider, why it transfers, query attacks, regions. Needs the extra [app]."""
     from blackbox.app.server import run
     from blackbox.specs.parse import number
 
     run(
-        target or [], surrogate or [], images=images, nets=nets, most=number(eps), runs=runs, port=port, seed=seed,
-        quiet=quiet,
+        target or [], surrogate or [], images=images, nets=nets, most=None if eps is None else number(eps), runs=runs, port=port,
+        seed=seed, quiet=quiet,
     )  # fmt: skip
 
 

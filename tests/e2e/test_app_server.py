@@ -81,12 +81,55 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch):
 
 def test_a_bench_of_ones_own_models(tmp_path):
     from blackbox.app.benches import own_bench
+    from blackbox.app.opening import Preparation
 
     bench = own_bench(["digits:mlp,knn"], [], options.Images("digits", n=12), options.Nets(), 0.2)
     assert list(bench.targets) == ["mlp", "knn"] and list(bench.surrogates) == ["mlp itself (white box)"]
+    ready = Preparation(bench).start()
+    assert ready.wait(60) and ready.error is None
     assert len(bench.shots) == 12 and bench.most == 0.2 and "of 12" in bench.about
     first = bench.shots[0]
     assert int(bench.look("mlp", first.image[None]).label[0]) == first.label
     twice = own_bench(["digits:knn"], ["digits:mlp", "digits:mlp"], options.Images("digits", n=12), options.Nets(), 0.2, seed=3)
     assert list(twice.surrogates) == ["mlp", "mlp (2)"]
     assert twice.net("mlp") is digits.fit("mlp", 3), "the seed is that of the targets too"
+
+
+def test_photographs_start_at_4_255_and_digits_at_half_of_the_slider(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from blackbox.app.benches import own_bench
+
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            pixels = np.full((64, 64, 3), 90 + 40 * i, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\ndef load():\n    return nn.Sequential(nn.Flatten(), nn.Linear(12288, 2))\n"
+    )
+    photos = options.Images(f"folder:{tmp_path}", size=64)
+    bench = own_bench([f"{tmp_path}/net.py:load"], [], photos, options.Nets(), None)
+    assert (bench.unit, bench.most, bench.start) == (255, 16 / 255, 4 / 255)
+    assert own_bench([f"{tmp_path}/net.py:load"], [], photos, options.Nets(), 2 / 255).start == pytest.approx(1 / 255)
+    digit = own_bench(["digits:mlp"], [], options.Images("digits", n=12), options.Nets(), None)
+    assert (digit.unit, digit.most, digit.start) == (1, 0.1, 0.05)
+
+
+def test_what_the_preparation_stops_at_ends_the_command(monkeypatch, capsys):
+    """The page has its address before the models are there; what fails afterwards is told in the terminal as well."""
+    from blackbox.app import benches
+
+    def bench(*_):
+        made = benches.own_bench(["digits:logreg"], ["digits:mlp"], options.Images("digits", n=4), options.Nets(), 0.1)
+        made.prepare = [("measuring", lambda: 1 / 0)]
+        return made
+
+    monkeypatch.setattr(benches, "asked_for", bench)
+    with pytest.raises(ZeroDivisionError):
+        server.run(
+            ["x"], [], images=options.Images("digits"), nets=options.Nets(), most=None, runs="runs", port=None, seed=0, quiet=False
+        )
+    said = capsys.readouterr().out
+    assert re.match(r"page     http://127.0.0.1:\d+/ ", said) and "ready" not in said

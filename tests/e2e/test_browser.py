@@ -15,6 +15,7 @@ import pytest
 from selenium import webdriver
 
 from tests.commands import ROOT
+from tests.e2e import accessibility
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -77,6 +78,31 @@ class Page:
             name,
         )
 
+    def choose(self, css: str, option: str) -> None:
+        """An option of a dropdown, as by hand."""
+        box = self.driver.find_element("css selector", f"{css} input")
+        box.click()
+        self.wait(f"[...document.querySelectorAll('{css} [role=option]')].length")
+        self.driver.execute_script(
+            "[...document.querySelectorAll(arguments[0])].find(o => o.innerText.includes(arguments[1]))"
+            ".dispatchEvent(new MouseEvent('mousedown', {bubbles: true}))", f"{css} [role=option]", option,
+        )  # fmt: skip
+
+    def open(self, folder: str) -> None:
+        """A saved run."""
+        box = self.driver.find_element("css selector", "#folder input")
+        box.clear()
+        box.send_keys(folder + "\n")
+        self.click("#open")
+        self.wait("document.querySelector('#story').innerText.trim().length > 20")
+
+    def settled(self) -> None:
+        """Nothing is waited for any more."""
+        self.wait(
+            "![...document.querySelectorAll('.bb-spinner, .pending, .generating')].some(e => e.offsetParent)"
+            " && document.getAnimations().every(a => a.playState !== 'running')"
+        )
+
     def text(self, css: str) -> str:
         return self.js("(document.querySelector(arguments[0]) || {innerText: ''}).innerText", css)
 
@@ -119,38 +145,72 @@ def address(tmp_path_factory):
     server.wait(20)
 
 
-@pytest.fixture
-def page(address, tmp_path):
-    made = Page(address[0], tmp_path / "profile")
-    made.wait("document.querySelector('#bb-frame')")
+@pytest.fixture(scope="module")
+def browser(address, tmp_path_factory):
+    made = Page(address[0], tmp_path_factory.mktemp("profile"))
     yield made
-    assert made.complaints() == []
-    assert made.elsewhere() == set()
     made.driver.quit()
 
 
-def test_it_starts_on_an_image_that_is_right_and_the_slider_changes_its_label(page):
-    assert page.move(0.0) and "still “1”" in page.text("#bb-frame") and "became" not in page.text("#bb-frame")
-    page.move(0.1)
-    assert page.text("#bb-frame").count("became “8”") == 2
+@pytest.fixture
+def page(browser):
+    """The page as a new visitor finds it."""
+    accessibility.resize(browser.driver, 1400, 1200)
+    browser.driver.get(browser.url)
+    browser.wait("document.querySelector('#bb-frame')")
+    yield browser
+    assert browser.complaints() == []
+    assert browser.elsewhere() == set()
+
+
+def test_it_opens_where_both_models_are_fooled_and_the_slider_takes_it_back(page):
+    opened = page.text("#bb-frame")
+    assert "Both models are fooled at eps 0.0" in opened and opened.count("became") == 2
     assert page.js("document.querySelector('#bb-frame').dataset.fooled") == "1"
+    eps = float(page.js("document.querySelector('#bb-frame').dataset.eps"))
+    assert eps == pytest.approx(float(page.js("document.querySelector('#epsilon input[type=range]').value")))
     pictures = page.js("[...document.querySelectorAll('#bb-frame img')].map(i => i.naturalWidth)")
     assert pictures == [8, 8, 8]
+    assert page.move(0.0) and "Nothing is changed yet" in page.text("#bb-frame") and "became" not in page.text("#bb-frame")
+    box = page.js("(r => [r.top, r.bottom, innerHeight])(document.querySelector('#hold').getBoundingClientRect())")
+    assert 0 < box[0] < box[1] <= box[2] + 1, "the slider is in sight without scrolling"
+
+
+def test_the_same_model_on_both_sides_is_not_called_transfer(page):
+    page.choose("#surrogate", "mlp target itself (white box)")
+    page.choose("#target", "mlp")
+    page.wait("document.querySelector('#bb-frame h2').innerText.includes('This is the same model: a white-box attack')")
+    assert "it transfers" not in page.text("#bb-frame") and "the same model as the surrogate" in page.text("#bb-frame")
 
 
 def test_another_image_and_another_target_are_drawn_in_whichever_tab_is_open(page):
     before = page.text("#bb-frame figcaption")
     page.click("#images button.thumbnail-item", 3)
     page.wait(f"document.querySelector('#bb-frame figcaption').innerText !== {json.dumps(before)}")
-    for tab, figure in (("Loss and tangent", "#bb-taylor"), ("Decision regions", "#bb-walk")):
+    for tab, figure in (("Why it transfers", "#bb-why"), ("Loss and tangent", "#bb-taylor"), ("Decision regions", "#bb-walk")):
         page.tab(tab)
         page.wait(f"document.querySelector('{figure} img')")
         old = page.js(f"document.querySelector('{figure} img').src")
-        page.click("#images button.thumbnail-item", 5 if tab.startswith("Loss") else 6)
+        page.click("#images button.thumbnail-item", {"W": 4, "L": 5, "D": 6}[tab[0]])
         page.wait(
             f"document.querySelector('{figure} img').src !== arguments[0]".replace("arguments[0]", json.dumps(old))
         )
-    assert "from eps" in page.text("#bb-regions")
+    assert "from eps" in page.text("#bb-regions") and "queries" in page.text("#bb-why")
+
+
+def test_every_tab_is_accessible_and_fits_a_phone(page):
+    """No violation of axe's rules that is serious, a score of 95 or more, nothing beyond 390 pixels, no letters under 11."""
+    for name in page.js("[...document.querySelectorAll('button[role=tab]')].map(b => b.innerText.trim())"):
+        page.tab(name)
+        if name == "Saved run":
+            page.open("runs/saved")
+        page.settled()
+        for width in (1200, 390):
+            accessibility.resize(page.driver, width)
+            found = accessibility.audit(page.driver)
+            assert not found.grave() and found.score >= 95, (name, width, found)
+        assert accessibility.hanging(page.driver, ".bb-wide, .bb pre, .bb-pics") == [], name
+        assert accessibility.tiny(page.driver) == [], name
 
 
 def test_a_query_attack_with_its_meter_and_stop(page):
@@ -186,22 +246,16 @@ def test_uploads_good_and_bad(page, tmp_path):
     page.wait("document.querySelector('#bb-frame figcaption').innerText.includes('class unknown')")
 
 
-def test_a_saved_run(page, address):
+def test_a_saved_run(page):
     page.tab("Saved run")
-    box = page.driver.find_element("css selector", "#folder input")
     for folder, word in (("runs/nowhere", "Expected the folder of a run"), ("runs/saved", "attack success")):
-        box.clear()
-        box.send_keys(folder + "\n")
-        page.click("#open")
+        page.open(folder)
         page.wait(f"document.querySelector('#story').innerText.includes({json.dumps(word)})")
 
 
-def test_the_page_is_there_soon_and_is_drawn_anew_at_once(address, tmp_path):
+def test_the_page_is_there_soon_and_is_drawn_anew_at_once(page, address):
     """Bounds that a loaded machine keeps: on one at rest the page is there in seconds and drawn anew in 200 ms."""
-    page = Page(address[0], tmp_path / "profile")
-    page.wait("document.querySelector('#bb-frame')")
     took = [page.move(round(0.001 * (37 * i % 100 + 1), 3)) for i in range(10)]
-    page.driver.quit()
     total, server = (statistics.median(times) for times in zip(*took, strict=True))
     assert address[1] < 60 and total < 2000, (
         f"address after {address[1]:.1f} s; median redraw {total:.0f} ms, {server:.0f} of them computing"

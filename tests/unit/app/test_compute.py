@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 import blackbox as bb
 import surrogates as sg
 from blackbox.app import compute, draw, plots
-from blackbox.app.bench import Bench, Shot
+from blackbox.app.bench import Bench, Once, Shot
+from blackbox.specs import Model
 
 
 def sigmoid(z):
@@ -99,27 +101,35 @@ def test_regions_of_both_models_and_their_price(table):
     assert made.surrogate[0].stop == pytest.approx(0.05, abs=2e-4)
     assert made.target[0].stop == pytest.approx(0.08, abs=2e-4)
     assert made.asked == table.viewer("theirs").counts["regions"] > compute.STEPS["small"]
-    for drawing in (plots.crossing(table, table.shots[0], made, "mine", "theirs"),
-                    plots.taylor(table, table.shots[0], made.ray, "mine", "cross-entropy")):  # fmt: skip
-        assert "data:image/svg+xml;base64," in plots.svg(drawing, "x", "x")
+    for drawing in (lambda narrow: plots.crossing(table, made, narrow),
+                    lambda narrow: plots.taylor(table, table.shots[0], made.ray, "cross-entropy", narrow)):  # fmt: skip
+        assert plots.svg(drawing, "x", "x").count("data:image/svg+xml;base64,") == 2
     assert "0.0500" in draw.regions(table, made) or "0.0501" in draw.regions(table, made)
 
 
-def test_the_first_image_is_one_on_which_both_give_way_and_the_sentence_says_what_was_measured(table):
-    order, said = compute.order(table, "mine", "theirs", 3)
-    assert order.tolist() == [0, 1, 2] and "one on which both give way" in said
-    for most, own, other in (
-        (0.1, 2, 2),
-        (0.085, 2, 1),
-        (0.06, 1, 0),
-        (0.04, 0, 0),
-    ):  # borders: 0.05, 0.0625; 0.08, 0.0925
-        table.most = most
-        said = compute.order(table, "mine", "theirs", 3)[1]
-        assert f"on {own} of the 3 images (of 3)" in said and f"that of theirs on {other}." in said
-    table.data = sg.Dataset(table.data.images.flip(0), table.data.labels.flip(0), table.classes, "toy")
-    table.most = 0.085  # now the image that gives way in both stands last
-    assert compute.order(table, "mine", "theirs", 3)[0].tolist() == [2, 0, 1]
+def test_one_model_on_both_sides_is_a_white_box_attack_and_no_transfer(table):
+    other = copy.deepcopy(table.net("mine"))
+    table.targets = {**table.targets, "copy": Once(lambda: Model("copy", "toy", other, other))}
+    for target, same in (("copy", True), ("theirs", False)):
+        made = compute.redraw(table, table.shots[0], "mine", target, "fgsm", 0.09)
+        html = draw.frame(table, made, "x")
+        assert made.same is same and ("it transfers" in html) is not same
+        assert ("This is the same model: a white-box attack" in html) is same
+
+
+@pytest.mark.parametrize(
+    "eps, way, words",
+    [(0.0, "fgsm", "Nothing is changed yet"), (0.03, "fgsm", "Neither model is fooled"), (0.06, "fgsm", "Only the surrogate is fooled"),
+     (0.09, "fgsm", "Both models are fooled at eps 0.090: it transfers"), (0.01, compute.NOISE, "does not fool the target")],
+)  # fmt: skip
+def test_the_sentence_above_the_pictures_says_what_they_show(table, eps, way, words):
+    assert words in draw.frame(table, compute.redraw(table, table.shots[0], "mine", "theirs", way, eps), "x")
+
+
+def test_photographs_are_measured_in_255ths(table):
+    assert (table.photographs, table.unit, draw.eps_words(table, 0.05)) == (False, 1, "eps 0.050")
+    table.data = sg.Dataset(torch.full((2, 3, 64, 64), 0.5), torch.tensor([0, 1]), ("a", "b"), "toy")
+    assert (table.photographs, table.unit, draw.eps_words(table, 4 / 255)) == (True, 255, "eps 4/255")
 
 
 @pytest.mark.parametrize(

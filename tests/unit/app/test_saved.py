@@ -33,6 +33,28 @@ def test_a_result_saved_from_python(folder):
     assert html.count("data:image/png;base64,") == 5 and "attack success" in html
 
 
+def test_a_run_whose_target_failed_says_first_that_it_is_incomplete(tmp_path):
+    calls = []
+
+    def fails(v):
+        calls.append(len(v))
+        if len(calls) > 3:
+            raise RuntimeError("line cut")
+        return torch.stack([v.flatten(1).sum(1), torch.full((len(v),), 8.2)], 1)
+
+    x = torch.full((5, 1, 4, 4), 0.5)
+    with pytest.raises(bb.TargetError) as caught:
+        bb.attack(bb.Oracle(fails, classes=2), x, torch.ones(5, dtype=torch.long), "square", bb.Linf(0.001), 50)
+    result = caught.value.result
+    result.save(tmp_path)
+    made = saved.opened(tmp_path)
+    assert made.incomplete.startswith("INCOMPLETE: 5 of 5 images are unknown") and "INCOMPLETE" not in made.summary
+    assert draw.run(made).index("INCOMPLETE: 5 of 5") < draw.run(made).index("attack success")
+    assert all(caption.endswith("not known") for _, caption in made.examples)
+    (tmp_path / "summary.txt").write_text("robust accuracy 100 %\n")  # of a version that counted the unknown as robust
+    assert saved.opened(tmp_path).incomplete == made.incomplete and "100 % (5" not in saved.opened(tmp_path).summary
+
+
 def test_what_a_run_says_of_itself_is_escaped(folder):
     path, _ = folder
     (path / "run.json").write_text(json.dumps({"command": "blackbox attack <b>", "settings": {"verb": "attack"}}))
