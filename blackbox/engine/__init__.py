@@ -9,6 +9,7 @@
     cohort        samples that step together, as plain data
     confirmation  majority of fresh, charged answers, for randomised targets
     verification  a last, uncharged call for each example, and its 8-bit version
+    rounding      the 8-bit versions that an example may have
     resume        a run's checkpoint
     progress      progress reports to the caller
 """

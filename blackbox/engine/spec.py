@@ -49,7 +49,7 @@ class RunSpec:
         seed: of all draws.
         cohort: rows that step together; affects time and memory, never a result.
         votes: 1, or an odd number of fresh answers, all charged, whose majority must confirm a success.
-        eight_bit: at the end round every example to an 8-bit image, towards the original, and verify it once more.
+        eight_bit: at the end round every example to an 8-bit image, see `blackbox.engine.rounding`, and verify it.
         checkpoint: the file from which a killed run continues; None for none.
     """
 

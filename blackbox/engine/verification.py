@@ -7,11 +7,12 @@ import contextlib
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from blackbox.engine.ledger import Ledger
+from blackbox.engine.rounding import ROUNDINGS, rounded
 from blackbox.engine.spec import RunSpec
 from blackbox.oracle.oracle import Oracle, TargetError
-from blackbox.threat import eight_bit
 
 
 def verify(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
@@ -21,18 +22,51 @@ def verify(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
 
 
 def round_off(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
-    """Round all examples to 8-bit images, and verify those that were adversarial and are still inside the threat."""
-    led, x, threat = ledger, spec.samples.x, spec.threat
+    """Round all examples to 8-bit images: of several `ROUNDINGS` inside the threat the nearest that is adversarial.
+
+    Every example is rounded towards the original and, if it was adversarial, verified. Only where that image is not, the next
+    rounding is tried, which is farther; where none is, the first stays, and the example is lost.
+    """
+    led, x = ledger, spec.samples.x
+    before, found = led.x, led.first > 0
+    led.x = torch.empty_like(before)
     for start in range(0, len(x), spec.cohort):
-        part = slice(start, min(len(x), start + spec.cohort))
-        led.x[part] = eight_bit(led.x[part], x[part])
-        reach = threat.distance(led.x[part], x[part]).numpy()
-        led.distance[part] = np.where(np.isfinite(led.distance[part]), reach, np.inf)
-    found = led.first > 0
-    inside = led.distance <= threat.eps + threat.tolerance
+        part = np.arange(start, min(len(x), start + spec.cohort))
+        _round(spec, led, before, part, ROUNDINGS[0])
+    inside = led.distance <= spec.threat.eps + spec.threat.tolerance
     led.rounded[found & ~inside] = 0
     led.label1[found & ~inside], led.sure1[found & ~inside] = -1, np.nan
     _ask(spec, oracle, led, np.flatnonzero(found & inside), led.rounded)
+    for way in ROUNDINGS[1:]:
+        if len(lost := np.flatnonzero(found & (led.rounded == 0))):
+            _try_another(spec, oracle, led, before, lost, way)
+
+
+def _round(spec: RunSpec, led: Ledger, before: Tensor, who: np.ndarray, way: str) -> None:
+    """Put the examples ``before`` of samples ``who``, rounded, into the ledger, with their distances."""
+    index, threat = torch.from_numpy(who), spec.threat
+    original = spec.samples.x[index]
+    led.x[index] = made = rounded(before[index], original, threat, way)
+    led.distance[who] = np.where(np.isfinite(led.distance[who]), threat.distance(made, original).numpy(), np.inf)
+
+
+def _try_another(
+    spec: RunSpec, oracle: Oracle, led: Ledger, before: Tensor, lost: np.ndarray, way: str
+) -> None:  # fmt: skip
+    """Round the examples of samples ``lost`` in another way, and keep those that are inside the threat and adversarial."""
+    index = torch.from_numpy(lost)
+    columns = (led.distance, led.label1, led.sure1)
+    image, kept = led.x[index], [column[lost] for column in columns]
+    _round(spec, led, before, lost, way)
+    new = (led.x[index] != image).flatten(1).any(1).numpy()
+    inside = led.distance[lost] <= spec.threat.eps + spec.threat.tolerance
+    try:
+        _ask(spec, oracle, led, lost[new & inside], led.rounded)
+    finally:  # also when the target fails
+        back = led.rounded[lost] != 1
+        led.x[torch.from_numpy(lost[back])] = image[torch.from_numpy(back)]
+        for column, old in zip(columns, kept, strict=True):
+            column[lost[back]] = old[back]
 
 
 def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 
 import blackbox as bb
+from blackbox.engine.rounding import ROUNDINGS, rounded
 from blackbox.protocol import Status
 from blackbox.testing import Affine, ReluNet
 from blackbox.threat import Threat, eight_bit
@@ -81,12 +83,80 @@ def attack(threat: Threat, eight: bool, net: Any = NET, x: torch.Tensor | None =
     return r
 
 
+class TestOtherRoundings:
+    def test_by_hand(self) -> None:
+        x0 = torch.tensor([[100, 100, 100, 100, 100, 0, 255]]).to(torch.uint8).float() / 255
+        x = torch.tensor([[100.4, 101.7, 99.4, 98.2, 103.0, 0.9, 254.01]]) / 255
+        near, far = (rounded(x, x0, bb.L2(float("inf")), way) for way in ("nearest", "away"))
+        assert (near * 255).round().tolist() == [[100, 102, 99, 98, 103, 1, 254]]
+        assert (far * 255).round().tolist() == [[101, 102, 99, 98, 103, 1, 254]]
+        inside = rounded(x, x0, bb.Linf(1.8 / 255), "away")
+        assert (inside * 255).round().tolist() == [[101, 101, 99, 99, 101, 1, 254]]
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 2**31), st.sampled_from([*threats(48), bb.L2(float("inf")), bb.Linf(float("inf"))]))
+    def test_each_is_farther_than_the_one_before_and_an_8_bit_image_of_the_box(self, seed: int, threat: Threat) -> None:
+        draw = np.random.default_rng(seed)
+        x0 = LEVELS[torch.from_numpy(draw.integers(0, 256, (4, 3, 4, 4)))]
+        x = threat.project(x0 + torch.from_numpy(draw.normal(0, 0.1, x0.shape) * draw.integers(0, 2, x0.shape)).float(), x0)
+        made = [rounded(x, x0, threat, way) for way in ROUNDINGS]
+        for a, b in pairwise(made):
+            assert ((a - x0).abs() <= (b - x0).abs()).all()
+        for q in made:
+            assert torch.equal(q, (q.double() * 255).round().to(torch.uint8).float() / 255)
+            assert torch.equal(q[x == x0], x0[x == x0])
+            if isinstance(threat, bb.Linf):
+                assert (threat.distance(q, x0) <= threat.eps + threat.tolerance).all()
+
+    @pytest.mark.parametrize(
+        ("found", "above", "eps", "calls", "level"),
+        [
+            (102.6, 101.9, 9, 1, 102),  # towards the original
+            (102.6, 102.5, 9, 2, 103),  # to the nearest level
+            (102.4, 102.3, 9, 3, 103),  # away; the nearest level is that before, which is not asked for again
+            (102.4, 102.3, 2.9, 1, None),  # no other level inside
+        ],
+    )
+    def test_only_where_one_is_lost_the_next_is_asked_about(
+        self, found: float, above: float, eps: float, calls: int, level: int | None
+    ) -> None:
+        target = Affine(torch.tensor([[0.0], [1.0]]), torch.tensor([above / 255, 0.0]))
+        x = LEVELS[100].view(1, 1)
+        oracle = bb.Oracle(target, "logits", 2)
+        r = bb.attack(oracle, x, torch.tensor([0]), Jump(found / 255), bb.Linf(eps / 255), 9, eight_bit=True)
+        assert r.success_float.all() and r.success.tolist() == [level is not None]
+        assert float(r.x_adv * 255) == pytest.approx(level or 102, abs=1e-3)
+        assert oracle.counts["verify"] == 1 + min(calls, 2) and int(r.queries) == 2
+        assert float(r.distance) == pytest.approx(((level or 102) - 100) / 255, abs=1e-6)
+        assert r.adv_label.tolist() == [1 if level else 0]
+
+
+class Jump:
+    """One step, to one point."""
+
+    access, norms = bb.Access.LABELS, ("Linf",)
+
+    def __init__(self, to: float) -> None:
+        self.to = to
+
+    def init(self, t: bb.Task) -> torch.Tensor:
+        return t.x0
+
+    def step(self, t: bb.Task, s: torch.Tensor, k: int) -> Any:
+        yield bb.Ask(torch.full_like(s, self.to))
+        return s
+
+
 class TestResult:
     @pytest.mark.parametrize("threat", [bb.Linf(2.6 / 255), bb.L2(0.12)], ids=str)
     def test_success_is_that_of_the_rounded_image(self, threat: Threat) -> None:
         plain, r = attack(threat, False), attack(threat, True)
         assert torch.equal(plain.success, r.success_float) and torch.equal(plain.queries, r.queries)
-        assert torch.equal(r.x_adv, eight_bit(plain.x_adv, images(24)))
+        first = eight_bit(plain.x_adv, images(24))
+        holds = NET(first).argmax(1) != r.y  # as it did when this was the only rounding
+        assert torch.equal(r.x_adv[holds | ~r.success], first[holds | ~r.success])
+        if threat.norm == "Linf":  # at the corners of the ball there is no other level inside
+            assert not (r.success & ~holds).any()
         fooled = NET(r.x_adv).argmax(1) != r.y
         assert torch.equal(r.success, r.success_float & fooled)
         lost = r.success_float & ~r.success
@@ -112,7 +182,9 @@ class TestResult:
         assert not r.success.any() and (r.distance > 0.02).any()
         assert torch.allclose(r.x_adv * 255, (r.x_adv * 255).round(), atol=1e-4)
         r = attack(bb.L2(float("inf")), True, how=Bisection())
-        assert 0 < int(r.success.sum()) < int(r.success_float.sum()), "at the boundary, towards the original: mostly lost"
+        plain = attack(bb.L2(float("inf")), False, how=Bisection())
+        towards = NET(eight_bit(plain.x_adv, images(24))).argmax(1) != r.y
+        assert r.success.all() and r.success_float.all() and not towards.all(), "at the boundary, towards the original: lost"
 
     def test_an_original_off_the_grid_may_leave_no_8_bit_image_inside(self) -> None:
         one = Affine(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([0.4 / 255, 0.0]))  # class 1 above 0.4 / 255

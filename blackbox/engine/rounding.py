@@ -1,0 +1,39 @@
+"""Roundings of an example to 8 bits (multiples of 1/255), relative to the original that it was made from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from blackbox.threat import Threat, eight_bit
+
+ROUNDINGS = ("towards", "nearest", "away")
+"""From the nearest to the original to the farthest: each moves every entry at least as far from it as the one before."""
+
+_GRAIN = 1e-4  # in levels, as in `blackbox.threat.eight_bit`
+
+
+def rounded(x: Tensor, x0: Tensor, threat: Threat, way: str) -> Tensor:
+    """Round ``x`` [n, \\*shape] to 8-bit images in one of the `ROUNDINGS`, within the threat's box.
+
+    ``towards``: see `blackbox.threat.eight_bit`. ``nearest``: to the nearest multiple. ``away``: to the next multiple away from
+    ``x0``; entries equal to ``x0`` stay. The last two keep each entry within an Linf radius, where a multiple lies in it; in
+    another norm the whole may leave the radius.
+    """
+    if way == "towards":
+        return eight_bit(x, x0)
+    level, level0 = x.double() * 255, x0.double() * 255
+    nearest0 = level0.round()
+    if way == "nearest":
+        kept = level.round()
+    else:
+        kept = torch.where(level >= level0, (level - _GRAIN).ceil(), (level + _GRAIN).floor())
+        kept = torch.where((level - level0).abs() < _GRAIN, nearest0, kept)
+    low, high = torch.full_like(level, 255 * threat.lower), torch.full_like(level, 255 * threat.upper)
+    if threat.p == math.inf and threat.eps < math.inf:
+        low, high = torch.maximum(low, level0 - 255 * threat.eps), torch.minimum(high, level0 + 255 * threat.eps)
+    kept = torch.maximum(torch.minimum(kept, (high + _GRAIN).floor()), (low - _GRAIN).ceil())
+    same = (kept == nearest0) & ((level0 - nearest0).abs() < _GRAIN)
+    return torch.where(same, x0, kept.to(x.dtype) / 255)
