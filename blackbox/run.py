@@ -41,7 +41,7 @@ def attack(
     oracle: Oracle,
     x: Tensor | np.ndarray,
     y: Tensor | np.ndarray,
-    attack: str | Attack = "square",
+    attack: str | Attack = "auto",
     threat: Threat | None = None,
     budget: int = 1000,
     *,
@@ -66,7 +66,9 @@ def attack(
         oracle: the hidden target behind its counter.
         x: [N, \\*shape] floats of any dtype in [0, 1], tensor or array.
         y: [N] true labels.
-        attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``.
+        attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``. By
+            default ``"auto"``, as on the command line, where budget and seed have the same defaults too; for the same draws
+            give ``ids`` the images' numbers in their data set, as it does.
         threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``.
         budget: the most queries one image may cost; its clean check is the first of them.
         target: the class to reach, one for all or [N]; None for any wrong class.

@@ -119,7 +119,7 @@ def carry_out(
         where = path if alone else path / name
         files = asdict(keep) if alone else Kept(keep.journal, keep.checkpoint).of(name)
         try:
-            with attack_progress(how.budget, common.quiet, "attack" if alone else name) as progress:
+            with attack_progress(common.quiet, "attack" if alone else name) as progress:
                 results[name] = bb.attack(
                     job.oracles[name], data.images, data.labels, made, job.threat, how.budget, target=job.goal,
                     seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,

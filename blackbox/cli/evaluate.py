@@ -57,7 +57,7 @@ def run(
 
         def progress(what: str) -> Callable[[Progress], None] | None:
             bars.close()  # the previous bar is done
-            return bars.enter_context(attack_progress(max(counts), common.quiet, what))
+            return bars.enter_context(attack_progress(common.quiet, what))
 
         try:
             got = bb.evaluate(

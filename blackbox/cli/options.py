@@ -83,7 +83,7 @@ class Search:
     """How a target is attacked."""
 
     attack: Annotated[
-        str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas.")
+        str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks; or several, with commas. As bb.attack: auto.")
     ] = "auto"
     budget: Budget = 1000
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what target and channels show")] = None

@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 EVERY, LIVE = 5.0, 0.2  # seconds between lines, and on a terminal
 
 
-def eta(p: Progress, budget: int) -> float:
-    """Seconds left at most: a whole budget for each image that is not done, or the run's budget less what is spent,
-    whichever is less. (What the images at work have spent is not told apart from what the finished ones cost.)"""
-    if not p.spent:
-        return float("inf")
-    left = min((p.total - p.done) * budget, p.total * budget - p.spent)
-    return max(left, 0) * p.seconds / p.spent
+def eta(p: Progress) -> float:
+    """Seconds left, about: the queries still to be expected, at the pace of this process. Infinite before its first query: what
+    an earlier one paid, and how long it took, says nothing of that."""
+    return p.left * p.working / p.paid if p.paid else float("inf")
 
 
-def describe(p: Progress, budget: int) -> str:
-    """``40 of 100 images done, 36 fooled (90 %), 4,210 queries, at most 12 s left``."""
-    share = f" ({100 * p.success / p.done:.0f} %)" if p.done else ""
-    left = "" if p.done == p.total else f", at most {clock(eta(p, budget))} left"
-    return f"{p.done} of {p.total} images done, {p.success} fooled{share}, {p.spent:,} queries{left}"
+def describe(p: Progress) -> str:
+    """``40 of 100 images done, 36 fooled (36 % of all), 4,210 queries, about 0:12 left``."""
+    left = "" if p.done == p.total else f", about {clock(eta(p))} left"
+    return f"{p.done} of {p.total} images done, {fooled(p)}, {p.spent:,} queries{left}"
+
+
+def fooled(p: Progress) -> str:
+    """``36 fooled (36 % of all)``: of all images, also those that are not done."""
+    return f"{p.success} fooled ({100 * p.success / max(p.total, 1):.0f} % of all)"
 
 
 def clock(seconds: float) -> str:
@@ -40,13 +41,13 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def attack_progress(budget: int, quiet: bool, what: str = "attack") -> Iterator[Callable[[Progress], None] | None]:
+def attack_progress(quiet: bool, what: str = "attack") -> Iterator[Callable[[Progress], None] | None]:
     """A callback for ``blackbox.attack(progress=)``."""
     if quiet:
         yield None
     elif not sys.stderr.isatty():
         line = Line()
-        yield lambda p: line(f"{what}: {describe(p, budget)}")
+        yield lambda p: line(f"{what}: {describe(p)}")
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
@@ -54,17 +55,14 @@ def attack_progress(budget: int, quiet: bool, what: str = "attack") -> Iterator[
 
         columns: list[Any] = [
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-            TextColumn("fooled {task.fields[fooled]}"), TextColumn("{task.fields[spent]} queries"),
-            TextColumn("≤ {task.fields[left]} left"),
+            TextColumn("{task.fields[fooled]}"), TextColumn("{task.fields[spent]} queries"),
+            TextColumn("about {task.fields[left]} left"),
         ]  # fmt: skip
         with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=None, fooled="–", spent="0", left="–")
+            task = bar.add_task(what, total=None, fooled="", spent="0", left="–")
 
             def live(p: Progress) -> None:
-                fooled = f"{p.success}/{p.done} ({100 * p.success / p.done:.0f} %)" if p.done else "–"
-                bar.update(
-                    task, total=p.total, completed=p.done, fooled=fooled, spent=f"{p.spent:,}", left=clock(eta(p, budget))
-                )  # fmt: skip
+                bar.update(task, total=p.total, completed=p.done, fooled=fooled(p), spent=f"{p.spent:,}", left=clock(eta(p)))
 
             yield live
 

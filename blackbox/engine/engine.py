@@ -51,7 +51,7 @@ class Engine:
         scheduler = Scheduler(spec, oracle, led)
         if file is not None and saved is not None:
             file.restore(saved, scheduler)
-        reporter = None if self.progress is None else Reporter(self.progress, led)
+        reporter = None if self.progress is None else Reporter(self.progress, led, oracle, spec.budget)
         self._step_all(scheduler, file, reporter)
         led.status[led.first > 0] = CODES[Status.SUCCESS]  # an attack that minimises continues after its first success
         verify(spec, oracle, led)

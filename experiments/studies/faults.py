@@ -158,7 +158,8 @@ class Faulty(Service):
             raise Refused(int(kind), "not today")
         if kind == "kill before":
             DESK.kill()
-        DESK.word = "row" if kind in ("", "kill before") else "doubt"  # whether the client will see the answer
+        # will the client see the answer? NaN is none: it is asked for anew, under another key
+        DESK.word = {"": "row", "kill before": "row", "nan": "refused"}.get(kind, "doubt")
         found = super().answer(images, keys)
         if kind == "kill after":
             DESK.kill()
@@ -377,6 +378,8 @@ def wrong_table(left: Any, whole: Any, folder: Path) -> list[str]:
 
 def wrong(left: Any, whole: Any, folder: Path) -> list[str]:
     """What a run that was cut off states and is not so."""
+    if hasattr(whole, "cost") or (hasattr(whole, "outcomes") and not hasattr(left, "outcomes")):
+        return []  # tuning states nothing before its end, and a study that is stopped what its store holds
     if isinstance(left, bb.AttackResult):
         return wrong_attack(left, whole, folder)
     if isinstance(left, sg.TransferMatrix):
@@ -440,7 +443,7 @@ def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
     """The counts of one trial."""
     global DESK
     draw = random.Random(seed)
-    verb = draw.choice(verbs)
+    verb = draw.choices(verbs, [1 if v == "evaluate" else 2 for v in verbs])[0]  # which takes as long as the others together
     behind = verb not in ("sweep", "tune") and draw.random() < 0.2
     faults = [draw.choice(KINDS) for _ in range(draw.randint(1, 3))]
     if behind:

@@ -180,3 +180,20 @@ def test_files_of_before_are_read(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "examples.safetensors", {"format": "blackbox-result-1"})
     old = bb.AttackResult.load(tmp_path)
     assert old.prints.tolist() == [0] * 5 and old.adv_label.tolist() == [-1] * 5 and old.clean_confidence.isnan().all()
+
+
+def test_the_default_attack_is_that_of_the_command_line_and_is_square_where_it_was() -> None:
+    """On scores in Linf the search is the same to the bit; on labels alone it is one that sees labels."""
+    import inspect
+    import typing
+
+    from blackbox.cli.options import Search
+
+    here = {n: p.default for n, p in inspect.signature(bb.attack).parameters.items()}
+    assert (here["attack"], here["budget"], here["seed"]) == (Search.attack, Search.budget, 0) == ("auto", 1000, 0)
+    assert typing.get_type_hints(Search)["attack"] is str
+    net = torch.nn.Linear(6, 3)
+    x = torch.rand(5, 6, generator=torch.Generator().manual_seed(0))
+    y = net(x).argmax(1)
+    default, square = (bb.attack(bb.Oracle(net, classes=3), x, y, *name, threat=bb.Linf(0.1), budget=30) for name in ((), ("square",)))
+    assert torch.equal(default.x_adv, square.x_adv) and torch.equal(default.queries, square.queries)
