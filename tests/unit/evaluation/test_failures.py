@@ -14,7 +14,10 @@ import blackbox as bb
 from blackbox.oracle.kept import Kept, beside
 from tests.unit.evaluation.test_evaluation import EPS, NET, N, X, Y
 
-ROWS = ["nothing 0 none (clean images)", "nothing 0 random noise, same Linf", *(f"{s} {b} auto" for s in ("labels", "scores") for b in (4, 12))]
+ROWS = [
+    "nothing 0 none (clean images)", "nothing 0 random noise, same Linf",
+    *(f"{s} {b} auto" for s in ("labels", "scores") for b in (4, 12)),
+]  # fmt: skip
 
 
 class Target:
