@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
-from blackbox.cli import logs, options, run_folder, training
+from blackbox.cli import TRACEBACK, logs, options, run_folder, training
 from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
-from blackbox.cli.exits import NO_SUCCESS, STOPPED, Exit
+from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import starts
@@ -110,7 +111,7 @@ def prepare(
 def carry_out(
     job: Job, how: options.Search, common: options.Run, keep: options.Keep, path: Path, log: Log | None = None
 ) -> dict[str, AttackResult]:
-    """Run the attacks one after the other and save each result as it finishes; a partial one if the target fails."""
+    """Run the attacks one after the other and save each result as it finishes; a partial one if something ends it early."""
     import blackbox as bb
     from blackbox.oracle.kept import Kept
 
@@ -126,35 +127,41 @@ def carry_out(
                     checkpoint=files["checkpoint"], journal=files["journal"], cache=how.cache, progress=progress, votes=how.votes,
                     eight_bit=how.eight_bit, log=log,
                 )  # fmt: skip
-        except (bb.TargetError, KeyboardInterrupt) as error:
+        except BaseException as error:
             reached = getattr(error, "result", None)
             if reached is None:
                 raise
             save(reached, where, data, job.target.name)
             results[name] = reached
-            say_all(results, path, job.target.name, common.quiet)
+            say_all(results, path, job.target.name, common.quiet, alone)
+            if rest := [other for other in job.attacks if other not in results]:
+                say(f"not run          {', '.join(rest)}", common.quiet)
             told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}. {keep.again()}"
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
-            raise bb.TargetError(f"{error} {told}") from error
+            if isinstance(error, bb.TargetError):
+                raise bb.TargetError(f"{error} {told}") from error
+            if isinstance(error, Exception) and not os.environ.get(TRACEBACK):
+                raise Exit(FAILED, f"{type(error).__name__}: {error} {told}") from error
+            raise
         say(f"pictures         {save(results[name], where, data, job.target.name, job.oracles[name])}", common.quiet)
     return results
 
 
 def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool) -> None:
     """Print the summary or the comparison, and what was saved; exit code 3 when it is known that no image was fooled."""
-    say_all(results, path, target, quiet)
+    say_all(results, path, target, quiet, len(results) == 1)
     if not any(bool(result.success.any()) for result in results.values()):
         attacked = max(int(result.attacked.sum()) for result in results.values())
         said = f"none of the {attacked} images attacked was fooled" if attacked else "the target has every clean image wrong"
         raise Exit(NO_SUCCESS, f"No success: {said}.")
 
 
-def say_all(results: dict[str, AttackResult], path: Path, target: str, quiet: bool) -> None:
-    """Print the summary or the comparison, and what was saved."""
+def say_all(results: dict[str, AttackResult], path: Path, target: str, quiet: bool, alone: bool) -> None:
+    """Print the summary or the comparison, and what was saved. alone: only one attack was asked for."""
     from blackbox.cli import compare
 
-    if len(results) == 1:
+    if alone:
         say(next(iter(results.values())).summary(), quiet)
         saved = "report.html, report.md, outcomes.csv, examples.safetensors, pictures, run.json"
     else:

@@ -27,9 +27,9 @@ def table(results: Mapping[str, AttackResult]) -> str:
     text = [*cut, _head(results), lay(_distances(results, budget) if unlimited else _successes(results, budget))]
     if not unlimited:
         best = statistics.virtual_best(results)
-        text.append(_best(best))
+        text += [_best(best)] * (len(results) > 1)
         name, *others = results
-        text += [""] + [f"{name} against {other}: {statistics.paired(first, results[other])}" for other in others]
+        text += [""] * bool(others) + [f"{name} against {other}: {statistics.paired(first, results[other])}" for other in others]
     return "\n".join(text)
 
 

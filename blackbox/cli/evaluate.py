@@ -99,11 +99,13 @@ def _surrogates(
 def _save(got: Evaluation, path: Path, title: str, data: str) -> None:
     """Write every row, the table, and the page."""
     from blackbox.report import pages
-    from blackbox.report.robustness import robustness
+    from blackbox.report.robustness import NO_ROBUSTNESS, robustness
 
     got.save(path)
     (path / "summary.txt").write_text(got.table() + "\n")
     page = pages.Page(title)
+    if cut := got.incomplete():
+        page.note([f"{cut}."])
     if cut := got.incomplete():
         page.text(f"{cut}.")
     page.text(f"{got.threat}, {len(got.labels)} images of {data}, seed {got.seed}. An image is robust in a row when the model "
@@ -112,7 +114,11 @@ def _save(got: Evaluation, path: Path, title: str, data: str) -> None:
     page.table(head, cells)
     for note in got.notes:
         page.text(f"Note: {note}")
-    page.picture("Robust accuracy against queries", robustness(got, path / "robustness.png"))
+    picture = robustness(got, path / "robustness.png")
+    if picture is not None:
+        page.picture("Robust accuracy against queries", picture)
+    else:
+        page.text(NO_ROBUSTNESS)
     page.text(
         "Images by row: evaluation.json. Raw outcomes of each run: the folders beside it. Settings and versions: run.json."
     )

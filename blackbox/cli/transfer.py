@@ -71,6 +71,7 @@ def run(
         if reached is None:
             raise
         save(reached, path, given)
+        say(reached.table(given), quiet)
         told = f"The answers before it are saved in {path}. {keep.again()}"
         if isinstance(error, KeyboardInterrupt):
             raise Exit(STOPPED, f"Stopped. {told}") from error
@@ -103,6 +104,8 @@ def save(matrix: Any, path: Any, given: str) -> None:
     (path / "summary.txt").write_text(matrix.table(given) + "\n")
     picture = matrix.plot(path / "transfer.png", given)
     page = pages.Page(f"Transfer from {', '.join(matrix.sources)}")
+    if not matrix.complete:
+        page.note([matrix.table(given).splitlines()[0]])
     page.text(
         f"{len(matrix)} images, seed {matrix.seed}. Queries: {', '.join(f'{k} {v:,}' for k, v in matrix.queries.items())}."
     )

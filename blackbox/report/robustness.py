@@ -13,12 +13,22 @@ if TYPE_CHECKING:
     from blackbox.evaluation.evaluation import Evaluation
 
 
-def robustness(found: Evaluation, path: Path) -> Path:
-    """A line for each level of access with 95 % intervals; the clean accuracy above, the white-box ceiling below."""
+NO_ROBUSTNESS = "No figure of robust accuracy against queries: in no search are all images known."
+
+
+def robustness(found: Evaluation, path: Path) -> Path | None:
+    """A line for each level of access with 95 % intervals; the clean accuracy above, the white-box ceiling below.
+
+    Rows with unknown images are not drawn: those that are known of a search that was cut off are mostly fooled ones. None,
+    and no picture, where no search is left (`NO_ROBUSTNESS` says so).
+    """
+    whole = [r for r in found.rows if not r.unknown.any()]
+    if not any(r.budget for r in whole):
+        return None
     height = 4.2
     made = style.figure(7.2, height)
     axes = made.add_axes((0.09, 0.13, 0.62, 0.72))
-    searched = [r for r in found.rows if r.budget]
+    searched = [r for r in whole if r.budget]
     for i, sees in enumerate(dict.fromkeys(r.sees for r in searched)):
         rows = [r.robust for r in searched if r.sees == sees]
         value = np.array([100 * r.value for r in rows])
@@ -28,8 +38,9 @@ def robustness(found: Evaluation, path: Path) -> Path:
             [r.budget for r in searched if r.sees == sees], value, reach, color=colour, ls=dashes, marker="o", ms=4,
             capsize=3, label=f"sees {sees}",
         )  # fmt: skip
-    flat = {"clean": found.rows[0], "white-box PGD": next((r for r in found.rows if r.sees == "everything"), None)}
-    transfer = [r for r in found.rows if r.sees == "nothing" and " from " in r.attack]
+    flat = {"clean": next((r for r in whole if r is found.rows[0]), None)}
+    flat["white-box PGD"] = next((r for r in whole if r.sees == "everything"), None)
+    transfer = [r for r in whole if r.sees == "nothing" and " from " in r.attack]
     flat["best transfer, no query"] = min(transfer, key=lambda r: r.robust.value, default=None)
     for (name, row), dashes in zip(flat.items(), (":", "--", "-."), strict=True):
         if row is not None:
@@ -40,5 +51,7 @@ def robustness(found: Evaluation, path: Path) -> Path:
     axes.set_xticks([], minor=True)
     style.clean(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=9)
-    style.heading(made, "Robust accuracy", f"{found.threat}, {len(found.labels)} images, 95 % intervals", height)
+    under = f"{found.threat}, {len(found.labels)} images, 95 % intervals"
+    under += "; rows with unknown images are left out" if len(whole) < len(found.rows) else ""
+    style.heading(made, "Robust accuracy", under, height)
     return style.save(made, path)

@@ -119,6 +119,7 @@ def read(path: Path, name: str) -> Run:
         return run
     for where in sorted({p.parent for n in ("config.json", "examples.safetensors") for p in _below(path, n)}):
         _attack(run, where, "" if where == path else where.relative_to(path).as_posix().removeprefix("queries/"))
+    _not_run(run)
     if any((path / n).exists() for n in ("transfer.json", "transfer.npz")):
         run.matrix = _try(run, lambda: _matrix(path))
         if run.matrix is not None:
@@ -172,6 +173,15 @@ def _attack(run: Run, where: Path, name: str) -> None:
     if result is not None:
         run.attacks[name] = result
         _images(run, where, name)
+
+
+def _not_run(run: Run) -> None:
+    """Say which of several attacks are not there, because the run ended before them."""
+    asked = run.settings.get("parameters")
+    if run.settings.get("verb") != "attack" or not isinstance(asked, dict) or not run.attacks or "" in run.attacks:
+        return
+    if lost := [name for name, given in asked.items() if isinstance(given, dict) and not (run.path / name).is_dir()]:
+        run.problems.append(f"Expected the results of {', '.join(lost)} in {run.path}, but the run ended before.")
 
 
 def _images(run: Run, where: Path, name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox.report.robustness import robustness
+from blackbox.report.robustness import NO_ROBUSTNESS, robustness
 from blackbox.report.sections.common import safe
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
               "found an example.")  # fmt: skip
     for run, found in mine:
         page.head(run.name, 3)
+        if cut := found.incomplete():
+            page.note([f"{cut}."])
         rows: list[list[str | Rate]] = [
             [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", r.robust, f"{r.queries:,}"] for r in found.rows
         ]
@@ -35,4 +37,8 @@ def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
         page.table(HEAD, rows, caption, 2)
         if found.notes:
             page.note([f"{run.name}: {note}" for note in found.notes])
-        page.picture("Robust accuracy against queries", robustness(found, folder / f"robustness-{safe(run.name)}.svg"))
+        picture = robustness(found, folder / f"robustness-{safe(run.name)}.svg")
+        if picture is not None:
+            page.picture("Robust accuracy against queries", picture)
+        else:
+            page.text(NO_ROBUSTNESS)

@@ -114,6 +114,43 @@ def test_read_back(eps: float, tmp_path: Path) -> None:
             bb.evaluation.Evaluation.load(tmp_path / "e")
 
 
+def test_what_is_said_after_a_failure_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At calls spread over all parts: each row agrees with the row of the evaluation that nothing cut off."""
+    from blackbox.report import build, runs
+    from blackbox.report.robustness import robustness
+    from blackbox.testing import Failing
+
+    def measured(call: int) -> tuple[bb.evaluation.Evaluation, int]:  # type: ignore[name-defined]
+        target = Failing(NET, call)
+        try:
+            found = bb.evaluate(
+                lambda access: bb.Oracle(target, access, 2, returns="logits", rows_per_call=7), X, Y, bb.Linf(EPS), nets={"own": NET},
+                white_box=NET, budgets=(2, 3), levels=("scores",), presets=("fgsm",),
+            )  # fmt: skip
+        except bb.TargetError as error:
+            found = error.result
+        return found, target.calls
+
+    monkeypatch.setattr("blackbox.evaluation.parts.CEILING_STEPS", 1)
+    whole, calls = measured(0)
+    cut_off = set()
+    for call in range(1, calls + 1, 3):
+        found, _ = measured(call)
+        for row, true in zip(found.rows, whole.rows, strict=True):
+            low, high = row.robust.bounds
+            assert low <= true.robust.value <= high, (call, row, true)
+            assert not bool((row.wrong & ~true.wrong).any()), (call, row.sees, row.attack)
+            if row.unknown.any():
+                cut_off.add((row.sees, row.attack, row.budget))
+        assert found.complete or found.table().startswith("INCOMPLETE: "), call
+    assert len(cut_off) == len(whole.rows), "the target must fail in every part"
+    never, _ = measured(1)
+    assert robustness(never, tmp_path / "none.svg") is None and not (tmp_path / "none.svg").exists()
+    build.write([runs.read(never.save(tmp_path / "e"), "e")], tmp_path)
+    page = (tmp_path / "report.md").read_text()
+    assert "> INCOMPLETE: " in page and f"unknown (n = 0; {N} unknown)" in page and "nan" not in page
+
+
 def test_a_report_does_not_take_what_smaller_budgets_left_standing_for_runs_of_their_own(tmp_path: Path) -> None:
     """The run with 60 queries alone has the images that 5 did not fool as its denominator: it is no rate of this model."""
     from blackbox.report import build, runs

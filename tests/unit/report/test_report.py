@@ -63,6 +63,15 @@ def test_tables_hold_the_counts(runs: Path, tmp_path: Path) -> None:
     assert [cells[t, e, "all"] for t, e in (("a", "0.1"), ("a", "0.2"), ("b", "0.2"))] == ["1", "3", "2"]
 
 
+def test_an_attack_that_was_not_run_is_named(tmp_path: Path) -> None:
+    """Of several attacks the second was not begun when the target failed in the first."""
+    saved(tmp_path / "r" / "square", made([3, 0]))
+    told = {"settings": {"verb": "attack", "parameters": {"square": {"p": 1}, "simba": {"step": 2}}}}
+    (tmp_path / "r" / "run.json").write_text(json.dumps(told))
+    (run,) = saved_runs.read_all([tmp_path / "r"])
+    assert list(run.attacks) == ["square"] and "results of simba" in run.problems[0] and "ended before" in run.problems[0]
+
+
 def test_parquet_says_the_same(runs: Path, tmp_path: Path) -> None:
     import pandas
 
