@@ -1,7 +1,7 @@
 """The command line. Each verb is a file; nothing heavy is imported before a verb runs.
 
 Exit codes: 0 done; 1 the target or the machine failed; 2 the command, a file or a setting is wrong; 3 an attack ended
-without a single success; 130 stopped by Ctrl-C.
+without a single success, which is no failure; 4 a gate failed; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from blackbox.cli.gate import Gate
 from blackbox.cli.options import (
     ACCESS,
     Channel,
@@ -28,7 +29,7 @@ from blackbox.cli.options import (
 app = typer.Typer(
     name="blackbox",
     help="Black-box attacks on image classifiers you own: queries counted to the row, transfer rates with intervals.",
-    epilog="Exit codes: 0 done, 1 target or machine failed, 2 wrong command, file or setting, 3 no success. "
+    epilog="Exit codes: 0 done, 1 target or machine failed, 2 wrong command, file or setting, 3 no success, 4 a gate failed. "
     "Start with: blackbox demo",
     no_args_is_help=True,
     add_completion=False,
@@ -87,14 +88,16 @@ def evaluate(
     within: Within,
     nets: Nets,
     common: Run,
+    gate: Gate,
     budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
     levels: Annotated[str, typer.Option(help="What the target shows: labels, topk, scores, with commas.")] = "labels,scores",
     channel: Channel = None,
 ) -> None:
-    """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling."""
+    """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
+    --fail-under was missed, or the model is easier to fool than the --baseline."""
     from blackbox.cli.evaluate import run
 
-    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep)
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate)
 
 
 @app.command()

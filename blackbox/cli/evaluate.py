@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
+from blackbox.cli import gate as gates
 from blackbox.cli import options, run_folder, training
 from blackbox.cli.exits import STOPPED, Exit
 from blackbox.cli.progress import attack_progress, say
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
     from blackbox.engine import Progress
     from blackbox.evaluation.evaluation import Evaluation
+    from blackbox.threat import Threat
 
 
 def run(
     target: str, budgets: str, levels: str, channels: list[str], known: options.Surrogates, images: options.Images,
-    within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep,
+    within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
@@ -39,20 +41,16 @@ def run(
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     for level in shows:  # refuse a level that the channels hide before anything is trained
         between.access(level, stack)
+    bar = gates.opened(gate, wanted, shown.index, shows, counts, _rows(wanted, known, images, found))
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
         "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
-        "epochs": known.epochs, **asdict(keep), **asdict(images), **asdict(nets),
+        "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip
     mine = _surrogates(known, images, shown, count, nets, common)
-    most = len(shown.data) * sum(counts) * len(shows)
-    say(
-        f"plan             {found.name}, {wanted}: {len(shown.data):,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "
-        f"{len(shows)} levels of access = at most {most:,}; surrogates: {', '.join(mine) or 'none'}",
-        common.quiet,
-    )
+    say(_plan(found.name, wanted, len(shown.data), counts, shows, list(mine)), common.quiet)
     with ExitStack() as bars:
 
         def progress(what: str) -> Callable[[Progress], None] | None:
@@ -74,6 +72,8 @@ def run(
             _save(reached, path, f"How robust is {found.name}?", shown.spec)
             say(reached.table(), common.quiet)
             told = f"What is known is saved in {path}. {keep.again()}"
+            with suppress(Exit):  # the failure says more than a verdict on half of it; this is saved
+                bar.close(reached, path, common.quiet)
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
             raise bb.TargetError(f"{error} {told}") from error
@@ -83,6 +83,21 @@ def run(
         f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
         common.quiet,
     )
+    bar.close(got, path, common.quiet)
+
+
+def _plan(name: str, wanted: Threat, images: int, counts: list[int], shows: list[str], mine: list[str]) -> str:
+    return (
+        f"plan             {name}, {wanted}: {images:,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "
+        f"{len(shows)} levels of access = at most {images * sum(counts) * len(shows):,}; surrogates: {', '.join(mine) or 'none'}"
+    )
+
+
+def _rows(wanted: Threat, known: options.Surrogates, images: options.Images, found: specs.Model) -> list[str]:
+    """The rows without a budget that there will be."""
+    nets = known.surrogate or known.own or images.data.lower() == "digits"
+    there = {"clean": True, "noise": wanted.norm == "Linf", "transfer": bool(nets), "white-box": found.net is not None}
+    return [name for name, is_there in there.items() if is_there]
 
 
 def _surrogates(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OK, FAILED, USAGE, NO_SUCCESS, STOPPED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, NO_SUCCESS, GATE, STOPPED = 0, 1, 2, 3, 4, 130
 
 
 class Exit(Exception):
