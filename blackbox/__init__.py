@@ -49,6 +49,7 @@ _WHERE = {
     "starts": "blackbox.start_images",
     "tune": "blackbox.evaluation.tuning",
     "variants": "blackbox.evaluation.tuning",
+    "ranges": "blackbox.evaluation.space",
 }
 _MODULES = {
     "attacks": "blackbox.attacks",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from blackbox import attacks, direction, estimators, statistics, targets, testing
     from blackbox.checkpoint import CheckpointError
     from blackbox.evaluation.evaluation import evaluate
+    from blackbox.evaluation.space import ranges
     from blackbox.evaluation.tuning import tune, variants
     from blackbox.oracle.oracle import Oracle, Reply, TargetError
     from blackbox.proposals import bases

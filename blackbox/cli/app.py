@@ -22,6 +22,7 @@ from blackbox.cli.options import (
     Target,
     Targeted,
     Teaching,
+    Trials,
     Within,
     shared,
 )
@@ -108,10 +109,12 @@ def tune(
     within: Within,
     nets: Nets,
     common: Run,
+    search: Trials,
     model: Annotated[list[str], typer.Option(help="A model of yours to try on: runs/s1, cnn:w.safetensors; repeatable.")],
     attack: Annotated[str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks.")] = "square",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Values to choose among: p_init=0.05,0.1,0.4; repeatable: every combination.")
+        list[str] | None,
+        typer.Option("--set", help="Values, p_init=0.05,0.1,0.4, or a range, p_init=0.01..0.5:log; repeatable."),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000,
     access: Annotated[str, typer.Option(help=ACCESS)] = "scores",
@@ -123,7 +126,7 @@ def tune(
 
     run(
         attack, settings or [], model, budget, access, jobs, cache,
-        images=images, within=within, nets=nets, common=common, keep=keep,
+        images=images, within=within, nets=nets, common=common, keep=keep, search=search,
     )  # fmt: skip
 
 

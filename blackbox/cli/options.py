@@ -166,6 +166,21 @@ class Teaching:
             raise ValueError(f"Expected --queries to be at least 1, but it was {self.queries}.")
 
 
+@dataclass(frozen=True)
+class Trials:
+    """A search in ranges of settings."""
+
+    trials: Annotated[int, typer.Option(help="Of ranges, --set p_init=0.01..0.5:log: how many settings are tried.")] = 40
+    storage: Annotated[
+        str | None, typer.Option(help="Of ranges: a SQLite file with which the same command goes on.")
+    ] = None
+    sampler: Annotated[str, typer.Option(help="Of ranges: tpe or random.")] = "tpe"
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise ValueError(f"Expected --trials to be at least 1, but it was {self.trials}.")
+
+
 def shared(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb as typer sees it: its own options, then the fields of each group."""
     hints = get_type_hints(verb, include_extras=True)

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.progress import say
+from blackbox.cli.progress import Line, say
 from blackbox.specs import parse
+
+if TYPE_CHECKING:
+    from blackbox.evaluation.tuned import Tuned
 
 
 def run(
     attack: str, grid: list[str], models: list[str], budget: int, access: str, jobs: int, cache: str | None, *,
     images: options.Images, within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep,
+    search: options.Trials,
 ) -> None:  # fmt: skip
-    """Check, run every setting, save, print."""
+    """Check, run every setting, or those that a search in ranges tries, save, print."""
     wanted = specs.one_threat(within)
-    values = _grid(attack, grid)
+    searched = any(".." in pair.partition("=")[2] for pair in grid)
+    values: dict[str, Any] = _ranges(attack, grid) if searched else _grid(attack, grid)
     nets.set_threads()
 
     import blackbox as bb
 
-    tried = bb.variants(attack, **values)
+    tried = bb.ranges(attack, **values) if searched else bb.variants(attack, **values)
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     mine: dict[str, Any] = {}
@@ -37,9 +43,10 @@ def run(
         "classes": count, "seed": common.seed,
     }  # fmt: skip
     run_folder.write_config(path, effective)
-    runs = len(tried) * len(mine)
+    count_of = len(tried) if isinstance(tried, dict) else search.trials
+    runs = count_of * len(mine)
     say(
-        f"plan             {len(tried)} settings of {attack} × {len(mine)} models, {wanted}, {len(shown.data):,} images × at most "
+        f"plan             {count_of} settings of {attack} × {len(mine)} models, {wanted}, {len(shown.data):,} images × at most "
         f"{budget:,} queries = at most {runs * len(shown.data) * budget:,} of your own models, none of a target",
         common.quiet,
     )
@@ -47,6 +54,7 @@ def run(
         found = bb.tune(
             tried, mine, shown.data.images, shown.data.labels, wanted, budget, access=access, classes=count, seed=common.seed,
             ids=shown.index, jobs=jobs, cache=cache, journal=keep.journal, checkpoint=keep.checkpoint,
+            trials=search.trials, storage=search.storage, sampler=search.sampler, progress=_told(common.quiet),
         )  # fmt: skip
     except bb.TargetError as error:
         raise bb.TargetError(f"{error} Nothing is chosen yet. {keep.again()}") from error
@@ -57,6 +65,36 @@ def run(
     chosen = " ".join(f"--set {pair}" for pair in found.chosen.split(", "))
     say(f"next             blackbox attack --attack {attack} {chosen} …", common.quiet)
     say(f"saved            {path}/: tuned.json, summary.txt, run.json", common.quiet)
+
+
+def _told(quiet: bool) -> Callable[[int, int, Tuned], None]:
+    """A line on each trial of a search."""
+    line = Line(quiet)
+
+    def told(done: int, total: int, found: Tuned) -> None:
+        best = f"best so far {found.chosen} with {found.score(found.chosen):.1f} queries an image"
+        line(f"{done} of {total} settings tried, {len(found.stopped)} stopped early, {best}", done == total)
+
+    return told
+
+
+def _ranges(attack: str, pairs: list[str]) -> dict[str, Any]:
+    """``["p_init=0.01..0.5:log", "rescale=true,false"]`` -> ranges and lists, each end read as the attack's field is typed."""
+    from blackbox import attacks
+
+    kind, out = attacks.get(attack), dict[str, Any]()
+    for pair in pairs:
+        name, equals, rest = pair.partition("=")
+        if ".." not in rest:
+            out.update(_grid(attack, [pair]))
+            continue
+        ends, _, scale = rest.partition(":")
+        low, _, high = ends.partition("..")
+        if not equals or not low or not high or scale not in ("", "log"):
+            raise ValueError(f"Expected --set NAME=LOW..HIGH or NAME=LOW..HIGH:log, for example p_init=0.01..0.5:log, but it was {pair!r}.")
+        read = [specs.settings(kind, [f"{name}={end}"])[name] for end in (low, high)]
+        out[name] = (*read, *([scale] if scale else []))
+    return out
 
 
 def _grid(attack: str, pairs: list[str]) -> dict[str, list[Any]]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from torch import Tensor
 
 from blackbox import attacks as registry
 from blackbox.checkpoint import fingerprint
-from blackbox.checks import as_ids, as_images, as_labels
+from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.evaluation.space import Space
+from blackbox.evaluation.tuned import Tuned
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Attack
@@ -47,51 +48,8 @@ def variants(name: str, **grid: Sequence[Any]) -> dict[str, Attack]:
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class Tuned:
-    """attacks: what was tried, by name. cost: name -> model -> [n] queries of each image that the model has right, a failure
-    charged at the budget. budget: the most queries an image."""
-
-    attacks: Mapping[str, Attack]
-    cost: Mapping[str, Mapping[str, np.ndarray]]
-    budget: int
-
-    def score(self, name: str) -> float:
-        """Mean queries an image, averaged over the models: each counts alike, however many images it has right."""
-        return float(np.mean([np.mean(v) for v in self.cost[name].values()]))
-
-    @property
-    def chosen(self) -> str:
-        """The name of the cheapest; of equals the first."""
-        return min(self.attacks, key=self.score)
-
-    @property
-    def best(self) -> Attack:
-        """The attack to take."""
-        return self.attacks[self.chosen]
-
-    def records(self) -> list[dict[str, Any]]:
-        """A flat dict for each settings x model."""
-        return [
-            {"settings": name, "model": model, "mean": float(v.mean()), "failed": int((v >= self.budget).sum()), "images": len(v)}
-            for name, each in self.cost.items()
-            for model, v in each.items()
-        ]
-
-    def table(self) -> str:
-        """Plain text: mean queries on each model, the cheapest settings marked."""
-        from blackbox.plain_text import lay
-
-        models = list(next(iter(self.cost.values())))
-        rows = [["settings", *models, "mean"]]
-        for name, each in self.cost.items():
-            means = [f"{each[m].mean():.1f}" for m in models]
-            rows.append([name + (" *" if name == self.chosen else ""), *means, f"{self.score(name):.1f}"])
-        return f"{lay(rows)}\nmean queries an image (failures at {self.budget:,}) on one's own models; * the cheapest"
-
-
 def tune(
-    attacks: Mapping[str, Attack],
+    attacks: Mapping[str, Attack] | Space,
     models: Mapping[str, Any],
     x: Tensor | np.ndarray,
     y: Tensor | np.ndarray,
@@ -106,34 +64,48 @@ def tune(
     cache: str | Path | None = None,
     journal: str | Path | None = None,
     checkpoint: str | Path | None = None,
+    trials: int = 40,
+    storage: str | Path | None = None,
+    sampler: str = "tpe",
+    blocks: int = 4,
+    progress: Callable[[int, int, Tuned], None] | None = None,
 ) -> Tuned:
     """Run every attack against every model of yours and keep the queries that each image took.
 
     Not one query goes to the hidden target: settings chosen on surrogates are chosen blind to it.
 
     Args:
-        attacks: name -> attack, from `variants` or made by hand. models: name -> whatever an `Oracle` takes; the more they
-            resemble the target, the better.
+        attacks: name -> attack, from `variants` or made by hand; or `ranges`, in which some settings are tried.
+        models: name -> whatever an `Oracle` takes; the more they resemble the target, the better.
         x: [N, \\*shape] images in [0, 1], one's own: not those to be attacked. y: [N] true labels.
         threat, budget, access, seed, ids: as the attack is to be run later.
         jobs: runs at once (`joblib`, in processes). cache: a folder that keeps each run under a hash of all it depends on,
             so that a larger grid costs only what is new; for torch modules, whose weights can be hashed.
         journal, checkpoint: as in `blackbox.attack`, for models that are slow or cost something: each run has a file of its own
             beside the one named, and the same call goes on where it was. A run that ``cache`` holds needs none.
+        trials, storage, sampler, blocks, progress: of ranges alone, `blackbox.evaluation.search.search`: how many settings are
+            tried; a SQLite file with which the same call goes on; ``"tpe"`` or ``"random"``; into how many parts the images
+            are cut, after each of which settings that do worse than the median stop (1: none stops); called after each trial
+            with its number, ``trials`` and what is known so far.
 
     Raises:
         ValueError: nothing to try, or nothing to try it on; a model that has no image right; a cache for a model that is
             no torch module. TypeError: something that is no attack. Else as `blackbox.attack`.
     """
-    if not attacks or not models:
-        raise ValueError(
-            f"Expected attacks and models to try them on, but there were {len(attacks)} attacks and {len(models)} models."
-        )
+    if not models or (not isinstance(attacks, Space) and not attacks):
+        count = 1 if isinstance(attacks, Space) else len(attacks)
+        raise ValueError(f"Expected attacks and models to try them on, but there were {count} attacks and {len(models)} models.")
     images = as_images(x, "x")
     labels = as_labels(y, len(images), classes, "y")
     numbers = as_ids(ids, len(images))
     if cache is not None and (other := [m for m, model in models.items() if not isinstance(model, torch.nn.Module)]):
         raise ValueError(f"Expected torch modules where runs are cached, but {other[0]} is none. Leave cache out.")
+    if isinstance(attacks, Space):
+        from blackbox.evaluation.search import Settings, search
+
+        files = Kept(journal, checkpoint)
+        fixed = Settings(dict(models), images, labels, numbers, threat, budget, access, classes, seed, files)
+        return search(attacks, fixed, check_int(trials, "trials", 1), storage, sampler, check_int(blocks, "blocks", 1), jobs, progress)
     from joblib import Parallel, delayed
 
     files = Kept(journal, checkpoint)

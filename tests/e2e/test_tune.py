@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import blackbox as bb
+from blackbox.evaluation import Tuned
 from tests.commands import Cli
 from tests.commands import run as cli
+from tests.unit.evaluation.test_search import BUDGET, Aim, X, Y, same, tune
+from tests.unit.evaluation.test_tuning import Border
 
 
 def test_tune_tries_every_setting_on_every_model_and_names_the_cheapest(tmp_path: Path) -> None:
@@ -61,3 +64,53 @@ def test_processes_change_nothing() -> None:
     one = bb.tune(grid, {"affine": net}, x, y, bb.Linf(0.1), 20, classes=2)
     two = bb.tune(grid, {"affine": net}, x, y, bb.Linf(0.1), 20, classes=2, jobs=2)
     assert all(np.array_equal(one.cost[n]["affine"], two.cost[n]["affine"]) for n in grid)
+
+
+def test_a_range_is_searched_and_the_same_command_goes_on(said: Cli) -> None:
+    words = ("tune", "--model", "digits:mlp", "--eps", "0.2", "--n", "8", "-b", "20", "--set", "p_init=0.05..0.8:log", "--storage", "t.db")
+    first = said(*words, "--trials", "2", "--out", "one")
+    assert first.returncode == 0, first.stderr
+    done = said(*words, "--trials", "4", "--out", "two")
+    assert done.returncode == 0 and "4 settings of square × 1 models" in done.stdout
+    one, two = (json.loads(Path(o, "tuned.json").read_text()) for o in ("one", "two"))
+    assert two["rows"][:2] == one["rows"] and len(two["rows"]) == 4
+    assert all(0.05 <= float(r["settings"].removeprefix("p_init=")) <= 0.8 for r in two["rows"])
+    assert f"--attack square --set {two['chosen']}" in done.stdout
+    wrong = said(*words[:-4], "--set", "p_init=0.1..", "--trials", "2")
+    assert wrong.returncode == 2 and "p_init=0.01..0.5:log" in wrong.stderr
+
+
+def test_a_killed_search_goes_on_with_what_it_would_have_tried(tmp_path: Path) -> None:
+    import optuna
+
+    def killed(done: int, total: int, so_far: Tuned) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    storage = tmp_path / "new" / "tune.db"
+    with pytest.raises(KeyboardInterrupt):
+        tune(9, storage=storage, progress=killed)
+    (name,) = optuna.get_all_study_names(f"sqlite:///{storage}")
+    optuna.load_study(study_name=name, storage=f"sqlite:///{storage}").ask()  # at work when the process was killed
+    straight = tune(9)
+    assert same(tune(9, storage=storage), straight) and straight.stopped
+    read: list[int] = []
+    assert same(tune(9, storage=storage, progress=lambda *now: read.append(now[0])), straight) and not read
+    assert list(tune(1, storage=storage, seed=1).attacks) != list(straight.attacks)[:1]  # another search in the same file
+
+
+def test_a_model_that_fails_leaves_what_is_done(tmp_path: Path) -> None:
+    class Broken(Border):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.rows > 250:
+                raise ConnectionError("gone")
+            return super().forward(x)
+
+    how = {"classes": 2, "trials": 4, "storage": tmp_path / "t.db"}
+    with pytest.raises(bb.TargetError, match="gone"):
+        bb.tune(bb.ranges(Aim, at=(0.01, 0.9)), {"border": Broken()}, X, Y, bb.Linf(0.1), BUDGET, **how)
+    model = Border()
+    bb.tune(bb.ranges(Aim, at=(0.01, 0.9)), {"border": model}, X, Y, bb.Linf(0.1), BUDGET, **how)
+    fresh = Border()
+    bb.tune(bb.ranges(Aim, at=(0.01, 0.9)), {"border": fresh}, X, Y, bb.Linf(0.1), BUDGET, classes=2, trials=4)
+    assert model.rows < fresh.rows  # the trials before the failure were not run again
