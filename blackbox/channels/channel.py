@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from blackbox.checks import as_tensor
-from blackbox.targets.answer import Answer
+from blackbox.targets.answer import Answer, numbers
 from blackbox.targets.info import TargetInfo, info_of
 from blackbox.targets.reading import Reader, Reading
 from blackbox.targets.target import Target, Wrapper
@@ -117,7 +116,7 @@ class Scores(Channel):
         return replace(super().info, returns="probabilities")
 
     def after(self, out: Any, rows: np.ndarray) -> Any:
-        label, scores = out if isinstance(out, Answer) else (None, as_tensor(out, f"the answer of {self._reader.name}"))
+        label, scores = out if isinstance(out, Answer) else (None, numbers(out, self._reader.name))
         reading = self._reader.decide(scores)
         if reading.returns == "labels" or scores.ndim != 2:
             raise ValueError(f"Expected scores [m, C] from {self._reader.name}, but it shows labels. {self} has nothing to change.")

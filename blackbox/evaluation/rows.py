@@ -111,7 +111,9 @@ class Evaluation:
             "(nor by the same attack with fewer queries)"
         )
         cut = self.incomplete()
-        return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *(f"note: {n}" for n in self.notes)])
+        read = dict.fromkeys(r.config["reading"] for r in self.results.values() if r.config.get("reading"))
+        told = [*(f"answers read as: {reading}" for reading in read), *(f"note: {n}" for n in self.notes)]
+        return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
 
     def save(self, folder: str | Path) -> Path:
         """evaluation.json (every row with the images it got wrong, by id), and a folder for each run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blackbox.protocol import Status
 from blackbox.results import ended
@@ -77,15 +77,7 @@ def summary(result: AttackResult) -> str:
     ]
     if (why := c.get("stopped")) and why["message"]:
         lines.append(f"ended by         {why['error']}: {why['message']}")
-    if prior := c.get("prior"):
-        lines.append(
-            f"prior            {prior['gradients']:,} gradients and {prior['passes']:,} passes of {prior['members']} "
-            f"member(s) beside the queries, {prior['gradients_per_image']:.0f} gradients an image"
-            + (f"; an image's gradient was zero {zeros:,} times" if (zeros := prior.get("zero_gradients")) else "")
-        )
-    if parts := c.get("parts"):
-        told = (f"{name} {p['queries']:,} for {p['successes']}" for name, p in parts.items() if p["queries"])
-        lines.append(f"parts            queries and successes: {', '.join(told) or 'none'}")
+    lines += _beside(c)
     if result.success.any():
         lines.append(
             f"distance         median {float(result.distance[result.success].median()):.4g}, "
@@ -173,6 +165,21 @@ def _queries(result: AttackResult) -> list[str]:
         f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} {which} "
         f"(failures charged at {budget:,}){more}; {total}"
     ]
+
+
+def _beside(c: dict[str, Any]) -> list[str]:
+    """What a prior cost beside the queries, and which part of an attack spent them."""
+    lines = []
+    if prior := c.get("prior"):
+        lines.append(
+            f"prior            {prior['gradients']:,} gradients and {prior['passes']:,} passes of {prior['members']} "
+            f"member(s) beside the queries, {prior['gradients_per_image']:.0f} gradients an image"
+            + (f"; an image's gradient was zero {zeros:,} times" if (zeros := prior.get("zero_gradients")) else "")
+        )
+    if parts := c.get("parts"):
+        told = (f"{name} {p['queries']:,} for {p['successes']}" for name, p in parts.items() if p["queries"])
+        lines.append(f"parts            queries and successes: {', '.join(told) or 'none'}")
+    return lines
 
 
 def _read(result: AttackResult) -> list[str]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from blackbox.checks import as_tensor
 from blackbox.targets.reading import recognise
+from blackbox.targets.words import in_words
 
-__all__ = ["Answer", "Part", "Parts", "label_of", "part_of", "recognise"]
+__all__ = ["Answer", "Part", "Parts", "label_of", "numbers", "part_of", "recognise"]
 
 
 class Answer(NamedTuple):
@@ -23,11 +24,25 @@ class Answer(NamedTuple):
     scores: Tensor
 
 
+def numbers(out: Any, name: str) -> Tensor:
+    """The answer of a target with this ``name`` as a tensor, for a channel, which does not know the class words.
+
+    Raises:
+        ValueError: it is in words, or no numbers.
+    """
+    if in_words(out):
+        raise ValueError(
+            f"Expected numbers from the target {name}, which stands behind a channel, but it answers in words. Tell it their order: "
+            "FunctionTarget(model, class_names=['cat', 'dog', ...]) inside the channel."
+        )
+    return as_tensor(out, f"the answer of {name}")
+
+
 def label_of(out: Any) -> Tensor:
     """The labels [m] int64 of an answer of any form."""
     if isinstance(out, Answer):
         return out.label
-    out = as_tensor(out, "the answer")
+    out = numbers(out, "behind the channel")
     return out.to(torch.int64) if out.ndim == 1 else out.argmax(1)
 
 

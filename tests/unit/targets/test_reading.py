@@ -213,13 +213,20 @@ def test_a_list_in_words_shares_what_is_left() -> None:
 
 def test_words_in_a_journal_and_behind_a_channel(tmp_path: Path) -> None:
     """They are numbers before they are stored or changed."""
-    y = P.argmax(1)
+    weight = torch.randn(4, 10, generator=torch.Generator().manual_seed(2)) * 4
+
+    def f(x: Tensor) -> list[dict[str, float]]:
+        return by_word((x.flatten(1) @ weight).softmax(1))
+
+    y = (X.flatten(1) @ weight).argmax(1)
     for again in range(2):
-        oracle = Oracle(FunctionTarget(lambda x: by_word(P[: len(x)]), class_names=WORDS), "scores", 10, rows_per_call=16)
+        oracle = Oracle(FunctionTarget(f, class_names=WORDS), "scores", 10, rows_per_call=16)
         bb.attack(oracle, X, y, "square", bb.Linf(0.1), 4, journal=tmp_path / "j")
-        named = Oracle(lambda x: by_word(P[: len(x)]), "scores", WORDS, rows_per_call=16)
+        named = Oracle(f, "scores", WORDS, rows_per_call=16)
         bb.attack(named, X, y, "square", bb.Linf(0.1), 4, journal=tmp_path / "named")
         assert (oracle.rows == 0) == (named.rows == 0) == bool(again)
+    with pytest.raises(TargetError, match=r"stands behind a channel, but it answers in words.*FunctionTarget\(model, class_names="):
+        Oracle(Rounded(lambda x: by_word(P[: len(x)]), 1), "scores", WORDS)(X[:1])
     channel = Rounded(FunctionTarget(lambda x: by_word(P[: len(x)]), class_names=WORDS), 1)
     assert torch.allclose(Oracle(channel, "scores", 10)(X[:1]).values, P[:1].round(decimals=1), atol=1e-6)  # type: ignore[arg-type]
 
