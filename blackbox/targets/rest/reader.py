@@ -90,26 +90,24 @@ class Reader:
     def _listed(self, words: list[Any], scores: list[float], named: int | None) -> Row:
         """From words and their scores. What is not listed shares what is left, as behind a `TopK` channel."""
         s = self._s
-        out = np.full(len(s.classes), np.nan, np.float32)
+        out: dict[int, float] = {}  # by class
         first = None
         for word, score in zip(words, scores, strict=True):
             at = self._at(word)
             if at is None:
                 continue
-            if not math.isnan(out[at]):
+            if at in out:
                 raise ValueError(f"Expected each class once, but the answer lists {s.classes[at]!r} twice.")
             out[at] = score
             if first is None or score > out[first]:
                 first = at
-        missing = np.isnan(out)
-        count = int(len(out) - missing.sum())
-        least = 1 if s.fewer else len(out) if s.top is None else s.top
-        if first is None or count < least:
-            raise ValueError(self._too_few(count, least))
-        if count < len(out):
-            listed = out[~missing]
-            out[missing] = min(max(1 - float(listed.sum()), 0.0) / (len(out) - count), float(listed.min()))
-        return Row(first if named is None else named, out)
+        hidden = len(s.classes) - len(out)
+        least = 1 if s.fewer else len(s.classes) if s.top is None else s.top
+        if first is None or len(out) < least:
+            raise ValueError(self._too_few(len(out), least))
+        rest = min(max(1 - sum(out.values()), 0.0) / hidden, *out.values()) if hidden else 0.0
+        values = np.array([out.get(at, rest) for at in range(len(s.classes))], np.float32)
+        return Row(first if named is None else named, values)
 
     def _too_few(self, count: int, least: int) -> str:
         s = self._s

@@ -71,7 +71,7 @@ class Settings(BaseModel):
 
     **How fast.**
         rate: requests at most, ``"10/s"``, ``"600/min"``. concurrency: requests under way at once.
-        max_rows: of one call; by default four requests for each of ``concurrency``. So many rows at most are in doubt after a
+        max_rows: of one call; by default eight requests for each of ``concurrency``. So many rows at most are in doubt after a
             kill.
         connect, read, total: seconds to wait for a connection, for the next bytes, for a whole answer.
         retries: how often a row is sent again after a cut connection, a timeout or a 5xx; ``wait`` seconds before the first,

@@ -84,7 +84,7 @@ class Rest(Described):
             shows=shows,
             k=s.top if shows is Access.TOPK else None,
             shape=s.shape,
-            max_rows=s.max_rows or 4 * s.concurrency * s.rows_per_request,
+            max_rows=s.max_rows or 8 * s.concurrency * s.rows_per_request,
             probe=1 / 255 if s.eight_bit else 0.0,
             resolution=0.0 if s.decimals is None else 10.0 ** -(s.decimals + 2 * (s.returns == "percent")),
             noise=s.noise,
