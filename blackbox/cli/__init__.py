@@ -10,9 +10,7 @@ import os
 import sys
 import warnings
 
-from blackbox.cli.exits import FAILED, OK, STOPPED, USAGE, Exit
-
-TRACEBACK = "BLACKBOX_TRACEBACK"
+from blackbox.cli.exits import FAILED, OK, STOPPED, TRACEBACK, USAGE, Exit
 
 
 def run() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
-from blackbox.cli import TRACEBACK, logs, options, run_folder, training
+from blackbox.cli import logs, options, run_folder, training
 from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
-from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, Exit
+from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, TRACEBACK, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import starts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+TRACEBACK = "BLACKBOX_TRACEBACK"  # set in the environment: an unexpected error shows where it comes from
 OK, FAILED, USAGE, NO_SUCCESS, GATE, STOPPED = 0, 1, 2, 3, 4, 130
 
 

@@ -105,6 +105,12 @@ def summary(result: AttackResult) -> str:
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
     if unseen := int((result.success & (result.verified < 0)).sum()):
         lines.append(f"warning          {unseen} examples could not be verified: the target failed, or the run was stopped, before")
+    return "\n".join([*lines, *_paid(c)])
+
+
+def _paid(c: Mapping[str, Any]) -> list[str]:
+    """What was paid before, answered from a cache, asked in vain, or sent again."""
+    lines = []
     if c.get("carried"):
         lines.append(
             f"resumed          {c['carried']:,} of these queries were paid before the run was taken up again"
@@ -117,7 +123,7 @@ def summary(result: AttackResult) -> str:
         )
     if c.get("retried_rows"):
         lines.append(f"retried          {c['retried_rows']:,} images were sent again after a call failed, and charged once")
-    return "\n".join(lines)
+    return lines
 
 
 def _coarse(probe: float) -> str:
