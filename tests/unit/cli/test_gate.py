@@ -24,7 +24,7 @@ def border(at):
         return torch.stack([-over, over], 1)
     return brightness
 
-far, near, wrong = border(0.9), border(0.5), border(0.1)
+far, near, wrong = border(0.9), border(0.452), border(0.1)
 
 def dies(x):
     raise ConnectionError("the line is dead")
