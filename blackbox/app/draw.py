@@ -117,9 +117,10 @@ def meter(bench: Bench, made: Meter, name: str) -> str:
     label = f"{classname(bench, made.said.label)} to the target" if made.said is not None else ""
     last = "its best image" if made.ended else "best question so far"
     won = int(made.result.first_success_query[0]) if made.result is not None and bool(made.result.success[0]) else 0
+    cut = made.result is not None and not bool(made.result.known[0])
     words = [("original", name), ("change", moved(made)), (last, label)]
     return view(
-        "meter.html", bench, made, words, max(bench.most, made.eps), size=eps_words(bench, made.eps), won=won,
+        "meter.html", bench, made, words, max(bench.most, made.eps), size=eps_words(bench, made.eps), won=won, cut=cut,
         last=max(made.spent, 1), trail=_trail(made),
     )  # fmt: skip
 

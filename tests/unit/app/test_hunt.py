@@ -30,6 +30,7 @@ def test_a_budget_is_kept_and_a_failure_said(table):
     _, states = run(table, attack="square", eps=0.01, budget=25)
     end = states[-1]
     assert end.spent == 25 and not end.said.fooled and "without success" in end.ended
+    assert "square did not fool the target, eps 0.010" in draw.meter(table, end, "x")
     assert [q for q, _ in end.trail] == sorted({q for q, _ in end.trail}) and end.trail[0][0] == 1
     assert [p for _, p in end.trail] == sorted((p for _, p in end.trail), reverse=True)
 
@@ -39,7 +40,7 @@ def test_stopped_by_hand_nothing_paid_for_is_lost(table):
     for state in made.watch():
         if state.spent >= 20:
             made.stop.set()
-    assert state.ended == hunt.STOPPED
+    assert state.ended == hunt.STOPPED and "whether it fools the target is not known" in draw.meter(table, state, "x")
     assert 20 <= state.spent == int(state.result.queries[0]) < 10_000
 
 
