@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,3 +34,22 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6, shown: Ca
     """A sentence to append: `` Did you mean 'square'?``, or "" if no known word is near. ``shown``: how to show it."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" Did you mean {shown(near[0])!r}?" if near else ""
+
+
+@contextmanager
+def no_exit(what: str) -> Iterator[None]:
+    """In this context the SystemExit of a user's code is an error of that code: as it is it would end the process, and with the
+    code 0 as if all were done.
+
+    Raises:
+        RuntimeError: ``what`` called sys.exit.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        raise RuntimeError(f"{what} {exit_said(end)}.") from end
+
+
+def exit_said(end: SystemExit) -> str:
+    """What a SystemExit says of the code that raised it."""
+    return f"called sys.exit({'' if end.code is None else repr(end.code)})"

@@ -24,7 +24,7 @@ def load(entry: EntryPoint) -> Any:
     """
     try:
         return entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         package = entry.dist.name if entry.dist else entry.module
         raise ValueError(
             f"Expected {entry.name} of the package {package} to load from {entry.value}, but it raised "

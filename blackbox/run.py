@@ -23,6 +23,7 @@ from blackbox.loggers.logger import outcome
 from blackbox.loggers.read import opened
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
+from blackbox.plain_text import no_exit
 from blackbox.protocol import AccessError, Attack
 from blackbox.results import AttackResult
 from blackbox.results.bill import Meter, report
@@ -133,7 +134,8 @@ def attack(
         engine.progress = kept.beside(progress, lambda: engine.ledger)
     try:
         with contextlib.nullcontext() if book is None else oracle.journalled(book):
-            engine.run()
+            with no_exit(f"A part of the attack {name} (the search, its prior or a report of progress)"):
+                engine.run()
             result = report(spec, engine.ledger, engine.carried, meter)
     except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
         engine.ledger.stop(budget)

@@ -99,12 +99,12 @@ class Answers:
             return draw.told(sentence(error), wrong=True)
 
 
-def ours(error: Exception) -> bool:
+def ours(error: BaseException) -> bool:
     """Is this one of the package's own messages?"""
     return str(error).startswith("Expected") or type(error).__name__ == "TargetError"
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """An error in one sentence: the package's own messages as they are."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return text if ours(error) else f"Unexpected {type(error).__name__}: {text}"

@@ -142,7 +142,7 @@ class Hunt:
                 )  # fmt: skip
             except TargetError as error:
                 box["result"], box["error"] = error.result, error
-            except Exception as error:  # raised again in the visitor's thread
+            except (Exception, SystemExit) as error:  # raised again in the visitor's thread
                 box["error"] = error
 
         begin = time.perf_counter()

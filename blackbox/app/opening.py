@@ -121,7 +121,7 @@ class Preparation:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.at = bench, 0
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.begin, self._done = time.perf_counter(), threading.Event()
         if not bench.prepare:
             self._done.set()
@@ -137,7 +137,7 @@ class Preparation:
             for _, step in self.bench.prepare:
                 step()
                 self.at += 1
-        except Exception as error:  # raised in the main thread, told on the page
+        except (Exception, SystemExit) as error:  # raised in the main thread, told on the page
             self.error = error
         finally:
             self._done.set()

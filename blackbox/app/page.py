@@ -144,7 +144,7 @@ def _clear(gr: Any, answer: Callable[..., Any]) -> Callable[..., Any]:
     def call(*given: Any) -> Any:
         try:
             return answer(*given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise gr.Error(sentence(error), duration=12, print_exception=not ours(error)) from None
 
     return call
@@ -157,7 +157,7 @@ def _told(gr: Any, answer: Callable[..., Iterator[Any]]) -> Callable[..., Iterat
     def call(*given: Any) -> Iterator[Any]:
         try:
             yield from answer(*given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise gr.Error(sentence(error), duration=12, print_exception=not ours(error)) from None
 
     return call

@@ -101,7 +101,7 @@ def check() -> list[str]:
             threat = digits.threat(kind.norms, eps)
             knows = LinearPrior.noise(2, shape=(1, 8, 8)) if getattr(kind, "needs_prior", False) else None
             result = bb.attack(oracle, x, torch.zeros(12, dtype=torch.int64), name, threat, budget, seed=1, prior=knows)
-        except Exception as error:  # a broken attack is a finding, not the end of the check
+        except (Exception, SystemExit) as error:  # a broken attack is a finding, not the end of the check
             faults.append(f"{name} on {what}: {type(error).__name__}: {error}")
         else:
             faults += judge(f"{name} on {what}", target.seen, oracle, result, expected)

@@ -73,7 +73,7 @@ class Log:
         for logger in list(self.loggers):
             try:
                 getattr(logger, method)(*args)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.loggers.remove(logger)
                 warnings.warn(
                     f"The logger {type(logger).__name__} failed in {method} and is dropped; the run goes on. It was: {error!r:.300}",

@@ -193,7 +193,7 @@ class Journal:
             return
         try:
             now = self._ask_again(target, keyed)
-        except Exception:
+        except (Exception, SystemExit):
             if paying:
                 raise
             return  # a finished run can be read back while the target is away

@@ -266,7 +266,7 @@ class Oracle:
                 out = self.__target.predict(x)
             except JournalError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise raised(self.name, error, m, self.rows, self.sizes.keys()) from error
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # or the clock would stop before the target has answered

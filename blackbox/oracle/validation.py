@@ -12,6 +12,7 @@ from torch import Tensor
 
 from blackbox.checks import as_tensor
 from blackbox.oracle.reply import Reply
+from blackbox.plain_text import exit_said
 from blackbox.protocol import Access
 from blackbox.targets.answer import Answer
 from blackbox.targets.reading import Reader, Reading
@@ -196,10 +197,15 @@ class Validation:
         return TargetError(f"Expected answers of shape {expected}, {came}. {mend}")
 
 
-def raised(name: str, error: Exception, rows: int, answered: int, sizes: Collection[int] = ()) -> TargetError:
+def raised(name: str, error: BaseException, rows: int, answered: int, sizes: Collection[int] = ()) -> TargetError:
     """The error for a target that raised ``error`` on a call with ``rows`` images, with how to mend it where that is known.
 
     answered: queries before. sizes: the numbers of rows of the calls that were answered before."""
+    if isinstance(error, SystemExit):
+        return TargetError(
+            f"The target {name} {exit_said(error)} on a call with {rows} images, after {answered} answered queries. A target that "
+            "cannot answer raises an error; nothing in it may end the process."
+        )
     text = " ".join(str(error).split()).rstrip(".") + "."
     if "does not require grad" in text or "nference tensor" in text:
         text += (

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from blackbox.plain_text import did_you_mean
+from blackbox.plain_text import did_you_mean, exit_said
 
 
 def load(path: Path, name: str) -> tuple[Any, Any]:
@@ -31,9 +31,14 @@ def load(path: Path, name: str) -> tuple[Any, Any]:
     module = importlib.util.module_from_spec(loader)
     sys.modules[loader.name] = module
     sys.path.insert(0, str(path.resolve().parent))
+    given, sys.argv = sys.argv, [str(path)]  # the command line is ours: a file that reads its own finds no words
     try:
         loader.loader.exec_module(module)
         made = _named(module, name, path)
+    except SystemExit as end:
+        raise ValueError(
+            f"Expected {path} to load, but it {exit_said(end)}. Put what is not for loading behind if __name__ == '__main__'."
+        ) from end
     except (ValueError, FileNotFoundError) as error:
         if str(error).startswith("Expected"):
             raise
@@ -42,6 +47,7 @@ def load(path: Path, name: str) -> tuple[Any, Any]:
         raise _broken(path, error) from error
     finally:
         sys.path.pop(0)
+        sys.argv = given
     return made, made if isinstance(made, torch.nn.Module) else None
 
 

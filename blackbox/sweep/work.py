@@ -61,7 +61,7 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
         try:
             loading.check(text, prints[""])
             result["columns"], result["images"] = run(text, prints, Point(*point), start, stop, sent.get("keep") or {}, key)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = str(error).strip() or "no message"
             result["error"] = said if said.startswith("Expected") else f"{type(error).__name__}: {said}"
         out.append({**result, "seconds": time.perf_counter() - begin})

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.plain_text import no_exit
 from blackbox.rng import Stream
 from blackbox.threat import Threat, as_threat
 from surrogates.crafting import presets
@@ -100,7 +101,7 @@ def craft(
     partners = _pool(pool, x0, goal, numbers, source.classes).to(source.device)
     rng, out = Stream(seed, numbers, source.device), torch.empty_like(x0)
     still = torch.ones(len(x0), dtype=torch.bool, device=source.device)
-    with source.open():
+    with source.open(), no_exit("A net, or a part of the attack,"):
         source.meet(partners)
         for start in range(0, len(x0), source.chunk):
             at = slice(start, start + source.chunk)

@@ -122,7 +122,7 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
             if gradients:
                 given = given.requires_grad_().clone()  # a leaf cannot be normalised in place
             out = scores_of(net(given), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if str(error).startswith("Expected"):
             raise
         raise ValueError(
