@@ -41,7 +41,8 @@ class Row:
 class Evaluation:
     """rows: one line of the table each. results: of the query attacks, by (sees, budget), each on the images that smaller
     budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers.
-    failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there."""
+    failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there.
+    readings: of a loaded evaluation, how the target's answers were read."""
 
     rows: list[Row]
     threat: Threat
@@ -53,6 +54,7 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    readings: list[str] = field(default_factory=list)
 
     def plan(self, sees: str, attack: str, budget: int = 0) -> None:
         """A line of which nothing is known yet."""
@@ -111,9 +113,12 @@ class Evaluation:
             "(nor by the same attack with fewer queries)"
         )
         cut = self.incomplete()
-        read = dict.fromkeys(r.config["reading"] for r in self.results.values() if r.config.get("reading"))
-        told = [*(f"answers read as: {reading}" for reading in read), *(f"note: {n}" for n in self.notes)]
+        told = [*(f"answers read as: {reading}" for reading in self.how_read()), *(f"note: {n}" for n in self.notes)]
         return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
+
+    def how_read(self) -> list[str]:
+        """How the target's answers were read, each way once."""
+        return self.readings or list(dict.fromkeys(r.config["reading"] for r in self.results.values() if r.config.get("reading")))
 
     def save(self, folder: str | Path) -> Path:
         """evaluation.json (every row with the images it got wrong, by id), and a folder for each run."""
@@ -128,7 +133,8 @@ class Evaluation:
         body = {
             "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
             "images": len(self.labels), "ids": self.ids.tolist(),
-            "seconds": self.seconds, "notes": self.notes, "complete": self.complete, "failures": self.failures, "rows": rows,
+            "seconds": self.seconds, "notes": self.notes, "readings": self.how_read(),
+            "complete": self.complete, "failures": self.failures, "rows": rows,
         }  # fmt: skip
         new = path / "evaluation.json.part"
         new.write_text(json.dumps(body, indent=1) + "\n")
@@ -160,7 +166,7 @@ class Evaluation:
             ]
             return cls(
                 rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"],
-                failures=body.get("failures", {}),
+                failures=body.get("failures", {}), readings=body.get("readings", []),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None
