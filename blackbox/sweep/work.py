@@ -109,6 +109,9 @@ def _attack(
         target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, seed=point.seed, ids=shown.index[start:stop],
         votes=grid.votes, eight_bit=grid.eight_bit, **files,
     )  # fmt: skip
+    unseen = int((result.success & (result.verified < 0)).sum())
+    if unseen and (files["journal"] or files["checkpoint"]):  # the cell is tried again from there, and pays for no more than this
+        raise bb.TargetError(f"Expected answers to the verification of {unseen} examples, but the target failed then.")
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
     columns = {name: getattr(result, name) for name in names.split()}
     columns["attacked"] = result.attacked

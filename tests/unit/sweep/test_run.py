@@ -7,12 +7,19 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from blackbox.statistics import Rate
 from blackbox.sweep import Plan, Store, Study, Table
 from blackbox.sweep import work as worker
 from blackbox.sweep.views import result
 from tests.studies import TARGET, asked, study
+
+
+def one_point() -> Study:
+    """At a radius at which some images are fooled."""
+    attack = {"targets": ["target.py:linear"], "attacks": ["square"], "threats": ["linf:0.3"], "budgets": [10]}
+    return Study(**study().model_dump() | {"attack": attack})
 
 
 def test_a_study_that_grew_does_only_what_is_new(here: Path) -> None:
@@ -59,9 +66,9 @@ def test_a_cell_that_fails_says_why_and_the_others_go_on(here: Path) -> None:
 
 
 def test_images_of_missing_cells_are_unknown(here: Path) -> None:
-    whole = study().run("s")
-    point = next(iter(whole.outcomes))
-    cell = Plan.of(study()).first[point]
+    whole = one_point().run("s")
+    (point,) = whole.outcomes
+    cell = whole.plan.first[point]
     with sqlite3.connect("s") as file:
         file.execute("DELETE FROM cells WHERE key = ?", (cell,))
     with Store("s", look=True) as store:
@@ -74,6 +81,20 @@ def test_images_of_missing_cells_are_unknown(here: Path) -> None:
     assert one is not None and one.robust_accuracy.unknown == block and len(one) == 14 and not one.complete
     assert one.success_rate == rate and "their cells of the sweep failed, or are not done" in one.summary().splitlines()[0]
     assert next(r for r in part.records() if r["unknown"])["unknown"] == block
+
+
+def test_a_cell_whose_examples_were_not_verified_is_tried_again_from_its_journal(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("blackbox.engine.engine.verify", lambda *_: None)  # as where the target fails then
+        first = one_point().run("s", journal=here / "book")
+    paid = asked(here)
+    assert first.failures and all("verification of" in said for said in first.failures.values())
+    again = one_point().run("s", journal=here / "book")
+    assert not again.failures and not any((c["success"] & (c["verified"] < 0)).any() for c in again.outcomes.values())
+    verified = sum(int((c["verified"] >= 0).sum()) for c in again.outcomes.values())
+    assert asked(here) - paid <= verified + 8 * len(first.failures), "the queries of the search are not paid again"
 
 
 def test_a_file_that_is_another_on_the_worker(here: Path) -> None:
