@@ -30,7 +30,9 @@ if TYPE_CHECKING:
         gradient_size,
         loss_variability,
     )
-    from surrogates.crafting import ascend, craft, gradients, minimum_norm, parts, presets, prior
+    from surrogates.crafting import ascend, gradients, minimum_norm, parts, presets
+    from surrogates.crafting.craft import craft
+    from surrogates.crafting.prior import prior
     from surrogates.crafting.surgery import hooks
     from surrogates.data import Answers, Dataset, ask, load, split
     from surrogates.nets import accuracy, build, fidelity, from_spec, load_weights, predict, save_weights

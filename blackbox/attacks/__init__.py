@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
+from blackbox import plugins
 from blackbox.plain_text import did_you_mean
 
 REGISTRY: dict[str, str] = {
@@ -42,27 +44,57 @@ REGISTRY: dict[str, str] = {
 }
 
 
+GROUP = "blackbox.attacks"
+
+
 def names() -> list[str]:
-    """The registered names."""
-    return list(REGISTRY)
+    """The registered names, and those that installed packages add (`blackbox.plugins`)."""
+    return [*REGISTRY, *(name for name in plugins.plugins(GROUP) if name not in REGISTRY)]
 
 
 def get(name: str) -> Any:
-    """The class behind a name.
+    """The class behind a name; ``file.py:Mine`` is a class, or an attack with its settings, in a file of one's own.
 
     Raises:
-        ValueError: no attack has this name; suggests the nearest.
+        ValueError: no attack has this name; suggests the nearest. FileNotFoundError: no such file.
     """
-    if name not in REGISTRY:
-        hint = did_you_mean(name, REGISTRY, cutoff=0.5)
-        raise ValueError(f"Expected attack to be one of {', '.join(REGISTRY)}, but it was {name!r}.{hint}")
-    module, _, kind = REGISTRY[name].partition(":")
-    return getattr(importlib.import_module(module), kind)
+    if name in REGISTRY:
+        module, _, kind = REGISTRY[name].partition(":")
+        return getattr(importlib.import_module(module), kind)
+    if plugins.is_file(name):
+        return _checked(plugins.from_file(name, "an attack"), name)
+    if (entry := plugins.plugins(GROUP).get(name)) is not None:
+        return _checked(plugins.load(entry), name)
+    known = names()
+    raise ValueError(
+        f"Expected attack to be one of {', '.join(known)}, or file.py:Class, but it was {name!r}.{did_you_mean(name, known, cutoff=0.5)}"
+    )
+
+
+def _checked(kind: Any, name: str) -> Any:
+    if all(hasattr(kind, part) for part in ("access", "norms", "init", "step")):
+        return kind
+    raise ValueError(
+        f"Expected {name} to be an attack, a class that inherits from blackbox.Attack or an object of one, but it was {kind!r:.80}."
+    )
 
 
 def build(name: str, **settings: Any) -> Any:
     """The attack of this name with its paper's defaults, but for ``settings``."""
-    return get(name)(**settings)
+    kind = get(name)
+    if isinstance(kind, type):
+        return kind(**settings)
+    return replace(kind, **settings) if settings else kind
+
+
+def print_of(name: str) -> str:
+    """A hash of the file of ``file.py:Mine``, the package and version of a package's attack, "" for our own."""
+    return "" if name in REGISTRY else plugins.print_of(name, GROUP)
+
+
+def fields_of(kind: Any) -> tuple[Field[Any], ...]:
+    """The settings of an attack's class, or of an attack; none where it is no dataclass."""
+    return fields(kind) if is_dataclass(kind) else ()
 
 
 def takes_prior(attack: Any) -> bool:
@@ -77,8 +109,12 @@ def with_prior() -> list[str]:
 
 def name_of(attack: Any) -> str:
     """The registered name of an attack, or its class's name for one's own."""
-    address = f"{type(attack).__module__}:{type(attack).__qualname__}"
-    return next((name for name, where in REGISTRY.items() if where == address), type(attack).__qualname__)
+    kind = type(getattr(attack, "own", attack))
+    address = f"{kind.__module__}:{kind.__qualname__}"
+    if (own := next((name for name, where in REGISTRY.items() if where == address), None)) is not None:
+        return own
+    added = plugins.plugins(GROUP).items()
+    return next((name for name, entry in added if entry.value == address), kind.__qualname__)
 
 
 def __getattr__(kind: str) -> Any:

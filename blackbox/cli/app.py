@@ -285,8 +285,13 @@ def list_(
 
 
 @app.command()
-def doctor() -> None:
-    """Check the installation, and the counting of queries against control targets."""
+def doctor(
+    attack: Annotated[
+        str | None, typer.Option("--attack", "-a", help="Check the contract of this attack instead: a name, my.py:Mine.")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the attack: --set p_init=0.1.")] = None,
+) -> None:
+    """Check the installation, and the counting of queries against control targets; or the contract of one attack."""
     from blackbox.cli.doctor import run
 
-    run()
+    run(attack, settings)

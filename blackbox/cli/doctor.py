@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from blackbox.cli import installed
 from blackbox.cli.exits import FAILED, Exit
 from blackbox.environment import versions
+from blackbox.plain_text import lay
 from blackbox.specs import digits
 
 if TYPE_CHECKING:
@@ -18,18 +20,12 @@ if TYPE_CHECKING:
     from blackbox.oracle.oracle import Oracle
     from blackbox.results import AttackResult
 
-_EXTRAS = {
-    "app": ("gradio",),
-    "dask": ("dask", "distributed"),
-    "onnx": ("onnxruntime",),
-    "data": ("pandas", "pyarrow"),
-    "models": ("timm",),
-    "peers": ("foolbox", "art", "torchattacks"),
-}
 
-
-def run() -> None:
-    """Print what is there; exit code 1 if counting is wrong."""
+def run(attack: str | None = None, settings: list[str] | None = None) -> None:
+    """Print what is there; exit code 1 if counting is wrong. With an attack: check its contract alone."""
+    if attack is not None:
+        _contract(attack, settings or [])
+        return
     import torch
 
     import blackbox as bb
@@ -43,12 +39,32 @@ def run() -> None:
         line("accelerator", names)
     else:
         line("accelerator", "none; everything runs on the CPU")
-    for extra, modules in _EXTRAS.items():
-        missing = [m for m in modules if importlib.util.find_spec(m) is None]
-        line(f"extra [{extra}]", "present" if not missing else f"missing: pip install -e '.[{extra}]'")
+    print(f"\n{lay(installed.rows(), left=3)}\n", flush=True)
     faults = check()
     if faults:
         raise Exit(FAILED, "\n".join(["The self-check of counting failed:", *faults]))
+
+
+def _contract(name: str, pairs: list[str]) -> None:
+    """Run the contract that every attack must pass: one line a check, and what is wrong.
+
+    Raises:
+        Exit: a check failed.
+    """
+    from blackbox import attacks, specs
+    from blackbox.testing.contract_run import run_contract
+
+    attack = attacks.build(name, **specs.settings(attacks.get(name), pairs))
+    faults, cases = [], Counter[str]()
+    for found in run_contract(attack):
+        cases[found.name] += 1
+        if found.fault:
+            faults.append(f"{found.name}{f' ({found.case})' if found.case else ''}: {found.fault}")
+    for check, count in cases.items():
+        wrong = sum(fault.startswith(check) for fault in faults)
+        line("FAILED" if wrong else "ok", check + (f", {wrong} of {count} cases" if wrong else f", {count} cases" if count > 1 else ""))
+    if faults:
+        raise Exit(FAILED, "\n".join([f"{name} fails the contract of attacks (docs/how-to/write-an-attack.md):", *faults]))
 
 
 def line(name: str, text: str) -> None:
@@ -92,10 +108,12 @@ def check() -> list[str]:
         ("fd-fgsm", "an affine target within reach", 0.5, grey, 0.055, 200, 1.0),
         ("fd-fgsm", "an affine target out of reach", 0.5, grey, 0.045, 200, 0.0),
     ]
-    begin = time.perf_counter()
+    begin, rows = time.perf_counter(), Counter[str]()
+    groups: dict[str, list[str]] = {}
     for name, what, limit, x, eps, budget, expected in cases:
         target = Control(limit)
         oracle = bb.Oracle(target, access="logits", classes=2, returns="logits")
+        groups.setdefault(what, []).append(name)
         try:
             kind = bb.attacks.get(name)
             threat = digits.threat(kind.norms, eps)
@@ -105,6 +123,11 @@ def check() -> list[str]:
             faults.append(f"{name} on {what}: {type(error).__name__}: {error}")
         else:
             faults += judge(f"{name} on {what}", target.seen, oracle, result, expected)
+            rows[what] += target.seen
+    for what, names in groups.items():
+        wrong = [name for name in names if any(fault.startswith(f"{name} on {what}") for fault in faults)]
+        state, who = "FAILED" if wrong else "ok", ", ".join(wrong) or (names[0] if len(names) == 1 else f"all {len(names)} attacks")
+        line("self-check", f"{state:<6} {who} on {what}: {rows[what]:,} rows seen" + ("" if wrong else " and charged or verified"))
     line("self-check", f"took {time.perf_counter() - begin:.1f} s: {'FAILED' if faults else 'all ok'}")
     return faults
 
@@ -121,7 +144,4 @@ def judge(what: str, seen: int, oracle: Oracle, result: AttackResult, expected: 
         wrong.append(f"a sample was charged {most} of a budget of {budget}")
     if result.success_rate.value != expected:
         wrong.append(f"success was {result.success_rate}, expected {100 * expected:.0f} %")
-    wrong = [f"{what}: {text}." for text in wrong]
-    state = "FAILED" if wrong else "ok"
-    line("self-check", f"{state:<6} {what}: {seen:,} rows seen, {spent:,} charged, success {result.success_rate}")
-    return wrong
+    return [f"{what}: {text}." for text in wrong]

@@ -52,7 +52,11 @@ def _attacks() -> tuple[str, list[str], list[list[str]]]:
 
     rows = []
     for name in attacks.names():
-        kind = attacks.get(name)
+        try:
+            kind = attacks.get(name)
+        except ValueError as error:  # a package's, which does not load: the others are listed
+            rows.append([name, "", "", str(error), "-"])
+            continue
         paper = _paper(sys.modules[kind.__module__].__doc__)
         rows.append([name, kind.access.name.lower(), " ".join(kind.norms), paper, measured.shortest(name)])
     return (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, get_type_hints
 
+from blackbox.plugins import short
 from blackbox.specs import parse
 from blackbox.specs.data import own
 
@@ -12,7 +12,8 @@ from blackbox.specs.data import own
 def build(names: str, pairs: list[str]) -> dict[str, Any]:
     """Build the attacks of ``"square,nes"`` with the settings of ``--set``: ``p_init=.1``, or ``square.p_init=.1``.
 
-    ``images=`` may be a data spec, whose attacker's part is loaded.
+    ``my.py:Mine`` is an attack of one's own, called Mine from here on. ``images=`` may be a data spec, whose attacker's part is
+    loaded.
 
     Raises:
         ValueError: no name, an unknown or repeated one, or a setting that no attack has.
@@ -20,7 +21,7 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
     from blackbox import attacks
 
     found = parse.words(names)
-    kinds = {name: attacks.get(name) for name in found}
+    kinds = {short(name): attacks.get(name) for name in found}
     if not found or len(kinds) < len(found):
         raise ValueError(f"Expected --attack to name one attack, or several different ones, but it was {names!r}.")
     mine: dict[str, list[str]] = {name: [] for name in kinds}
@@ -33,23 +34,28 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
                 f"Expected --set ATTACK.NAME=VALUE with ATTACK one of {', '.join(kinds)}, but it was {pair!r}."
             )
         else:
-            mine[found[0]].append(pair)
+            mine[short(found[0])].append(pair)
     made = {}
-    for name, kind in kinds.items():
-        values = settings(kind, mine[name])
+    for full in found:
+        values = settings(kinds[short(full)], mine[short(full)])
         spec = values.get("images")
         if isinstance(spec, str) and not spec.endswith(".npz"):
             values["images"] = own(spec).images
-        made[name] = kind(**values)
+        made[short(full)] = attacks.build(full, **values)
     return made
 
 
-def settings(kind: type, pairs: list[str]) -> dict[str, Any]:
+def settings(attack: Any, pairs: list[str]) -> dict[str, Any]:
     """Parse ``["p_init=.1"]`` into {"p_init": 0.1}, each value by the type of its dataclass field.
+
+    ``attack``: a class, or an attack whose settings are to be changed.
 
     Raises:
         ValueError: not NAME=VALUE, no such field (the message lists them), or a value of the wrong type.
     """
+    from blackbox import attacks
+
+    kind = attack if isinstance(attack, type) else type(attack)
     hints = get_type_hints(kind)
-    known = {f.name: (hints.get(f.name, str), f.default) for f in fields(kind) if f.init}
+    known = {f.name: (hints.get(f.name, str), getattr(attack, f.name, f.default)) for f in attacks.fields_of(kind) if f.init}
     return parse.assign(known, pairs, f"a setting of {kind.__name__}", "--set NAME=VALUE")

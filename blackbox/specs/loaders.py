@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from blackbox.plain_text import did_you_mean
-from blackbox.plugins import plugins
+from blackbox.plugins import package_of, plugins
 from blackbox.specs import parse
 from blackbox.specs.options import Nets
 
@@ -255,5 +255,4 @@ def _function(where: str) -> Callable[..., Any]:
 
 
 def _plugged(name: str, entry: EntryPoint) -> Loader:
-    package = entry.dist.name if entry.dist else entry.module
-    return Loader(f"{name}:…", f"of the package {package}", "blackbox.specs.adapters:plugged", (name,))
+    return Loader(f"{name}:…", f"of the package {package_of(entry)}", "blackbox.specs.adapters:plugged", (name,))

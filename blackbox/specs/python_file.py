@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from pathlib import Path
 from typing import Any
 
-from blackbox.plain_text import did_you_mean, exit_said
+from blackbox import plugins
+from blackbox.plain_text import did_you_mean
 
 
 def load(path: Path, name: str) -> tuple[Any, Any]:
@@ -26,33 +25,9 @@ def load(path: Path, name: str) -> tuple[Any, Any]:
         raise FileNotFoundError(f"Expected a Python file at {path}, but there is none.")
     if not name:
         raise ValueError(f"Expected the name of a function after the file, {path}:function, but there was none.")
-    loader = importlib.util.spec_from_file_location(f"blackbox_target_{path.stem}", path)
-    assert loader is not None and loader.loader is not None
-    module = importlib.util.module_from_spec(loader)
-    sys.modules[loader.name] = module
-    sys.path.insert(0, str(path.resolve().parent))
-    given, sys.argv = sys.argv, [str(path)]  # the command line is ours: a file that reads its own finds no words
-    try:
-        loader.loader.exec_module(module)
-        made = _named(module, name, path)
-    except SystemExit as end:
-        raise ValueError(
-            f"Expected {path} to load, but it {exit_said(end)}. Put what is not for loading behind if __name__ == '__main__'."
-        ) from end
-    except (ValueError, FileNotFoundError) as error:
-        if str(error).startswith("Expected"):
-            raise
-        raise _broken(path, error) from error
-    except Exception as error:
-        raise _broken(path, error) from error
-    finally:
-        sys.path.pop(0)
-        sys.argv = given
+    with plugins.running(path):
+        made = _named(plugins.run_file(path, f"blackbox_target_{path.stem}"), name, path)
     return made, made if isinstance(made, torch.nn.Module) else None
-
-
-def _broken(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"Expected {path} to load, but it raised {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _named(module: Any, name: str, path: Path) -> Any:

@@ -73,6 +73,25 @@ def _model(text: str, spec: str, file: str) -> specs.Model:
     return specs.one_model(spec, shown.data, made.classes or len(shown.data.classes), nets)
 
 
+def methods(study: Study) -> list[str]:
+    """The names of a study's attacks and presets."""
+    named = [each.name for each in study.attack.attacks] if study.attack else []
+    return [*named, *(study.transfer.presets if study.transfer else [])]
+
+
+def method_print(name: str) -> str:
+    """A hash of the file that an attack or preset of one's own is in, the version of a package's; "" for our own."""
+    from blackbox import attacks, plugins
+
+    return attacks.print_of(name) or plugins.print_of(name, "surrogates.presets")
+
+
+def check_method(name: str, there: str) -> None:
+    """Refuse an attack or preset of one's own that is another here than where the study was planned."""
+    if there:
+        _expect(name, there, method_print(name))
+
+
 def forget() -> None:
     """Drop the studies, images and models that are kept: their files may have changed since."""
     for kept in (study, _images, _check, _model):

@@ -47,6 +47,7 @@ class Plan:
         specs = {spec for grid in (study.attack, study.transfer) if grid is not None for spec in grid.targets}
         specs |= set(study.transfer.sources) if study.transfer else set()
         files = {spec: file_print(spec, study.own_endpoint) for spec in sorted(specs)}
+        files |= {name: found for name in loading.methods(study) if (found := loading.method_print(name))}
         return cls(study, len(data.index), {"": loading.data_print(study), **files})
 
     @cached_property
@@ -79,6 +80,8 @@ class Plan:
     def _identity(self, point: Point) -> str:
         """All that decides the results at a point, as text."""
         files = [self.prints[point.target], self.prints.get(point.source, "")]
+        if (method := self.prints.get(self._methods.get(point.what, point.what))) is not None:  # one's own attack, or a package's
+            files.append(method)
         fixed, how = self._settings[point.kind]
         return json.dumps([FORMAT, point, fixed, how, self.prints[""], files], sort_keys=True)
 
@@ -92,6 +95,11 @@ class Plan:
         grids = {"attack": study.attack, "transfer": study.transfer}
         fixed = {kind: grid.model_dump() for kind, grid in grids.items() if grid is not None}
         return {kind: ({k: v for k, v in grid.items() if k not in varied}, how) for kind, grid in fixed.items()}
+
+    @cached_property
+    def _methods(self) -> dict[str, str]:
+        """An attack with its settings, as the points have it -> its name."""
+        return {str(named): named.name for named in (self.study.attack.attacks if self.study.attack else ())}
 
     def worst(self, cell: Cell) -> int:
         """The most queries a cell may cost."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from blackbox.plain_text import did_you_mean
+from blackbox.plugins import is_file
 from blackbox.specs.threat import read_threat
 
 if TYPE_CHECKING:
@@ -73,12 +74,10 @@ class Named(_Part):
 
     @model_validator(mode="after")
     def _known(self) -> Named:
-        from dataclasses import fields
-
         from blackbox import attacks
 
         kind = attacks.get(self.name)
-        known = [f.name for f in fields(kind)]
+        known = [f.name for f in attacks.fields_of(kind)]
         for name in self.settings:
             if name not in known:
                 raise ValueError(
@@ -156,7 +155,8 @@ class Transfer(_Grid):
     def _presets(cls, values: list[str]) -> list[str]:
         from surrogates.crafting import presets
 
-        return [presets.get(value).name for value in values]
+        found = [presets.get(value) for value in values]
+        return [value if is_file(value) else preset.name for value, preset in zip(values, found, strict=True)]
 
 
 class Point(NamedTuple):

@@ -95,6 +95,7 @@ def _attack(
     grid = study.attack
     assert grid is not None
     named = next(n for n in grid.attacks if str(n) == point.what)
+    loading.check_method(named.name, prints.get(named.name, ""))
     model, shown = specs.retrying(loading.model(text, point.target, prints[point.target]), retries), images(study)
     count = study.classes or len(shown.data.classes)
     stack = channels.read(grid.channels)
@@ -134,6 +135,7 @@ def _transfer(
     assert grid is not None
     shown = images(study)
     count = study.classes or len(shown.data.classes)
+    loading.check_method(point.what, prints.get(point.what, ""))
     source = loading.model(text, point.source, prints[point.source])
     if source.net is None:
         raise ValueError(f"Expected a net as source, whose gradients craft the examples, but {point.source} has none.")

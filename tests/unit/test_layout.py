@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Each room or file may import those before it, and no other.
 _ORDER = """
-    checks lazy moved plugins rng rowwise environment
-    threat statistics checkpoint plain_text
+    checks lazy moved rng rowwise environment
+    threat statistics checkpoint plain_text plugins
     protocol adopted start_images direction answer
     search ascent prior
     proposals estimators candidates attacks

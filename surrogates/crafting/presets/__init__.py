@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
+from blackbox import plugins
 from blackbox.plain_text import did_you_mean
 from surrogates.crafting.parts.base import Part, Parts
 from surrogates.crafting.parts.intensity import SI, Admix
@@ -21,16 +24,35 @@ _ALIASES = {
 }  # fmt: skip
 
 
+GROUP = "surrogates.presets"
+
+
 def names() -> list[str]:
-    """The names of all presets."""
-    return list(_BY_NAME)
+    """The names of all presets, and those that installed packages add (`blackbox.plugins`)."""
+    return [*_BY_NAME, *(name for name in plugins.plugins(GROUP) if name not in _BY_NAME)]
+
+
+def print_of(name: str) -> str:
+    """A hash of the file of ``file.py:NAME``, the package and version of a package's preset, "" for our own."""
+    return "" if name in _BY_NAME else plugins.print_of(name, GROUP)
+
+
+def _own(value: Any, name: str) -> Preset:
+    """A preset of one's own: a `Preset`, parts, or a function that gives one of them."""
+    made = value() if callable(value) and not isinstance(value, (Preset, Parts, Part)) else value
+    if isinstance(made, (Parts, Part)):
+        return replace(get(made), name=name)
+    if not isinstance(made, Preset):
+        raise ValueError(f"Expected {name} to be a surrogates.Preset or parts such as Momentum() | DI(), but it was {made!r:.80}.")
+    return made
 
 
 def get(name: str | Preset | Parts | Part) -> Preset:
     """Look up a preset by name; ``mifgsm``, ``MI_FGSM`` and ``mim`` all mean mi-fgsm. Parts become a preset of ten steps.
 
-    Names may be combined: ``ni-di-ti-fgsm`` has the parts of ni-fgsm, di-fgsm and ti-fgsm, each part once; SI and Admix,
-    which make copies of an image, come before what is done to each copy.
+    ``file.py:NAME`` is a preset, or parts, in a file of one's own. Names may be combined: ``ni-di-ti-fgsm`` has the parts of
+    ni-fgsm, di-fgsm and ti-fgsm, each part once; SI and Admix, which make copies of an image, come before what is done to
+    each copy.
 
     Raises:
         ValueError: no such preset (the message suggests the nearest), or parts that do not go together (it says why).
@@ -44,6 +66,10 @@ def get(name: str | Preset | Parts | Part) -> Preset:
     key = re.sub(r"[^a-z0-9]", "", str(name).lower())
     if key in plain:
         return _BY_NAME[plain[key]]
+    if plugins.is_file(str(name)):
+        return _own(plugins.from_file(str(name), "a preset"), plugins.short(str(name)))
+    if (entry := plugins.plugins(GROUP).get(str(name))) is not None:
+        return _own(plugins.load(entry), str(name))
     if len(found := _combined(str(name))) > 1:
         return _joined(found)
     hint = did_you_mean(key, plain, cutoff=0.5, shown=plain.__getitem__)
