@@ -91,7 +91,10 @@ def evaluate(
     common: Run,
     gate: Gate,
     budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
-    levels: Annotated[str, typer.Option(help="What the target shows: labels, topk, scores, with commas.")] = "labels,scores",
+    levels: Annotated[
+        str | None,
+        typer.Option(help="What the target shows: labels, topk, scores, with commas.", show_default="labels and the most it shows"),
+    ] = None,
     channel: Channel = None,
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    target: str, budgets: str, levels: str, channels: list[str], known: options.Surrogates, images: options.Images,
+    target: str, budgets: str, levels: str | None, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
     counts = [parse.integer(word, "--budgets") for word in parse.words(budgets)]
-    shows = parse.words(levels)
     stack = between.read(channels)
     nets.set_threads()
 
@@ -39,8 +38,10 @@ def run(
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
-    for level in shows:  # refuse a level that the channels hide before anything is trained
-        between.access(level, stack)
+    most = between.shown(found.model, between.access(None, stack))
+    shows = parse.words(levels) if levels else list(dict.fromkeys(["labels", most]))
+    for level in shows:  # refuse a level that channels or target hide before anything is trained
+        specs.oracle(found, between.access(level, stack), count, nets.device, stack=stack)
     bar = gates.opened(gate, wanted, shown.index, shows, counts, _rows(wanted, known, images, found))
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {

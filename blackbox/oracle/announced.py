@@ -25,9 +25,10 @@ def check_announced(info: TargetInfo, access: Access, classes: int, k: int, retu
     if info.shows is None:
         return
     if access > info.shows:
+        most = f"{info.shows.name.lower()}:{info.k}" if info.k else info.shows.name.lower()
         raise AccessError(
             f"Expected access to {info.shows.name.lower()} at most, which is what {info.name} shows, but it was "
-            f"{access.name.lower()}. (On the command line: --access {info.shows.name.lower()}{f':{info.k}' if info.k else ''}.)"
+            f"{access.name.lower()}. (On the command line: --access, or --levels, {most}.)"
         )
     if access is info.shows is Access.TOPK and info.k is not None and k > info.k:
         raise ValueError(f"Expected k of at most {info.k}, which is what {info.name} lists, but it was {k}.")

@@ -92,7 +92,7 @@ def test_from_the_command_line_and_the_token_is_saved_nowhere(serve: Any, said: 
     assert paid == int(result.queries.sum()) + result.config["verify_rows"]
     assert said(*words, "--journal", "run.journal", "--out", "again").returncode == done.returncode
     assert service.billed.total() == paid, "read back from the journal"
-    sentence(said(*words, "--access", "scores"), 2, "Expected access to topk at most", "--access topk:5")
+    sentence(said(*words, "--access", "scores"), 2, "Expected access to topk at most", "--access, or --levels, topk:5")
     service.token = "another"
     failed = said(*words, "--out", "failed")
     sentence(failed, 1, "401 Unauthorized", "environment variable MODERATION_TOKEN")

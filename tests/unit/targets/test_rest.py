@@ -9,6 +9,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -430,3 +431,27 @@ def test_images_that_are_no_pictures() -> None:
         rest(good).predict(torch.rand(1, 5, 4, 4))
     with pytest.raises(ValueError, match="takes, but they were 1×4×4"):
         rest(good, shape=(1, 8, 8)).predict(X)
+
+
+def test_by_default_an_attack_sees_what_the_service_shows() -> None:
+    from blackbox.specs.channels import shown
+
+    best, words = rest(good, top=2), rest(good, label="class")
+    assert [shown(each, "scores") for each in (best, Retrying(best), words, rest(good), len)] == [
+        "topk:2", "topk:2", "labels", "scores", "scores",
+    ]  # fmt: skip
+    assert shown(best, "labels") == "labels"
+
+
+def test_a_study_knows_when_the_file_changes(tmp_path: Path) -> None:
+    from blackbox.specs.model import file_print
+
+    file = tmp_path / "service.toml"
+    file.write_text(f'url = "{URL}"')
+    spec = f"rest:{file}"
+    first = file_print(spec)
+    assert first == file_print(spec) != file_print(f"{spec}#rate=3")
+    file.write_text(f'url = "{URL}/2"')
+    assert file_print(spec) != first
+    with pytest.raises(FileNotFoundError, match=r"no file .*none\.toml"):
+        file_print("rest:none.toml")
