@@ -3,8 +3,8 @@
     python -m benchmarks [--only speed,craft] [--device cuda] [--data ../shared/data] [--quick]
 
 speed, craft, training: `benchmarks.nets`; target, memory: `benchmarks.services`; rest: `benchmarks.rest`; sweep:
-`benchmarks.sweeps`. Every row is the median of pairs measured in turn, with the smallest and the largest. Writes
-experiments/results/benchmarks.json, row by row; --quick shows in a minute that all of it runs, and writes nothing.
+`benchmarks.sweeps`; logging: `benchmarks.loggers`. Every row is the median of pairs measured in turn, with the smallest and the
+largest. Writes experiments/results/benchmarks.json, row by row; --quick shows in a minute that all of it runs, and writes nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import nets, rest, services, sweeps
+from benchmarks import loggers, nets, rest, services, sweeps
 from experiments.runner import Book, Real, run, says
 
 PARTS = {
     "speed": nets.speed, "craft": nets.craft, "training": nets.training, "target": services.target, "sweep": sweeps.sweep,
-    "memory": services.memory, "rest": rest.rest,
+    "memory": services.memory, "rest": rest.rest, "logging": loggers.logging,
 }  # fmt: skip
 
 

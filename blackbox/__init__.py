@@ -57,6 +57,7 @@ _MODULES = {
     "estimators": "blackbox.estimators",
     "direction": "blackbox.direction",
     "bases": "blackbox.proposals.bases",
+    "loggers": "blackbox.loggers",
     "testing": "blackbox.testing",
     "statistics": "blackbox.statistics",
 }
@@ -64,7 +65,7 @@ _MODULES = {
 __all__ = [*_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
-    from blackbox import attacks, direction, estimators, statistics, targets, testing
+    from blackbox import attacks, direction, estimators, loggers, statistics, targets, testing
     from blackbox.checkpoint import CheckpointError
     from blackbox.evaluation.evaluation import evaluate
     from blackbox.evaluation.space import ranges

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _AT_ONCE = 900  # metrics of a call; a server takes 1,000 at most
+_WAIT = 1.0  # seconds that metrics wait for others: a call costs much more than a metric
 
 
 class MLflow:
@@ -33,6 +34,8 @@ class MLflow:
         self.local = "://" not in text and not text.startswith(("sqlite:", "databricks"))
         self.where, self.experiment, self.id = text, experiment, ""
         self.client: Any = None
+        self.waiting: list[Any] = []
+        self.sent = 0.0
 
     def start(self, settings: Mapping[str, Any]) -> None:
         if self.local:  # MLflow 3 asks for this consent before it writes a folder
@@ -45,6 +48,7 @@ class MLflow:
         self.client = MlflowClient(tracking_uri=Path(self.where).resolve().as_uri() if self.local else self.where)
         found = self.client.get_experiment_by_name(self.experiment)
         number = found.experiment_id if found else self.client.create_experiment(self.experiment)
+        self.waiting, self.sent = [], 0.0
         self.id = self.client.create_run(number, run_name=str(settings["run"])).info.run_id
         params = [Param(name, str(value)[:6000]) for name, value in plain(settings).items()]
         self.client.log_batch(self.id, params=params)
@@ -52,10 +56,15 @@ class MLflow:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
-        now, names = int(1000 * time.time()), list(values)
-        for i in range(0, len(names), _AT_ONCE):
-            some = [Metric(name, float(values[name]), now, step) for name in names[i : i + _AT_ONCE]]
-            self.client.log_batch(self.id, metrics=some)
+        now = time.time()
+        self.waiting += [Metric(name, float(value), int(1000 * now), step) for name, value in values.items()]
+        if now - self.sent > _WAIT or len(self.waiting) > _AT_ONCE:
+            self._send()
+
+    def _send(self) -> None:
+        waiting, self.waiting, self.sent = self.waiting, [], time.time()
+        for i in range(0, len(waiting), _AT_ONCE):
+            self.client.log_batch(self.id, metrics=waiting[i : i + _AT_ONCE])
 
     def images(self, step: int, pictures: Mapping[str, Tensor]) -> None:
         from PIL import Image
@@ -64,6 +73,7 @@ class MLflow:
             self.client.log_image(self.id, Image.fromarray(pixels(picture).squeeze()), f"{name}.png")
 
     def end(self, status: str) -> None:
+        self._send()
         self.client.set_tag(self.id, "status", status)
         finished = {"done": "FINISHED", "incomplete": "FAILED", "stopped": "KILLED"}
         self.client.set_terminated(self.id, finished.get(status, "FAILED"))
