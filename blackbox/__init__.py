@@ -42,6 +42,8 @@ _WHERE = {
     "Status": "blackbox.protocol",
     "CheckpointError": "blackbox.checkpoint",
     "AttackResult": "blackbox.results",
+    "Pooled": "blackbox.results.pooled",
+    "pool": "blackbox.results.pooled",
     "Rate": "blackbox.statistics.rates",
     "attack": "blackbox.run",
     "evaluate": "blackbox.evaluation.evaluation",
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from blackbox.proposals import bases
     from blackbox.protocol import Access, AccessError, Ask, Attack, Status, Steps, Task, Tell
     from blackbox.results import AttackResult
+    from blackbox.results.pooled import Pooled, pool
     from blackbox.run import attack
     from blackbox.saved import load
     from blackbox.start_images import starts

@@ -11,16 +11,19 @@ def load(folder: str | os.PathLike[str]) -> Any:
     """Read what a run saved into ``folder``, whichever verb or `save` wrote it.
 
     Returns:
-        Of an attack an `AttackResult`, of several in one folder a dict from their names to results; of an evaluation an
-        `Evaluation`; of a transfer a `surrogates.TransferMatrix`; of a surrogate the net; of a sweep its
+        Of an attack an `AttackResult`, of one with several seeds a `Pooled`, of several in one folder a dict from their names;
+        of an evaluation an `Evaluation`; of a transfer a `surrogates.TransferMatrix`; of a surrogate the net; of a sweep its
         `blackbox.sweep.Table`. A folder that holds several kinds (a demo) gives a dict from their names.
 
     Raises:
         ValueError: the folder does not exist, holds no saved run, or one that is damaged.
     """
     from blackbox.report.runs import read
+    from blackbox.results.pooled import SEEDS, Pooled
 
     path = Path(folder)
+    if (path / SEEDS).is_file():
+        return Pooled.load(path)
     run = read(path, path.name)
     if run.problems:
         raise ValueError(" ".join(run.problems))

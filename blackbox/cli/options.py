@@ -88,6 +88,9 @@ class Search:
     budget: Budget = 1000
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what target and channels show")] = None
     channel: Channel = None
+    seeds: Annotated[
+        str | None, typer.Option(help="Several random seeds instead of one, with commas: a folder each, and pooled rates.")
+    ] = None
     votes: Annotated[
         int | None,
         typer.Option(

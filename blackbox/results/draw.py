@@ -9,19 +9,14 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from blackbox.results.pooled import Pooled
     from blackbox.results.result import AttackResult
 
 
 def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve; see `AttackResult.plot`."""
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(5, 3.2), layout="constrained")[1]
-    most = int(result.config["budget"])
-    budgets = np.unique(np.round(np.geomspace(1, max(most, 2), 160)).astype(int))
+    ax, budgets = _axes(ax, int(result.config["budget"]), 160)
     rates = result.curve(budgets)
-    ax.set(xscale="log", xlim=(1, max(most, 2)), ylim=(0, 100), xlabel="queries an image", ylabel="fooled, %")
     if not rates[-1].n:
         ax.text(0.5, 0.5, "no image whose outcome is known", ha="center", va="center", transform=ax.transAxes)
         return ax
@@ -32,3 +27,32 @@ def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None,
     if not result.complete:
         ax.set_title(f"incomplete: {int((~result.known).sum())} of {len(result)} images are unknown", fontsize="small")
     return ax
+
+
+def plot_pooled(pooled: Pooled, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
+    """Draw the curve of several seeds; see `Pooled.plot`."""
+    ax, budgets = _axes(ax, int(pooled.results[0].config["budget"]), 40)
+    means = pooled.curve(budgets)
+    if not means[-1].n:
+        ax.text(0.5, 0.5, "no image whose outcome is known", ha="center", va="center", transform=ax.transAxes)
+        return ax
+    name = label if label is not None else str(pooled.results[0].config["attack"])
+    drawn = ax.step(budgets, [100 * m.value for m in means], where="post", label=f"{name}, {len(pooled.seeds)} seeds", **line)[0]
+    low, high = ([100 * getattr(m, side) for m in means] for side in ("low", "high"))
+    ax.fill_between(budgets, low, high, step="post", color=drawn.get_color(), alpha=0.18, linewidth=0)
+    for result in pooled.results:
+        each = [100 * r.value for r in result.curve(budgets)]
+        ax.step(budgets, each, where="post", color=drawn.get_color(), linewidth=0.7, alpha=0.6)
+    if pooled.unknown:
+        ax.set_title(f"incomplete: {pooled.unknown} outcomes are unknown", fontsize="small")
+    return ax
+
+
+def _axes(ax: Axes | None, most: int, points: int) -> tuple[Axes, np.ndarray]:
+    """Axes of success against queries, and the numbers of queries at which to look, evenly on a logarithmic scale."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(5, 3.2), layout="constrained")[1]
+    ax.set(xscale="log", xlim=(1, max(most, 2)), ylim=(0, 100), xlabel="queries an image", ylabel="fooled, %")
+    return ax, np.unique(np.round(np.geomspace(1, max(most, 2), points)).astype(int))

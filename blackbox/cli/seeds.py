@@ -1,0 +1,99 @@
+"""``blackbox attack --seeds 0,1,2``: the same attack with several seeds, and what they say together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from blackbox.cli import options, run_folder
+from blackbox.cli.exits import NO_SUCCESS, Exit
+from blackbox.cli.progress import say
+from blackbox.specs import parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blackbox.results import AttackResult
+
+
+def run(
+    target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
+    nets: options.Nets, common: options.Run, keep: options.Keep, log: list[str] | None = None,
+) -> None:  # fmt: skip
+    """Run each attack with each seed in a folder of its own, pool, save, print; exit code 3 when no image was ever fooled."""
+    seeds, names = _read(how, images), parse.words(how.attack)
+    path = run_folder.create(common.out, "attack", "seeds")
+    run_folder.write_config(path, {"verb": "seeds", "target": target, "attacks": names, "seeds": seeds, "budget": how.budget})
+    fooled = False
+    for name in names:
+        where = path if len(names) == 1 else path / name
+        one = replace(how, attack=name, seeds=None, settings=_own(how.settings, name, len(names)))
+        found = []
+        for seed in seeds:
+            part = name if len(names) > 1 else ""
+            files = _files(keep, "-".join(word for word in (part, f"seed{seed}") if word))
+            mine = replace(common, seed=seed, out=str(where / f"seed-{seed}"))
+            say(f"seed             {seed}: {name}", common.quiet)
+            found.append(_one(target, one, known, images, within, nets, mine, files, log))
+        fooled |= any(bool(result.success.any()) for result in found)
+        _pooled(found, where, common.quiet)
+    if not fooled:
+        raise Exit(NO_SUCCESS, "No success: none of the images attacked was fooled with any seed.")
+
+
+def _read(how: options.Search, images: options.Images) -> list[int]:
+    seeds = [parse.integer(word, "--seeds") for word in parse.words(how.seeds or "")]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"Expected --seeds as different whole numbers, such as 0,1,2, but it was {how.seeds!r}.")
+    if images.pick == "random":
+        raise ValueError(
+            "Expected the same images for all seeds, but --pick random chooses others with each. Use --pick spread, or first."
+        )
+    return seeds
+
+
+def _files(keep: options.Keep, part: str) -> options.Keep:
+    """The same journal or checkpoint, in a file of its own for this part."""
+    from blackbox.oracle.kept import beside
+
+    journal, checkpoint = (None if p is None else str(beside(p, part)) for p in (keep.journal, keep.checkpoint))
+    return replace(keep, journal=journal, checkpoint=checkpoint)
+
+
+def _own(settings: list[str] | None, name: str, attacks: int) -> list[str] | None:
+    """The settings of one of several attacks, without its name before them."""
+    if attacks == 1 or settings is None:
+        return settings
+    return [text.removeprefix(f"{name}.") for text in settings if text.startswith(f"{name}.")]
+
+
+def _one(
+    target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
+    nets: options.Nets, common: options.Run, keep: options.Keep, log: list[str] | None,
+) -> AttackResult:  # fmt: skip
+    """The result of a single run, which prints and saves itself. No success is no end: other seeds may have some."""
+    from blackbox.cli.attack import run
+    from blackbox.results import AttackResult
+
+    try:
+        run(target, how, known, images, within, nets, common, keep, log)
+    except Exit as end:
+        if end.code != NO_SUCCESS:
+            raise
+    assert common.out is not None
+    return AttackResult.load(common.out)
+
+
+def _pooled(found: list[AttackResult], where: Path, quiet: bool) -> None:
+    import matplotlib.pyplot as plt
+
+    from blackbox.results.pooled import pool
+
+    pooled = pool(found)
+    pooled.save(where)
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    pooled.plot(axes).legend(frameon=False, loc="upper left")
+    for kind in ("png", "pdf"):
+        figure.savefig(where / f"curve.{kind}", dpi=150)
+    plt.close(figure)
+    say(f"{pooled.summary()}\nsaved            {where}/: a folder a seed, summary.txt, curve.png, curve.pdf", quiet)

@@ -1,0 +1,179 @@
+"""Runs of one attack with several seeds, pooled: what holds for the attack, not for one draw of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox.results.result import AttackResult
+from blackbox.results.summary import incomplete
+from blackbox.statistics import Rate, TwoLevel, two_level
+from blackbox.statistics.outcomes import array, complete, costs, known_within, perhaps_attacked, within
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SEEDS = "seeds.json"
+_ALIKE = ("attack", "target", "access", "budget", "targeted")
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """Results of the same attack on the same images with different seeds; see `pool`.
+
+    Rates and means are taken over seeds and images, with 95 % intervals that resample both (`blackbox.statistics.two_level`): with two
+    or three seeds they are still too short, by a factor of about sqrt((S - 1) / S) for S seeds. Images whose outcome is unknown are in
+    none of them.
+
+    results: one a seed.
+    """
+
+    results: tuple[AttackResult, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(int(r.config["seed"]) for r in self.results)
+
+    @property
+    def unknown(self) -> int:
+        """The number of outcomes, over images and seeds, that are unknown."""
+        return sum(int((~r.known).sum()) for r in self.results)
+
+    @cached_property
+    def success_rate(self) -> TwoLevel:
+        """The share of successful attacks among the images that the target classified correctly."""
+        return self._pooled(lambda r: r.success, lambda r: array(perhaps_attacked(r)) & array(r.known))
+
+    @cached_property
+    def robust_accuracy(self) -> TwoLevel:
+        """The share of all images that the target classifies correctly and that were not attacked successfully."""
+        return self._pooled(lambda r: r.attacked & ~r.success, lambda r: r.known)
+
+    @cached_property
+    def mean_queries(self) -> TwoLevel:
+        """The mean queries over attacked images that came to their end, with failures counted at the whole budget."""
+        return self._pooled(lambda r: costs(r, int(r.config["budget"])), complete)
+
+    def curve(self, budgets: Sequence[int] | np.ndarray) -> list[TwoLevel]:
+        """The success rate within each number of queries, among attacked images; intervals of 1,999 resamples."""
+
+        def at(budget: int) -> TwoLevel:
+            return self._pooled(
+                lambda r: within(r, budget), lambda r: array(perhaps_attacked(r)) & array(known_within(r, budget)), count=1_999
+            )
+
+        return [at(int(b)) for b in budgets]
+
+    def per_seed(self) -> dict[int, Rate]:
+        """The success rate of each seed."""
+        return {seed: r.success_rate for seed, r in zip(self.seeds, self.results, strict=True)}
+
+    def _pooled(self, values: Callable[[AttackResult], Any], among: Callable[[AttackResult], Any], **more: Any) -> TwoLevel:
+        return two_level(
+            np.stack([array(values(r)) for r in self.results]), np.stack([array(among(r)) for r in self.results]), **more
+        )
+
+    def summary(self) -> str:
+        """A few lines: what the seeds say together, and how far they lie apart."""
+        first, c = self.results[0], self.results[0].config
+        cut = [f"{told}." for r, s in zip(self.results, self.seeds, strict=True) if (told := incomplete(r, f"seed {s}"))]
+        each = [100 * rate.value for rate in self.per_seed().values()]
+        means = [r.mean_queries for r in self.results]
+        goal = "targeted" if c["targeted"] else "untargeted"
+        return "\n".join([
+            *cut,
+            f"{c['attack']} on {c['target']} · sees {c['access']} · {first.threat} · {goal} · budget {c['budget']:,} · "
+            f"{len(self.results)} seeds: {', '.join(map(str, self.seeds))}",
+            f"clean accuracy   {first.clean_accuracy}  of all images",
+            f"attack success   {_percent(self.success_rate)}  of images the target had right; by seed {_spread(each, '.0f')} %",
+            f"robust accuracy  {_percent(self.robust_accuracy)}  of all images: right and not fooled",
+            f"queries          mean {_number(self.mean_queries)} an attacked image (failures charged at {c['budget']:,}); "
+            f"by seed {_spread(means, '.1f')}; {sum(int(r.queries.sum()) for r in self.results):,} spent in all",
+        ])  # fmt: skip
+
+    def __repr__(self) -> str:
+        c = self.results[0].config
+        return f"Pooled({c['attack']} on {c['target']}, seeds {', '.join(map(str, self.seeds))}, success {_percent(self.success_rate)})"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The tables of all seeds below one another; see `AttackResult.to_pandas`."""
+        import pandas as pd
+
+        return pd.concat([r.to_pandas() for r in self.results], ignore_index=True)
+
+    def plot(self, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
+        """Draw success against queries over all seeds, with a 95 % band over seeds and images, and each seed as a thin line."""
+        from blackbox.results import draw
+
+        return draw.plot_pooled(self, ax, label, **line)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Save each result into ``folder/seed-N``, the summary, and which seeds there are."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for seed, result in zip(self.seeds, self.results, strict=True):
+            result.save(path / f"seed-{seed}")
+        (path / SEEDS).write_text(json.dumps(list(self.seeds)) + "\n", encoding="utf-8")
+        (path / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Pooled:
+        """Load what `save` wrote.
+
+        Raises:
+            ValueError: the folder holds no such results, or damaged ones. FileNotFoundError: one of them is missing.
+        """
+        path = Path(folder)
+        try:
+            seeds = [int(s) for s in json.loads((path / SEEDS).read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f"Expected pooled results in {path}, but {SEEDS} cannot be read: {error}.") from None
+        return pool([AttackResult.load(path / f"seed-{seed}") for seed in seeds])
+
+
+def pool(results: Sequence[AttackResult]) -> Pooled:
+    """Pool runs of one attack on the same images that differ in their seeds.
+
+    Raises:
+        ValueError: no results, a seed twice, or runs of different attacks, targets, threats, budgets or images.
+    """
+    runs = tuple(results)
+    if not runs:
+        raise ValueError("Expected at least one result to pool, but there was none.")
+    for other in runs[1:]:
+        for name in _ALIKE:
+            if other.config[name] != runs[0].config[name]:
+                raise ValueError(
+                    f"Expected runs that differ in their seeds alone, but {name} is {runs[0].config[name]!r} in one and "
+                    f"{other.config[name]!r} in another. Pool each by itself."
+                )
+        if str(other.threat) != str(runs[0].threat):
+            raise ValueError(f"Expected runs within one threat, but it is {runs[0].threat} in one and {other.threat} in another.")
+        if not np.array_equal(array(runs[0].ids), array(other.ids)) or not np.array_equal(array(runs[0].y), array(other.y)):
+            raise ValueError("Expected runs on the same images in the same order, but their ids or labels differ.")
+    pooled = Pooled(runs)
+    if len(set(pooled.seeds)) < len(runs):
+        raise ValueError(f"Expected a seed for each run, but they were {', '.join(map(str, pooled.seeds))}: equal seeds are one run.")
+    return pooled
+
+
+def _percent(t: TwoLevel) -> str:
+    return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}] ({t.runs} seeds × {t.n} images)" if t.n else "– (n = 0)"
+
+
+def _number(t: TwoLevel) -> str:
+    return f"{t.value:.1f} [{t.low:.1f}, {t.high:.1f}]" if t.n else "– (n = 0)"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    there = [v for v in values if v == v]
+    return f"{min(there):{form}} to {max(there):{form}}" if there else "–"

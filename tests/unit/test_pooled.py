@@ -1,0 +1,105 @@
+"""Several seeds pooled: against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import blackbox as bb
+from blackbox.protocol import Status
+from tests.commands import Cli, sentence
+
+N, BUDGET = 4, 50
+
+
+def made(seed: int, first: list[int], unknown: int = 0, **config) -> bb.AttackResult:
+    """A result whose images were fooled at these queries (0: not), the last ``unknown`` cut off after 3 queries."""
+    when = torch.tensor(first)
+    cut = torch.arange(N) >= N - unknown
+    status = tuple(
+        Status.ERROR if c else Status.SUCCESS if f else Status.BUDGET for f, c in zip(first, cut.tolist(), strict=True)
+    )
+    columns = {
+        name: torch.zeros(N) for name in ("distance", "loss", "clean_loss")
+    } | {name: torch.zeros(N, dtype=torch.int64) for name in ("clean_label", "y", "goal")}  # fmt: skip
+    settings = {
+        "attack": "square", "target": "net", "access": "scores", "budget": BUDGET, "targeted": False, "seed": seed, **config
+    }  # fmt: skip
+    return bb.AttackResult(
+        success=(when > 0) & ~cut, queries=torch.where(cut, 3, torch.where(when > 0, when, BUDGET)), first_success_query=when,
+        x_adv=torch.zeros(N, 1, 2, 2), status=status, verified=torch.full((N,), -1, dtype=torch.int8), ids=torch.arange(N),
+        threat=bb.Linf(0.1), config=settings, **columns,
+    )  # fmt: skip
+
+
+def test_rates_and_means_are_over_seeds_and_images() -> None:
+    pooled = bb.pool([made(0, [2, 4, 0, 0]), made(1, [2, 0, 0, 0]), made(2, [2, 4, 6, 0])])
+    assert pooled.success_rate.value == pytest.approx(6 / 12) and pooled.robust_accuracy.value == pytest.approx(6 / 12)
+    assert pooled.mean_queries.value == pytest.approx((2 + 4 + 50 + 50 + 2 + 150 + 2 + 4 + 6 + 50) / 12)
+    assert [rate.value for rate in pooled.per_seed().values()] == [0.5, 0.25, 0.75]
+    assert [c.value for c in pooled.curve([1, 2, 4, 50])] == pytest.approx([0, 3 / 12, 5 / 12, 6 / 12])
+    low, high = pooled.success_rate.low, pooled.success_rate.high
+    assert low < 0.25 and high > 0.75, "an interval over seeds and images is wider than the seeds' own spread"
+    said = pooled.summary()
+    assert "3 seeds: 0, 1, 2" in said and "by seed 25 to 75 %" in said and "INCOMPLETE" not in said
+    assert len(pooled.to_pandas()) == 12 and pooled.to_pandas().groupby("seed")["success"].mean().tolist() == [0.5, 0.25, 0.75]
+
+
+def test_what_is_unknown_is_in_no_rate_and_said_first() -> None:
+    pooled = bb.pool([made(0, [2, 4, 0, 0]), made(1, [2, 0, 0, 0], unknown=2)])
+    assert pooled.success_rate.value == pytest.approx((2 / 4 + 1 / 2) / 2) and pooled.unknown == 2
+    assert pooled.summary().startswith("INCOMPLETE: seed 1: 2 of 4 images are unknown")
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_not_pooled() -> None:
+    first = made(0, [2, 0, 0, 0])
+    others = {
+        "attack is": made(1, [2, 0, 0, 0], attack="nes"), "budget is": made(1, [2, 0, 0, 0], budget=9),
+        "one threat": replace(made(1, [2, 0, 0, 0]), threat=bb.Linf(0.2)),
+        "ids or labels": replace(made(1, [2, 0, 0, 0]), ids=torch.arange(N) + 1), "equal seeds": made(0, [2, 0, 0, 0]),
+    }  # fmt: skip
+    for words, other in others.items():
+        with pytest.raises(ValueError, match=words):
+            bb.pool([first, other])
+    with pytest.raises(ValueError, match="at least one"):
+        bb.pool([])
+
+
+def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
+    pooled = bb.pool([made(3, [2, 4, 0, 0]), made(1, [2, 0, 0, 0])])
+    pooled.save(tmp_path)
+    again = bb.load(tmp_path)
+    assert isinstance(again, bb.Pooled) and again.seeds == (3, 1) and again.summary() == pooled.summary()
+    assert bb.load(tmp_path / "seed-3").success.tolist() == [True, True, False, False]
+
+
+def test_the_figure_shows_the_mean_and_every_seed() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    pooled = bb.pool([made(0, [2, 4, 0, 0]), made(1, [2, 0, 0, 0])])
+    axes = pooled.plot(label="mine")
+    assert len(axes.lines) == 3 and axes.lines[0].get_label() == "mine, 2 seeds"
+    assert axes.lines[0].get_ydata()[-1] == pytest.approx(37.5)
+    assert [line.get_ydata()[-1] for line in axes.lines[1:]] == [50, 25]
+
+
+def test_the_command_line_pools_seeds(said: Cli, tmp_path: Path) -> None:
+    (tmp_path / "target.py").write_text(
+        "import torch\ndef bright(x):\n    over = x.flatten(1).mean(1) - 0.46\n    return torch.stack([-over, over], 1)\n"
+    )
+    np.savez(tmp_path / "grey.npz", images=np.full((3, 1, 4, 4), 0.45, np.float32), labels=np.zeros(3, np.int64))
+    given = ["attack", "-t", "target.py:bright", "-d", "npz:grey.npz", "--classes", "2", "--eps", "0.1", "-b", "9", "-a", "square"]
+    done = said(*given, "--seeds", "0,5", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    pooled = bb.load(tmp_path / "run")
+    assert pooled.seeds == (0, 5) and pooled.summary() in done.stdout
+    alone = said(*given, "--seed", "5", "--out", "one")
+    assert alone.returncode == 0 and torch.equal(bb.load(tmp_path / "one").x_adv, pooled.results[1].x_adv)
+    assert (tmp_path / "run" / "curve.pdf").is_file()
+    sentence(said(*given, "--seeds", "0,0"), 2, "different whole numbers")
+    sentence(said(*given, "--seeds", "0,1", "--pick", "random"), 2, "same images")
