@@ -230,7 +230,7 @@ class Trial:
     def surrogate(self) -> Any:
         net = sg.build("mlp", classes=CLASSES, shape=SHAPE, seed=self.seed)
         oracle, recipe = self.oracle(("labels", "scores")[self.seed % 2]), sg.Recipe(epochs=1)
-        if "checkpoint" in self.kept or self.seed % 4 < 2:
+        if self.seed % 4 < 2:
             return sg.train(net, data()[2], recipe, seed=self.seed, teacher=oracle, queries=30, **self.kept)
         strategy = ("random", "noised")[self.seed % 2]
         return sg.learn(net, oracle, data()[2], strategy, queries=30, recipe=recipe, seed=self.seed, **self.kept)
@@ -449,7 +449,8 @@ def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
     if behind:
         faults = ["cut" if kind == "ctrl-c" else kind for kind in faults]
     deadly = any(kind.startswith("kill") for kind in faults)
-    kept = "checkpoint" if verb not in ("transfer",) and not deadly and draw.random() < 0.3 else "journal"
+    either = verb != "transfer" and not (verb == "surrogate" and seed % 4 >= 2) and not deadly  # the others take a journal alone
+    kept = "checkpoint" if either and draw.random() < 0.4 else "journal"
     DESK = Desk(folder / "alone")
     path = {"journal": None} if verb == "transfer" else {}
     with service(behind) as url:

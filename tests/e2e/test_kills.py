@@ -64,4 +64,5 @@ def test_kill_9_of_many_requests_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_kill_9_without_keys_pays_twice_only_for_what_it_says(tmp_path: Path) -> None:
     said = kill(tmp_path, 100, "unkeyed")
-    assert said["lost"] == said["different"] == 0 and 0 <= said["twice"] <= said["in_doubt"], said
+    again = 8 * (said["kills"] + said["runs"])  # asked at each start to see whether it is the same target
+    assert said["lost"] == said["different"] == 0 and 0 <= said["twice"] <= said["in_doubt"] + again, said
