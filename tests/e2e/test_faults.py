@@ -40,7 +40,7 @@ def target(x):
 """
 WORDS = {
     "attack": ("--target", "flaky.py:target", "--eps", "0.1", "--budget", "12", "-n", "6", "--attack", "square"),
-    "evaluate": ("--target", "flaky.py:target", "--eps", "0.1", "--budgets", "3,8", "-n", "6", "--own", "digits", "--arch", "mlp", "--epochs", "1"),
+    "evaluate": ("--target", "flaky.py:target", "--eps", "0.1", "--budgets", "3,8", "-n", "6", "--arch", "mlp", "--epochs", "1"),
     "surrogate": ("--target", "flaky.py:target", "--arch", "mlp", "--queries", "20", "--epochs", "1", "--holdout", "20"),
     "transfer": ("--from", "digits:mlp", "--to", "flaky.py:target", "--eps", "0.1", "-n", "8", "--attacks", "fgsm"),
 }  # fmt: skip
