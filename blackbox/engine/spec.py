@@ -67,7 +67,7 @@ class RunSpec:
 
     def identity(self, oracle: Oracle) -> dict[str, Any]:
         """The settings that a checkpoint or a journal must agree with to continue this run."""
-        module = type(getattr(self.attack, "own", self.attack)).__module__
+        module = type(self.attack).__module__
         return {
             # one from a file (`blackbox.plugins`): its module's name ends in the file's hash
             **({"attack's file": module.rpartition("_")[2]} if module.startswith("blackbox_own_") else {}),

@@ -155,3 +155,9 @@ def test_an_installed_package(package: None, said: Cli) -> None:
     study = Study(attack={"targets": "digits:knn", "attacks": "flip", "threats": "linf:0.3", "budgets": 8}, images={"n": 4})
     assert Plan.of(study).prints["flip"] == "own-attacks 2.1"
     assert plugins.plugins("blackbox.targets") == {}
+
+
+def test_every_registered_attack_keeps_its_name() -> None:
+    for name in attacks.REGISTRY:
+        kind = attacks.get(name)
+        assert attacks.name_of(object.__new__(kind)) == name
