@@ -185,7 +185,8 @@ def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: A
     if target is not None and len(same := (goal == labels).nonzero()):
         i = int(same[0])
         raise ValueError(
-            f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])}."
+            f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])} "
+            f"({len(same)} such). Leave them out, keep = y != target, or give each image another class, (y + 1) % classes."
         )
     starts = None if start is None else as_images(start, "start").cpu()
     if starts is not None and starts.shape != images.shape:

@@ -14,7 +14,7 @@ from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
 from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, TRACEBACK, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
-from blackbox.specs import starts
+from blackbox.specs import goal, starts
 
 if TYPE_CHECKING:
     import torch
@@ -57,11 +57,13 @@ def run(
     run_folder.write_config(path, {
         "verb": "attack", **told, "target": job.target.spec, "parameters": used if len(used) > 1 else next(iter(used.values())),
         "threat": {"norm": job.threat.norm, "eps": job.threat.eps}, "access": job.access, "channels": channels,
-        "surrogates": nets_given, "answers": job.answers, "n": len(job.shown.data), "classes": job.classes,
+        "surrogates": nets_given, "answers": job.answers, "n": len(job.shown.data), "left_out": job.shown.left_out, "classes": job.classes,
         "seed": common.seed, "device": str(next(iter(job.oracles.values())).device),
     })  # fmt: skip
     for name, made in job.attacks.items():
         say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
+    for line in goal.said(how.targeted, job.shown):
+        say(line, common.quiet)
     say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
     results = carry_out(job, how, common, keep, path, logs.opened(log, path))
     if job.answers:
@@ -86,15 +88,15 @@ def prepare(
     nets.set_threads()
     from blackbox.run import require, resolve
 
-    shown = specs.images(images, common.seed)
+    shown = goal.others(how.targeted, specs.images(images, common.seed))
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     shows = most if how.access else between.shown(found.model, most)
-    goal = specs.goals(how.targeted, shown, count, common.seed)
+    reach = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)
     asked = bought(how.answers, pool, attacks, bool(keep.checkpoint or keep.journal))
-    first = starts.read(how.start, how.pool, shown, goal, attacks.values(), common.seed)
+    first = starts.read(how.start, how.pool, shown, reach, attacks.values(), common.seed)
     # an oracle for each attack: a channel's random draws depend on the rows that it has seen
     oracles = {n: specs.oracle(found, shows, count, nets.device, stack=stack, seed=common.seed) for n in attacks}
     if known.own is not None and pool is not None:
@@ -105,7 +107,7 @@ def prepare(
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)
-    return Job(found, shown, wanted, shows, attacks, oracles, goal, first, count, asked or 0)
+    return Job(found, shown, wanted, shows, attacks, oracles, reach, first, count, asked or 0)
 
 
 def carry_out(

@@ -10,7 +10,7 @@ from blackbox import specs
 from blackbox.cli import options, run_folder
 from blackbox.cli.exits import STOPPED, Exit
 from blackbox.cli.progress import Line, say
-from blackbox.specs import parse
+from blackbox.specs import goal, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def run(
     import surrogates as sg
     from blackbox.report import shown as kept
 
-    shown = specs.images(images, seed)
+    shown = goal.others(targeted, specs.images(images, seed))
     count = nets.classes or len(shown.data.classes)
     sources = specs.sources(source, "--from", shown, count, nets)
     targets: dict[str, Any] = {}
@@ -49,7 +49,8 @@ def run(
     effective = {
         "verb": "transfer", "from": source, "to": to, "attacks": [r.name for r in recipes],
         "threats": [{"norm": r.norm, "eps": r.eps} for r in radii], "steps": steps, "given": given, "targeted": targeted,
-        **asdict(keep), **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": seed, "device": device or "cpu",
+        **asdict(keep), **asdict(images), **asdict(nets), "n": len(shown.data), "left_out": shown.left_out,
+        "classes": count, "seed": seed, "device": device or "cpu",
     }  # fmt: skip
     run_folder.write_config(path, effective)
     cells = len(sources) * len(recipes) * len(radii)
@@ -59,6 +60,8 @@ def run(
         f"{len(shown.data) * (1 + cells + noise):,} queries each, {noise * len(shown.data):,} of them for noise",
         quiet,
     )
+    for line in goal.said(targeted, shown):
+        say(line, quiet)
     last = kept.LastCell()  # a few of its images are kept for reports
     try:
         matrix = sg.transfer_matrix(

@@ -20,12 +20,14 @@ NOISE = 0.1  # the largest noise on an entry of a copy
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Chosen images; ``index`` [N]: the index of each among the ``total`` of the data set, which is its sample id."""
+    """Chosen images; ``index`` [N]: the index of each among the ``total`` of the data set, which is its sample id.
+    ``left_out``: chosen, but of the class to reach (`blackbox.specs.goal.others`)."""
 
     data: Dataset
     index: np.ndarray
     spec: str
     total: int
+    left_out: int = 0
 
 
 def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> ImageSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,15 +22,7 @@ def goals(targeted: str | None, images: ImageSet, classes: int, seed: int) -> to
     if targeted is None:
         return None
     if targeted != "random":
-        names = images.data.classes
-        if targeted in names and not targeted.isdigit():
-            return names.index(targeted)
-        try:
-            return int(targeted)
-        except ValueError:
-            raise ValueError(
-                f"Expected --targeted to be random, a class index or a class name, but it was {targeted!r}."
-            ) from None
+        return _class(targeted, images)
     import torch
 
     from blackbox.rng import Stream
@@ -37,3 +30,43 @@ def goals(targeted: str | None, images: ImageSet, classes: int, seed: int) -> to
     draw = Stream(seed, images.index.astype(np.uint64), "cpu").uniform_array(0, "goal", 1)[:, 0]
     shift = np.minimum((draw * (classes - 1)).astype(np.int64), classes - 2) + 1
     return torch.from_numpy((images.data.labels.numpy() + shift) % classes)
+
+
+def others(targeted: str | None, images: ImageSet) -> ImageSet:
+    """The images that can be brought to the target class: with one class for all, those of that class are left out, and
+    counted in ``left_out``.
+
+    Raises:
+        ValueError: there is no other image.
+    """
+    if targeted in (None, "random"):
+        return images
+    assert targeted is not None
+    keep = images.data.labels.numpy() != _class(targeted, images)
+    if keep.all():
+        return images
+    if not keep.any():
+        raise ValueError(
+            f"Expected images of other classes than {targeted}, the class to reach, but all {len(keep)} are of it. Give others, or "
+            "--targeted random, another class for each image."
+        )
+    return replace(images, data=images.data.take(keep), index=images.index[keep], left_out=int((~keep).sum()))
+
+
+def said(targeted: str | None, images: ImageSet) -> list[str]:
+    """The line that says how many images were left out; none where all are there."""
+    total = len(images.data) + images.left_out
+    some = [f"left out         {images.left_out} of {total} images, which are of class {targeted}, the class to reach"]
+    return some if images.left_out else []
+
+
+def _class(targeted: str, images: ImageSet) -> int:
+    names = images.data.classes
+    if targeted in names and not targeted.isdigit():
+        return names.index(targeted)
+    try:
+        return int(targeted)
+    except ValueError:
+        raise ValueError(
+            f"Expected --targeted to be random, a class index or a class name, but it was {targeted!r}."
+        ) from None

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from blackbox import specs
+from blackbox.specs import goal
 from blackbox.specs.model import file_print
 from blackbox.sweep.study import Study
 
@@ -23,9 +24,11 @@ def study(text: str) -> Study:
 
 
 def images(study: Study) -> specs.ImageSet:
-    """The images of a study."""
+    """The images of a study; where all of it leads to one class, without those of that class."""
+    reached = {grid.targeted for grid in (study.attack, study.transfer) if grid is not None}
     with _LOADING:
-        return _images(study.images.model_dump_json())
+        found = _images(study.images.model_dump_json())
+    return goal.others(reached.pop(), found) if len(reached) == 1 else found
 
 
 @lru_cache(maxsize=2)

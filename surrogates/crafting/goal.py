@@ -53,7 +53,10 @@ def as_target(target: Any, labels: Tensor, classes: int) -> Tensor:
     goal = as_labels(target, len(labels), classes, "target")
     if bool((same := goal == labels).any()):
         i = int(same.nonzero()[0])
-        raise ValueError(f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])}.")
+        raise ValueError(
+            f"Expected a target other than the true label, but for sample {i} both are {int(goal[i])} ({int(same.sum())} such). Leave "
+            "them out, keep = y != target, or give each image another class, (y + 1) % classes."
+        )
     return goal
 
 
