@@ -48,7 +48,9 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
     problems = [line for run in runs for line in run.problems]
     if problems:
         page.note(["Could not be read, and is in no number below:", *problems])
-    if cut := [f"{said}." for i in chosen if (said := incomplete(i.result, i.label))]:
+    cut = [f"{said}." for i in chosen if (said := incomplete(i.result, i.label))]
+    cut += [f"INCOMPLETE: {run.name}: {', '.join(run.not_run)} was not run: the run ended before." for run in good if run.not_run]
+    if cut:
         page.note(cut)
     model.add(page, good)
     with_matrix = [run for run in good if run.matrix is not None]

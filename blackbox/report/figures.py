@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox import statistics
 from blackbox.report import style
 from blackbox.sweep.pictures import spread
 
@@ -26,18 +27,8 @@ def budgets(most: int) -> np.ndarray:
 
 
 def known_curve(result: AttackResult) -> tuple[np.ndarray, list[Rate]]:
-    """Numbers of queries, and the share fooled within each, as far as the same images are known; empty where none is.
-
-    A run that was cut off is known up to the query at which the first of its images was: further on only those that had
-    been fooled would be left, and the share would be too large.
-    """
-    most = int(result.config["budget"])
-    at = budgets(most)
-    rates = result.curve(at)
-    kept = [i for i, rate in enumerate(rates) if rate.n and rate.unknown == rates[0].unknown]
-    if kept and at[kept[-1]] == 1 < most:  # the clean images' own queries
-        kept = []
-    return at[kept], [rates[i] for i in kept]
+    """Numbers of queries from 1 to the budget, and the share fooled within each; see `blackbox.statistics.known_curve`."""
+    return statistics.known_curve(result, budgets(int(result.config["budget"])))
 
 
 NO_CURVE = "No curve of success against queries: of no image is it known whether the attack fools it."

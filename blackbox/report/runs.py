@@ -37,7 +37,7 @@ class Run:
     attacks: results by their own name, "" for the only one. images: those kept to be looked at, by the same names, and
     "transfer" for those of the matrix, and the point's words for those of a sweep. surrogate: its bill, report and summary.
     sweep: the table of a study. unseen: points of it whose images are left out, so that they are not too many.
-    evaluation: its rows; the single runs of it are not among ``attacks``.
+    evaluation: its rows; the single runs of it are not among ``attacks``. not_run: attacks that it ended before.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Run:
     unseen: list[str] = field(default_factory=list)
     evaluation: Evaluation | None = None
     problems: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -176,12 +177,12 @@ def _attack(run: Run, where: Path, name: str) -> None:
 
 
 def _not_run(run: Run) -> None:
-    """Say which of several attacks are not there, because the run ended before them."""
+    """Note which of several attacks are not there, because the run ended before them."""
     asked = run.settings.get("parameters")
     if run.settings.get("verb") != "attack" or not isinstance(asked, dict) or not run.attacks or "" in run.attacks:
         return
     if lost := [name for name, given in asked.items() if isinstance(given, dict) and not (run.path / name).is_dir()]:
-        run.problems.append(f"Expected the results of {', '.join(lost)} in {run.path}, but the run ended before.")
+        run.not_run = lost
 
 
 def _images(run: Run, where: Path, name: str) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.statistics import known_curve
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve; see `AttackResult.plot`."""
     ax, budgets = _axes(ax, int(result.config["budget"]), 160)
-    rates = result.curve(budgets)
-    if not rates[-1].n:
-        ax.text(0.5, 0.5, "no image whose outcome is known", ha="center", va="center", transform=ax.transAxes)
+    budgets, rates = known_curve(result, budgets)
+    if not rates:
+        ax.text(0.5, 0.5, "of no image is it known whether it is fooled", ha="center", va="center", transform=ax.transAxes)
         return ax
     name = label if label is not None else str(result.config["attack"])
     drawn = ax.step(budgets, [100 * r.value for r in rates], where="post", label=name, **line)[0]
@@ -41,8 +43,8 @@ def plot_pooled(pooled: Pooled, ax: Axes | None = None, label: str | None = None
     low, high = ([100 * getattr(m, side) for m in means] for side in ("low", "high"))
     ax.fill_between(budgets, low, high, step="post", color=drawn.get_color(), alpha=0.18, linewidth=0)
     for result in pooled.results:
-        each = [100 * r.value for r in result.curve(budgets)]
-        ax.step(budgets, each, where="post", color=drawn.get_color(), linewidth=0.7, alpha=0.6)
+        at, each = known_curve(result, budgets)
+        ax.step(at, [100 * r.value for r in each], where="post", color=drawn.get_color(), linewidth=0.7, alpha=0.6)
     if pooled.unknown:
         ax.set_title(f"incomplete: {pooled.unknown} outcomes are unknown", fontsize="small")
     return ax

@@ -54,6 +54,24 @@ def success_at(result: Outcomes, budgets: Sequence[int] = BUDGETS, level: float 
     return {b: replace(rate, level=level) for b, rate in rates.items()}
 
 
+def known_curve(result: Outcomes, budgets: Sequence[int] | np.ndarray) -> tuple[np.ndarray, list[Rate]]:
+    """The success rate within each number of queries, ascending from 1, as far as the same images are known.
+
+    A run that was cut off is known up to the query at which the first of its images was: further on only those that had
+    been fooled would be left, and the share would be too large. Empty where nothing beyond the clean images is known.
+
+    Returns:
+        The numbers of queries that are left, and a rate for each.
+    """
+    at = np.asarray(budgets)
+    among = perhaps_attacked(result)
+    rates = [Rate.of(within(result, b), among, known_within(result, b)) for b in at.tolist()]
+    kept = [i for i, rate in enumerate(rates) if rate.n and rate.unknown == rates[0].unknown]
+    if kept and at[kept[-1]] == 1 < int(result.config["budget"]):
+        kept = []
+    return at[kept], [rates[i] for i in kept]
+
+
 def censored_curve(result: Outcomes, level: float = 0.95) -> Curve:
     """The success curve with censoring: one minus the Kaplan-Meier survival estimate (Kaplan & Meier 1958).
 

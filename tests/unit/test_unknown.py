@@ -124,6 +124,8 @@ def test_a_clean_answer_is_known_though_the_attack_was_cut_off() -> None:
 
 def test_cut_off_it_is_saved_shown_and_compared(tmp_path: Path) -> None:
     """Pages, tables and files of a run that was cut off: no curve where nothing is known, gaps instead of -1, bounds."""
+    from matplotlib import pyplot
+
     from blackbox.cli.compare import table
     from blackbox.report import figures, tables
     from blackbox.report.build import write
@@ -139,6 +141,10 @@ def test_cut_off_it_is_saved_shown_and_compared(tmp_path: Path) -> None:
     assert figures.curves({"a": never}, tmp_path / "none.svg") is None and not (tmp_path / "none.svg").exists()
     assert not len(figures.known_curve(never)[0]) and figures.known_curve(true)[0][-1] == BUDGET
     at, rates = figures.known_curve(middle)
+    pyplot.switch_backend("agg")
+    drawn = middle.plot(pyplot.figure().subplots())
+    assert drawn.get_lines()[0].get_xdata()[-1] == at[-1] and not never.plot(pyplot.figure().subplots()).get_lines()
+    pyplot.close("all")
     assert 0 < len(at) and at[-1] < BUDGET and len({rate.n for rate in rates}) == 1, "the line ends where images become unknown"
     runs = [read(tmp_path / name, name) for name in ("never", "middle", "whole")]
     written = write(runs, tmp_path)

@@ -69,7 +69,9 @@ def test_an_attack_that_was_not_run_is_named(tmp_path: Path) -> None:
     told = {"settings": {"verb": "attack", "parameters": {"square": {"p": 1}, "simba": {"step": 2}}}}
     (tmp_path / "r" / "run.json").write_text(json.dumps(told))
     (run,) = saved_runs.read_all([tmp_path / "r"])
-    assert list(run.attacks) == ["square"] and "results of simba" in run.problems[0] and "ended before" in run.problems[0]
+    assert list(run.attacks) == ["square"] and run.not_run == ["simba"] and not run.problems
+    build.write([run], tmp_path)
+    assert "> INCOMPLETE: r: simba was not run" in (tmp_path / "report.md").read_text()
 
 
 def test_parquet_says_the_same(runs: Path, tmp_path: Path) -> None:
