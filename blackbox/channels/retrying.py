@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from blackbox.targets.answer import Parts
+from blackbox.targets.info import retried_of
 from blackbox.targets.target import Wrapper
 
 
@@ -30,13 +31,11 @@ class Retrying(Wrapper):
         sleep: waits for a number of seconds.
 
     Attributes:
-        retried: rows of calls that were repeated.
+        retried: rows of calls that were repeated, here or by the target itself.
 
     Raises:
         ValueError: no tries, or waits below zero.
     """
-
-    retried = 0  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -56,7 +55,11 @@ class Retrying(Wrapper):
         self.tries = tries
         self._keyed = self.info.keyed
         self._waits = [min(wait * factor**i, longest) for i in range(tries - 1)]
-        self._on, self._sleep = on, sleep
+        self._on, self._sleep, self._again = on, sleep, 0
+
+    @property
+    def retried(self) -> int:
+        return self._again + retried_of(self.inner)
 
     def predict(self, x: Tensor, **keys: Any) -> Any:
         if self._keyed and not keys:
@@ -74,6 +77,6 @@ class Retrying(Wrapper):
                     error.part = parts.part()  # type: ignore[attr-defined]
                 if wait is None or not isinstance(error, self._on):
                     raise
-            self.retried += len(parts.left)
+            self._again += parts.lost
             self._sleep(wait)
         raise AssertionError("the last try returns or raises")

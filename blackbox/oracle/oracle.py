@@ -24,6 +24,7 @@ from blackbox.oracle.same import weights_of
 from blackbox.oracle.validation import TargetError, Validation, raised
 from blackbox.protocol import Access
 from blackbox.targets.adapted import Adapted
+from blackbox.targets.answer import sent_of
 from blackbox.targets.info import flags_of, info_of, retried_of
 from blackbox.targets.reading import Reading, check_returns
 from blackbox.targets.target import Target, as_target
@@ -278,8 +279,8 @@ class Oracle:
                 if journal is not None:
                     journal.withdraw(error.row)
                 raise
-        except BaseException:
-            self.failed += m if journal is None else journal.asked
+        except BaseException as error:
+            self.failed += sent_of(error, m if journal is None else journal.asked)
             raise
         with self.__lock:
             self.counts[purpose] += paid

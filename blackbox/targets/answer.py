@@ -50,18 +50,25 @@ class Part(NamedTuple):
     """What a call that failed got nevertheless: an error of a target may carry it, as ``error.part``.
 
     rows: the rows that were answered, in order. answer: to them, as `predict` gives it; None where there are none.
-    doubtful: rows without an answer that may have been charged.
+    doubtful: rows without an answer that may have been charged. sent: how many rows were sent at all; None for every one.
     """
 
     rows: list[int]
     answer: Any
     doubtful: list[int]
+    sent: int | None = None
+
+
+def sent_of(error: BaseException, rows: int) -> int:
+    """How many of the ``rows`` of a failed call were sent."""
+    part = part_of(error)
+    return rows if part is None or part.sent is None else part.sent
 
 
 def part_of(error: BaseException) -> Part | None:
-    """What a failed call got nevertheless; None where the target does not say."""
-    part = getattr(error, "part", None)
-    return part if isinstance(part, Part) else None
+    """What a failed call got nevertheless, by this error or the one behind it; None where the target does not say."""
+    parts = (getattr(each, "part", None) for each in (error, error.__cause__))
+    return next((part for part in parts if isinstance(part, Part)), None)
 
 
 class Parts:
@@ -69,16 +76,17 @@ class Parts:
 
     Attributes:
         left: the rows that are not answered yet, which the next try asks for.
+        lost: rows that the last try sent for nothing.
     """
 
     def __init__(self, m: int) -> None:
-        self.left = list(range(m))
+        self.left, self.lost = list(range(m)), 0
         self._got: list[tuple[list[int], Any]] = []
         self._doubtful: set[int] = set()
 
     def failed(self, error: BaseException) -> bool:
         """Take from a failed try what it got; False where nothing is known of any try."""
-        part = part_of(error)
+        part, self.lost = part_of(error), sent_of(error, len(self.left))
         if part is None:
             self._doubtful.update(self.left if self._got else ())
             return bool(self._got)
@@ -87,13 +95,14 @@ class Parts:
             self._got.append(([self.left[i] for i in part.rows], part.answer))
             answered = set(part.rows)
             self.left = [row for i, row in enumerate(self.left) if i not in answered]
+            self.lost -= len(part.rows)
         return True
 
     def part(self) -> Part:
         """What all tries together got, as of one call."""
         rows = sorted(row for some, _ in self._got for row in some)
         answer = self._joined() if rows else None
-        return Part(rows, answer, sorted(self._doubtful.difference(rows)))
+        return Part(rows, answer, sorted(self._doubtful.difference(rows)), len(rows) + self.lost)
 
     def whole(self, answer: Any) -> Any:
         """The answer to all rows, with that to the rows left."""

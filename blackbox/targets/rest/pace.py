@@ -11,11 +11,11 @@ Wait = Callable[[float], bool]  # waits for seconds; True: stop
 
 
 class Stopped(Exception):
-    """The call has ended; nothing more is sent. doubtful: what was sent before may have been charged."""
+    """The call has ended; nothing more is sent. sent: there was a try before. doubtful: it may have been charged."""
 
-    def __init__(self, doubtful: bool = False) -> None:
+    def __init__(self, sent: bool = False, doubtful: bool = False) -> None:
         super().__init__()
-        self.doubtful = doubtful
+        self.sent, self.doubtful = sent, doubtful
 
 
 class Pace:

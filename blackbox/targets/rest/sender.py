@@ -93,7 +93,7 @@ class Sender:
             wait: waits for seconds; true where the call has ended meanwhile.
 
         Raises:
-            Failure: refused, or failed too often. Stopped: ``wait`` said so; it has the last failure's ``doubtful``.
+            Failure: refused, or failed too often. Stopped: ``wait`` said so.
         """
         tries, pause, patience, doubtful = 0, self._s.wait, self._s.patience, False
         while True:
@@ -118,9 +118,9 @@ class Sender:
                 if failure.busy:  # for the other threads too
                     self.pace.hold(delay)
                 elif wait(delay):
-                    raise Stopped(doubtful) from None
+                    raise Stopped(True, doubtful) from None
             except Stopped:
-                raise Stopped(doubtful) from None
+                raise Stopped(patience < self._s.patience or tries > 0, doubtful) from None
 
     def _in_the_end(self, failure: Failure, tries: int) -> Failure:
         """The failure that is shown, with how often it was tried and what to do."""

@@ -162,11 +162,14 @@ class Rest(Described):
         keys = None if call.keys is None else call.keys[at.start : at.stop]
         body = self._writer.write(call.images[at.start : at.stop], keys)
         call.doubtful.update(at)
+        call.sent.update(at)
         try:
             said = self._sender.send(body, len(at), keys[0] if keys else None, call.stop.wait)
         except (Failure, Stopped) as error:
             if not error.doubtful:
                 call.doubtful.difference_update(at)
+            if isinstance(error, Stopped) and not error.sent:
+                call.sent.difference_update(at)
             raise
         for i, answer in zip(at, self._reader.several(said, len(at)), strict=True):
             try:
@@ -188,7 +191,7 @@ class Rest(Described):
             made.row = row  # type: ignore[attr-defined]
         answered = [i for i, found in enumerate(call.rows) if found is not None]
         answer = self._answer([found for found in call.rows if found is not None]) if answered else None
-        made.part = Part(answered, answer, sorted(call.doubtful))  # type: ignore[attr-defined]
+        made.part = Part(answered, answer, sorted(call.doubtful), len(call.sent))  # type: ignore[attr-defined]
         return made
 
     def _answer(self, rows: list[Row]) -> Any:
@@ -203,8 +206,8 @@ class Rest(Described):
 class _Call:
     """One call under way, shared by the threads that carry it out.
 
-    rows: what was answered. errors: by row; -1 for one of no row. doubtful: rows without an answer that may have been charged:
-    they were sent.
+    rows: what was answered. errors: by row; -1 for one of no row. doubtful: rows without an answer that may have been charged.
+    sent: rows that were sent at least once.
     """
 
     def __init__(self, images: list[np.ndarray], keys: list[str] | None, size: int) -> None:
@@ -213,6 +216,7 @@ class _Call:
         self.rows: list[Row | None] = [None] * len(images)
         self.errors: dict[int, BaseException] = {}
         self.doubtful: set[int] = set()
+        self.sent: set[int] = set()
         self.stop = threading.Event()
         self._at, self._lock = 0, threading.Lock()
 

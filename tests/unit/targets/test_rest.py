@@ -242,7 +242,7 @@ def test_refusals_say_why_and_are_not_repeated(status: int, monkeypatch: pytest.
     assert seen == [f"Bearer {TOKEN}"]
     shown = f"{error.value} {error.value.__cause__!r} {target!r} {target.settings!r} {target.settings.public()} {vars(target)}"
     assert TOKEN not in shown and TOKEN[:6] not in shown
-    assert part_of(error.value.__cause__) == ([], None, [])  # type: ignore[arg-type]
+    assert part_of(error.value) == ([], None, [], 1) and oracle.failed == 1, "the others were never sent"
 
 
 class Moody:
@@ -306,11 +306,11 @@ def test_retrying_asks_again_only_what_was_not_answered() -> None:
     moody = Moody(500, 500, 500, only=bad)
     target = Retrying(rest(moody, retries=0, concurrency=2), tries=5, wait=0)
     torch.testing.assert_close(target.predict(X).scores, shares(X).float())
-    assert len(moody.seen) == len(X) + 3
+    assert len(moody.seen) == len(X) + 3 == len(X) + target.retried
     with pytest.raises(ConnectionError) as error:
         Retrying(rest(Moody(500, 500, 500, only=bad), retries=0, concurrency=1), tries=3, wait=0).predict(X)
     part = part_of(error.value)
-    assert part is not None and (part.rows, part.doubtful) == ([0, 1, 2, 3], [4])
+    assert part is not None and (part.rows, part.doubtful, part.sent) == ([0, 1, 2, 3], [4], 5)
 
 
 def test_a_service_that_asks_for_an_hour_is_not_waited_for() -> None:
