@@ -75,7 +75,7 @@ class Bench:
 
     Args:
         data: what the classes are called, and the images. surrogates, targets: by name, each made on first use.
-        about: a sentence on where they come from.
+        about: a sentence on where they come from. what: of a target's name, what it is.
         most: the end of the epsilon slider. reach: eps with which a query attack begins. start: eps with which the page opens,
             half of ``most`` if it is 0.
         prepare: what is still to be done before the page can show something, each step with the words that tell a visitor so.
@@ -86,6 +86,7 @@ class Bench:
     surrogates: Mapping[str, Once[nn.Module]]
     targets: Mapping[str, Once[Model]]
     about: str = ""
+    what: Mapping[str, str] = field(default_factory=dict)
     device: str | None = None
     most: float = 0.1
     reach: float = 0.1

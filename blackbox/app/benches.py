@@ -62,7 +62,7 @@ def digits_bench(seed: int = 0, most: float | None = None) -> Bench:
         "cnn, trained on 400 own digits": Once(supervised),
         "mlp target itself (white box)": Once(lambda: ready(targets["mlp"]().net)),
     }
-    bench = Bench(data, nets, targets, most=most or _MOST, reach=0.2)
+    bench = Bench(data, nets, targets, what=digits.WHAT, most=most or _MOST, reach=0.2)
     bench.prepare = [
         ("fitting the hidden target, support vectors, to 900 digits", lambda: _made(targets["svm-rbf"])),
         ("training the surrogate, a small net, on the target's answers to 1,600 images", lambda: _made(nets[next(iter(nets))])),

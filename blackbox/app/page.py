@@ -84,9 +84,10 @@ def _views(gr: Any, c: SimpleNamespace, bench: Bench, runs: str) -> None:
 
 def _choices(gr: Any, c: SimpleNamespace, bench: Bench) -> None:
     """Models and images, right."""
-    nets, targets = list(bench.surrogates), list(bench.targets)
+    nets = list(bench.surrogates)
+    targets = [(f"{name}: {bench.what[name]}" if name in bench.what else name, name) for name in bench.targets]
     c.surrogate = gr.Dropdown(nets, value=nets[0], label="Surrogate: its gradients are known", elem_id="surrogate")
-    c.target = gr.Dropdown(targets, value=targets[0], label="Hidden target: it only answers", elem_id="target")
+    c.target = gr.Dropdown(targets, value=targets[0][1], label="Hidden target: it only answers", elem_id="target")
     c.thumbnails = gr.Gallery(
         [], label="Images", show_label=False, columns=4, height=330, allow_preview=False, object_fit="contain",
         elem_id="images", format="png", buttons=[], interactive=False,
@@ -130,8 +131,8 @@ def _query(gr: Any, c: SimpleNamespace, bench: Bench) -> None:
 def _saved(gr: Any, c: SimpleNamespace, runs: str) -> None:
     with gr.Row():
         c.folder = gr.Dropdown(
-            saved.found(runs), value=None, label="Folder that a verb of blackbox wrote: choose, or type a path",
-            allow_custom_value=True, elem_id="folder", scale=4,
+            saved.found(runs), value=None, allow_custom_value=True, elem_id="folder", scale=4,
+            label="Folder of a run, written by blackbox attack, transfer, sweep …: choose one, or type its path",
         )  # fmt: skip
         c.open = gr.Button("Show", elem_id="open", scale=1)
     c.story = gr.HTML(elem_id="story")

@@ -172,6 +172,7 @@ def test_it_opens_where_both_models_are_fooled_and_the_slider_takes_it_back(page
     pictures = page.js("[...document.querySelectorAll('#bb-frame img')].map(i => i.naturalWidth)")
     assert pictures == [8, 8, 8]
     assert page.move(0.0) and "Nothing is changed yet" in page.text("#bb-frame") and "became" not in page.text("#bb-frame")
+    accessibility.resize(page.driver, 1200, 600)
     box = page.js("(r => [r.top, r.bottom, innerHeight])(document.querySelector('#hold').getBoundingClientRect())")
     assert 0 < box[0] < box[1] <= box[2] + 1, "the slider is in sight without scrolling"
 

@@ -7,7 +7,8 @@ import torch
 
 import surrogates as sg
 from blackbox.app import opening
-from blackbox.app.bench import Bench
+from blackbox.app.bench import Bench, Once
+from blackbox.specs import Model
 
 
 def test_it_opens_where_both_are_fooled_with_the_smallest_eps(table):
@@ -30,6 +31,17 @@ def test_the_sentence_says_what_was_measured(table):
         assert "Of the 3 images (of 3)" in said and f"fools the surrogate on {own} and theirs on {other}." in said
 
 
+def test_the_slider_never_begins_where_one_of_them_is_right(table):
+    """The target is wrong from 0.08 to 0.1 and from 0.115 on; a third more than 0.0816 is 0.109, where it is right again."""
+
+    def twice(x):
+        mean = x.flatten(1).mean(1)
+        return (((mean >= 0.58) & (mean < 0.6)) | (mean >= 0.615)).long()
+
+    table.targets, table.most = {"twice": Once(lambda: Model("twice", "toy", twice))}, 0.12
+    assert opening.choose(table, "mine", "twice", 3, among=1).eps == pytest.approx(0.0816)
+
+
 def test_where_no_image_fools_both_the_slider_begins_where_the_bench_says(table):
     table.most, table.start = 0.06, 0.02
     made = opening.choose(table, "mine", "theirs", 3)
@@ -47,9 +59,6 @@ def test_photographs_begin_at_their_own_eps_if_it_fools_both():
     with torch.no_grad():
         net[1].weight[0], net[1].weight[1] = 1e-3, -1e-3  # 6.1 to -6.1 at 0.5; the sign of their sum decides
     data = sg.Dataset(images, torch.tensor([0]), ("a", "b"), "toy")
-    from blackbox.app.bench import Once
-    from blackbox.specs import Model
-
     shifted = torch.nn.Sequential(Shift(-0.49), net)
     bench = Bench(
         data, {"s": Once(lambda: shifted.requires_grad_(False))}, {"t": Once(lambda: Model("t", "toy", shifted, shifted))},
