@@ -7,7 +7,6 @@ from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
 from blackbox import plugins
-from blackbox.adopted import Adopted
 from blackbox.plain_text import did_you_mean
 
 REGISTRY: dict[str, str] = {
@@ -110,6 +109,8 @@ def with_prior() -> list[str]:
 
 def name_of(attack: Any) -> str:
     """The registered name of an attack, or its class's name for one's own."""
+    from blackbox.adopted import Adopted  # late: it imports torch
+
     kind = type(attack.own if isinstance(attack, Adopted) else attack)
     address = f"{kind.__module__}:{kind.__qualname__}"
     if (own := next((name for name, where in REGISTRY.items() if where == address), None)) is not None:
