@@ -283,13 +283,13 @@ def test_normalisation_of_weights(said: Cli, tmp_path: Path) -> None:
         sg.train(net, digits.parts()["target"], sg.Recipe(epochs=4, optimiser="adam")), tmp_path / "w.safetensors"
     )
     right = []
-    for name, words in (("a", ()), ("b", ("--mean", "5"))):
+    for name, words in (("a", ()), ("b", ("--mean", "2"))):
         out = said("attack", "-t", "mlp:w.safetensors", "--eps", "0.1", "-b", "1", "-n", "100", "-o", name, *words)
         assert out.returncode == 3, out.stderr
         with open(tmp_path / name / "outcomes.csv") as file:
             right.append(sum(row["clean_label"] == row["y"] for row in csv.DictReader(file)))
     assert right[0] > 80 and right[1] < 50
-    assert json.loads((tmp_path / "b" / "run.json").read_text())["settings"]["mean"] == "5"
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["settings"]["mean"] == "2"
     sentence(said("attack", "-t", "mlp:w.safetensors", "--eps", "0.1", "--mean", "x"), 2, "--mean")
 
 
