@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -68,7 +69,10 @@ def direct(model: Any) -> Any:
     return TopK(EightBit(lambda x: torch.from_numpy(model(x.numpy())).float()), 5)
 
 
-def test_an_attack_through_a_troubled_service_finds_the_same_and_pays_once(model: Any, serve: Any) -> None:
+def test_an_attack_through_a_troubled_service_finds_the_same_and_pays_once(
+    model: Any, serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     service = serve(errors=0.1, cuts=0.05, lost=0.1, keys=True)
     results = []
     for target in (direct(model), rest(service, key_header="Idempotency-Key", retries=9)):
@@ -78,6 +82,7 @@ def test_an_attack_through_a_troubled_service_finds_the_same_and_pays_once(model
     assert torch.equal(a.x_adv, b.x_adv) and torch.equal(a.queries, b.queries) and torch.equal(a.success, b.success)
     assert service.billed.total() == int(b.queries.sum()) + b.config["verify_rows"]
     assert b.config["retried_rows"] > 0 and service.repeated > 0
+    assert "POST" in caplog.text and TOKEN not in caplog.text
 
 
 def test_from_the_command_line_and_the_token_is_saved_nowhere(serve: Any, said: Cli, tmp_path: Path, model: Any) -> None:
