@@ -18,7 +18,9 @@ def run(
     out: str | None, quiet: bool, keep: options.Keep, log: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Check the whole study, plan, run the missing cells, save, print."""
+    from blackbox.specs import goal
     from blackbox.sweep import Plan, Store, Study
+    from blackbox.sweep.loading import images
 
     logs.opened(log)
     chosen = Study.load(study)
@@ -27,6 +29,8 @@ def run(
     where = Path(store) if store else path / "store.sqlite"
     with Store(where) as kept:
         say(plan.summary(kept.done()), quiet and not plan_only)
+    for line in goal.said(next((grid.targeted for grid in (chosen.attack, chosen.transfer) if grid), None), images(chosen)):
+        say(line, quiet and not plan_only)
     if plan_only:
         return
     if Path(study).resolve() != (path / "study.toml").resolve():
