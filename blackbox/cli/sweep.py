@@ -29,8 +29,8 @@ def run(
     where = Path(store) if store else path / "store.sqlite"
     with Store(where) as kept:
         say(plan.summary(kept.done()), quiet and not plan_only)
-    for line in goal.said(next((grid.targeted for grid in (chosen.attack, chosen.transfer) if grid), None), images(chosen)):
-        say(line, quiet and not plan_only)
+    for left in goal.said(next((grid.targeted for grid in (chosen.attack, chosen.transfer) if grid), None), images(chosen)):
+        say(left, quiet and not plan_only)
     if plan_only:
         return
     if Path(study).resolve() != (path / "study.toml").resolve():
