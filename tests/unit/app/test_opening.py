@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import surrogates as sg
-from blackbox.app import opening
+from blackbox.app import draw, opening
 from blackbox.app.bench import Bench, Once
 from blackbox.specs import Model
 
@@ -85,3 +85,8 @@ def test_preparation_tells_its_steps_and_keeps_its_error(table):
     table.prepare = [("bad", lambda: 1 / 0), ("never", lambda: done.append(3))]
     ready = opening.Preparation(table).start()
     assert ready.wait(20) and isinstance(ready.error, ZeroDivisionError) and done == [1, 2]
+
+
+def test_the_page_says_what_it_waits_for():
+    html = draw.waiting(["fitting", "training", "choosing"], 1)
+    assert 'value="1"' in html and "fitting — done" in html and "training …" in html and "choosing</li>" in html
