@@ -68,12 +68,14 @@ class Validation:
             named, out = out.label, out.scores
         if not isinstance(out, Tensor):
             out = self._as_tensor(out, m)
-        if out.shape != (m, self.classes):
+        fits = out.shape == (m, self.classes)
+        if not fits:
             out = self._shaped(out, m)
+            fits = out.shape == (m, self.classes)
         reading = self.reader.reading or self.reader.decide(out)
         if reading.returns == "labels":
             return self._labels(out, m)
-        if out.shape != (m, self.classes):
+        if not fits:
             raise self._wrong_shape(f"({m}, {self.classes}), a score for each class", out, m)
         values = reading.unscaled(out)
         shown = values.numpy(force=True)  # for a few rows numpy is much faster than torch

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class Reading:
         """The reading that somebody has said."""
         return cls(returns, why, 100.0 if returns == "percent" else 1.0)
 
-    @property
+    @cached_property  # asked at every call
     def probable(self) -> bool:
         """Whether they are probabilities, perhaps scaled."""
         return self.returns in ("probabilities", "percent")
