@@ -232,7 +232,7 @@ class Trial:
         oracle, recipe = self.oracle(("labels", "scores")[self.seed % 2]), sg.Recipe(epochs=1)
         if self.seed % 4 < 2:
             return sg.train(net, data()[2], recipe, seed=self.seed, teacher=oracle, queries=30, **self.kept)
-        strategy = ("random", "noised")[self.seed % 2]
+        strategy = ("distil", "noised")[self.seed % 2]
         return sg.learn(net, oracle, data()[2], strategy, queries=30, recipe=recipe, seed=self.seed, **self.kept)
 
     def transfer(self) -> Any:
@@ -495,26 +495,32 @@ def saved_wrong(saved: Path, whole: Any) -> list[str]:
     return out
 
 
-def trials(count: int, seed: int, verbs: tuple[str, ...] = VERBS, each: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
-    """So many trials: sums over all, and the trials in which anything was amiss."""
+def trials(
+    count: int, seed: int, verbs: tuple[str, ...] = VERBS, each: Callable[[dict[str, Any], dict[str, Any]], None] | None = None,
+    before: dict[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """So many trials: sums over all, and the trials in which anything was amiss. ``before``: of a run that was broken off."""
     torch.set_num_threads(1)
-    begin, sums, amiss = time.perf_counter(), Counter[str](), []
-    by_verb: dict[str, int] = {}
-    for number in range(count):
+    sums = {"trials": 0, "verbs": {}, **dict.fromkeys(("faults", "kills", *COUNTS), 0), "amiss": [], **(before or {})}
+    while sums["trials"] < count:
+        number = seed + sums["trials"]
         with tempfile.TemporaryDirectory() as folder:
             try:
-                got = one(seed + number, verbs, Path(folder))
+                got = one(number, verbs, Path(folder))
             except Exception as error:  # a fault that a verb does not take
-                got = {"verb": "?", "faults": [], "wrong": [f"{type(error).__name__}: {error}"], "lost": 0, "different": 1, "sessions": 0}
-        by_verb[got["verb"]] = by_verb.get(got["verb"], 0) + 1
-        sums.update({"lost": got["lost"], "wrong": len(got["wrong"]), "different": got["different"], "faults": len(got["faults"])})
-        sums["kills"] += sum(kind.startswith("kill") for kind in got["faults"])
+                got = {"verb": "?", "faults": [], "wrong": [f"{type(error).__name__}: {error}"], "lost": 0, "different": 1}
+        sums["trials"] += 1
+        sums["verbs"][got["verb"]] = sums["verbs"].get(got["verb"], 0) + 1
+        kills = sum(kind.startswith("kill") for kind in got["faults"])
+        for name, n in {"faults": len(got["faults"]), "kills": kills, **got, "wrong": len(got["wrong"])}.items():
+            if name in ("kills", *COUNTS):
+                sums[name] += n
+        sums["faults"] += len(got["faults"])
         if got["lost"] or got["wrong"] or got["different"]:
-            amiss.append({"trial": seed + number, **got})
+            sums["amiss"].append({"trial": number, **got})
         if each is not None:
-            each({"trial": seed + number, **got})
-    seconds = round(time.perf_counter() - begin, 1)
-    return {"trials": count, "verbs": by_verb, **{n: sums[n] for n in ("faults", "kills", *COUNTS)}, "seconds": seconds, "amiss": amiss}
+            each({"trial": number, **got}, sums)
+    return sums
 
 
 def in_a_process(count: int, seed: int, verbs: tuple[str, ...] = VERBS) -> dict[str, Any]:
@@ -524,9 +530,15 @@ def in_a_process(count: int, seed: int, verbs: tuple[str, ...] = VERBS) -> dict[
 
 
 def measure(s: Settings) -> None:
-    book = Book("faults", s)
-    found = trials(s.trials, s.seed, s.verbs, lambda got: tell({k: v for k, v in got.items() if k != "kept"}))
-    tell({f"trials {found['trials']}, answers lost {found['lost']}, wrong rates {found['wrong']}, different results": found["different"]})
+    book = Book("faults", s, ("seed", "verbs"))
+
+    def each(got: dict[str, Any], sums: dict[str, Any]) -> None:
+        tell({name: value for name, value in got.items() if name != "kept"})
+        if sums["trials"] % 20 == 0:
+            book.put(**sums)
+
+    found = trials(s.trials, s.seed, s.verbs, each, book.found)
+    print(f"{found['trials']} trials, {found['lost']} answers lost, {found['wrong']} wrong rates, {found['different']} other results")
     book.put(**found)
 
 

@@ -86,7 +86,7 @@ FAULTS = [
     ),
     Fault(
         "verification is charged", "blackbox/oracle/oracle.py",
-        'self.counts.items() if purpose != "verify")', "self.counts.items())",
+        "self.counts.items() if purpose not in UNCHARGED)", "self.counts.items())",
         f"{ENGINE}::TestPartsAndAPrior::test_never_past_the_budget_and_double_entry",
     ),
     Fault(
@@ -96,12 +96,12 @@ FAULTS = [
     ),
     Fault(
         "a rate is of all samples, not of those it is about", "blackbox/statistics/rates.py",
-        "return cls(int((hit & keep).sum()), int(keep.sum()))", "return cls(int((hit & keep).sum()), len(hit))",
+        "return cls(int((hit & keep & told).sum()), int((keep & told).sum()), ", "return cls(int((hit & keep & told).sum()), len(hit), ",
         "tests/unit/statistics/test_statistics.py tests/unit/transfer/test_transfer.py",
     ),
     Fault(
-        "success at a budget leaves out its last query", "blackbox/statistics/curves.py",
-        "(first > 0) & (first <= b)", "(first > 0) & (first < b)",
+        "success at a budget leaves out its last query", "blackbox/statistics/outcomes.py",
+        "(first > 0) & (first <= horizon)", "(first > 0) & (first < horizon)",
         "tests/unit/statistics/test_statistics.py",
     ),
     Fault(
@@ -118,7 +118,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages and their tests, to be broken."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("blackbox", "surrogates", "tests", "experiments"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results", "old", "*.json.gz"))
+        heavy = ["results"] if name == "experiments" else []
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "old", "*.json.gz", *heavy))
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 

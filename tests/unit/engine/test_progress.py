@@ -13,6 +13,7 @@ import blackbox as bb
 from blackbox.cli.progress import describe, eta
 from blackbox.engine import Progress
 from blackbox.engine import progress as module
+from blackbox.engine.ledger import Ledger
 from blackbox.engine.progress import expected_left
 
 
@@ -40,13 +41,26 @@ def test_of_all_images_and_at_this_process_s_pace() -> None:
 
 
 class Clock:
-    """A second a row: time passes when the target works, and not otherwise."""
+    """A second a row, and a third of one for every round, also where a journal is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def perf_counter(self) -> float:
+        self.now += 0.3
         return self.now
+
+
+def test_the_time_that_a_journal_is_read_for_is_no_pace_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told, oracle = Clock(), list[Progress](), bb.Oracle(lambda x: x, "scores", 2)
+    monkeypatch.setattr(module, "time", clock)
+    reporter = module.Reporter(told.append, Ledger.open(torch.zeros(3, 4)), oracle, 5)
+    clock.now += 100
+    reporter.report()
+    oracle.counts["attack"] += 8
+    clock.now += 10
+    reporter.report()
+    assert (told[-1].paid, told[-1].left, round(told[-1].working), round(told[-1].seconds)) == (8, 15, 10, 111)
 
 
 @pytest.mark.parametrize("kind", ["journal", "checkpoint"])

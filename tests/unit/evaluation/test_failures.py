@@ -82,6 +82,13 @@ def test_a_failed_row_loses_no_other_and_stops_larger_budgets_alone(whole: Any, 
     assert np.array_equal(part.row("scores", 12).wrong, whole[0].row("scores", 12).wrong)
 
 
+def test_what_a_cut_row_had_found_is_known(whole: Any) -> None:
+    part = cut(Target(whole[1].calls - 2))  # in the last row
+    holds(part, whole[0])
+    last, result = part.row("scores", 12), part.results["scores", 12]
+    assert list(part.failures) == ["scores-12"] and int(last.unknown.sum()) == int((~result.known).sum()) < len(result)
+
+
 @pytest.mark.parametrize("kind", ["journal", "checkpoint"])
 def test_the_same_call_goes_on_and_nothing_is_paid_for_twice(whole: Any, kind: str, tmp_path: Path) -> None:
     kept: Any = {kind: tmp_path / "run.file"}
