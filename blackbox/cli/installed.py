@@ -15,7 +15,7 @@ EXTRAS = {
     "keras": ("keras",),
     "jax": ("jax",),
     "boost": ("xgboost", "lightgbm"),
-    "http": ("httpx",),
+    "http": ("httpx", "jmespath"),
     "data": ("pandas", "pyarrow", "datasets"),
     "log": ("tensorboard",),
     "wandb": ("wandb",),
