@@ -54,14 +54,7 @@ def run(
     }  # fmt: skip
     run_folder.write_config(path, effective)
     cells = len(sources) * len(recipes) * len(radii)
-    noise = sum(2 if r.norm == "Linf" else 1 for r in radii)
-    say(
-        f"plan             {cells} × {len(shown.data):,} examples, shown to {len(targets)} target{'s'[: len(targets) > 1]}: "
-        f"{len(shown.data) * (1 + cells + noise):,} queries each, {noise * len(shown.data):,} of them for noise",
-        quiet,
-    )
-    for line in goal.said(targeted, shown):
-        say(line, quiet)
+    _tell_plan(cells, sum(2 if r.norm == "Linf" else 1 for r in radii), len(targets), goal.said(targeted, shown), len(shown.data), quiet)
     last = kept.LastCell()  # a few of its images are kept for reports
     try:
         matrix = sg.transfer_matrix(
@@ -84,6 +77,17 @@ def run(
     say(matrix.table(given), quiet)
     say("queries          " + ", ".join(f"{name} {spent:,}" for name, spent in matrix.queries.items()), quiet)
     say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
+
+
+def _tell_plan(cells: int, noise: int, targets: int, left_out: list[str], n: int, quiet: bool) -> None:
+    """Say what will be shown to the targets, and which images will not."""
+    say(
+        f"plan             {cells} × {n:,} examples, shown to {targets} target{'s'[: targets > 1]}: "
+        f"{n * (1 + cells + noise):,} queries each, {noise * n:,} of them for noise",
+        quiet,
+    )
+    for line in left_out:
+        say(line, quiet)
 
 
 def _progress(cells: int, quiet: bool) -> Callable[[str], None]:
