@@ -74,10 +74,7 @@ def attack(
     log: Log = None,
 ) -> None:  # fmt: skip
     """Attack a target by queries, with surrogates where there are some. Exit code 3: no image was fooled, which is not an error."""
-    if how.seeds is None:
-        from blackbox.cli.attack import run
-    else:
-        from blackbox.cli.seeds import run
+    from blackbox.cli.seeds import run
 
     run(target, how, known, images, within, nets, common, keep, log)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blackbox.cli import options, run_folder
+from blackbox.cli import attack, options, run_folder
 from blackbox.cli.exits import NO_SUCCESS, Exit
 from blackbox.cli.progress import say
 from blackbox.specs import parse
@@ -20,7 +20,9 @@ def run(
     target: str, how: options.Search, known: options.Surrogates, images: options.Images, within: options.Within,
     nets: options.Nets, common: options.Run, keep: options.Keep, log: list[str] | None = None,
 ) -> None:  # fmt: skip
-    """Run each attack with each seed in a folder of its own, pool, save, print; exit code 3 when no image was ever fooled."""
+    """With --seeds: each attack with each seed in a folder of its own, pooled; exit code 3 when no image was ever fooled."""
+    if how.seeds is None:
+        return attack.run(target, how, known, images, within, nets, common, keep, log)
     seeds, names = _read(how, images), parse.words(how.attack)
     path = run_folder.create(common.out, "attack", "seeds")
     run_folder.write_config(path, {"verb": "seeds", "target": target, "attacks": names, "seeds": seeds, "budget": how.budget})
@@ -72,11 +74,10 @@ def _one(
     nets: options.Nets, common: options.Run, keep: options.Keep, log: list[str] | None,
 ) -> AttackResult:  # fmt: skip
     """The result of a single run, which prints and saves itself. No success is no end: other seeds may have some."""
-    from blackbox.cli.attack import run
     from blackbox.results import AttackResult
 
     try:
-        run(target, how, known, images, within, nets, common, keep, log)
+        attack.run(target, how, known, images, within, nets, common, keep, log)
     except Exit as end:
         if end.code != NO_SUCCESS:
             raise
