@@ -12,6 +12,7 @@ from blackbox.cli.options import (
     Channel,
     Images,
     Keep,
+    Levels,
     Log,
     Nets,
     Quiet,
@@ -22,6 +23,7 @@ from blackbox.cli.options import (
     Target,
     Targeted,
     Teaching,
+    ToCheck,
     Trials,
     Within,
     shared,
@@ -91,17 +93,15 @@ def evaluate(
     common: Run,
     gate: Gate,
     budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
-    levels: Annotated[
-        str | None,
-        typer.Option(help="What the target shows: labels, topk, scores, with commas.", show_default="labels and the most it shows"),
-    ] = None,
+    levels: Levels = None,
     channel: Channel = None,
+    attack: Annotated[str, typer.Option("--attack", "-a", help="The attack of each row with a budget: a name, my.py:Mine.")] = "auto",
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
     --fail-under was missed, or the model is easier to fool than the --baseline."""
     from blackbox.cli.evaluate import run
 
-    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate)
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack)
 
 
 @app.command()
@@ -289,9 +289,7 @@ def list_(
 
 @app.command()
 def doctor(
-    attack: Annotated[
-        str | None, typer.Option("--attack", "-a", help="Check the contract of this attack instead: a name, my.py:Mine.")
-    ] = None,
+    attack: ToCheck = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the attack: --set p_init=0.1.")] = None,
 ) -> None:
     """Check the installation, and the counting of queries against control targets; or the contract of one attack."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def run(
     target: str, budgets: str, levels: str | None, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
+    attack: str = "auto",
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
@@ -45,7 +46,7 @@ def run(
     bar = gates.opened(gate, wanted, shown.index, shows, counts, _rows(wanted, known, images, found))
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
-        "verb": "evaluate", "target": found.spec, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
+        "verb": "evaluate", "target": found.spec, "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
         "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
         "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,
@@ -61,7 +62,7 @@ def run(
         try:
             got = bb.evaluate(
                 lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, budgets=counts, levels=shows,
+                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, attack=attack, budgets=counts, levels=shows,
                 seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
                 saved=lambda so_far: so_far.save(path),
             )  # fmt: skip

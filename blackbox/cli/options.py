@@ -32,6 +32,15 @@ Log = Annotated[
 ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
 
 
+Levels = Annotated[
+    str | None,
+    typer.Option(help="What the target shows: labels, topk, scores, with commas.", show_default="labels and the most it shows"),
+]
+ToCheck = Annotated[
+    str | None, typer.Option("--attack", "-a", help="Check the contract of this attack instead: a name, my.py:Mine.")
+]
+
+
 @dataclass(frozen=True)
 class Run:
     """Options of every run."""

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine import Progress
-from blackbox.evaluation.parts import CEILING, CEILING_STEPS, CLEAN, NOISE, Parts
+from blackbox.evaluation.parts import CEILING, CEILING_STEPS, CLEAN, NOISE, Parts, called
 from blackbox.evaluation.rows import Evaluation, Row
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, TargetError
+from blackbox.protocol import Access, Attack
 from blackbox.threat import Threat, as_threat
 
 __all__ = ["BUDGETS", "CEILING_STEPS", "LEVELS", "PRESETS", "Evaluation", "Row", "evaluate"]
@@ -41,6 +43,7 @@ def evaluate(
     budgets: Sequence[int] = BUDGETS,
     levels: Sequence[str] = LEVELS,
     presets: Sequence[str] = PRESETS,
+    attack: str | Attack = "auto",
     seed: int = 0,
     ids: Any = None,
     journal: str | os.PathLike[str] | None = None,
@@ -57,6 +60,7 @@ def evaluate(
         white_box: the target itself, if its gradients are available: PGD gives the ceiling, which no attacker should beat.
         budgets: queries an image, ascending; an image that falls at one is not attacked again at the next, and counts as
             wrong there. levels: what the target shows. presets: of the transfer rows.
+        attack: that searches at each level and budget: a name, ``file.py:Mine``, or an attack.
         seed, ids: as in `attack`. progress: called with a title, gives what `attack` takes as its progress.
         journal, checkpoint: as in `attack`; each part has a file of its own beside the one named (`run-labels-100.journal`).
             The same call goes on where it was, and pays for nothing twice.
@@ -82,8 +86,9 @@ def evaluate(
     images, plain = as_images(x, "x").cpu(), oracle("labels")
     labels, numbers = as_labels(y, len(images), plain.classes, "y"), as_ids(ids, len(images))
     found = Evaluation([], threat, seed, labels.numpy(), numbers)
-    _plan(found, dict(nets or {}), presets, levels, wanted, white_box is not None)
-    run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved)
+    _check(attack, levels)
+    _plan(found, dict(nets or {}), presets, levels, wanted, white_box is not None, called(attack))
+    run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved, attack)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     try:
         if run.clean():
@@ -108,9 +113,21 @@ def evaluate(
     return found
 
 
+def _check(attack: str | Attack, levels: Sequence[str]) -> None:
+    """Refuse levels that show too little for the attack, before anything is asked."""
+    kind = attacks.get(attack) if isinstance(attack, str) else attack
+    for level in levels:
+        if Access.parse(level.partition(":")[0]) < kind.access:
+            raise ValueError(
+                f"Expected levels that show at least {kind.access.name.lower()} for {called(attack)}, but one was {level}. Say which: "
+                f"--levels {kind.access.name.lower()}, or levels=."
+            )
+
+
 def _plan(
-    found: Evaluation, nets: Mapping[str, Any], presets: Sequence[str], levels: Sequence[str], budgets: Sequence[int], white: bool
-) -> None:
+    found: Evaluation, nets: Mapping[str, Any], presets: Sequence[str], levels: Sequence[str], budgets: Sequence[int], white: bool,
+    title: str,
+) -> None:  # fmt: skip
     """Every row, of which nothing is known yet."""
     from surrogates.crafting import presets as registry
 
@@ -122,7 +139,7 @@ def _plan(
             found.plan("nothing", f"{registry.get(name).name} from {source}")
     for level in levels:
         for budget in budgets:
-            found.plan(level, "auto", budget)
+            found.plan(level, title, budget)
     if white:
         found.plan("everything", CEILING)
 

@@ -11,16 +11,24 @@ import numpy as np
 from torch import Tensor, nn
 
 from blackbox import prior as priors
+from blackbox.attacks import get, name_of, takes_prior
 from blackbox.checkpoint import fingerprint
 from blackbox.engine import Progress
 from blackbox.evaluation.rows import Evaluation
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
+from blackbox.plugins import short
+from blackbox.protocol import Attack
 from blackbox.results.ended import why
 from blackbox.run import attack
 
 CEILING_STEPS = 50  # of the white-box PGD (Madry et al. 2018, arXiv:1706.06083, look at up to 100)
 CLEAN, NOISE, CEILING = "none (clean images)", "random noise, same Linf", f"PGD, {CEILING_STEPS} steps on the target itself"
+
+
+def called(search: str | Attack) -> str:
+    """The name of an attack in the rows."""
+    return short(search) if isinstance(search, str) else name_of(search)
 
 
 @dataclass
@@ -34,6 +42,7 @@ class Parts:
     labels: Tensor
     kept: Kept
     saved: Callable[[Evaluation], Any] | None
+    attack: str | Attack = "auto"
 
     @property
     def wrong(self) -> np.ndarray:
@@ -122,20 +131,22 @@ class Parts:
         self, level: str, budgets: Sequence[int], known: priors.Prior | None,
         progress: Callable[[str], Callable[[Progress], None] | None] | None,
     ) -> None:  # fmt: skip
-        """A row for each budget: what ``auto`` fools at an access level, on the images that smaller budgets had left standing."""
+        """A row for each budget: what the attack fools at an access level, on the images that smaller budgets had left standing."""
         found, wrong, spent = self.found, self.wrong.copy(), 0
+        search, known = self.attack, known if isinstance(self.attack, str) and takes_prior(get(self.attack)) else None
+        title = called(search)
         for budget in budgets:
             name, left = f"{level}-{budget}", np.flatnonzero(~wrong)
             unknown, result = np.zeros(len(wrong), bool), None
             if name_of_failed := next((n for n in found.failures if n.startswith(f"{level}-")), None):
                 found.failures[name] = f"not begun, because {name_of_failed} is incomplete"
-                found.put(level, "auto", wrong.copy(), ~wrong, budget, spent)
+                found.put(level, title, wrong.copy(), ~wrong, budget, spent)
                 continue
             with self.part(name):
                 try:
                     if len(left):
                         result = attack(
-                            self.oracle(level), self.images[left], self.labels[left], "auto", found.threat, budget,
+                            self.oracle(level), self.images[left], self.labels[left], search, found.threat, budget,
                             seed=found.seed, ids=found.ids[left], prior=known, **self.kept.of(name),
                             progress=progress(f"{level}, {budget:,}") if progress else None,
                         )  # fmt: skip
@@ -151,4 +162,4 @@ class Parts:
                         wrong[left[((result.success | ~result.attacked) & result.known).numpy()]] = True
                         unknown[left] = ~result.known.numpy()
                         spent += int(result.queries.sum())
-                    found.put(level, "auto", wrong.copy(), unknown, budget, spent)
+                    found.put(level, title, wrong.copy(), unknown, budget, spent)

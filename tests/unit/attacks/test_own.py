@@ -161,3 +161,13 @@ def test_every_registered_attack_keeps_its_name() -> None:
     for name in attacks.REGISTRY:
         kind = attacks.get(name)
         assert attacks.name_of(object.__new__(kind)) == name
+
+
+def test_evaluated_with(file: Path) -> None:
+    def oracle(access: str) -> bb.Oracle:
+        return bb.Oracle(NET, access, 3)
+
+    found = bb.evaluate(oracle, X, Y, bb.Linf(0.1), budgets=[5], levels=["scores"], attack="mine.py:Flip")
+    assert found.rows[-1].attack == "Flip" and found.results["scores", 5].config["attack"] == "Flip"
+    with pytest.raises(ValueError, match="at least topk for Flip, but one was labels"):
+        bb.evaluate(oracle, X, Y, bb.Linf(0.1), budgets=[5], attack="mine.py:Flip")
