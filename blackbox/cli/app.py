@@ -25,6 +25,7 @@ from blackbox.cli.options import (
     Teaching,
     ToCheck,
     Trials,
+    Tried,
     Within,
     shared,
 )
@@ -115,10 +116,7 @@ def tune(
     search: Trials,
     model: Annotated[list[str], typer.Option(help="A model of yours to try on: runs/s1, cnn:w.safetensors; repeatable.")],
     attack: Annotated[str, typer.Option("--attack", "-a", help="A name from: blackbox list attacks.")] = "square",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Values, p_init=0.05,0.1,0.4, or a range, p_init=0.01..0.5:log; repeatable."),
-    ] = None,
+    settings: Tried = None,
     budget: Annotated[int, typer.Option("--budget", "-b", help="The most queries an image may cost.")] = 1000,
     access: Annotated[str, typer.Option(help=ACCESS)] = "scores",
     jobs: Annotated[int, typer.Option(help="Runs at once.")] = 1,

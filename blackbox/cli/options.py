@@ -36,6 +36,10 @@ Levels = Annotated[
     str | None,
     typer.Option(help="What the target shows: labels, topk, scores, with commas.", show_default="labels and the most it shows"),
 ]
+Tried = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Values, p_init=0.05,0.1,0.4, or a range, p_init=0.01..0.5:log; repeatable."),
+]
 ToCheck = Annotated[
     str | None, typer.Option("--attack", "-a", help="Check the contract of this attack instead: a name, my.py:Mine.")
 ]
