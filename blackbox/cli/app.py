@@ -56,9 +56,7 @@ def main(
 
 @app.command()
 def demo(
-    attacks: Annotated[
-        str | None, typer.Option(help="More query attacks for the second table: names with commas.")
-    ] = None,
+    attacks: Annotated[str | None, typer.Option(help="More query attacks for the second table: names with commas.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of: blackbox list attacks.")] = False,
     seed: Seed = 0,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")] = "runs/demo",
@@ -182,14 +180,10 @@ def sweep(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Workers on this machine.")] = 1,
     backend: Annotated[str, typer.Option(help="threading, loky (processes), or ray.")] = "threading",
     dask: Annotated[str | None, typer.Option(help="Dask scheduler instead: tcp://host:8786")] = None,
-    shards: Annotated[
-        int | None, typer.Option(help="Jobs that the cells of a point are cut into.", show_default="one a block")
-    ] = None,
+    shards: Annotated[int | None, typer.Option(help="Jobs that the cells of a point are cut into.", show_default="one a block")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print cells and worst-case queries, and stop.")] = False,
     store: Annotated[str | None, typer.Option(help="SQLite file.", show_default="OUT/store.sqlite")] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/NAME of the study")
-    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="Folder for the results.", show_default="runs/NAME of the study")] = None,
     log: Log = None,
     quiet: Quiet = False,
 ) -> None:
@@ -236,9 +230,7 @@ def app_(
 @app.command()
 def report(
     runs: Annotated[list[str], typer.Argument(help="Folders of saved runs, or one that holds several.")],
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Folder for the report.", show_default="runs/report-…")
-    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="Folder for the report.", show_default="runs/report-…")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     against: Annotated[
         str | None, typer.Option(help="The run, or run/attack, that the others are compared with.", show_default="first")

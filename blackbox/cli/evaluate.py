@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox import specs
 from blackbox.cli import gate as gates
 from blackbox.cli import options, run_folder, training
-from blackbox.cli.exits import STOPPED, Exit
+from blackbox.cli.exits import Exit, cut_off
 from blackbox.cli.progress import attack_progress, say
 from blackbox.specs import channels as between
 from blackbox.specs import parse
@@ -76,9 +76,7 @@ def run(
             told = f"What is known is saved in {path}. {keep.again()}"
             with suppress(Exit):  # the failure says more than a verdict on half of it; this is saved
                 bar.close(reached, path, common.quiet)
-            if isinstance(error, KeyboardInterrupt):
-                raise Exit(STOPPED, f"Stopped. {told}") from error
-            raise bb.TargetError(f"{error} {told}") from error
+            raise cut_off(error, told) from error
     _save(got, path, f"How robust is {found.name}?", shown.spec)
     say(got.table(), common.quiet)
     say(

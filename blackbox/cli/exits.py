@@ -12,3 +12,8 @@ class Exit(Exception):
     def __init__(self, code: int, message: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+def cut_off(error: BaseException, told: str) -> BaseException:
+    """How a verb ends whose target failed, or that was stopped: ``told`` is where what is known is saved, and how to go on."""
+    return Exit(STOPPED, f"Stopped. {told}") if isinstance(error, KeyboardInterrupt) else type(error)(f"{error} {told}")

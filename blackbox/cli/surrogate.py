@@ -11,7 +11,7 @@ import numpy as np
 from blackbox import specs
 from blackbox.checkpoint import fingerprint
 from blackbox.cli import logs, options, run_folder
-from blackbox.cli.exits import STOPPED, Exit
+from blackbox.cli.exits import cut_off
 from blackbox.cli.progress import Line, clock, say
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def run(
         net, spent, agreement, rounds = learn(net, oracle, shown, kept, recipe, how, keep, path, common, logs.opened(log, path))
     except (bb.TargetError, KeyboardInterrupt) as error:
         told = f"{_cut_off(error, net, oracle, path)} {keep.again()}"
-        if isinstance(error, KeyboardInterrupt):
-            raise Exit(STOPPED, f"Stopped. {told}") from error
-        raise bb.TargetError(f"{error} {told}") from error
+        raise cut_off(error, told) from error
     measured = sum((oracle.counts + oracle.replayed)[purpose] for purpose in ("fidelity", "verify"))
     report = sg.report(net)
     own_labels = sg.predict(net, kept.images)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import options, run_folder
-from blackbox.cli.exits import STOPPED, Exit
+from blackbox.cli.exits import cut_off
 from blackbox.cli.progress import Line, say
 from blackbox.specs import goal, parse
 
@@ -63,15 +63,12 @@ def run(
             progress=_progress(cells + len(radii) + 1, quiet), journal=keep.journal or keep.checkpoint,
         )  # fmt: skip
     except (bb.TargetError, KeyboardInterrupt) as error:
-        reached = getattr(error, "result", None)
-        if reached is None:
+        if (reached := getattr(error, "result", None)) is None:
             raise
         save(reached, path, given)
         say(reached.table(given), quiet)
         told = f"The answers before it are saved in {path}. {keep.again()}"
-        if isinstance(error, KeyboardInterrupt):
-            raise Exit(STOPPED, f"Stopped. {told}") from error
-        raise bb.TargetError(f"{error} {told}") from error
+        raise cut_off(error, told) from error
     save(matrix, path, given)
     kept.of_transfer(path, matrix, last, shown.data)
     say(matrix.table(given), quiet)
