@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from blackbox.loggers.logger import Log
     from blackbox.oracle.oracle import Oracle
+    from blackbox.report.pages import Page
     from blackbox.results import AttackResult
     from blackbox.threat import Threat
 
@@ -187,30 +188,23 @@ def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget:
 def save(result: AttackResult, path: Any, data: Any, target: str, oracle: Oracle | None = None) -> str:
     """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports; returns what to say of
     the adversarial examples as pictures. oracle: to ask whether these still fool the target."""
-    from blackbox.report import figures, pages
+    from blackbox.report import build, figures, runs
     from blackbox.report import shown as kept
-    from blackbox.results import incomplete, pictures
+    from blackbox.results import pictures
 
     result.save(path)
     told = "none: the images have neither 1 nor 3 channels"
     if data.shape[0] in (1, 3):
         told = pictures.told(result.save_pictures(path / "adversarial", data.images, data.classes, oracle))
     kept.of_attack(path, result, data)
-    c = result.config
-    page = pages.Page(f"{c['attack']} on {target}")
-    if cut := incomplete(result):
-        page.note([f"{cut}."])
-    page.text(f"{result.threat}, budget {c['budget']:,} queries an image, target shows {c['access']}.")
-    page.pre(result.summary())
-    if (curve := figures.curves({c["attack"]: result}, path / "curve.png")) is not None:
-        page.picture("Success against queries", curve)
-    else:
-        page.text(figures.NO_CURVE)
-    shown = figures.examples(result, data.images, data.classes, path / "examples.png")
-    if shown is not None:
-        page.picture("Clean, adversarial, difference", shown)
-    page.text("The difference is drawn around grey and stretched to its largest entry.")
-    page.text(f"Pictures, in the folder adversarial: {told}.")
-    page.text("Raw outcomes: outcomes.csv, one line an image. Settings and versions: run.json.")
-    page.write(path)
+    figures.examples(result, data.images, data.classes, path / "examples.png")
+
+    def files(page: Page) -> None:
+        page.head("Files")
+        page.text(f"Pictures, in the folder adversarial: {told}.")
+        page.text("Raw outcomes: outcomes.csv, one line an image. Settings and versions: run.json.")
+
+    images = {"": looked} if (looked := kept.read(path)) is not None else {}
+    run = runs.own(path, attacks={"": result}, images=images)
+    build.write_own(run, f"{result.config['attack']} on {target}", result.summary(), files)
     return told

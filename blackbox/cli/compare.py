@@ -13,6 +13,7 @@ from blackbox.results import incomplete
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from blackbox.report.pages import Page
     from blackbox.results import AttackResult
 
 AT = (100, 1_000, 10_000)  # columns of success within so many queries
@@ -81,27 +82,22 @@ def _distances(results: Mapping[str, AttackResult], budget: int) -> list[list[st
 
 def save(results: Mapping[str, AttackResult], path: Path, target: str) -> str:
     """Write table, figures and page into ``path``; returns the table."""
-    from blackbox.report import distances, figures, pages, raw
+    from blackbox.report import build, raw, runs
+    from blackbox.report import shown as kept
 
     text = table(results)
     (path / "summary.txt").write_text(text + "\n")
     raw.write_queries(results, path / "outcomes.csv")
-    page = pages.Page(f"{', '.join(results)} on {target}")
-    if cut := [f"{said}." for name, r in results.items() if (said := incomplete(r, name))]:
-        page.note(cut)
-    page.pre(text)
-    curve = figures.curves(results, path / "curve.png", f"Success against queries on {target}")
-    if curve is not None:
-        page.picture("Success against queries", curve)
-    else:
-        page.text(figures.NO_CURVE)
-    walking = {name: r for name, r in results.items() if len(r.trace) and r.success_float.any()}
-    near = distances.distances(walking, path / "distance.png") if walking else None
-    if near is not None:
-        page.picture("Median distance against queries", near)
-    page.text("Mean and median queries charge a failure with the whole budget; square brackets hold 95 % intervals.")
-    page.text(
-        f"Raw outcomes: outcomes.csv, one line an image and attack. Each attack's own report: {', '.join(f'{n}/' for n in results)}."
-    )
-    page.write(path)
+
+    def more(page: Page) -> None:
+        if len(results) > 1 and all(math.isfinite(r.threat.eps) for r in results.values()):
+            page.head("All together", 3)
+            page.text(f"{(said := _best(statistics.virtual_best(results)))[0].upper()}{said[1:]}.")
+        page.head("Files")
+        page.text(
+            f"Raw outcomes: outcomes.csv, one line an image and attack. Each attack's own page: {', '.join(f'{n}/' for n in results)}."
+        )
+
+    images = {name: looked for name in results if (looked := kept.read(path / name)) is not None}
+    build.write_own(runs.own(path, attacks=dict(results), images=images), f"{', '.join(results)} on {target}", text, more)
     return text

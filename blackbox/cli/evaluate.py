@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from blackbox.engine import Progress
     from blackbox.evaluation.evaluation import Evaluation
+    from blackbox.report.pages import Page
     from blackbox.threat import Threat
 
 
@@ -71,13 +72,13 @@ def run(
             if reached is None:
                 raise
             bars.close()
-            _save(reached, path, f"How robust is {found.name}?", shown.spec)
+            _save(reached, path, f"How robust is {found.name}?")
             say(reached.table(), common.quiet)
             told = f"What is known is saved in {path}. {keep.again()}"
             with suppress(Exit):  # the failure says more than a verdict on half of it; this is saved
                 bar.close(reached, path, common.quiet)
             raise cut_off(error, told) from error
-    _save(got, path, f"How robust is {found.name}?", shown.spec)
+    _save(got, path, f"How robust is {found.name}?")
     say(got.table(), common.quiet)
     say(
         f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
@@ -111,30 +112,15 @@ def _surrogates(
     return mine
 
 
-def _save(got: Evaluation, path: Path, title: str, data: str) -> None:
+def _save(got: Evaluation, path: Path, title: str) -> None:
     """Write every row, the table, and the page."""
-    from blackbox.report import pages
-    from blackbox.report.robustness import NO_ROBUSTNESS, robustness
+    from blackbox.report import build, runs
 
     got.save(path)
     (path / "summary.txt").write_text(got.table() + "\n")
-    page = pages.Page(title)
-    if cut := got.incomplete():
-        page.note([f"{cut}."])
-    if cut := got.incomplete():
-        page.text(f"{cut}.")
-    page.text(f"{got.threat}, {len(got.labels)} images of {data}, seed {got.seed}. An image is robust in a row when the model "
-              "is right on it and neither this attack nor the same with fewer queries found an example.")  # fmt: skip
-    head, *cells = got.cells()
-    page.table(head, cells)
-    for note in got.notes:
-        page.text(f"Note: {note}")
-    picture = robustness(got, path / "robustness.png")
-    if picture is not None:
-        page.picture("Robust accuracy against queries", picture)
-    else:
-        page.text(NO_ROBUSTNESS)
-    page.text(
-        "Images by row: evaluation.json. Raw outcomes of each run: the folders beside it. Settings and versions: run.json."
-    )
-    page.write(path)
+
+    def files(page: Page) -> None:
+        page.head("Files")
+        page.text("Images by row: evaluation.json. Raw outcomes of each run: the folders beside it. Settings and versions: run.json.")
+
+    build.write_own(runs.own(path, evaluation=got), title, got.table(), files)

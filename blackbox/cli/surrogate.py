@@ -88,7 +88,12 @@ def run(
     say(summary, quiet)
     files = f"{specs.SURROGATE_FILE}, summary.txt, surrogate.json, training.json, outcomes.csv, run.json"
     say(f"saved            {path}/: {files}{', curve.json' if rounds else ''}", quiet)
-    say(f"next             blackbox transfer --from {path} --to {target} --data {images.data} --eps …", quiet)
+    say(f"next             blackbox transfer --from {path} --to {target} --data {unseen(images.data)} --eps …", quiet)
+
+
+def unseen(data: str) -> str:
+    """The data of the next step: images that the surrogate did not learn from. The digits have a part of their own for that."""
+    return data if data.lower() == "digits" else "IMAGES-IT-HAS-NOT-SEEN"
 
 
 def learn(

@@ -14,6 +14,10 @@ from blackbox.specs import goal, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from blackbox.report.pages import Page
+    from surrogates import TransferMatrix
 
 
 def run(
@@ -69,8 +73,8 @@ def run(
         say(reached.table(given), quiet)
         told = f"The answers before it are saved in {path}. {keep.again()}"
         raise cut_off(error, told) from error
-    save(matrix, path, given)
     kept.of_transfer(path, matrix, last, shown.data)
+    save(matrix, path, given)
     say(matrix.table(given), quiet)
     say("queries          " + ", ".join(f"{name} {spent:,}" for name, spent in matrix.queries.items()), quiet)
     say(f"saved            {path}/: report.html, report.md, transfer.png, outcomes.csv, rates.csv, run.json", quiet)
@@ -98,22 +102,23 @@ def _progress(cells: int, quiet: bool) -> Callable[[str], None]:
     return told
 
 
-def save(matrix: Any, path: Any, given: str) -> None:
+def save(matrix: TransferMatrix, path: Path, given: str) -> None:
     """Write raw outcomes, table, heat map and report."""
-    from blackbox.report import pages, raw
+    from blackbox.report import build, raw, runs
+    from blackbox.report import shown as kept
 
     matrix.save(path)
     raw.write_transfer(matrix, path / "outcomes.csv")
     raw.write_rates(matrix, path / "rates.csv")
-    (path / "summary.txt").write_text(matrix.table(given) + "\n")
-    picture = matrix.plot(path / "transfer.png", given)
-    page = pages.Page(f"Transfer from {', '.join(matrix.sources)}")
-    if not matrix.complete:
-        page.note([matrix.table(given).splitlines()[0]])
-    page.text(
-        f"{len(matrix)} images, seed {matrix.seed}. Queries: {', '.join(f'{k} {v:,}' for k, v in matrix.queries.items())}."
-    )
-    page.picture("Transfer rates", picture)
-    page.pre(matrix.table(given))
-    page.text("Settings and versions: run.json.")
-    page.write(path)
+    text = matrix.table(given)
+    (path / "summary.txt").write_text(text + "\n")
+    images = {"transfer": looked} if (looked := kept.read(path)) is not None else {}
+    run = runs.own(path, matrix=matrix, images=images)
+    run.made = {**run.made, "settings": {**run.settings, "given": given}}
+    title = f"Transfer from {', '.join(matrix.sources)} to {', '.join(matrix.targets)}"
+
+    def files(page: Page) -> None:
+        page.head("Files")
+        page.text("Raw outcomes: outcomes.csv, one line an image and cell; every rate: rates.csv. Settings and versions: run.json.")
+
+    build.write_own(run, title, text, files)

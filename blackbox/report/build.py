@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from blackbox.report import tables
+from blackbox.report import headline, tables
 from blackbox.report.pages import Page
 from blackbox.report.runs import Run
 from blackbox.report.sections import (
@@ -40,40 +40,89 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
         ValueError: nothing could be read, or no result is called ``against``.
     """
     good = [run for run in runs if not run.empty]
+    compose(runs, folder, title, against).write(folder)
+    return tables.write(good, folder)
+
+
+def compose(
+    runs: Sequence[Run], folder: Path, title: str = "", against: str = "", own: bool = False, also: Callable[[Page], None] | None = None
+) -> Page:
+    """The page on saved runs; its pictures are written into ``folder``.
+
+    own: it is the page of the one run itself, in its folder; its pictures have short names, such as curve.png. also: puts more on
+    the page, before commands and versions.
+
+    Raises:
+        ValueError: as `write`.
+    """
+    good = [run for run in runs if not run.empty]
     if not good:
         raise ValueError("Expected at least one saved run that can be read, but there was none.")
     chosen = items(good)
     first = baseline(chosen, against)
-    page = Page(title or _title(good), lead=_lead(good, chosen), nav=True, foot=_foot())
-    problems = [line for run in runs for line in run.problems]
-    if problems:
-        page.note(["Could not be read, and is in no number below:", *problems])
-    cut = [f"{said}." for i in chosen if (said := incomplete(i.result, i.label))]
-    cut += [f"INCOMPLETE: {run.name}: {', '.join(run.not_run)} was not run: the run ended before." for run in good if run.not_run]
-    if cut:
-        page.note(cut)
+    page = Page(title or _title(good), lead=_about(good[0], chosen) if own else _lead(good, chosen), nav=True, foot=_foot(own))
+    page.first = _unknown(runs, good, chosen)
+    page.headline = headline.lines(good, chosen)
     model.add(page, good)
     with_matrix = [run for run in good if run.matrix is not None]
     room = galleries.Room(sum(len(run.images) for run in good))
-    evaluations.add(page, good, folder)
-    queries.add(page, chosen, folder)
+    evaluations.add(page, good, folder, own)
+    queries.add(page, chosen, folder, own)
     accounts.add(page, chosen)
     galleries.add(page, chosen, folder, room)
     if with_matrix:
         page.head("Transfer")
     for run in with_matrix:
         assert run.matrix is not None
-        transfer.add(page, run.name, run.matrix, run.given(), folder)
+        transfer.add(page, run.name, run.matrix, run.given(), folder, own)
         galleries.transfer(page, run, folder, room)
     surrogates.add(page, good, folder)
     sweeps.add(page, good, folder, room)
     if room.without:
         page.text(f"Galleries left out, so that the page stays small: {', '.join(room.without)}. Report on fewer runs to see them.")
     comparison.add(page, good, chosen, first)
+    if also is not None:
+        also(page)
     origin.add(page, good)
     origin.reading(page)
-    page.write(folder)
-    return tables.write(good, folder)
+    return page
+
+
+def write_own(run: Run, title: str, summary: str, also: Callable[[Page], None] | None = None) -> None:
+    """Write report.html and report.md of a run into its folder; its summary as text is folded on the page.
+
+    also: puts more on the page, before commands and versions.
+    """
+
+    def more(page: Page) -> None:
+        if also is not None:
+            also(page)
+        page.pre(summary, "The summary as text")
+
+    compose([run], run.path, title, own=True, also=more).write(run.path)
+
+
+def _unknown(runs: Sequence[Run], good: Sequence[Run], chosen: Sequence[Item]) -> list[str]:
+    """What could not be read, and of which runs images are unknown."""
+    problems = [line for run in runs for line in run.problems]
+    lines = ["Could not be read, and is in no number below:", *problems] if problems else []
+    lines += [f"{said}." for i in chosen if (said := incomplete(i.result, i.label if len(chosen) > 1 else ""))]
+    for run in good:
+        lines += [f"INCOMPLETE: {run.name}: {', '.join(run.not_run)} was not run: the run ended before."] if run.not_run else []
+        which = f"{run.name}: " if len(good) > 1 else ""
+        lines += [f"INCOMPLETE: {which}{said.removeprefix('INCOMPLETE: ')}." for said in _parts_unknown(run) if said]
+    return lines
+
+
+def _parts_unknown(run: Run) -> Iterator[str]:
+    if run.evaluation is not None:
+        yield run.evaluation.incomplete()
+    if run.matrix is not None:
+        from surrogates.transfer.render import incomplete as missing
+
+        yield missing(run.matrix)
+    if run.sweep is not None:
+        yield run.sweep.incomplete
 
 
 def baseline(chosen: Sequence[Item], against: str) -> Item | None:
@@ -108,12 +157,30 @@ def _lead(runs: Sequence[Run], chosen: Sequence[Item]) -> str:
     return "; ".join(parts) + "."
 
 
+def _about(run: Run, chosen: Sequence[Item]) -> str:
+    """What was run, of a page on one run."""
+    if run.evaluation is not None:
+        e = run.evaluation
+        return f"{e.threat}; {len(e.ids):,} images, seed {e.seed}."
+    if run.matrix is not None and not chosen:
+        m = run.matrix
+        return f"{', '.join(map(str, m.threats))}; {len(m):,} images, seed {m.seed}."
+    if not chosen:
+        return ""
+    r = chosen[0].result
+    c, alike = r.config, len({str(i.result.threat) for i in chosen}) == 1
+    return (
+        f"{f'{r.threat}, at' if alike else 'At'} most {int(c['budget']):,} queries an image; the target shows {c.get('access')}; "
+        f"{len(r):,} images, seed {c.get('seed')}."
+    )
+
+
 def _several(count: int, what: str) -> str:
     plural = "matrices" if what.endswith("matrix") else f"{what.split()[-1]}s"
     return f"{count} {what}" if count == 1 else f"{count} {' '.join([*what.split()[:-1], plural])}"
 
 
-def _foot() -> str:
+def _foot(own: bool) -> str:
     import blackbox
 
-    return f"Made by blackbox {blackbox.__version__}, blackbox report."
+    return f"Made by blackbox {blackbox.__version__}{'' if own else ', blackbox report'}."

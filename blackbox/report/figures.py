@@ -76,9 +76,9 @@ def examples(result: AttackResult, images: Tensor, classes: Sequence[str], path:
     if not len(chosen):
         return None
     pairs = [(images[i], result.x_adv[i]) for i in chosen]
-    heads = [_name(classes, int(result.y[i])) for i in chosen]
+    heads = [f"{_name(classes, int(result.y[i]))} → {_name(classes, int(result.adv_label[i]))}" for i in chosen]
     notes = [f"{int(result.first_success_query[i]):,} queries" for i in chosen]
-    under = f"{result.config['attack']} on {result.config['target']}, {result.threat}; true class above, price below."
+    under = f"{result.config['attack']} on {result.config['target']}, {result.threat}; above: the class, and what the target says now."
     rows = [
         ("clean", [a for a, _ in pairs]),
         ("adversarial", [b for _, b in pairs]),
@@ -149,4 +149,4 @@ def show(axes: Any, image: Tensor, difference: bool) -> None:
 def _name(classes: Sequence[str], index: int) -> str:
     """A class's name, short enough to stand over a small picture."""
     name = str(classes[index]) if index < len(classes) else str(index)
-    return name if len(name) <= 14 else name[:13] + "…"
+    return name if len(name) <= 9 else name[:8] + "…"

@@ -54,10 +54,16 @@ class Gallery:
         """A grid that shrinks with the page."""
         return render("gallery.html", gallery=self)
 
-    def cells(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-        """For each row its name, and each image as a data address with the line under it."""
-        for name, images, lines in zip(ROWS, self.rows, self.says, strict=True):
-            yield name, [(_source(image, self.small), line) for image, line in zip(images, lines, strict=True)]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the rows."""
+        return ROWS
+
+    def columns(self) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+        """For each sample the line above it, and its images: the row's name, a data address, the line below."""
+        sources = [[_source(image, self.small) for image in row] for row in self.rows]
+        for i, head in enumerate(self.heads):
+            yield head, [(name, row[i], says[i]) for name, row, says in zip(ROWS, sources, self.says, strict=True)]
 
     def sheet(self, path: Path) -> Path:
         """All images in one file: ``path`` with .png, or .jpg where they are photographs."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from blackbox.report.style import DPI
 from blackbox.report.templates import data_url, render
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     Cell = str | Rate | Estimate
 
 _WRAP = 26  # characters that a column of names may have in one line
+_STACK = 3  # columns that a narrow screen has room for; of more, each row becomes a card
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
@@ -56,13 +58,14 @@ class Note:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """Lines as they are."""
+    """Lines as they are. title: folded below it."""
 
     kind: ClassVar[str] = "verbatim"
     text: str
+    title: str = ""
 
     def markdown(self) -> str:
-        return f"```\n{self.text}\n```"
+        return (f"{self.title}:\n\n" if self.title else "") + f"```\n{self.text}\n```"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Picture:
     def source(self) -> str:
         return data_url(self.path.read_bytes(), _KINDS[self.path.suffix])
 
+    @property
+    def width(self) -> int | None:
+        """Of a PNG in CSS pixels, so that its letters are as large as those of an SVG; None to leave it to the file."""
+        return round(int.from_bytes(self.path.read_bytes()[16:20], "big") * 96 / DPI) if self.path.suffix == ".png" else None
+
 
 @dataclass(frozen=True)
 class Table:
@@ -95,6 +103,11 @@ class Table:
     def wide(self) -> set[int]:
         """Columns of names whose text may be broken."""
         return {i for i in range(self.left) if any(len(str(row[i])) > _WRAP for row in self.rows)}
+
+    @property
+    def stacked(self) -> bool:
+        """Is each row a card on a narrow screen?"""
+        return len(self.head) > _STACK
 
     def markdown(self) -> str:
         marks = [":--" if i < self.left else "--:" for i in range(len(self.head))]
@@ -119,11 +132,14 @@ class Images:
 class Page:
     """Blocks in order; `write` makes report.md and report.html of them.
 
-    lead: a sentence under the title. nav: a line of links to the headings. foot: a line at the end.
+    first: what a reader must know before any number. headline: the answer, in a sentence or a few. lead: a sentence below them.
+    nav: a line of links to the headings. foot: a line at the end.
     """
 
     title: str
     blocks: list[Any] = field(default_factory=list)
+    first: Sequence[str] = ()
+    headline: Sequence[str] = ()
     lead: str = ""
     nav: bool = False
     foot: str = ""
@@ -140,9 +156,9 @@ class Page:
         """A warning of one or more sentences."""
         self.blocks.append(Note([*lines]))
 
-    def pre(self, text: str) -> None:
-        """Lines as they are."""
-        self.blocks.append(Verbatim(text))
+    def pre(self, text: str, title: str = "") -> None:
+        """Lines as they are; folded below ``title`` where there is one."""
+        self.blocks.append(Verbatim(text, title))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", left: int = 1) -> None:
         """A table; the first ``left`` columns hold names. A `Rate` is shown with its interval, its count, and a bar, an
@@ -168,7 +184,9 @@ class Page:
 
     def markdown(self) -> str:
         """The page as Markdown; pictures by their file names."""
-        parts = [f"# {self.title}", self.lead, *(block.markdown() for block in self.blocks), self.foot]
+        told = [Note(self.first).markdown()] if self.first else []
+        answer = [f"**{text}**" for text in self.headline]
+        parts = [f"# {self.title}", *told, *answer, self.lead, *(block.markdown() for block in self.blocks), self.foot]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def html(self) -> str:

@@ -135,6 +135,12 @@ def read(path: Path, name: str) -> Run:
     return run
 
 
+def own(path: Path, **parts: Any) -> Run:
+    """A run that has just ended, for the page in its folder; one of several attacks has its settings in the folder above."""
+    made = read_json(path / "run.json") or read_json(path.parent / "run.json") or {}
+    return Run(path.resolve().name, path, made, **parts)
+
+
 def _try(run: Run, read: Callable[[], Read]) -> Read | None:
     """What was read; else None, and a sentence among the problems."""
     try:

@@ -14,6 +14,7 @@ INK, PALE, GRID = "#1b2a3a", "#7a8794", "#e6e8eb"
 COLOURS = ("#b23a48", "#1f6f8b", "#d98e2b", "#5a1846", "#4c956c", "#8a8f98")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
+DPI = 150  # of a PNG
 MOST = 8  # lines whose names leave room for the lines themselves
 
 
@@ -85,5 +86,5 @@ def save(made: Any, path: Path) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "blackbox"}):
-        made.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+        made.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
     return path

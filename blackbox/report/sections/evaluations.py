@@ -17,27 +17,26 @@ if TYPE_CHECKING:
 HEAD = ["The attacker sees", "Attack", "Queries an image", "Robust accuracy, %", "Queries in all"]
 
 
-def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
+def add(page: Page, runs: Sequence[Run], folder: Path, own: bool = False) -> None:
     """Each under a heading of its own. Its single attacks stand in no other table: a larger budget runs only on the images
     that are still robust, so that alone it has another denominator."""
     mine = [(run, run.evaluation) for run in runs if run.evaluation is not None]
     if not mine:
         return
-    page.head("Evaluations")
+    page.head("Evaluation" if own else "Evaluations")
     page.text("An image is robust in a row when the model is right on it and neither this attack nor the same with fewer queries "
               "found an example.")  # fmt: skip
     for run, found in mine:
-        page.head(run.name, 3)
-        if cut := found.incomplete():
-            page.note([f"{cut}."])
+        if not own:
+            page.head(run.name, 3)
         rows: list[list[str | Rate]] = [
             [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", r.robust, f"{r.queries:,}"] for r in found.rows
         ]
         caption = f"{run.settings.get('target', 'A model')}, {found.threat}, {len(found.ids):,} images, seed {found.seed}; 95 % Wilson."
         page.table(HEAD, rows, caption, 2)
         if found.notes:
-            page.note([f"{run.name}: {note}" for note in found.notes])
-        picture = robustness(found, folder / f"robustness-{safe(run.name)}.svg")
+            page.note([note if own else f"{run.name}: {note}" for note in found.notes])
+        picture = robustness(found, folder / ("robustness.png" if own else f"robustness-{safe(run.name)}.svg"))
         if picture is not None:
             page.picture("Robust accuracy against queries", picture)
         else:

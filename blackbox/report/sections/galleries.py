@@ -54,8 +54,8 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
     page.head("Clean, adversarial, difference", 3)
     if found:
         page.text(
-            "Below each image: the class that the target names, and how sure it is where it says so. Below the difference: the "
-            "query that first succeeded, and by how much the difference is amplified."
+            "Above: what the target said, and says now. Below each image: the class that it names, and how sure it is where it says "
+            "so. Below the difference: the query that first succeeded, and by how much the difference is amplified."
         )
     for i in found:
         _put(page, room, _gallery(i, i.run.images[i.name], room), folder / f"examples-{safe(i.label)}", i.label)
@@ -124,7 +124,8 @@ def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
     return Gallery(
         item.label,
         f"{item.attack} on {r.config['target']}, {r.threat}, target shows {r.config.get('access')}.",
-        [f"true: {shown.name(int(r.y[k]))}" for k in index], shown.clean[few], shown.changed[few], (clean, wrong, far),
+        [_became(shown, int(r.y[k]), int(r.clean_label[k]), int(r.adv_label[k])) for k in index],
+        shown.clean[few], shown.changed[few], (clean, wrong, far),
     )  # fmt: skip
 
 
@@ -151,16 +152,23 @@ def _moved(title: str, target: str, threat: str, found: Mapping[str, np.ndarray]
     if not len(index) or int(index.max()) >= len(found["y"]):
         return None
     few, change = slice(0, len(index)), shown.changed - shown.clean
-    true, clean, wrong, own = (
-        [shown.name(int(k)) for k in found[name][index]] for name in ("y", "clean_target", "adv_target", "adv_source")
-    )
+    clean, wrong, own = ([shown.name(int(k)) for k in found[name][index]] for name in ("clean_target", "adv_target", "adv_source"))
+    heads = [
+        _became(shown, *(int(found[name][k]) for name in ("y", "clean_target", "adv_target"))) for k in index
+    ]
     return Gallery(
         f"{title} to {target}",
-        f"{threat}. Below each image: the class that {target} names; below, by how much the difference is amplified, and what the "
-        "source names.",
-        [f"true: {name}" for name in true], shown.clean[few], shown.changed[few],
+        f"{threat}. Above: what {target} said, and says now. Below each image: the class that it names; below, by how much the "
+        "difference is amplified, and what the source names.",
+        heads, shown.clean[few], shown.changed[few],
         (clean, wrong, [f"{factor(change[c])}; source: {name}" for c, name in enumerate(own)]),
     )  # fmt: skip
+
+
+def _became(shown: Shown, true: int, clean: int, now: int) -> str:
+    """``three → eight``: what the target said, and says now; and the true class where that is another."""
+    after = shown.name(now) if now >= 0 else "?"
+    return f"{shown.name(clean)} → {after}" + (f" (true: {shown.name(true)})" if clean != true else "")
 
 
 def said(shown: Shown, label: int, sure: float) -> str:

@@ -19,8 +19,8 @@ AT = (10, 100, 1_000)  # numbers of queries that a table has room for
 LINES = 10  # in one picture; more are divided by threat
 
 
-def add(page: Page, chosen: Sequence[Item], folder: Path) -> None:
-    """Tables, then pictures: each target by itself."""
+def add(page: Page, chosen: Sequence[Item], folder: Path, own: bool = False) -> None:
+    """Tables, then pictures: each target by itself. own: on the page of the run itself, where files have short names."""
     if not chosen:
         return
     page.head("Attacks by queries")
@@ -31,10 +31,10 @@ def add(page: Page, chosen: Sequence[Item], folder: Path) -> None:
     if walks:
         _distances(page, walks)
     if within:
-        pictures(page, within, folder)
+        pictures(page, within, folder, own=own)
     near = [i for i in chosen if walked(i)]
     for target, group in _by_target(near).items():
-        path = folder / f"distance-{safe(target)}.svg"
+        path = folder / ("distance.png" if own else f"distance-{safe(target)}.svg")
         lines = {name: i.result for name, i in zip(short(group), group, strict=True)}
         norms = {i.result.threat.norm for i in group}
         if len(norms) == 1 and distances.distances(lines, path, f"Distance against queries on {target}") is not None:
@@ -90,11 +90,11 @@ def _distances(page: Page, chosen: Sequence[Item]) -> None:
     page.table(head, rows, f"Median distance of the nearest example within so many queries, exact 95 % interval. {said}", left)
 
 
-def pictures(page: Page, chosen: Sequence[Item], folder: Path, prefix: str = "") -> None:
+def pictures(page: Page, chosen: Sequence[Item], folder: Path, prefix: str = "", own: bool = False) -> None:
     """Success against queries, and against eps where there are several: a picture a target. ``prefix``: of the files."""
     for target, group in _by_target(chosen).items():
         for k, part in enumerate(parts(group, LINES)):
-            path = folder / f"{prefix}queries-{safe(target)}{f'-{k + 1}' if k else ''}.svg"
+            path = folder / ("curve.png" if own and not k else f"{prefix}queries-{safe(target)}{f'-{k + 1}' if k else ''}.svg")
             lines = {name: i.result for name, i in zip(short(part), part, strict=True)}
             curve = figures.curves(lines, path, f"Success against queries on {target}")
             if curve is not None:

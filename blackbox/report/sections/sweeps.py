@@ -34,8 +34,6 @@ def add(page: Page, runs: Sequence[Run], folder: Path, room: Room) -> None:
             f"{study.name}: {len(table.outcomes):,} points, {table.done:,} of {table.total:,} cells done, blocks of {study.block} of "
             f"{table.plan.count:,} images, calls of {study.rows} rows."
         )
-        if table.incomplete:
-            page.note([f"{run.name}: {table.incomplete}."])
         _attacks(page, run, table, folder)
         _transfers(page, run, table, folder)
         galleries.points(page, run, table, folder, room)

@@ -20,20 +20,18 @@ ROWS = 60  # of one table; the rest is in transfer.csv
 PANELS, WIDE = 4, 14  # heat maps of one picture, and columns of all of them
 
 
-def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path) -> None:
-    """One matrix under a heading of its own."""
+def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path, own: bool = False) -> None:
+    """One matrix under a heading of its own; own: on the page of the run itself, where files have short names."""
     from surrogates.transfer.conditions import AMONG, GIVEN
-    from surrogates.transfer.render import incomplete
 
-    page.head(name, 3)
-    if cut := incomplete(matrix):
-        page.note([f"{cut}."])
+    if not own:
+        page.head(name, 3)
     page.text(
         f"Examples crafted on {', '.join(matrix.sources)}, shown to {', '.join(matrix.targets)}: {len(matrix):,} images, seed "
         f"{matrix.seed}. Rates ({AMONG[given]}): {GIVEN[given]}. Noise of the same size is the floor: it fools too."
     )
     for i, part in enumerate(_parts(matrix)):
-        path = folder / f"transfer-{safe(name)}{f'-{i + 1}' if i else ''}.svg"
+        path = folder / ("transfer" + ("" if own else f"-{safe(name)}") + (f"-{i + 1}" if i else "") + (".png" if own else ".svg"))
         page.picture(f"Transfer rates of {name}", part.plot(path, given))
     _table(page, matrix, given)
     _radii(page, name, matrix, given, folder)

@@ -40,7 +40,7 @@ def test_the_page_needs_nothing_beside_it_and_says_what_is_known(said: Cli, runs
     seen = text(tmp_path / "r" / "report.html")
     for words in (
         str(Rate(3, 5)).partition(" (")[0], "3/5", "2/5",
-        "blackbox attack --out one", "true: zero", "one, 60 %", "zero, 90 %", "×2.5", "query 3", "Linf 0.1", "Linf 0.2",
+        "blackbox attack --out one", "zero → one", "one, 60 %", "zero, 90 %", "×2.5", "query 3", "Linf 0.1", "Linf 0.2",
         "How each image ended", "a 12, b 12",
     ):  # fmt: skip
         assert words in seen, words

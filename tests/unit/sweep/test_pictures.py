@@ -197,13 +197,13 @@ def test_the_report_shows_one_point_for_each_attack_and_target(right: Path, monk
     assert list(run.images) == [f"{a}, on target.py:linear, linf:0.15, budget 30, seed 0" for a in ("square", "simba")]
     build.write([run], right)
     page = (right / "report.html").read_text()
-    assert page.count('class="gallery"') == 2
+    assert page.count('class="gallery small"') == 2
     point = next(p for p in run.sweep.outcomes if str(p) in run.images)  # type: ignore[union-attr]
     shown, found = run.images[str(point)], run.sweep.outcomes[point]  # type: ignore[union-attr]
     k = shown.index[0]
     sure = [f"{100 * shown.said[name][0]:.0f} %" for name in ("clean_confidence", "adv_confidence")]
     for words in (
-        f"true: {shown.name(found['y'][k])}", f"{shown.name(found['clean_label'][k])}, {sure[0]}",
+        f"{shown.name(found['y'][k])} → {shown.name(shown.said['adv_label'][0])}", f"{shown.name(found['clean_label'][k])}, {sure[0]}",
         f"{shown.name(shown.said['adv_label'][0])}, {sure[1]}", f"query {found['first_success_query'][k]}, ×3.33",
     ):  # fmt: skip
         assert words in page, words
@@ -212,7 +212,7 @@ def test_the_report_shows_one_point_for_each_attack_and_target(right: Path, monk
     monkeypatch.setattr(galleries, "ROOM", 10)
     build.write(saved_runs.read_all([folder]), right)
     page = (right / "report.html").read_text()
-    assert 'class="gallery"' not in page and "so that they are not too many: simba, on target.py:linear, linf:0.15" in page
+    assert 'class="gallery' not in page and "so that they are not too many: simba, on target.py:linear, linf:0.15" in page
     assert "so that the page stays small: study, square, on target.py:linear, linf:0.15, budget 30, seed 0." in page
 
 

@@ -1,0 +1,147 @@
+"""The sentence that answers, at the top of a page. None is made of a run with images whose outcome is unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from blackbox.report.sections.common import Item, number
+from blackbox.statistics import Rate, median_distance
+
+if TYPE_CHECKING:
+    from blackbox.evaluation.evaluation import Evaluation, Row
+    from blackbox.report.runs import Run
+    from blackbox.results import AttackResult
+    from surrogates import TransferMatrix
+
+FEW = 3  # targets that a sentence names one by one
+
+
+def lines(runs: Sequence[Run], chosen: Sequence[Item]) -> list[str]:
+    """A sentence for each target that was attacked, for each evaluation and for each matrix."""
+    groups: dict[str, list[Item]] = {}
+    for item in chosen:
+        groups.setdefault(str(item.result.config["target"]), []).append(item)
+    found = [queries(group, len(groups) > 1) for group in groups.values()]
+    found += [evaluation(run.evaluation) for run in runs if run.evaluation is not None]
+    found += [transfer(run.matrix, run.given()) for run in runs if run.matrix is not None]
+    return [text for text in found if text]
+
+
+def percent(rate: Rate) -> str:
+    """``15 % [5, 36]``; a rate that is known of all its images."""
+    return f"{100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def queries(some: Sequence[Item], name_target: bool = False) -> str:
+    """What query attacks on one target reach: the best of them, where they are several."""
+    known = [i for i in some if i.result.complete and int(i.result.attacked.sum())]
+    if not known or len(known) < len(some):
+        return ""
+    targeted = {bool(i.result.config["targeted"]) for i in known}
+    walks = {math.isinf(i.result.threat.eps) for i in known}
+    if len(targeted) > 1 or len(walks) > 1:
+        return ""
+    best = min(known, key=_distance if walks == {True} else _standing)
+    r, count = best.result, len(some)
+    which = f" ({best.attack}, the best of {count})" if count > 1 else ""
+    on = f" of {r.config['target']}" if name_target else ""
+    return f"{_with(r)}{_reach(r, on)}{which}."
+
+
+def _with(r: AttackResult) -> str:
+    shown = {"scores": "scores", "labels": "labels", "topk": "the largest scores"}.get(str(r.config.get("access")), "answers")
+    beside = f"{shown} and surrogates" if r.config.get("prior") else f"{shown} alone"
+    count = int(r.config["budget"])
+    return f"With {beside}, {count:,} {'queries' if count != 1 else 'query'} an image "
+
+
+def _reach(r: AttackResult, on: str) -> str:
+    if math.isinf(r.threat.eps):
+        budget = int(r.config["budget"])
+        found = median_distance(r, [budget])[budget]
+        size = f"{number(found.value, '.3g')} [{number(found.low, '.3g')}, {number(found.high, '.3g')}]"
+        return f"bring the nearest adversarial example{on} to a median {r.threat.norm} distance of {size}"
+    if r.config["targeted"]:
+        return f"made the target{on and ' ' + str(r.config['target'])} name the class asked for on {percent(r.success_rate)} of the images"
+    clean, robust = r.clean_accuracy, r.robust_accuracy
+    if clean.k == robust.k:
+        return f"left the accuracy{on} at {percent(clean)}: no image was fooled"
+    return f"cut accuracy{on} from {100 * clean.value:.0f} % to {percent(robust)}"
+
+
+def _standing(item: Item) -> tuple[float, float]:
+    r = item.result
+    return (-r.success_rate.value if r.config["targeted"] else r.robust_accuracy.value, r.mean_queries)
+
+
+def _distance(item: Item) -> float:
+    budget = int(item.result.config["budget"])
+    found = median_distance(item.result, [budget])[budget]
+    return found.value if found.n else math.inf
+
+
+def evaluation(found: Evaluation) -> str:
+    """The lowest accuracy at each level of access."""
+    clean = found.rows[0]
+    if not found.complete or not clean.robust.n:
+        return ""
+    lowest: dict[str, Row] = {}
+    for row in found.rows[1:]:
+        if row.sees not in lowest or row.robust.k < lowest[row.sees].robust.k:
+            lowest[row.sees] = row
+    parts = [f"to {percent(row.robust)} {_who(row)}" for row in lowest.values()]
+    return f"Accuracy falls from {100 * clean.robust.value:.0f} % {'; '.join(parts)}." if parts else ""
+
+
+def _who(row: Row) -> str:
+    if row.budget:
+        return f"with {row.sees} and {row.budget:,} queries an image"
+    return f"with {'no query' if row.sees == 'nothing' else 'the gradients of the model'} ({row.attack})"
+
+
+def transfer(matrix: TransferMatrix, given: str) -> str:
+    """The strongest of the examples crafted, beside noise of the same size."""
+    from itertools import product
+
+    from surrogates.transfer.conditions import AMONG
+    from surrogates.transfer.noise import KINDS
+    from surrogates.transfer.render import noise_given, noise_kinds
+
+    if not matrix.complete:
+        return ""
+
+    def rates(cell: tuple[str, str, int]) -> dict[str, Rate]:
+        source, attack, e = cell
+        return {t: matrix.rate(source, t, attack, matrix.threats[e], given) for t in matrix.targets}
+
+    every = {cell: rates(cell) for cell in product(matrix.sources, matrix.attacks, range(len(matrix.threats)))}
+    known = {cell: {t: r for t, r in found.items() if r.n} for cell, found in every.items()}
+    known = {cell: found for cell, found in known.items() if found}
+    if not known:
+        return ""
+    best = max(known, key=lambda cell: sum(r.value for r in known[cell].values()) / len(known[cell]))
+    source, attack, e = best
+    noise = [
+        100 * matrix.noise_rate(t, matrix.threats[e], KINDS[k], noise_given(given)).value
+        for k in noise_kinds(matrix, e)
+        for t in known[best]
+    ]
+    goal = "fool" if matrix.goals is None else "are named as asked by"
+    among = {"all": "of all images", "target-correct": "of the images it gets right"}.get(given, f"of the {AMONG[given]}")
+    floor = f"; noise of the same size on {_range(noise)}" if noise and matrix.goals is None else ""
+    return f"Examples crafted on {source} with {attack}, {matrix.threats[e]}, {goal} {_targets(known[best])} {among}{floor}."
+
+
+def _targets(found: Mapping[str, Rate]) -> str:
+    if len(found) <= FEW:
+        parts = [f"{t} on {percent(r)}" for t, r in found.items()]
+        return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    most, least = (pick(found, key=lambda t: found[t].value) for pick in (max, min))
+    return f"{len(found)} targets, from {least} on {percent(found[least])} to {most} on {percent(found[most])}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return f"{high} %" if low == high else f"{low} to {high} %"
