@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blackbox.oracle.oracle import Oracle
+    from blackbox.report.pages import Page
     from blackbox.threat import Threat
 
 
@@ -145,7 +146,7 @@ def more_attacks(settings: Settings, net: Any) -> dict[str, tuple[Any, Threat]]:
 
 def write(outcome: Outcome, path: Path) -> None:
     """Raw outcomes, pictures, report, configuration."""
-    from blackbox.report import figures, pages, raw
+    from blackbox.report import build, raw, runs
     from blackbox.report import shown as kept
 
     settings, matrix, results = outcome.settings, outcome.matrix, outcome.queries
@@ -154,7 +155,7 @@ def write(outcome: Outcome, path: Path) -> None:
     raw.write_rates(matrix, path / "rates-transfer.csv")
     victims = digits.parts()["attack"]
     for name, result in results.items():
-        where = path / "queries" / name.replace(", ", "-").replace(" ", "-")
+        where = _folder(path, name)
         result.save(where)
         kept.of_attack(where, result, victims)
     kept.of_transfer(path, matrix, outcome.last, victims, settings.teacher)
@@ -162,9 +163,6 @@ def write(outcome: Outcome, path: Path) -> None:
             "agreement": [outcome.agreement.k, outcome.agreement.n]}  # fmt: skip
     (path / "surrogate.json").write_text(json.dumps(bill, indent=2) + "\n")
     raw.write_queries(results, path / "outcomes-queries.csv")
-    heat = matrix.plot(path / "transfer.png")
-    answers = "answers" if any(r.config["access"] == "labels" for r in results.values()) else "scores"
-    curve = figures.curves(results, path / "queries.png", f"What {settings.teacher} gives away through its {answers}")
     shown = examples(outcome, path / "examples.png")
     run_folder.write_config(path, {"verb": "demo", **asdict(settings), "targets": list(digits.NAMES), "parts": digits.PARTS})
 
@@ -173,26 +171,28 @@ def write(outcome: Outcome, path: Path) -> None:
         text.surrogate(settings, settings.label_queries, outcome.agreement), text.transfer(settings, matrix),
     )  # fmt: skip
     queries, both = text.queries(outcome), text.together(outcome)
-    (path / "summary.txt").write_text("\n".join([model, accuracy, surrogate, transfer, queries, both, ""]))
-    page = pages.Page("Transfer and queries against hidden targets: digits")
-    page.pre(model)
-    page.pre(accuracy)
-    page.head("Examples crafted on a surrogate")
-    page.pre(surrogate)
-    page.pre(transfer)
-    page.picture("Transfer rates as a heat map", heat)
-    page.head("Through queries alone")
-    page.pre(queries)
-    if curve is not None:
-        page.picture("Success against queries", curve)
-    page.head("Both together")
-    page.text(both)
-    if shown is not None:
-        page.picture("Clean, adversarial and difference images", shown)
-    page.head("How to read this")
-    for line in text.READING:
-        page.text(line)
-    page.write(path)
+    summary = "\n".join([model, accuracy, surrogate, transfer, queries, both, ""])
+    (path / "summary.txt").write_text(summary)
+
+    def together(page: Page) -> None:
+        page.head("Both together")
+        page.text(f"{surrogate.split(maxsplit=1)[1]}.")
+        page.text(" ".join(both.split()[1:]))
+        if shown is not None:
+            page.picture("Clean, adversarial and difference images", shown)
+        for line in text.READING:
+            page.text(line)
+
+    images = {name: kept.read(_folder(path, name)) for name in results} | {"transfer": kept.read(path)}
+    run = runs.own(
+        path, attacks=dict(results), images={name: found for name, found in images.items() if found is not None}, matrix=matrix,
+        surrogate={"bill": bill, "training": {}},
+    )  # fmt: skip
+    build.write_own(run, "Transfer and queries against hidden targets: digits", summary, together)
+
+
+def _folder(path: Path, name: str) -> Path:
+    return path / "queries" / name.replace(", ", "-").replace(" ", "-")
 
 
 def examples(outcome: Outcome, path: Path, columns: int = 6) -> Path | None:

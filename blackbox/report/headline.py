@@ -129,7 +129,8 @@ def transfer(matrix: TransferMatrix, given: str) -> str:
         for t in known[best]
     ]
     goal = "fool" if matrix.goals is None else "are named as asked by"
-    among = {"all": "of all images", "target-correct": "of the images it gets right"}.get(given, f"of the {AMONG[given]}")
+    right = f"of the images {'it' if len(known[best]) == 1 else 'each'} gets right"
+    among = {"all": "of all images", "target-correct": right}.get(given, f"of the {AMONG[given]}")
     floor = f"; noise of the same size on {_range(noise)}" if noise and matrix.goals is None else ""
     return f"Examples crafted on {source} with {attack}, {matrix.threats[e]}, {goal} {_targets(known[best])} {among}{floor}."
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _WRAP = 26  # characters that a column of names may have in one line
 _STACK = 3  # columns that a narrow screen has room for; of more, each row becomes a card
+_MANY = 8  # columns that a wide screen has room for without breaking what stands in them
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
@@ -108,6 +109,11 @@ class Table:
     def stacked(self) -> bool:
         """Is each row a card on a narrow screen?"""
         return len(self.head) > _STACK
+
+    @property
+    def many(self) -> bool:
+        """Are its columns so many that their text is broken even on a wide screen?"""
+        return len(self.head) > _MANY
 
     def markdown(self) -> str:
         marks = [":--" if i < self.left else "--:" for i in range(len(self.head))]

@@ -33,7 +33,8 @@ POINTS = 12  # of a sweep, whose images are shown
 class Run:
     """One folder.
 
-    name: unique among the runs of a report. made: run.json (command, settings, versions, machine), empty where it is not.
+    name: unique among the runs of a report; "" on the page of the run itself. made: run.json (command,
+    settings, versions, machine), empty where it is not.
     attacks: results by their own name, "" for the only one. images: those kept to be looked at, by the same names, and
     "transfer" for those of the matrix, and the point's words for those of a sweep. surrogate: its bill, report and summary.
     sweep: the table of a study. unseen: points of it whose images are left out, so that they are not too many.
@@ -64,7 +65,7 @@ class Run:
 
     def label(self, attack: str) -> str:
         """What one of its results is called beside those of other runs."""
-        return f"{self.name}/{attack}" if attack else self.name
+        return f"{self.name}/{attack}" if attack and self.name else attack or self.name
 
     def given(self) -> str:
         """The denominator that its transfer rates were asked for with."""
@@ -138,7 +139,7 @@ def read(path: Path, name: str) -> Run:
 def own(path: Path, **parts: Any) -> Run:
     """A run that has just ended, for the page in its folder; one of several attacks has its settings in the folder above."""
     made = read_json(path / "run.json") or read_json(path.parent / "run.json") or {}
-    return Run(path.resolve().name, path, made, **parts)
+    return Run("", path, made, **parts)
 
 
 def _try(run: Run, read: Callable[[], Read]) -> Read | None:

@@ -26,7 +26,7 @@ def test_folder_is_complete(demo: tuple[str, Path]) -> None:
         "report.html",
         "report.md",
         "transfer.png",
-        "queries.png",
+        "curve.png",
         "examples.png",
         "transfer.npz",
         "run.json",
@@ -34,7 +34,10 @@ def test_folder_is_complete(demo: tuple[str, Path]) -> None:
         assert (folder / name).stat().st_size > 0, name
     made = json.loads((folder / "run.json").read_text())
     assert made["settings"]["eps"] == 0.2 and made["settings"]["label_queries"] == 1600
-    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 3
+    page = (folder / "report.html").read_text()
+    assert "src=\"data:" in page and not re.findall(r'src="(?!data:)', page)
+    assert '<p class="headline">With scores alone, 250 queries an image cut accuracy from ' in page
+    assert '<p class="headline">Examples crafted on ' in page and page.count("<details>") == page.count("<pre>") - 1 == 1
 
 
 def test_transfer_table_follows_from_the_raw_outcomes(demo: tuple[str, Path]) -> None:
@@ -116,7 +119,7 @@ def test_more_attacks_join_the_query_table_and_the_figure(tmp_path: Path) -> Non
     )
     found = {row["attack"] for row in rows(tmp_path / "outcomes-queries.csv")}
     assert found >= set(names)
-    assert (tmp_path / "queries.png").stat().st_size > 0
+    assert (tmp_path / "curve.png").stat().st_size > 0
     assert (tmp_path / "queries" / "boundary-labels-L2-1" / "outcomes.csv").exists()
 
 

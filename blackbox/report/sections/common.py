@@ -23,7 +23,7 @@ class Item(NamedTuple):
     @property
     def label(self) -> str:
         """What it is called in a report."""
-        return self.run.label(self.name)
+        return self.run.label(self.name) or self.attack
 
     @property
     def attack(self) -> str:
@@ -90,6 +90,11 @@ def between(estimate: Estimate, form: str = ",.1f") -> str:
     if not estimate.n or math.isnan(estimate.value):
         return "–"
     return f"{number(estimate.value, form)} [{number(estimate.low, form)}, {number(estimate.high, form)}]"
+
+
+def without_run(head: list[str], rows: list[list[Any]], left: int) -> tuple[list[str], list[list[Any]], int]:
+    """Without the first column, of runs' names, where they have none: on the page of the run itself."""
+    return (head, rows, left) if any(row[0] for row in rows) else (head[1:], [row[1:] for row in rows], left - 1)
 
 
 def once(head: list[str], rows: list[list[Any]], left: int, keep: int = 1) -> tuple[list[str], list[list[Any]], int, str]:

@@ -142,7 +142,8 @@ def transfer(page: Page, run: Run, folder: Path, room: Room) -> None:
             "y": matrix.labels, "clean_target": matrix.clean_target[t], "adv_target": matrix.adv_target[s, a, e, t],
             "adv_source": matrix.adv_source[s, a, e],
         }  # fmt: skip
-        made = _moved(f"{run.name}, {about['attack']} from {about['source']}", target, about["threat"], found, shown, room)
+        title = f"{about['attack']} from {about['source']}"
+        made = _moved(f"{run.name}, {title}" if run.name else title, target, about["threat"], found, shown, room)
     _put(page, room, made, folder / f"examples-{safe(run.name)}-transfer", run.name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from blackbox.report.sections.common import items
+from blackbox.report.sections.common import items, without_run
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -25,7 +25,8 @@ def add(page: Page, runs: Sequence[Run]) -> None:
     if not found:
         return
     page.head("Threat model")
-    page.table(HEAD, [[", ".join(names), *row] for row, names in found.items()], left=len(HEAD))
+    head, rows, left = without_run(HEAD, [[", ".join(names), *row] for row, names in found.items()], len(HEAD))
+    page.table(head, rows, left=left)
     page.text(
         "Images are in [0, 1]. A query is one image evaluated by the target; the check of the clean image, probes and failed "
         "tries are all charged. The attacker sees nothing of the target but what is written here."

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def add(page: Page, runs: Sequence[Run]) -> None:
     """Commands, then versions: once for the runs that share them."""
     page.head("Commands and environment")
-    commands = [f"{run.name}{_began(run)}\n  {run.made['command']}" for run in runs if run.made.get("command")]
+    commands = [f"{run.name}{_began(run)}".strip() + f"\n  {run.made['command']}" for run in runs if run.made.get("command")]
     if commands:
         page.pre("\n".join(commands))
     if silent := [run.name for run in runs if not run.made.get("command")]:
-        page.text(f"Saved from Python, without a command: {', '.join(silent)}.")
+        page.text("Saved from Python, without a command" + (f": {', '.join(silent)}." if any(silent) else "."))
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for run in runs:
         for found in _environments(run):
@@ -34,7 +34,7 @@ def add(page: Page, runs: Sequence[Run]) -> None:
     names = list(dict.fromkeys(name for group in groups for name, _ in group))
     heads = ["all runs"] if len(groups) == 1 and not unknown else [", ".join(mine) for mine in groups.values()]
     rows = [[name.replace("_", " "), *(dict(group).get(name, "–") for group in groups)] for name in names]
-    page.table(["", *heads], rows, left=len(heads) + 1)
+    page.table(["Version or machine", *heads], rows, left=len(heads) + 1)
 
 
 def _began(run: Run) -> str:

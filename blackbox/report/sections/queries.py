@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from blackbox import statistics
 from blackbox.report import distances, figures, radii
-from blackbox.report.sections.common import Item, between, number, once, parts, safe, short
+from blackbox.report.sections.common import Item, between, number, once, parts, safe, short, without_run
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -74,6 +74,7 @@ def _rates(page: Page, chosen: Sequence[Item]) -> None:
     head, rows, left, said = once(head, rows, 7, keep=2)  # type: ignore[arg-type, assignment]
     caption = "Fooled: within eps and budget, of the images that the target had right, with 95 % Wilson interval. A failure is "
     caption += "charged the whole budget; the distance is the median of the successes."
+    head, rows, left = without_run(head, rows, left)  # type: ignore[arg-type]
     page.table(head, rows, f"{caption} {said}".strip(), left)  # type: ignore[arg-type]
 
 
@@ -87,6 +88,7 @@ def _distances(page: Page, chosen: Sequence[Item]) -> None:
         cells = [between(found[q], ".3g") if q in found else "–" for q in at]
         rows.append([i.run.name, i.attack, str(i.result.config["target"]), i.result.threat.norm, *cells])
     head, rows, left, said = once(head, rows, 4, keep=2)
+    head, rows, left = without_run(head, rows, left)
     page.table(head, rows, f"Median distance of the nearest example within so many queries, exact 95 % interval. {said}", left)
 
 

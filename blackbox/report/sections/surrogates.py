@@ -27,7 +27,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path) -> None:
     kept = [i for i in range(len(HEAD)) if any(row[i] not in ("–", "") and row[i] != Rate(0, 0) for row in rows)]
     caption = "Agreement: the surrogate names the target's class, of images it never asked about. Accuracy: the true class. "
     caption += "Learned: of the answers, as they were seen in the epoch kept."
-    page.table([HEAD[i] for i in kept], [[row[i] for i in kept] for row in rows], caption, left=3)
+    page.table([HEAD[i] for i in kept], [[row[i] for i in kept] for row in rows], caption, left=sum(i < 3 for i in kept))
     for run in mine:
         for note in run.surrogate["training"].get("notes", ()):
             page.text(f"{run.name}: {note}")

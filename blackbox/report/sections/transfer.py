@@ -32,7 +32,7 @@ def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path,
     )
     for i, part in enumerate(_parts(matrix)):
         path = folder / ("transfer" + ("" if own else f"-{safe(name)}") + (f"-{i + 1}" if i else "") + (".png" if own else ".svg"))
-        page.picture(f"Transfer rates of {name}", part.plot(path, given))
+        page.picture(f"Transfer rates {'of ' + name if name else ''}".strip(), part.plot(path, given))
     _table(page, matrix, given)
     _radii(page, name, matrix, given, folder)
     clean = "; ".join(f"{t} {matrix.clean_accuracy(t)}" for t in matrix.targets)
@@ -90,7 +90,7 @@ def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Pa
         together = {f"{line}, to {t}": points for t, lines in each.items() for line, points in lines.items()}
         pictures = {"": together} if len(matrix.targets) > 1 and len(together) <= MOST else each
         for target, lines in pictures.items():
-            path = folder / f"eps-{safe(name)}{'-' + safe(target) if target else ''}-{norm}.svg"
+            path = folder / f"{'-'.join(['eps', *(safe(word) for word in (name, target) if word), norm])}.svg"
             title = f"Transfer against eps{', to ' + target if target else ''}"
             count = sorted({rate.n for points in lines.values() for _, rate in points})
             under = f"{' to '.join(map(str, sorted({count[0], count[-1]})))} {AMONG[given]}; 95 % Wilson intervals."
