@@ -235,12 +235,15 @@ def report(
     against: Annotated[
         str | None, typer.Option(help="The run, or run/attack, that the others are compared with.", show_default="first")
     ] = None,
+    figures: Annotated[
+        str | None, typer.Option(help="Save every picture in these formats too, for papers: pdf,svg.", show_default="none")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """One HTML page from saved runs, with Markdown, CSV and, with the extra data, Parquet."""
+    """One HTML page from saved runs, with Markdown and CSV; with the extra data, Parquet and LaTeX."""
     from blackbox.cli.report import run
 
-    run(runs, out, title, against, quiet)
+    run(runs, out, title, against, figures, quiet)
 
 
 @app.command()

@@ -10,8 +10,16 @@ from blackbox.cli.exits import USAGE, Exit
 from blackbox.cli.progress import say
 
 
-def run(paths: list[str], out: str | None, title: str | None, against: str | None, quiet: bool) -> None:
+def run(paths: list[str], out: str | None, title: str | None, against: str | None, figures: str | None, quiet: bool) -> None:
     """Read every run and write the report; exit code 2 when something could not be read."""
+    from blackbox.report import style
+    from blackbox.specs import parse
+
+    with style.formats(parse.words(figures or "")):  # a format that cannot be is told before anything is read
+        _write(paths, out, title, against, quiet)
+
+
+def _write(paths: list[str], out: str | None, title: str | None, against: str | None, quiet: bool) -> None:
     from blackbox.report import build, runs
 
     found = runs.read_all(paths)

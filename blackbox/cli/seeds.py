@@ -86,15 +86,17 @@ def _one(
 
 
 def _pooled(found: list[AttackResult], where: Path, quiet: bool) -> None:
-    import matplotlib.pyplot as plt
-
+    from blackbox.report import build, runs, shown, style
     from blackbox.results.pooled import pool
 
     pooled = pool(found)
     pooled.save(where)
-    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    pooled.plot(axes).legend(frameon=False, loc="upper left")
-    for kind in ("png", "pdf"):
-        figure.savefig(where / f"curve.{kind}", dpi=150)
-    plt.close(figure)
-    say(f"{pooled.summary()}\nsaved            {where}/: a folder a seed, summary.txt, curve.png, curve.pdf", quiet)
+    parts = {f"seed-{seed}": result for seed, result in zip(pooled.seeds, found, strict=True)}
+    first = next(iter(parts))
+    images = {first: looked} if (looked := shown.read(where / first)) is not None else {}
+    run = runs.own(where, attacks=parts, images=images, pooled={"": pooled})
+    c = found[0].config
+    with style.formats(["pdf"]):
+        build.write_own(run, f"{c['attack']} on {c['target']}, {len(found)} seeds", pooled.summary())
+    files = "a folder a seed, report.html, report.md, summary.txt, curve.png, curve.pdf"
+    say(f"{pooled.summary()}\nsaved            {where}/: {files}", quiet)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from blackbox.report import headline, tables
+from blackbox.report import headline, latex, tables
 from blackbox.report.pages import Page
 from blackbox.report.runs import Run
 from blackbox.report.sections import (
@@ -17,6 +17,7 @@ from blackbox.report.sections import (
     model,
     origin,
     queries,
+    seeds,
     surrogates,
     sweeps,
     transfer,
@@ -39,9 +40,9 @@ def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "")
     Raises:
         ValueError: nothing could be read, or no result is called ``against``.
     """
-    good = [run for run in runs if not run.empty]
-    compose(runs, folder, title, against).write(folder)
-    return tables.write(good, folder)
+    page = compose(runs, folder, title, against)
+    page.write(folder)
+    return tables.write([run for run in runs if not run.empty], folder) + latex.write(page, folder)
 
 
 def compose(
@@ -67,9 +68,11 @@ def compose(
     with_matrix = [run for run in good if run.matrix is not None]
     room = galleries.Room(sum(len(run.images) for run in good))
     evaluations.add(page, good, folder, own)
-    queries.add(page, chosen, folder, own)
+    seeds.add(page, good, folder, own)
+    queries.add(page, chosen, folder, own and not any(run.pooled for run in good))
     accounts.add(page, chosen)
-    galleries.add(page, chosen, folder, room)
+    one = [i for i in chosen if not i.run.again(i.name)]  # the first seed of each
+    galleries.add(page, one, folder, room)
     if with_matrix:
         page.head("Transfer")
     for run in with_matrix:
@@ -80,7 +83,7 @@ def compose(
     sweeps.add(page, good, folder, room)
     if room.without:
         page.text(f"Galleries left out, so that the page stays small: {', '.join(room.without)}. Report on fewer runs to see them.")
-    comparison.add(page, good, chosen, first)
+    comparison.add(page, good, one, first if first in one else None)
     if also is not None:
         also(page)
     origin.add(page, good)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from blackbox.evaluation.evaluation import Evaluation, Row
     from blackbox.report.runs import Run
     from blackbox.results import AttackResult
+    from blackbox.results.pooled import Pooled
+    from blackbox.statistics import TwoLevel
     from surrogates import TransferMatrix
 
 FEW = 3  # targets that a sentence names one by one
@@ -21,9 +23,10 @@ FEW = 3  # targets that a sentence names one by one
 def lines(runs: Sequence[Run], chosen: Sequence[Item]) -> list[str]:
     """A sentence for each target that was attacked, for each evaluation and for each matrix."""
     groups: dict[str, list[Item]] = {}
-    for item in chosen:
+    for item in (i for i in chosen if i.run.seeds(i.name) is None):
         groups.setdefault(str(item.result.config["target"]), []).append(item)
     found = [queries(group, len(groups) > 1) for group in groups.values()]
+    found += [seeds(pooled) for run in runs for pooled in run.pooled.values()]
     found += [evaluation(run.evaluation) for run in runs if run.evaluation is not None]
     found += [transfer(run.matrix, run.given()) for run in runs if run.matrix is not None]
     return [text for text in found if text]
@@ -69,6 +72,22 @@ def _reach(r: AttackResult, on: str) -> str:
     if clean.k == robust.k:
         return f"left the accuracy{on} at {percent(clean)}: no image was fooled"
     return f"cut accuracy{on} from {100 * clean.value:.0f} % to {percent(robust)}"
+
+
+def seeds(pooled: Pooled) -> str:
+    """What an attack reaches over several seeds."""
+    r, rate, robust = pooled.results[0], pooled.success_rate, pooled.robust_accuracy
+    if pooled.unknown or not rate.n:
+        return ""
+
+    def told(t: TwoLevel) -> str:
+        return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}]"
+
+    if r.config["targeted"] or math.isinf(r.threat.eps):
+        reach = f"succeeded on {told(rate)} of the images"
+    else:
+        reach = f"cut accuracy from {100 * r.clean_accuracy.value:.0f} % to {told(robust)}"
+    return f"{_with(r)}{reach} ({r.config['attack']}, {len(pooled.seeds)} seeds)."
 
 
 def _standing(item: Item) -> tuple[float, float]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blackbox.evaluation.evaluation import Evaluation
     from blackbox.report.shown import Shown
     from blackbox.results import AttackResult
+    from blackbox.results.pooled import Pooled
     from blackbox.sweep import Store
     from blackbox.sweep.table import Table
     from surrogates import TransferMatrix
@@ -23,7 +24,7 @@ Read = TypeVar("Read")
 VERBS = ("attack", "evaluate", "transfer", "surrogate", "sweep", "demo")
 MARKS = (
     "run.json", "config.json", "examples.safetensors", "evaluation.json", "transfer.json", "training.json", "study.toml",
-    "store.sqlite",
+    "store.sqlite", "seeds.json",
 )  # fmt: skip
 
 POINTS = 12  # of a sweep, whose images are shown
@@ -39,6 +40,7 @@ class Run:
     "transfer" for those of the matrix, and the point's words for those of a sweep. surrogate: its bill, report and summary.
     sweep: the table of a study. unseen: points of it whose images are left out, so that they are not too many.
     evaluation: its rows; the single runs of it are not among ``attacks``. not_run: attacks that it ended before.
+    pooled: by the attack's name ("" for the only one), those of ``attacks`` that are one with several seeds.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Run:
     evaluation: Evaluation | None = None
     problems: list[str] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
+    pooled: dict[str, Pooled] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -66,6 +69,16 @@ class Run:
     def label(self, attack: str) -> str:
         """What one of its results is called beside those of other runs."""
         return f"{self.name}/{attack}" if attack and self.name else attack or self.name
+
+    def seeds(self, attack: str) -> str | None:
+        """By which name the attack is among ``pooled``; None where it has one seed."""
+        name, _, last = attack.rpartition("/")
+        return name if name in self.pooled and last.startswith("seed-") else None
+
+    def again(self, attack: str) -> bool:
+        """Is it not the first seed of its attack?"""
+        name = self.seeds(attack)
+        return name is not None and self.attacks[attack] is not self.pooled[name].results[0]
 
     def given(self) -> str:
         """The denominator that its transfer rates were asked for with."""
@@ -121,6 +134,8 @@ def read(path: Path, name: str) -> Run:
         return run
     for where in sorted({p.parent for n in ("config.json", "examples.safetensors") for p in _below(path, n)}):
         _attack(run, where, "" if where == path else where.relative_to(path).as_posix().removeprefix("queries/"))
+    for where in sorted({p.parent for p in _below(path, "seeds.json")}):
+        _pool(run, "" if where == path else where.relative_to(path).as_posix())
     _not_run(run)
     if any((path / n).exists() for n in ("transfer.json", "transfer.npz")):
         run.matrix = _try(run, lambda: _matrix(path))
@@ -181,6 +196,20 @@ def _attack(run: Run, where: Path, name: str) -> None:
     if result is not None:
         run.attacks[name] = result
         _images(run, where, name)
+
+
+def _pool(run: Run, name: str) -> None:
+    """Several seeds of one attack, where all of them could be read; else they stay single runs."""
+    from blackbox.results.pooled import SEEDS, pool
+
+    def read() -> Pooled | None:
+        seeds = json.loads((run.path / name / SEEDS).read_text(encoding="utf-8"))
+        single = [run.attacks.get(f"{name}/seed-{seed}" if name else f"seed-{seed}") for seed in seeds]
+        there = [result for result in single if result is not None]
+        return pool(there) if len(there) == len(seeds) > 1 else None
+
+    if (pooled := _try(run, read)) is not None:
+        run.pooled[name] = pooled
 
 
 def _not_run(run: Run) -> None:

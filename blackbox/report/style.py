@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ COLOURS = ("#b23a48", "#1f6f8b", "#d98e2b", "#5a1846", "#4c956c", "#8a8f98")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
 DPI = 150  # of a PNG
+FORMATS = ("pdf", "svg", "png")
+_MADE = {".svg": "Date", ".pdf": "CreationDate"}  # what a file would say of when it was made
+_ALSO: ContextVar[tuple[str, ...]] = ContextVar("_ALSO", default=())
 MOST = 8  # lines whose names leave room for the lines themselves
 
 
@@ -86,5 +92,27 @@ def save(made: Any, path: Path) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "blackbox"}):
-        made.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+        for where in (path, *beside(path)):
+            made.savefig(where, dpi=DPI, metadata={_MADE.get(where.suffix, "Software"): None})
     return path
+
+
+def beside(path: Path) -> list[Path]:
+    """The same picture in the formats that `formats` asks for."""
+    return [path.with_suffix(f".{kind}") for kind in _ALSO.get() if f".{kind}" != path.suffix]
+
+
+@contextmanager
+def formats(kinds: Sequence[str]) -> Iterator[None]:
+    """Save every picture in these formats too, beside the one of the page.
+
+    Raises:
+        ValueError: one that is not among `FORMATS`.
+    """
+    if unknown := [kind for kind in kinds if kind not in FORMATS]:
+        raise ValueError(f"Expected figures as {', '.join(FORMATS)}, but it was {', '.join(unknown)}. Separate several by commas.")
+    token = _ALSO.set(tuple(kinds))
+    try:
+        yield
+    finally:
+        _ALSO.reset(token)

@@ -31,7 +31,7 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, own: bool = False) -> 
     if walks:
         _distances(page, walks)
     if within:
-        pictures(page, within, folder, own=own)
+        pictures(page, [i for i in within if i.run.seeds(i.name) is None], folder, own=own)
     near = [i for i in chosen if walked(i)]
     for target, group in _by_target(near).items():
         path = folder / ("distance.png" if own else f"distance-{safe(target)}.svg")

@@ -6,9 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox.report import radii
+from blackbox.report import radii, style
 from blackbox.report.sections.common import safe
-from blackbox.report.style import MOST
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -32,6 +31,8 @@ def add(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Path,
     )
     for i, part in enumerate(_parts(matrix)):
         path = folder / ("transfer" + ("" if own else f"-{safe(name)}") + (f"-{i + 1}" if i else "") + (".png" if own else ".svg"))
+        for where in style.beside(path):
+            part.plot(where, given)
         page.picture(f"Transfer rates {'of ' + name if name else ''}".strip(), part.plot(path, given))
     _table(page, matrix, given)
     _radii(page, name, matrix, given, folder)
@@ -88,7 +89,7 @@ def _radii(page: Page, name: str, matrix: TransferMatrix, given: str, folder: Pa
             continue
         each = {target: _lines(matrix, target, threats, given) for target in matrix.targets}
         together = {f"{line}, to {t}": points for t, lines in each.items() for line, points in lines.items()}
-        pictures = {"": together} if len(matrix.targets) > 1 and len(together) <= MOST else each
+        pictures = {"": together} if len(matrix.targets) > 1 and len(together) <= style.MOST else each
         for target, lines in pictures.items():
             path = folder / f"{'-'.join(['eps', *(safe(word) for word in (name, target) if word), norm])}.svg"
             title = f"Transfer against eps{', to ' + target if target else ''}"

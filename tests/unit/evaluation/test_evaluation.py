@@ -162,7 +162,7 @@ def test_a_report_does_not_take_what_smaller_budgets_left_standing_for_runs_of_t
     (tmp_path / "r").mkdir()
     tables = build.write([read], tmp_path / "r")
     page = (tmp_path / "r" / "report.html").read_text()
-    assert not tables and "Evaluations" in page and "Attacks by queries" not in page
+    assert tables == ["tables.tex"] and "Evaluations" in page and "Attacks by queries" not in page
     for row in found.rows:
         assert f"{row.robust.k}/{row.robust.n}" in page and f">{row.queries:,}<" in page
     (tmp_path / "e" / "evaluation.json").write_text("{")
