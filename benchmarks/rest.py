@@ -27,15 +27,15 @@ from scipy.stats import quantile_test
 
 import blackbox as bb
 from benchmarks.clock import paired, spread
-from blackbox.testing.moderation import DIGITS, Moderation
 
+DIGITS = tuple("0123456789")
 SHAPE, ROWS, CONNECTIONS = (3, 32, 32), 64, 4
 TOKEN = {"Authorization": "Bearer secret"}
 
 
 def serve(slow: float, pipe: Any) -> None:
     torch.set_num_threads(1)
-    service = Moderation(lambda x: np.full((len(x), 10), 0.1), slow=slow)
+    service = bb.testing.Moderation(lambda x: np.full((len(x), 10), 0.1), DIGITS, slow=slow)
     pipe.send(service.url)
     service.serve_forever()
 

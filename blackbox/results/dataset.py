@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox.results.frame import to_pandas
 from blackbox.results.pictures import as_picture, on_levels
+from blackbox.targets.packages import need
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 
 def to_dataset(result: AttackResult, images: Tensor, classes: Sequence[str] | None = None) -> Dataset:
     """The data set; see `AttackResult.to_dataset`."""
-    try:
-        import datasets
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "Expected the package datasets, but it is not installed. Install it: pip install 'blackbox-transfer[data]'",
-            name="datasets",
-        ) from None
+    datasets = need("datasets", "data", "a Hugging Face data set")
     if len(images) != len(result):
         raise ValueError(f"Expected the {len(result)} clean images of the result, but there were {len(images)}.")
     table = to_pandas(result)

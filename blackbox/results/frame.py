@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blackbox.statistics.outcomes import array
+from blackbox.targets.packages import need
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,19 +17,13 @@ if TYPE_CHECKING:
 
 def to_pandas(result: AttackResult) -> pd.DataFrame:
     """The table; see `AttackResult.to_pandas`."""
-    try:
-        import pandas as pd
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "Expected pandas for a table of the result, but it is not installed. Install it: pip install 'blackbox-transfer[data]'",
-            name="pandas",
-        ) from None
+    pandas = need("pandas", "data", "a table of the result")
 
     def whole(column: object, there: np.ndarray) -> pd.Series:
-        return pd.Series(array(column), dtype="Int64").where(there)
+        return pandas.Series(array(column), dtype="Int64").where(there)
 
     def yes(column: object, there: np.ndarray) -> pd.Series:
-        return pd.Series(array(column).astype(bool), dtype="boolean").where(there)
+        return pandas.Series(array(column).astype(bool), dtype="boolean").where(there)
 
     known, clean = array(result.known), array(result.clean_known)
     first, label, again = (array(c) for c in (result.first_success_query, result.clean_label, result.verified))
@@ -39,7 +34,7 @@ def to_pandas(result: AttackResult) -> pd.DataFrame:
         "clean_label": whole(label, label >= 0),
         "attacked": yes(result.attacked, clean),
         "success": yes(result.success, known),
-        "status": pd.Series([s.name.lower() for s in result.status], dtype="string"),
+        "status": pandas.Series([s.name.lower() for s in result.status], dtype="string"),
         "queries": array(result.queries),
         "first_success_query": whole(first, first > 0),
         "distance": array(result.distance),
@@ -54,4 +49,4 @@ def to_pandas(result: AttackResult) -> pd.DataFrame:
         "attack": c["attack"], "target": c["target"], "access": c["access"], "norm": result.threat.norm, "eps": result.threat.eps,
         "budget": c["budget"], "seed": c["seed"],
     }  # fmt: skip
-    return pd.DataFrame({**columns, **{name: [value] * n for name, value in same.items()}})
+    return pandas.DataFrame({**columns, **{name: [value] * n for name, value in same.items()}})

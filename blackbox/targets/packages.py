@@ -18,7 +18,7 @@ def need(package: str, extra: str, what: str) -> Any:
         if (error.name or "").partition(".")[0] != package.partition(".")[0]:
             raise
         raise ModuleNotFoundError(
-            f"Expected {package.partition('.')[0]} to be installed, which loads {what}, but it is not. Install it: "
+            f"Expected {package.partition('.')[0]} to be installed, which {what} needs, but it is not. Install it: "
             f"pip install 'blackbox-transfer[{extra}]'",
             name=package,
         ) from None

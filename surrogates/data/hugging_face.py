@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from blackbox.targets.packages import need
 from surrogates.data.dataset import Dataset, class_names
 from surrogates.data.folders import PHOTO, cut, stack
 from surrogates.data.pictures import as_pixels, picture, pixels
@@ -72,13 +73,7 @@ def hugging_face(
 
 
 def _part(path: Path, split: str | None) -> Any:
-    try:
-        import datasets
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "Expected the package datasets, but it is not installed. Install it: pip install 'blackbox-transfer[data]'",
-            name="datasets",
-        ) from None
+    datasets = need("datasets", "data", f"datasets:{path}")
     if not path.is_dir():
         raise FileNotFoundError(f"Expected a folder with a Hugging Face data set at {path}, but there is none.")
     files = sorted(str(p) for p in path.rglob("*.parquet"))
