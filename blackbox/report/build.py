@@ -171,10 +171,12 @@ def _about(run: Run, chosen: Sequence[Item]) -> str:
     if not chosen:
         return ""
     r = chosen[0].result
+    every = list(dict.fromkeys(str(i.result.config.get("seed")) for i in chosen))
+    seeded = f"seed{'s'[: len(every) > 1]} {', '.join(every)}"
     c, alike = r.config, len({str(i.result.threat) for i in chosen}) == 1
     return (
         f"{f'{r.threat}, at' if alike else 'At'} most {int(c['budget']):,} queries an image; the target shows {c.get('access')}; "
-        f"{len(r):,} images, seed {c.get('seed')}."
+        f"{len(r):,} images, {seeded}."
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from blackbox.report.pages import Page, Table
 
 FILE = "tables.tex"
-_SIGNS = {"×": r"$\times$", "∞": r"$\infty$", "→": r"$\to$", "·": r"$\cdot$", "–": "--"}
+_SIGNS = {"×": r"$\times$", "∞": r"$\infty$", "→": r"$\to$", "·": r"$\cdot$", "–": "--", "\u00a0": "~"}
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "%_&#$"})
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from blackbox.statistics import Rate
+from blackbox.statistics import Rate, TwoLevel, two_level
 from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan
 from blackbox.sweep.store import Store
@@ -47,11 +49,31 @@ class Table:
         found = self.outcomes[point]
         if not found:
             return Rate(0, 0, unknown=self.unknown(point))
-        if point.kind == "attack":
-            rate = Rate.of(found["success"], found["attacked"])
-        else:
-            rate = Rate.of(_fooled(found, found["adv_target"]), _right(found))
-        return replace(rate, unknown=self.unknown(point))
+        return replace(Rate.of(*_hits(point, found)), unknown=self.unknown(point))
+
+    def several(self) -> dict[Point, list[Point]]:
+        """The points that differ in their seeds alone, by the first of them; of those with more than one seed."""
+        groups: dict[Point, list[Point]] = {}
+        for point in self.outcomes:
+            groups.setdefault(point._replace(seed=0), []).append(point)
+        return {points[0]: points for points in groups.values() if len(points) > 1}
+
+    def pooled(self, points: Sequence[Point]) -> TwoLevel:
+        """The share fooled over seeds and images, with a 95 % interval that resamples both; over images known with every seed."""
+        found = [self.outcomes[p] for p in points]
+        if not all(found):
+            return two_level(np.zeros((len(points), 0)))
+        ids = reduce(np.intersect1d, [f["ids"] for f in found])
+        rows = [{name: column[np.isin(f["ids"], ids)] for name, column in f.items()} for f in found]
+        hits, among = zip(*(_hits(p, f) for p, f in zip(points, rows, strict=True)), strict=True)
+        return two_level(np.stack(hits), np.stack(among))
+
+    def by_seed(self, points: Sequence[Point]) -> str:
+        """``71 to 89``: the smallest and the largest rate of a seed, in per cent; how many are incomplete, if any are."""
+        each = [self.rate(p) for p in points]
+        rates, cut = [100 * rate.value for rate in each if rate.n], sum(rate.unknown > 0 for rate in each)
+        text = f"{min(rates):.0f} to {max(rates):.0f}" if rates else "unknown"
+        return f"{text}; {cut} of {len(each)} incomplete" if cut else text
 
     def unknown(self, point: Point) -> int:
         """How many images of a point are unknown, because their cells failed or are not done."""
@@ -116,9 +138,22 @@ class Table:
                     else [p.source, cell(noise) if noise else "–"]
                 )
                 rows.append([p.target, p.what, p.threat, str(p.seed), *more, cell(rate), str(rate.n)])
+            for points in self.several().values():
+                if points[0].kind == kind:
+                    rows.append(self._pooled_row(points))
             out.append(lay(rows, left=3))
+        told = ["fooled: of the images that the target had right, with Wilson interval"]
+        if self.several():
+            told[0] += "; pooled: over seeds and images, with an interval that resamples both (with two or three seeds still too short)"
         cut = [f"{self.incomplete}."] if self.incomplete else []
-        return "\n\n".join([*cut, *out, "fooled: of the images that the target had right, with Wilson interval"])
+        return "\n\n".join([*cut, *out, *told])
+
+    def _pooled_row(self, points: Sequence[Point]) -> list[str]:
+        p, mean = points[0], self.pooled(points)
+        charged = np.mean([self.queries(each)[0] for each in points])
+        more = [f"{p.budget:,}", f"{charged:.1f}" if mean.n else "–"] if p.kind == "attack" else [p.source, ""]
+        known = f"{100 * mean.value:.0f} [{100 * mean.low:.0f}, {100 * mean.high:.0f}]" if mean.n else "unknown"
+        return [p.target, p.what, p.threat, f"{len(points)} pooled", *more, f"{known}, by seed {self.by_seed(points)}", str(mean.n)]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``rates.csv`` and ``summary.txt``; the raw outcomes are in the store."""
@@ -132,6 +167,13 @@ class Table:
             writer.writerows({name: "" if value != value else value for name, value in r.items()} for r in records)
         (path / "summary.txt").write_text(f"{self}\n")
         return path
+
+
+def _hits(point: Point, found: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Which images were fooled, and which are in the denominator."""
+    if point.kind == "attack":
+        return found["success"], found["attacked"]
+    return _fooled(found, found["adv_target"]), _right(found)
 
 
 def _fooled(found: dict[str, np.ndarray], named: np.ndarray) -> np.ndarray:

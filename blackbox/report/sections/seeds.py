@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blackbox.results.pooled import Pooled
     from blackbox.statistics import TwoLevel
 
+FIXED = "\u00a0"  # a space at which no line ends
 HEAD = ["Run", "Attack", "Target", "Shows", "Within", "Budget", "Seeds", "Fooled, %", "by seed, %", "Robust accuracy, %",
         "Mean queries", "by seed"]  # fmt: skip
 
@@ -60,7 +61,9 @@ def curve(pooled: Pooled, path: Path, label: str) -> Path:
 
 def percent(t: TwoLevel) -> str:
     """``15 % [5, 36] (3 seeds × 20 images)``."""
-    return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}] ({t.runs} seeds × {t.n} images)" if t.n else "– (n = 0)"
+    if not t.n:
+        return "– (n = 0)"
+    return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}]".replace(" ", FIXED) + f" ({t.runs} seeds × {t.n} images)"
 
 
 def spread(values: Sequence[float], form: str = ".0f") -> str:
@@ -76,6 +79,6 @@ def _row(run: Run, name: str, pooled: Pooled) -> list[str]:
         run.name, name or str(c["attack"]), str(c["target"]), str(c.get("access", "–")), str(r.threat), f"{int(c['budget']):,}",
         ", ".join(map(str, pooled.seeds)), percent(pooled.success_rate) + unknown,
         spread([100 * rate.value for rate in pooled.per_seed().values()]), percent(pooled.robust_accuracy) + unknown,
-        f"{number(mean.value, ',.1f')} [{number(mean.low, ',.1f')}, {number(mean.high, ',.1f')}]" if mean.n else "–",
+        f"{number(mean.value, ',.1f')} [{number(mean.low, ',.1f')},{FIXED}{number(mean.high, ',.1f')}]" if mean.n else "–",
         spread([one.mean_queries for one in pooled.results], ",.1f"),
     ]  # fmt: skip

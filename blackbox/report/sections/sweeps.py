@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from blackbox.report.sections import galleries, queries, transfer
 from blackbox.report.sections.common import Item, number, once
+from blackbox.report.sections.seeds import percent
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -52,19 +51,16 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
     for p in points:
         groups.setdefault((p.target, p.what, str(read_threat(p.threat)), f"{p.budget:,}"), []).append(p)
     seeds = max(map(len, groups.values()))
-    head += [f"fooled over {seeds} seeds"] if seeds > 1 else []
+    head += ["pooled over seeds, %", "by seed, %"] if seeds > 1 else []
     rows: list[list[str | Rate]] = []
     for known, some in groups.items():
         one = next((p for p in some if p.seed == first), some[0])
         mean, median = table.queries(one)
-        each = [table.rate(p) for p in some]
-        rates, cut = [100 * rate.value for rate in each if rate.n], sum(rate.unknown > 0 for rate in each)
-        text = f"{np.mean(rates):.1f} ({min(rates):.0f} to {max(rates):.0f})" if rates else "unknown" if cut else "–"
-        spread = [f"{text}; {cut} of {len(each)} incomplete" if rates and cut else text] if seeds > 1 else []
+        spread = [percent(table.pooled(some)), table.by_seed(some)] if seeds > 1 else []
         rows.append([*known, table.rate(one), number(mean, ",.1f"), number(median), *spread])
     head, rows, left, said = once(head, rows, 4, keep=0)
     more = f" {len(rows) - ROWS:,} more rows are in sweep.csv." if len(rows) > ROWS else ""
-    over = f" Rates and queries are those of seed {first}; the last column has mean and range over seeds." if seeds > 1 else ""
+    over = f" Rates and queries are of seed {first}; pooled: over seeds and images, both resampled." if seeds > 1 else ""
     caption = f"Fooled: of the images that the target had right, with 95 % Wilson interval.{over} {said}{more}".strip()
     page.table(head, rows[:ROWS], caption, left)
     found = [(p, result(table, p)) for p in points if p.seed == first]

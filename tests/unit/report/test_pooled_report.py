@@ -23,7 +23,7 @@ def test_seeds_are_pooled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with style.formats(["pdf"]):
         written = build.write([found], tmp_path / "out")
-    page = (tmp_path / "out" / "report.md").read_text()
+    page = (tmp_path / "out" / "report.md").read_text().replace("\u00a0", " ")
     line = next(li for li in page.splitlines() if li.startswith("| s | square |"))
     assert "| 50 % [" in line and "(3 seeds × 4 images) | 25 to 75 | 50 % [" in line and "0, 1, 2" in line
     assert "**With scores alone, 100 queries an image cut accuracy from 100 % to 50 % [" in page and "(square, 3 seeds).**" in page
@@ -55,3 +55,28 @@ def test_a_format_that_cannot_be(said: Cli) -> None:
     sentence(out, 2, "Expected figures as pdf, svg, png", "gif")
     with pytest.raises(ValueError, match="gif"), style.formats(["gif"]):
         pass
+
+
+def test_a_sweep_with_several_seeds_has_a_pooled_line() -> None:
+    """Of four images, all right when clean, one seed fools two and the other one; the last image is known with the first alone."""
+    import numpy as np
+
+    from blackbox.report.sections.seeds import percent
+    from blackbox.sweep import Plan, Study, Table
+
+    study = Study(attack={"targets": "digits:knn", "attacks": "square", "threats": "linf:0.1", "budgets": 9, "seeds": [0, 1]})
+    plan = Plan(study, 4, {})
+
+    def column(fooled: list[int]) -> dict[str, np.ndarray]:
+        hit = np.array(fooled) > 0
+        return {"success": hit, "attacked": hit | True, "ids": np.arange(len(hit)), "queries": 9 - hit, "y": 0 * hit}
+
+    whole = Table(plan, dict(zip(plan.points, (column([1, 1, 0, 0]), column([0, 1, 0, 0])), strict=True)), {}, 2, 2)
+    (points,) = whole.several().values()
+    assert percent(whole.pooled(points)).replace("\u00a0", " ").startswith("38 % [") and whole.by_seed(points) == "25 to 50"
+    line = next(li for li in str(whole).splitlines() if "2 pooled" in li)
+    assert "38 [" in line and "], by seed 25 to 50" in line and line.endswith(" 4") and "resamples both" in str(whole)
+    half = Table(plan, dict(zip(plan.points, (column([1, 1, 0, 0]), column([0, 1])), strict=True)), {}, 2, 2)
+    assert half.pooled(points).value == 3 / 4 and half.by_seed(points) == "50 to 50; 1 of 2 incomplete"
+    none = Table(plan, dict(zip(plan.points, (column([1, 1, 0, 0]), {}), strict=True)), {}, 1, 2)
+    assert not none.pooled(points).n and "unknown, by seed 50 to 50; 1 of 2 incomplete" in str(none)
