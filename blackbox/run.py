@@ -92,10 +92,10 @@ def attack(
         votes: how many fresh answers, an odd number, all charged, confirm a success; the majority decides, and a row that
             cannot pay for them has no success. The answer that claimed the success is not one of them. By default 1 (no
             confirmation), and `VOTES` if the oracle is randomised. A misclassified clean image is confirmed in the same way.
-        eight_bit: report 8-bit images only: every example is rounded to multiples of 1/255, and success is that of the rounded
-            one, verified without charge; ``success_float`` keeps the success before rounding. An example is rounded towards
-            the original; only where that is not adversarial to the nearest multiples, and at last away from it, inside
-            ``eps``. A target that is fed PNG or uint8 images needs `blackbox.targets.EightBit` before it instead: then the
+        eight_bit: report 8-bit images only: every entry that the attack changed is rounded to a multiple of 1/255 (the others
+            stay, so give 8-bit images), and success is that of the rounded example, verified without charge;
+            ``success_float`` keeps the success before rounding. An example is rounded towards the original; only where that
+            is not adversarial to the nearest multiples, and at last away from it, inside ``eps``. A target that is fed PNG or uint8 images needs `blackbox.targets.EightBit` before it instead: then the
             search sees what it sees.
         log: where live numbers, the curve of success against queries and the first examples are written: ``"tensorboard"``,
             ``"csv:DIR"``, ``"wandb:PROJECT"``, ``"mlflow:DIR"``, an object with the methods of `blackbox.loggers.Logger`, or

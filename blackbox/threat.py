@@ -251,9 +251,10 @@ def as_threat(value: object) -> Threat:
 
 
 def eight_bit(x: Tensor, x0: Tensor) -> Tensor:
-    """Round ``x`` [n, \\*shape] to 8-bit images (multiples of 1/255), every entry towards ``x0``.
+    """Round the entries of ``x`` [n, \\*shape] that differ from ``x0`` to multiples of 1/255, each towards ``x0``.
 
-    An entry takes the multiple nearest to ``x`` between it and ``x0``, so no entry moves away from ``x0`` and no distance grows;
+    Entries equal to ``x0`` stay, so that a pixel that was not changed is not counted as one: the whole is an 8-bit image where
+    ``x0`` is. A changed entry takes the multiple nearest to ``x`` between it and ``x0``, so no entry moves away from ``x0`` and no distance grows;
     if there is no multiple between the two (``x0`` is not an 8-bit image), it takes the one nearest to ``x0``. Entries that
     reach an 8-bit ``x0`` are equal to it.
     """
@@ -264,5 +265,5 @@ def eight_bit(x: Tensor, x0: Tensor) -> Tensor:
     kept = torch.where(level >= level0, down, up)
     passed = torch.where(level >= level0, kept < level0 - grain, kept > level0 + grain)
     kept = torch.where(passed, nearest0, kept)
-    same = (kept == nearest0) & ((level0 - nearest0).abs() < grain)
+    same = (x == x0) | ((kept == nearest0) & ((level0 - nearest0).abs() < grain))
     return torch.where(same, x0, kept.to(x.dtype) / 255)

@@ -16,10 +16,10 @@ _GRAIN = 1e-4  # in levels, as in `blackbox.threat.eight_bit`
 
 
 def rounded(x: Tensor, x0: Tensor, threat: Threat, way: str) -> Tensor:
-    """Round ``x`` [n, \\*shape] to 8-bit images in one of the `ROUNDINGS`, within the threat's box.
+    """Round the entries of ``x`` [n, \\*shape] that differ from ``x0`` in one of the `ROUNDINGS`, within the threat's box.
 
     ``towards``: see `blackbox.threat.eight_bit`. ``nearest``: to the nearest multiple. ``away``: to the next multiple away from
-    ``x0``; entries equal to ``x0`` stay. The last two keep each entry within an Linf radius, where a multiple lies in it; in
+    ``x0``. Entries equal to ``x0`` stay, in all three. The last two keep each entry within an Linf radius, where a multiple lies in it; in
     another norm the whole may leave the radius.
     """
     if way == "towards":
@@ -35,5 +35,5 @@ def rounded(x: Tensor, x0: Tensor, threat: Threat, way: str) -> Tensor:
     if threat.p == math.inf and threat.eps < math.inf:
         low, high = torch.maximum(low, level0 - 255 * threat.eps), torch.minimum(high, level0 + 255 * threat.eps)
     kept = torch.maximum(torch.minimum(kept, (high + _GRAIN).floor()), (low - _GRAIN).ceil())
-    same = (kept == nearest0) & ((level0 - nearest0).abs() < _GRAIN)
+    same = (x == x0) | ((kept == nearest0) & ((level0 - nearest0).abs() < _GRAIN))
     return torch.where(same, x0, kept.to(x.dtype) / 255)

@@ -59,7 +59,8 @@ def craft(
         steps, step, decay: replace the preset's T, step size (in units of the threat's norm) and momentum mu.
         loss: replaces the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
         target: a class, or [N] classes, to reach; by default the attack is untargeted.
-        eight_bit: return 8-bit images (multiples of 1/255), rounded towards ``x``, so that they stay inside the threat.
+        eight_bit: return 8-bit images: changed entries are rounded to multiples of 1/255, towards ``x``, so that they stay inside the
+            threat.
         pool: (images, labels) for attacks that mix in images of other classes (admix). By default ``x`` itself, so that a
             result depends on the other images; give a pool to avoid that.
         seed, ids: the draws of image i are a function of (seed, ids[i]) alone; ids are 0..N-1 by default.

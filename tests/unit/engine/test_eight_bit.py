@@ -216,3 +216,27 @@ def attack_again(threat: Threat, path: Path) -> bb.AttackResult:
     r = bb.attack(oracle, x, NET(x).argmax(1), RandomSigns(), threat, 25, eight_bit=True, checkpoint=path)
     assert oracle.rows == 0 and oracle.counts["verify"] > 0
     return r
+
+
+class TestOriginalOffTheGrid:
+    """Seventeen levels, as in the digits: of 16 pixels 15 are no multiples of 1/255."""
+
+    X0 = torch.arange(16).view(1, 1, 4, 4).float() / 16
+
+    @pytest.mark.parametrize("way", ROUNDINGS)
+    def test_entries_that_were_not_changed_stay(self, way: str) -> None:
+        x = self.X0.clone()
+        x[0, 0, 1, 1] = 100.4 / 255  # 5/16 is 79.7 levels
+        made = rounded(x, self.X0, bb.L0(1), way)
+        assert float(bb.L0(1).distance(made, self.X0)) == 1 and torch.equal(made[x == self.X0], self.X0[x == self.X0])
+        assert float(made[0, 0, 1, 1] * 255) == pytest.approx(101 if way == "away" else 100, abs=1e-4)
+        assert torch.equal(rounded(self.X0, self.X0, bb.L0(1), way), self.X0)
+
+    def test_a_success_of_few_pixels_is_kept_and_they_alone_are_counted(self) -> None:
+        def target(x: torch.Tensor) -> torch.Tensor:  # class 1 where pixel 5 is above 0.9
+            return torch.stack([torch.full((len(x),), 0.9), x.flatten(1)[:, 5]], 1)
+
+        oracle = bb.Oracle(target, "scores", 2, returns="logits")
+        r = bb.attack(oracle, self.X0, torch.tensor([0]), "sparse", bb.L0(3), 200, eight_bit=True)
+        assert r.success.all() and r.success_float.all() and 1 <= float(r.distance) <= 3
+        assert int((r.x_adv != self.X0).sum()) == int(r.distance)
