@@ -95,8 +95,8 @@ def attack(
         eight_bit: report 8-bit images only: every entry that the attack changed is rounded to a multiple of 1/255 (the others
             stay, so give 8-bit images), and success is that of the rounded example, verified without charge;
             ``success_float`` keeps the success before rounding. An example is rounded towards the original; only where that
-            is not adversarial to the nearest multiples, and at last away from it, inside ``eps``. A target that is fed PNG or uint8 images needs `blackbox.targets.EightBit` before it instead: then the
-            search sees what it sees.
+            is not adversarial to the nearest multiples, and at last away from it, inside ``eps``. A target that is fed PNG or
+            uint8 images needs `blackbox.targets.EightBit` before it instead: then the search sees what it sees.
         log: where live numbers, the curve of success against queries and the first examples are written: ``"tensorboard"``,
             ``"csv:DIR"``, ``"wandb:PROJECT"``, ``"mlflow:DIR"``, an object with the methods of `blackbox.loggers.Logger`, or
             several of these. A logger that fails is dropped with a warning.
@@ -140,12 +140,21 @@ def attack(
     except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
         engine.ledger.stop(budget)
         result = error.result = report(spec, engine.ledger, engine.carried, meter, error)  # type: ignore[attr-defined]
-        if kept is not None:
-            kept.finish(result, outcome(error), samples.x)
+        _close(kept, result, outcome(error), samples.x)
         raise
-    if kept is not None:
-        kept.finish(result, "done", samples.x)
+    _close(kept, result, "done", samples.x)
     return result
+
+
+def _close(kept: AttackLog | None, result: AttackResult, status: str, images: Tensor) -> None:
+    """End the log; ctrl-C while a logger is slow to close must not lose the result either."""
+    if kept is None:
+        return
+    try:
+        kept.finish(result, status, images)
+    except BaseException as error:
+        error.result = result  # type: ignore[attr-defined]
+        raise
 
 
 def _logged(loggers: Log, spec: RunSpec, oracle: Oracle) -> AttackLog:

@@ -254,9 +254,9 @@ def eight_bit(x: Tensor, x0: Tensor) -> Tensor:
     """Round the entries of ``x`` [n, \\*shape] that differ from ``x0`` to multiples of 1/255, each towards ``x0``.
 
     Entries equal to ``x0`` stay, so that a pixel that was not changed is not counted as one: the whole is an 8-bit image where
-    ``x0`` is. A changed entry takes the multiple nearest to ``x`` between it and ``x0``, so no entry moves away from ``x0`` and no distance grows;
-    if there is no multiple between the two (``x0`` is not an 8-bit image), it takes the one nearest to ``x0``. Entries that
-    reach an 8-bit ``x0`` are equal to it.
+    ``x0`` is. A changed entry takes the multiple nearest to ``x`` between it and ``x0``, so no entry moves away from
+    ``x0`` and no distance grows; if there is no multiple between the two (``x0`` is not an 8-bit image), it takes the one
+    nearest to ``x0``. Entries that reach an 8-bit ``x0`` are equal to it.
     """
     grain = 1e-4  # in levels: float32 rounding, 1.5e-5, must not cost a level; it is 4e-7 in the image range
     level, level0 = x.double() * 255, x0.double() * 255

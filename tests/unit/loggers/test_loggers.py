@@ -171,3 +171,20 @@ def test_no_logger_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         climb([])
+
+
+class Hurried(Kept):
+    """The user presses ctrl-C while this one closes."""
+
+    def end(self, status: str) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("most", [10**6, 16])
+def test_ctrl_c_while_a_logger_closes_loses_no_result(most: int) -> None:
+    plain = climb(None)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        climb(Hurried(), Cut(most, OSError))
+    found = caught.value.result
+    assert found.complete == (most > 16) and int(found.queries.sum()) == min(most, int(plain.queries.sum()))
+    assert torch.equal(found.x_adv[found.known & found.success], plain.x_adv[found.known & found.success])
