@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def load(folder: str | os.PathLike[str]) -> Any:
     path = Path(folder)
     if (path / SEEDS).is_file():
         return Pooled.load(path)
+    if (planned := _of_seeds(path)) is not None:
+        return {where.name: _pooled(where) for where in planned}
     run = read(path, path.name)
     if run.problems:
         raise ValueError(" ".join(run.problems))
@@ -49,3 +52,26 @@ def _net(path: Path) -> dict[str, Any]:
     import surrogates as sg
 
     return {"surrogate": sg.from_spec(str(path / SURROGATE_FILE))}
+
+
+def _of_seeds(path: Path) -> list[Path] | None:
+    """The folders, one an attack, of a run with several seeds; None of another run."""
+    from blackbox.report.runs import read_json
+
+    settings = (read_json(path / "run.json") or {}).get("settings", {})
+    if settings.get("verb") != "seeds":
+        return None
+    attacks = settings["attacks"]
+    return [path] if len(attacks) == 1 else [path / re.sub(r"[^\w.=-]+", "_", name) for name in attacks]
+
+
+def _pooled(where: Path) -> Any:
+    from blackbox.results.pooled import SEEDS, Pooled
+
+    if not (where / SEEDS).is_file():
+        done = [p.name for p in sorted(where.glob("seed-*")) if (p / "config.json").is_file()]
+        raise ValueError(
+            f"Expected all seeds of a run in {where}, but it ended early ({', '.join(done) or 'none'} is saved). Give the same command "
+            "again, or load one of them by itself."
+        )
+    return Pooled.load(where)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blackbox.cli import attack, options, run_folder
 from blackbox.cli.exits import NO_SUCCESS, Exit
@@ -23,12 +25,14 @@ def run(
     """With --seeds: each attack with each seed in a folder of its own, pooled; exit code 3 when no image was ever fooled."""
     if how.seeds is None:
         return attack.run(target, how, known, images, within, nets, common, keep, log)
-    seeds, names = _read(how, images), parse.words(how.attack)
+    seeds, names = _read(how, images, common), parse.words(how.attack)
     path = run_folder.create(common.out, "attack", "seeds")
-    run_folder.write_config(path, {"verb": "seeds", "target": target, "attacks": names, "seeds": seeds, "budget": how.budget})
+    planned = {"verb": "seeds", "target": target, "attacks": names, "seeds": seeds, "budget": how.budget}
+    _require_own(path, planned)
+    run_folder.write_config(path, planned)
     fooled = False
     for name in names:
-        where = path if len(names) == 1 else path / name
+        where = path if len(names) == 1 else path / re.sub(r"[^\w.=-]+", "_", name)
         one = replace(how, attack=name, seeds=None, settings=_own(how.settings, name, len(names)))
         found = []
         for seed in seeds:
@@ -43,7 +47,18 @@ def run(
         raise Exit(NO_SUCCESS, "No success: none of the images attacked was fooled with any seed.")
 
 
-def _read(how: options.Search, images: options.Images) -> list[int]:
+def _require_own(path: Path, planned: dict[str, Any]) -> None:
+    """Refuse a folder of another command, whose results would stand among these."""
+    made = path / "run.json"
+    if made.is_file():
+        settings = json.loads(made.read_text(encoding="utf-8")).get("settings", {})
+        if {name: settings.get(name) for name in planned} != planned:
+            raise ValueError(f"Expected --out to be a new folder, or that of the same command, but {path} is of another command.")
+
+
+def _read(how: options.Search, images: options.Images, common: options.Run) -> list[int]:
+    if common.seed:
+        raise ValueError(f"Expected either --seed or --seeds, but both were given: {common.seed} and {how.seeds}.")
     seeds = [parse.integer(word, "--seeds") for word in parse.words(how.seeds or "")]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"Expected --seeds as different whole numbers, such as 0,1,2, but it was {how.seeds!r}.")

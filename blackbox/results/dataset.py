@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from blackbox.results.frame import to_pandas
-from blackbox.results.pictures import as_picture, on_levels
+from blackbox.results.pictures import as_picture, on_levels, own_images
 from blackbox.targets.packages import need
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 def to_dataset(result: AttackResult, images: Tensor, classes: Sequence[str] | None = None) -> Dataset:
     """The data set; see `AttackResult.to_dataset`."""
     datasets = need("datasets", "data", "a Hugging Face data set")
-    if len(images) != len(result):
-        raise ValueError(f"Expected the {len(result)} clean images of the result, but there were {len(images)}.")
+    images = own_images(result, images)
     table = to_pandas(result)
     columns: dict[str, Any] = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in table}
     features = datasets.Features(

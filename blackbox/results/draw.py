@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from blackbox.statistics import known_curve
+from blackbox.statistics.outcomes import array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,11 +16,13 @@ if TYPE_CHECKING:
     from blackbox.results.pooled import Pooled
     from blackbox.results.result import AttackResult
 
+BANDED = 40  # numbers of queries at which the band of several seeds is computed
+
 
 def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve; see `AttackResult.plot`."""
-    ax, budgets = _axes(ax, int(result.config["budget"]), 160)
-    budgets, rates = known_curve(result, budgets)
+    ax = _axes(ax, int(result.config["budget"]))
+    budgets, rates = known_curve(result, _where_it_rises([result]))
     if not rates:
         ax.text(0.5, 0.5, "of no image is it known whether it is fooled", ha="center", va="center", transform=ax.transAxes)
         return ax
@@ -33,15 +37,18 @@ def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None,
 
 def plot_pooled(pooled: Pooled, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve of several seeds; see `Pooled.plot`."""
-    ax, budgets = _axes(ax, int(pooled.results[0].config["budget"]), 40)
-    means = pooled.curve(budgets)
+    ax, budgets = _axes(ax, int(pooled.results[0].config["budget"])), _where_it_rises(pooled.results)
+    banded = budgets[np.unique(np.linspace(0, len(budgets) - 1, BANDED).round().astype(int))]  # resampling takes its time
+    means = pooled.curve(banded)
     if not means[-1].n:
         ax.text(0.5, 0.5, "no image whose outcome is known", ha="center", va="center", transform=ax.transAxes)
         return ax
     name = label if label is not None else str(pooled.results[0].config["attack"])
-    drawn = ax.step(budgets, [100 * m.value for m in means], where="post", label=f"{name}, {len(pooled.seeds)} seeds", **line)[0]
+    curves = [[100 * float(rate) for rate in result.curve(budgets)] for result in pooled.results]
+    middle = np.nanmean(np.array(curves), axis=0)
+    drawn = ax.step(budgets, middle, where="post", label=f"{name}, {len(pooled.seeds)} seeds", **line)[0]
     low, high = ([100 * getattr(m, side) for m in means] for side in ("low", "high"))
-    ax.fill_between(budgets, low, high, step="post", color=drawn.get_color(), alpha=0.18, linewidth=0)
+    ax.fill_between(banded, low, high, step="post", color=drawn.get_color(), alpha=0.18, linewidth=0)
     for result in pooled.results:
         at, each = known_curve(result, budgets)
         ax.step(at, [100 * r.value for r in each], where="post", color=drawn.get_color(), linewidth=0.7, alpha=0.6)
@@ -50,11 +57,17 @@ def plot_pooled(pooled: Pooled, ax: Axes | None = None, label: str | None = None
     return ax
 
 
-def _axes(ax: Axes | None, most: int, points: int) -> tuple[Axes, np.ndarray]:
-    """Axes of success against queries, and the numbers of queries at which to look, evenly on a logarithmic scale."""
+def _where_it_rises(results: Sequence[AttackResult]) -> np.ndarray:
+    """The numbers of queries at which a curve may rise, from 1 to the budget: those of the first successes."""
+    rises = np.concatenate([array(r.first_success_query) for r in results])
+    return np.unique([1, *rises[rises > 0].tolist(), max(int(r.config["budget"]) for r in results)])
+
+
+def _axes(ax: Axes | None, most: int) -> Axes:
+    """Axes of success against queries, with room beyond the budget, so that a rise at the last query is seen."""
     if ax is None:
         import matplotlib.pyplot as plt
 
         ax = plt.subplots(figsize=(5, 3.2), layout="constrained")[1]
-    ax.set(xscale="log", xlim=(1, max(most, 2)), ylim=(0, 100), xlabel="queries an image", ylabel="fooled, %")
-    return ax, np.unique(np.round(np.geomspace(1, max(most, 2), points)).astype(int))
+    ax.set(xscale="log", xlim=(1, max(most, 2) * 1.1), ylim=(0, 100), xlabel="queries an image", ylabel="fooled, %")
+    return ax

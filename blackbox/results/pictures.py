@@ -6,12 +6,14 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.checks import as_images
+from blackbox.results.ledger import image_hashes
 from blackbox.threat import eight_bit
 
 if TYPE_CHECKING:
@@ -55,9 +57,7 @@ def save_pictures(
     result: AttackResult, folder: str | Path, images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None
 ) -> list[dict[str, object]]:
     """Write the pictures and their index; see `AttackResult.save_pictures`."""
-    found = result.success.nonzero().flatten()
-    if len(images) != len(result):
-        raise ValueError(f"Expected the {len(result)} clean images of the result, but there were {len(images)}.")
+    images, found = own_images(result, images), result.success.nonzero().flatten()
     for i in found[:1].tolist():
         as_picture(result.x_adv[i], i)  # refused before anything is written
     path = Path(folder)
@@ -65,7 +65,7 @@ def save_pictures(
     _clear(path)
     rounded = on_levels(result, found, images)
     label, holds = _verified(result, found, rounded, oracle)
-    reach = result.threat.distance(rounded, images[found].cpu()).tolist() if len(found) else []
+    reach = result.threat.distance(rounded, (images[found].double() * 255).round().float() / 255).tolist() if len(found) else []
     words = [str(c) for c in classes] if classes is not None else None
     rows: list[dict[str, object]] = []
     for at, i in enumerate(found.tolist()):
@@ -80,6 +80,25 @@ def save_pictures(
         writer.writeheader()
         writer.writerows(rows)
     return rows
+
+
+def own_images(result: AttackResult, images: Any) -> Tensor:
+    """The clean images of a result, checked to be those.
+
+    Raises:
+        ValueError: another number of images, or another image than was attacked; says which.
+    """
+    x = as_images(images, "images").cpu()
+    if len(x) != len(result):
+        raise ValueError(f"Expected the {len(result)} clean images of the result, but there were {len(x)}.")
+    other = (image_hashes(x) != result.prints) & (result.prints != 0)
+    if bool(other.any()):
+        i = int(other.nonzero()[0])
+        raise ValueError(
+            f"Expected the clean images of the result, but image {i} is another one than was attacked (sample id {int(result.ids[i])}). "
+            "Of a run on the command line they are those of its --data at result.ids."
+        )
+    return x
 
 
 def _clear(path: Path) -> None:

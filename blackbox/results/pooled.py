@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SEEDS = "seeds.json"
-_ALIKE = ("attack", "target", "access", "budget", "targeted")
+_ALIKE = (
+    "attack", "parameters", "target", "access", "classes", "budget", "targeted", "objective", "votes", "eight_bit", "probe",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +33,9 @@ class Pooled:
     """Results of the same attack on the same images with different seeds; see `pool`.
 
     Rates and means are taken over seeds and images, with 95 % intervals that resample both (`blackbox.statistics.two_level`): with two
-    or three seeds they are still too short, by a factor of about sqrt((S - 1) / S) for S seeds. Images whose outcome is unknown are in
-    none of them.
+    or three seeds they are still too short, by a factor of about sqrt((S - 1) / S) for S seeds. A rate of 0 or 1, where resampling
+    sees no spread, has the Wilson interval of its images. Images whose outcome is unknown are in no rate; `bounds` says what they
+    could make of it.
 
     results: one a seed.
     """
@@ -50,12 +54,12 @@ class Pooled:
     @cached_property
     def success_rate(self) -> TwoLevel:
         """The share of successful attacks among the images that the target classified correctly."""
-        return self._pooled(lambda r: r.success, lambda r: array(perhaps_attacked(r)) & array(r.known))
+        return _widened(self._pooled(lambda r: r.success, lambda r: array(perhaps_attacked(r)) & array(r.known)))
 
     @cached_property
     def robust_accuracy(self) -> TwoLevel:
         """The share of all images that the target classifies correctly and that were not attacked successfully."""
-        return self._pooled(lambda r: r.attacked & ~r.success, lambda r: r.known)
+        return _widened(self._pooled(lambda r: r.attacked & ~r.success, lambda r: r.known))
 
     @cached_property
     def mean_queries(self) -> TwoLevel:
@@ -66,11 +70,18 @@ class Pooled:
         """The success rate within each number of queries, among attacked images; intervals of 1,999 resamples."""
 
         def at(budget: int) -> TwoLevel:
-            return self._pooled(
+            among = self._pooled(
                 lambda r: within(r, budget), lambda r: array(perhaps_attacked(r)) & array(known_within(r, budget)), count=1_999
             )
+            return _widened(among)
 
         return [at(int(b)) for b in budgets]
+
+    def bounds(self, rate: Callable[[AttackResult], Rate]) -> tuple[float, float]:
+        """The least and the largest that a rate, such as ``lambda r: r.success_rate``, can be over all seeds, if all the unknown went
+        either way."""
+        each = [rate(r).bounds for r in self.results]
+        return float(np.mean([low for low, _ in each])), float(np.mean([high for _, high in each]))
 
     def per_seed(self) -> dict[int, Rate]:
         """The success rate of each seed."""
@@ -91,13 +102,23 @@ class Pooled:
         return "\n".join([
             *cut,
             f"{c['attack']} on {c['target']} · sees {c['access']} · {first.threat} · {goal} · budget {c['budget']:,} · "
-            f"{len(self.results)} seeds: {', '.join(map(str, self.seeds))}",
-            f"clean accuracy   {first.clean_accuracy}  of all images",
-            f"attack success   {_percent(self.success_rate)}  of images the target had right; by seed {_spread(each, '.0f')} %",
-            f"robust accuracy  {_percent(self.robust_accuracy)}  of all images: right and not fooled",
+            f"{_seeds(len(self.results))}: {', '.join(map(str, self.seeds))}",
+            f"clean accuracy   {max(self.results, key=lambda r: int(r.clean_known.sum())).clean_accuracy}  of all images",
+            f"attack success   {self._told(self.success_rate, lambda r: r.success_rate)}  of images the target had right; "
+            f"by seed {_spread(each, '.0f')} %",
+            f"robust accuracy  {self._told(self.robust_accuracy, lambda r: r.robust_accuracy)}  of all images: right and not fooled",
             f"queries          mean {_number(self.mean_queries)} an attacked image (failures charged at {c['budget']:,}); "
             f"by seed {_spread(means, '.1f')}; {sum(int(r.queries.sum()) for r in self.results):,} spent in all",
         ])  # fmt: skip
+
+    def _told(self, pooled: TwoLevel, rate: Callable[[AttackResult], Rate]) -> str:
+        if not self.unknown:
+            return _percent(pooled)
+        low, high = (100 * b for b in self.bounds(rate))
+        return f"{_percent(pooled)}, with the unknown between {low:.0f} and {high:.0f} %"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
 
     def __repr__(self) -> str:
         c = self.results[0].config
@@ -151,23 +172,35 @@ def pool(results: Sequence[AttackResult]) -> Pooled:
         raise ValueError("Expected at least one result to pool, but there was none.")
     for other in runs[1:]:
         for name in _ALIKE:
-            if other.config[name] != runs[0].config[name]:
+            if (mine := runs[0].config.get(name)) != (its := other.config.get(name)):
                 raise ValueError(
-                    f"Expected runs that differ in their seeds alone, but {name} is {runs[0].config[name]!r} in one and "
-                    f"{other.config[name]!r} in another. Pool each by itself."
+                    f"Expected runs that differ in their seeds alone, but {name} is {mine!r} in one and {its!r} in another. Pool each by "
+                    "itself."
                 )
         if str(other.threat) != str(runs[0].threat):
             raise ValueError(f"Expected runs within one threat, but it is {runs[0].threat} in one and {other.threat} in another.")
-        if not np.array_equal(array(runs[0].ids), array(other.ids)) or not np.array_equal(array(runs[0].y), array(other.y)):
-            raise ValueError("Expected runs on the same images in the same order, but their ids or labels differ.")
+        if any(not np.array_equal(array(getattr(runs[0], name)), array(getattr(other, name))) for name in ("ids", "y", "prints")):
+            raise ValueError("Expected runs on the same images in the same order, but their ids, labels or pixels differ.")
     pooled = Pooled(runs)
     if len(set(pooled.seeds)) < len(runs):
         raise ValueError(f"Expected a seed for each run, but they were {', '.join(map(str, pooled.seeds))}: equal seeds are one run.")
     return pooled
 
 
+def _widened(t: TwoLevel) -> TwoLevel:
+    """A rate at which all outcomes agree, with the Wilson interval of its images: resampling equal values shows no spread."""
+    if not t.n or t.low < t.high:
+        return t
+    rate = Rate(round(t.value * t.n), t.n, t.level)
+    return replace(t, low=min(t.low, rate.low), high=max(t.high, rate.high))
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s'[: count != 1]}"
+
+
 def _percent(t: TwoLevel) -> str:
-    return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}] ({t.runs} seeds × {t.n} images)" if t.n else "– (n = 0)"
+    return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}] ({_seeds(t.runs)} × {t.n} images)" if t.n else "– (n = 0)"
 
 
 def _number(t: TwoLevel) -> str:

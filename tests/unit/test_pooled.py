@@ -53,6 +53,15 @@ def test_what_is_unknown_is_in_no_rate_and_said_first() -> None:
     pooled = bb.pool([made(0, [2, 4, 0, 0]), made(1, [2, 0, 0, 0], unknown=2)])
     assert pooled.success_rate.value == pytest.approx((2 / 4 + 1 / 2) / 2) and pooled.unknown == 2
     assert pooled.summary().startswith("INCOMPLETE: seed 1: 2 of 4 images are unknown")
+    assert pooled.bounds(lambda r: r.success_rate) == pytest.approx(((2 / 4 + 1 / 4) / 2, (2 / 4 + 3 / 4) / 2))
+    assert "with the unknown between 38 and 62 %" in pooled.summary()
+
+
+def test_a_rate_of_all_or_none_has_the_interval_of_its_images() -> None:
+    none = bb.pool([made(seed, [0, 0, 0, 0]) for seed in range(3)])
+    assert none.success_rate.value == 0 and none.success_rate.high == pytest.approx(bb.Rate(0, 4).high)
+    assert none.robust_accuracy.low == pytest.approx(bb.Rate(4, 4).low) and none.robust_accuracy.high == 1
+    assert "(1 seed × 4 images)" in bb.pool([made(0, [2, 0, 0, 0])]).summary()
 
 
 def test_runs_that_differ_in_more_than_their_seed_are_not_pooled() -> None:
@@ -60,7 +69,10 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_pooled() -> None:
     others = {
         "attack is": made(1, [2, 0, 0, 0], attack="nes"), "budget is": made(1, [2, 0, 0, 0], budget=9),
         "one threat": replace(made(1, [2, 0, 0, 0]), threat=bb.Linf(0.2)),
-        "ids or labels": replace(made(1, [2, 0, 0, 0]), ids=torch.arange(N) + 1), "equal seeds": made(0, [2, 0, 0, 0]),
+        "their ids, labels or pixels": replace(made(1, [2, 0, 0, 0]), ids=torch.arange(N) + 1),
+        "ids, labels or pixels": replace(made(1, [2, 0, 0, 0]), prints=torch.arange(N) + 7),
+        "equal seeds": made(0, [2, 0, 0, 0]), "parameters is": made(1, [2, 0, 0, 0], parameters="Square(p_init=0.9)"),
+        "eight_bit is": made(1, [2, 0, 0, 0], eight_bit=True), "votes is": made(1, [2, 0, 0, 0], votes=3),
     }  # fmt: skip
     for words, other in others.items():
         with pytest.raises(ValueError, match=words):
@@ -85,6 +97,7 @@ def test_the_figure_shows_the_mean_and_every_seed() -> None:
     axes = pooled.plot(label="mine")
     assert len(axes.lines) == 3 and axes.lines[0].get_label() == "mine, 2 seeds"
     assert axes.lines[0].get_ydata()[-1] == pytest.approx(37.5)
+    assert axes.lines[0].get_xdata().tolist() == [1, 2, 4, BUDGET] and axes.get_xlim()[1] > BUDGET
     assert [line.get_ydata()[-1] for line in axes.lines[1:]] == [50, 25]
 
 
@@ -103,3 +116,20 @@ def test_the_command_line_pools_seeds(said: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "curve.pdf").is_file()
     sentence(said(*given, "--seeds", "0,0"), 2, "different whole numbers")
     sentence(said(*given, "--seeds", "0,1", "--pick", "random"), 2, "same images")
+    sentence(said(*given, "--seeds", "0,1", "--seed", "4"), 2, "either --seed or --seeds")
+    sentence(said(*given, "--seeds", "0,1", "--out", "run"), 2, "another command")
+    assert bb.load(tmp_path / "run").seeds == (0, 5)
+
+
+def test_several_attacks_are_pooled_each(said: Cli, tmp_path: Path) -> None:
+    (tmp_path / "target.py").write_text(
+        "import torch\ndef bright(x):\n    over = x.flatten(1).mean(1) - 0.46\n    return torch.stack([-over, over], 1)\n"
+    )
+    np.savez(tmp_path / "grey.npz", images=np.full((3, 1, 4, 4), 0.45, np.float32), labels=np.zeros(3, np.int64))
+    given = ["attack", "-t", "target.py:bright", "-d", "npz:grey.npz", "--classes", "2", "--eps", "0.1", "-b", "9", "-a", "square,simba"]
+    assert said(*given, "--seeds", "0,5", "--out", "run").returncode == 0
+    both = bb.load(tmp_path / "run")
+    assert sorted(both) == ["simba", "square"] and all(isinstance(b, bb.Pooled) and b.seeds == (0, 5) for b in both.values())
+    (tmp_path / "run" / "simba" / "seeds.json").unlink()  # as after a kill before its last seed
+    with pytest.raises(ValueError, match=r"simba.*same command"):
+        bb.load(tmp_path / "run")

@@ -127,6 +127,17 @@ def test_pictures_that_were_not_asked_about_are_unknown(tmp_path: Path) -> None:
     assert [r["holds"] for r in between.save_pictures(tmp_path, X, oracle=dead)] == [None] * 3
 
 
+def test_other_images_than_those_attacked_are_refused(tmp_path: Path) -> None:
+    other = X.clone()
+    other[2] += 1 / 255
+    for use in (lambda x: attack().save_pictures(tmp_path, x), lambda x: attack().to_dataset(x)):
+        with pytest.raises(ValueError, match="image 2 is another one"):
+            use(other)
+        with pytest.raises(ValueError, match="6 clean images"):
+            use(X[:3])
+    assert len(attack().save_pictures(tmp_path, X.numpy())) == 3
+
+
 def test_shapes_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     x = torch.full((2, 2, 2, 2), 100 / 255)
     result = bb.attack(bb.Oracle(bright, "scores", 2), x, torch.tensor([0, 0]), "square", bb.Linf(20 / 255), 40)
