@@ -47,7 +47,8 @@ def run(
     bar = gates.opened(gate, wanted, shown.index, shows, counts, _rows(wanted, known, images, found))
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
-        "verb": "evaluate", "target": found.spec, "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
+        "verb": "evaluate", "target": found.spec, "target_name": found.name,
+        "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
         "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
         "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -55,7 +56,7 @@ class Oracle:
         decimals: the number of decimals to which scores are rounded before they are shown.
         noise: standard deviation of a score that is shown.
         randomised: the same image may get different answers. By default, probe, noise and randomised are those that the
-            target announces (as the channels of `blackbox.targets` do).
+            target announces (as the channels of `blackbox.targets` do). name: of the target in reports; by default its own.
 
     Raises:
         ValueError: an invalid setting, or classes or k other than the target announces. AccessError: it shows less.
@@ -88,6 +89,7 @@ class Oracle:
         decimals: int | None = None,
         noise: float | None = None,
         randomised: bool | None = None,
+        name: str | None = None,
     ) -> None:
         self.access = Access.parse(access)
         self.class_names = tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else None
@@ -101,7 +103,8 @@ class Oracle:
         worded = self.class_names is not None and not isinstance(target, Channel)
         self.__target: Target = Adapted(target, class_names=self.class_names) if worded else target
         self.device = self.__target.device
-        self.__info = info = info_of(self.__target)
+        info = info_of(self.__target)
+        self.__info = info = replace(info, name=name or info.name)
         check_announced(info, self.access, self.classes, self.k, returns)
         self.probe = info.probe if probe is None else float(probe)
         self.noise = info.noise if noise is None else float(noise)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from blackbox.report.sections.common import Item, number
+from blackbox.report.sections.common import Item, number, target_names
 from blackbox.statistics import Rate, median_distance
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from blackbox.results import AttackResult
     from blackbox.results.pooled import Pooled
     from blackbox.statistics import TwoLevel
+    from blackbox.sweep.study import Point
+    from blackbox.sweep.table import Table
     from surrogates import TransferMatrix
 
 FEW = 3  # targets that a sentence names one by one
@@ -29,7 +31,27 @@ def lines(runs: Sequence[Run], chosen: Sequence[Item]) -> list[str]:
     found += [seeds(pooled) for run in runs for pooled in run.pooled.values()]
     found += [evaluation(run.evaluation) for run in runs if run.evaluation is not None]
     found += [transfer(run.matrix, run.given()) for run in runs if run.matrix is not None]
+    found += [sweep(run.sweep) for run in runs if run.sweep is not None]
     return [text for text in found if text]
+
+
+def sweep(table: Table) -> str:
+    """The attack, radius and budget by which each target was fooled most; nothing where cells are missing."""
+    from blackbox.report.sections.seeds import percent as pooled_percent
+    from blackbox.specs import read_threat
+
+    groups: dict[str, dict[Point, list[Point]]] = {}
+    for p in table.outcomes:
+        if p.kind == "attack":
+            groups.setdefault(p.target, {}).setdefault(p._replace(seed=0), []).append(p)
+    if table.incomplete or not groups or len(groups) > FEW or any(not table.rate(p).n for p in table.outcomes):
+        return ""
+    names, parts = target_names(groups), []
+    for target, points in groups.items():
+        best, same = max(points.items(), key=lambda each: sum(table.rate(p).value for p in each[1]) / len(each[1]))
+        rate = percent(table.rate(same[0])) if len(same) == 1 else pooled_percent(table.pooled(same))
+        parts.append(f"{names[target]} by {best.what} ({read_threat(best.threat)}, {best.budget:,} queries an image): {rate}")
+    return f"Most fooled: {'; '.join(parts)}."
 
 
 def percent(rate: Rate) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,6 +46,27 @@ _FIELDS: tuple[Callable[[Item], str], ...] = (
     lambda i: f"seed {i.result.config.get('seed')}",
     lambda i: i.run.name,
 )
+def target_names(specs: Iterable[str]) -> dict[str, str]:
+    """A short name for each target as it was named on the command line: ``nets/resnet32.safetensors`` is resnet32, ``digits:knn``
+    knn. The whole word for an address, and where two would be called the same."""
+    every = list(dict.fromkeys(specs))
+    names = {spec: _short_name(spec) for spec in every}
+    return {spec: name if list(names.values()).count(name) == 1 else spec for spec, name in names.items()}
+
+
+def _short_name(spec: str) -> str:
+    if "://" in spec:
+        return spec
+    word = spec.partition("#")[0].rpartition(":")[2]
+    return (PurePath(word).stem or spec) if "/" in word or PurePath(word).suffix[1:].isalpha() else word or spec
+
+
+def evaluated(run: Run) -> str:
+    """What an evaluation's target is called."""
+    known = run.settings.get("target")
+    return str(run.settings.get("target_name") or (target_names([str(known)])[str(known)] if known else "a model"))
+
+
 LONGEST = 40  # characters of a line's name
 
 

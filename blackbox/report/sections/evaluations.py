@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox.report.robustness import NO_ROBUSTNESS, robustness
-from blackbox.report.sections.common import safe
+from blackbox.report.sections.common import evaluated, safe
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -32,7 +32,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path, own: bool = False) -> Non
         rows: list[list[str | Rate]] = [
             [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", r.robust, f"{r.queries:,}"] for r in found.rows
         ]
-        caption = f"{run.settings.get('target', 'A model')}, {found.threat}, {len(found.ids):,} images, seed {found.seed}; 95 % Wilson."
+        caption = f"{evaluated(run)}, {found.threat}, {len(found.ids):,} images, seed {found.seed}; 95 % Wilson."
         page.table(HEAD, rows, caption, 2)
         if found.notes:
             page.note([note if own else f"{run.name}: {note}" for note in found.notes])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blackbox.report.gallery import SMALL, Gallery
-from blackbox.report.sections.common import Item, number, safe
+from blackbox.report.sections.common import Item, number, safe, target_names
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -91,6 +91,7 @@ def pictured(run: Run, table: Table, room: Room) -> Iterator[tuple[Point, Galler
     from blackbox.specs import read_threat
     from blackbox.sweep.views import result
 
+    names = target_names(p.target for p in table.outcomes)
     for p in table.outcomes:
         shown = run.images.get(str(p))
         if shown is None:
@@ -98,10 +99,11 @@ def pictured(run: Run, table: Table, room: Room) -> Iterator[tuple[Point, Galler
         if p.kind == "attack":
             one = result(table, p, shown)
             assert one is not None
+            one.config["target"] = names[p.target]
             yield p, _gallery(Item(run, p.what, one), shown, room)
         else:
             title = f"{run.name}, {p.what} from {p.source}"
-            yield p, _moved(title, p.target, str(read_threat(p.threat)), table.outcomes[p], shown, room)
+            yield p, _moved(title, names[p.target], str(read_threat(p.threat)), table.outcomes[p], shown, room)
 
 
 def _put(page: Page, room: Room, made: Gallery | None, path: Path, label: str) -> None:

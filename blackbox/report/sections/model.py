@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from blackbox.report.sections.common import items, without_run
+from blackbox.report.sections.common import evaluated, items, target_names, without_run
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -46,7 +46,7 @@ def _rows(run: Run) -> list[list[str]]:
             _images(run, len(item.result)),
         ])  # fmt: skip
     if (e := run.evaluation) is not None:
-        target, images = run.settings.get("target", "a model"), _images(run, len(e.ids))
+        target, images = evaluated(run), _images(run, len(e.ids))
         for sees in dict.fromkeys(r.sees for r in e.rows):
             budgets = [r.budget for r in e.rows if r.sees == sees and r.budget]
             most = f"at most {max(budgets):,} an image" if budgets else "none"
@@ -70,11 +70,11 @@ def _rows(run: Run) -> list[list[str]]:
         study, count = run.sweep.plan.study, run.sweep.plan.count
         images = f"{count:,} of {study.images.data}"
         if (a := study.attack) is not None:
-            shows = f"{', '.join(a.targets)}: {a.access or 'scores'}"
+            shows = f"{', '.join(target_names(a.targets).values())}: {a.access or 'scores'}"
             budget = f"at most {', '.join(f'{b:,}' for b in a.budgets)} an image"
             out.append(["by queries", shows, _threats(a.threats), budget, _goal(a.targeted), images])
         if (t := study.transfer) is not None:
-            shows = f"{', '.join(t.targets)}: nothing; labels are read to measure"
+            shows = f"{', '.join(target_names(t.targets).values())}: nothing; labels are read to measure"
             way = f"transfer from {', '.join(t.sources)}"
             out.append([way, shows, _threats(t.threats), "none to craft", _goal(t.targeted), images])
     return out

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox.report.sections import galleries, queries, transfer
-from blackbox.report.sections.common import Item, number, once
+from blackbox.report.sections.common import Item, number, once, target_names
 from blackbox.report.sections.seeds import percent
 
 if TYPE_CHECKING:
@@ -53,17 +53,21 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
     seeds = max(map(len, groups.values()))
     head += ["pooled over seeds, %", "by seed, %"] if seeds > 1 else []
     rows: list[list[str | Rate]] = []
+    names = target_names(p.target for p in points)
     for known, some in groups.items():
         one = next((p for p in some if p.seed == first), some[0])
         mean, median = table.queries(one)
         spread = [percent(table.pooled(some)), table.by_seed(some)] if seeds > 1 else []
-        rows.append([*known, table.rate(one), number(mean, ",.1f"), number(median), *spread])
+        rows.append([names[known[0]], *known[1:], table.rate(one), number(mean, ",.1f"), number(median), *spread])
     head, rows, left, said = once(head, rows, 4, keep=0)
     more = f" {len(rows) - ROWS:,} more rows are in sweep.csv." if len(rows) > ROWS else ""
     over = f" Rates and queries are of seed {first}; pooled: over seeds and images, both resampled." if seeds > 1 else ""
     caption = f"Fooled: of the images that the target had right, with 95 % Wilson interval.{over} {said}{more}".strip()
     page.table(head, rows[:ROWS], caption, left)
     found = [(p, result(table, p)) for p in points if p.seed == first]
+    for p, r in found:
+        if r is not None:
+            r.config["target"] = names[p.target]
     made = [Item(run, p.what, r) for p, r in found if r is not None]
     queries.pictures(page, made, folder, f"{run.name}-")
 

@@ -115,3 +115,30 @@ def test_incomplete_stands_before_everything() -> None:
     assert page.markdown().startswith("# x\n\n> INCOMPLETE: 3 of 4.\n\n**No.**\n\nMore.")
     html = page.html()
     assert html.index("INCOMPLETE") < html.index("No.") < html.index("More.")
+
+
+def test_targets_have_short_names() -> None:
+    from blackbox.report.sections.common import target_names
+
+    specs = {"nets/resnet32.safetensors": "resnet32", "digits:knn": "knn", "models/file.py:load": "load", "hf:models/vit": "vit",
+             "https://a.b/predict": "https://a.b/predict", "net.onnx#threads=2": "net"}  # fmt: skip
+    assert target_names(specs) == specs
+    assert target_names(["a/net.onnx", "b/net.onnx", "digits:knn"]) == {
+        "a/net.onnx": "a/net.onnx", "b/net.onnx": "b/net.onnx", "digits:knn": "knn"
+    }  # fmt: skip
+    oracle = bb.Oracle(lambda x: np.zeros(len(x)), access="labels", classes=2, name="mine")
+    assert oracle.name == "mine" and "mine" in repr(oracle)
+
+
+def test_what_a_sweep_says() -> None:
+    from blackbox.sweep import Plan, Study, Table
+
+    grid = {"targets": "digits:knn", "attacks": ["square", "nes"], "threats": "linf:0.1", "budgets": 9}
+    plan = Plan(Study(attack=grid), 4, {})  # type: ignore[arg-type]
+    outcomes = {
+        p: {"success": np.arange(4) < k, "attacked": np.ones(4, bool), "ids": np.arange(4), "y": np.zeros(4, int)}
+        for p, k in zip(plan.points, (1, 3), strict=True)
+    }
+    said = headline.sweep(Table(plan, outcomes, {}, 2, 2))
+    assert said == f"Most fooled: knn by nes (Linf 0.1, 9 queries an image): {headline.percent(Rate(3, 4))}."
+    assert headline.sweep(Table(plan, outcomes, {}, 1, 2)) == "", "a cell is missing"
