@@ -44,7 +44,7 @@ def run(
     shows = parse.words(levels) if levels else list(dict.fromkeys(["labels", most]))
     for level in shows:  # refuse a level that channels or target hide before anything is trained
         specs.oracle(found, between.access(level, stack), count, nets.device, stack=stack)
-    bar = gates.opened(gate, wanted, shown.index, shows, counts, _rows(wanted, known, images, found))
+    bar = gates.opened(gate, wanted, shown, shows, counts, _rows(wanted, known, images, found))
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "target_name": found.name,

@@ -13,10 +13,9 @@ from blackbox.cli.exits import FAILED, GATE, Exit
 from blackbox.cli.progress import say
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from blackbox.evaluation import Evaluation
     from blackbox.evaluation.gate import Bar
+    from blackbox.specs import ImageSet
     from blackbox.threat import Threat
 
 
@@ -63,7 +62,7 @@ class Opened:
 
 
 def opened(
-    given: Gate, threat: Threat, ids: np.ndarray, levels: Sequence[str], budgets: Sequence[int], rows: Sequence[str]
+    given: Gate, threat: Threat, images: ImageSet, levels: Sequence[str], budgets: Sequence[int], rows: Sequence[str]
 ) -> Opened:
     """Read bars and baseline, and refuse what could not be checked afterwards. rows: those without a budget that will be run.
 
@@ -76,6 +75,8 @@ def opened(
     gate.require(bars, levels, budgets, rows)
     if given.baseline is None:
         return Opened(bars)
+    from blackbox.results.ledger import image_hashes
+
     before = Evaluation.load(given.baseline)
-    gate.require_same(threat, ids, before)
+    gate.require_same(threat, images.index, image_hashes(images.data.images).numpy(), before)
     return Opened(bars, before)

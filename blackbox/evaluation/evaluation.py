@@ -23,6 +23,7 @@ from blackbox.evaluation.rows import Evaluation, Row
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Access, Attack
+from blackbox.results.ledger import image_hashes
 from blackbox.threat import Threat, as_threat
 
 __all__ = ["BUDGETS", "CEILING_STEPS", "LEVELS", "PRESETS", "Evaluation", "Row", "evaluate"]
@@ -85,7 +86,7 @@ def evaluate(
     begin = time.perf_counter()
     images, plain = as_images(x, "x").cpu(), oracle("labels")
     labels, numbers = as_labels(y, len(images), plain.classes, "y"), as_ids(ids, len(images))
-    found = Evaluation([], threat, seed, labels.numpy(), numbers)
+    found = Evaluation([], threat, seed, labels.numpy(), numbers, prints=image_hashes(images).numpy())
     _check(attack, levels)
     _plan(found, dict(nets or {}), presets, levels, wanted, white_box is not None, called(attack))
     run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved, attack)

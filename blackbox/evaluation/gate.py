@@ -148,24 +148,34 @@ def require(bars: Sequence[Bar], levels: Sequence[str], budgets: Sequence[int], 
             raise ValueError(f"Expected --fail-under on a row that is run, one of {', '.join(there)}, but it was {bar}.")
 
 
-def require_same(threat: Threat, ids: np.ndarray, baseline: Evaluation) -> None:
-    """Check that a baseline is of the same threat, and of some of the same images (by their sample ids).
+def require_same(threat: Threat, ids: np.ndarray, prints: np.ndarray, baseline: Evaluation) -> None:
+    """Check that a baseline is of the same threat, and of some of the same images.
+
+    ids, prints: [N] the sample ids and the hashes of the images (0: unknown).
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is of another threat, shares no image, or has another image under the same id.
     """
     if str(threat) != str(baseline.threat):
         raise ValueError(
             f"Expected a baseline of the same threat, {threat}, but it is of {baseline.threat}. Evaluate the baseline anew."
         )
-    if not np.isin(ids, baseline.ids).any():
+    both, here, there = np.intersect1d(ids, baseline.ids, return_indices=True)
+    if not len(both):
         raise ValueError("Expected a baseline that shares at least one image with this evaluation, but there is none.")
+    mine, its = prints[here], baseline.prints[there]
+    if len(other := both[(mine != its) & (mine != 0) & (its != 0)]):
+        raise ValueError(
+            f"Expected a baseline on the same images, but {len(other)} of {len(both)} are others under the same id (the first is "
+            f"{other[0]}). Evaluate the baseline anew, with the same --data, --n and --pick."
+        )
 
 
 def _under(bar: Bar, found: Evaluation) -> Check:
     row = _row(bar, found)
     low, high = row.robust.bounds
-    says = f"robust accuracy {row.robust} against {row.attack}" if bar.sees == "transfer" else f"robust accuracy {row.robust}"
+    what = "accuracy" if bar.sees == "clean" else "robust accuracy"
+    says = f"{what} {row.robust}{f' against {row.attack}' if bar.sees == 'transfer' else ''}"
     state: State = "pass" if low >= bar.least else "fail" if high < bar.least else "unknown"
     if state == "pass" and row.robust.low < bar.least:
         says += "; its interval reaches below the bar: more images would tell more"
@@ -189,37 +199,66 @@ def _row(bar: Bar, found: Evaluation) -> Row:
 
 
 def _against(now: Evaluation, before: Evaluation) -> list[Check]:
-    """A check for each row that both have."""
-    require_same(now.threat, now.ids, before)
+    """A check for each row that both have, and one that names the rows that only one of them has."""
+    require_same(now.threat, now.ids, now.prints, before)
     ids, here, there = np.intersect1d(now.ids, before.ids, return_indices=True)
-    pairs = [
-        (row, other) for row in now.rows for other in before.rows
-        if (row.sees, row.attack, row.budget) == (other.sees, other.attack, other.budget)
-    ]  # fmt: skip
-    if not pairs:
+    mine, its = ({(r.sees, r.attack, r.budget): r for r in found.rows} for found in (now, before))
+    both = [key for key in mine if key in its]
+    if not both:
         raise ValueError(
             "Expected a baseline that shares at least one row (level, attack and budget) with this evaluation, but there is none."
         )
-    counts, unknown = [], []
-    for row, other in pairs:
+    changes = [_Change.between(mine[key], its[key], here, there) for key in both]
+    p, worst, best = ([float(v) for v in holm([case(c) for c in changes])] for case in (_Change.p, _Change.worst, _Change.best))
+    checks = [_paired(mine[key], changes[i], p[i], worst[i], best[i], len(ids), len(both)) for i, key in enumerate(both)]
+    if alone := [_called(r) for key, r in (mine | its).items() if key not in both]:
+        which = f"only one of the two evaluations has them: {', '.join(alone)}"
+        checks.append(Check("baseline", "rows without a partner", "unknown" if set(mine) - set(its) else "pass", which))
+    return checks
+
+
+@dataclass(frozen=True)
+class _Change:
+    """How many images of a row fell and rose against the baseline, and of how many it is unknown."""
+
+    fell: int
+    rose: int
+    unknown: int
+
+    @classmethod
+    def between(cls, row: Row, other: Row, here: np.ndarray, there: np.ndarray) -> _Change:
         sure = ~row.unknown[here] & ~other.unknown[there]
-        fell, rose = row.wrong[here] & ~other.wrong[there] & sure, ~row.wrong[here] & other.wrong[there] & sure
-        counts.append((int(fell.sum()), int(rose.sum())))
-        unknown.append(int((~sure).sum()))
-    chance = holm([_chance(fell, rose) for fell, rose in counts])
-    return [
-        _paired(row, counts[i], unknown[i], float(chance[i]), len(ids), len(pairs)) for i, (row, _) in enumerate(pairs)
-    ]
+        now, before = row.wrong[here], other.wrong[there]
+        return cls(int((now & ~before & sure).sum()), int((~now & before & sure).sum()), int((~sure).sum()))
+
+    def p(self) -> float:
+        return _chance(self.fell, self.rose)
+
+    def worst(self) -> float:
+        """Had all the unknown fallen."""
+        return _chance(self.fell + self.unknown, self.rose)
+
+    def best(self) -> float:
+        """Had all the unknown risen."""
+        return _chance(self.fell, self.rose + self.unknown)
 
 
-def _paired(row: Row, counts: tuple[int, int], unknown: int, p: float, images: int, rows: int) -> Check:
-    (fell, rose), name = counts, f"{row.sees}@{row.budget} against the baseline" if row.budget else f"{row.attack} against the baseline"
-    says = f"{fell} of {images - unknown} images newly wrong, {rose} newly right (one-sided McNemar, {rows} rows, p = {p:.2g})"
-    state: State = "fail" if p < ALPHA else "pass"
-    if state == "pass" and unknown:  # would it hold, had all the unknown fallen?
-        state = "unknown" if min(1.0, rows * _chance(fell + unknown, rose)) < ALPHA else "pass"
-        says += f"; {unknown} images are unknown in one of the two"
-    return Check("baseline", name, state, says)
+def _paired(row: Row, change: _Change, p: float, worst: float, best: float, images: int, rows: int) -> Check:
+    """Fails where it fails whatever the unknown are, passes likewise. p, worst, best: corrected for the number of rows."""
+    says = (
+        f"{change.fell} of {images - change.unknown} images newly wrong, {change.rose} newly right (one-sided McNemar, "
+        f"{rows} rows, p = {p:.2g})"
+    )
+    state: State = "fail" if best < ALPHA else "unknown" if worst < ALPHA or change.unknown == images else "pass"
+    if change.unknown:
+        says += f"; {change.unknown} images are unknown in one of the two"
+    elif rows * _chance(images, 0) >= ALPHA:
+        says += f"; with {images} images and {rows} rows no loss could be told from chance: take more images"
+    return Check("baseline", f"{_called(row)} against the baseline", state, says)
+
+
+def _called(row: Row) -> str:
+    return f"{row.sees}@{row.budget}" if row.budget else row.attack
 
 
 def _chance(fell: int, rose: int) -> float:

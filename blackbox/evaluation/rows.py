@@ -42,7 +42,7 @@ class Evaluation:
     """rows: one line of the table each. results: of the query attacks, by (sees, budget), each on the images that smaller
     budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers.
     failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there.
-    readings: of a loaded evaluation, how the target's answers were read."""
+    readings: of a loaded evaluation, how the target's answers were read. prints: [N] a hash of each clean image; 0 unknown."""
 
     rows: list[Row]
     threat: Threat
@@ -55,6 +55,11 @@ class Evaluation:
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
     readings: list[str] = field(default_factory=list)
+    prints: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.prints is None:
+            self.prints = np.zeros(len(self.ids), np.int64)
 
     def plan(self, sees: str, attack: str, budget: int = 0) -> None:
         """A line of which nothing is known yet."""
@@ -132,7 +137,7 @@ class Evaluation:
         ]  # fmt: skip
         body = {
             "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
-            "images": len(self.labels), "ids": self.ids.tolist(),
+            "images": len(self.labels), "ids": self.ids.tolist(), "prints": self.prints.tolist(),
             "seconds": self.seconds, "notes": self.notes, "readings": self.how_read(),
             "complete": self.complete, "failures": self.failures, "rows": rows,
         }  # fmt: skip
@@ -167,6 +172,7 @@ class Evaluation:
             return cls(
                 rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"],
                 failures=body.get("failures", {}), readings=body.get("readings", []),
+                prints=np.array(body.get("prints", [0] * len(ids)), np.int64),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None

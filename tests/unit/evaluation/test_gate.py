@@ -100,6 +100,37 @@ def test_unknown_images_can_leave_a_baseline_undecided() -> None:
     assert gate.check(after, baseline=before).state == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("fell", "unknown", "state"),
+    [(6, 0, "fail"), (6, 19, "unknown"), (5, 0, "fail"), (5, 1, "unknown"), (4, 1, "unknown"), (4, 0, "pass"), (0, 100, "unknown")],
+)  # p: 2^-6; with 19 risen .997; 5: 2^-5, with one risen .109; 4: 2^-4, with one more fallen 2^-5
+def test_what_is_unknown_decides_neither_way(fell: int, unknown: int, state: str) -> None:
+    before, after = evaluation({LABELS: 40}), evaluation({LABELS: 40 + fell}, unknown=unknown)
+    assert gate.check(after, baseline=before).state == state
+
+
+def test_a_row_that_the_baseline_lacks_is_named() -> None:
+    before, after = evaluation({CLEAN: 5}), evaluation({CLEAN: 5, LABELS: 100})
+    verdict = gate.check(after, baseline=before)
+    assert verdict.state == "unknown" and "labels@500" in str(verdict)
+    fewer = gate.check(before, baseline=after)
+    assert fewer.state == "pass" and "labels@500" in str(fewer)
+
+
+def test_other_images_under_the_same_ids_are_refused() -> None:
+    now, before = evaluation({LABELS: 40}), evaluation({LABELS: 40})
+    now.prints, before.prints = np.arange(1, N + 1), np.arange(1, N + 1)
+    assert gate.check(now, baseline=before).state == "pass"
+    before.prints = before.prints + (np.arange(N) == 7)
+    with pytest.raises(ValueError, match=r"1 of 100 are others .*the first is 7"):
+        gate.check(now, baseline=before)
+
+
+def test_too_few_images_are_said_to_be() -> None:
+    few = Evaluation([Row("labels", "auto", 9, np.zeros(4, bool), 0)], bb.Linf(0.1), 0, np.zeros(4, int), np.arange(4))
+    assert "take more images" in str(gate.check(few, baseline=few))
+
+
 def test_a_baseline_of_another_threat_or_of_other_images_is_refused() -> None:
     now = evaluation({LABELS: 40})
     other = Evaluation(now.rows, bb.L2(0.1), 0, now.labels, now.ids)
