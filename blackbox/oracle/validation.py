@@ -68,6 +68,10 @@ class Validation:
             named, out = out.label, out.scores
         if not isinstance(out, Tensor):
             out = self._as_tensor(out, m)
+        if out.is_complex():
+            raise TargetError(
+                f"Expected real scores from the target {self.name}, but they were complex numbers. Say which part is meant: .real or .abs()."
+            )
         fits = out.shape == (m, self.classes)
         if not fits:
             out = self._shaped(out, m)
@@ -79,7 +83,7 @@ class Validation:
             raise self._wrong_shape(f"({m}, {self.classes}), a score for each class", out, m)
         values = reading.unscaled(out)
         shown = values.numpy(force=True)  # for a few rows numpy is much faster than torch
-        self._check_finite(shown)
+        self._check_rows(shown, named is None)
         try:
             self.reader.check(shown, m)
         except ValueError as error:
@@ -110,11 +114,12 @@ class Validation:
             )
         try:
             if in_words(out):
-                return as_numbers(out, m, self.names, self.name)
+                return as_numbers(out, m, self.names, self.name, self.classes)
             return as_tensor(out, "the answer")
         except ValueError as error:
             if isinstance(out, (list, np.ndarray, Mapping)) or in_words(out):
-                raise TargetError(f"{str(error).replace('the answer', f'the answer of {self.name}')}") from error
+                said = str(error).replace("the answer", f"the answer of {self.name}")
+                raise self._of_row(said, getattr(error, "row", None)) from error
             raise TargetError(
                 f"Expected the target {self.name} to return a tensor or array, but it returned {type(out).__name__}. "
                 "Wrap it in a function that returns the scores alone."
@@ -154,21 +159,29 @@ class Validation:
             )
         return Reply(self.access, label, None, None, self.classes)
 
-    def _check_finite(self, values: np.ndarray) -> None:
-        """Check that each row's largest score is finite: -inf marks a masked class, but NaN and inf are errors."""
+    def _check_rows(self, values: np.ndarray, alone: bool) -> None:
+        """Check that each row's largest score is finite: -inf marks a masked class, but NaN and inf are errors.
+
+        ``alone``: no label comes beside the scores, so that they must show one."""
         top = np.maximum.reduce(values, 1)
         if math.isfinite(np.add.reduce(top)):  # one test for all rows
+            if alone and len(top) and (said := self.reader.nothing(top)):
+                raise self._of_row(said, int(top.argmin()))
             return
         finite = np.isfinite(top)
         if finite.all():
             return
         row = int(finite.argmin())
-        error = TargetError(
+        raise self._of_row(
             f"Expected finite scores, but the target {self.name} answered {values[row].tolist()[:10]} "
-            f"for row {row} of a call with {len(values)} images."
+            f"for row {row} of a call with {len(values)} images.",
+            row,
         )
+
+    def _of_row(self, said: str, row: int | None) -> TargetError:
+        error = TargetError(said)
         error.row = row
-        raise error
+        return error
 
     def _rounded(self, values: Tensor) -> Tensor:
         return values if self.decimals is None else values.round(decimals=self.decimals)
@@ -221,6 +234,9 @@ def raised(name: str, error: BaseException, rows: int, answered: int, sizes: Col
             f" It has answered calls with {size} images only. If it takes exactly that many, say so, and shorter calls are filled up: "
             f"blackbox.targets.FunctionTarget(model, batch={size}), ModuleTarget(model, batch={size}), on the command line --batch {size}."
         )
-    return TargetError(
+    made = TargetError(
         f"The target {name} raised {type(error).__name__} on a call with {rows} images, after {answered} answered queries: {text}"
     )
+    row = getattr(error, "row", None)
+    made.row = row if isinstance(row, int) else None
+    return made

@@ -82,7 +82,8 @@ def recognise(out: Tensor) -> Reading:
 
     Whole numbers [m] are labels. Rows [m, C] of numbers in [0, 1] that sum to one, but for rounding, are probabilities, and so
     are rows that sum to less, if there are so many numbers that this is no chance. Rows of at least 0 that all sum to 100, to
-    255 or to another number are probabilities times this number. Anything else is logits.
+    255 or to another number are probabilities times this number, and so are rows that come near 100 or 255, and never above,
+    of which all but the few largest are 0. Anything else is logits. Rows of zeros tell nothing and are left aside.
     """
     if out.ndim == 1 and (not out.is_floating_point() or bool((out == out.round()).all())):
         return Reading("labels", "recognised: one whole number a row")
@@ -90,6 +91,7 @@ def recognise(out: Tensor) -> Reading:
         return Reading("logits", "not probabilities")
     half = out.is_floating_point() and torch.finfo(out.dtype).eps > 1e-6
     p = out.to(torch.float64).numpy(force=True)
+    p = p[shown] if (shown := p.any(1)).any() else p
     low, high = float(p.min()), float(p.max())
     if not (low >= 0 and np.isfinite(high)):  # also NaN
         return Reading("logits", "recognised: there are scores below zero")
@@ -107,7 +109,27 @@ def recognise(out: Tensor) -> Reading:
         scale = float(p.sum(1).mean())
         why = f"recognised: rows of at least 0 that all sum to {scale:g}, by which they are divided"
         return Reading("probabilities", why, scale, watched=True)
-    return Reading("logits", "recognised: rows that do not sum to one")
+    return (_largest(p) if enough else None) or Reading("logits", "recognised: rows that do not sum to one")
+
+
+def _largest(p: np.ndarray) -> Reading | None:
+    """Read rows [m, C] above one of which all but the few largest scores are 0; None where they do not look like it."""
+    count, most = (p > 0).sum(1), p.shape[1]
+    few, top = int(count.max()), float(p.sum(1).max())
+    if not (few < most and (2 * few <= most or (len(p) > 2 and few == int(count.min())))):
+        return None
+    whole = 0.5 * few if bool((p == p.round()).all()) else 0.0
+    # half of a scale at least: rows whose largest scores sum to less than half in all images are not seen
+    scale = next((s for s in _SCALES if s / 2 < top <= s * (1 + _HALF) + whole), None)
+    zeros = f"with at most {few} of {most} above zero"
+    if scale is None:
+        if few > int(count.min()):  # the zeros of a relu are now more, now fewer
+            return None
+        why = f"recognised: rows that do not sum to one, {zeros}"
+        return Reading("logits", why, doubt="probabilities times a number, of which the largest alone are shown", striking=True)
+    why = f"recognised: rows in [0, {scale:g}] that sum to {scale:g} at most, by which they are divided, {zeros}"
+    doubt = "" if top > 0.9 * scale else "logits of which many are zero"
+    return Reading("percent" if scale == 100 else "probabilities", why, scale, doubt, bool(doubt), watched=True)
 
 
 def _shares(p: np.ndarray, half: bool, enough: bool) -> Reading:
@@ -220,6 +242,24 @@ class Reader:
         raise ValueError(
             f"Expected {found.returns} from the target {self.name}, as {'announced' if self.said else 'before'}, but a call "
             f"with {rows} images got {what}. {self._mend(values)}"
+        )
+
+    def nothing(self, top: np.ndarray) -> str | None:
+        """The error for a row that shows no class at all, by the largest score of each row ``top`` [m]; None where there is none.
+
+        Logits may all be zero; but not where it is in doubt that they are logits.
+        """
+        found = self.reading
+        assert found is not None
+        if float(top.min()) > 0 or not (found.probable or found.doubt):
+            return None
+        row = int(top.argmin())
+        if top[row] < 0:
+            return None
+        return (
+            f"Expected a score above zero in each row, but the target {self.name} answered zeros alone for row {row} of a call with "
+            f"{len(top)} images, so that no class is shown. If it could not answer, let it raise an error; if these are logits, say so: "
+            "Oracle(..., returns='logits'), on the command line --returns logits."
         )
 
     def _settle(self, found: Reading, values: np.ndarray) -> None:

@@ -55,6 +55,10 @@ READ: dict[str, tuple[Tensor, str]] = {
     "whole percent": ((P * 100).round(), "percent (recognised: rows in [0, 100] that sum to 100"),
     "one row, percent": (P[:1] * 100, "percent (recognised: rows in [0, 100] that sum to 100"),
     "bytes": ((P * 255).round(), "probabilities (recognised: rows in [0, 255] that sum to 255, by which they are divided)"),
+    "top 3 in percent": (TOP * 100, "percent (recognised: rows in [0, 100] that sum to 100 at most, by which they are divided, with at most"),
+    "one row of it": (TOP[2:3] * 100, "percent (recognised: rows in [0, 100] that sum to 100 at most, by which they are divided, with at"),
+    "top 3 in bytes": ((TOP * 255).round().byte(), "probabilities (recognised: rows in [0, 255] that sum to 255 at most, by which they"),
+    "top 3 in tenths": (TOP * 10, "logits (recognised: rows that do not sum to one, with at most 3 of 10 above zero; in doubt: probabilities"),
     "votes of 7": (torch.tensor([[5, 2, 0], [3, 3, 1], [0, 7, 0.0]]), "probabilities (recognised: rows of at least 0 that all sum to 7"),
     "sigmoids": (Z.sigmoid(), "logits (recognised: rows in [0, 1] that sum to 3.44 to 6.33, not to one; in doubt: independent"),
     "two small logits": (torch.tensor([[0.1, 0.2]]), "logits (recognised: rows in [0, 1] that sum to 0.3 to 0.3, not to one; in"),
@@ -125,6 +129,9 @@ class TestWhatContradicts:
             oracle(X[: len(second)])
         assert oracle.failed == len(second)
 
+    def test_zeros_after_percentages_of_the_best(self) -> None:
+        self.twice(TOP * 100, 0 * TOP[:3], "zeros alone for row 0 of a call with 3 images")
+
     def test_logits_after_probabilities(self) -> None:
         self.twice(P, Z, r"Expected probabilities .* as before, .*scores from -.* returns='logits'")
 
@@ -157,6 +164,48 @@ class TestWhatContradicts:
 def test_doubt_is_warned_of_where_it_is_no_chance() -> None:
     with pytest.warns(UserWarning, match=r"read as logits .*independent scores of several labels.* --returns"):
         Oracle(answering(Z.sigmoid()), "scores", 10, rows_per_call=16)(X)
+
+
+def test_less_than_nine_tenths_of_a_percentage_is_doubted() -> None:
+    flat = torch.zeros(3, 10)
+    flat[:, 2:5] = torch.tensor([[40.0, 20, 10], [30, 30, 1], [50, 2, 3]])
+    with pytest.warns(UserWarning, match=r"read as percent \(.*in doubt: logits of which many are zero.*--returns"):
+        shown = Oracle(answering(flat), "scores", 10, rows_per_call=16)(X[:3]).values
+    assert torch.allclose(shown, flat / 100)  # type: ignore[arg-type]
+
+
+NOTHING: dict[str, tuple[Any, dict[str, Any]]] = {
+    "zeros": (torch.zeros(6, 10), {}),
+    "zeros of three classes": (torch.zeros(6, 3), {"classes": 3}),
+    "zeros in one row": (P[:6] * (torch.arange(6) != 4)[:, None], {}),
+    "zeros in one row of percent": (P[:6] * 100 * (torch.arange(6) != 4)[:, None], {}),
+    "zeros in one row, announced": (P[:6] * (torch.arange(6) != 4)[:, None], {"returns": "probabilities"}),
+    "no words": ([{}] * 6, {"classes": WORDS}),
+    "no words in one row": ([{"c3": 0.9}] * 4 + [{}, {"c3": 0.9}], {"classes": WORDS}),
+    "no words in one list": ([[{"label": "c3", "score": 0.9}]] * 4 + [[]] * 2, {"classes": WORDS}),
+    "no words in the first list": ([[], [{"label": "c3", "score": 0.9}], *[[]] * 4], {"classes": WORDS}),
+    "words of no score": ([{"c3": 0.0}] * 6, {"classes": WORDS}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The answers of")
+@pytest.mark.parametrize("what", NOTHING)
+def test_a_row_that_shows_no_class_is_refused(what: str) -> None:
+    """It would be taken for class 0, and so for a success."""
+    rows, how = NOTHING[what]
+    with pytest.raises(TargetError, match=rf"row {4 if 'in one' in what else 0} of a call with 6 images") as error:
+        Oracle(lambda x: rows, "scores", **{"classes": 10, **how})(X[:6])
+    assert error.value.row == (4 if "in one" in what else 0)
+
+
+def test_zeros_that_are_logits_are_no_error() -> None:
+    """Said, or of a ReLU; or with the label beside them, as rounding leaves them."""
+    assert Oracle(answering(torch.zeros(16, 10)), "logits", 10, returns="logits")(X[:6]).label.tolist() == [0] * 6
+    some = Z.relu() * (torch.arange(16) != 4)[:, None]
+    assert int(Oracle(answering(some), "scores", 10, rows_per_call=16)(X).label[4]) == 0
+    flat = torch.full((16, 100), 0.01) + 1e-3 * torch.eye(16, 100) - 1e-5
+    rounded = Oracle(Rounded(answering(flat), 1), "scores", 100, rows_per_call=16)(X)
+    assert rounded.label.tolist() == list(range(16)) and not rounded.values.any()  # type: ignore[union-attr]
 
 
 def by_word(p: Tensor, most: int = 10) -> list[dict[str, float]]:
@@ -245,8 +294,33 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], dict[str, Any], str]] = {
     "numbers, two classes": (one(torch.rand(6)), {"classes": 2}, r"One number a row for two classes.*p -> \[1 - p, p\]"),
     "axes of length one": (one(torch.rand(6, 10, 1, 1)), {}, r"Drop the axes of length one: \.flatten\(1\)"),
     "ragged": (one([[0.1] * 10] * 5 + [[0.1] * 9]), {}, r"rows of one shape, but sample 0 has \(10,\) and sample 5 has \(9,\)"),
+    "a word twice": (one([[{"label": "c1", "score": 0.1}, {"label": "c1", "score": 0.8}]] * 6), {"classes": WORDS},
+                     r"each class once from the target .*answered 'c1' twice.*row 0 of a call with 6"),
+    "a word in two cases": (one([{"c1": 0.1}] * 5 + [{"c1": 0.1, "C1": 0.8}]), {"classes": WORDS},
+                            r"each class once .*answered 'c1' and 'C1', which are one class.*row 5 of a call with 6"),
+    "a word of two classes": (one([{"A b": 0.1}] * 6), {"classes": ["a_b", "a b"]}, r"'A b' stands for several of the class words"),
+    "a number that is no class": (one([{"10": 0.1}] * 6), {}, r"words from '0' to '9' \(classes=10\) from .*answered '10'"),
+    "complex": (one(P[:6] + 1j), {}, r"Expected real scores from .*complex"),
+    "complex, numpy": (one(P[:6].numpy() + 1j), {}, r"Expected real scores from .*complex"),
     "tuple": (lambda x: (P[:6], P[:6]), {}, r"returned a tuple of .*\(6, 10\)"),
 }  # fmt: skip
+
+
+def test_class_words_that_are_told_apart() -> None:
+    """By their case alone; but none stands for two classes."""
+    reply = Oracle(one([{"A": 0.1, "a": 0.9}]), "scores", ["a", "A"], returns="probabilities")(X[:1])
+    assert torch.allclose(reply.values, torch.tensor([[0.9, 0.1]]))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"class words that differ, but 'cat' is there 2 times.*classes=3"):
+        Oracle(answering(P), "scores", ["cat", "dog", "cat"])
+    with pytest.raises(TargetError, match="'cat' stands for several of the class words"):
+        Oracle(FunctionTarget(one(["dog", "cat"]), class_names=["cat", "dog", "cat"]), "labels", 3)(X[:2])
+
+
+def test_numbers_as_words() -> None:
+    shown = Oracle(lambda x: [{str(i): float(p) for i, p in enumerate(row)} for row in P[: len(x)]], "scores", 10)(X[:3]).values
+    assert torch.allclose(shown, P[:3], atol=1e-6)  # type: ignore[arg-type]
+    best = Oracle(one([{"3": 0.9, "1": 0.06}]), "scores", 10)(X[:1]).values
+    assert torch.allclose(best[0, [3, 1, 0]], torch.tensor([0.9, 0.06, 0.005]))  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", REFUSED)
