@@ -29,7 +29,6 @@ from blackbox.targets.answer import sent_of
 from blackbox.targets.info import flags_of, info_of, retried_of
 from blackbox.targets.reading import Reading, check_returns
 from blackbox.targets.target import Target, as_target
-from blackbox.targets.words import check_names
 
 __all__ = ["Oracle", "Reply", "TargetError"]
 
@@ -94,7 +93,6 @@ class Oracle:
     ) -> None:
         self.access = Access.parse(access)
         self.class_names = tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else None
-        check_names(self.class_names or ())
         self.classes = check_int(classes if self.class_names is None else len(self.class_names), "classes", 2)
         self.k = min(5, self.classes) if k is None else check_int(k, "k")
         self._check_settings(returns, probe, decimals, noise)

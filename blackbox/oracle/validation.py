@@ -16,7 +16,7 @@ from blackbox.plain_text import exit_said
 from blackbox.protocol import Access
 from blackbox.targets.answer import Answer
 from blackbox.targets.reading import Reader, Reading
-from blackbox.targets.words import as_numbers, in_words
+from blackbox.targets.words import as_numbers, check_names, in_words
 
 
 class TargetError(RuntimeError):
@@ -54,6 +54,7 @@ class Validation:
         names: Sequence[str] | None = None,
     ) -> None:
         self.name, self.access, self.classes, self.k, self.decimals, self.names = name, access, classes, k, decimals, names
+        check_names(names or ())
         self.reader = Reader(name, reading)
 
     def reply(self, out: Any, m: int) -> Reply:
@@ -70,7 +71,7 @@ class Validation:
             out = self._as_tensor(out, m)
         if out.is_complex():
             raise TargetError(
-                f"Expected real scores from the target {self.name}, but they were complex numbers. Say which part is meant: .real or .abs()."
+                f"Expected real scores from the target {self.name}, but they were complex. Say which part is meant: .real or .abs()."
             )
         fits = out.shape == (m, self.classes)
         if not fits:

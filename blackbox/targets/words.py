@@ -122,13 +122,13 @@ class _Index:
         self.names, self.owner = names, owner
         self.count = (classes or 0) if names is None else len(names)
         exact, plain = Counter(map(str, names or ())), Counter(_plain(name) for name in names or ())
-        self.known = {_plain(name): i for i, name in enumerate(names or ()) if plain[_plain(name)] == 1}
-        self.known |= {str(name): i for i, name in enumerate(names or ()) if exact[str(name)] == 1}
+        self.exact = {str(name): i for i, name in enumerate(names or ()) if exact[str(name)] == 1}
+        self.plain = {_plain(name): i for i, name in enumerate(names or ()) if plain[_plain(name)] == 1}
         self.unclear = {word for count in (exact, plain) for word, n in count.items() if n > 1}
 
     def __call__(self, word: Any) -> int:
         text = word.decode() if isinstance(word, bytes) else str(word)
-        found = self.known.get(text, self.known.get(_plain(text)))
+        found = self.exact.get(text, self.plain.get(_plain(text)))
         if found is None and self.names is None and text.isdecimal():
             if self.count and int(text) >= self.count:
                 raise ValueError(

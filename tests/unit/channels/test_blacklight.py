@@ -86,7 +86,7 @@ class TestFlags:
         assert not np.array_equal(few, Blacklight(NET, kept=30, threshold=10, seed=1).fingerprints(images(1))[0])
 
     def test_small_images(self) -> None:
-        guard = Blacklight(lambda x: torch.zeros(len(x), 2), kept=1, threshold=0)
+        guard = Blacklight(lambda x: torch.ones(len(x), 2), kept=1, threshold=0)
         guard.predict(torch.tensor([[0.1, 0.2], [0.1, 0.2]]))
         assert guard.flags.tolist() == [False, True]
 
