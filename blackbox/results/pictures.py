@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from blackbox.checks import as_images
+from blackbox.engine.rounding import ROUNDINGS
+from blackbox.engine.rounding import rounded as rounded_to
 from blackbox.results.ledger import image_hashes
-from blackbox.threat import eight_bit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,9 +64,8 @@ def save_pictures(
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     _clear(path)
-    rounded = on_levels(result, found, images)
-    label, holds = _verified(result, found, rounded, oracle)
-    reach = result.threat.distance(rounded, (images[found].double() * 255).round().float() / 255).tolist() if len(found) else []
+    rounded, label, holds = _chosen(result, found, images, oracle)
+    reach = result.threat.distance(rounded, _levels(images[found])).tolist() if len(found) else []
     words = [str(c) for c in classes] if classes is not None else None
     rows: list[dict[str, object]] = []
     for at, i in enumerate(found.tolist()):
@@ -123,42 +123,63 @@ def told(rows: Sequence[dict[str, object]]) -> str:
     return f"{text}; {kept} still fool the target when read back"
 
 
-def on_levels(result: AttackResult, found: Tensor, images: Tensor) -> Tensor:
-    """The examples at levels of 8 bits, inside the threat where the clean image has such levels itself, as float32 k / 255."""
-    x, x0 = result.x_adv[found].cpu(), images[found].cpu()
-    levels = (eight_bit(x, x0).double() * 255).round() if len(found) else x
-    return levels.to(torch.float32) / 255
+def on_levels(result: AttackResult, found: Tensor, images: Tensor, way: str = "") -> Tensor:
+    """The examples at levels of 8 bits, as float32 k / 255.
+
+    way: one of `blackbox.engine.rounding.ROUNDINGS`; by default the nearest levels where the target itself saw these, else
+    towards the clean image."""
+    way = way or ("nearest" if result.config.get("probe", 0.0) > 0.99 / 255 else "towards")
+    return _levels(rounded_to(result.x_adv[found].cpu(), images[found], result.threat, way))
 
 
-def _verified(
-    result: AttackResult, found: Tensor, rounded: Tensor, oracle: Oracle | None
-) -> tuple[list[int], list[bool | None]]:
-    """The target's label of each picture, -1 where it is unknown, and whether it is adversarial; queries are not charged.
+def _levels(x: Tensor) -> Tensor:
+    return (x.double() * 255).round().to(torch.float32) / 255
 
-    Examples that were found and verified as images of 8 bits are not asked about again."""
-    from blackbox.oracle.oracle import TargetError
 
+def _chosen(
+    result: AttackResult, found: Tensor, images: Tensor, oracle: Oracle | None
+) -> tuple[Tensor, list[int], list[bool | None]]:
+    """The rounding of each example that fools the target, of several inside the threat; the first where none is known to.
+
+    Returns:
+        The images, the target's label of each (-1: unknown), and whether it is adversarial (None: unknown). Queries are not
+        charged; examples that were found and verified as images of 8 bits are not asked about again.
+    """
+    first = on_levels(result, found, images)
     label, holds = [-1] * len(found), [None] * len(found)  # type: list[int], list[bool | None]
-    same = (rounded == result.x_adv[found]).flatten(1).all(1).tolist() if len(found) else []
-    ask = []
+    same = (first == result.x_adv[found].cpu()).flatten(1).all(1).tolist() if len(found) else []
     for at, i in enumerate(found.tolist()):
         if same[at] and int(result.verified[i]) >= 0 and int(result.adv_label[i]) >= 0:
             label[at], holds[at] = int(result.adv_label[i]), bool(result.verified[i] == 1)
-        else:
-            ask.append(at)
-    if oracle is None:
-        return label, holds
-    try:
-        while ask:
-            part = ask[: oracle.next_rows(len(ask))]
-            said = oracle.submit(rounded[part].to(oracle.device), "verify").label.tolist()
-            for at, value in zip(part, said, strict=True):
-                goal = int(result.goal[found[at]])
-                label[at], holds[at] = value, (value == goal) == bool(result.config["targeted"])
-            ask = ask[len(part) :]
-    except TargetError:  # the pictures are saved all the same; what was not answered is unknown
-        pass
-    return label, holds
+    if oracle is None or not len(found):
+        return first, label, holds
+    best, clean = first.clone(), _levels(images[found])
+    for step, way in enumerate(("", *ROUNDINGS)):
+        tried = on_levels(result, found, images, way)
+        inside = result.threat.distance(tried, clean) <= result.threat.eps + result.threat.tolerance
+        new = (tried != best).flatten(1).any(1) & inside
+        ask = [at for at in range(len(found)) if (holds[at] is None if step == 0 else holds[at] is False and bool(new[at]))]
+        for at, said, fools in _asked(result, found, tried, ask, oracle):
+            if step == 0 or fools:
+                best[at], label[at], holds[at] = tried[at], said, fools
+    return best, label, holds
+
+
+def _asked(
+    result: AttackResult, found: Tensor, tried: Tensor, ask: list[int], oracle: Oracle
+) -> Iterator[tuple[int, int, bool]]:
+    """(place, label, whether it is adversarial) of each image that the target answers; it ends where the target fails."""
+    from blackbox.oracle.oracle import TargetError
+
+    while ask:
+        part = ask[: oracle.next_rows(len(ask))]
+        try:
+            said = oracle.submit(tried[part].to(oracle.device), "verify").label.tolist()
+        except TargetError:  # the pictures are saved all the same; what was not answered is unknown
+            return
+        for at, value in zip(part, said, strict=True):
+            yield at, value, (value == int(result.goal[found[at]])) == bool(result.config["targeted"])
+        ask = ask[len(part) :]
 
 
 def _word(label: int, words: Sequence[str] | None) -> str:

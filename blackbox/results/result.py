@@ -249,9 +249,10 @@ class AttackResult:
     def save_pictures(
         self, folder: str | os.PathLike[str], images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None
     ) -> list[dict[str, Any]]:
-        """Write each adversarial example as ``ID_true_to_label.png``, rounded to 8 bits towards the clean ``images``
-        [N, C, H, W], and index.csv; see `blackbox.results.pictures`. With an oracle the target is asked about what is read
-        back, uncharged (``holds``; None where it is unknown). classes: names instead of numbers."""
+        """Write each adversarial example as ``ID_true_to_label.png``, of 8 bits, and index.csv; see `blackbox.results.pictures`.
+        images: the clean ones, [N, C, H, W]. With an oracle the target is asked about the pictures, uncharged (``holds``; None
+        where it is unknown), and of several roundings inside the threat one that fools it is taken. classes: names instead of
+        numbers."""
         return pictures.save_pictures(self, Path(folder), images, classes, oracle)
 
     @classmethod

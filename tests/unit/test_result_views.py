@@ -102,6 +102,23 @@ def test_no_picture_of_an_earlier_run_is_left(tmp_path: Path) -> None:
     assert few.save_pictures(tmp_path, X) == [] and [p.name for p in tmp_path.glob("*.png")] == ["mine.png"]
 
 
+def test_of_several_roundings_one_that_fools_is_taken(tmp_path: Path) -> None:
+    """The target rounds by itself; from 110 on it is fooled, and the example lies at 109.6: the nearest level is, the one towards
+    the clean image is not."""
+
+    def eight(x: torch.Tensor) -> torch.Tensor:
+        over = (x.double() * 255).round().flatten(1).mean(1) - 109.9
+        return torch.stack([-over, over], 1)
+
+    x = torch.full((1, 1, 2, 2), 100 / 255)
+    result = bb.attack(bb.Oracle(eight, "scores", 2), x, torch.tensor([0]), "fd-fgsm", bb.Linf(10.0 / 255), 40)
+    result.x_adv[:] = 109.6 / 255
+    asked = bb.Oracle(eight, "labels", 2)
+    [row] = result.save_pictures(tmp_path, x, oracle=asked)
+    assert row["holds"] is True and row["file"] == "0_0_to_1.png" and asked.counts["verify"] == 2
+    assert torch.equal(read_picture(tmp_path / row["file"]), torch.full((1, 2, 2), 110 / 255))
+
+
 def test_a_picture_that_rounding_has_cured_is_said_not_to_hold(tmp_path: Path) -> None:
     """The border lies between two levels: only an image between them is over it by less than one level."""
 
