@@ -37,7 +37,8 @@ def test_pages_serve_everyone(browser, runs: Path, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "run.json").write_text(json.dumps({"settings": {"verb": "attack"}, "command": "blackbox attack"}))
     data = sg.Dataset(torch.full((20, 1, 4, 4), 0.5), torch.zeros(20, dtype=torch.int64), ("three", "eight"))
-    attack.save(made([5] * 17 + [0] * 3), tmp_path / "own", data, "a-target-with-a-long-name" * 2)
+    result = made([5] * 17 + [0] * 3, prints=torch.zeros(20, dtype=torch.int64))
+    attack.save(result, tmp_path / "own", data, "a-target-with-a-long-name" * 2)
     for name in ("joint", "own"):
         browser.get((tmp_path / name / "report.html").as_uri())
         for width in (1200, 390):

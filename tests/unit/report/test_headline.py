@@ -94,7 +94,7 @@ def test_the_page_of_a_run(tmp_path: Path, verb: str) -> None:
     (tmp_path / "run.json").write_text(json.dumps(told))
     if verb == "attack":
         data = sg.Dataset(torch.full((20, 1, 4, 4), 0.5), torch.zeros(20, dtype=torch.int64), ("three", "eight"))
-        attack_verb.save(made([5] * 17 + [0] * 3), tmp_path, data, "net")
+        attack_verb.save(made([5] * 17 + [0] * 3, prints=torch.zeros(20, dtype=torch.int64)), tmp_path, data, "net")
         wanted = ["cut accuracy from 100 % to 15 % [5, 36]", "three → eight", "17/20", "square on net", "blackbox attack"]
     else:
         transfer_verb.save(matrix(), tmp_path, "all")
