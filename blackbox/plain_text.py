@@ -30,6 +30,11 @@ def cell(rate: Rate) -> str:
     return f"{text}, {rate.unknown} unknown" if rate.unknown else text
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """``1 image was``, ``1,200 images were``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6, shown: Callable[[str], str] = str) -> str:
     """A sentence to append: `` Did you mean 'square'?``, or "" if no known word is near. ``shown``: how to show it."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)

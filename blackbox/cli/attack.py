@@ -92,7 +92,7 @@ def prepare(
     shown = goal.others(how.targeted, specs.images(images, common.seed))
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
-    shows = most if how.access else between.shown(found.model, most)
+    shows = most if how.access else between.shown(found.model, most, found.returns)
     reach = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)

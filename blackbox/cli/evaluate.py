@@ -40,7 +40,7 @@ def run(
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
-    most = between.shown(found.model, between.access(None, stack))
+    most = between.shown(found.model, between.access(None, stack), found.returns)
     shows = parse.words(levels) if levels else list(dict.fromkeys(["labels", most]))
     for level in shows:  # refuse a level that channels or target hide before anything is trained
         specs.oracle(found, between.access(level, stack), count, nets.device, stack=stack)

@@ -26,7 +26,7 @@ from blackbox.oracle.validation import TargetError, Validation, raised
 from blackbox.protocol import Access
 from blackbox.targets.adapted import Adapted
 from blackbox.targets.answer import sent_of
-from blackbox.targets.info import flags_of, info_of, retried_of
+from blackbox.targets.info import busy_of, flags_of, info_of, retried_of
 from blackbox.targets.reading import Reading, check_returns
 from blackbox.targets.target import Target, as_target
 
@@ -109,10 +109,8 @@ class Oracle:
         self.probe = info.probe if probe is None else float(probe)
         self.noise = info.noise if noise is None else float(noise)
         self.randomised = info.randomised if randomised is None else bool(randomised)
-        said = None
-        if returns != "auto":
-            said = Reading.said(returns, "as given by returns=")
-        elif info.returns is not None:
+        said = Reading.said(returns, "as given by returns=") if returns != "auto" else None
+        if said is None and info.returns is not None:
             said = Reading.said(info.returns, f"announced by {info.name}")
         self.__validation = Validation(info.name, self.access, self.classes, self.k, decimals, said, self.class_names)
         self.max_rows = info.max_rows  # of one request, which is answered as a whole or not at all
@@ -124,8 +122,7 @@ class Oracle:
         self.sizes: Counter[int] = Counter()
         self.replayed: Counter[str] = Counter()
         self.cached: Counter[str] = Counter()
-        self.failed = 0
-        self.seconds = 0.0
+        self.failed, self.seconds = 0, 0.0
 
     def _check_settings(self, returns: str, probe: float | None, decimals: int | None, noise: float | None) -> None:
         if self.access is Access.TOPK and not 1 <= self.k <= self.classes:
@@ -157,8 +154,7 @@ class Oracle:
     def reading(self) -> Reading | None:
         """How the target's answers are read, and why; None before the first answer, where that decides it. Its ``returns`` is
         "logits", "probabilities", "percent" or "labels", and its text says all: "percent (recognised: ...)"."""
-        behind: Reading | None = getattr(self.__target, "reading", None)
-        return behind or self.__validation.reader.reading
+        return getattr(self.__target, "reading", None) or self.__validation.reader.reading
 
     @property
     def returns(self) -> str | None:
@@ -168,8 +164,7 @@ class Oracle:
     @property
     def rounding(self) -> float:
         """The step to which shown scores are rounded; 0 when they are not rounded."""
-        own = 0.0 if self.decimals is None else 10.0**-self.decimals
-        return max(own, self.__info.resolution)
+        return max(0.0 if self.decimals is None else 10.0**-self.decimals, self.__info.resolution)
 
     @property
     def precision(self) -> float:
@@ -190,6 +185,11 @@ class Oracle:
     def retried(self) -> int:
         """Rows of calls that failed and were repeated (`blackbox.targets.Retrying`); each is charged once."""
         return retried_of(self.__target)
+
+    @property
+    def told_busy(self) -> tuple[int, float | None]:
+        """Those of them that a service was too busy for, and the requests a second at which it was not."""
+        return busy_of(self.__target)
 
     @contextlib.contextmanager
     def journalled(self, journal: Journal) -> Iterator[None]:

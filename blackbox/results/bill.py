@@ -27,6 +27,7 @@ class Meter:
         self.flags = None if oracle.flags is None else len(oracle.flags)
         self.counts, self.replayed, self.cached = oracle.counts.copy(), oracle.replayed.copy(), oracle.cached.copy()
         self.retried, self.failed, self.seconds = oracle.retried, oracle.failed, oracle.seconds
+        self.busy = oracle.told_busy[0]
         self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
         self.zeros = getattr(prior, "zeros", 0)  # not every prior counts them
 
@@ -63,6 +64,7 @@ class Meter:
             "cached": cached.total() - cached["verify"],
             "failed": oracle.failed - self.failed,
             "retried": oracle.retried - self.retried,
+            "busy": oracle.told_busy[0] - self.busy,  # of those retried
             "in_doubt": 0 if self.journal is None else self.journal.in_doubt,
         }
 
@@ -112,6 +114,7 @@ def report(
         "carried": carried + replayed.total() - replayed["verify"],
         "journal": meter.journal_entries(),
         "retried_rows": oracle.retried - meter.retried,
+        "busy": {"rows": oracle.told_busy[0] - meter.busy, "rate": oracle.told_busy[1]},
         "seconds": time.perf_counter() - meter.begin,
         "target_seconds": oracle.seconds - meter.seconds,
         "prior": meter.prior_cost(len(spec.samples.x)),

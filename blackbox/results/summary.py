@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from blackbox.plain_text import counted
 from blackbox.protocol import Status
 from blackbox.results import ended
 from blackbox.statistics import Detection, Rate, outcomes
@@ -34,7 +35,8 @@ def _uncharged(bill: Mapping[str, int]) -> list[tuple[int, str]]:
         (-bill["cached"], "answered from the cache"),
         (bill["checks"], "checks" if bill["checks"] != 1 else "check"),
         (bill["failed"], "in calls that failed"),
-        (bill["retried"], "sent again after a call failed"),
+        (bill["retried"] - bill.get("busy", 0), "sent again after a call failed"),
+        (bill.get("busy", 0), "sent again after the service was busy"),
         (bill["in_doubt"], "whose answer was lost"),
     ]
 
@@ -121,8 +123,15 @@ def _paid(c: Mapping[str, Any]) -> list[str]:
             f"journal          {kept['cached']:,} of these queries were answered from the cache, unpaid; "
             f"{kept['in_doubt']:,} more were asked of the target in runs that ended before the answer came"
         )
-    if c.get("retried_rows"):
-        lines.append(f"retried          {c['retried_rows']:,} images were sent again after a call failed, and charged once")
+    busy: Mapping[str, Any] = c.get("busy") or {"rows": 0, "rate": None}
+    if again := (c.get("retried_rows") or 0) - busy["rows"]:
+        lines.append(f"retried          {counted(again, 'image was', 'images were')} sent again after a call failed, and charged once")
+    if busy["rows"]:
+        slower = f'; to ask no faster than it answers: rate = "{busy["rate"]:.2g}/s"' if busy["rate"] else ""
+        lines.append(
+            f"busy             the service said so {counted(busy['rows'], 'time', 'times')} (429 or 503): waited, and not charged"
+            f"{slower}"
+        )
     return lines
 
 

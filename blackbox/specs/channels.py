@@ -134,15 +134,23 @@ def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
     return wanted
 
 
-def shown(model: Any, level: str) -> str:
-    """The access level ``level``, or less where the target announces that it shows less."""
-    from blackbox.protocol import Access
-    from blackbox.targets import TargetInfo
+def shown(model: Any, level: str, returns: str | None = None) -> str:
+    """The access level ``level``, or less where the target announces that it shows less; ``returns``: as its user says."""
+    import torch
 
-    info = getattr(model, "info", None)
-    if not isinstance(info, TargetInfo) or info.shows is None or info.shows >= Access.parse(level.partition(":")[0]):
+    from blackbox.protocol import Access
+    from blackbox.targets.info import info_of
+    from blackbox.targets.target import as_target
+
+    if returns == "labels":
+        return "labels"
+    if isinstance(model, torch.nn.Module):
         return level
-    return f"topk:{info.k}" if info.shows is Access.TOPK and info.k else info.shows.name.lower()
+    info = info_of(as_target(model))
+    shows = Access.LABELS if returns is None and info.returns == "labels" else info.shows
+    if shows is None or shows >= Access.parse(level.partition(":")[0]):
+        return level
+    return f"topk:{info.k}" if shows is Access.TOPK and info.k else shows.name.lower()
 
 
 def _nothing(x: Any) -> Any:

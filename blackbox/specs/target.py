@@ -53,8 +53,8 @@ def oracle(
     try:
         return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)
     except ValueError as error:
-        said, hint, _ = str(error).partition("(On the command line")
-        if not hint or model.words is None or all(map(str.isdecimal, model.words)):
+        said, _, hint = str(error).partition("(On the command line")
+        if "--class-names" not in hint or model.words is None or all(map(str.isdecimal, model.words)):
             raise
         raise ValueError(
             f"{said}Give the words of all its classes in the target's order: --class-names FILE, one a line; folders are matched by "

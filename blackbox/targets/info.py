@@ -93,6 +93,13 @@ def flags_of(target: Any) -> np.ndarray | None:
     return getattr(target, "flags", None)
 
 
+def busy_of(target: Any) -> tuple[int, float | None]:
+    """The rows that a service was too busy for and did not charge, which were sent again, and the requests a second at which it
+    was not, if that was found out."""
+    said = getattr(target, "told_busy", None)
+    return said if isinstance(said, tuple) else (0, None)
+
+
 def retried_of(target: Any) -> int:
     """The rows of calls that were repeated."""
     return int(getattr(target, "retried", 0))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.targets.info import Described, TargetInfo, flags_of, info_of, retried_of
+from blackbox.targets.info import Described, TargetInfo, busy_of, flags_of, info_of, retried_of
 
 
 @runtime_checkable
@@ -60,6 +60,11 @@ class Wrapper(Described):
     def retried(self) -> int:
         """The rows of calls that were repeated."""
         return retried_of(self.inner)
+
+    @property
+    def told_busy(self) -> tuple[int, float | None]:
+        """The rows of them that a service was too busy for, and the requests a second at which it was not."""
+        return busy_of(self.inner)
 
 
 def as_target(model: Any, device: torch.device | str | None = None) -> Target:

@@ -60,6 +60,7 @@ class Sender:
     Attributes:
         where: the url, without its query.
         again: rows sent again after a failure. doubtful: those of them that the service may have charged before.
+        busy: those of them that it was too busy for, and did not charge.
     """
 
     def __init__(self, settings: Settings, own_endpoint: bool, sent: str = "", transport: Any = None) -> None:
@@ -83,7 +84,7 @@ class Sender:
             limits=self._httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=60.0),
         )
         self.pace = Pace(settings.rate)
-        self.again = self.doubtful = 0
+        self.again = self.doubtful = self.busy = 0
         self._met, self._lock = False, threading.Lock()
 
     def send(self, body: Body, rows: int, key: str | None, wait: Wait) -> Any:
@@ -98,7 +99,7 @@ class Sender:
         tries, pause, patience, doubtful = 0, self._s.wait, self._s.patience, False
         while True:
             try:
-                self.pace.wait(wait)
+                since = self.pace.wait(wait)
                 return self._once(body, key)
             except Failure as failure:
                 delay = min(pause, self._s.longest) if failure.after is None else failure.after
@@ -115,8 +116,9 @@ class Sender:
                 with self._lock:
                     self.again += rows
                     self.doubtful += rows if charged else 0
+                    self.busy += rows if failure.busy else 0
                 if failure.busy:  # for the other threads too
-                    self.pace.hold(delay)
+                    self.pace.hold(delay, since)
                 elif wait(delay):
                     raise Stopped(True, doubtful) from None
             except Stopped:

@@ -161,7 +161,8 @@ class Settings(BaseModel):
         try:
             return cls(**{"name": path.stem, **(otherwise or {}), **values, **more})
         except ValueError as error:
-            raise ValueError(f"{error}\n  (in {path})" if "\n" in str(error) else f"{path}: {error}") from None
+            apart = "\n  " if "\n" in str(error) else " "
+            raise ValueError(f"{error}{apart}(In {path}.)") from None
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -178,7 +179,9 @@ class Settings(BaseModel):
             raise ValueError("Expected scores with words; a service that names the class alone has label instead of words.")
         if len(set(self.classes)) < len(self.classes):
             twice = next(name for i, name in enumerate(self.classes) if name in self.classes[:i])
-            raise ValueError(f"Expected classes that differ, but {twice!r} is there twice.")
+            raise ValueError(
+                f"Expected classes that differ, but {twice!r} is there twice. Write it once: two classes of one word cannot be told apart."
+            )
         for word in (*self.aliases.values(), *([self.positive] if self.positive else ())):
             if word not in self.classes:
                 raise ValueError(f"Expected one of classes in aliases and positive, but there was {word!r}.")

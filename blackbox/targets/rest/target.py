@@ -44,7 +44,8 @@ class Rest(Described):
 
     Attributes:
         settings: all of them; headers are not shown.
-        retried: rows that were sent again. doubtful: those of them that the service may have charged before.
+        retried: rows that were sent again. doubtful: those of them that the service may have charged before. told_busy: those of
+            them that it was too busy for, and the requests a second at which it was not, if that was found out.
 
     Raises:
         ValueError: settings that cannot be, a variable of the environment that is not set, an endpoint elsewhere.
@@ -98,6 +99,10 @@ class Rest(Described):
     @property
     def retried(self) -> int:
         return self._sender.again
+
+    @property
+    def told_busy(self) -> tuple[int, float | None]:
+        return self._sender.busy, self._sender.pace.learned
 
     @property
     def doubtful(self) -> int:

@@ -73,3 +73,19 @@ def test_folders_of_some_classes_are_not_numbered(tmp_path: Path, own: str) -> N
         specs.oracle(Model("four", "four", Four(), words=("c1", "c3")), "scores", 2)
     with pytest.raises(ValueError, match=r"--classes 4, or --class-names FILE"):
         specs.oracle(Model("four", "four", Four(), words=("0", "1")), "scores", 2)
+
+
+def test_a_raw_classifier_that_names_labels_alone_is_asked_for_no_more() -> None:
+    """It was asked for scores, and the run failed at its first answer; so was every row ``scores-*`` of an evaluation."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    x, y = np.eye(4, dtype=np.float32), np.arange(4)
+    fitted = make_pipeline(StandardScaler(), SVC()).fit(x, y)
+    assert between.shown(fitted, "scores") == "labels"
+    assert between.shown(specs.retrying(Model("svc", "own.py:svc", fitted), 1).model, "scores") == "labels"
+    assert between.shown(lambda x: x, "scores", "labels") == "labels"
+    assert between.shown(lambda x: x, "scores") == "scores"
+    assert between.shown(fitted, "labels") == "labels"
+    assert between.shown(torch.nn.Flatten(), "topk:3") == "topk:3"

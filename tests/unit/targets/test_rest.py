@@ -20,8 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 import blackbox as bb
+from blackbox import specs
 from blackbox.channels.retrying import Retrying
 from blackbox.protocol import Access, AccessError
+from blackbox.specs import Model
 from blackbox.targets import Rest
 from blackbox.targets.answer import part_of
 from blackbox.targets.rest.pace import Pace, asked_to_wait
@@ -373,6 +375,41 @@ def test_requests_are_spaced_and_held_back() -> None:
     assert rest(good, rate="600/min")._sender.pace._gap == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("rate", [None, 250.0, 18.0])
+def test_a_pace_is_learned_from_refusals(rate: float | None) -> None:
+    """A service of 20 requests a second, asked over four connections, answers most of them; where all came back together after
+    each refusal, one a second was answered."""
+    clock, refused, answered, token = Clock(), 0, 0, 0.0
+    pace, begin = Pace(rate, clock), clock.now
+    due = [clock.now] * 4  # when each connection is ready
+    while answered < 200:
+        which = min(range(4), key=lambda i: due[i])
+        clock.now = max(clock.now, due[which])
+        since = pace.wait(clock.wait)
+        due[which] = clock.now + 0.005
+        if clock.now >= token:
+            token, answered = max(token, clock.now - 1e-6) + 1 / 20, answered + 1
+        else:
+            refused += 1
+            pace.hold(1.0, since)
+    assert answered / (clock.now - begin) > 9
+    if rate == 18.0:
+        assert refused == 0 and pace.learned is None
+    else:
+        assert refused < 10 and pace.learned is not None and 9 < pace.learned < 20
+
+
+def test_a_busy_service_is_told_apart_from_calls_that_failed() -> None:
+    target = rest(Moody(500, 429))
+    oracle = bb.Oracle(Retrying(target), classes=3)
+    result = bb.attack(oracle, X[:2], torch.tensor([1, 1]), "square", bb.Linf(0.1), 4)
+    assert oracle.told_busy[0] == target.retried // 2 == (n := len(target._sender._transport.handler.count)) > 1
+    text = result.summary()
+    assert f"retried          {n} images were sent again after a call failed, and charged once" in text
+    assert f"busy             the service said so {n} times (429 or 503): waited, and not charged; to ask no" in text
+    assert result.config["busy"]["rows"] == n and f"+ {n} sent again after the service was busy" in text
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -418,6 +455,18 @@ def test_settings_that_cannot_be(what: str) -> None:
     assert TOKEN not in f"{error.value!r}"
 
 
+@pytest.mark.parametrize("text", ['classes = "a, b, a"', 'classes = "a, b"\nrate = "ten"', "classes = ["])
+def test_a_file_that_cannot_be_is_the_users_to_mend(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A single fault was reported as unexpected, as if the machine had failed."""
+    from blackbox.cli import explain
+
+    path = tmp_path / "my.toml"
+    path.write_text(f'url = "{URL}"\nlabel = "class"\n{text}\n')
+    with pytest.raises(ValueError, match="my.toml") as error:
+        Rest.load(path)
+    assert explain(error.value) == 2 and capsys.readouterr().err.startswith("Expected")
+
+
 def test_only_this_machine_unless_it_is_said() -> None:
     with pytest.raises(ValueError, match=r"on this machine.*own_endpoint=True"):
         Rest("https://api.example.com/v1", classes=NAMES, **LISTED)
@@ -441,6 +490,12 @@ def test_by_default_an_attack_sees_what_the_service_shows() -> None:
         "topk:2", "topk:2", "labels", "scores", "scores",
     ]  # fmt: skip
     assert shown(best, "labels") == "labels"
+
+
+def test_a_service_that_shows_less_is_not_asked_for_its_words() -> None:
+    model = Model("m", "rest:m.toml", rest(good, top=2), words=NAMES)
+    with pytest.raises(bb.AccessError, match=r"but it was scores\. \(On the command line: --access, or --levels, topk:2\.\)"):
+        specs.oracle(model, "scores", 3)
 
 
 def test_a_study_knows_when_the_file_changes(tmp_path: Path) -> None:
