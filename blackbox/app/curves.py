@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.app import draw, plots
+from blackbox.app import draw, plots, verdict
 from blackbox.app.why import AUTOGRAD, CHANCE, DIFFERENCES, LABELS, averaged
 from blackbox.report import style
 from blackbox.report.gallery import amplified
 
 if TYPE_CHECKING:
     from blackbox.app.bench import Bench, Shot
+    from blackbox.app.compute import Said
     from blackbox.app.why import Curves, Slope, Why
 
-_PLAIN = 2.0  # times the rise along chance from which a rise counts as one
+_HILL = 0.05  # of a loss: a smaller rise is none
 
 
 def tab(bench: Bench, shot: Shot, made: Why, name: str) -> str:
@@ -61,8 +62,9 @@ def _panel(axes: Any, bench: Bench, eps: np.ndarray, curves: Curves, name: str, 
         i = int(flips[0]) + 1
         axes.plot([x[i]], [curves.uphill[i]], "o", color=style.COLOURS[0], markersize=6)
         word = draw.classname(bench, int(curves.label[i]))
+        at, side = ((-6, 6), "right") if x[i] > 0.3 * x[-1] else ((7, -9), "left")  # not over the axis
         axes.annotate(
-            f"now “{word[:14]}”", (x[i], curves.uphill[i]), xytext=(-6, 6), textcoords="offset points", ha="right",
+            f"now “{word[:14]}”", (x[i], curves.uphill[i]), xytext=at, textcoords="offset points", ha=side,
             fontsize=plots.LETTERS, color=style.INK,
         )  # fmt: skip
     axes.locator_params(axis="x", nbins=4)
@@ -77,13 +79,15 @@ def _panel(axes: Any, bench: Bench, eps: np.ndarray, curves: Curves, name: str, 
 
 
 def pictures(made: Why) -> list[tuple[str, str, str]]:
-    """(source, title, line below) of each gradient there is; both in blocks where the target was probed in blocks."""
+    """(source, title, line below) of each gradient there is; both in blocks where the target was probed in blocks. No source: it is
+    zero."""
     out, blocks = [], made.target.blocks
     for name, slope in (("surrogate's gradient", made.surrogate), ("target's gradient", made.target)):
         if slope.gradient is not None:
             shown = slope.gradient if blocks == 1 else averaged(slope.gradient, blocks)
             more = f", averaged over {blocks}×{blocks} pixels" if slope.how != DIFFERENCES and blocks > 1 else ""
-            out.append((draw.picture(amplified(shown.float().numpy(force=True))), name, how(slope) + more))
+            source = "" if slope.zero else draw.picture(amplified(shown.float().numpy(force=True)))
+            out.append((source, name, how(slope) + more))
     return out
 
 
@@ -102,12 +106,19 @@ def headline(made: Why) -> str:
     if made.target.how == LABELS:
         return "This target shows its label only: no gradient can be estimated from it"
     if math.isnan(made.cosine):
-        return "One of the gradients is zero here: there is nothing to compare"
+        return f"{_flat(made)} zero here: there is nothing to compare"
     if abs(made.cosine) <= made.usual:
         return f"The two gradients agree no more than chance would have it: cosine {made.cosine:.2f}"
     if made.cosine < 0:
         return f"The two gradients point partly against each other: cosine {made.cosine:.2f}"
     return f"The two gradients point partly the same way: cosine {made.cosine:.2f}"
+
+
+def _flat(made: Why) -> str:
+    """Whose gradient is zero, as the beginning of a sentence."""
+    if made.surrogate.zero and made.target.zero:
+        return "Both gradients are"
+    return f"The {'surrogate' if made.surrogate.zero else 'target'}'s gradient is"
 
 
 def told(bench: Bench, shot: Shot, made: Why) -> list[str]:
@@ -121,29 +132,33 @@ def told(bench: Bench, shot: Shot, made: Why) -> list[str]:
         f"A gradient says for every pixel which way to nudge it so that a model's error (its loss) grows fastest: {colour}, paler where "
         "a pixel matters less."
     ]
-    return [*said, *_agreement(made), *_walk(bench, made)]
+    return [*said, *_agreement(made), *_walk(bench, shot, made)]
 
 
 def _agreement(made: Why) -> list[str]:
     if made.same:
         return ["Both pictures show the same model, so they are equal and the cosine is 1. Choose another target to see transfer."]
+    if made.target.how == LABELS:
+        return ["This target shows its label only, so only its walk can be compared."]
     if math.isnan(made.cosine):
-        why = "shows its label only" if made.target.how == LABELS else "does not change its answer at such small nudges"
-        return [f"This target {why}, so only its walk can be compared."]
+        why = "no small nudge of a pixel changes the target's answer" if made.target.zero else "at this image the surrogate's loss is flat"
+        return [f"{_flat(made)} zero: {why}, so only the walk can be compared."]
     scale = (
-        f"(1 would be the same direction, 0 nothing in common; two random directions stay within ±{made.usual:.2f} in 95 of 100 "
-        "draws)"
+        f"the cosine is {made.cosine:.2f} (1 would be the same direction, 0 nothing in common, −1 the opposite; two random "
+        f"directions stay within ±{made.usual:.2f} in 95 of 100 draws)."
     )
     if made.cosine > made.usual:
         return [
             "Both models learned to tell the same classes apart, so they rely on many of the same pixels, and their gradients point "
-            f"partly the same way: the cosine is {made.cosine:.2f} {scale}."
+            f"partly the same way: {scale}"
         ]
-    return [f"At this image the two models rely on different pixels: the cosine is {made.cosine:.2f} {scale}."]
+    if made.cosine < -made.usual:
+        return [f"At this image a small nudge that raises the one model's error tends to lower the other's: {scale}"]
+    return [f"At this image the two gradients have no more in common than two random directions: {scale}"]
 
 
-def _walk(bench: Bench, made: Why) -> list[str]:
-    """What the curves show at the end of the page's slider."""
+def _walk(bench: Bench, shot: Shot, made: Why) -> list[str]:
+    """What the curves show at the end of the page's slider; the verdict is the slider's own."""
     (ours, ours_by_chance), (theirs, theirs_by_chance) = made.own.rise(made.end), made.other.rise(made.end)
     size = draw.eps_words(bench, made.eps[made.end])
     a, b, c, d = (f"{round(v, 2) + 0.0:.2f}" for v in (ours, theirs, ours_by_chance, theirs_by_chance))
@@ -153,7 +168,26 @@ def _walk(bench: Bench, made: Why) -> list[str]:
     ]
     if made.same:
         return said
-    if theirs > max(_PLAIN * theirs_by_chance, 0.05):
-        less = ", only less steep" if theirs < ours else ""
-        return [*said, f"That is transfer: what is uphill for the surrogate is uphill for the target too{less}; chance finds no hill."]
-    return [*said, "Here the surrogate's way uphill hardly leads uphill for the target: this example does not transfer."]
+    own, other = made.at_the_end(shot)
+    names = {k: draw.classname(bench, k) for each in (own, other) for k in (each.label, each.label_before)}
+    said.append(f"{verdict.between(own, other, size, names)[1]}.")
+    return [*said, *_hill(made, own, other), *(["This target's scores jump, so its curve is a staircase."] if made.other.jumps else [])]
+
+
+def _hill(made: Why, own: Said, other: Said) -> list[str]:
+    """Whether what is uphill for the surrogate is uphill for the target. Nothing is said where the surrogate hardly climbs."""
+    (ours, _), (theirs, by_chance) = made.own.rise(made.end), made.other.rise(made.end)
+    if made.target.how == LABELS or ours < _HILL or not (own.right and other.right):
+        return []
+    if theirs < _HILL:
+        return ["The target's loss hardly rises." if theirs > -_HILL else "The target's loss falls."]
+    rises = "The target's loss rises too"
+    if not other.fooled:
+        rises += ", not far enough to change its label"
+    if max(each.best_by_chance(made.end) for each in (made.own, made.other)) < _HILL:
+        rises += "; chance finds no hill"
+    elif by_chance >= theirs / 2:
+        rises += "; but it rises along random directions as well"
+    if not made.cosine > made.usual and not math.isnan(made.cosine):
+        rises += ". The gradients do not show it: they speak of small steps, and this one is long"
+    return [f"{rises}."]

@@ -15,7 +15,7 @@ from blackbox.app.bench import Bench, Shot
 from blackbox.app.opening import Preparation
 from blackbox.report.gallery import scaled
 
-LOSSES = ["cross-entropy", "margin"]
+LOSSES = ["margin", "cross-entropy"]
 FAR = [0.1, 0.3, 1.0]
 FAR_OF_PHOTOGRAPHS = [("8/255", 8 / 255), ("32/255", 32 / 255), ("0.3", 0.3)]
 INTRO = (
@@ -26,7 +26,11 @@ QUERY = (
     "Without gradients: the attack sees only the target's answers, and every image it submits is one query. The bar shows the "
     "queries charged so far."
 )
-TAYLOR = "FGSM approximates the loss by a straight line: loss + eps · gradient · sign(gradient). Here the surrogate's true loss beside it."
+TAYLOR = (
+    "FGSM approximates the loss by a straight line, the tangent: loss + eps · gradient · sign(gradient); where pixels reach black or "
+    "white it bends. Here the surrogate's true loss beside it. The margin is the best wrong score minus the right one: above 0 the "
+    "label is wrong. For contrast choose cross-entropy, which is flat where the model is sure of the right class."
+)
 REGIONS = "From the image along the sign of the surrogate's gradient: the decision regions of one class after another."
 WAIT = '<div class="bb"><p role="status"><span class="bb-spinner" aria-hidden="true"></span>{}</p></div>'
 TABS = ["Slider", "Why it transfers", "Query attack", "Loss and tangent", "Decision regions", "Saved run"]
@@ -71,8 +75,8 @@ def _views(gr: Any, c: SimpleNamespace, bench: Bench, runs: str) -> None:
     with tab(3):
         gr.HTML(f'<div class="bb">{TAYLOR}</div>')
         with gr.Row():
-            c.loss = gr.Dropdown(LOSSES, value=LOSSES[0], label="Loss", elem_id="loss")
-            c.far = gr.Dropdown(fars[0], value=fars[1], label="Up to eps", elem_id="far")
+            c.loss = gr.Dropdown(LOSSES, value=LOSSES[0], label="Loss", elem_id="loss", min_width=200)
+            c.far = gr.Dropdown(fars[0], value=fars[1], label="Up to eps", elem_id="far", min_width=200)
         c.curve = gr.HTML(WAIT.format("Walking along the gradient …"), elem_id="curve")
     with tab(4):
         gr.HTML(f'<div class="bb">{REGIONS}</div>')
@@ -100,7 +104,7 @@ def _choices(gr: Any, c: SimpleNamespace, bench: Bench) -> None:
 def _slider(gr: Any, c: SimpleNamespace, bench: Bench) -> None:
     c.stage = gr.HTML(WAIT.format("Getting ready …"), elem_id="stage")
     with gr.Group(elem_id="hold"):
-        most, unit = bench.most * bench.unit, ", in 255ths" if bench.photographs else " (images range from 0 to 1)"
+        most, unit = bench.most * bench.unit, ", in 255ths" if bench.photographs else ""
         c.eps = gr.Slider(
             0, most, value=bench.start * bench.unit, step=most / opening.STEPS, elem_id="epsilon", buttons=[],
             label=f"eps: the largest change of a pixel{unit}",
@@ -113,7 +117,7 @@ def _query(gr: Any, c: SimpleNamespace, bench: Bench) -> None:
     gr.HTML(f'<div class="bb">{QUERY}</div>')
     low, high, step = (0.5, 32.0, 0.5) if bench.photographs else (0.01, max(0.3, bench.reach), 0.001)
     with gr.Row():
-        c.attack = gr.Dropdown(hunt.names(), value="square", label="Attack", elem_id="attack")
+        c.attack = gr.Dropdown(hunt.names(), value="square", label="Attack", elem_id="attack", min_width=200)
         c.radius = gr.Slider(
             low, high, value=round(bench.reach * bench.unit, 3), step=step, elem_id="radius", buttons=[],
             label="eps, in 255ths" if bench.photographs else "eps",

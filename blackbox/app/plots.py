@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +103,7 @@ def crossing(bench: Bench, made: Crossing, narrow: bool = False) -> Any:
     left, wide = 0.82 / width, 1 - 1.02 / width
     _images(figure, bench, made, left, wide, 3 if narrow else 7)
     colours = _colours([*made.surrogate, *made.target], made.leave)
+    named = set(colours)
     for row, (name, found) in enumerate((("surrogate", made.surrogate), ("target", made.target))):
         axes = figure.add_axes((left, 0.64 - 0.095 * row, wide, 0.08))
         _strip(axes, bench, found, colours, name, narrow)
@@ -110,11 +111,12 @@ def crossing(bench: Bench, made: Crossing, narrow: bool = False) -> Any:
     p = made.ray.probabilities[0]
     seen = list(dict.fromkeys(r.label for r in made.surrogate))
     strongest = [int(k) for k in np.argsort(-p.max(0)) if int(k) not in seen][: max(0, 6 - len(seen))]
+    colours = _colours([*made.surrogate, *made.target], made.leave, strongest)
     for k in [*seen, *strongest]:
         if p[:, k].max() < 0.02:
             continue
-        colour = colours.get(k, style.PALE)
-        axes.plot(eps, 100 * p[:, k], color=colour, linewidth=2 if k in colours else 1, label=_short(draw.classname(bench, k)))
+        dashes, thick = ("-", 2.0) if k in named else ("--", 1.4)
+        axes.plot(eps, 100 * p[:, k], dashes, color=colours[k], linewidth=thick, label=_short(draw.classname(bench, k)))
     axes.set_xlim(0, eps[-1])
     axes.set_ylim(0, 101)
     along = "eps along the gradient" if narrow else "eps along the sign of the surrogate's gradient"
@@ -162,8 +164,8 @@ def _images(figure: Any, bench: Bench, made: Crossing, left: float, wide: float,
         axes.set_xlabel("original" if not e else draw.eps_words(bench, e, 2)[4:], fontsize=LETTERS, color=style.INK, labelpad=2)
 
 
-def _colours(found: list[Region], leave: int) -> dict[int, str]:
-    """The right class in blue-green, the others each in its own colour."""
+def _colours(found: list[Region], leave: int, more: Sequence[int] = ()) -> dict[int, str]:
+    """The right class in blue-green, the others each in its own colour, those of ``more`` last."""
     others = [c for c in (*style.COLOURS, "#7b5ea7", "#2f4858", "#a36a00", "#c06c84") if c != style.COLOURS[1]]
-    labels = [k for k in dict.fromkeys(region.label for region in found) if k != leave]
+    labels = [k for k in dict.fromkeys([*(region.label for region in found), *more]) if k != leave]
     return {leave: style.COLOURS[1], **{k: others[i % len(others)] for i, k in enumerate(labels)}}

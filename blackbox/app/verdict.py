@@ -14,16 +14,27 @@ FOOLED, HALF, HELD = "fooled", "half", "held"  # how the sentence is coloured: i
 
 def of(made: Frame, size: str, name: dict[int, str]) -> tuple[str, str, str]:
     """(tone, headline, sentence below). size: eps in words. name: of the classes that the models name."""
-    own, other = made.surrogate, made.target
     if made.same:
         return _same(made, size, name)
+    return between(made.surrogate, made.target, size, name, made.way, made.eps)
+
+
+def between(
+    own: Said, other: Said, size: str, name: dict[int, str], way: str = "fgsm", eps: float = 1.0
+) -> tuple[str, str, str]:
+    """As `of`, of two models that are not the same: by their labels alone."""
     if not other.right:
         return HELD, "The hidden target is wrong before any change", f"It says “{name[other.label_before]}”: choose another image."
-    if not made.eps:
+    if not eps:
         return HELD, "Nothing is changed yet", f"The surrogate says “{name[own.label]}”, the target “{name[other.label]}”. Move the slider."
-    if made.way == NOISE:
+    if way == NOISE:
         return _chance(other, size, name)
-    if other.fooled and own.label != own.leave:
+    if not own.right:
+        said = f"It says “{name[own.label_before]}”: choose another image."
+        if other.fooled:
+            return HALF, f"The hidden target is fooled at {size}; the surrogate was wrong before any change", said
+        return HELD, "The surrogate is wrong before any change", said
+    if other.fooled and own.fooled:
         return (
             FOOLED, f"Both models are fooled at {size}: it transfers",
             f"Made with the surrogate's gradients alone, the change turns “{name[other.label_before]}” into “{name[other.label]}” for "
@@ -31,7 +42,7 @@ def of(made: Frame, size: str, name: dict[int, str]) -> tuple[str, str, str]:
         )  # fmt: skip
     if other.fooled:
         return HALF, f"Only the hidden target is fooled at {size}", "The surrogate that the change was made on still gets it right."
-    if own.label != own.leave:
+    if own.fooled:
         return HALF, f"Only the surrogate is fooled at {size}: it does not transfer", (
             f"The hidden target still says “{name[other.label]}”. Move the slider, or choose another image."
         )

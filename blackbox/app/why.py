@@ -27,6 +27,8 @@ CHANCE = 3  # random directions
 _RADII = 21
 _SMALL = 256  # entries of an image up to which each is probed; of larger ones blocks of pixels are
 _BLOCKS = 8  # a side
+_PLAIN = 0.1  # of a loss: a curve that moves less is called flat, not a staircase
+_STEP = 0.45  # of a curve's whole way: a larger single step is a jump
 _LEAST = 1e-6  # probability: of a target that is sure to be wrong the loss stays finite
 _STEPS = (8 / 255, 1 / 8)  # of a probe: the second where a target's answers hardly move at the first (trees)
 
@@ -45,6 +47,11 @@ class Slope:
     step: float = 0.0
     blocks: int = 1
 
+    @property
+    def zero(self) -> bool:
+        """It is known, and zero everywhere."""
+        return self.gradient is not None and not bool((self.gradient != 0).any())
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -54,9 +61,21 @@ class Curves:
     chance: np.ndarray
     label: np.ndarray
 
+    @property
+    def jumps(self) -> bool:
+        """A staircase: it mostly stands still, or most of its way is a single step."""
+        curves = np.concatenate([self.uphill[None], self.chance])
+        steps, wide = np.abs(np.diff(curves, axis=1)), np.ptp(curves, axis=1)
+        moves = wide > _PLAIN
+        return bool(moves.any()) and bool((steps[moves] < 1e-9).mean() >= 0.5 or (steps.max(1) > _STEP * wide)[moves].any())
+
     def rise(self, at: int) -> tuple[float, float]:
         """By how much the loss grows to radius number ``at``, uphill and along the random directions on average."""
         return float(self.uphill[at] - self.uphill[0]), float((self.chance[:, at] - self.chance[:, 0]).mean())
+
+    def best_by_chance(self, at: int) -> float:
+        """By how much the loss grows to radius number ``at`` along the random direction that raises it most."""
+        return float((self.chance[:, at] - self.chance[:, 0]).max())
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,15 @@ class Why:
     def end(self) -> int:
         """The number of the radius in the middle, the end of the page's slider."""
         return (len(self.eps) - 1) // 2
+
+    def at_the_end(self, shot: Shot) -> tuple[compute.Said, compute.Said]:
+        """What the surrogate and the target say at the slider's end, by their labels alone; as the slider shows it."""
+
+        def said(model: str, leave: int | None, label: np.ndarray) -> compute.Said:
+            first, last = int(label[0]), int(label[self.end])
+            return compute.Said(model, first if leave is None else leave, first, last, None, None)
+
+        return said("surrogate", self.leave, self.own.label), said("target", shot.label, self.other.label)
 
 
 def explain(bench: Bench, shot: Shot, surrogate: str, target: str) -> Why:

@@ -11,9 +11,10 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.app import compute, draw, plots
+from blackbox.app import compute, draw, plots, verdict
 from blackbox.app.bench import Bench, Once, Shot
 from blackbox.specs import Model
+from surrogates.analysis.ray import Region
 
 
 def sigmoid(z):
@@ -124,6 +125,21 @@ def test_one_model_on_both_sides_is_a_white_box_attack_and_no_transfer(table):
 )  # fmt: skip
 def test_the_sentence_above_the_pictures_says_what_they_show(table, eps, way, words):
     assert words in draw.frame(table, compute.redraw(table, table.shots[0], "mine", "theirs", way, eps), "x")
+
+
+def test_a_surrogate_that_was_wrong_before_is_not_called_fooled():
+    names = {0: "even", 1: "odd"}
+
+    def said(before, after):
+        return compute.Said("m", 0, before, after, None, None)
+
+    assert verdict.between(said(1, 1), said(0, 0), "eps 0.1", names)[1] == "The surrogate is wrong before any change"
+    assert verdict.between(said(1, 1), said(0, 1), "eps 0.1", names)[1].endswith("; the surrogate was wrong before any change")
+
+
+def test_each_class_has_a_line_of_its_own():
+    colours = plots._colours([Region(0, 0, 1), Region(3, 1, 2)], 0, [4, 5, 6, 7])
+    assert len(set(colours.values())) == 6 and list(colours) == [0, 3, 4, 5, 6, 7]
 
 
 def test_photographs_are_measured_in_255ths(table):

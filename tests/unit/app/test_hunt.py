@@ -35,6 +35,13 @@ def test_a_budget_is_kept_and_a_failure_said(table):
     assert [p for _, p in end.trail] == sorted((p for _, p in end.trail), reverse=True)
 
 
+def test_the_curve_of_the_meter_has_a_scale(table):
+    _, states = run(table, attack="square", eps=0.01, budget=25)
+    html = draw.meter(table, states[-1], "x")
+    assert "<span>100 %</span><span>50 %</span><span>0 %</span>" in html and "<span>0</span><span>queries</span><span>25</span>" in html
+    assert draw._trail(states[-1])[0][0] == pytest.approx(1 / 25), "the first query stands at 1 of 25: the left edge is 0"
+
+
 def test_stopped_by_hand_nothing_paid_for_is_lost(table):
     made = hunt.Hunt(table, table.shots[0], "theirs", "square", eps=0.01, budget=10_000, pace=200)
     for state in made.watch():
