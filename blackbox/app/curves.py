@@ -184,8 +184,8 @@ def _hill(made: Why, own: Said, other: Said) -> list[str]:
     rises = "The target's loss rises too"
     if not other.fooled:
         rises += ", not far enough to change its label"
-    if max(each.best_by_chance(made.end) for each in (made.own, made.other)) < _HILL:
-        rises += "; chance finds no hill"
+    if made.other.best_by_chance(made.end) < _HILL:
+        rises += "; chance finds no hill" if made.own.best_by_chance(made.end) < _HILL else "; along random directions it does not"
     elif by_chance >= theirs / 2:
         rises += "; but it rises along random directions as well"
     if not made.cosine > made.usual and not math.isnan(made.cosine):

@@ -49,7 +49,7 @@ def taylor(bench: Bench, shot: Shot, ray: Ray, loss: str, narrow: bool = False) 
     radius = bench.unit * float(ray.linear_radius(_LINEAR)[0])
     axes.fill_between(eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="error of the tangent")
     axes.plot(eps, true, color=style.COLOURS[1], linewidth=2.6, label="true loss")
-    axes.plot(eps, line, color=style.COLOURS[0], linewidth=2, linestyle="--", label="tangent: loss + eps · |gradient|₁")
+    axes.plot(eps, line, color=style.COLOURS[0], linewidth=2, linestyle="--", label="tangent" if narrow else "tangent: loss + eps · |gradient|₁")
     axes.plot([0], [ray.start[0]], "o", color=style.INK, markersize=6)
     top, low = max(true.max(), line.max()), min(true.min(), line.min(), 0.0)
     room = (top - low) * 0.16 + 1e-9
@@ -71,7 +71,10 @@ def taylor(bench: Bench, shot: Shot, ray: Ray, loss: str, narrow: bool = False) 
     along = "eps along the gradient" if narrow else "eps along the sign of the gradient"
     style.label(axes, along + in_units(bench), f"{loss} of “{_short(draw.classname(bench, leave))}”")
     style.clean(axes)
-    axes.legend(loc="best", fontsize=LETTERS, frameon=True, framealpha=0.9, edgecolor="none", labelcolor=style.INK)
+    axes.legend(  # below the words at the dotted lines
+        loc="upper left", bbox_to_anchor=(0, 0.88), fontsize=LETTERS, frameon=True, framealpha=0.9, edgecolor="none",
+        labelcolor=style.INK,
+    )  # fmt: skip
     return made
 
 

@@ -40,6 +40,12 @@ const look = () => {{
 look();
 """
 
+# dropdowns whose text may run under their arrow
+UNDER_THE_ARROW = """[...document.querySelectorAll('input[role=combobox]')].filter(e => e.offsetParent).filter(e => {
+  const arrow = e.parentElement.parentElement.querySelector('svg').getBoundingClientRect();
+  return e.getBoundingClientRect().right - parseFloat(getComputedStyle(e).paddingRight) > arrow.left;
+}).map(e => e.value)"""
+
 
 class Page:
     """A browser that looks at a page."""
@@ -175,6 +181,11 @@ def test_it_opens_where_both_models_are_fooled_and_the_slider_takes_it_back(page
     accessibility.resize(page.driver, 1200, 600)
     box = page.js("(r => [r.top, r.bottom, innerHeight])(document.querySelector('#hold').getBoundingClientRect())")
     assert 0 < box[0] < box[1] <= box[2] + 1, "the slider is in sight without scrolling"
+    accessibility.resize(page.driver, 390, 844)
+    page.js("scrollTo(0, 0)")
+    ends = page.js("[...document.querySelectorAll('#bb-frame .bb-verdict')].map(e => e.getBoundingClientRect().bottom)")
+    top = page.js("document.querySelector('#hold').getBoundingClientRect().top")
+    assert len(ends) == 2 and max(ends) < top, "on a phone what both models say stands above the slider"
 
 
 def test_the_same_model_on_both_sides_is_not_called_transfer(page):
@@ -212,6 +223,7 @@ def test_every_tab_is_accessible_and_fits_a_phone(page):
             assert not found.grave() and found.score >= 95, (name, width, found)
         assert accessibility.hanging(page.driver, ".bb-wide, .bb pre, .bb-pics") == [], name
         assert accessibility.tiny(page.driver) == [], name
+        assert page.js(UNDER_THE_ARROW) == [], name
 
 
 def test_a_query_attack_with_its_meter_and_stop(page):

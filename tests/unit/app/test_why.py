@@ -116,7 +116,8 @@ def test_whose_gradient_is_zero_is_said_and_its_picture_says_so(table):
     made = why.explain(table, table.shots[0], "mine", "votes")
     assert (made.surrogate.zero, made.target.zero, made.other.jumps) == (False, True, True)
     html = curves.tab(table, table.shots[0], made, "x")
-    assert curves.headline(made).startswith("The target's gradient is zero here") and html.count("no change seen") == 1 and "scores jump, so" in html
+    assert curves.headline(made).startswith("The target's gradient is zero here")
+    assert html.count("no change seen") == 1 and "scores jump, so" in html
     none = why.Slope(torch.zeros(1, 2, 2), why.AUTOGRAD)
     assert curves.headline(replace(made, surrogate=none)).startswith("Both gradients are zero")
     assert curves.headline(replace(made, surrogate=none, target=made.surrogate)).startswith("The surrogate's gradient is zero")
@@ -129,3 +130,9 @@ def test_whose_gradient_is_zero_is_said_and_its_picture_says_so(table):
 )  # fmt: skip
 def test_a_staircase_is_told_from_a_slope(curve, jumps):
     assert why.Curves(curve, np.zeros((3, 21)), np.zeros(21, dtype=int)).jumps is jumps
+
+
+def test_of_a_hill_that_chance_finds_for_the_surrogate_alone(table):
+    made = rises(why.explain(table, table.shots[0], "mine", "theirs"), 1.0, 0.5, [0.1, 0, 0], [0, 0, 0])
+    said = " ".join(curves.told(table, table.shots[0], made))
+    assert "rises too; along random directions it does not." in said and "no hill" not in said
