@@ -49,7 +49,8 @@ def taylor(bench: Bench, shot: Shot, ray: Ray, loss: str, narrow: bool = False) 
     radius = bench.unit * float(ray.linear_radius(_LINEAR)[0])
     axes.fill_between(eps, true, line, color=style.COLOURS[2], alpha=0.18, linewidth=0, label="error of the tangent")
     axes.plot(eps, true, color=style.COLOURS[1], linewidth=2.6, label="true loss")
-    axes.plot(eps, line, color=style.COLOURS[0], linewidth=2, linestyle="--", label="tangent" if narrow else "tangent: loss + eps · |gradient|₁")
+    word = "tangent" if narrow else "tangent: loss + eps · |gradient|₁"
+    axes.plot(eps, line, color=style.COLOURS[0], linewidth=2, linestyle="--", label=word)
     axes.plot([0], [ray.start[0]], "o", color=style.INK, markersize=6)
     top, low = max(true.max(), line.max()), min(true.min(), line.min(), 0.0)
     room = (top - low) * 0.16 + 1e-9
