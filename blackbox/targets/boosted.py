@@ -20,6 +20,9 @@ from blackbox.targets.packages import need
 class BoosterTarget(Described):
     """Calls a booster on rows flattened to [m, d] and answers with probabilities [m, C].
 
+    One that was trained with early stopping answers with the trees up to its best iteration, as its scikit-learn class does;
+    so does the file that it saved.
+
     Args:
         model: an ``xgboost.Booster``, a ``lightgbm.Booster``, or a file that one of them saved: ``.ubj`` and ``.json`` are
             XGBoost's, ``.txt`` LightGBM's. Its features are the image's entries in [0, 1].
@@ -79,8 +82,10 @@ def _xgboost(booster: Any, name: str) -> tuple[Any, int, int]:
         raise ValueError(f"Expected {name} to tell classes apart (multi:softprob, binary:logistic), but its objective is {objective}.")
     booster.set_param({"nthread": torch.get_num_threads()})
     names = booster.feature_names
+    best = booster.attr("best_iteration")
+    trees = (0, 0 if best is None else int(best) + 1)  # (0, 0): all of them
     return (
-        lambda rows: booster.predict(xgboost.DMatrix(rows, feature_names=names)),
+        lambda rows: booster.predict(xgboost.DMatrix(rows, feature_names=names), iteration_range=trees),
         classes,
         int(booster.num_features()),
     )

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.targets.sums import HALF, Watch, fractions, most_of
+
 FORMS = ("logits", "probabilities", "percent", "labels")
 """What a target may return."""
 
-_CLOSE, _HALF = 1e-3, 8e-3  # how far row sums are from one: usually; in half precision, where each entry is off by 2**-9
+_CLOSE, _HALF = 1e-3, HALF  # how far row sums are from one: usually; in half precision
 _ENOUGH = 10  # numbers that all lie in [0, 1]: fewer may do so by chance
 _SCALES = (100.0, 255.0, 256.0, 1000.0, 65535.0, 65536.0)
 _GRIDS = (10.0, 100.0, 1e3, 1e4, 255.0, 256.0)  # decimals and bytes
-_SLACK = 0.2  # by which the mean row sum of a later answer may exceed one
 
 
 def check_returns(returns: str | None) -> str | None:
@@ -163,36 +164,6 @@ def _rounded_away(p: np.ndarray) -> float:
     return 0.0
 
 
-class Watch:
-    """Tells from one answer after another whether rows of at least 0 all sum to the same number, as scaled probabilities do.
-
-    Rows that resemble each other sum to nearly the same whatever they are, so a row counts only if it differs from the first
-    one much more than its sum does.
-    """
-
-    def __init__(self) -> None:
-        self.first: np.ndarray | None = None
-        self.seen = 0
-        self.open = True
-
-    def same(self, p: np.ndarray) -> bool:
-        """Whether three rows that differ, of those seen until now, have the same sum; ``open`` becomes False once two have not."""
-        if not self.open or float(p.min()) < 0:
-            self.open = False
-            return False
-        if self.first is None:
-            self.first = p[0].astype(np.float64)
-        total = float(self.first.sum())
-        apart = np.abs(p - self.first).max(1)
-        counts = apart > 0.02 * max(total, 1e-30)
-        off = np.abs(p.sum(1) - total)
-        if bool((off[counts] > 1e-3 * total).any()):
-            self.open = False
-            return False
-        self.seen += int(counts.sum())
-        return self.seen >= 2
-
-
 class Reader:
     """Reads the answers of one target: decides on the first one, unless it is known how, and checks the others.
 
@@ -233,8 +204,9 @@ class Reader:
             return
         low, high = float(values.min()), float(values.max())
         if -1e-3 <= low and high <= 1 + 1e-3:
-            most = 1 + max(_SLACK, values.shape[1] / 512)  # half a byte for each class
-            if not found.watched or float(np.add.reduce(values, None)) <= most * len(values):
+            if found.returns == "percent" and self.said and fractions(values):
+                self._percent(values, rows)
+            if not found.watched or float(np.add.reduce(values, None)) <= most_of(values.shape[1]) * len(values):
                 return
             what = f"rows that sum to {float(values.sum(1).min()):g} to {float(values.sum(1).max()):g}"
         else:
@@ -242,6 +214,15 @@ class Reader:
         raise ValueError(
             f"Expected {found.returns} from the target {self.name}, as {'announced' if self.said else 'before'}, but a call "
             f"with {rows} images got {what}. {self._mend(values)}"
+        )
+
+    def _percent(self, values: np.ndarray, rows: int) -> None:
+        """Refuse shares where percentages were announced."""
+        sums = 100 * values.sum(1)
+        raise ValueError(
+            f"Expected percent from the target {self.name}, as announced, rows that sum to 100, but a call with {rows} images got rows "
+            f"that sum to {float(sums.min()):g} to {float(sums.max()):g}. They are probabilities: Oracle(..., returns='probabilities'), "
+            "on the command line --returns probabilities."
         )
 
     def nothing(self, top: np.ndarray) -> str | None:

@@ -315,6 +315,27 @@ def test_jax() -> None:
     same(last.predict(GREY), GREY[:, 0].mean(2).numpy() @ weights[:8])
 
 
+def early_stopping(x: np.ndarray, y: np.ndarray) -> None:
+    """Boosters and their files stop at the best iteration, as their classes do."""
+    import lightgbm
+    import xgboost
+
+    fitted = xgboost.XGBClassifier(n_estimators=12, verbosity=0, n_jobs=1, early_stopping_rounds=3).fit(
+        x, y, eval_set=[(x[::-1], y)], verbose=False
+    )
+    booster = fitted.get_booster()
+    assert fitted.best_iteration + 1 < booster.num_boosted_rounds()
+    light = lightgbm.LGBMClassifier(n_estimators=12, verbose=-1, n_jobs=1)
+    light.fit(x, y, eval_set=[(x[::-1], y)], callbacks=[lightgbm.early_stopping(3, verbose=False)])
+    assert light.best_iteration_ < 12
+    for model, trees, file in ((fitted, booster, "early.ubj"), (fitted, booster, "early.json"), (light, light.booster_, "early.txt")):
+        trees.save_model(file)
+        want = model.predict_proba(ROWS)
+        same(as_target(model).predict(GREY), want)
+        for target in (as_target(trees), BoosterTarget(file)):
+            same(target.predict(GREY), want.astype(np.float32))
+
+
 def test_boosted_trees(models: Path) -> None:
     import lightgbm
     import xgboost
@@ -336,6 +357,7 @@ def test_boosted_trees(models: Path) -> None:
             same(specs.oracle(model, "scores", 3)(GREY).values, want.astype(np.float32))
             assert model.model.classes == 3 and file_print(file)
     assert [r.shape for r in (x, y)] == [(60, 64), (60,)]
+    early_stopping(x, y)
     Path("bad.txt").write_text("no trees")
     with pytest.raises(ValueError, match="that LightGBM saved"):
         BoosterTarget("bad.txt")

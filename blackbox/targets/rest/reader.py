@@ -11,6 +11,7 @@ import numpy as np
 
 from blackbox.protocol import Access
 from blackbox.targets.rest.settings import Settings
+from blackbox.targets.sums import fractions, most_of
 
 
 class Row(NamedTuple):
@@ -87,6 +88,32 @@ class Reader:
             return self._single(scores, named)
         return self._listed(words, [self._number(v) for v in scores], named)
 
+    def _check(self, values: np.ndarray, named: int | None) -> None:
+        """Check that scores [C], zero where none is listed, show a class, and are what `Settings` says or supposes.
+
+        Raises:
+            ValueError: all are zero, shares instead of percentages, or they sum to much more than one.
+        """
+        s = self._s
+        if s.returns == "logits":
+            return
+        total = float(values.sum())
+        if named is None and not values.any():
+            raise ValueError(
+                f"Expected a score above zero at {s.scores!r}, but all were zero, so that no class is shown. If the service names the "
+                "class, give its path: label."
+            )
+        if s.returns == "percent" and fractions(values[None]):
+            raise ValueError(
+                f"Expected percent, which sum to 100, at {s.scores!r}, but they sum to {100 * total:.3g}. If they are probabilities, "
+                'say so: returns = "probabilities".'
+            )
+        if total > most_of(len(values)) and "returns" not in s.model_fields_set:
+            raise ValueError(
+                f"Expected probabilities that sum to one at {s.scores!r}, but they sum to {total:.3g}, as independent scores of several "
+                'labels do. If they are to be taken as they are, say so: returns = "probabilities".'
+            )
+
     def _listed(self, words: list[Any], scores: list[float], named: int | None) -> Row:
         """From words and their scores. What is not listed shares what is left, as behind a `TopK` channel."""
         s = self._s
@@ -105,6 +132,7 @@ class Reader:
         least = 1 if s.fewer else len(s.classes) if s.top is None else s.top
         if first is None or len(out) < least:
             raise ValueError(self._too_few(len(out), least))
+        self._check(np.array([out.get(at, 0.0) for at in range(len(s.classes))]), named)
         rest = min(max(1 - sum(out.values()), 0.0) / hidden, *out.values()) if hidden else 0.0
         values = np.array([out.get(at, rest) for at in range(len(s.classes))], np.float32)
         return Row(first if named is None else named, values)
@@ -123,6 +151,7 @@ class Reader:
                 f"{len(scores)}. If they come with words, give their path: words."
             )
         values = np.array([self._number(v) for v in scores], np.float32)
+        self._check(values, named)
         return Row(int(values.argmax()) if named is None else named, values)
 
     def _single(self, score: Any, named: int | None) -> Row:
@@ -133,7 +162,12 @@ class Reader:
                 f"Expected {len(names)} scores at {self._s.scores!r}, but there was one number, {_short(score)}. One stands for two "
                 "classes only."
             )
-        p, yes = self._number(score), names.index(self._s.positive) if self._s.positive else 1
+        if self._s.positive is None:
+            raise ValueError(
+                f"Expected to know which of the two classes the one number at {self._s.scores!r}, {_short(score)}, stands for. Say so: "
+                f"positive = {_short(names[1])}, or {_short(names[0])}."
+            )
+        p, yes = self._number(score), names.index(self._s.positive)
         other = 0.0 if self._s.returns == "logits" else 1 - p
         values = np.array([p, other] if yes == 0 else [other, p], np.float32)
         return Row(int(values.argmax()) if named is None else named, values)

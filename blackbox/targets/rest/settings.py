@@ -62,11 +62,12 @@ class Settings(BaseModel):
         each: path to a list with an answer for each image; needed for several images a request.
         label: path to the word of the predicted class.
         words, scores: paths to the words and their scores. ``scores`` alone: a list in the order of ``classes``, an object of
-            word: score, or, with two classes, a single number, the score of ``positive`` (by default the last class).
+            word: score, or, with two classes, a single number, the score of ``positive``.
         classes: the names of the classes in order, as the service says them, or a file with one a line.
         aliases: other words for classes, ``{"tabby cat" = "cat"}``. ignore_unknown: leave other words out.
         top: how many predictions the service lists, where it does not list all. fewer: it may list less than that.
-        returns: what scores are: ``"probabilities"``, ``"percent"`` or ``"logits"``. decimals: to which it rounds them.
+        returns: what scores are: ``"probabilities"``, ``"percent"`` or ``"logits"``. Scores that sum to much more than one are
+            taken for probabilities only where this says so. decimals: to which it rounds them.
         noise, randomised: as in `blackbox.targets.TargetInfo`.
 
     **How fast.**

@@ -174,6 +174,18 @@ def test_less_than_nine_tenths_of_a_percentage_is_doubted() -> None:
     assert torch.allclose(shown, flat / 100)  # type: ignore[arg-type]
 
 
+def test_shares_announced_as_percent() -> None:
+    """Whole rows, and the best of them; but not what is less than one percent of many classes."""
+    for shares in (P, TOP, P.round(decimals=2)):
+        with pytest.raises(TargetError, match=r"Expected percent .*as announced.*They are probabilities: .*--returns probabilities"):
+            Oracle(answering(shares), "scores", 10, returns="percent", rows_per_call=16)(X)
+    few = torch.zeros(16, 1000)
+    few[:, 3:6] = 0.12  # of flat rows: 0.36 % in all
+    few[:, 3] += 0.01
+    read = Oracle(answering(few), "scores", 1000, returns="percent", rows_per_call=16)(X)
+    assert torch.allclose(read.values, few / 100)  # type: ignore[arg-type]
+
+
 NOTHING: dict[str, tuple[Any, dict[str, Any]]] = {
     "zeros": (torch.zeros(6, 10), {}),
     "zeros of three classes": (torch.zeros(6, 3), {"classes": 3}),
