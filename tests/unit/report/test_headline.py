@@ -142,3 +142,10 @@ def test_what_a_sweep_says() -> None:
     said = headline.sweep(Table(plan, outcomes, {}, 2, 2))
     assert said == f"Most fooled: knn by nes (Linf 0.1, 9 queries an image): {headline.percent(Rate(3, 4))}."
     assert headline.sweep(Table(plan, outcomes, {}, 1, 2)) == "", "a cell is missing"
+
+
+def test_a_surrogate_is_not_shown_what_it_learned_from() -> None:
+    """The command that comes next names other images, but for the digits, which have a part of their own for attacks."""
+    from blackbox.cli.surrogate import unseen
+
+    assert unseen("digits") == "digits" and unseen("folder:mine") == "IMAGES-IT-HAS-NOT-SEEN"
