@@ -139,7 +139,8 @@ def carry_out(
             say_all(results, path, job.target.name, common.quiet, alone)
             if rest := [other for other in job.attacks if other not in results]:
                 say(f"not run          {', '.join(rest)}", common.quiet)
-            told = f"The results of the {int(reached.queries.sum()):,} queries before it are saved in {where}. {keep.again()}"
+            paid = int(reached.queries.sum())
+            told = f"The results of the {paid:,} queries before it are saved in {where}. {keep.again(paid)}".strip()
             if isinstance(error, KeyboardInterrupt):
                 raise Exit(STOPPED, f"Stopped. {told}") from error
             if isinstance(error, bb.TargetError):

@@ -78,11 +78,11 @@ class Keep:
         if self.journal and self.checkpoint:
             raise ValueError("Expected either --checkpoint or --journal, but both were given. A journal holds all that a checkpoint does.")
 
-    def again(self) -> str:
-        """How to go on after a failure: one sentence."""
+    def again(self, answered: int = 1) -> str:
+        """How to go on after a failure: one sentence; no advice to keep answers where there was none, as nothing would be saved."""
         if self.journal or self.checkpoint:
             return "Give the same command again: it goes on from there."
-        return "With --journal FILE, the same command would go on from there."
+        return "" if not answered else "With --journal FILE, the same command would go on from there."
 
 
 Channel = Annotated[

@@ -92,7 +92,7 @@ def _checked(asked: Asked, found: Any) -> list[Model]:
     """
     words, names = found.words, () if asked.data is None else tuple(asked.data.classes)
     text = asked.spec.partition("#")[0]
-    if words is not None and names and names != words and set(names) <= set(words):
+    if words is not None and names and _elsewhere(names, words):
         raise ValueError(
             f"Expected the images' classes in the order of {text}, {len(words)} from {words[0]!r} to {words[-1]!r}, but they were "
             f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''}, so labels would be counted wrongly. Say --class-names {text}."
@@ -104,6 +104,16 @@ def _checked(asked: Asked, found: Any) -> list[Model]:
             f"--classes {found.classes}; for folders named by class, {mend}."
         )
     return [Model(found.name, asked.spec, found, found)]
+
+
+def _elsewhere(names: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    """Whether the names, also as folders are matched (``n02106030_collie``), are among the words, but counted otherwise."""
+    from surrogates.data.folders import folder_index
+
+    try:
+        return folder_index(names, words) != list(range(len(words)))
+    except ValueError:  # they are no names of these classes, or may be several
+        return names != words and set(names) <= set(words)
 
 
 def robustbench_hash(asked: Asked) -> str:

@@ -69,6 +69,11 @@ def net(asked: Asked) -> list[Model]:
     import surrogates as sg
 
     spec = asked.spec
+    if Path(spec).suffix in (".joblib", ".pkl", ".pickle"):
+        raise ValueError(
+            f"Expected a model in a format that holds no code, but {spec} is a pickle, which is not read. Write load.py: import joblib; "
+            f'def load(): return joblib.load("{spec}"). Then give load.py:load.'
+        )
     shape = asked.data.shape if asked.data is not None and (":" in spec or not Path(spec).suffix) else None
     mean, std = _numbers(asked.nets.mean, "--mean"), _numbers(asked.nets.std, "--std")
     try:

@@ -57,7 +57,7 @@ def folder(
         empty = [d.name for d in sorted(path.iterdir()) if d.is_dir() and not any(p.is_file() for p in d.rglob("*"))]
         what = f"{path / empty[0]} is empty" if empty else str(error).splitlines()[0].rstrip(".")
         raise ValueError(f"Expected {path} to hold one subfolder of images for each class, but {what}.") from None
-    index = _folder_index(listing.classes, classes)
+    index = folder_index(listing.classes, classes)
     names = class_names(classes) if classes is not None else tuple(listing.classes)
     arrays: list[np.ndarray] = []
     labels: list[int] = []
@@ -148,7 +148,7 @@ def cut(image: Any, size: int | None, resize: int | None) -> Any:
     return image.crop((left, top, left + size, top + size))
 
 
-def _folder_index(folders: Sequence[str], classes: Sequence[str] | str | Path | None) -> list[int]:
+def folder_index(folders: Sequence[str], classes: Sequence[str] | str | Path | None) -> list[int]:
     """The class index of every folder."""
     if classes is None:
         return list(range(len(folders)))

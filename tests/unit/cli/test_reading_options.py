@@ -89,3 +89,30 @@ def test_a_raw_classifier_that_names_labels_alone_is_asked_for_no_more() -> None
     assert between.shown(lambda x: x, "scores") == "scores"
     assert between.shown(fitted, "labels") == "labels"
     assert between.shown(torch.nn.Flatten(), "topk:3") == "topk:3"
+
+
+def test_folders_that_a_models_words_count_otherwise_are_refused(tmp_path: Path) -> None:
+    """Named ``n01498041_stingray``, they were numbered alphabetically in silence, although the model's order is another."""
+    from types import SimpleNamespace
+
+    from blackbox.specs import libraries, loaders
+
+    data = folders(tmp_path / "img", "n01498041_stingray", "n02114855_coyote")
+    asked = loaders.asked("hf:vit", data, 2)
+    for words in (("coyote", "stingray"), ("n02114855", "n01498041")):
+        with pytest.raises(ValueError, match="labels would be counted wrongly. Say --class-names hf:vit"):
+            libraries._checked(asked, SimpleNamespace(words=words, classes=2, name="vit"))
+    for other in (("stingray", "coyote"), ("cat", "dog"), None):
+        assert libraries._checked(asked, SimpleNamespace(words=other, classes=2, name="vit"))[0].name == "vit"
+
+
+def test_what_the_same_command_would_meet_again_is_not_promised_otherwise() -> None:
+    from blackbox.cli.options import Keep
+
+    assert Keep().again(0) == "" and "--journal" in Keep().again(3) and "goes on" in Keep(journal="j").again(0)
+
+
+@pytest.mark.parametrize("name", ["pipe.joblib", "pipe.pkl"])
+def test_a_pickle_is_told_how_to_be_given(name: str) -> None:
+    with pytest.raises(ValueError, match=r"is a pickle, which is not read\. Write load\.py.*load\.py:load"):
+        specs.one_model(name, Dataset(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]), ("a", "b")), 2, Nets())
