@@ -129,7 +129,8 @@ def attack(
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)
 
-    engine, meter = Engine(spec, oracle, progress), Meter(oracle, chosen.prior, book)
+    engine = Engine(spec, oracle, progress)
+    meter = Meter(engine, chosen.prior, book)
     if kept is not None:
         engine.progress = kept.beside(progress, lambda: engine.ledger)
     try:

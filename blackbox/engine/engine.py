@@ -4,14 +4,16 @@ evaluates, checks success, keeps the best, retires finished samples, and can sto
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from blackbox.checkpoint import CheckpointError
 from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import Cohort
 from blackbox.engine.confirmation import Confirmation
 from blackbox.engine.evaluator import Evaluator
 from blackbox.engine.ledger import CODES, Ledger
 from blackbox.engine.progress import Progress, Reporter
-from blackbox.engine.resume import Checkpoint, same_target
+from blackbox.engine.resume import Checkpoint, same_target, uncharged
 from blackbox.engine.scheduler import Scheduler
 from blackbox.engine.spec import RunSpec
 from blackbox.engine.verification import round_off, verify
@@ -26,6 +28,7 @@ class Engine:
         ledger: every sample's queries and results so far.
         carried: queries that a resumed run had paid before.
         checked: of them asked again, uncharged, to see whether the target is the same; None where that cannot be told.
+        before, least: see `blackbox.engine.resume.Checkpoint`.
     """
 
     def __init__(self, spec: RunSpec, oracle: Oracle, progress: Callable[[Progress], None] | None = None) -> None:
@@ -33,6 +36,7 @@ class Engine:
         self.ledger = Ledger.open(spec.samples.x, len(spec.attack.parts))
         self.carried = 0
         self.checked: int | None = 0
+        self.before, self.least = 0, False
 
     def run(self) -> Ledger:
         """Attack all samples.
@@ -41,13 +45,26 @@ class Engine:
             TargetError: the target failed; everything reached and paid for is in ``ledger``, and in the checkpoint.
         """
         spec, oracle = self.spec, self.oracle
-        file = None if spec.checkpoint is None else Checkpoint(spec.checkpoint, spec.identity(oracle))
-        saved = None if file is None else file.load()
-        if saved is not None:
-            self.ledger = Ledger.restore(saved["ledger"])
-            self.carried = int(self.ledger.spent.sum())
-            self.checked = same_target(spec, oracle, self.ledger)
-        led = self.ledger
+        if spec.checkpoint is None:
+            return self._run(None, None)
+        file = Checkpoint(spec.checkpoint, spec.identity(oracle), lambda: uncharged(oracle))
+        saved, other = file.load(), False
+        self.before, self.least = file.before, file.least
+        try:
+            if saved is not None:
+                file.mark(closed=False)
+                self.ledger = Ledger.restore(saved["ledger"])
+                self.carried = int(self.ledger.spent.sum())
+                self.checked = same_target(spec, oracle, self.ledger)
+            return self._run(file, saved)
+        except CheckpointError:
+            other = True
+            raise
+        finally:
+            file.mark(closed=True, unsent=other)
+
+    def _run(self, file: Checkpoint | None, saved: dict[str, Any] | None) -> Ledger:
+        spec, oracle, led = self.spec, self.oracle, self.ledger
         scheduler = Scheduler(spec, oracle, led)
         if file is not None and saved is not None:
             file.restore(saved, scheduler)

@@ -7,7 +7,7 @@ are saved too and replayed: the step makes the same queries again, and nothing i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.scheduler import Scheduler
 from blackbox.engine.spec import RunSpec
-from blackbox.oracle.oracle import Oracle, Reply
+from blackbox.oracle.oracle import UNCHARGED, Oracle, Reply
 from blackbox.oracle.same import odd, same_answer
 from blackbox.protocol import Ask
 
@@ -33,15 +33,27 @@ CHECKED = 4  # clean images, and as many examples, that are asked again when a r
 class Checkpoint:
     """The checkpoint file of a run: each cohort at the start of its step, with the answers since then.
 
-    ``identity``: what the file must agree with (`RunSpec.identity`).
+    Args:
+        identity: what the file must agree with (`RunSpec.identity`).
+        uncharged: how many rows were sent without a charge so far, by this process.
+
+    Attributes:
+        before: rows sent without a charge in earlier runs. least: there may have been more rows: one was killed, or was of a
+            version that did not count.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, path: Path, identity: dict[str, Any], uncharged: Callable[[], int] = lambda: 0) -> None:
         self.path, self.identity, self._saved = path, identity, time.perf_counter()
+        self.before, self.least, self._body = 0, False, None  # type: int, bool, dict[str, Any] | None
+        self._uncharged, self._begin = uncharged, uncharged()
 
     def load(self) -> dict[str, Any] | None:
         """Load the file's content; None if there is no file yet. Raises: CheckpointError."""
-        return disk.read(self.path, self.identity) if self.path.exists() else None
+        if not self.path.exists():
+            return None
+        self._body = body = disk.read(self.path, self.identity)
+        self.before, self.least = body.get("uncharged", 0), not body.get("closed") or body["least"]
+        return body
 
     def restore(self, body: dict[str, Any], scheduler: Scheduler) -> None:
         """Restore the waiting samples and the active cohorts."""
@@ -57,13 +69,27 @@ class Checkpoint:
             "waiting": torch.from_numpy(scheduler.waiting),
             "cohorts": [pack(c) for c in scheduler.cohorts],
         }
-        disk.write(self.path, self.identity, body)
+        self._body = body
+        self.mark(closed=False)
         self._saved = time.perf_counter()
+
+    def mark(self, closed: bool, unsent: bool = False) -> None:
+        """Write the last content with the count of uncharged rows; after a kill it is not ``closed``, and more may have been
+        sent. unsent: leave out those of this process, which went to another target."""
+        if self._body is not None:
+            now = 0 if unsent else self._uncharged() - self._begin
+            accounts = {"uncharged": self.before + now, "closed": closed, "least": self.least}
+            disk.write(self.path, self.identity, {**self._body, **accounts})
 
     def save_when_due(self, scheduler: Scheduler) -> None:
         """Write the file every half minute."""
         if time.perf_counter() - self._saved > _EVERY:
             self.save(scheduler)
+
+
+def uncharged(oracle: Oracle) -> int:
+    """How many rows were sent to the target without a charge to the run."""
+    return sum(oracle.counts[p] for p in UNCHARGED) + oracle.failed + oracle.retried + oracle.filled
 
 
 def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.oracle.journal_file import JournalError, JournalFile, row_prints, rows_at, versions
+from blackbox.oracle.journal_file import JournalError, JournalFile, arrays_of, row_prints, rows_at, versions
 from blackbox.oracle.same import odd, same_answer, told
-from blackbox.targets.answer import Answer, part_of
-from blackbox.targets.info import info_of
+from blackbox.targets.answer import Answer, part_of, sent_of
+from blackbox.targets.batches import filled_up
+from blackbox.targets.info import info_of, retried_of
 from blackbox.targets.target import Target, Wrapper
 
 __all__ = ["Journal", "JournalError", "Journalled"]
@@ -74,8 +75,7 @@ class Journal:
         self._queue: defaultdict[tuple[str, bytes], deque[_Ref]] = defaultdict(deque)
         self._known: dict[bytes, _Ref] = {}
         self._times: Counter[tuple[str, bytes]] = Counter()
-        self._left = self._last = 0
-        self.checked, self.chance = 0, False
+        self._left, self._last, self.checked, self.chance = 0, 0, 0, False
         self._check: dict[tuple[str, bytes], _Ref] = {}  # recorded queries that are to be asked again
         self._again: list[tuple[Tensor, _Ref, str]] = []  # those of them that the run has come to: image, answer, key
         self._loose: set[int] = set()  # calls that failed, but for some of their rows
@@ -103,6 +103,11 @@ class Journal:
                         self._check.pop((purpose, each), None)
                         self._check[purpose, each] = call, row
         self._check = dict(list(self._check.items())[-CHECKED:])
+
+    @property
+    def before(self) -> int:
+        """Rows sent in earlier runs that are not in this one's counts: checks, failed, answers that it has not come to."""
+        return self.file.uncharged + sum(map(len, self._queue.values()))
 
     def close(self) -> None:
         """Release the file. Everything is on disk already."""
@@ -188,32 +193,35 @@ class Journal:
         if not self._again or (self._check and not paying):
             return
         if self.chance or info_of(target).randomised:
-            self.chance = True
-            self._again = []
+            self.chance, self._again = True, []
             return
+        self.asked = len(self._again)
+        self.file.note_uncharged(self.asked)
         try:
             now = self._ask_again(target, keyed)
         except (Exception, SystemExit):
             if paying:
                 raise
+            self.file.uncharged, self.asked = self.file.uncharged + self.asked, 0
             return  # a finished run can be read back while the target is away
         was = [[column[row] for column in self.file.answer(call)] for _, (call, row), _ in self._again]
         slack = info_of(target).resolution
         other = [(a, b) for a, b in zip(was, now, strict=True) if not same_answer(a, b, slack)]
         if len(other) > odd(len(was)):
+            self.file.note_uncharged(-self.asked)  # they went to another target
             raise JournalError(
                 f"Expected the target that the journal {self.path} was begun on, but {info_of(target).name}, asked again about "
                 f"{len(was)} recorded queries, answers {len(other)} otherwise ({told(other[0][1])} instead of "
                 f"{told(other[0][0])}): another model of the same name? Nothing was paid. Give the model of then, or another "
                 "journal; if it is the same and answers by chance, Oracle(..., randomised=True)."
             )
-        self.checked += len(self._again)
-        self._again = []
+        self.checked += self.asked
+        self._again, self.asked = [], 0
 
     def _ask_again(self, target: Target, keyed: bool) -> list[list[np.ndarray]]:
         """The target's answers, now, to the recorded queries."""
         keys = {"keys": [key for _, _, key in self._again]} if keyed else {}
-        arrays = _arrays(target.predict(torch.cat([x for x, _, _ in self._again]), **keys))
+        arrays = arrays_of(target.predict(torch.cat([x for x, _, _ in self._again]), **keys))
         if any(a.shape[:1] != (len(self._again),) or a.dtype.hasobject for a in arrays) or any(
             np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating)
         ):
@@ -249,16 +257,19 @@ class Journal:
 
     def _pay(self, target: Target, x: Tensor, prints: bytes, keys: list[str] | None) -> Any:
         """Make one call, recorded before it is made and again before its answer is shown."""
-        call = self.file.enter(self.purpose, prints)
+        call, before = self.file.enter(self.purpose, prints), filled_up() + retried_of(target)
         try:
             out = target.predict(x) if keys is None else target.predict(x, keys=keys)  # type: ignore[call-arg]
         except BaseException as error:
             if (part := part_of(error)) is not None:
-                arrays = () if part.answer is None else _arrays(part.answer)
+                arrays = () if part.answer is None else arrays_of(part.answer)
                 answered, doubtful = (b"".join(rows_at(prints, rows)) for rows in (part.rows, part.doubtful))
                 self.file.keep_part(call, self.purpose, answered, arrays, doubtful)
+                self.file.note_uncharged(sent_of(error, len(x)) - len(part.rows) - len(part.doubtful))
             raise
-        arrays = _arrays(out)
+        finally:
+            self.file.note_uncharged(filled_up() + retried_of(target) - before)
+        arrays = arrays_of(out)
         if any(a.dtype.hasobject or a.shape[:1] != (len(x),) for a in arrays):  # invalid; the oracle will raise
             self.file.refuse(call)
             return out
@@ -286,11 +297,3 @@ class Journalled(Wrapper):
 
     def predict(self, x: Tensor) -> Any:
         return self._journal.answer(self.inner, x, self._keyed)
-
-
-def _arrays(out: Any) -> tuple[np.ndarray, ...]:
-    parts = out if isinstance(out, Answer) else (out,)
-    return tuple(
-        (p.float() if p.dtype == torch.bfloat16 else p).numpy(force=True) if isinstance(p, Tensor) else np.asarray(p)
-        for p in parts
-    )

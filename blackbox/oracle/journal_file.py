@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from blackbox.checkpoint import CheckpointError, differences
+from blackbox.targets.answer import Answer
 
 VERSION = 1
 PRINT = 16
@@ -49,6 +50,8 @@ class JournalFile:
         run: a name for the run, the same in every attempt.
         made_with: the library versions it was started with.
         in_doubt: queries sent in runs that ended before their answer came, over the journal's life.
+        uncharged: rows sent in earlier runs beside the calls: checks, rows sent again, or of failed calls and not charged,
+            or to fill batches up. least: there may have been more, which an older version did not count.
 
     Raises:
         JournalError: not a journal, another version, other settings (says which, and both values), or in use elsewhere.
@@ -106,6 +109,7 @@ class JournalFile:
                     "run": uuid.uuid4().hex,
                     "made with": versions(),
                     "settings": json.dumps(here),
+                    "uncharged": "0",
                 }
                 self.db.execute("BEGIN IMMEDIATE")
                 self.db.executemany("INSERT INTO head VALUES (?, ?)", list(head.items()))
@@ -122,6 +126,7 @@ class JournalFile:
                 "Give another path; nothing was asked."
             )
         self.run, self.made_with = head["run"], head["made with"]
+        self.uncharged, self.least = int(head.get("uncharged", 0)), "uncharged" not in head
 
     def _doubt(self) -> int:
         """Count the queries in doubt, after marking those without an answer."""
@@ -173,6 +178,11 @@ class JournalFile:
         else:
             self._write("DELETE FROM calls WHERE id = ?", (call,))
 
+    def note_uncharged(self, rows: int) -> None:
+        """Record that so many rows more were sent beside the calls, for the accounts of later runs."""
+        if rows:
+            self._write("UPDATE head SET value = CAST(value AS INTEGER) + ? WHERE name = 'uncharged'", (rows,))
+
     def refuse(self, call: int) -> None:
         """Record that a call's answer was invalid, so that the next run queries again."""
         self._write(f"UPDATE calls SET doubt = {_REFUSED} WHERE id = ?", (call,))
@@ -220,3 +230,12 @@ def row_prints(x: Tensor) -> list[bytes]:
 def rows_at(prints: bytes, rows: list[int]) -> list[bytes]:
     """The fingerprints of these rows."""
     return [prints[PRINT * row : PRINT * (row + 1)] for row in rows]
+
+
+def arrays_of(out: Any) -> tuple[np.ndarray, ...]:
+    """A target's answer as arrays."""
+    parts = out if isinstance(out, Answer) else (out,)
+    return tuple(
+        (p.float() if p.dtype == torch.bfloat16 else p).numpy(force=True) if isinstance(p, Tensor) else np.asarray(p)
+        for p in parts
+    )

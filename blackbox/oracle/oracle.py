@@ -26,6 +26,7 @@ from blackbox.oracle.validation import TargetError, Validation, raised
 from blackbox.protocol import Access
 from blackbox.targets.adapted import Adapted
 from blackbox.targets.answer import sent_of
+from blackbox.targets.batches import filled_up
 from blackbox.targets.info import busy_of, flags_of, info_of, retried_of
 from blackbox.targets.reading import Reading, check_returns
 from blackbox.targets.target import Target, as_target
@@ -64,7 +65,7 @@ class Oracle:
     Attributes:
         rows: queries charged.
         counts: queries by purpose ("verify" and "check", whether a resumed run has the same target, are not charged).
-        failed: rows of calls that raised or whose answer was refused.
+        failed, filled: rows of calls that raised or whose answer was refused; copies that filled up calls of a fixed size.
         calls, sizes: calls made, by their number of rows.
         seconds: time inside the target.
         replayed, cached: queries by purpose that a journal answered from an earlier run, or from this one. Not charged.
@@ -122,7 +123,7 @@ class Oracle:
         self.sizes: Counter[int] = Counter()
         self.replayed: Counter[str] = Counter()
         self.cached: Counter[str] = Counter()
-        self.failed, self.seconds = 0, 0.0
+        self.failed, self.filled, self.seconds = 0, 0, 0.0
 
     def _check_settings(self, returns: str, probe: float | None, decimals: int | None, noise: float | None) -> None:
         if self.access is Access.TOPK and not 1 <= self.k <= self.classes:
@@ -253,14 +254,12 @@ class Oracle:
 
     def next_rows(self, waiting: int) -> int:
         """How many of ``waiting`` rows the next call should have; found from the timing of earlier calls."""
-        if self.__fixed is not None:
-            return min(self.__fixed, waiting)
-        return self.__size.next(waiting)
+        return self.__size.next(waiting) if self.__fixed is None else min(self.__fixed, waiting)
 
     def submit(self, x: Tensor, purpose: str) -> Reply:
         """Make one call with float32 rows [m, \\*shape] already checked. Its rows are charged when the answer is there; rows of
         a failed call are counted separately, in ``failed``. A journal's answers are not charged."""
-        m, journal = x.shape[0], self.__journal
+        m, journal, filled = x.shape[0], self.__journal, filled_up()
         if journal is not None:
             journal.begin(purpose)
             replayed, cached, checked = journal.replayed[purpose], journal.cached[purpose], journal.checked
@@ -285,6 +284,8 @@ class Oracle:
         except BaseException as error:
             self.failed += sent_of(error, m if journal is None else journal.asked)
             raise
+        finally:
+            self.filled += filled_up() - filled
         with self.__lock:
             self.counts[purpose] += paid
             self.seconds += seconds

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.engine.engine import Engine
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
 from blackbox.oracle.journal import Journal
-from blackbox.oracle.oracle import Oracle
 from blackbox.prior import Prior
 from blackbox.protocol import Attack
 from blackbox.results import ended
@@ -22,11 +22,12 @@ from blackbox.statistics import Detection
 class Meter:
     """Measures what oracle, prior and journal count during a run: reads each at the start, and again for the report."""
 
-    def __init__(self, oracle: Oracle, prior: Prior | None, journal: Journal | None) -> None:
-        self.oracle, self.prior, self.journal, self.begin = oracle, prior, journal, time.perf_counter()
+    def __init__(self, engine: Engine, prior: Prior | None, journal: Journal | None) -> None:
+        oracle = engine.oracle
+        self.engine, self.oracle, self.prior, self.journal, self.begin = engine, oracle, prior, journal, time.perf_counter()
         self.flags = None if oracle.flags is None else len(oracle.flags)
         self.counts, self.replayed, self.cached = oracle.counts.copy(), oracle.replayed.copy(), oracle.cached.copy()
-        self.retried, self.failed, self.seconds = oracle.retried, oracle.failed, oracle.seconds
+        self.retried, self.failed, self.filled, self.seconds = oracle.retried, oracle.failed, oracle.filled, oracle.seconds
         self.busy = oracle.told_busy[0]
         self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
         self.zeros = getattr(prior, "zeros", 0)  # not every prior counts them
@@ -65,7 +66,10 @@ class Meter:
             "failed": oracle.failed - self.failed,
             "retried": oracle.retried - self.retried,
             "busy": oracle.told_busy[0] - self.busy,  # of those retried
+            "filled": oracle.filled - self.filled,
             "in_doubt": 0 if self.journal is None else self.journal.in_doubt,
+            "before": self.engine.before if self.journal is None else self.journal.before,
+            "least": self.engine.least if self.journal is None else self.journal.file.least,
         }
 
     def prior_cost(self, images: int) -> dict[str, Any] | None:

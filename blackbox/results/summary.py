@@ -37,7 +37,9 @@ def _uncharged(bill: Mapping[str, int]) -> list[tuple[int, str]]:
         (bill["failed"], "in calls that failed"),
         (bill["retried"] - bill.get("busy", 0), "sent again after a call failed"),
         (bill.get("busy", 0), "sent again after the service was busy"),
+        (bill.get("filled", 0), "to fill batches up"),
         (bill["in_doubt"], "whose answer was lost"),
+        (bill.get("before", 0), "uncharged in earlier runs"),
     ]
 
 
@@ -59,8 +61,9 @@ def sent(result: AttackResult) -> str:
     if bill is None:
         return f"{charged:,} charged"
     parts = "".join(f" {'+' if n > 0 else '−'} {abs(n):,} {what}" for n, what in _uncharged(bill) if n)
-    text = f"{bill['charged']:,} charged{parts} = {received(result):,} sent"
-    return f"{text}, {bill['earlier']:,} of them before the run was taken up again" if bill["earlier"] else text
+    text = f"{bill['charged']:,} charged{parts} = {'at least ' if bill.get('least') else ''}{received(result):,} sent"
+    earlier = bill["earlier"] + bill["in_doubt"] + bill.get("before", 0)
+    return f"{text}, {earlier:,} of them before the run was taken up again" if earlier else text
 
 
 def summary(result: AttackResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,13 @@ from torch import Tensor
 
 from blackbox.checks import as_tensor, check_int
 from blackbox.targets.words import as_numbers, in_words
+
+_counted = threading.local()
+
+
+def filled_up() -> int:
+    """How many rows this thread has added to calls that were too short for a model, in all."""
+    return getattr(_counted, "rows", 0)
 
 
 def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: int | None = None) -> Tensor:
@@ -24,6 +32,7 @@ def in_batches(call: Callable[[Tensor], Any], x: Tensor, least: int = 1, most: i
     for rows in x.split(most) if most is not None else (x,):
         short = least - len(rows)
         given = rows if short <= 0 else torch.cat([rows, rows[-1:].expand(short, *rows.shape[1:])])
+        _counted.rows = filled_up() + len(given) - len(rows)
         out = as_tensor(call(given), "the answer")
         if len(given) == 1 and (out.ndim == 0 or (out.ndim == 1 and len(out) > 1)):
             out = out[None]  # the model has dropped the row axis
