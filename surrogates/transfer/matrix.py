@@ -107,12 +107,26 @@ class TransferMatrix:
 
     @property
     def missing(self) -> int:
-        """How many answers of targets, to clean and to adversarial images, are not there: they are unknown."""
-        return int((self.clean_target < 0).sum()) + int((self.adv_target < 0).sum())
+        """How many answers of targets, to clean and adversarial images and to the noise that was begun, are not there."""
+        return sum(int((named < 0).sum()) for named in self._asked())
+
+    @property
+    def whole(self) -> int:
+        """How many answers of targets there are when none is missing."""
+        return sum(named.size for named in self._asked())
+
+    def _asked(self) -> list[np.ndarray]:
+        """The labels that targets gave, or were to give; noise has its size before it is asked about."""
+        begun = zip(*np.nonzero(~np.isnan(self.noise_l2).all(2)), strict=True)
+        return [self.clean_target, self.adv_target, *(self.noise_target[e, k] for e, k in begun)]
+
+    def has_noise(self, e: int, k: int) -> bool:
+        """Whether targets were asked, or were to be asked, about this kind of noise at threat ``e``."""
+        return bool((self.noise_target[e, k] >= 0).any() or not np.isnan(self.noise_l2[e, k]).all())
 
     @property
     def complete(self) -> bool:
-        """Whether every target answered to every clean and every adversarial image."""
+        """Whether every target answered to every clean and every adversarial image, and to the noise."""
         return not self.missing
 
     def rate(self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct") -> Rate:
@@ -181,7 +195,7 @@ class TransferMatrix:
             )
         named = self.noise_target[e, k, t]
         s = 0 if source is None else self._at(self.sources, source, "source")
-        if not (self.noise_target[e, k] >= 0).any():
+        if not self.has_noise(e, k):
             return Rate(0, 0)
         perhaps, known = self._among(given, t, s, None)
         return Rate.of(self._fooled(named), perhaps, known & (named >= 0))

@@ -180,6 +180,7 @@ def _fill(
                 kinds[0] = uniform_noise(images, threat, matrix.seed, matrix.ids)
             for kind, noisy in sorted(kinds.items()):
                 matrix.noise_l2[e, kind], matrix.noise_linf[e, kind] = _sizes(noisy - images)
+            for kind, noisy in sorted(kinds.items()):
                 show(noisy, "noise", matrix.noise_target[e, kind])
 
 

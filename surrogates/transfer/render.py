@@ -39,9 +39,8 @@ def incomplete(matrix: TransferMatrix) -> str:
     """The sentence for a matrix that lacks answers: how many, and why; empty where none is missing."""
     if matrix.complete:
         return ""
-    whole = matrix.clean_target.size + matrix.adv_target.size
     why = ended.told(matrix.stopped, sum(matrix.queries.values()))
-    return f"INCOMPLETE: {matrix.missing:,} of {whole:,} answers are missing, and their images unknown: {why}"
+    return f"INCOMPLETE: {matrix.missing:,} of {matrix.whole:,} answers are missing, and their images unknown: {why}"
 
 
 def noise_given(given: str) -> str:
@@ -51,7 +50,7 @@ def noise_given(given: str) -> str:
 
 def noise_kinds(matrix: TransferMatrix, e: int) -> Iterator[int]:
     """The kinds of noise measured for threat ``e``."""
-    return (k for k in range(len(KINDS)) if (matrix.noise_target[e, k] >= 0).any())
+    return (k for k in range(len(KINDS)) if matrix.has_noise(e, k))
 
 
 def size(values: np.ndarray, d: int) -> float:

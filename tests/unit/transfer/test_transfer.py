@@ -233,7 +233,7 @@ def test_what_is_said_after_a_failure_on_any_call_is_true(how: str, tmp_path: Pa
 
     whole = measured(0)
     assert whole.complete and "INCOMPLETE" not in whole.table()
-    for call in range(1, 21):  # 5 images are 3 calls: clean, then crafted, noise and noise at each radius
+    for call in range(1, 22):  # 5 images are 3 calls: clean, then crafted, noise and noise at each radius
         m = measured(call)
         pairs = [(m.clean_accuracy("t"), whole.clean_accuracy("t"))]
         for given in ("all", "target-correct", "both-correct", "source-fooled"):
@@ -245,10 +245,13 @@ def test_what_is_said_after_a_failure_on_any_call_is_true(how: str, tmp_path: Pa
             assert (not true.n or low <= true.value <= high) and (rate.unknown or rate == true), (call, rate, true)
         ended = "the target failed" if how == "raise" else "the run was stopped"
         first = m.table().splitlines()[0]
-        assert m.complete or (first.startswith(f"INCOMPLETE: {m.missing} of 15 answers are missing") and ended in first)
+        assert m.complete or (first.startswith(f"INCOMPLETE: {m.missing} of {m.whole} answers are missing") and ended in first)
+        if call > 15:  # in the noise of the second radius, the last to be asked about
+            kinds = [(m.noise_rate("t", m.threats[1], k), whole.noise_rate("t", m.threats[1], k)) for k in ("linf", "rms")]
+            assert m.complete == (call > 21) and all(rate.n + rate.unknown >= true.n for rate, true in kinds)
+            assert m.table().count("  noise   ") == 4
         m.plot(tmp_path / "map.png") if call in (1, 5) and how == "raise" else None
         assert "nan" not in m.table() and "-1" not in write_transfer(m, tmp_path / "raw.csv").read_text()
-    assert measured(16).complete, "noise alone is missing at the end"
 
 
 def test_names_that_are_not_there_get_a_sentence() -> None:
