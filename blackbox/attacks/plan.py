@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -36,9 +36,11 @@ class Plan:
         low, high = min(self.gradient), max(self.gradient)
         each = f"{high}" if low == high else f"{low} to {high}"
         plural = "" if self.steps == 1 else "s"
+        left = self.total - 1 - self.steps - sum(self.gradient)
+        more = f", {left} for points along the gradients before" if left else ""
         cut = "; the last gradient is cut short by the budget" if self.cut else ""
         return (
-            f"1 query for the clean check, {self.steps} step{plural} of {each} for the gradient and 1 for the point: "
+            f"1 query for the clean check, {self.steps} step{plural} of {each} for the gradient and 1 for the point{more}: "
             f"{self.total} at most{cut}."
         )
 
@@ -87,8 +89,9 @@ class EstimatedSteps(Attack):
     estimator: Any
 
     def plan(self, shape: tuple[int, ...], budget: int) -> Plan:
-        """What a run will cost a sample of this shape that no step fools."""
-        return plan_steps(self.estimator, shape, budget, None)
+        """What a run will cost a sample of this shape that no step fools: all, the last queries for points alone."""
+        made = plan_steps(self.estimator, shape, budget, None)
+        return replace(made, total=max(made.total, budget))
 
     def gradient(self, t: Task, loss: Tensor | None) -> Gradient:
         """The estimate at a step, for `blackbox.ascent`, cut to what the budget leaves; ``loss`` [n] where it is known there."""

@@ -68,7 +68,7 @@ def run(
                 seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
                 saved=lambda so_far: so_far.save(path),
             )  # fmt: skip
-        except (bb.TargetError, KeyboardInterrupt) as error:
+        except BaseException as error:
             reached = getattr(error, "result", None)
             if reached is None:
                 raise
@@ -77,7 +77,9 @@ def run(
             say(reached.table(), common.quiet)
             told = f"What is known is saved in {path}. {keep.again()}"
             with suppress(Exit):  # the failure says more than a verdict on half of it; this is saved
-                bar.close(reached, path, common.quiet)
+                bar.close(reached, path, common.quiet, str(error) or type(error).__name__)
+            if not isinstance(error, (bb.TargetError, KeyboardInterrupt)):
+                raise
             raise cut_off(error, told) from error
     _save(got, path, f"How robust is {found.name}?")
     say(got.table(), common.quiet)

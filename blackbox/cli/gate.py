@@ -41,8 +41,8 @@ class Opened:
     bars: Sequence[Bar] = ()
     baseline: Evaluation | None = None
 
-    def close(self, found: Evaluation, path: Path, quiet: bool) -> None:
-        """Check the evaluation, save and print the verdict.
+    def close(self, found: Evaluation, path: Path, quiet: bool, failure: str = "") -> None:
+        """Check the evaluation, save and print the verdict. failure: what ended the run early.
 
         Raises:
             Exit: 4, a check failed; 1, images whose outcome is unknown decide.
@@ -52,6 +52,7 @@ class Opened:
         from blackbox.evaluation import gate
 
         verdict = gate.check(found, self.bars, self.baseline)
+        verdict = verdict.of_run(failure) if failure else verdict
         verdict.save(path)
         say(f"{verdict}\nsaved            {path}/: gate.json, junit.xml", quiet)
         named = ", ".join(c.name for c in verdict.checks if c.state == verdict.state)

@@ -47,7 +47,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer. kind: ``fail-under`` or ``baseline``. says: a sentence with the numbers."""
+    """One question and its answer. kind: ``fail-under``, ``baseline``, or ``run``: did it come to its end?
+    says: a sentence with the numbers."""
 
     kind: str
     name: str
@@ -66,6 +67,10 @@ class Verdict:
         """``fail`` if a check failed; else ``unknown`` if one could not be answered; else ``pass``."""
         states = {c.state for c in self.checks}
         return "fail" if "fail" in states else "unknown" if "unknown" in states else "pass"
+
+    def of_run(self, failure: str) -> Verdict:
+        """The verdict on a run that a failure ended: ``unknown`` at best, whatever the rows that it finished say."""
+        return Verdict((*self.checks, Check("run", "run", "unknown", f"The run did not come to its end: {failure}")))
 
     def __str__(self) -> str:
         word = {"pass": "passed", "fail": "FAILED", "unknown": "UNKNOWN"}

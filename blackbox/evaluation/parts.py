@@ -162,4 +162,9 @@ class Parts:
                         wrong[left[((result.success | ~result.attacked) & result.known).numpy()]] = True
                         unknown[left] = ~result.known.numpy()
                         spent += int(result.queries.sum())
+                        if unseen := int((result.success & (result.verified < 0)).sum()):
+                            found.notes.append(
+                                f"{level}, {budget:,} queries: {unseen} examples could not be verified, because the target failed, or "
+                                "the run was stopped, before."
+                            )
                     found.put(level, title, wrong.copy(), unknown, budget, spent)

@@ -87,3 +87,19 @@ def test_the_workflow_to_copy_asks_for_what_there_is(said: Cli, here: Path) -> N
         words[words.index(option) + 1] = value
     assert said(*words, "--classes", "2").returncode == exits.OK
     assert (here / "runs" / "now" / "junit.xml").is_file()
+
+
+def test_a_run_that_a_failure_ended_does_not_pass(said: Cli, here: Path) -> None:
+    """Its only checked row is complete and keeps the bar: the run is an error of its own, in the files too."""
+    with (here / "models.py").open("a") as file:
+        file.write("\ndef later(x, calls=[0]):\n    calls[0] += 1\n    return far(x) if calls[0] < 3 else dies(x)\n")
+    out = said("evaluate", "-t", "models.py:later", *SAME, "--classes", "2", "--out", "cut", "--fail-under", "clean=1")
+    assert out.returncode == exits.FAILED and "the line is dead" in out.stderr
+    verdict = json.loads((here / "cut" / "gate.json").read_text())
+    assert verdict["state"] == "unknown"
+    assert [(c["kind"], c["name"], c["state"]) for c in verdict["checks"]] == [
+        ("fail-under", verdict["checks"][0]["name"], "pass"), ("run", "run", "unknown"),
+    ]  # fmt: skip
+    suite = ElementTree.parse(here / "cut" / "junit.xml").getroot()[0]
+    assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["errors"]) == ("2", "0", "1")
+    assert "the line is dead" in suite[1].find("error").attrib["message"]

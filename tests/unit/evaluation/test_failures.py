@@ -119,3 +119,20 @@ def test_either_or(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="either a checkpoint or a journal"):
         go(Target(), journal="a", checkpoint="b")
     assert beside("runs/j.db", "a/b: c").name == "j-a_b_c.db" and Kept().of("x") == {"journal": None, "checkpoint": None}
+
+
+def test_examples_that_could_not_be_verified_are_noted(whole: tuple[Any, Target]) -> None:
+    """A verification call that fails ends nothing: every image is known, and the table says what was not checked."""
+    noted = 0
+    for call in range(3, whole[1].calls + 1):
+        try:
+            found = go(Target(call))
+        except bb.TargetError:
+            continue
+        left = [int((r.success & (r.verified < 0)).sum()) for r in found.results.values()]
+        assert found.complete and [str(n) for n in left if n] == [
+            note.split(" examples could not be verified")[0].split()[-1] for note in found.notes if "verified" in note
+        ]
+        noted += any(left)
+        assert ("examples could not be verified, because the target failed" in found.table()) == any(left)
+    assert noted
