@@ -77,6 +77,8 @@ def _named_as(model: Model, device: str | None) -> Any:
     if not isinstance(made, Target) and callable(made):
         said: dict[str, Any] = {"returns": model.returns, "batch": model.batch, "class_names": model.words}
         return FunctionTarget(made, device, name=model.name, **said)
-    if model.returns is None and model.batch is None:
+    own = getattr(made, "words", None)
+    same = model.words is None or not own or list(own) == list(model.words) or sorted(own) != sorted(model.words)
+    if model.returns is None and model.batch is None and same:
         return made
     return Adapted(made, returns=model.returns, batch=model.batch, class_names=model.words)

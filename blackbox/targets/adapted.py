@@ -30,6 +30,9 @@ class Adapted(Wrapper):
         super().__init__(model)
         self._returns, self._batch, self._words = check_returns(returns), check_batch(batch), class_names
         own = getattr(self.inner, "words", None)
+        if class_names is not None and own and all(map(str.isdecimal, own)) and sorted(own) == sorted(class_names):
+            arrange = getattr(self.inner, "in_order", None)  # numbers have no order of their own that the user must keep to
+            self.inner, own = (self.inner, own) if arrange is None else (arrange(class_names), class_names)
         if class_names is not None and own is not None and list(own) != list(class_names) and sorted(own) == sorted(class_names):
             raise ValueError(
                 f"Expected the classes in the order of {super().info.name}, {', '.join(map(str, own))}, but they were "

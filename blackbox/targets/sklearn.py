@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +18,15 @@ class SklearnTarget(Described):
 
     Args:
         model: a fitted classifier or pipeline whose classes are 0..C-1, or words, which are counted in their (alphabetical)
-            order. Its features are the image's entries in [0, 1]; scaling belongs into a pipeline. One that was fitted on a
-            table gets a table with the same columns.
+            order; words that are all whole numbers, "0" .. "11", in the order of the numbers, or in that of the class words
+            that a user gives. Its features are the image's entries in [0, 1]; scaling belongs into a pipeline. One that was
+            fitted on a table gets a table with the same columns.
 
     Raises:
         ValueError: not fitted, or its classes are neither 0..C-1 nor words.
 
     Attributes:
-        classes: C, which an `Oracle` must be given. words: the classes in words, or None.
+        classes: C, which an `Oracle` must be given. words: the classes in words, in their order, or None.
     """
 
     device = torch.device("cpu")
@@ -38,6 +41,10 @@ class SklearnTarget(Described):
                 f"Expected the classifier's classes to be 0..{len(classes) - 1}, but they were {np.asarray(classes)[:10].tolist()}. "
                 "Fit it on class indices."
             )
+        self._own: tuple[str, ...] | None = None  # its words in its own order, and where each class of ours stands there
+        self._order: list[int] = []
+        if self.words is not None and all(map(str.isdecimal, self.words)) and len(set(map(int, self.words))) == len(self.words):
+            self._arrange(sorted(self.words, key=int))
         probabilities = getattr(model, "predict_proba", None)
         self.info = TargetInfo(name, "labels" if probabilities is None else "probabilities", classes=len(classes))
         self._predict, self._watched = probabilities or model.predict, probabilities is not None
@@ -55,7 +62,21 @@ class SklearnTarget(Described):
             self._watched = False  # one look is enough: several labels are independent of each other in every row
             if float(np.abs(out.sum(1) - 1).max()) > 0.01:
                 raise _several_labels(self.info.name, f"rows of predict_proba sum to {out.sum(1).min():.2g} to {out.sum(1).max():.2g}")
+        if self._own is not None:
+            return out[:, self._order] if out.ndim > 1 else np.argsort(self._order)[np.searchsorted(self._own, out)]
         return np.searchsorted(self.words, out) if self.words is not None and out.ndim == 1 else out
+
+    def _arrange(self, words: Sequence[str]) -> None:
+        """Count the classes in the order of these ``words``, which are the classifier's in another order."""
+        self._own = self._own or self.words or ()
+        self._order = [self._own.index(word) for word in words]
+        self.words = tuple(words)
+
+    def in_order(self, words: Sequence[str]) -> SklearnTarget:
+        """A copy whose classes are counted in the order of ``words``, the same as ``words`` of this one."""
+        made = copy.copy(self)
+        made._arrange(words)
+        return made
 
 
 def _last(model: Any) -> Any:

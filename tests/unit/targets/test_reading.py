@@ -460,6 +460,23 @@ class TestScikitLearn:
         self.refused(DecisionTreeClassifier().fit(self.D, np.zeros(60, int)), "at least two classes, but .* was fitted on one")
         self.refused(LogisticRegression(), "Call fit first")
 
+    def test_numbers_as_words_are_in_their_order(self) -> None:
+        """Not "0", "1", "10", "11", "2"; but the words that the user gives win."""
+        from sklearn.linear_model import Perceptron
+        from sklearn.neighbors import KNeighborsClassifier
+
+        rows, y = np.eye(12), np.arange(12)
+        x = torch.eye(12)
+        for model in (KNeighborsClassifier(1), Perceptron()):
+            model.fit(rows, y.astype(str))
+            assert Oracle(model, "labels", 12)(x).label.tolist() == y.tolist()
+            given = [str(i) for i in (*range(11, 0, -1), 0)]
+            assert Oracle(model, "labels", given)(x).label.tolist() == [given.index(str(i)) for i in range(12)]
+            alphabet = sorted(map(str, y))
+            assert Oracle(model, "labels", alphabet)(x).label.tolist() == [alphabet.index(str(i)) for i in range(12)]
+        near = KNeighborsClassifier(1).fit(rows, y.astype(str))
+        assert torch.equal(Oracle(near, "scores", 12)(x).values, torch.eye(12))  # type: ignore[arg-type]
+
     def test_its_words_in_another_order(self) -> None:
         from sklearn.linear_model import LogisticRegression
 
