@@ -15,6 +15,7 @@ from torch import Tensor
 from blackbox.checks import as_images
 from blackbox.engine.rounding import ROUNDINGS
 from blackbox.engine.rounding import rounded as rounded_to
+from blackbox.plain_text import counted
 from blackbox.results.ledger import image_hashes
 
 if TYPE_CHECKING:
@@ -116,9 +117,11 @@ def told(rows: Sequence[dict[str, object]]) -> str:
     if not rows:
         return "no adversarial example, so no picture of one"
     asked = [r["holds"] for r in rows if r["holds"] is not None]
-    text = f"{len(rows)} adversarial examples as PNG"
+    text = f"{counted(len(rows), 'adversarial example', 'adversarial examples')} as PNG"
     if not asked:
         return f"{text}; whether they still fool the target was not asked"
+    if len(rows) == len(asked) == 1 and asked[0]:
+        return f"{text}; it still fools the target when read back"
     kept = "all of them" if all(asked) and len(asked) == len(rows) else f"{sum(map(bool, asked))} of {len(asked)} asked about"
     return f"{text}; {kept} still fool the target when read back"
 

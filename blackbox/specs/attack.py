@@ -21,6 +21,8 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
     from blackbox import attacks
 
     found = parse.words(names)
+    for name in found:
+        _refuse_preset(name)
     kinds = {short(name): attacks.get(name) for name in found}
     if not found or len(kinds) < len(found):
         raise ValueError(f"Expected --attack to name one attack, or several different ones, but it was {names!r}.")
@@ -43,6 +45,21 @@ def build(names: str, pairs: list[str]) -> dict[str, Any]:
             values["images"] = own(spec).images
         made[short(full)] = attacks.build(full, **values)
     return made
+
+
+def _refuse_preset(name: str) -> None:
+    """Raise a ValueError for a name that crafts transfer examples instead of asking a target."""
+    from blackbox import attacks
+
+    if name in attacks.names() or ":" in name:
+        return
+    from surrogates.crafting import presets
+
+    if name in presets.names():
+        raise ValueError(
+            f"Expected an attack that queries the target, but {name} crafts examples with gradients of surrogates. "
+            f"Transfer them: blackbox transfer --attacks {name} --from NET --to TARGET; attacks are listed by: blackbox list attacks."
+        )
 
 
 def settings(attack: Any, pairs: list[str]) -> dict[str, Any]:

@@ -116,3 +116,15 @@ def test_what_the_same_command_would_meet_again_is_not_promised_otherwise() -> N
 def test_a_pickle_is_told_how_to_be_given(name: str) -> None:
     with pytest.raises(ValueError, match=r"is a pickle, which is not read\. Write load\.py.*load\.py:load"):
         specs.one_model(name, Dataset(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]), ("a", "b")), 2, Nets())
+
+
+def test_a_preset_is_no_query_attack() -> None:
+    with pytest.raises(ValueError, match=r"mi-fgsm crafts examples with gradients of surrogates\. Transfer them: blackbox transfer"):
+        specs.build("square,mi-fgsm", [])
+
+
+def test_one_picture_is_told_of_in_the_singular() -> None:
+    from blackbox.results.pictures import told
+
+    assert told([{"holds": True}]) == "1 adversarial example as PNG; it still fools the target when read back"
+    assert told([{"holds": True}] * 2).startswith("2 adversarial examples as PNG; all of them still fool")
