@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import CLEAN, Cohort
 from blackbox.engine.spec import RunSpec
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
+from blackbox.protocol import Ask
 
 
 class Evaluator:
@@ -29,6 +31,9 @@ class Evaluator:
         waiting = 0
         for cohort in cohorts:
             if (plan := cohort.plan) is None:
+                ask: Any = cohort.ask
+                if not (isinstance(ask, Ask) and isinstance(ask.x, Tensor) and ask.x.shape == cohort.task.x0.shape):
+                    raise self._not_asked(ask, cohort)
                 plan = cohort.plan = self.accounts.admit(cohort)
                 if self.informed and plan.points is not None:
                     plan.shown.append(np.zeros((0, self.oracle.classes), np.float32))
@@ -70,6 +75,14 @@ class Evaluator:
             else:
                 self.accounts.credit(cohort, plan, points, loss[part], adv[part])
             plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part])
+
+    def _not_asked(self, ask: Any, cohort: Cohort) -> ValueError:
+        x = ask.x if isinstance(ask, Ask) else None
+        shown = type(ask).__name__ if x is None else f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        return ValueError(
+            f"Expected the attack {self.name} to yield Ask(x) with a tensor x of one point a row, shape {tuple(cohort.task.x0.shape)} "
+            f"here, but it was {shown}. Nothing was asked. For several points a row yield several Asks, or Ask(x, u=...)."
+        )
 
     def _not_finite(self, x: Tensor, who: np.ndarray) -> ValueError:
         row = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
