@@ -84,7 +84,7 @@ class Validation:
             raise self._wrong_shape(f"({m}, {self.classes}), a score for each class", out, m)
         values = reading.unscaled(out)
         shown = values.numpy(force=True)  # for a few rows numpy is much faster than torch
-        self._check_rows(shown, named is None)
+        self._check_finite(shown, named is None)
         try:
             self.reader.check(shown, m)
         except ValueError as error:
@@ -160,7 +160,7 @@ class Validation:
             )
         return Reply(self.access, label, None, None, self.classes)
 
-    def _check_rows(self, values: np.ndarray, alone: bool) -> None:
+    def _check_finite(self, values: np.ndarray, alone: bool) -> None:
         """Check that each row's largest score is finite: -inf marks a masked class, but NaN and inf are errors.
 
         ``alone``: no label comes beside the scores, so that they must show one."""

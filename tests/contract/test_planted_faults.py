@@ -461,7 +461,7 @@ def test_broken_engines_are_caught(
 
 
 def test_nan_that_passes_unnoticed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Validation, "_check_finite", lambda self, values: None)
+    monkeypatch.setattr(Validation, "_check_finite", lambda self, values, alone: None)
     with pytest.raises(AssertionError, match="passed unnoticed"):
         contract(RandomSigns()).test_non_finite_reply(LINF)
 
