@@ -139,8 +139,10 @@ class Rest(Described):
             return
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(self.settings.concurrency, "rest")
-        under_way = [self._pool.submit(self._work, call) for _ in range(threads)]
+        under_way: list[concurrent.futures.Future[None]] = []
         try:
+            for _ in range(threads):  # the first may be answered, and Ctrl-C come, before the last is started
+                under_way.append(self._pool.submit(self._work, call))
             concurrent.futures.wait(under_way)
         except BaseException as error:  # Ctrl-C
             call.stop.set()
