@@ -27,6 +27,8 @@ from tests.own_attack import OWN
 X = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 NET = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
 with torch.no_grad():
+    NET[1].weight.copy_(torch.randn(3, 16, generator=torch.Generator().manual_seed(1)))  # logits that no seed makes look like shares
+    NET[1].bias.zero_()
     Y = NET(X).argmax(1)
 
 
