@@ -166,7 +166,7 @@ class Validation:
         ``alone``: no label comes beside the scores, so that they must show one."""
         top = np.maximum.reduce(values, 1)
         if math.isfinite(np.add.reduce(top)):  # one test for all rows
-            if alone and len(top) and (said := self.reader.nothing(top)):
+            if alone and len(top) and (said := self.reader.nothing(values, top)):
                 raise self._of_row(said, int(top.argmin()))
             return
         finite = np.isfinite(top)

@@ -69,7 +69,7 @@ def net(asked: Asked) -> list[Model]:
     import surrogates as sg
 
     spec = asked.spec
-    if Path(spec).suffix in (".joblib", ".pkl", ".pickle"):
+    if ":" not in spec and Path(spec).suffix in (".joblib", ".pkl", ".pickle"):  # a named net's may hold tensors alone
         raise ValueError(
             f"Expected a model in a format that holds no code, but {spec} is a pickle, which is not read. Write load.py: import joblib; "
             f'def load(): return joblib.load("{spec}"). Then give load.py:load.'

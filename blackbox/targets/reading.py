@@ -225,21 +225,20 @@ class Reader:
             "on the command line --returns probabilities."
         )
 
-    def nothing(self, top: np.ndarray) -> str | None:
-        """The error for a row that shows no class at all, by the largest score of each row ``top`` [m]; None where there is none.
+    def nothing(self, values: np.ndarray, top: np.ndarray) -> str | None:
+        """The error for a row of ``values`` [m, C] that shows no class at all, with ``top`` [m] the largest score of each row; None
+        where there is none.
 
         Logits may all be zero; but not where it is in doubt that they are logits.
         """
         found = self.reading
         assert found is not None
-        if float(top.min()) > 0 or not (found.probable or found.doubt):
+        if float(top.min()) > 0 or not (found.probable or found.doubt) or float(values.min()) < 0:
             return None
         row = int(top.argmin())
-        if top[row] < 0:
-            return None
         return (
             f"Expected a score above zero in each row, but the target {self.name} answered zeros alone for row {row} of a call with "
-            f"{len(top)} images, so that no class is shown. If it could not answer, let it raise an error; if these are logits, say so: "
+            f"{len(values)} images, so that no class is shown. If it could not answer, let it raise an error; if these are logits, say so: "
             "Oracle(..., returns='logits'), on the command line --returns logits."
         )
 

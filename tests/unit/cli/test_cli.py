@@ -260,6 +260,7 @@ def test_models_that_cannot_be(said: Cli, own: Path) -> None:
     tried("cnn:bad.safetensors", "bad.safetensors", "could not be read")
     (own / "evil.pkl").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
     tried("cnn:evil.pkl", "refused")
+    tried("evil.pkl", "is a pickle, which is not read")
     (own / "evil.pt").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
     tried("cnn:evil.pt", "unpickling")
     assert not (own / "owned").exists()

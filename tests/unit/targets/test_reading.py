@@ -518,3 +518,10 @@ def test_images_and_labels_that_are_nearly_right() -> None:
         as_images([np.zeros((1, 2)), np.zeros((1, 3))])
     with pytest.raises(ValueError, match=r"shape \(2, 1\). Drop the second axis: y.squeeze\(1\)"):
         as_labels(torch.zeros(2, 1, dtype=torch.int64), 2, 3)
+
+
+def test_a_row_of_logits_whose_largest_is_zero_shows_a_class() -> None:
+    """Only zeros alone show none; the first answers look like shares, so that it is in doubt that they are logits."""
+    oracle = bb.Oracle(lambda x: torch.stack([0.55 - x.flatten(1).mean(1), 0 * x[:, 0, 0, 0]], 1), "logits", 2)
+    assert oracle(torch.full((1, 1, 2, 2), 0.5)).label.tolist() == [0]
+    assert oracle(torch.full((1, 1, 2, 2), 0.6)).label.tolist() == [1]
