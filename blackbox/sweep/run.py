@@ -167,7 +167,7 @@ def _parallel(jobs: int, backend: str, dask: str | None) -> Iterator[Callable[[I
         client = _client(dask)
         how = {"n_jobs": -1, "backend": "dask", "client": client, "wait_for_workers_timeout": 30}
     elif backend == "loky" and jobs > 1:
-        how["initializer"] = work.ready
+        how |= {"initializer": work.ready, "initargs": (os.getcwd(),)}
     elif backend == "ray":
         stop = _ray(jobs)
 

@@ -25,9 +25,11 @@ from blackbox.sweep.study import Point
 _Outcomes = tuple[dict[str, Any], bytes | None]  # columns, and images to look at
 
 
-def ready() -> None:
-    """Import torch before the first task: loky's guard against leaks takes an import after it for one, and kills the worker
-    (joblib/joblib#869)."""
+def ready(folder: str) -> None:
+    """Work in ``folder``, from which a study's paths lead: joblib keeps workers for the next call, which may come from another
+    folder, and starts new ones only where they are set up otherwise. Import torch before the first task: loky's guard against
+    leaks takes an import after it for one, and kills the worker (joblib/joblib#869)."""
+    os.chdir(folder)
     import torch
 
     torch.set_num_threads(1)

@@ -177,10 +177,15 @@ class Reader:
         self.said = None if reading is None else reading.returns
         self._open = False  # whether a later answer may still tell more
         self._watch = Watch()
+        self._empty = False  # whether the answer being read has zeros alone
 
     def decide(self, out: Tensor) -> Reading:
         """How this answer, and every later one, is read."""
         if self.reading is None:
+            self._empty = out.ndim == 2 and not bool(out.any())
+            if self._empty:  # of an untrained net, say: the next answer is to tell
+                self.reading = Reading("logits", "no score but zero so far")
+                return self.reading
             self.reading = found = recognise(out)
             self._open = found.returns == "logits"
             if found.striking:
@@ -198,6 +203,9 @@ class Reader:
         """
         found = self.reading
         assert found is not None
+        if self._empty:
+            self.reading, self._empty = None, False
+            return
         if self._open:
             self._settle(found, values)
         if not found.probable or not values.size:

@@ -187,8 +187,6 @@ def test_shares_announced_as_percent() -> None:
 
 
 NOTHING: dict[str, tuple[Any, dict[str, Any]]] = {
-    "zeros": (torch.zeros(6, 10), {}),
-    "zeros of three classes": (torch.zeros(6, 3), {"classes": 3}),
     "zeros in one row": (P[:6] * (torch.arange(6) != 4)[:, None], {}),
     "zeros in one row of percent": (P[:6] * 100 * (torch.arange(6) != 4)[:, None], {}),
     "zeros in one row, announced": (P[:6] * (torch.arange(6) != 4)[:, None], {"returns": "probabilities"}),
@@ -196,7 +194,6 @@ NOTHING: dict[str, tuple[Any, dict[str, Any]]] = {
     "no words in one row": ([{"c3": 0.9}] * 4 + [{}, {"c3": 0.9}], {"classes": WORDS}),
     "no words in one list": ([[{"label": "c3", "score": 0.9}]] * 4 + [[]] * 2, {"classes": WORDS}),
     "no words in the first list": ([[], [{"label": "c3", "score": 0.9}], *[[]] * 4], {"classes": WORDS}),
-    "words of no score": ([{"c3": 0.0}] * 6, {"classes": WORDS}),
 }
 
 
@@ -208,6 +205,17 @@ def test_a_row_that_shows_no_class_is_refused(what: str) -> None:
     with pytest.raises(TargetError, match=rf"row {4 if 'in one' in what else 0} of a call with 6 images") as error:
         Oracle(lambda x: rows, "scores", **{"classes": 10, **how})(X[:6])
     assert error.value.row == (4 if "in one" in what else 0)
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_zeros_alone_tell_nothing_until_a_row_shows_a_class(classes: int) -> None:
+    """Nets whose last layer begins at zero answer so; once a row has shown a class, a row of zeros is refused."""
+    answers = iter([torch.zeros(4, classes), torch.eye(classes)[[0, 1, 2, 0]], torch.zeros(4, classes)])
+    oracle = Oracle(lambda x: next(answers), "scores", classes, rows_per_call=4)
+    assert oracle(X[:4]).label.tolist() == [0] * 4 and oracle.returns is None
+    assert oracle(X[:4]).label.tolist() == [0, 1, 2, 0]
+    with pytest.raises(TargetError, match="zeros alone for row 0"):
+        oracle(X[:4])
 
 
 def test_zeros_that_are_logits_are_no_error() -> None:
