@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,12 @@ def _net(path: Path) -> dict[str, Any]:
 def _of_seeds(path: Path) -> list[Path] | None:
     """The folders, one an attack, of a run with several seeds; None of another run."""
     from blackbox.report.runs import read_json
+    from blackbox.results.pooled import folders
 
     settings = (read_json(path / "run.json") or {}).get("settings", {})
     if settings.get("verb") != "seeds":
         return None
-    attacks = settings["attacks"]
-    return [path] if len(attacks) == 1 else [path / re.sub(r"[^\w.=-]+", "_", name) for name in attacks]
+    return folders(path, settings["attacks"])
 
 
 def _pooled(where: Path) -> Any:

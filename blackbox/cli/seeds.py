@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,15 @@ def run(
     """With --seeds: each attack with each seed in a folder of its own, pooled; exit code 3 when no image was ever fooled."""
     if how.seeds is None:
         return attack.run(target, how, known, images, within, nets, common, keep, log)
+    from blackbox.results.pooled import folders
+
     seeds, names = _read(how, images, common), parse.words(how.attack)
     path = run_folder.create(common.out, "attack", "seeds")
     planned = {"verb": "seeds", "target": target, "attacks": names, "seeds": seeds, "budget": how.budget}
     _require_own(path, planned)
     run_folder.write_config(path, planned)
     fooled = False
-    for name in names:
-        where = path if len(names) == 1 else path / re.sub(r"[^\w.=-]+", "_", name)
+    for name, where in zip(names, folders(path, names), strict=True):
         one = replace(how, attack=name, seeds=None, settings=_own(how.settings, name, len(names)))
         found = []
         for seed in seeds:
@@ -105,7 +105,7 @@ def _pooled(found: list[AttackResult], where: Path, quiet: bool) -> None:
     from blackbox.results.pooled import pool
 
     pooled = pool(found)
-    pooled.save(where)
+    pooled.save_summary(where)
     parts = {f"seed-{seed}": result for seed, result in zip(pooled.seeds, found, strict=True)}
     first = next(iter(parts))
     images = {first: looked} if (looked := shown.read(where / first)) is not None else {}

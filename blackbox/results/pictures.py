@@ -156,14 +156,18 @@ def _chosen(
             label[at], holds[at] = int(result.adv_label[i]), bool(result.verified[i] == 1)
     if oracle is None or not len(found):
         return first, label, holds
+    open_ = [at for at, held in enumerate(holds) if held is None]
+    for at, said, fools in _asked(result, found, first, open_, oracle):
+        label[at], holds[at] = said, fools
     best, clean = first.clone(), _levels(images[found])
-    for step, way in enumerate(("", *ROUNDINGS)):
+    for way in ROUNDINGS:
+        if not (lost := [at for at, held in enumerate(holds) if held is False]):
+            break
         tried = on_levels(result, found, images, way)
         inside = result.threat.distance(tried, clean) <= result.threat.eps + result.threat.tolerance
-        new = (tried != best).flatten(1).any(1) & inside
-        ask = [at for at in range(len(found)) if (holds[at] is None if step == 0 else holds[at] is False and bool(new[at]))]
-        for at, said, fools in _asked(result, found, tried, ask, oracle):
-            if step == 0 or fools:
+        new = ((tried != best).flatten(1).any(1) & inside).tolist()
+        for at, said, fools in _asked(result, found, tried, [at for at in lost if new[at]], oracle):
+            if fools:
                 best[at], label[at], holds[at] = tried[at], said, fools
     return best, label, holds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -142,9 +143,14 @@ class Pooled:
         path.mkdir(parents=True, exist_ok=True)
         for seed, result in zip(self.seeds, self.results, strict=True):
             result.save(path / f"seed-{seed}")
+        self.save_summary(path)
+        return path
+
+    def save_summary(self, folder: str | os.PathLike[str]) -> None:
+        """Write the summary, and which seeds there are, beside results that are saved in ``folder/seed-N`` already."""
+        path = Path(folder)
         (path / SEEDS).write_text(json.dumps(list(self.seeds)) + "\n", encoding="utf-8")
         (path / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
-        return path
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Pooled:
@@ -159,6 +165,11 @@ class Pooled:
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"Expected pooled results in {path}, but {SEEDS} cannot be read: {error}.") from None
         return pool([AttackResult.load(path / f"seed-{seed}") for seed in seeds])
+
+
+def folders(path: Path, attacks: Sequence[str]) -> list[Path]:
+    """The folder of each attack of a run with several seeds: of a single one the run's own, else one named after it."""
+    return [path] if len(attacks) == 1 else [path / re.sub(r"[^\w.=-]+", "_", name) for name in attacks]
 
 
 def pool(results: Sequence[AttackResult]) -> Pooled:
