@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -68,6 +69,14 @@ def mnist(root: Path, count: int) -> Case:
     net, (data, own) = lenet(root), digits(root)
     some = data.take(chosen(net, data, count))
     return Case("MNIST LeNet", net, some.images, some.labels, bb.Linf(0.3), own.images)
+
+
+def raw(root: Path, unfiltered: bool | None = None) -> sg.Dataset:
+    """CIFAR-10 test images that were never JPEG: those that no net was used to select (``unfiltered``), the others, or all."""
+    data = sg.load(f"npz:{root / 'cifar10_raw.npz'}")
+    with np.load(root / "cifar10_raw.npz") as file:
+        marked = torch.from_numpy(file["unfiltered"].astype(bool))
+    return data if unfiltered is None else data.take(marked == unfiltered)
 
 
 def cifar(root: Path, count: int, depth: int = 20, spread: bool = False, among: sg.Dataset | None = None) -> Case:

@@ -1,14 +1,18 @@
-"""Nets that the attacker trains, with true labels and not one answer of a target: from cifar10/train (600 images a class), or
-from the second half of the MNIST test set (5,000 images; targets are attacked on the first).
+"""Nets that the attacker trains, with true labels and not one answer of a target, from one of four sets (`SETS`).
+
+The first two are images on which the CIFAR targets were trained too, and MNIST's second half may be like that; ``unseen`` is not:
+test images, none of them attacked.
 
 Trained once and kept in runs/own (not committed: they can be made again).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 import surrogates as sg
@@ -40,9 +44,24 @@ RESNET20 = Plan("resnet20", 36, 1e-4)
 DIGITS = (Plan("vgg", 10, 4e-3, "mnist"), Plan("cnn", 10, 4e-3, "mnist"))
 
 
+def unseen(root: Path) -> sg.Dataset:
+    """CIFAR-10 test images (once JPEG) that are none of the raw test images, which are attacked."""
+    data, raw = cases.photos(root), cases.raw(root)
+    apart = torch.cdist(data.images.flatten(1), raw.images.flatten(1)).amin(1)
+    return data.take(apart > 5)  # the same image, once JPEG, is at most 3 away; the nearest other one more than 5
+
+
+SETS: dict[str, Callable[[Path], sg.Dataset]] = {
+    "cifar": lambda root: cases.photos(root, "train"),  # 6,000 training images, once JPEG
+    "raw": lambda root: sg.load(f"npz:{root / 'cifar10_raw_train.npz'}"),  # 3,993 training images as they were published
+    "unseen": unseen,
+    "mnist": lambda root: cases.digits(root)[1],  # the second half of the test set; targets are attacked on the first
+}
+
+
 def images(root: Path, data: str = "cifar") -> sg.Dataset:
     """What the attacker owns."""
-    return cases.photos(root, "train") if data == "cifar" else cases.digits(root)[1]
+    return SETS[data](root)
 
 
 def trained(root: Path, plan: Plan, seed: int = 0) -> nn.Module:
@@ -54,7 +73,7 @@ def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
     """The net of a plan, and its snapshots."""
     name = f"{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-{seed}"
     name = name if plan.data == "cifar" else f"{plan.data}-{name}"
-    shape = (3, 32, 32) if plan.data == "cifar" else (1, 28, 28)
+    shape = (1, 28, 28) if plan.data == "mnist" else (3, 32, 32)
     recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
     tags = [name, *(f"{name}-{plan.snapshots}-{i}" for i in range(plan.snapshots))]
     paths = [Path("runs/own") / f"{tag}.safetensors" for tag in tags]
