@@ -19,7 +19,10 @@ import surrogates as sg
 
 @dataclass(frozen=True)
 class Case:
-    """A hidden net, the first images of its test set that it has right (in file order), a threat, own images."""
+    """A hidden net, images that it has right, a threat, own images; and, from `experiments.ground`, what its tables say of it.
+
+    ids: the images' places in the file of the set ``among``, given to `blackbox.attack`, so that rows name their images.
+    """
 
     name: str
     net: nn.Module
@@ -27,6 +30,13 @@ class Case:
     labels: Tensor
     threat: bb.Threat
     own: Tensor  # the attacker's images, none of them attacked
+    key: str = ""
+    ids: Tensor | None = None
+    among: str = ""
+    family: str = ""
+    robust: bool = False
+    classes: int = 10
+    data: str = ""
 
 
 def chosen(net: nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> Tensor:
