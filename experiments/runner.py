@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 import time
@@ -24,6 +25,8 @@ from blackbox.environment import environment
 RESULTS, DOCS = Path("experiments/results"), Path("docs")
 HEAD = ("command", "settings", "versions", "machine", "seconds")  # of a results file, before what was found
 ROOT = "where the data folder lies; see its README"
+
+_LIST = re.compile(r"\[((?:\n\s*(?:-?\d[\d.e+-]*|true|false|null|NaN|-?Infinity),?)+\n\s*)\]")  # of numbers, a line each
 
 Kind = TypeVar("Kind")
 Found = tuple[dict[str, Any], Any]  # what goes to the JSON, what only the figure shows
@@ -104,7 +107,8 @@ def store(name: str, settings: Any, found: dict[str, Any], seconds: float) -> Pa
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = _LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", json.dumps(content, indent=1))  # on one line
+    new.write_text(text + "\n", encoding="utf-8")
     new.replace(path)
     return path
 

@@ -1,0 +1,145 @@
+"""How many queries does an attack need? Every row of the query tables: a target of `experiments.ground`, an attack, a seed.
+
+A query is one input evaluated by the target; the clean check is charged; one budget for all rows of a table. Kept are, for each
+image, the queries charged and whether it was fooled; a mean charges what was not fooled with the budget. Every target has two
+files, results/queries/TARGET.json (ours) and …_peers.json, so that several of these commands can run at once on other targets.
+
+    python -m experiments.studies.queries --targets densenet --only scores --attacks "square,hybrid two"
+    python -m experiments.studies.queries --targets resnet32 --among jpeg   # on images that were JPEG once
+    python -m experiments.studies.queries --targets resnet20 --images 20    # a trial, in a file of its own: resnet20-20.json
+
+A row whose settings or whose attack's code have changed since it was measured is stale: that is said, and ``--anew`` measures it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import blackbox as bb
+from experiments import ground
+from experiments.cases import Case
+from experiments.rows import DATA, Job, Row, code, measured, ours
+from experiments.runner import Book, Real, run, says
+
+PARTS = {"scores": ("scores", "untargeted"), "labels": ("labels", "untargeted"), "towards": ("scores", "next class")}
+SMALL = ("cifar", "mnist")
+
+
+def _ours() -> Iterator[Row]:
+    priors = ("one", "two", "two-jpeg", "two-unseen", "untrained", "misled")
+    yield from (ours("square"), ours("square", data=SMALL, p_init=0.8), ours("square", data=SMALL, p_init=0.05), ours("ripples"))
+    yield from (ours(name, data=SMALL) for name in ("simba", "nes", "spsa", "zo-signsgd", "bandits", "parsimonious"))
+    yield ours("signhunter", data=SMALL, draws=False)
+    yield from (ours("hybrid", prior, data=data_of(prior)) for prior in priors)
+    yield from (ours(name, "two", data=SMALL) for name in ("transfer-start", "gfcs", "simba-ods", "bases", "p-rgf"))
+    yield from (ours("sign-flip", access="labels"), ours("ripples", access="labels"))
+    yield ours("rays", access="labels", data=SMALL, draws=False)
+    yield from (ours("hybrid", prior, "labels", data=data_of(prior)) for prior in priors)
+    yield ours("transfer-start", "two", "labels", data=SMALL, attack="rays")
+    yield from (ours(name, goal="next class", data=SMALL) for name in ("square", "ripples"))
+    yield from (ours("hybrid", prior, goal="next class", data=data_of(prior)) for prior in priors if prior != "two-jpeg")
+
+
+def data_of(prior: str) -> tuple[str, ...]:
+    """The kinds of images that have such a prior."""
+    return tuple(data for data in DATA if prior in ground.priors(data))
+
+
+OURS = tuple(_ours())
+
+
+def rows(makers: tuple[str, ...] = ("ours", "peers")) -> list[Row]:
+    """Ours, as far as they are registered, and the peers'."""
+    from experiments.peers.rows import PEERS
+
+    known = bb.attacks.names()
+    mine = [row for row in OURS if row.attack.partition(",")[0] in known]
+    return [*(mine if "ours" in makers else ()), *(PEERS if "peers" in makers else ())]
+
+
+@dataclass(frozen=True)
+class Settings(Real):
+    targets: tuple[str, ...] = says((), "of experiments/ground.toml [all that are reported on]")
+    only: tuple[str, ...] = says(tuple(PARTS), "parts", PARTS)
+    attacks: tuple[str, ...] = says((), "names, without the commas in them: square,hybrid two [all]")
+    makers: tuple[str, ...] = says(("ours", "peers"), "whose attacks", ("ours", "peers"))
+    seeds: tuple[int, ...] = says((), "of the attacks [those of the target's ground]")
+    images: int = says(0, "of each target, for a trial in a file of its own [all of its ground]")
+    among: str | None = says(None, "another set of images than the target's own: jpeg")
+    budget: int = says(1000, "queries an image")
+    anew: bool = says(False, "measure stale rows again")
+
+
+def stem(s: Settings, target: str, row: Row | None = None) -> str:
+    """The name of a target's results file."""
+    words = [target, *filter(None, [s.among, str(s.images or "")])]
+    return f"queries/{'-'.join(words)}{'_peers' if row is not None and row.toolkit else ''}"
+
+
+def asked(s: Settings) -> list[Row]:
+    """The rows that the settings name.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    some = [row for row in rows(s.makers) if (row.access, row.goal) in [PARTS[part] for part in s.only]]
+    names = {row.attack.replace(",", "") for row in some}
+    if absent := [name for name in s.attacks if name not in names]:
+        raise ValueError(f"Expected --attacks to be of {', '.join(sorted(names))}, but it named {', '.join(absent)}.")
+    return [row for row in some if not s.attacks or row.attack.replace(",", "") in s.attacks]
+
+
+def described(s: Settings, target: str, case: Case) -> dict[str, Any]:
+    """What a file says once of its target and images."""
+    about, images = ground.entry("targets", target), ground.entry("images", case.among)
+    return {
+        "target": {"name": target, **{key: about[key] for key in ("use", "title", "family", "robust")}, "threat": str(case.threat)},
+        "images": {"among": case.among, **{key: images[key] for key in ("data", "file", "what")}, "n": len(case.images)},
+        "ids": [] if case.ids is None else case.ids.tolist(),
+    }  # fmt: skip
+
+
+def measure(s: Settings) -> None:
+    some = asked(s)
+    for target in s.targets or ground.targets("reporting"):
+        mine = [row for row in some if ground.data_of(target) in row.data]
+        seeds = s.seeds or ground.seeds(ground.entry("targets", target)["use"])
+        case = ground.case(target, s.root, s.among, s.images or None)
+        mine = [row for row in mine if case.among not in learned_on(row, case.data)]
+        for name in dict.fromkeys(stem(s, target, row) for row in mine):
+            book = Book(name, s)
+            book.put(command=command(s, target), **described(s, target, case))
+            for row in (row for row in mine if stem(s, target, row) == name):
+                for seed in seeds if row.draws else seeds[:1]:
+                    kept(book, s, row, case, seed)
+
+
+def command(s: Settings, target: str) -> str:
+    """What makes all of a target's file, whatever was asked for now."""
+    more = [f"--among {s.among}"] * bool(s.among) + [f"--images {s.images}"] * bool(s.images)
+    return " ".join(["python -m experiments.studies.queries", f"--targets {target}", *more])
+
+
+def learned_on(row: Row, data: str) -> list[str]:
+    """The sets of images that a row's nets learned from: those it does not attack."""
+    return list(ground.learned(row.prior, data).get("attacked", ())) if row.prior else []
+
+
+def kept(book: Book, s: Settings, row: Row, case: Case, seed: int) -> dict[str, Any]:
+    """A row that is in the book, or is measured now."""
+    key = {"attack": row.attack, "access": row.access, "goal": row.goal, "seed": seed, "budget": s.budget}
+    before = [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]
+    for old in before:
+        now = {"settings": row.settings(case.data, s.root)} | ({"code": code(row.code)} if row.code else {})
+        if other := [name for name, value in now.items() if old.get(name) != value]:
+            print(f"{book.name}: {row.attack}, {row.access}, {row.goal}, seed {seed} is stale: other {' and '.join(other)}", flush=True)
+            if s.anew:
+                book.found["rows"].remove(old)
+    goal = (case.labels + 1) % case.classes if row.goal == "next class" else None
+    return book.row(lambda: measured(row, Job(case, row.access, goal, s.budget, seed, s.root)), **key)
+
+
+if __name__ == "__main__":
+    run(Settings, measure)
