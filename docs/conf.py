@@ -31,6 +31,7 @@ extensions = [
     "sphinx_copybutton",
     "attack_cards",
     "docstrings",
+    "measured",
     "results",
 ]
 exclude_patterns = ["_build", "_ext", "gallery/*.ipynb", "gallery/*.py", "gallery/*.py.md5", "**.ipynb_checkpoints"]

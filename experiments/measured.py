@@ -61,10 +61,14 @@ def collect(results: Path = RESULTS) -> list[dict[str, Any]]:
     return sorted(out, key=lambda r: (order[r["attack"]], not r["target"].startswith(FIRST), "distance" in r))
 
 
+def text() -> str:
+    """The file."""
+    return "[\n" + ",\n".join(json.dumps(r) for r in collect()) + "\n]\n"
+
+
 def main() -> None:
-    found = collect()
-    FILE.write_text("[\n" + ",\n".join(json.dumps(r) for r in found) + "\n]\n", encoding="utf-8")
-    print(f"wrote {len(found)} measurements of {len({r['attack'] for r in found})} attacks to {FILE}")
+    FILE.write_text(text(), encoding="utf-8")
+    print(f"wrote {FILE}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Writes experiments/RESULTS.md from what the experiments left in experiments/results, and what `blackbox list` shows.
 
-    python -m experiments.tables
+    python -m experiments.tables [--check]
 
-What stands around the tables is in ``results.md.jinja``; here are their rows, each of one results file.
+Then what the marks in README and docs say (``experiments/published.py``). What stands around the tables is in
+``results.md.jinja``; here are their rows, each of one results file.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,20 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
 import blackbox as bb
-from experiments import measured
+from experiments import measured, published
+from experiments.measurements import table
 from experiments.peers.transfer import SHARED
 from experiments.runner import RESULTS, load
 
 OUT = Path("experiments/RESULTS.md")
 Found = dict[str, Any]
 Rows = Iterator[list[Any]]
-
-
-def table(columns: str | Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Markdown; a bar in a cell would end it. columns: names, or one text with bars between them."""
-    head = columns.split(" | ") if isinstance(columns, str) else list(columns)
-    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "/") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def within(middle: float, values: Iterable[float], form: str = ".3f") -> str:
@@ -200,9 +196,20 @@ def text() -> str:
 
 
 def main() -> None:
-    OUT.write_text(text(), encoding="utf-8")
-    print(f"wrote {OUT}")
-    measured.main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 where anything would change")
+    check = parser.parse_args().check
+    new = {OUT: text(), measured.FILE: measured.text()}
+    changed = [path for path, made in new.items() if not path.exists() or path.read_text(encoding="utf-8") != made]
+    try:
+        if not check:
+            for path in changed:
+                path.write_text(new[path], encoding="utf-8")
+        names = [*map(str, changed), *published.write(check)]
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    print("\n".join(f"{'is not what its rows say' if check else 'wrote'}: {name}" for name in names) or "all is as the rows say")
+    raise SystemExit(bool(check and names))
 
 
 if __name__ == "__main__":

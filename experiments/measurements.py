@@ -1,0 +1,240 @@
+"""Rows of results files, and what may be published of them: never a mean without its interval and its number of images.
+
+A results file keeps a row for each attack, target and seed, with two lists in the order of the images: ``queries`` (what each
+image was charged) and ``found`` (whether it was fooled). All figures are of images: an image's seeds are averaged first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import blackbox as bb
+from experiments.runner import RESULTS
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAST = 2  # images: fewer have no interval
+
+
+def table(columns: str | Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Markdown; a bar in a cell would end it. columns: names, or one text with bars between them."""
+    head = columns.split(" | ") if isinstance(columns, str) else list(columns)
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "/") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number from ``n`` images with its 95 % interval, as text ``112 [98, 128] (n = 206)``.
+
+    percent: of a share from 0 to 1. digits: behind the point; by default as many as three figures take, and one at most.
+
+    Raises:
+        ValueError: no interval, or of fewer than two images.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    percent: bool = False
+    digits: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.n >= LEAST and math.isfinite(self.value) and self.low <= self.value <= self.high and self.low < self.high):
+            raise ValueError(
+                f"Expected a figure with an interval around it, of {LEAST} images or more, but it was {self.value:g} "
+                f"[{self.low:g}, {self.high:g}] of {self.n}. Publish no mean without its interval."
+            )
+
+    @property
+    def brief(self) -> str:
+        """Without n, for tables that have it in a column."""
+        factor, digits = (100, 0) if self.percent else (1, self.digits)
+        if digits is None:
+            digits = 0 if self.value >= 100 else 1 if self.value >= 2 else 2
+        value, low, high = (f"{factor * v:,.{digits}f}" for v in (self.value, self.low, self.high))
+        return f"{value}{' %' if self.percent else ''} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        return f"{self.brief} (n = {self.n:,})"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of repeated runs of a clock, with the smallest and the largest: ``1.10 [0.95, 1.28] (5 runs)``."""
+
+    middle: float
+    least: float
+    most: float
+    runs: int
+
+    @property
+    def brief(self) -> str:
+        return f"{self.middle:.2f} [{self.least:.2f}, {self.most:.2f}]"
+
+    def __str__(self) -> str:
+        return f"{self.brief} ({self.runs} runs)"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Names, commands and settings: text that claims nothing."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Markdown table of figures. One of its columns is called ``images`` or ``n``, or each figure says its own n."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+    def __str__(self) -> str:
+        counted = bool({"images", "n", "runs"} & {name.strip().lower() for name in self.columns})
+        made = table(self.columns, [[told(cell, counted) for cell in row] for row in self.rows])
+        return f"\n\n{made}\n\n"
+
+
+def told(value: Any, brief: bool = False) -> str:
+    """What may be published as text; a bare number may not, but a count of what was done may.
+
+    Raises:
+        ValueError: a number without an interval.
+    """
+    if isinstance(value, Figure | Spread):
+        return value.brief if brief else str(value)
+    if isinstance(value, bb.Rate) and value.n:
+        return str(value)
+    if isinstance(value, Words | Table):
+        return str(value)
+    if isinstance(value, str):  # a cell: a name
+        return value
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return f"{value:,}"
+    raise ValueError(
+        f"Expected a figure with its interval and number of images, but it was {value!r}. "
+        "Give a Figure, a Rate or a Spread of experiments/measurements.py, or a whole number that counts what was done."
+    )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One attack on one target: a row for each seed, all of the same images."""
+
+    source: str
+    rows: tuple[dict[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        if len({len(r["queries"]) for r in self.rows}) != 1 or any(len(r["found"]) != len(r["queries"]) for r in self.rows):
+            raise ValueError(f"Expected rows of the same images in {self.source}, but their lists have other lengths.")
+
+    @property
+    def n(self) -> int:
+        return len(self.rows[0]["queries"])
+
+    @property
+    def seeds(self) -> list[int]:
+        return [r["seed"] for r in self.rows]
+
+    @property
+    def budget(self) -> int:
+        """Raises ValueError where the rows have several: means with several caps must not be compared."""
+        caps = {r["budget"] for r in self.rows}
+        if len(caps) != 1:
+            raise ValueError(f"Expected one budget in {self.source}, but the rows have {sorted(caps)}.")
+        return int(next(iter(caps)))
+
+    @property
+    def spent(self) -> np.ndarray:
+        """[seeds, images] queries, failures at the budget."""
+        return np.array([np.where(r["found"], r["queries"], self.budget) for r in self.rows], dtype=float)
+
+    @property
+    def found(self) -> np.ndarray:
+        """[seeds, images] whether fooled."""
+        return np.array([r["found"] for r in self.rows], dtype=bool)
+
+    def mean(self) -> Figure:
+        """Mean queries, failures charged at the budget."""
+        return mean_of(self.spent.mean(0))
+
+    def rate(self) -> Figure:
+        """The share fooled."""
+        return share_of(self.found)
+
+    def over(self, other: Rows) -> Figure:
+        """Mean queries over those of another attack on the same images: a ratio, its interval from images drawn together."""
+        if self.n != other.n or self.budget != other.budget:
+            raise ValueError(f"Expected the same images and budget, but they were {self.n}, {self.budget} and {other.n}, {other.budget}.")
+        return ratio_of(self.spent.mean(0), other.spent.mean(0))
+
+
+def results(source: str) -> dict[str, Any]:
+    """What stands in experiments/results/SOURCE.json.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    path = ROOT / RESULTS / f"{source}.json"
+    if not path.exists():
+        raise ValueError(f"Expected experiments/results/{source}.json, but it is not there. Publish what rests on committed rows.")
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, time: int) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def rows(source: str, **key: Any) -> Rows:
+    """The rows of experiments/results/SOURCE.json that have these values, one a seed.
+
+    Raises:
+        ValueError: there is no such file, or no such row, or two of one seed.
+    """
+    some = tuple(r for r in results(source)["rows"] if all(str(r.get(name)) == str(value) for name, value in key.items()))
+    if not some:
+        raise ValueError(f"Expected rows of {source}.json with {key}, but there are none. Publish what rests on committed rows.")
+    if len({r.get("seed") for r in some}) != len(some):
+        raise ValueError(f"Expected one row a seed of {source}.json with {key}, but there are {len(some)}. Say more of the row.")
+    return Rows(source, some)
+
+
+def mean_of(values: Any) -> Figure:
+    """The mean over images [n]."""
+    from blackbox.statistics.bootstrap import mean_estimate
+
+    e = mean_estimate(np.asarray(values, dtype=float))
+    return Figure(e.value, e.low, e.high, e.n)
+
+
+def share_of(found: Any) -> Figure:
+    """The share of truths [seeds, images], over images: Wilson where an image is fooled with every seed or with none."""
+    hits = np.atleast_2d(np.asarray(found, dtype=bool))
+    each = hits.mean(0)
+    if np.isin(each, (0, 1)).all():
+        r = bb.Rate(int(each.sum()), len(each))
+        return Figure(r.value, r.low, r.high, r.n, percent=True)
+    return replace(mean_of(each), percent=True)
+
+
+def ratio_of(ours: Any, theirs: Any, count: int = 9_999, seed: int = 0) -> Figure:
+    """The ratio of two means over the same images [n]."""
+    from blackbox.statistics.bootstrap import drawn
+
+    a, b = (np.asarray(v, dtype=float) for v in (ours, theirs))
+    weights = drawn(np.random.default_rng(seed), len(a), count)
+    low, high = np.quantile((weights @ a) / (weights @ b), (0.025, 0.975))
+    return Figure(float(a.mean() / b.mean()), float(low), float(high), len(a), digits=2)

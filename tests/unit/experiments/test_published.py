@@ -1,0 +1,191 @@
+"""No number in README or docs that committed rows do not give: the walk, what it refuses, and what it knows to be no measurement."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import blackbox as bb
+from experiments import marks, measured, measurements, published, tables
+from experiments.measurements import ROOT, Figure, Spread, Table, told
+
+README, RESULT, HOW_TO = ROOT / "README.md", ROOT / "docs" / "results" / "x.md", ROOT / "docs" / "how-to" / "x.md"
+
+SETTINGS = (  # of docstrings: what is set, not measured
+    "where 15 % of the moves hold", "success is 0 %", "10 % larger", "10 % smaller", "r**(1/3)", "r**(1/2)", "r ** (1/3)",
+    "a chance of 0.3 to 5 %", "within 3 % of each other", "no 0.01 % better loss",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", published.pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_page_has_a_number_that_no_rows_give(path: Path) -> None:
+    assert published.amiss(path) == []
+
+
+def test_the_tables_and_the_list_of_attacks_are_what_rows_say() -> None:
+    assert (ROOT / tables.OUT).read_text(encoding="utf-8") == tables.text()
+    assert measured.FILE.read_text(encoding="utf-8") == measured.text()
+
+
+def test_pages_still_owed_are_there() -> None:
+    """A page leaves the list when its figures have names; none may come."""
+    assert all((ROOT / "docs" / "results" / f"{name}.md").exists() for name in published.OWED) and len(published.OWED) <= 15
+
+
+@pytest.mark.parametrize("package", ["blackbox", "surrogates"])
+def test_docstrings_tell_of_no_measurement(package: str) -> None:
+    found = {}
+    for path in (ROOT / package).rglob("*.py"):
+        text = published.docstrings(path.read_text(encoding="utf-8"))
+        for setting in SETTINGS:
+            text = text.replace(setting, "")
+        found[path.relative_to(ROOT).as_posix()] = marks.unmarked(text, strict=False)
+    assert {name: numbers for name, numbers in found.items() if numbers} == {}
+
+
+def test_a_measurement_in_a_docstring_is_found() -> None:
+    source = 'def f() -> int:\n    """What it does.\n\n    It needs 12.4 queries an image, 93 % of them.\n    """\n    return 1\n'
+    assert marks.unmarked(published.docstrings(source), strict=False) == ["line 4: 12.4 queries an", "line 4: 93 %"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Square needs 12.4 queries.", "It fools 93 % [91, 95].", "| square | 12.4 | 300/300 |", "It is twice as fast.",
+        "A dozen queries.", "**1.3** times Square's time", "- 44.5 instead of 70.7", "```text\nmean 12.4\n```", "[a 12.4](x.md)",
+        "It asks two thirds.", ":::{div} answer\nOn 97 %.\n:::", "0.4", "117→11", "p = .07", "ResNet-20 12.4", "MNIST 21.6 queries",
+        "Linf 8/255 12.4", "<!-- m: attacks -->31<!-- /m --> and 32", "1,000 queries", "10x faster",
+    ],
+)  # fmt: skip
+def test_a_number_by_hand_is_refused(text: str) -> None:
+    for path in (README, RESULT):
+        assert any("a number that no mark derives" in line for line in published.amiss(path, text)), path
+
+
+@pytest.mark.parametrize(
+    "text", ["It fools 93 % of them.", "Square needs 12.4 queries each.", "3 times faster", "it fooled 5", "(37/50)", "0.4 [0.3, 0.5]"]
+)
+def test_claims_are_refused_on_any_page(text: str) -> None:
+    assert published.amiss(HOW_TO, text) != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A CIFAR ResNet-20, Linf 8/255, L2, uint8, EfficientNet-Lite0.", "MNIST at Linf 0.3, eps 0.1, a budget of 1,000 queries.",
+        "Digits of 8 × 8 pixels, a 95 % interval.", "Szegedy et al. 2013, table 4, arXiv:1312.6199", "`12.4` and\n\n```sh\nx 12.4\n```",
+        "1. First.\n2. Second.", "Python 3.11; [results](12.md); pixels in [0, 1]", "% a comment 12.4\n:name: 12.4",
+        "```{results} Queries 12.4\n```", "<!-- cited: Papernot et al. 2017 -->84 %<!-- /m -->", "three seeds, ten gradients",
+    ],
+)  # fmt: skip
+def test_what_is_no_measurement_passes(text: str) -> None:
+    assert published.amiss(RESULT, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<!-- m: attacks -->30<!-- /m -->", "Run python -m experiments.tables"),
+        ("<!-- m: nothing -->30<!-- /m -->", "Expected a mark to name a function"),
+        ("<!-- m: attacks 5 -->30<!-- /m -->", "Expected words that attacks takes"),
+        ("<!-- m: attacks -->30", "before another begins"),
+        ("<!-- m: attacks --><!-- m: attacks -->30<!-- /m --><!-- /m -->", "before another begins"),
+        ("<!-- cited: somebody -->30<!-- /m -->", "Expected a source with its year"),
+        ("<!-- m: command nobody_ran_this -->`x`<!-- /m -->", "is not there"),
+    ],
+)
+def test_marks_that_are_amiss(text: str, told: str) -> None:
+    assert told in "\n".join(published.amiss(README, text))
+
+
+def test_marks_are_rewritten_and_code_is_not() -> None:
+    text = "a <!-- m: x 1 -->old<!-- /m -->\n```sh\n<!-- m: x 1 -->code<!-- /m -->\n```\n<!-- cited: A 2017 -->84<!-- /m -->\n"
+    new = marks.rewritten(text, lambda words: f"<{words}>")
+    assert new == text.replace("old", "<x 1>") and marks.rewritten(new, lambda words: f"<{words}>") == new
+
+
+# -- what can be published ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [12.4, np.float64(3.0), None, True, (1, 2), bb.Rate(0, 0)])
+def test_a_bare_number_cannot_be_told(value: Any) -> None:
+    with pytest.raises(ValueError, match="Expected a figure with its interval"):
+        told(value)
+
+
+@pytest.mark.parametrize(("value", "low", "high", "n"), [(5, 5, 5, 9), (5, 1, 9, 1), (5, float("nan"), 9, 9), (5, 6, 9, 9)])
+def test_a_mean_without_an_interval_is_none(value: float, low: float, high: float, n: int) -> None:
+    with pytest.raises(ValueError, match="Publish no mean without its interval"):
+        Figure(value, low, high, n)
+
+
+def test_what_figures_say() -> None:
+    assert told(Figure(112.4, 97.6, 128.2, 206)) == "112 [98, 128] (n = 206)"
+    assert told(Figure(11.24, 9.76, 13.1, 1206)) == "11.2 [9.8, 13.1] (n = 1,206)"
+    assert told(Figure(0.941, 0.9, 0.97, 206, percent=True)) == "94 % [90, 97] (n = 206)"
+    assert told(Spread(1.104, 0.95, 1.28, 5)) == "1.10 [0.95, 1.28] (5 runs)"
+    assert told(bb.Rate(37, 50)) == "74 % [60, 84] (37/50)" and told(11383) == "11,383"
+    one = Figure(112.4, 97.6, 128.2, 206)
+    assert "| square | 112 [98, 128] (n = 206) |" in str(Table(["attack", "mean"], [["square", one]]))
+    assert "| square | 206 | 112 [98, 128] |" in str(Table(["attack", "images", "mean"], [["square", 206, one]]))
+    with pytest.raises(ValueError, match="Expected a figure"):
+        str(Table(["attack", "mean"], [["square", 12.4]]))
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results file: two attacks, two seeds, four images."""
+    monkeypatch.setattr(measurements, "ROOT", tmp_path)
+    path = tmp_path / measurements.RESULTS / "made.json"
+    path.parent.mkdir(parents=True)
+    lists = {("a", 0): ([3, 9, 5, 7], [1, 1, 0, 1]), ("a", 1): ([5, 9, 7, 7], [1, 1, 1, 1]), ("b", 0): ([30, 90, 200, 70], [1, 1, 0, 1])}
+    rows = [
+        {"attack": attack, "seed": seed, "budget": 100, "queries": queries, "found": [bool(v) for v in found]}
+        for (attack, seed), (queries, found) in lists.items()
+    ]
+    path.write_text(json.dumps({"rows": rows}))
+    return path
+
+
+def test_figures_of_rows(made: Path) -> None:
+    a, b = measurements.rows("made", attack="a"), measurements.rows("made", attack="b")
+    assert (a.n, a.seeds, a.budget) == (4, [0, 1], 100)
+    assert a.spent.mean(0).tolist() == [4, 9, 53.5, 7]  # the failure is charged the budget
+    assert a.mean().value == 18.375 and a.mean().low < 18.375 < a.mean().high and a.mean().n == 4
+    assert a.rate().value == 0.875 and b.rate() == Figure(0.75, bb.Rate(3, 4).low, bb.Rate(3, 4).high, 4, percent=True)
+    assert a.over(b).value == pytest.approx(18.375 / 72.5) and a.over(b).high < 1
+
+
+@pytest.mark.parametrize(("source", "key"), [("none", {}), ("made", {"attack": "c"}), ("made", {})])
+def test_rows_that_are_not_there(made: Path, source: str, key: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"Publish what rests on committed rows|Expected one row a seed"):
+        measurements.rows(source, **key)
+
+
+# -- the build of the site ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Square needs 12.4 queries.", "a number that no mark derives from rows"),
+        ("<!-- m: bare -->12.4<!-- /m -->", "Expected a figure with its interval and number of images, but it was 12.4"),
+        ("<!-- m: command none -->x<!-- /m -->", "Publish what rests on committed rows"),
+    ],
+)
+def test_the_build_refuses(text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    monkeypatch.setitem(published.FIGURES, "bare", lambda: 12.4)
+    monkeypatch.setattr(published, "ROOT", tmp_path)
+    page = tmp_path / "docs" / "results" / "page.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(text)
+    extension = importlib.import_module("measured")
+    with pytest.raises(Exception, match=r"page\.md") as error:
+        extension.check(None, [page])
+    assert told in str(error.value)
