@@ -1,7 +1,7 @@
 """Statistics: rates with intervals, curves, bootstraps, ranks and paired tests, all derived from per-sample outcomes."""
 
-from blackbox.statistics.bootstrap import TwoLevel, two_level
 from blackbox.statistics.correlation import rank_correlation
+from blackbox.statistics.crossed import TwoLevel, two_level
 from blackbox.statistics.curves import (
     BUDGETS,
     Curve,
@@ -11,6 +11,15 @@ from blackbox.statistics.curves import (
     median_distance,
     restricted_mean,
     success_at,
+)
+from blackbox.statistics.intervals import (
+    FEW,
+    mean_estimate,
+    mean_interval,
+    rate_estimate,
+    rate_interval,
+    ratio,
+    ratio_interval,
 )
 from blackbox.statistics.multiple import holm
 from blackbox.statistics.outcomes import Outcomes
@@ -30,6 +39,7 @@ from blackbox.statistics.rates import Detection, Estimate, Rate
 
 __all__ = [
     "BUDGETS",
+    "FEW",
     "Common",
     "Curve",
     "Detection",
@@ -47,11 +57,17 @@ __all__ = [
     "holm",
     "logrank",
     "mcnemar",
+    "mean_estimate",
+    "mean_interval",
     "median",
     "median_distance",
     "paired",
     "rank_correlation",
     "ranks",
+    "rate_estimate",
+    "rate_interval",
+    "ratio",
+    "ratio_interval",
     "restricted_mean",
     "success_at",
     "two_level",

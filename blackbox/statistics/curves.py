@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.statistics.bootstrap import mean_estimate
+from blackbox.statistics.intervals import mean_estimate
 from blackbox.statistics.outcomes import (
     Outcomes,
     array,
@@ -99,11 +99,11 @@ def censored_curve(result: Outcomes, level: float = 0.95) -> Curve:
 def restricted_mean(result: Outcomes, horizon: int | None = None, level: float = 0.95, seed: int = 0) -> Estimate:
     """The mean queries an attacked image, with failures charged at ``horizon`` (by default the budget).
 
-    The restricted mean survival time (Royston & Parmar 2013) of the queries charged, with a percentile bootstrap
-    interval over images (Efron 1979). Images that a failing target cut short within the horizon are left out.
+    The restricted mean survival time (Royston & Parmar 2013) of the queries charged, with a bootstrap-t interval over images
+    (`mean_interval`). Images that a failing target cut short within the horizon are left out.
     """
     most = horizon_of([result], horizon)
-    return mean_estimate(costs(result, most)[complete(result, most)], level, seed)
+    return mean_estimate(costs(result, most)[complete(result, most)], level, seed, bounds=(1, most))
 
 
 def median_distance(result: Outcomes, budgets: Sequence[int], level: float = 0.95) -> dict[int, Estimate]:

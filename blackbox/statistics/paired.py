@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blackbox.statistics.bootstrap import mean_estimate
+from blackbox.statistics.intervals import mean_estimate
 from blackbox.statistics.outcomes import (
     Outcomes,
     array,
@@ -57,7 +57,8 @@ def virtual_best(
     hit = np.stack([within(r, most)[keep] for r in every])
     best, found = cost.min(0), hit.any(0)
     share = {name: Rate.of(hit[i] & (cost[i] == best), found) for i, name in enumerate(results)}
-    return VirtualBest(Rate(int(found.sum()), int(keep.sum()), unknown=left_out(every, most)), mean_estimate(best, level, seed), share)
+    success = Rate(int(found.sum()), int(keep.sum()), unknown=left_out(every, most))
+    return VirtualBest(success, mean_estimate(best, level, seed, bounds=(1, most)), share)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def common_success(results: Mapping[str, Outcomes], level: float = 0.95, seed: i
     queries = {name: array(r.queries)[both].astype(np.float64) for name, r in results.items()}
     return Common(
         int(both.sum()),
-        {name: mean_estimate(q, level, seed) for name, q in queries.items()},
+        {name: mean_estimate(q, level, seed, bounds=(1, int(results[name].config["budget"]))) for name, q in queries.items()},
         {name: float(np.median(q)) if len(q) else float("nan") for name, q in queries.items()},
     )
 
@@ -117,7 +118,7 @@ def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level:
     """Compare two attacks image by image, on those that both attacked.
 
     McNemar 1947, exact: of the images that only one of them fooled, either is as likely as the other
-    (`scipy.stats.binomtest`). The difference of restricted means has a percentile bootstrap interval over images.
+    (`scipy.stats.binomtest`). The difference of restricted means has a bootstrap-t interval over images.
 
     Args:
         horizon: queries within which success counts, at most the smaller budget, and by default that.
@@ -128,7 +129,7 @@ def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level:
     check_same_samples([first, second])
     most = horizon_of([first, second], horizon)
     keep = complete(first, most) & complete(second, most)
-    saved = mean_estimate((costs(second, most) - costs(first, most))[keep], level, seed)
+    saved = mean_estimate((costs(second, most) - costs(first, most))[keep], level, seed, bounds=(1 - most, most - 1))
     table = mcnemar(within(first, most)[keep], within(second, most)[keep])
     return Paired(*table, saved, most, left_out([first, second], most))
 

@@ -19,6 +19,13 @@ def wilson(k: int, n: int, level: float) -> tuple[float, float]:
     return (float(interval.low), float(interval.high))
 
 
+def wilson_of(share: np.ndarray, n: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval for shares of numbers of outcomes that need not be whole, which scipy has not; z: the quantile."""
+    middle, more = (share + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n)
+    half = more * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+
+
 @dataclass(frozen=True)
 class Rate:
     """``k`` of ``n``, with a Wilson interval (Wilson 1927). For n = 0 the value is NaN and the interval [0, 1].

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from blackbox.checks import as_images, as_labels
 from blackbox.rng import Stream
 from blackbox.rowwise import row_dot, row_norm
-from blackbox.statistics.bootstrap import TwoLevel, two_level
+from blackbox.statistics import TwoLevel, two_level
 from blackbox.threat import L2, Threat
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd, as_nets

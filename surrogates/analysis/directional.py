@@ -16,7 +16,7 @@ from blackbox.goals.objective import Objective
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Access
 from blackbox.rng import Stream
-from blackbox.statistics.bootstrap import TwoLevel, two_level
+from blackbox.statistics import TwoLevel, two_level
 from surrogates.analysis.alignment import input_gradient
 from surrogates.transfer.runs import Source
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blackbox.statistics import Discordance, mcnemar
-from blackbox.statistics.bootstrap import TwoLevel, two_level
+from blackbox.statistics import Discordance, TwoLevel, mcnemar, two_level
 from blackbox.threat import Threat
 from surrogates.transfer.conditions import check_same
 

@@ -79,6 +79,5 @@ def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def clusters(runs: Sequence[Run]) -> np.ndarray:
-    """The bootstrap cluster of each run [R]: the seeds of one training; if there is only one training, each seed alone."""
-    which = [run.retraining for run in runs]
-    return np.array(which if len(set(which)) > 1 else range(len(runs)), dtype=np.int64)
+    """The training of each run [R], by which runs are pooled: the seeds of one training are repeats, and tell nothing of others."""
+    return np.array([run.retraining for run in runs], dtype=np.int64)

@@ -12,7 +12,7 @@ import torch
 
 import surrogates as sg
 from blackbox.oracle.oracle import Oracle
-from blackbox.statistics import mcnemar
+from blackbox.statistics import Rate, mcnemar
 from blackbox.statistics.bootstrap import drawn, resamples
 from blackbox.threat import Linf
 from surrogates.transfer.runs import Run, clusters
@@ -60,9 +60,9 @@ def test_seeds_are_runs_and_the_first_is_the_only_one_of_before() -> None:
     assert not np.array_equal(both.l2[0], both.l2[1])
 
 
-def test_clusters_are_trainings_or_else_seeds() -> None:
+def test_runs_are_pooled_by_training() -> None:
     assert clusters([Run("a", 0, 0), Run("a", 0, 1), Run("a", 1, 0), Run("a", 1, 1)]).tolist() == [0, 0, 1, 1]
-    assert clusters([Run("a", 0, 0), Run("a", 0, 1)]).tolist() == [0, 1]
+    assert clusters([Run("a", 0, 0), Run("a", 0, 1)]).tolist() == [0, 0]
 
 
 def test_saved_runs_come_back_and_files_of_before_still_load(tmp_path: Path) -> None:
@@ -90,27 +90,34 @@ def test_runs_that_cannot_be_told_apart_are_refused(sources: Any, seed: Any, wor
         sg.Retrained([])
 
 
-def test_bootstrap_of_constant_outcomes_has_no_width() -> None:
+def test_equal_outcomes_have_the_interval_of_their_images() -> None:
     found = sg.two_level(np.ones((3, 20), dtype=bool))
-    assert (found.value, found.low, found.high, found.n, found.runs) == (1.0, 1.0, 1.0, 20, 3)
+    assert (found.value, found.low, found.high, found.n, found.runs) == (1.0, pytest.approx(Rate(20, 20).low), 1.0, 20, 3)
     assert sg.two_level(np.ones((2, 4)), np.zeros((2, 4))).n == 0
 
 
-def test_bootstrap_of_one_run_is_that_of_a_proportion() -> None:
-    n = 400
-    found = sg.two_level(np.arange(n) < 120)
-    deviation = (0.3 * 0.7 / n) ** 0.5
-    assert found.value == 0.3
-    assert found.low == pytest.approx(0.3 - 1.96 * deviation, abs=0.005)
-    assert found.high == pytest.approx(0.3 + 1.96 * deviation, abs=0.005)
+def test_one_run_has_the_interval_of_a_rate() -> None:
+    found = sg.two_level(np.arange(400) < 120)
+    assert (found.value, found.low, found.high) == (0.3, pytest.approx(Rate(120, 400).low), pytest.approx(Rate(120, 400).high))
 
 
-def test_bootstrap_sees_the_spread_of_trainings() -> None:
-    """Runs with all or none of the images: nothing varies but the run, so the mean of 4 draws of {0, 1} does."""
+def test_the_interval_sees_the_spread_of_trainings() -> None:
+    """Runs with all or none of the images: nothing varies but the run. Its variance is 4/3 of a quarter, by 4 runs 1/12, so there
+    are 3 outcomes on Wilson's scale; Student's t with 3 degrees of freedom is 3.182 (less the little that images add)."""
     hits = np.repeat([[True], [True], [False], [False]], 50, axis=1)
     found = sg.two_level(hits)
-    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)  # P(no run, or every run) = 1/16 each
-    assert sg.two_level(hits, clusters=[0, 1, 0, 1]).high == 0.5  # pairs that average to a half leave nothing to vary
+    half = 3.182 * (1 / 12 + 3.182**2 / 36) ** 0.5 / (1 + 3.182**2 / 3)
+    assert found.value == 0.5 and found.low == pytest.approx(0.5 - half, abs=0.002) and found.high == pytest.approx(0.5 + half, abs=0.002)
+    pairs = sg.two_level(hits, clusters=[0, 1, 0, 1])  # they average to a half: what is left is that of 200 outcomes
+    assert pairs.high == pytest.approx(Rate(100, 200).high)
+
+
+def test_values_of_several_runs_have_a_t_interval() -> None:
+    values = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])  # images differ by 1, runs by 1, and nothing else does
+    found = sg.two_level(values)
+    # variances 1/3 and 1/4, with 2 and 1 degrees of freedom: together (7/12)^2 / (1/18 + 1/16) = 2.882, t = 3.260
+    assert found.value == 2.5 and found.high - 2.5 == pytest.approx(3.260 * (7 / 12) ** 0.5, abs=0.005) == 2.5 - found.low
+    assert sg.two_level(values[:1]).n == 3
 
 
 def test_the_denominator_of_each_run_is_its_own() -> None:
@@ -157,7 +164,8 @@ def test_attacks_are_compared_image_by_image() -> None:
     back = sg.compare(m, "pgd", "fgsm", source="a", target="t", threat=T)
     assert back.difference.value == -found.difference.value and back.p == found.p
     same = sg.compare(m, "pgd", "pgd", source="a", target="t", threat=T)
-    assert (same.difference.low, same.difference.high, same.p) == (0, 0, 1)
+    width = 1.96 / 18  # half an image in each of the four cells: one in 18 differs
+    assert (-same.difference.low, same.difference.high, same.p) == (pytest.approx(width, abs=1e-4), pytest.approx(width, abs=1e-4), 1)
     twice = sg.compare(written([first] * 2, [second] * 2), "fgsm", "pgd", source="a", target="t", threat=T)
     assert twice.p == pytest.approx(40 / 512) and len(twice.tests) == 2
     m.clean_source[0, :8] = 2  # the source has these wrong: both-correct leaves them out
