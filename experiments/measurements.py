@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import blackbox as bb
+from blackbox import statistics
 from experiments.runner import RESULTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +49,8 @@ class Figure:
     digits: int | None = None
 
     def __post_init__(self) -> None:
-        if not (self.n >= LEAST and math.isfinite(self.value) and self.low <= self.value <= self.high and self.low < self.high):
+        finite = all(map(math.isfinite, (self.value, self.low, self.high)))
+        if not (self.n >= LEAST and finite and self.low <= self.value <= self.high and self.low < self.high):
             raise ValueError(
                 f"Expected a figure with an interval around it, of {LEAST} images or more, but it was {self.value:g} "
                 f"[{self.low:g}, {self.high:g}] of {self.n}. Publish no mean without its interval."
@@ -168,7 +170,7 @@ class Rows:
 
     def mean(self) -> Figure:
         """Mean queries, failures charged at the budget."""
-        return mean_of(self.spent.mean(0))
+        return mean_of(self.spent, self.budget)
 
     def rate(self) -> Figure:
         """The share fooled."""
@@ -178,7 +180,7 @@ class Rows:
         """Mean queries over those of another attack on the same images: a ratio, its interval from images drawn together."""
         if self.n != other.n or self.budget != other.budget:
             raise ValueError(f"Expected the same images and budget, but they were {self.n}, {self.budget} and {other.n}, {other.budget}.")
-        return ratio_of(self.spent.mean(0), other.spent.mean(0))
+        return ratio_of(self.spent, other.spent, self.budget)
 
 
 def results(source: str) -> dict[str, Any]:
@@ -212,29 +214,24 @@ def rows(source: str, **key: Any) -> Rows:
     return Rows(source, some)
 
 
-def mean_of(values: Any) -> Figure:
-    """The mean over images [n]."""
-    from blackbox.statistics.bootstrap import mean_estimate
-
-    e = mean_estimate(np.asarray(values, dtype=float))
-    return Figure(e.value, e.low, e.high, e.n)
+def mean_of(values: Any, budget: int | None = None) -> Figure:
+    """The mean over images; values [n] or [seeds, n]. budget: the most that a value can be, where 1 is the least."""
+    return _figure(statistics.mean_estimate(values, bounds=_bounds(budget)))
 
 
 def share_of(found: Any) -> Figure:
-    """The share of truths [seeds, images], over images: Wilson where an image is fooled with every seed or with none."""
-    hits = np.atleast_2d(np.asarray(found, dtype=bool))
-    each = hits.mean(0)
-    if np.isin(each, (0, 1)).all():
-        r = bb.Rate(int(each.sum()), len(each))
-        return Figure(r.value, r.low, r.high, r.n, percent=True)
-    return replace(mean_of(each), percent=True)
+    """The share of truths [n] or [seeds, n], over images: as certain as one seed where an image's seeds agree."""
+    return replace(_figure(statistics.rate_estimate(found)), percent=True)
 
 
-def ratio_of(ours: Any, theirs: Any, count: int = 9_999, seed: int = 0) -> Figure:
-    """The ratio of two means over the same images [n]."""
-    from blackbox.statistics.bootstrap import drawn
+def ratio_of(ours: Any, theirs: Any, budget: int | None = None) -> Figure:
+    """The ratio of two means over the same images, each [n] or [seeds, n]; budget as in `mean_of`."""
+    return replace(_figure(statistics.ratio(ours, theirs, bounds=_bounds(budget))), digits=2)
 
-    a, b = (np.asarray(v, dtype=float) for v in (ours, theirs))
-    weights = drawn(np.random.default_rng(seed), len(a), count)
-    low, high = np.quantile((weights @ a) / (weights @ b), (0.025, 0.975))
-    return Figure(float(a.mean() / b.mean()), float(low), float(high), len(a), digits=2)
+
+def _figure(e: statistics.Estimate) -> Figure:
+    return Figure(e.value, e.low, e.high, e.n)
+
+
+def _bounds(budget: int | None) -> tuple[float, float] | None:
+    return None if budget is None else (1.0, float(budget))
