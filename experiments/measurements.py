@@ -1,15 +1,17 @@
 """Rows of results files, and what may be published of them: never a mean without its interval and its number of images.
 
-A results file keeps a row for each attack, target and seed, with two lists in the order of the images: ``queries`` (what each
-image was charged) and ``found`` (whether it was fooled). All figures are of images: an image's seeds are averaged first.
+A file of experiments/results/queries keeps a row for each attack and seed, with two lists in the order of the images: ``queries``
+(what each image was charged, its clean check included) and ``found`` (whether it was fooled). All figures are of images: an image's
+seeds are averaged first, and intervals are over images (`blackbox.statistics`).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,16 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class OneImage:
+    """What was seen on one image, once: a confidence, a radius. No mean, and nothing follows from it for other images."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Words:
     """Names, commands and settings: text that claims nothing."""
 
@@ -117,10 +129,14 @@ def told(value: Any, brief: bool = False) -> str:
     """
     if isinstance(value, Figure | Spread):
         return value.brief if brief else str(value)
-    if isinstance(value, bb.Rate) and value.n:
+    if isinstance(value, bb.Rate) and value.n and not value.unknown:
+        digits = int(value.high < 0.02 or value.low > 0.98)  # 0 % [0.0, 0.4]
+        share, low, high = (100 * v for v in (value.value, value.low, value.high))
+        return f"{share:.{digits if 0 < value.k < value.n else 0}f} % [{low:.{digits}f}, {high:.{digits}f}] ({value.k:,}/{value.n:,})"
+    if isinstance(value, Words | OneImage | Table):
         return str(value)
-    if isinstance(value, Words | Table):
-        return str(value)
+    if isinstance(value, list):  # a cell with several
+        return ", ".join(told(one, brief) for one in value)
     if isinstance(value, str):  # a cell: a name
         return value
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
@@ -137,6 +153,7 @@ class Rows:
 
     source: str
     rows: tuple[dict[str, Any], ...]
+    about: dict[str, Any] = field(default_factory=dict)  # what the file says of its target and images
 
     def __post_init__(self) -> None:
         if len({len(r["queries"]) for r in self.rows}) != 1 or any(len(r["found"]) != len(r["queries"]) for r in self.rows):
@@ -149,6 +166,11 @@ class Rows:
     @property
     def seeds(self) -> list[int]:
         return [r["seed"] for r in self.rows]
+
+    @property
+    def ids(self) -> list[int]:
+        """Of the images."""
+        return list(self.about.get("ids") or range(self.n))
 
     @property
     def budget(self) -> int:
@@ -178,9 +200,13 @@ class Rows:
 
     def over(self, other: Rows) -> Figure:
         """Mean queries over those of another attack on the same images: a ratio, its interval from images drawn together."""
-        if self.n != other.n or self.budget != other.budget:
-            raise ValueError(f"Expected the same images and budget, but they were {self.n}, {self.budget} and {other.n}, {other.budget}.")
+        if self.ids != other.ids or self.budget != other.budget:
+            raise ValueError(f"Expected the same images and budget, but {self.source} and {other.source} have others.")
         return ratio_of(self.spent, other.spent, self.budget)
+
+
+def has(source: str) -> bool:
+    return (ROOT / RESULTS / f"{source}.json").exists()
 
 
 def results(source: str) -> dict[str, Any]:
@@ -200,18 +226,48 @@ def _read(path: Path, time: int) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
-def rows(source: str, **key: Any) -> Rows:
+def rows(source: str, use: str = "reporting", **key: Any) -> Rows:
     """The rows of experiments/results/SOURCE.json that have these values, one a seed.
 
+    use: what the ground (experiments/ground.toml) has to keep their target, images and seeds for; ``"choosing"`` where a page tells
+    how a setting was chosen, and nowhere else.
+
     Raises:
-        ValueError: there is no such file, or no such row, or two of one seed.
+        ValueError: there is no such file, or no such row, or two of one seed, or they were measured on what is kept for another use.
     """
-    some = tuple(r for r in results(source)["rows"] if all(str(r.get(name)) == str(value) for name, value in key.items()))
+    found = results(source)
+    some = tuple(r for r in found["rows"] if all(str(r.get(name)) == str(value) for name, value in key.items()))
     if not some:
         raise ValueError(f"Expected rows of {source}.json with {key}, but there are none. Publish what rests on committed rows.")
     if len({r.get("seed") for r in some}) != len(some):
         raise ValueError(f"Expected one row a seed of {source}.json with {key}, but there are {len(some)}. Say more of the row.")
-    return Rows(source, some)
+    grounded(source, found, [r["seed"] for r in some], use)
+    return Rows(source, some, {name: found[name] for name in ("target", "images", "ids") if name in found})
+
+
+def grounded(source: str, found: dict[str, Any], seeds: Iterable[int], use: str = "reporting") -> None:
+    """Raises ValueError where what was measured is not kept for this use by the ground, or is not on the ground at all."""
+    tables = ground()
+    try:
+        target, among = tables["targets"][found["target"]["name"]], tables["images"][found["images"]["among"]]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"Expected {source}.json to name a target and images of experiments/ground.toml, but it does not. Measure it there anew."
+        ) from None
+    wrong = [f"the {what} {name}" for what, name, kept in (
+        ("target", found["target"]["name"], target["use"]), ("set of images", found["images"]["among"], among["use"]),
+        *(("seed", seed, next((u for u in tables["seeds"] if seed in tables["seeds"][u]), "nothing")) for seed in seeds),
+    ) if kept != use]  # fmt: skip
+    if wrong:
+        raise ValueError(
+            f"Expected {source}.json to rest on what is for {use}, but {', '.join(wrong)} is not. See experiments/ground.toml."
+        )
+
+
+@lru_cache(maxsize=1)
+def ground() -> dict[str, Any]:
+    """The tables of experiments/ground.toml."""
+    return tomllib.loads((Path(__file__).parent / "ground.toml").read_text(encoding="utf-8"))
 
 
 def mean_of(values: Any, budget: int | None = None) -> Figure:

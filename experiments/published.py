@@ -19,13 +19,13 @@ from typing import Any
 import blackbox as bb
 import surrogates as sg
 from experiments import marks
-from experiments.measurements import ROOT, Words, results, told
+from experiments.measurements import ROOT, Figure, Rows, Spread, Table, Words, ground, has, results, rows, told
 
 FIGURES: dict[str, Callable[..., Any]] = {}
 # Pages whose figures are still written by hand, on ground that is to be replaced: take a page out when its figures are named below.
 OWED = [
-    "adversarial-training", "detectors", "how-many-queries", "index", "interruptions", "one-ray", "other-toolkits", "presets",
-    "queries-or-surrogates", "settings", "smallest-change", "speed", "substitute", "transfer-rates", "why-it-transfers",
+    "adversarial-training", "detectors", "how-many-queries", "index", "one-ray", "other-toolkits", "presets", "queries-or-surrogates",
+    "settings", "smallest-change", "substitute", "transfer-rates", "why-it-transfers",
 ]  # fmt: skip
 
 
@@ -139,3 +139,139 @@ def command(source: str) -> Words:
     if "command" not in found:
         raise ValueError(f"Expected experiments/results/{source}.json to say its command, but it does not.")
     return Words(f"`{found['command']}`")
+
+
+# -- queries: of experiments.studies.queries, where an attack is square, or "hybrid, two", or a peer's -------------------
+
+
+def queried(target: str, attack: str, access: str = "scores", goal: str = "untargeted", among: str = "") -> Rows:
+    """The rows of an attack on a target, ours or a peer's; among: on other images than the target's own."""
+    stem = f"queries/{target}{'-' if among else ''}{among}"
+    peers = f"{stem}_peers"
+    theirs = has(peers) and any(r["attack"] == attack for r in results(peers)["rows"])
+    return rows(peers if theirs else stem, attack=attack, access=access, goal=goal)
+
+
+@figure
+def mean(target: str, attack: str, *more: str) -> Figure:
+    """Mean queries, the clean check charged, failures at the budget: ``mean densenet square``, ``mean densenet rays labels``."""
+    return queried(target, attack, *more).mean()
+
+
+@figure
+def fooled(target: str, attack: str, *more: str) -> Figure:
+    """The share of images fooled within the budget."""
+    return queried(target, attack, *more).rate()
+
+
+@figure
+def over(target: str, attack: str, other: str, *more: str) -> Figure:
+    """Mean queries of an attack over those of another on the same images."""
+    return queried(target, attack, *more).over(queried(target, other, *more))
+
+
+@figure
+def images(target: str, among: str = "") -> int:
+    """How many images of the ground a target was attacked on: those that it has right."""
+    return len(results(f"queries/{target}{'-' if among else ''}{among}")["ids"])
+
+
+@figure
+def query_table(access: str, goal: str, *attacks: str) -> Table:
+    """Mean queries of attacks on each target that has rows of the first; beside them the share fooled, where it is not all."""
+    lines = []
+    for name, target in ground()["targets"].items():
+        found = [_or_none(name, attack, access, goal) for attack in attacks]
+        if target["use"] == "reporting" and found[0] is not None:
+            lines.append([target["title"], found[0].n, *(_mean_and_rate(some) for some in found)])
+    return Table(["target", "images", *attacks], lines)
+
+
+@figure
+def ratio_table(access: str, goal: str, base: str, *attacks: str) -> Table:
+    """Mean queries of attacks over those of another, on each target that has rows of all."""
+    lines = []
+    for name, target in ground()["targets"].items():
+        found = [_or_none(name, attack, access, goal) for attack in (base, *attacks)]
+        if target["use"] == "reporting" and found[0] is not None and any(found[1:]):
+            lines.append([target["title"], found[0].n, *("–" if some is None else some.over(found[0]) for some in found[1:])])
+    return Table(["target", "images", *(f"{attack} over {base}" for attack in attacks)], lines)
+
+
+def _or_none(*words: str) -> Rows | None:
+    try:
+        return queried(*words)
+    except ValueError as error:
+        if "there are none" in str(error) or "is not there" in str(error):
+            return None
+        raise
+
+
+def _mean_and_rate(some: Rows | None) -> Any:
+    if some is None:
+        return "–"
+    return some.mean() if some.found.all() else [some.mean(), some.rate()]
+
+
+@figure
+def ground_table() -> Table:
+    """The targets that are reported on, and their images."""
+    tables = ground()
+    lines = [
+        [t["title"], t["family"], "yes" if t["robust"] else "no", tables["images"][t["images"]]["what"], t["threat"]]
+        for t in tables["targets"].values() if t["use"] == "reporting"
+    ]  # fmt: skip
+    return Table(["target", "family", "adversarially trained", "images", "threat"], lines)
+
+
+# -- interruptions and speed ---------------------------------------------------------------------------------------
+
+
+@figure
+def kills(kind: str, what: str) -> Any:
+    """Of runs that were killed at random moments: a count, or ``rate-lost``: kills of so many with such an outcome, at most one each."""
+    found = results("kills")[kind]
+    if what.startswith("rate-"):
+        return bb.Rate(min(found[what.removeprefix("rate-")], found["kills"]), found["kills"])
+    return int(found[what])
+
+
+@figure
+def faults(what: str) -> Any:
+    """Of trials with faults at random calls: a count, or ``rate-lost``: trials of all with such an outcome."""
+    found = results("faults")
+    return bb.Rate(found[what.removeprefix("rate-")], found["trials"]) if what.startswith("rate-") else int(found[what])
+
+
+@figure
+def clock(part: str, *words: str) -> Spread:
+    """The one row of benchmarks.json of this part whose ratio, target, attack and what hold these words."""
+    named = ("ratio", "target", "attack", "what")
+    some = [r for r in results("benchmarks")["rows"] if r["part"] == part and set(words) <= {r.get(name) for name in named}]
+    if len(some) != 1:
+        raise ValueError(f"Expected one row of benchmarks.json with {', '.join((part, *words))}, but there are {len(some)}.")
+    return _spread(some[0])
+
+
+def _spread(row: dict[str, Any]) -> Spread:
+    return Spread(row["median"], min(row["all"]), max(row["all"]), len(row["all"]))
+
+
+@figure
+def kills_table() -> Table:
+    """What was charged, lost and paid for again over all kills of each kind of target."""
+    kinds = {"keyed": "target in the process, with keys", "http": "HTTP endpoint with keys", "unkeyed": "target without keys"}
+    found = results("kills")
+    names = ("kills", "charged", "lost", "twice", "different")
+    return Table(
+        ["", "kills", "rows charged", "lost", "paid again", "other results"],
+        [[what, *(int(found[kind][name]) for name in names)] for kind, what in kinds.items()],
+    )
+
+
+@figure
+def clock_table(part: str, device: str = "cpu") -> Table:
+    """All rows of a part of benchmarks.json."""
+    some = [r for r in results("benchmarks")["rows"] if (r["part"], r["device"]) == (part, device)]
+    told = [[r["ratio"], ", ".join(str(r[k]) for k in ("target", "attack", "what") if k in r), len(r["all"]), _spread(r)] for r in some]
+    return Table(["ratio", "of", "runs", "median [least, most]"], told)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import blackbox as bb
-from experiments import marks, measured, measurements, published, tables
+from experiments import ground, marks, measured, measurements, published, tables
 from experiments.measurements import ROOT, Figure, Spread, Table, told
 
 README, RESULT, HOW_TO = ROOT / "README.md", ROOT / "docs" / "results" / "x.md", ROOT / "docs" / "how-to" / "x.md"
@@ -130,6 +130,7 @@ def test_what_figures_say() -> None:
     assert told(Figure(0.941, 0.9, 0.97, 206, percent=True)) == "94 % [90, 97] (n = 206)"
     assert told(Spread(1.104, 0.95, 1.28, 5)) == "1.10 [0.95, 1.28] (5 runs)"
     assert told(bb.Rate(37, 50)) == "74 % [60, 84] (37/50)" and told(11383) == "11,383"
+    assert told(bb.Rate(0, 1000)) == "0 % [0.0, 0.4] (0/1,000)" and told(bb.Rate(995, 1000)) == "99.5 % [98.8, 99.8] (995/1,000)"
     one = Figure(112.4, 97.6, 128.2, 206)
     assert "| square | 112 [98, 128] (n = 206) |" in str(Table(["attack", "mean"], [["square", one]]))
     assert "| square | 206 | 112 [98, 128] |" in str(Table(["attack", "images", "mean"], [["square", 206, one]]))
@@ -143,18 +144,18 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(measurements, "ROOT", tmp_path)
     path = tmp_path / measurements.RESULTS / "made.json"
     path.parent.mkdir(parents=True)
-    lists = {("a", 0): ([3, 9, 5, 7], [1, 1, 0, 1]), ("a", 1): ([5, 9, 7, 7], [1, 1, 1, 1]), ("b", 0): ([30, 90, 200, 70], [1, 1, 0, 1])}
+    lists = {("a", 0): ([3, 9, 5, 7], [1, 1, 0, 1]), ("a", 1): ([5, 9, 7, 7], [1, 1, 1, 1]), ("b", 0): ([30, 90, 20, 70], [1, 1, 0, 1])}
     rows = [
-        {"attack": attack, "seed": seed, "budget": 100, "queries": queries, "found": [bool(v) for v in found]}
+        {"attack": attack, "seed": seed, "budget": 100, "queries": queries, "found": found}
         for (attack, seed), (queries, found) in lists.items()
     ]
-    path.write_text(json.dumps({"rows": rows}))
+    path.write_text(json.dumps({"target": {"name": "densenet"}, "images": {"among": "raw"}, "ids": [5, 6, 8, 9], "rows": rows}))
     return path
 
 
 def test_figures_of_rows(made: Path) -> None:
     a, b = measurements.rows("made", attack="a"), measurements.rows("made", attack="b")
-    assert (a.n, a.seeds, a.budget) == (4, [0, 1], 100)
+    assert (a.n, a.seeds, a.budget, a.ids) == (4, [0, 1], 100, [5, 6, 8, 9])
     assert a.spent.mean(0).tolist() == [4, 9, 53.5, 7]  # the failure is charged the budget
     assert a.mean().value == 18.375 and a.mean().low < 18.375 < a.mean().high and a.mean().n == 4
     assert a.rate().value == 0.875 and b.rate() == Figure(0.75, bb.Rate(3, 4).low, bb.Rate(3, 4).high, 4, percent=True)
@@ -167,6 +168,29 @@ def test_rows_that_are_not_there(made: Path, source: str, key: dict[str, str]) -
         measurements.rows(source, **key)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"target": {"name": "resnet20"}}, "the target resnet20 is not"),
+        ({"images": {"among": "raw-filtered"}}, "the set of images raw-filtered is not"),
+        ({"target": "CIFAR ResNet-20"}, "to name a target and images of experiments/ground.toml"),
+    ],
+)
+def test_what_settings_are_chosen_on_is_not_reported(made: Path, change: dict[str, Any], told: str) -> None:
+    content = json.loads(made.read_text()) | change
+    made.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=told):
+        measurements.rows("made", attack="a")
+
+
+def test_seeds_for_choosing_are_not_reported(made: Path) -> None:
+    content = json.loads(made.read_text())
+    content["rows"][0]["seed"] = 100
+    made.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="the seed 100 is not"):
+        measurements.rows("made", attack="a")
+
+
 # -- the build of the site ------------------------------------------------------------------------------------------
 
 
@@ -176,11 +200,14 @@ def test_rows_that_are_not_there(made: Path, source: str, key: dict[str, str]) -
         ("Square needs 12.4 queries.", "a number that no mark derives from rows"),
         ("<!-- m: bare -->12.4<!-- /m -->", "Expected a figure with its interval and number of images, but it was 12.4"),
         ("<!-- m: command none -->x<!-- /m -->", "Publish what rests on committed rows"),
+        ("<!-- m: chosen -->x<!-- /m -->", "Expected made.json to rest on what is for reporting, but the seed 100 is not"),
     ],
 )
-def test_the_build_refuses(text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_build_refuses(text: str, told: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    made.write_text(made.read_text().replace('"seed": 1,', '"seed": 100,'))
     monkeypatch.setitem(published.FIGURES, "bare", lambda: 12.4)
+    monkeypatch.setitem(published.FIGURES, "chosen", lambda: measurements.rows("made", attack="a").mean())
     monkeypatch.setattr(published, "ROOT", tmp_path)
     page = tmp_path / "docs" / "results" / "page.md"
     page.parent.mkdir(parents=True)
@@ -189,3 +216,12 @@ def test_the_build_refuses(text: str, told: str, tmp_path: Path, monkeypatch: py
     with pytest.raises(Exception, match=r"page\.md") as error:
         extension.check(None, [page])
     assert told in str(error.value)
+
+
+def test_the_build_refuses_a_setting_chosen_on_what_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    tables = ground.ground()
+    entry = {"by": "python -m experiments.x", "targets": ["densenet"]}
+    monkeypatch.setattr(ground, "ground", lambda: {**tables, "chosen": {"square, p_init": entry}})
+    with pytest.raises(Exception, match=r"square, p_init was chosen on densenet, which is not for choosing"):
+        importlib.import_module("measured").check(None, [])
