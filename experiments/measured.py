@@ -2,24 +2,24 @@
 
     python -m experiments.measured
 
-Of experiments/results: benchmark_peers.json (ours, not the peers') and query_efficiency_*.json. Photographs come before
-digits, the benchmark before the rest; the first measurement of an attack is the one that the list shows.
+Of experiments/results/queries, and of query_efficiency_once.json and …_iterated.json: ours on what the ground keeps for reporting,
+in the order of its targets; the first measurement of an attack is the one that the list shows.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import blackbox as bb
+from experiments.measurements import Rows, ground
 from experiments.runner import RESULTS
 
 FILE = Path(str(bb.__file__)).parent / "report" / "measured.json"
-STEMS = ("benchmark_peers", *(f"query_efficiency_{part}" for part in ("search", "differences", "targeted")))
-FIRST = "CIFAR"
-USUAL = ("", "full")  # what the experiments call an attack with its defaults
+FURTHER = ("query_efficiency_once", "query_efficiency_iterated")
 
 
 def named(text: str) -> tuple[str, str] | None:
@@ -28,37 +28,45 @@ def named(text: str) -> tuple[str, str] | None:
     if name is None:
         return None
     settings = text[len(name) :].strip(" ,")
-    return name, "" if settings in USUAL else settings
+    return name, "" if settings == "full" else settings
 
 
-def record(row: dict[str, Any], source: str) -> dict[str, Any] | None:
-    """A row of a results file, or None where it is a peer's or has no figures."""
-    found = None if row.get("peer") else named(row["attack"])
-    if found is None:
-        return None
-    settings = ", ".join(filter(None, [found[1], "targeted" if row.get("targeted") else ""]))
-    out = {"attack": found[0], "settings": settings, **{key: row[key] for key in ("target", "threat", "budget")}}
-    out["images"] = row["n"] if "n" in row else row["images"]
-    out |= {"seeds": len(row["seeds"] if "seeds" in row else row["means"]), "source": source}
-    far = {name.rsplit(" ", 1)[1]: row[name] for name in row if name.startswith("median distance at ")}
-    if far:
-        return {**out, "distance": far}
-    if "success" not in row:
-        return None
-    success = row["success"]
-    if isinstance(success, str):  # "99 % [98, 100] (298/300)"
-        success = [int(v) for v in re.findall(r"\((\d+)/(\d+)\)", success)[0]]
-    return {**out, "success": success, "mean": row["mean"], "median": row["median"]}
+def settings(words: str, row: dict[str, Any], data: str) -> str:
+    """What differs from the attack's defaults, in words: which nets, a goal."""
+    priors = ground()["priors"]
+    prior = priors.get(words.replace(", ", "-") if data == "cifar" else f"{data}-{words.replace(', ', '-')}")
+    told = [f"with {prior['what']}" if prior else words, "labels alone" if row.get("access") == "labels" else ""]
+    return ", ".join(filter(None, [*told, "towards a class" if row.get("goal") == "next class" else ""]))
+
+
+def records(found: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
+    """Of one results file: a record for each attack of ours, its seeds together."""
+    target, images = found["target"], found["images"]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        groups.setdefault(tuple(row.get(k) for k in ("attack", "access", "goal", "budget")), []).append(row)
+    for rows in groups.values():
+        name = named(rows[0]["attack"])
+        if name is None or target["use"] != "reporting":
+            continue
+        some = Rows(source, tuple(rows))
+        mean, rate = some.mean(), some.rate()
+        labels = bb.attacks.get(name[0]).access == bb.Access.LABELS and not name[1]
+        yield {
+            "attack": name[0], "settings": settings(name[1], {**rows[0], **({"access": ""} if labels else {})}, images["data"]),
+            "target": target["title"], "threat": str(rows[0].get("threat", target["threat"])), "budget": some.budget, "images": some.n,
+            "seeds": len(some.rows), "source": source, "fooled": round(rate.value, 4),
+            **{k: round(getattr(mean, v), 2) for k, v in (("mean", "value"), ("low", "low"), ("high", "high"))},
+        }  # fmt: skip
 
 
 def collect(results: Path = RESULTS) -> list[dict[str, Any]]:
     """All records of a folder of results, in the order in which the list prefers them."""
-    out = []
-    for path in (results / f"{stem}.json" for stem in STEMS):
-        rows = json.loads(path.read_text())["rows"] if path.exists() else []
-        out += [found for row in rows if (found := record(row, path.name)) is not None]
+    stems = [*(f"queries/{target}" for target in ground()["targets"]), *FURTHER]
+    paths = [path for path in (results / f"{stem}.json" for stem in stems) if path.exists()]
+    out = [r for path in paths for r in records(json.loads(path.read_text(encoding="utf-8")), path.relative_to(results).as_posix())]
     order = {name: i for i, name in enumerate(bb.attacks.names())}
-    return sorted(out, key=lambda r: (order[r["attack"]], not r["target"].startswith(FIRST), "distance" in r))
+    return sorted(out, key=lambda r: order[r["attack"]])
 
 
 def text() -> str:

@@ -23,6 +23,7 @@ from blackbox import statistics
 from experiments.runner import RESULTS
 
 ROOT = Path(__file__).resolve().parents[1]
+ROUNDING = 1e-9
 LEAST = 2  # images: fewer have no interval
 
 
@@ -52,7 +53,8 @@ class Figure:
 
     def __post_init__(self) -> None:
         finite = all(map(math.isfinite, (self.value, self.low, self.high)))
-        if not (self.n >= LEAST and finite and self.low <= self.value <= self.high and self.low < self.high):
+        around = finite and self.low < self.high and self.low - ROUNDING <= self.value <= self.high + ROUNDING
+        if self.n < LEAST or not around:
             raise ValueError(
                 f"Expected a figure with an interval around it, of {LEAST} images or more, but it was {self.value:g} "
                 f"[{self.low:g}, {self.high:g}] of {self.n}. Publish no mean without its interval."

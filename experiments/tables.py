@@ -20,8 +20,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
 import blackbox as bb
-from experiments import measured, published
-from experiments.measurements import table
+from experiments import measured, measurements, published
+from experiments.measurements import ground, table, told
 from experiments.peers.transfer import SHARED
 from experiments.runner import RESULTS, load
 
@@ -48,11 +48,33 @@ def grouped(rows: Iterable[Found], *names: str) -> list[tuple[tuple[Any, ...], l
     return list(out.items())
 
 
+def asked() -> Iterator[tuple[Found, list[list[Any]]]]:
+    """Of each target that is reported on what its file says, and its rows, ours and the peers'; also on other images."""
+    for target in ground()["targets"]:
+        for among in ("", *(f"-{name}" for name in ground()["images"])):
+            files = [found for end in ("", "_peers") if (found := load(f"queries/{target}{among}{end}"))]
+            lines = [line for found in files for line in queries(found)]
+            if lines and files[0]["target"]["use"] == "reporting":
+                yield files[0], sorted(lines, key=lambda line: line[1:3])
+
+
 def queries(found: Found) -> Rows:
-    for r in found["rows"]:
-        each = f" ({', '.join(f'{m:.1f}' for m in r['means'])})" if len(r["means"]) > 1 else ""
-        what = [r[k] for k in ("target", "threat", "attack", "images")]
-        yield [*what, len(r["means"]), r["budget"], rate(r["success"]), f"{r['mean']:.1f}{each}", f"{r['median']:g}"]
+    for (attack, access, goal, _), some in grouped(found["rows"], "attack", "access", "goal", "budget"):
+        rows = measurements.Rows(attack, tuple(some), found)
+        name = f"*{attack}* ({some[0]['toolkit']})" if some[0].get("toolkit") else attack
+        yield [name, access, goal, rows.n, len(some), told(rows.rate(), True), told(rows.mean(), True)]
+
+
+DIFFERENCES = {"once": "one step", "iterated": "a step a gradient", "long": "a step a gradient, in full", "targeted": "towards a class"}
+
+
+def differences() -> Iterator[tuple[str, Found, list[list[Any]]]]:
+    """Of each part its title, its file and its rows."""
+    for part, title in DIFFERENCES.items():
+        if found := load(f"query_efficiency_{part}"):
+            some = grouped(found["rows"], "attack")
+            rows = [measurements.Rows(name, tuple(r), found) for (name,), r in some if "queries" in r[0]]
+            yield title, found, [[r.source, r.n, told(r.rate(), True), told(r.mean(), True)] for r in rows]
 
 
 def hybrid(found: Found) -> Rows:
@@ -183,8 +205,8 @@ def agreement(found: Found) -> Rows:
 
 
 SHOWN: tuple[Callable[..., Any], ...] = (
-    load, table, rate, grouped, queries, hybrid, peers, standing, speed, matrix, pairs, league, practical, across_sets, protects, nearest,
-    agreement,
+    load, table, rate, grouped, asked, differences, hybrid, peers, standing, speed, matrix, pairs, league, practical, across_sets,
+    protects, nearest, agreement,
 )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ FILE = Path(__file__).with_suffix(".json")
 
 @lru_cache(maxsize=1)
 def records() -> list[dict[str, Any]]:
-    """One dict a measurement: attack, settings ("" for the defaults), target, threat, budget, images, seeds, and either
-    success [fooled, of], mean and median queries (a failure charged at the budget), or median distances by queries."""
+    """One dict a measurement: attack, settings ("" for the defaults), target, threat, budget, images, seeds, the share fooled, and
+    the mean queries with their 95 % interval from low to high (a failure charged at the budget)."""
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []  # type: ignore[no-any-return]
 
 
@@ -24,10 +24,8 @@ def shortest(attack: str) -> str:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """``137.1 queries, 100/100 within 1,000 (CIFAR ResNet-20, Linf 8/255)``."""
-    where = ", ".join(filter(None, [record["settings"], record["target"], record["threat"]]))
-    if "distance" in record:
-        far = ", ".join(f"{d:.3g} by {int(q):,}" for q, d in record["distance"].items())
-        return f"median distance {far} ({where})"
-    k, n = record["success"]
-    return f"{record['mean']:,.1f} queries, {k}/{n} within {record['budget']:,} ({where})"
+    """``112 [98, 128] queries, 100 % fooled within 1,000 (DenseNet, Linf 8/255, 206 images)``."""
+    where = ", ".join(filter(None, [record["settings"], record["target"], record["threat"], f"{record['images']} images"]))
+    digits = 0 if record["mean"] >= 100 else 1
+    mean, low, high = (f"{record[k]:,.{digits}f}" for k in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}] queries, {100 * record['fooled']:.0f} % fooled within {record['budget']:,} ({where})"

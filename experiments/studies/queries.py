@@ -91,7 +91,7 @@ def asked(s: Settings) -> list[Row]:
     return [row for row in some if not s.attacks or row.attack.replace(",", "") in s.attacks]
 
 
-def described(s: Settings, target: str, case: Case) -> dict[str, Any]:
+def described(target: str, case: Case) -> dict[str, Any]:
     """What a file says once of its target and images."""
     about, images = ground.entry("targets", target), ground.entry("images", case.among)
     return {
@@ -110,7 +110,7 @@ def measure(s: Settings) -> None:
         mine = [row for row in mine if case.among not in learned_on(row, case.data)]
         for name in dict.fromkeys(stem(s, target, row) for row in mine):
             book = Book(name, s)
-            book.put(command=command(s, target), **described(s, target, case))
+            book.put(command=command(s, target), **described(target, case))
             for row in (row for row in mine if stem(s, target, row) == name):
                 for seed in seeds if row.draws else seeds[:1]:
                     kept(book, s, row, case, seed)

@@ -22,6 +22,7 @@ from blackbox.attacks import FDFGSM, FDIFGSM
 from experiments import ground, rows
 from experiments.cases import Case, digits
 from experiments.runner import Book, Real, run, says
+from experiments.studies.queries import described
 
 PARTS = ("once", "iterated", "long", "targeted")
 BUDGETS = {"once": 1580, "iterated": 1000, "long": 15_691, "targeted": 10_000}
@@ -77,7 +78,7 @@ def measure(s: Settings) -> None:
             attacks = [(name, bb.attacks.build(name)) for name in s.targeted_attacks]
         else:
             attacks = list(made(part, own.images))
-        book.put(ids=[] if case.ids is None else case.ids.tolist())
+        book.put(**described(s.target, case))
         for name, attack in attacks:
             key = {"target": case.name, "attack": name, "seed": seed, "budget": BUDGETS[part]}
             book.row(lambda case=case, attack=attack, more=more, budget=BUDGETS[part]: row(case, attack, budget, seed, more), **key)

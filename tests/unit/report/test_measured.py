@@ -18,100 +18,43 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_every_packaged_figure_is_in_the_results() -> None:
     """A measurement that is newer than the file is no fault; one that no result holds is: python -m experiments.measured."""
     found = generator.collect(ROOT / "experiments" / "results")
-    assert measured.records() and all(record in found for record in measured.records())
+    assert all(record in found for record in measured.records())
 
 
-def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    (folder / f"{name}.json").write_text(json.dumps({"rows": rows}))
+def write(folder: Path, target: str, rows: list[dict[str, Any]], use: str = "reporting") -> None:
+    """A results file of four images."""
+    about = {"name": target, "use": use, "title": target.title(), "threat": "Linf 8/255"}
+    more = {"budget": 50, "goal": "untargeted", "access": "scores", "queries": [3, 5, 7, 50], "found": [1, 1, 1, 0]}
+    found = {"target": about, "images": {"data": "cifar"}, "rows": [{"seed": 0, **more, **row} for row in rows]}
+    (folder / "queries").mkdir(exist_ok=True)
+    (folder / "queries" / f"{target}.json").write_text(json.dumps(found))
 
 
-BENCHMARK = {"n": 20, "seeds": [0, 1], "budget": 1000, "note": "", "peer": False, "first": [[1]]}
-QUERIES = {"images": 10, "means": [7.0], "budget": 50, "target": "MNIST LeNet", "threat": "Linf 0.3"}
-
-
-def test_both_forms_of_results_are_read(tmp_path: Path) -> None:
-    photo = {"target": "CIFAR ResNet-20", **BENCHMARK}
-    write(
-        tmp_path,
-        "benchmark_peers",
-        [
-            {
-                **photo,
-                "attack": "square",
-                "threat": "Linf 8/255",
-                "success": "98 % [90, 100] (39/40)",
-                "mean": 12.5,
-                "median": 2.0,
-            },
-            {
-                **photo,
-                "attack": "boundary",
-                "threat": "L2 unlimited",
-                "median distance at 1000": 0.5,
-                "median distance at 5000": 0.25,
-            },
-            {
-                **photo,
-                "attack": "ART Square",
-                "peer": True,
-                "threat": "Linf 8/255",
-                "success": "0 % (0/40)",
-                "mean": 1.0,
-                "median": 1.0,
-            },
-            {**photo, "attack": "rays", "threat": "Linf 8/255"},  # it could not be run
-        ],
-    )
-    write(
-        tmp_path,
-        "query_efficiency_search",
-        [
-            {**QUERIES, "attack": "square, p_init 0.05", "success": [9, 10], "mean": 7.0, "median": 6.0},
-            {**QUERIES, "attack": "fd-fgsm full", "success": [10, 10], "mean": 9.0, "median": 9.0},
-        ],
-    )
-    write(
-        tmp_path,
-        "query_efficiency_targeted",
-        [{**QUERIES, "attack": "nes-partial", "targeted": True, "success": [3, 10], "mean": 8.0, "median": 9.0}],
-    )
+def test_seeds_are_one_record_and_settings_are_told(tmp_path: Path) -> None:
+    other = {"queries": [5, 7, 9, 50]}
+    rows: list[dict[str, Any]] = [
+        {"attack": "square"}, {"attack": "square", "seed": 1, **other}, {"attack": "square, p_init 0.05"},
+        {"attack": "rays", "access": "labels"}, {"attack": "hybrid, two"}, {"attack": "hybrid, two", "access": "labels"},
+        {"attack": "square", "goal": "next class"}, {"attack": "foolbox HopSkipJump", "access": "labels"},
+    ]  # fmt: skip
+    write(tmp_path, "densenet", rows)
+    write(tmp_path, "resnet20", rows, use="choosing")
     found = generator.collect(tmp_path)
-    names = [(r["attack"], r["settings"], r["seeds"], r["images"]) for r in found]
-    assert names == [
-        ("fd-fgsm", "", 1, 10),
-        ("nes-partial", "targeted", 1, 10),
-        ("square", "", 2, 20),
-        ("square", "p_init 0.05", 1, 10),
-        ("boundary", "", 2, 20),
-    ]
-    assert [measured.describe(r) for r in found] == [
-        "9.0 queries, 10/10 within 50 (MNIST LeNet, Linf 0.3)",
-        "8.0 queries, 3/10 within 50 (targeted, MNIST LeNet, Linf 0.3)",
-        "12.5 queries, 39/40 within 1,000 (CIFAR ResNet-20, Linf 8/255)",
-        "7.0 queries, 9/10 within 50 (p_init 0.05, MNIST LeNet, Linf 0.3)",
-        "median distance 0.5 by 1,000, 0.25 by 5,000 (CIFAR ResNet-20, L2 unlimited)",
-    ]
+    assert [(r["attack"], r["settings"], r["seeds"]) for r in found] == [
+        ("square", "", 2), ("square", "p_init 0.05", 1), ("square", "towards a class", 1), ("rays", "", 1),
+        ("hybrid", "with a small VGG and a small CNN", 1), ("hybrid", "with a small VGG and a small CNN, labels alone", 1),
+    ]  # fmt: skip
+    assert found[0]["mean"] == 17.0 and found[0]["low"] < 17 < found[0]["high"] and found[0]["fooled"] == 0.75
 
 
-def test_photographs_and_defaults_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {**QUERIES, "success": [1, 1], "mean": 1.0, "median": 1.0}
-    write(
-        tmp_path,
-        "query_efficiency_search",
-        [
-            {**row, "attack": "square"},
-            {**row, "attack": "square, p_init 0.05", "target": "CIFAR x"},
-            {**row, "attack": "square", "target": "CIFAR x"},
-        ],
-    )
-    found = generator.collect(tmp_path)
-    assert [(r["target"], r["settings"]) for r in found] == [
-        ("CIFAR x", "p_init 0.05"),
-        ("CIFAR x", ""),
-        ("MNIST LeNet", ""),
-    ]
-    monkeypatch.setattr(measured, "records", lambda: found)
-    assert measured.shortest("square") == "1.0 queries, 1/1 within 50 (CIFAR x, Linf 0.3)"
+def test_a_record_in_words_has_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = {"attack": "square", "settings": "p_init 0.05", "target": "DenseNet", "threat": "Linf 8/255", "budget": 1000, "images": 206,
+              "seeds": 3, "fooled": 0.998, "mean": 112.4, "low": 97.6, "high": 128.2}  # fmt: skip
+    told = "112 [98, 128] queries, 100 % fooled within 1,000 (p_init 0.05, DenseNet, Linf 8/255, 206 images)"
+    assert measured.describe(record) == told
+    plain = {**record, "settings": "", "mean": 11.24, "low": 9.8, "high": 13.0}
+    monkeypatch.setattr(measured, "records", lambda: [record, plain])
+    assert measured.shortest("square").startswith("11.2 [9.8, 13.0] queries")
     assert measured.shortest("rays") == "-"
 
 
