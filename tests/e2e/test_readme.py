@@ -26,6 +26,12 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_every_results_file_is_committed() -> None:
+    """What README and docs derive their figures from is in the repository (where this is one)."""
+    words = ["git", "ls-files", "--others", "experiments/results"]
+    assert subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout == ""
+
+
 def test_the_lines_run(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPTS[0])
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ def test_no_page_has_a_number_that_no_rows_give(path: Path) -> None:
 def test_the_tables_and_the_list_of_attacks_are_what_rows_say() -> None:
     assert (ROOT / tables.OUT).read_text(encoding="utf-8") == tables.text()
     assert measured.FILE.read_text(encoding="utf-8") == measured.text()
+
+
+def test_the_readme_is_short() -> None:
+    assert len(re.sub(r"<!--.*?-->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL).split()) <= 800
 
 
 def test_pages_still_owed_are_there() -> None:
