@@ -24,7 +24,7 @@ from experiments.measurements import ROOT, Figure, Rows, Spread, Table, Words, g
 FIGURES: dict[str, Callable[..., Any]] = {}
 # Pages whose figures are still written by hand, on ground that is to be replaced: take a page out when its figures are named below.
 OWED = [
-    "adversarial-training", "detectors", "index", "one-ray", "other-toolkits", "presets", "queries-or-surrogates",
+    "adversarial-training", "detectors", "index", "one-ray", "other-toolkits", "presets",
     "settings", "smallest-change", "substitute", "transfer-rates", "why-it-transfers",
 ]  # fmt: skip
 

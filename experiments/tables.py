@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
@@ -24,6 +23,7 @@ from experiments import measured, measurements, published
 from experiments.measurements import ground, table, told
 from experiments.peers.transfer import SHARED
 from experiments.runner import RESULTS, load
+from experiments.studies.queries import PARTS as PARTS_OF
 
 OUT = Path("experiments/RESULTS.md")
 Found = dict[str, Any]
@@ -53,16 +53,60 @@ def asked() -> Iterator[tuple[Found, list[list[Any]]]]:
     for target in ground()["targets"]:
         for among in ("", *(f"-{name}" for name in ground()["images"])):
             files = [found for end in ("", "_peers") if (found := load(f"queries/{target}{among}{end}"))]
-            lines = [line for found in files for line in queries(found)]
+            lines = [line for found in files for line in queries(found, files[0])]
             if lines and files[0]["target"]["use"] == "reporting":
                 yield files[0], sorted(lines, key=lambda line: line[1:3])
 
 
-def queries(found: Found) -> Rows:
-    for (attack, access, goal, _), some in grouped(found["rows"], "attack", "access", "goal", "budget"):
+def queries(found: Found, beside: Found) -> Rows:
+    """beside: ours, with which the peers' are to share their images.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if found["ids"] != beside["ids"]:
+        name = found["target"]["name"]
+        raise ValueError(f"Expected all rows of {name} to be of the same images, but the peers' are of others. Measure one file anew.")
+    against = {key: measurements.Rows("", tuple(r), beside) for key, r in grouped(beside["rows"], "attack", "access", "goal", "budget")}
+    for (attack, access, goal, budget), some in grouped(found["rows"], "attack", "access", "goal", "budget"):
         rows = measurements.Rows(attack, tuple(some), found)
         name = f"*{attack}* ({some[0]['toolkit']})" if some[0].get("toolkit") else attack
-        yield [name, access, goal, rows.n, len(some), told(rows.rate(), True), told(rows.mean(), True)]
+        other = against.get((BESIDE[access], access, goal, budget))
+        over = "" if other is None or attack == BESIDE[access] else told(rows.over(other), True)
+        yield [name, access, goal, rows.n, len(some), told(rows.rate(), True), told(rows.mean(), True), over]
+
+
+BESIDE = {"scores": "square", "labels": "sign-flip"}
+PARTS = {"scores": "Scores", "labels": "Labels alone", "towards": "Scores, towards the next class"}
+
+
+def every(part: str) -> tuple[list[str], list[list[Any]]]:
+    """Mean queries of our attacks, a column each, on every target that is reported on, a row each."""
+    access, goal = PARTS_OF[part]
+    lines: dict[tuple[str, int], dict[str, str]] = {}
+    for found, rows in asked():
+        title = found["target"]["title"] + ("" if found["images"]["among"] in OWN else f" ({found['images']['among']})")
+        mine = {line[0]: line[6] for line in rows if tuple(line[1:3]) == (access, goal) and not line[0].startswith("*")}
+        lines |= {(title, len(found["ids"])): mine} if mine else {}
+    columns = list(dict.fromkeys(name for some in lines.values() for name in some))
+    return ["target", "images", *columns], [[*where, *(some.get(name, "") for name in columns)] for where, some in lines.items()]
+
+
+OWN = {target["images"] for target in ground()["targets"].values()}
+
+
+def priors() -> Rows:
+    """What nets of one's own learned from, and whether the targets did too."""
+    tables = ground()
+    for name, one in tables["priors"].items():
+        of = tables["priors"][one["of"]] if "of" in one else one
+        learned = tables["learned"].get(of.get("learned", ""), {})
+        shared = "" if not learned else "yes" if learned["of_the_targets"] else "no"
+        nets = [
+            net["arch"] + (f", {net['epochs']} epochs" if "epochs" in net else "")
+            + (f" and {net['snapshots']} snapshots" if "snapshots" in net else "") for net in of["nets"]
+        ]  # fmt: skip
+        yield [name.replace("-", ", "), one["what"], "; ".join(nets), learned.get("what", ""), shared]
 
 
 DIFFERENCES = {"once": "one step", "iterated": "a step a gradient", "long": "a step a gradient, in full", "targeted": "towards a class"}
@@ -75,16 +119,6 @@ def differences() -> Iterator[tuple[str, Found, list[list[Any]]]]:
             some = grouped(found["rows"], "attack")
             rows = [measurements.Rows(name, tuple(r), found) for (name,), r in some if "queries" in r[0]]
             yield title, found, [[r.source, r.n, told(r.rate(), True), told(r.mean(), True)] for r in rows]
-
-
-def hybrid(found: Found) -> Rows:
-    for (name, count), some in grouped(found["rows"], "attack", "images"):
-        each = np.mean([np.where(r["found"], np.array(r["queries"]) - 1, r["budget"]) for r in some], 0)
-        error = f"{each.std(ddof=1) / len(each) ** 0.5:.1f}" if len(each) > 1 else "-"
-        gradients = f"{np.mean([r['prior']['gradients_per_image'] for r in some]):.0f}" if some[0]["prior"] else "-"
-        success, wall = (", ".join(each) for each in ((str(r["success"][0]) for r in some), (f"{r['seconds']:.0f}" for r in some)))
-        yield [name, some[0]["access"], f"{count} × {len(some)}", f"{success} of {count}", f"{each.mean():.1f} ({error})",
-               f"{np.median(each):.1f}", gradients, wall]  # fmt: skip
 
 
 TITLES = {
@@ -205,7 +239,7 @@ def agreement(found: Found) -> Rows:
 
 
 SHOWN: tuple[Callable[..., Any], ...] = (
-    load, table, rate, grouped, asked, differences, hybrid, peers, standing, speed, matrix, pairs, league, practical, across_sets,
+    load, table, rate, grouped, asked, every, priors, differences, peers, standing, speed, matrix, pairs, league, practical, across_sets,
     protects, nearest, agreement,
 )  # fmt: skip
 
@@ -213,7 +247,7 @@ SHOWN: tuple[Callable[..., Any], ...] = (
 def text() -> str:
     """All tables whose experiment has been run."""
     words = Environment(loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    words.globals |= {made.__name__: made for made in SHOWN}
+    words.globals |= {made.__name__: made for made in SHOWN} | {"PARTS": PARTS}
     return words.get_template("results.md.jinja").render().rstrip() + "\n"
 
 
