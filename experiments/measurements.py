@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,14 @@ from experiments.runner import RESULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDING = 1e-9
+FIGURES: dict[str, Callable[..., Any]] = {}  # what marks may name
 LEAST = 2  # images: fewer have no interval
+
+
+def figure(made: Callable[..., Any]) -> Callable[..., Any]:
+    """A mark may name this function: with - for _."""
+    FIGURES[made.__name__.replace("_", "-")] = made
+    return made
 
 
 def table(columns: str | Iterable[str], rows: Iterable[Iterable[Any]]) -> str:

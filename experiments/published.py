@@ -3,7 +3,8 @@
 A mark on a page, ``<!-- m: mean hybrid square -->``, names a function below and gives it its words; ``python -m
 experiments.tables`` writes the answer into the page, and with ``--check`` says what would change. The functions give figures with
 intervals (`Figure`, `bb.Rate`, `Spread`), whole numbers that count what was done, tables of these, and `Words`; nothing else can
-be told. To publish a new measurement, write a function here.
+be told. To publish a new measurement, write a function here; what stands in a results file as outcomes or with its interval needs
+none: ``experiments/paths.py`` finds it.
 """
 
 from __future__ import annotations
@@ -12,27 +13,34 @@ import ast
 import json
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import blackbox as bb
 import surrogates as sg
-from experiments import marks
-from experiments.measurements import ROOT, Figure, Rows, Spread, Table, Words, ground, has, results, rows, told
+from experiments import marks, paths
+from experiments.measurements import (
+    FIGURES,
+    ROOT,
+    Figure,
+    Rows,
+    Spread,
+    Table,
+    Words,
+    figure,
+    ground,
+    has,
+    results,
+    rows,
+    told,
+)
 
-FIGURES: dict[str, Callable[..., Any]] = {}
+MORE = (paths,)  # whose figures marks may name too
 # Pages whose figures are still written by hand, on ground that is to be replaced: take a page out when its figures are named below.
 OWED = [
     "adversarial-training", "detectors", "index", "one-ray", "other-toolkits", "presets",
     "settings", "smallest-change", "substitute", "transfer-rates", "why-it-transfers",
 ]  # fmt: skip
-
-
-def figure(made: Callable[..., Any]) -> Callable[..., Any]:
-    """A mark may name this function: with - for _."""
-    FIGURES[made.__name__.replace("_", "-")] = made
-    return made
 
 
 def shown(words: str) -> str:
