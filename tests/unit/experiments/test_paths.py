@@ -49,7 +49,7 @@ def test_a_table_of_shares() -> None:
         ("share made nets plain wrong fgsm", "nets > plain > wrong > fgsm, but there it has ['clean', 'pgd']"),
         ("share made rows way.name=none fooled", "Mend the mark"),
         ("share made mean", "Expected outcomes"), ("count made mean", "whole number"),
-        ("estimate made mean", r"Expected \[value, low, high, n\]"), ("share made choosing 0 fooled", "it is for choosing"),
+        ("estimate made mean", "[value, low, high, n] in"), ("share made choosing 0 fooled", "it is for choosing"),
     ],
 )  # fmt: skip
 def test_what_is_not(words: str, told: str) -> None:
