@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         gradient_size,
         loss_variability,
     )
-    from surrogates.crafting import ascend, gradients, minimum_norm, parts, presets
+    from surrogates.crafting import Ceiling, ascend, gradients, minimum_norm, parts, presets
+    from surrogates.crafting.ceiling import ceiling
     from surrogates.crafting.craft import craft
     from surrogates.crafting.prior import prior
     from surrogates.crafting.surgery import hooks
@@ -60,7 +61,7 @@ _ROOMS = {
     "surrogates.acquisition": "learn teach",
     "surrogates.analysis": "Alignment Decomposition DirectionalProbe Factorial alignment decompose factorial gradient_size "
     "loss_variability",
-    "surrogates.crafting": "ascend craft prior",
+    "surrogates.crafting": "Ceiling ascend ceiling craft prior",
     "surrogates.data": "Answers Dataset ask load split",
     "surrogates.nets": "accuracy build fidelity from_spec load_weights predict save_weights",
     "surrogates.training": "Recipe TrainReport report train",

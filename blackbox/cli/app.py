@@ -95,12 +95,15 @@ def evaluate(
     levels: Levels = None,
     channel: Channel = None,
     attack: Annotated[str, typer.Option("--attack", "-a", help="The attack of each row with a budget: a name, my.py:Mine.")] = "auto",
+    ceiling: Annotated[
+        str | None, typer.Option(help="Settings of the white-box ensemble.", show_default="steps=50,starts=2,classes=3")
+    ] = None,
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
     --fail-under was missed, or the model is easier to fool than the --baseline."""
     from blackbox.cli.evaluate import run
 
-    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack)
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling)
 
 
 @app.command()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def run(
     target: str, budgets: str, levels: str | None, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
-    attack: str = "auto",
+    attack: str = "auto", ceiling: str | None = None,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
@@ -37,6 +37,7 @@ def run(
 
     import blackbox as bb
 
+    top = _ceiling(ceiling)
     shown = specs.images(images, common.seed)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
@@ -49,7 +50,7 @@ def run(
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "target_name": found.name,
         "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
-        "levels": shows, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
+        "levels": shows, "ceiling": top, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
         "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip
@@ -64,8 +65,8 @@ def run(
         try:
             got = bb.evaluate(
                 lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, attack=attack, budgets=counts, levels=shows,
-                seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
+                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, ceiling=top, attack=attack, budgets=counts,
+                levels=shows, seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
                 saved=lambda so_far: so_far.save(path),
             )  # fmt: skip
         except BaseException as error:
@@ -97,10 +98,21 @@ def _plan(name: str, wanted: Threat, images: int, counts: list[int], shows: list
     )
 
 
+def _ceiling(text: str | None) -> dict[str, int]:
+    """``--ceiling`` as settings of the white-box ensemble."""
+    from blackbox.evaluation.evaluation import ceiling_settings
+
+    known = {name: (int, value) for name, value in ceiling_settings(None).items()}
+    given = parse.assign(known, parse.words(text or ""), "a setting of the white-box ensemble", "--ceiling as name=value")
+    return ceiling_settings(given)
+
+
 def _rows(wanted: Threat, known: options.Surrogates, images: options.Images, found: specs.Model) -> list[str]:
     """The rows without a budget that there will be."""
+    from blackbox.evaluation.evaluation import bounded
+
     nets = known.surrogate or known.own or images.data.lower() == "digits"
-    there = {"clean": True, "noise": wanted.norm == "Linf", "transfer": bool(nets), "white-box": found.net is not None}
+    there = {"clean": True, "noise": wanted.norm == "Linf", "transfer": bool(nets), "white-box": found.net is not None and bounded(wanted)}
     return [name for name, is_there in there.items() if is_there]
 
 

@@ -6,6 +6,7 @@ print(found.table())
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,8 @@ from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine import Progress
-from blackbox.evaluation.parts import CEILING, CEILING_STEPS, CLEAN, NOISE, Parts, called
+from blackbox.evaluation import parts
+from blackbox.evaluation.parts import CEILING_STEPS, CLEAN, NOISE, Parts, called, ceiling_row
 from blackbox.evaluation.rows import Evaluation, Row
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, TargetError
@@ -41,6 +43,7 @@ def evaluate(
     *,
     nets: Mapping[str, nn.Module] | None = None,
     white_box: nn.Module | None = None,
+    ceiling: Mapping[str, int] | None = None,
     budgets: Sequence[int] = BUDGETS,
     levels: Sequence[str] = LEVELS,
     presets: Sequence[str] = PRESETS,
@@ -58,7 +61,8 @@ def evaluate(
         oracle: gives a fresh `Oracle` before the target, for an access level.
         x: [N, \\*shape] images in [0, 1]. y: [N] true labels. threat: norm and radius.
         nets: name -> surrogate: rows for their transfer, and `auto` may use them.
-        white_box: the target itself, if its gradients are available: PGD gives the ceiling, which no attacker should beat.
+        white_box: the target itself, if its gradients are available: an ensemble of attacks with them (`surrogates.ceiling`)
+            gives the ceiling, which no attacker should beat. ceiling: its settings, ``{"steps": 100, "starts": 5}``.
         budgets: queries an image, ascending; an image that falls at one is not attacked again at the next, and counts as
             wrong there. levels: what the target shows. presets: of the transfer rows.
         attack: that searches at each level and budget: a name, ``file.py:Mine``, or an attack.
@@ -88,7 +92,11 @@ def evaluate(
     labels, numbers = as_labels(y, len(images), plain.classes, "y"), as_ids(ids, len(images))
     found = Evaluation([], threat, seed, labels.numpy(), numbers, prints=image_hashes(images).numpy())
     _check(attack, levels)
-    _plan(found, dict(nets or {}), presets, levels, wanted, white_box is not None, called(attack))
+    top = ceiling_settings(ceiling)
+    if white_box is not None and not bounded(threat):
+        white_box = None
+        found.notes.append(f"no white-box row: its attacks need Linf, L2 or L1 with a finite radius, and the threat is {threat}.")
+    _plan(found, dict(nets or {}), presets, levels, wanted, ceiling_row(top) if white_box is not None else "", called(attack))
     run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved, attack)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     try:
@@ -99,7 +107,7 @@ def evaluate(
             for level in levels:
                 run.queries(level, wanted, known, progress)
             if white_box is not None:
-                run.ceiling(white_box)
+                run.ceiling(white_box, top)
     except BaseException as error:
         found.seconds = time.perf_counter() - begin
         error.result = found  # type: ignore[attr-defined]  # what was paid for is never lost
@@ -125,8 +133,25 @@ def _check(attack: str | Attack, levels: Sequence[str]) -> None:
             )
 
 
+def bounded(threat: Threat) -> bool:
+    """Whether the white-box ensemble can be run within the threat."""
+    return threat.p != 0 and threat.eps < math.inf
+
+
+def ceiling_settings(given: Mapping[str, int] | None) -> dict[str, int]:
+    """The settings of the white-box ensemble. Raises: ValueError, it has no such setting, or the value cannot be."""
+    from surrogates.crafting.ceiling import CLASSES, STARTS
+
+    settings, least = {"steps": parts.CEILING_STEPS, "starts": STARTS, "classes": CLASSES}, {"classes": 0}
+    for name, value in (given or {}).items():
+        if name not in settings:
+            raise ValueError(f"Expected the settings of the ceiling to be among {', '.join(settings)}, but one was {name!r}.")
+        settings[name] = check_int(value, f"{name} of the ceiling", least.get(name, 1))
+    return settings
+
+
 def _plan(
-    found: Evaluation, nets: Mapping[str, Any], presets: Sequence[str], levels: Sequence[str], budgets: Sequence[int], white: bool,
+    found: Evaluation, nets: Mapping[str, Any], presets: Sequence[str], levels: Sequence[str], budgets: Sequence[int], white: str,
     title: str,
 ) -> None:  # fmt: skip
     """Every row, of which nothing is known yet."""
@@ -142,7 +167,7 @@ def _plan(
         for budget in budgets:
             found.plan(level, title, budget)
     if white:
-        found.plan("everything", CEILING)
+        found.plan("everything", white)
 
 
 def _ascending(budgets: Sequence[int]) -> list[int]:
@@ -168,7 +193,7 @@ def _doubts(found: Evaluation) -> list[str]:
         for row in {r.sees: r for r in found.rows if r.budget}.values():  # of each level the largest budget
             if beyond := int((row.wrong & ~ceiling.wrong & ~ceiling.unknown).sum()):
                 out.append(
-                    f"{row.sees}: queries fool {beyond} images that white-box PGD does not: its gradients mislead "
-                    "(masked gradients; Athalye et al. 2018, arXiv:1802.00420), so it is no ceiling here."
+                    f"{row.sees}: queries fool {beyond} images that no white-box attack does: the gradients mislead "
+                    "(masked gradients; Athalye et al. 2018, arXiv:1802.00420), so they give no ceiling here."
                 )
     return out

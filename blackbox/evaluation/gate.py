@@ -23,7 +23,7 @@ from blackbox.threat import Threat
 
 State = Literal["pass", "fail", "unknown"]
 ALPHA = 0.05  # the chance that a model which is no worse than its baseline fails for one row or more
-_NAMED = {"clean": "none (clean images)", "noise": "random noise", "transfer": " from ", "white-box": "PGD"}
+_NAMED = {"clean": "none (clean images)", "noise": "random noise", "transfer": " from ", "white-box": ""}
 _BAR = re.compile(r"\s*(?P<sees>[\w-]+)\s*(?:@\s*(?P<budget>[\d_,]+))?\s*=\s*(?P<least>[\d.]+)\s*(?P<percent>%?)\s*")
 
 
@@ -192,7 +192,8 @@ def _under(bar: Bar, found: Evaluation) -> Check:
 def _row(bar: Bar, found: Evaluation) -> Row:
     """The row that a bar is about: of several (transfer from several nets, several budgets) the lowest, or the largest budget."""
     if bar.sees in _NAMED:
-        fits = [r for r in found.rows if not r.budget and _NAMED[bar.sees] in r.attack]
+        white = bar.sees == "white-box"
+        fits = [r for r in found.rows if not r.budget and _NAMED[bar.sees] in r.attack and (r.sees == "everything") == white]
         fits.sort(key=lambda r: r.robust.bounds[0])
     else:
         fits = [r for r in found.rows if r.budget and r.sees == bar.sees and bar.budget in (None, r.budget)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from blackbox import prior as priors
@@ -22,8 +23,15 @@ from blackbox.protocol import Attack
 from blackbox.results.ended import why
 from blackbox.run import attack
 
-CEILING_STEPS = 50  # of the white-box PGD (Madry et al. 2018, arXiv:1706.06083, look at up to 100)
-CLEAN, NOISE, CEILING = "none (clean images)", "random noise, same Linf", f"PGD, {CEILING_STEPS} steps on the target itself"
+CEILING_STEPS = 50  # of each attack of the white-box ensemble
+CLEAN, NOISE = "none (clean images)", "random noise, same Linf"
+
+
+def ceiling_row(settings: Mapping[str, int]) -> str:
+    """The name of the ensemble in the rows."""
+    from surrogates.crafting.ceiling import title
+
+    return title(**settings)
 
 
 def called(search: str | Attack) -> str:
@@ -91,16 +99,38 @@ class Parts:
             with self.part("noise"):
                 self.ask("noise", noisy, NOISE, "nothing")
 
-    def ceiling(self, white_box: nn.Module) -> None:
-        """White-box PGD on the target itself."""
-        import surrogates as sg
+    def ceiling(self, white_box: nn.Module, settings: Mapping[str, int]) -> None:
+        """The white-box ensemble on the target itself, which is asked after each attack about the images that still stand."""
+        from surrogates.crafting.ceiling import against
 
-        crafted = sg.craft(
-            white_box, self.images, self.labels, "pgd", threat=self.found.threat, steps=CEILING_STEPS, loss="margin",
-            seed=self.found.seed, ids=self.found.ids,
-        )  # fmt: skip
+        found, wrong, spent, done = self.found, self.wrong.copy(), 0, None
+
+        def judge(made: Tensor, rows: Tensor) -> Tensor:
+            nonlocal spent
+            at, named = rows.numpy(), np.full(len(rows), -1)
+            try:
+                named[:] = self.plain(made, "evaluate").label.numpy(force=True)
+            except BaseException as error:
+                if isinstance(part := getattr(error, "result", None), Reply):
+                    named[: len(part.label)] = part.label.numpy(force=True)
+                raise
+            finally:
+                spent += int((named >= 0).sum())
+                wrong[at] |= (named >= 0) & (named != found.labels[at])
+            return torch.from_numpy(wrong[at])
+
         with self.part("ceiling"):
-            self.ask("ceiling", crafted, CEILING, "everything", self.wrong)
+            try:
+                of = fingerprint(self.images, self.labels, found.ids)
+                with self.kept.calls(self.plain, "ceiling", images=of, **settings):
+                    done = against(
+                        white_box, self.images, self.labels, found.threat, torch.from_numpy(self.wrong), judge, seed=found.seed,
+                        ids=found.ids, **settings,
+                    )  # fmt: skip
+                found.white_box = done.told()
+            finally:
+                unknown = ~wrong if done is None else np.zeros(len(wrong), bool)
+                found.put("everything", ceiling_row(settings), wrong, unknown, queries=spent)
 
     def transfer(self, nets: Mapping[str, nn.Module], presets: Sequence[str]) -> None:
         """A row for each net and preset: what is crafted on the net fools the target."""

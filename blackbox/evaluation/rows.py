@@ -42,7 +42,8 @@ class Evaluation:
     """rows: one line of the table each. results: of the query attacks, by (sees, budget), each on the images that smaller
     budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers.
     failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there.
-    readings: of a loaded evaluation, how the target's answers were read. prints: [N] a hash of each clean image; 0 unknown."""
+    readings: of a loaded evaluation, how the target's answers were read. prints: [N] a hash of each clean image; 0 unknown.
+    white_box: which attack of the white-box ensemble broke how many images, and the gradients spent."""
 
     rows: list[Row]
     threat: Threat
@@ -56,6 +57,7 @@ class Evaluation:
     failures: dict[str, str] = field(default_factory=dict)
     readings: list[str] = field(default_factory=list)
     prints: np.ndarray = None  # type: ignore[assignment]
+    white_box: str = ""
 
     def __post_init__(self) -> None:
         if self.prints is None:
@@ -118,7 +120,9 @@ class Evaluation:
             "(nor by the same attack with fewer queries)"
         )
         cut = self.incomplete()
-        told = [*(f"answers read as: {reading}" for reading in self.how_read()), *(f"note: {n}" for n in self.notes)]
+        told = [f"answers read as: {reading}" for reading in self.how_read()]
+        told += [f"white-box ensemble: {self.white_box}"] if self.white_box else []
+        told += [f"note: {n}" for n in self.notes]
         return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
 
     def how_read(self) -> list[str]:
@@ -139,6 +143,7 @@ class Evaluation:
             "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
             "images": len(self.labels), "ids": self.ids.tolist(), "prints": self.prints.tolist(),
             "seconds": self.seconds, "notes": self.notes, "readings": self.how_read(),
+            "white_box": self.white_box,
             "complete": self.complete, "failures": self.failures, "rows": rows,
         }  # fmt: skip
         new = path / "evaluation.json.part"
@@ -172,7 +177,7 @@ class Evaluation:
             return cls(
                 rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"],
                 failures=body.get("failures", {}), readings=body.get("readings", []),
-                prints=np.array(body.get("prints", [0] * len(ids)), np.int64),
+                prints=np.array(body.get("prints", [0] * len(ids)), np.int64), white_box=body.get("white_box", ""),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None

@@ -39,7 +39,8 @@ def robustness(found: Evaluation, path: Path) -> Path | None:
             capsize=3, label=f"sees {sees}",
         )  # fmt: skip
     flat = {"clean": next((r for r in whole if r is found.rows[0]), None)}
-    flat["white-box PGD"] = next((r for r in whole if r.sees == "everything"), None)
+    white = next((r for r in whole if r.sees == "everything"), None)
+    flat["white-box PGD" if white and white.attack.startswith("PGD") else "white-box ensemble"] = white
     transfer = [r for r in whole if r.sees == "nothing" and " from " in r.attack]
     flat["best transfer, no query"] = min(transfer, key=lambda r: r.robust.value, default=None)
     for (name, row), dashes in zip(flat.items(), (":", "--", "-."), strict=True):

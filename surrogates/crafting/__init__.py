@@ -1,6 +1,7 @@
 """Crafting: adversarial examples from the gradients of nets you own.
 
     craft         the function to call: a preset or parts, nets, images -> adversarial examples
+    ceiling       several attacks one after the other: what a net keeps of its accuracy
     presets/      published recipes as data: which parts, which settings
     parts/        the components of the loop: losses, views, probes, momentum, ensembles
     ascent        the loop itself, with `blackbox.ascent`
@@ -11,6 +12,7 @@
 """
 
 from surrogates.crafting.ascent import ascend
+from surrogates.crafting.ceiling import Ceiling, ceiling
 from surrogates.crafting.craft import craft
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.gradients import Autograd, Gradient
@@ -19,4 +21,4 @@ from surrogates.crafting.presets import Preset
 from surrogates.crafting.prior import prior
 from surrogates.crafting.queried import Queried
 
-__all__ = ["Autograd", "Goal", "Gradient", "MinimumNorm", "Pool", "Preset", "Queried", "ascend", "craft", "prior"]
+__all__ = ["Autograd", "Ceiling", "Goal", "Gradient", "MinimumNorm", "Pool", "Preset", "Queried", "ascend", "ceiling", "craft", "prior"]

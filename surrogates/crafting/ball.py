@@ -27,13 +27,15 @@ def random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int = 0
     return sizes.view(-1, *shape) * rng.signs(k, more[1], shape)
 
 
-def move(threat: Threat, g: Tensor, x: Tensor, step: float) -> Tensor:
+def move(threat: Threat, g: Tensor, x: Tensor, step: float | Tensor) -> Tensor:
     """The steepest step: the change of length ``step`` in the threat's norm that raises a linear loss with gradient ``g`` most.
 
     Linf: step * sign(g); L2: step * g / |g| (both are clipped to the box afterwards). L1: a step along one entry would
     mostly leave the box, so the entries with the largest gradients are moved to the box's bound one after the other until
-    the length is used up: the exact maximum over the L1 ball and the box together.
+    the length is used up: the exact maximum over the L1 ball and the box together. step: one for all rows, or [n].
     """
+    if isinstance(step, Tensor):
+        step = rows(step, g) if threat.p != 1 else step[:, None]
     if threat.p != 1:
         return step * threat.steepest(g)
     flat = g.flatten(1)

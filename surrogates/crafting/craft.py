@@ -21,7 +21,7 @@ from surrogates.crafting.goal import Goal, Pool, as_target
 from surrogates.crafting.gradients import Autograd, as_nets
 from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.base import Parts
-from surrogates.crafting.parts.finish import EightBit, Momentum
+from surrogates.crafting.parts.finish import Momentum, Projection
 from surrogates.crafting.parts.losses import Loss
 from surrogates.crafting.presets import Preset
 
@@ -78,18 +78,9 @@ def craft(
     """
     preset = presets.get(attack)
     x0 = as_images(x, "x")
-    as_threat(threat)
     seed = check_int(seed, "seed")
-    if bool(((x0 < threat.lower) | (x0 > threat.upper)).any()):
-        raise ValueError(
-            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not."
-        )
-    if threat.p == 0:
-        raise ValueError(
-            f"Expected an Linf, L2 or L1 threat to craft in, but it was {threat}. For few pixels there is minimum_norm.jsma."
-        )
+    check_threat(threat, x0)
     home, found = x0.device, as_nets(nets)
-    threat.check_dimension(x0[0].numel())
     parts = _parts(preset, loss, decay, eight_bit)
     parts.check(tuple(x0.shape[1:]), len(found))
     source = Autograd(
@@ -110,16 +101,34 @@ def craft(
                 source, x0[at].to(source.device), goal[at], threat, parts, count, length, rng.take(np.arange(len(x0))[at]),
                 pool=partners, still=still[at],
             ).to(home)  # fmt: skip
-    _tell_of_zeros(int(still.sum()), len(x0), preset)
+    tell_of_zeros(int(still.sum()), len(x0), preset.name)
     return out
 
 
-def _tell_of_zeros(count: int, total: int, preset: Preset) -> None:
+def check_threat(threat: Threat, x0: Tensor) -> None:
+    """Refuse a threat in which nothing can be crafted for images ``x0``.
+
+    Raises:
+        ValueError: images outside its box, L0, or a radius that covers the box. TypeError: no threat.
+    """
+    as_threat(threat)
+    if bool(((x0 < threat.lower) | (x0 > threat.upper)).any()):
+        raise ValueError(
+            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but some entries do not."
+        )
+    if threat.p == 0:
+        raise ValueError(
+            f"Expected an Linf, L2 or L1 threat to craft in, but it was {threat}. For few pixels there is minimum_norm.jsma."
+        )
+    threat.check_dimension(x0[0].numel())
+
+
+def tell_of_zeros(count: int, total: int, name: str, hint: str = " (try loss='margin')") -> None:
     """Warn of images whose gradient was zero at every step."""
     if count:
         warnings.warn(
-            f"{count} of {total} images had a gradient of zero at every step of {preset.name}, so nothing was crafted for them; they say "
-            "nothing of a target's robustness. Is the net certain of them (try loss='margin'), does it end in a softmax, or does "
+            f"{count} of {total} images had a gradient of zero at every step of {name}, so nothing was crafted for them; they say "
+            f"nothing of a target's robustness. Is the net certain of them{hint}, does it end in a softmax, or does "
             "it round its input?",
             stacklevel=3,
         )
@@ -132,7 +141,7 @@ def _parts(preset: Preset, loss: str | Loss | None, decay: float | None, eight_b
     if decay is not None:
         norm = momentum.norm if (momentum := parts.one("momentum")) else "mean-abs"
         parts = parts.swap(Momentum(decay, norm))
-    return parts.swap(EightBit()) if eight_bit else parts
+    return parts.swap((parts.one("projection") or Projection()).in_eight_bit()) if eight_bit else parts
 
 
 def _goal(preset: Preset, parts: Parts, y: Any, target: Any, count: int, classes: int) -> Goal:

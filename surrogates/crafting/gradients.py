@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,14 @@ class Gradient(Protocol):
         Each row is the gradient of its own loss, whatever else is in the batch. ``rng``: the rows' random stream; ``k``:
         the step, from 0.
         """
+
+
+class Seen(NamedTuple):
+    """The gradient [n, \\*shape] of the loss at n points, the loss [n], and the scores [n, C] (of several nets the mean)."""
+
+    gradient: Tensor
+    loss: Tensor
+    scores: Tensor
 
 
 class Autograd:
@@ -136,8 +144,22 @@ class Autograd:
         picked = range(len(self.nets)) if self.schedule is None else self.schedule.pick(k, rng, len(self.nets))
         return self.through(picked, x, goal, rng, k)
 
-    def through(self, picked: Sequence[int], x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Tensor:
-        """The gradient through some of the nets, by their numbers."""
+    def seen(self, x: Tensor, goal: Tensor | Goal, rng: Stream, k: int) -> Seen:
+        """The gradient through all nets, with the loss and the scores of the same pass."""
+        told: list[tuple[Tensor, Tensor]] = []
+        g = self.through(range(len(self.nets)), x, goal, rng, k, told)
+        return Seen(g, torch.cat([loss for loss, _ in told]), torch.cat([scores for _, scores in told]))
+
+    @staticmethod
+    def mean(answers: Sequence[Answer]) -> Tensor:
+        """The mean of the nets' scores [m, C]."""
+        return LogitFusion().mean([a.scores for a in answers])
+
+    def through(
+        self, picked: Sequence[int], x: Tensor, goal: Tensor | Goal, rng: Stream, k: int,
+        told: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """The gradient through some of the nets, by their numbers. told: takes the losses and scores of each piece."""
         goal = Goal.of(goal, self.targeted)
         group = goal.group
         images = max(1, self.chunk // group)
@@ -152,8 +174,11 @@ class Autograd:
                     asked = goal[where if fill is None else fill].to(self.device)
                     answers = self.answers(given, asked, Stream(rng.seed, ids, rng.device), k, picked)
                     # the sum, never the mean: a row's gradient must not shrink with the number of rows
-                    total = self.fusion(answers, asked, self.loss).sum()
-                    out[span] = slope(total, given, [self.nets[i] for i in picked])[: span.stop - span.start]
+                    value = self.fusion(answers, asked, self.loss)
+                    out[span] = slope(value.sum(), given, [self.nets[i] for i in picked])[: span.stop - span.start]
+                    if told is not None:
+                        count = where.stop - where.start
+                        told.append((value.detach()[:count], self.mean(answers).detach()[:count]))
         return check_gradients(out)
 
     def answers(self, x: Tensor, goal: Goal, rng: Stream, k: int, picked: Sequence[int] | None = None) -> list[Answer]:

@@ -1,5 +1,6 @@
 """The parts of the crafting loop, grouped by slot; `surrogates.crafting.parts.base.SLOTS` lists the slots."""
 
+from surrogates.crafting.parts.apgd import APGD, Best, Value
 from surrogates.crafting.parts.base import SLOTS, Part, Parts
 from surrogates.crafting.parts.blocks import BSR, SIA
 from surrogates.crafting.parts.cfm import CFM
@@ -18,6 +19,7 @@ from surrogates.crafting.parts.finish import (
 )
 from surrogates.crafting.parts.intensity import SI, SSA, Admix
 from surrogates.crafting.parts.losses import (
+    DLR,
     Answer,
     CrossEntropy,
     Fusion,

@@ -33,10 +33,12 @@ class Start(Part):
 
 @dataclass(frozen=True)
 class RandomStart(Start):
-    """Starts uniformly in the threat's ball (Madry et al. 2018, arXiv:1706.06083)."""
+    """Starts uniformly in the threat's ball (Madry et al. 2018, arXiv:1706.06083). number: of the start; each draws another point."""
+
+    number: int = 0
 
     def __call__(self, walk: Walk) -> Tensor:
-        return walk.x0 + random_point(walk.threat, walk.rng, tuple(walk.x0.shape[1:]))
+        return walk.x0 + random_point(walk.threat, walk.rng, tuple(walk.x0.shape[1:]), self.number)
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,10 @@ class Projection(Part):
     def last(self, x: Tensor, walk: Walk) -> Tensor:
         """Turn the last iterate into the result."""
         return x
+
+    def in_eight_bit(self) -> Projection:
+        """The same, with a result in 8 bits."""
+        return EightBit()
 
 
 @dataclass(frozen=True)

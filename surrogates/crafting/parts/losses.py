@@ -127,6 +127,29 @@ class Margin(Loss):
 
 
 @dataclass(frozen=True)
+class DLR(Loss):
+    """The difference-of-logits ratio: the margin, divided by the gap between the largest and the third largest logit, so that its
+    gradient has the same direction and size however the logits are scaled (Croce & Hein 2020, arXiv:2003.01690, eq. 6).
+
+    Targeted: z_t - z_y over the gap to the mean of the third and the fourth (eq. 7). With fewer than three classes (four
+    when targeted) there is nothing to divide by: the margin itself, or z_t - z_y (ours).
+    """
+
+    def __call__(self, answer: Answer, goal: Goal) -> Tensor:
+        z = answer.scores
+        if goal.targeted:
+            margin = own(z, goal) - z.gather(1, goal.labels[:, None])[:, 0]
+        else:
+            margin = Margin()(answer, goal)
+        needed = 4 if goal.targeted else 3
+        if z.shape[1] < needed:
+            return margin
+        top = z.topk(needed, dim=1).values
+        low = (top[:, 2] + top[:, 3]) / 2 if goal.targeted else top[:, 2]
+        return margin / (top[:, 0] - low).clamp_min(1e-12)
+
+
+@dataclass(frozen=True)
 class Logit(Loss):
     """The target's logit alone (Zhao et al. 2021, arXiv:2012.11207), or minus the true one's."""
 
@@ -175,6 +198,7 @@ class PoTrip(Loss):
 BY_NAME: dict[str, Loss] = {
     "cross-entropy": CrossEntropy(),
     "margin": Margin(),
+    "dlr": DLR(),
     "logit": Logit(),
     "logit-margin": LogitMargin(),
     "po-trip": PoTrip(),

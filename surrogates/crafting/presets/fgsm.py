@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from surrogates.crafting.parts.apgd import APGD, Best, Value
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.finish import Momentum, RandomStart
 from surrogates.crafting.parts.probes import LookAhead, PreGradient
@@ -65,5 +66,18 @@ PRESETS = (
         "g = grad J(x + a * ghat, y), ghat = g / mean|g| of the step before; then as mi-fgsm",
         Momentum() | PreGradient(),
         departures="the name also belongs to patch-wise FGSM (Gao et al. 2020, arXiv:2007.06765), which is another attack.",
+    ),
+    Preset(
+        "apgd",
+        "Auto-PGD",
+        "Croce & Hein 2020",
+        "2003.01690",
+        "x0 uniform in the ball; z = project(x + a * sign(grad J)); x <- project(x + 0.75 (z - x) + 0.25 (x - x before)); "
+        "a = 2 eps, halved at checkpoints where the loss has stopped rising, and then on from the best x",
+        RandomStart() | Value() | APGD() | Best(),
+        steps=100,
+        share=2.0,
+        departures="one start; the checkpoint's restart does not lose a step (see parts.APGD); returns a point that the nets get wrong "
+        "if there was one, else the one with the largest loss. loss='dlr' is the paper's other loss. L1 is ours.",
     ),
 )

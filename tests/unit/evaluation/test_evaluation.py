@@ -189,3 +189,75 @@ def test_bad_budgets() -> None:
 def test_what_is_none_of_these(change: dict[str, Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         bb.evaluate(**{"oracle": oracle, "x": X, "y": Y, "threat": bb.Linf(EPS), "budgets": (5,), **change})
+
+
+# -- the white-box ensemble --------------------------------------------------------------------------------------
+
+
+def test_the_ceiling_is_an_ensemble_and_says_what_it_spent(tmp_path: Path) -> None:
+    found = run(nets=None, levels=("scores",), budgets=(2,), ceiling={"steps": 4, "starts": 1})
+    row = found.row("everything")
+    assert row.attack == "white-box ensemble: PGD × 1, APGD-CE, APGD-DLR, APGD-T × 3, 4 steps"
+    assert int(row.wrong.sum()) == FALL and row.queries == N + 2 * (N - FALL)  # of two classes no other can be walked to
+    assert found.white_box.startswith(f"broken by PGD {FALL}; ") and found.white_box in found.table()
+    assert bb.evaluation.Evaluation.load(found.save(tmp_path)).white_box == found.white_box
+
+
+def test_the_target_decides_and_not_the_net_that_stands_for_it() -> None:
+    """A net that is wrong everywhere would have the whole of the images fooled."""
+
+    class Wrong(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return -super().forward(x)
+
+    found = run(white_box=Wrong(), nets=None, levels=("scores",), budgets=(2,), ceiling={"steps": 4})
+    assert not bool((found.row("everything").wrong & (REACH >= EPS).numpy()).any())
+
+
+def test_a_journal_keeps_what_the_ceiling_has_asked(tmp_path: Path) -> None:
+    from blackbox.testing import Failing
+
+    def go(target: Any, journal: str) -> tuple[bb.evaluation.Evaluation, int]:  # type: ignore[name-defined]
+        found = bb.evaluate(
+            lambda access: bb.Oracle(target, access, 2, returns="logits", rows_per_call=4), X, Y, bb.Linf(EPS), white_box=NET,
+            budgets=(2,), levels=("scores",), ceiling={"steps": 2}, journal=tmp_path / journal,
+        )  # fmt: skip
+        return found, target.calls
+
+    whole, calls = go(Failing(NET, 0), "whole")
+    with pytest.raises(bb.TargetError) as cut_off:
+        go(Failing(NET, calls - 1), "cut")
+    row = cut_off.value.result.row("everything")  # type: ignore[attr-defined]
+    assert row.unknown.any() and row.wrong.any() and not bool((row.wrong & row.unknown).any())
+    again, more = go(Failing(NET, 0), "cut")
+    assert more < calls / 2 and again.row("everything").queries == whole.row("everything").queries
+    assert np.array_equal(again.row("everything").wrong, whole.row("everything").wrong) and again.white_box == whole.white_box
+
+
+@pytest.mark.parametrize("threat", [bb.L0(2), bb.L2(float("inf"))], ids=str)
+def test_where_nothing_can_be_crafted_there_is_no_ceiling(threat: bb.Threat) -> None:
+    found = bb.evaluate(oracle, X[:3].view(3, 3, 2, 2), Y[:3], threat, white_box=NET, budgets=(2,), levels=("scores",))
+    assert all(r.sees != "everything" for r in found.rows) and any("no white-box row" in n for n in found.notes)
+
+
+@pytest.mark.parametrize(("given", "words"), [({"step": 3}, "steps, starts, classes.*'step'"), ({"starts": 0}, "starts of the ceiling")])
+def test_settings_of_the_ceiling_are_checked_before_anything_is_asked(given: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=f"Expected.*{words}"):
+        run(ceiling=given)
+
+
+def test_an_evaluation_of_before_the_ensemble_opens_and_keeps_its_gate(tmp_path: Path) -> None:
+    from blackbox.evaluation import gate
+    from blackbox.report.robustness import robustness
+
+    found = run(nets=None, levels=("scores",), budgets=(2,), ceiling={"steps": 2})
+    body = json.loads((found.save(tmp_path / "e") / "evaluation.json").read_text())
+    del body["white_box"]
+    body["rows"][-1]["attack"] = "PGD, 50 steps on the target itself"
+    (tmp_path / "e" / "evaluation.json").write_text(json.dumps(body))
+    old = bb.evaluation.Evaluation.load(tmp_path / "e")
+    for one, called in ((old, "white-box PGD"), (found, "white-box ensemble")):
+        low = gate.check(one, [gate.Bar("white-box", None, 0.0)])
+        assert low.state == "pass" and str(one.row("everything").robust) in low.checks[0].says
+        assert gate.check(one, [gate.Bar("clean", None, 1.0)]).state == "pass"
+        assert called in (robustness(one, tmp_path / f"{called}.svg") or tmp_path).read_text()
