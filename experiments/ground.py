@@ -201,6 +201,16 @@ def learned(name: str, data: str = "cifar") -> dict[str, Any]:
     return entry("learned", made["learned"]) if "learned" in made else {}
 
 
+def holds(name: str, target: str, data: str = "cifar") -> bool:
+    """Is a target for choosing that is a net of one's own among the nets of a prior?"""
+    about, made = entry("targets", target), _prior(name, data)
+    made = entry("priors", made["of"]) if made["kind"] == "misled" else made
+    if "own" not in about or made["kind"] == "untrained":
+        return False
+    hidden = entry("priors", about["own"])
+    return made["learned"] == hidden["learned"] and hidden["nets"][0] in made["nets"]
+
+
 class Misled:
     """A prior whose gradients point the wrong way, and whose logits are honest: poisoned surrogates."""
 

@@ -105,8 +105,10 @@ def measure(s: Settings) -> None:
     some = asked(s)
     for target in s.targets or ground.targets("reporting"):
         mine = [row for row in some if ground.data_of(target) in row.data]
-        seeds = s.seeds or ground.seeds(ground.entry("targets", target)["use"])
-        case = ground.case(target, s.root, s.among, s.images or None)
+        use = ground.entry("targets", target)["use"]
+        case = ground.case(target, s.root, s.among, s.images or None, use=use)
+        seeds = s.seeds or ground.seeds(use)
+        mine = [row for row in mine if not (row.prior and ground.holds(row.prior, target, case.data))]
         mine = [row for row in mine if case.among not in learned_on(row, case.data)]
         for name in dict.fromkeys(stem(s, target, row) for row in mine):
             book = Book(name, s)

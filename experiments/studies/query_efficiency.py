@@ -68,9 +68,10 @@ def row(case: Case, attack: Any, budget: int, seed: int, more: dict[str, Any]) -
 
 def measure(s: Settings) -> None:
     _, own = digits(s.root)
-    seed = ground.seeds(ground.entry("targets", s.target)["use"])[0]
+    use = ground.entry("targets", s.target)["use"]
+    seed = ground.seeds(use)[0]
     for part in s.only:
-        case = ground.case(s.target, s.root, count=s.few if part in ("long", "targeted") else s.images)
+        case = ground.case(s.target, s.root, count=s.few if part in ("long", "targeted") else s.images, use=use)
         book, more = Book(f"query_efficiency_{part}", s, same=("target", "few" if part in ("long", "targeted") else "images")), {}
         if part == "targeted":
             goal = (case.labels + 1) % 10

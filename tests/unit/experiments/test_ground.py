@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +52,24 @@ def test_every_name_leads_somewhere() -> None:
         assert isinstance(one["of_the_targets"], bool) and set(one["attacked"]) <= set(tables["images"])
     for chosen in tables["chosen"].values():
         assert find_spec(chosen["by"].split()[0]) is not None
+
+
+def test_a_target_of_ones_own_is_not_attacked_with_itself() -> None:
+    assert ground.holds("one", "own_cnn") and ground.holds("misled", "own_vgg") and not ground.holds("one", "own_vgg")
+    assert not any(ground.holds(prior, target) for prior in ("two-unseen", "two-jpeg", "untrained") for target in ("own_cnn", "own_vgg"))
+    assert not any(ground.holds(prior, "densenet") for prior in ground.priors("cifar"))
+
+
+def test_whoever_takes_a_case_says_what_for() -> None:
+    """A study that chooses is refused the targets that are reported on, because it says that it chooses."""
+    silent, said = [], 0
+    for path in sorted(Path(ground.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "ground.case":
+                said += 1
+                if path.name != "agreement.py" and not any(word.arg == "use" for word in node.keywords):  # that one measures no attack
+                    silent.append(f"{path.name} line {node.lineno}")
+    assert said and not silent
 
 
 def test_a_reported_target_is_refused_to_whoever_chooses() -> None:

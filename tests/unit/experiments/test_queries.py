@@ -26,7 +26,7 @@ class Half(torch.nn.Module):
         return torch.stack([0.5 - light, light - 0.5, torch.zeros_like(light) - 9], 1)
 
 
-def case(name: str, root: Path, among: str | None, count: int | None) -> Case:
+def case(name: str, root: Path, among: str | None = None, count: int | None = None, use: str | None = None) -> Case:
     images = torch.full((4, 3, 4, 4), 0.45) + torch.arange(4).view(4, 1, 1, 1) / 200
     return Case(
         "half", Half(), images, torch.zeros(4, dtype=torch.long), bb.Linf(0.1), images, key=name, ids=torch.arange(7, 11),
@@ -71,7 +71,7 @@ def test_rows_of_a_target_are_kept_by_maker() -> None:
 
 
 def test_a_row_is_the_attack_with_the_images_numbers() -> None:
-    some = case("x", Path(), None, None)
+    some = case("x", Path())
     row = ours("square")
     got = row.run(Job(some, "scores", None, 100, 5, Path()))
     result = bb.attack(
@@ -104,7 +104,7 @@ def test_nets_that_learned_from_the_images_do_not_attack_them(monkeypatch: pytes
 @pytest.mark.parametrize("out", [Outcome([1, 1001, 1, 1], [True] * 4), Outcome([1] * 3, [True] * 3), Outcome([-1] * 4, [False] * 4)])
 def test_a_count_that_cannot_be_is_refused(out: Outcome) -> None:
     with pytest.raises(ValueError, match="Expected from theirs for each of 4 images queries from 0 to 1000"):
-        rows.measured(replace(PEER, run=lambda job: out), Job(case("x", Path(), None, None), "scores", None, 1000, 0, Path()))
+        rows.measured(replace(PEER, run=lambda job: out), Job(case("x", Path()), "scores", None, 1000, 0, Path()))
 
 
 def test_bad_names_are_one_sentence() -> None:
