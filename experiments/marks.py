@@ -10,7 +10,7 @@ makes of committed rows between the mark's ends. ``<!-- cited: Papernot et al. 2
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 MARK = re.compile(r"<!-- (m|cited): (.*?) -->(.*?)<!-- /m -->", re.DOTALL)
 ENDS = re.compile(r"<!-- (?:(?:m|cited):.*?|/m) -->", re.DOTALL)
@@ -107,3 +107,23 @@ def unmarked(text: str, strict: bool) -> list[str]:
     return [
         f"line {plain.count(chr(10), 0, found.start()) + 1}: {found[0].strip()}" for found in re.finditer(looked, plain, re.IGNORECASE)
     ]
+
+
+def bare_means(text: str, owed: Collection[str] = ()) -> list[str]:
+    """``line 7: 12.4``: cells of tables whose column is of means (*mean*, *average*) and that have no interval.
+
+    owed: titles of sections that are left out.
+    """
+    found, head, section = [], list[str](), ""
+    for number, line in enumerate(text.splitlines(), 1):
+        section = line[3:] if line.startswith("## ") else section
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        if not cells or section in owed:
+            head = []
+        elif not head:
+            head = cells
+        else:
+            for name, cell in zip(head, cells, strict=False):
+                if re.search(r"\b(?:mean|average)\b", name, re.IGNORECASE) and re.search(r"\d", cell) and "[" not in cell:
+                    found.append(f"line {number}: {cell}")
+    return found

@@ -41,6 +41,7 @@ OWED = [
     "adversarial-training", "detectors", "index", "one-ray", "other-toolkits", "presets",
     "settings", "smallest-change", "substitute", "transfer-rates", "why-it-transfers",
 ]  # fmt: skip
+OWED_TABLES = ["Side by side with the peers"]  # of experiments/RESULTS.md, with means that have no interval yet
 
 
 def shown(words: str) -> str:
@@ -62,7 +63,8 @@ def pages() -> list[Path]:
     """What is walked: README and the site's text, without what a build makes of it."""
     made = ("_build", "attacks", "gallery")
     docs = [p for p in (ROOT / "docs").rglob("*") if p.suffix in (".md", ".ipynb") and p.relative_to(ROOT / "docs").parts[0] not in made]
-    more = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "experiments/README.md", "docs/attacks.toml")]
+    names = ("README.md", "CONTRIBUTING.md", "experiments/README.md", "experiments/RESULTS.md", "docs/attacks.toml")
+    more = [ROOT / name for name in names]
     owed = {ROOT / "docs" / "results" / f"{name}.md" for name in OWED}
     return [p for p in [*more, *sorted(docs), *sorted((ROOT / "examples").glob("*.py"))] if p not in owed]
 
@@ -105,6 +107,12 @@ def amiss(path: Path, text: str | None = None) -> list[str]:
     except ValueError as error:
         found.append(f"{where}: {error}")
     found += [
+        f"{where}, {cell}: a mean without an interval. Give it as a Figure of experiments/measurements.py."
+        for cell in marks.bare_means(text, OWED_TABLES)
+    ]
+    if path == ROOT / "experiments" / "RESULTS.md":
+        return found  # written as a whole
+    found += [
         f"{where}, {number}: a number that no mark derives from rows. Name it in experiments/published.py and write "
         "<!-- m: NAME --><!-- /m -->; if it is no measurement, experiments/marks.py has the list of those."
         for number in marks.unmarked(text, strict(path))
@@ -115,7 +123,7 @@ def amiss(path: Path, text: str | None = None) -> list[str]:
 def write(check: bool = False) -> list[str]:
     """Writes what marks say into all pages; the names of those that changed, or (check) that would."""
     changed = []
-    for path in (p for p in pages() if p.suffix == ".md"):
+    for path in (p for p in pages() if p.suffix == ".md" and p.name != "RESULTS.md"):
         text = path.read_text(encoding="utf-8")
         new = marks.rewritten(text, shown)
         if new != text:

@@ -20,6 +20,7 @@ README, RESULT, HOW_TO = ROOT / "README.md", ROOT / "docs" / "results" / "x.md",
 SETTINGS = (  # of docstrings: what is set, not measured
     "where 15 % of the moves hold", "success is 0 %", "10 % larger", "10 % smaller", "r**(1/3)", "r**(1/2)", "r ** (1/3)",
     "a chance of 0.3 to 5 %", "within 3 % of each other", "no 0.01 % better loss",
+    "At the checkpoints, 22 % of the steps",
 )  # fmt: skip
 
 
@@ -106,6 +107,14 @@ def test_what_is_no_measurement_passes(text: str) -> None:
 )
 def test_marks_that_are_amiss(text: str, told: str) -> None:
     assert told in "\n".join(published.amiss(README, text))
+
+
+def test_a_table_with_a_bare_mean_is_refused() -> None:
+    table = "## Speed\n\n| attack | mean queries |\n| --- | --- |\n| square | 12.4 (0.3) |\n| nes | 12.4 [10.1, 15.0] |\n| spsa | – |\n"
+    assert published.amiss(ROOT / "experiments" / "RESULTS.md", table) == [
+        "experiments/RESULTS.md, line 5: 12.4 (0.3): a mean without an interval. Give it as a Figure of experiments/measurements.py."
+    ]
+    assert marks.bare_means(table, ["Speed"]) == []
 
 
 def test_marks_are_rewritten_and_code_is_not() -> None:
