@@ -192,41 +192,40 @@ def images(target: str, among: str = "") -> int:
     return len(results(f"queries/{target}{'-' if among else ''}{among}")["ids"])
 
 
-@figure
-def query_table(access: str, goal: str, *attacks: str) -> Table:
-    """Mean queries of attacks on each target that has rows of the first; beside them the share fooled, where it is not all."""
-    lines = []
+def everywhere(access: str, goal: str, names: str, attacks: tuple[str, ...]) -> list[tuple[str, list[Rows | None]]]:
+    """(title, rows of each attack, None where there are none) of the targets that have rows of the first. names: a,b or all."""
+    out = []
     for name, target in ground()["targets"].items():
-        found = [_or_none(name, attack, access, goal) for attack in attacks]
-        if target["use"] == "reporting" and found[0] is not None:
-            lines.append([target["title"], found[0].n, *(_mean_and_rate(some) for some in found)])
+        if target["use"] == "reporting" and (names == "all" or name in names.split(",")):
+            found = [queried(name, attack, access, goal) if asked(name, attack, access, goal) else None for attack in attacks]
+            out += [(target["title"], found)] if found[0] is not None else []
+    return out
+
+
+def asked(target: str, attack: str, access: str, goal: str) -> bool:
+    """Has an attack been measured on a target?"""
+    files = [results(name) for name in (f"queries/{target}", f"queries/{target}_peers") if has(name)]
+    return any((r["attack"], r["access"], r["goal"]) == (attack, access, goal) for found in files for r in found["rows"])
+
+
+@figure
+def query_table(access: str, goal: str, targets: str, *attacks: str) -> Table:
+    """Mean queries of attacks on targets (a,b or all) that have rows of the first; with the share fooled, where it is not all."""
+    lines = [
+        [title, found[0].n, *("–" if r is None else r.mean() if r.found.all() else [r.mean(), r.rate()] for r in found)]
+        for title, found in everywhere(access, goal, targets, attacks) if found[0] is not None
+    ]  # fmt: skip
     return Table(["target", "images", *attacks], lines)
 
 
 @figure
-def ratio_table(access: str, goal: str, base: str, *attacks: str) -> Table:
-    """Mean queries of attacks over those of another, on each target that has rows of all."""
-    lines = []
-    for name, target in ground()["targets"].items():
-        found = [_or_none(name, attack, access, goal) for attack in (base, *attacks)]
-        if target["use"] == "reporting" and found[0] is not None and any(found[1:]):
-            lines.append([target["title"], found[0].n, *("–" if some is None else some.over(found[0]) for some in found[1:])])
+def ratio_table(access: str, goal: str, targets: str, base: str, *attacks: str) -> Table:
+    """Mean queries of attacks over those of the base, on targets (a,b or all) that have rows of the base."""
+    lines = [
+        [title, found[0].n, *("–" if r is None else r.over(found[0]) for r in found[1:])]
+        for title, found in everywhere(access, goal, targets, (base, *attacks)) if found[0] is not None
+    ]  # fmt: skip
     return Table(["target", "images", *(f"{attack} over {base}" for attack in attacks)], lines)
-
-
-def _or_none(*words: str) -> Rows | None:
-    try:
-        return queried(*words)
-    except ValueError as error:
-        if "there are none" in str(error) or "is not there" in str(error):
-            return None
-        raise
-
-
-def _mean_and_rate(some: Rows | None) -> Any:
-    if some is None:
-        return "–"
-    return some.mean() if some.found.all() else [some.mean(), some.rate()]
 
 
 @figure
