@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 
 MARK = re.compile(r"<!-- (m|cited): (.*?) -->(.*?)<!-- /m -->", re.DOTALL)
 ENDS = re.compile(r"<!-- (?:(?:m|cited):.*?|/m) -->", re.DOTALL)
+FIRST = re.compile(r"(?:^|\n)[ >*-]*\Z")  # what stands before a mark that begins a line
 FENCE = re.compile(r"^(?P<fence>```+|~~~+)[ ]*(?P<kind>[^\n]*)\n(?P<text>.*?)^(?P=fence)[ ]*$", re.MULTILINE | re.DOTALL)
 SKIPPED = re.compile(rf"{FENCE.pattern}|`[^`\n]+`", FENCE.flags)  # no mark stands here
 CODE = ("sh", "python", "console", "toml", "{results}", "{toctree}", "{code-cell}", "{code-block}", "{eval-rst}")  # no claim stands here
@@ -55,6 +56,9 @@ def marks(text: str) -> Iterator[tuple[str, str, str]]:
     found = list(MARK.finditer(text))
     if 2 * len(found) != len(ENDS.findall(text)):
         raise ValueError("Expected each <!-- m: … --> to be closed by <!-- /m --> before another begins, but one is not.")
+    for mark in found:
+        if FIRST.search(text[: mark.start()]) and not mark[3].startswith("\n"):  # Markdown takes the whole line as HTML
+            raise ValueError(f"Expected a word before the mark {mark[2]!r}, but it begins its line. Move a word there.")
     yield from ((mark[1], mark[2].strip(), mark[3]) for mark in found)
 
 

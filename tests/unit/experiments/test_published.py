@@ -65,7 +65,7 @@ def test_a_measurement_in_a_docstring_is_found() -> None:
         "Square needs 12.4 queries.", "It fools 93 % [91, 95].", "| square | 12.4 | 300/300 |", "It is twice as fast.",
         "A dozen queries.", "**1.3** times Square's time", "- 44.5 instead of 70.7", "```text\nmean 12.4\n```", "[a 12.4](x.md)",
         "It asks two thirds.", ":::{div} answer\nOn 97 %.\n:::", "0.4", "117→11", "p = .07", "ResNet-20 12.4", "MNIST 21.6 queries",
-        "Linf 8/255 12.4", "<!-- m: attacks -->31<!-- /m --> and 32", "1,000 queries", "10x faster",
+        "Linf 8/255 12.4", "a <!-- m: attacks -->31<!-- /m --> and 32", "1,000 queries", "10x faster",
     ],
 )  # fmt: skip
 def test_a_number_by_hand_is_refused(text: str) -> None:
@@ -86,7 +86,7 @@ def test_claims_are_refused_on_any_page(text: str) -> None:
         "A CIFAR ResNet-20, Linf 8/255, L2, uint8, EfficientNet-Lite0.", "MNIST at Linf 0.3, eps 0.1, a budget of 1,000 queries.",
         "Digits of 8 × 8 pixels, a 95 % interval.", "Szegedy et al. 2013, table 4, arXiv:1312.6199", "`12.4` and\n\n```sh\nx 12.4\n```",
         "1. First.\n2. Second.", "Python 3.11; [results](12.md); pixels in [0, 1]", "% a comment 12.4\n:name: 12.4",
-        "```{results} Queries 12.4\n```", "<!-- cited: Papernot et al. 2017 -->84 %<!-- /m -->", "three seeds, ten gradients",
+        "```{results} Queries 12.4\n```", "The <!-- cited: Papernot et al. 2017 -->84 %<!-- /m -->", "three seeds, ten gradients",
     ],
 )  # fmt: skip
 def test_what_is_no_measurement_passes(text: str) -> None:
@@ -96,13 +96,14 @@ def test_what_is_no_measurement_passes(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("<!-- m: attacks -->30<!-- /m -->", "Run python -m experiments.tables"),
-        ("<!-- m: nothing -->30<!-- /m -->", "Expected a mark to name a function"),
-        ("<!-- m: attacks 5 -->30<!-- /m -->", "Expected words that attacks takes"),
+        ("a <!-- m: attacks -->30<!-- /m -->", "Run python -m experiments.tables"),
+        ("a <!-- m: nothing -->30<!-- /m -->", "Expected a mark to name a function"),
+        ("a <!-- m: attacks 5 -->30<!-- /m -->", "Expected words that attacks takes"),
         ("<!-- m: attacks -->30", "before another begins"),
         ("<!-- m: attacks --><!-- m: attacks -->30<!-- /m --><!-- /m -->", "before another begins"),
-        ("<!-- cited: somebody -->30<!-- /m -->", "Expected a source with its year"),
-        ("<!-- m: command nobody_ran_this -->`x`<!-- /m -->", "is not there"),
+        ("Some text\n<!-- m: attacks -->31<!-- /m --> attacks", "Expected a word before the mark 'attacks'"),
+        ("a <!-- cited: somebody -->30<!-- /m -->", "Expected a source with its year"),
+        ("a <!-- m: command nobody_ran_this -->`x`<!-- /m -->", "is not there"),
     ],
 )
 def test_marks_that_are_amiss(text: str, told: str) -> None:
@@ -212,9 +213,9 @@ def test_seeds_for_choosing_are_not_reported(made: Path) -> None:
     ("text", "told"),
     [
         ("Square needs 12.4 queries.", "a number that no mark derives from rows"),
-        ("<!-- m: bare -->12.4<!-- /m -->", "Expected a figure with its interval and number of images, but it was 12.4"),
-        ("<!-- m: command none -->x<!-- /m -->", "Publish what rests on committed rows"),
-        ("<!-- m: chosen -->x<!-- /m -->", "Expected made.json to rest on what is for reporting, but the seed 100 is not"),
+        ("a <!-- m: bare -->12.4<!-- /m -->", "Expected a figure with its interval and number of images, but it was 12.4"),
+        ("a <!-- m: command none -->x<!-- /m -->", "Publish what rests on committed rows"),
+        ("a <!-- m: chosen -->x<!-- /m -->", "Expected made.json to rest on what is for reporting, but the seed 100 is not"),
     ],
 )
 def test_the_build_refuses(text: str, told: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
