@@ -30,8 +30,10 @@ def table(results: Mapping[str, AttackResult]) -> str:
         best = statistics.virtual_best(results)
         text += [_best(best)] * (len(results) > 1)
         name, *others = results
-        text += [""] * bool(others) + [f"{name} against {other}: {statistics.paired(first, results[other])}" for other in others]
-    return "\n".join(text)
+        against = statistics.corrected([statistics.paired(first, results[other]) for other in others])
+        text += [""] * bool(others) + [f"{name} against {other}: {found}" for other, found in zip(others, against, strict=True)]
+    warning = statistics.few(max(int(r.attacked.sum()) for r in results.values()))
+    return "\n".join([*text, *([f"{warning}."] if warning else [])])
 
 
 def _best(best: statistics.VirtualBest) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.results import AttackResult
-from blackbox.statistics import Rate
+from blackbox.statistics import Rate, few
 from blackbox.threat import Threat
 
 
@@ -123,6 +123,7 @@ class Evaluation:
         told = [f"answers read as: {reading}" for reading in self.how_read()]
         told += [f"white-box ensemble: {self.white_box}"] if self.white_box else []
         told += [f"note: {n}" for n in self.notes]
+        told += [f"note: {warning}"] if (warning := few(len(self.labels))) else []
         return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
 
     def how_read(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.protocol import Attack
+from blackbox.statistics import few
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,4 +59,6 @@ class Tuned:
             mark = " *" if name == self.chosen else " †" if name in self.stopped else ""
             rows.append([name + mark, *means, f"{self.score(name):.1f}"])
         note = f"mean queries an image (failures at {self.budget:,}) on one's own models; * the cheapest"
-        return f"{lay(rows)}\n{note}{'; † stopped early, on the first images only' if self.stopped else ''}"
+        note += "; † stopped early, on the first images only" if self.stopped else ""
+        warning = few(min(len(v) for name, each in self.cost.items() if name not in self.stopped for v in each.values()))
+        return "\n".join([lay(rows), note, *([f"{warning}."] if warning else [])])

@@ -87,7 +87,7 @@ def compose(
     if also is not None:
         also(page)
     origin.add(page, good)
-    origin.reading(page)
+    origin.reading(page, _least(good, chosen))
     return page
 
 
@@ -103,6 +103,14 @@ def write_own(run: Run, title: str, summary: str, also: Callable[[Page], None] |
         page.pre(summary, "The summary as text")
 
     compose([run], run.path, title, own=True, also=more).write(run.path)
+
+
+def _least(runs: Sequence[Run], chosen: Sequence[Item]) -> int:
+    """The images of the smallest run, 0 where there is none."""
+    counts = [int(i.result.attacked.sum()) for i in chosen]
+    counts += [len(found.ids) for run in runs for found in (run.evaluation, run.matrix) if found is not None]
+    counts += [run.sweep.plan.count for run in runs if run.sweep is not None]
+    return min(counts, default=0)
 
 
 def _unknown(runs: Sequence[Run], good: Sequence[Run], chosen: Sequence[Item]) -> list[str]:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from blackbox.results.pooled import Pooled
     from blackbox.results.result import AttackResult
 
-BANDED = 40  # numbers of queries at which the band of several seeds is computed
-
 
 def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve; see `AttackResult.plot`."""
@@ -38,17 +36,15 @@ def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None,
 def plot_pooled(pooled: Pooled, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve of several seeds; see `Pooled.plot`."""
     ax, budgets = _axes(ax, int(pooled.results[0].config["budget"])), _where_it_rises(pooled.results)
-    banded = budgets[np.unique(np.linspace(0, len(budgets) - 1, BANDED).round().astype(int))]  # resampling takes its time
-    means = pooled.curve(banded)
+    means = pooled.curve(budgets)
     if not means[-1].n:
         ax.text(0.5, 0.5, "no image whose outcome is known", ha="center", va="center", transform=ax.transAxes)
         return ax
     name = label if label is not None else str(pooled.results[0].config["attack"])
-    curves = [[100 * float(rate) for rate in result.curve(budgets)] for result in pooled.results]
-    middle = np.nanmean(np.array(curves), axis=0)
+    middle = [100 * m.value for m in means]
     drawn = ax.step(budgets, middle, where="post", label=f"{name}, {len(pooled.seeds)} seeds", **line)[0]
     low, high = ([100 * getattr(m, side) for m in means] for side in ("low", "high"))
-    ax.fill_between(banded, low, high, step="post", color=drawn.get_color(), alpha=0.18, linewidth=0)
+    ax.fill_between(budgets, low, high, step="post", color=drawn.get_color(), alpha=0.18, linewidth=0)
     for result in pooled.results:
         at, each = known_curve(result, budgets)
         ax.step(at, [100 * r.value for r in each], where="post", color=drawn.get_color(), linewidth=0.7, alpha=0.6)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from blackbox.results.result import AttackResult
 from blackbox.results.summary import incomplete
-from blackbox.statistics import Rate, TwoLevel, two_level
+from blackbox.statistics import Rate, TwoLevel, few, mean_estimate, rate_estimate
 from blackbox.statistics.outcomes import array, complete, costs, known_within, perhaps_attacked, within
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ _ALIKE = (
 class Pooled:
     """Results of the same attack on the same images with different seeds; see `pool`.
 
-    Rates and means are taken over seeds and images, with 95 % intervals that resample both (`blackbox.statistics.two_level`): with two
-    or three seeds they are still too short, by a factor of about sqrt((S - 1) / S) for S seeds. A rate of 0 or 1, where resampling
-    sees no spread, has the Wilson interval of its images. Images whose outcome is unknown are in no rate; `bounds` says what they
-    could make of it.
+    Seeds repeat the attack on the same images: an image's seeds are averaged first, and 95 % intervals are over images
+    (`blackbox.statistics.rate_estimate`, `mean_estimate`). They hold for other images of the same kind; a deterministic attack
+    tells no more with three seeds than with one. Outcomes that are unknown are in no rate; `bounds` says what they could make of
+    it.
 
     results: one a seed.
     """
@@ -55,26 +55,25 @@ class Pooled:
     @cached_property
     def success_rate(self) -> TwoLevel:
         """The share of successful attacks among the images that the target classified correctly."""
-        return _widened(self._pooled(lambda r: r.success, lambda r: array(perhaps_attacked(r)) & array(r.known)))
+        return self._share(lambda r: r.success, lambda r: array(perhaps_attacked(r)) & array(r.known))
 
     @cached_property
     def robust_accuracy(self) -> TwoLevel:
         """The share of all images that the target classifies correctly and that were not attacked successfully."""
-        return _widened(self._pooled(lambda r: r.attacked & ~r.success, lambda r: r.known))
+        return self._share(lambda r: r.attacked & ~r.success, lambda r: r.known)
 
     @cached_property
     def mean_queries(self) -> TwoLevel:
         """The mean queries over attacked images that came to their end, with failures counted at the whole budget."""
-        return self._pooled(lambda r: costs(r, int(r.config["budget"])), complete)
+        budget = int(self.results[0].config["budget"])
+        mean = mean_estimate(self._stacked(lambda r: costs(r, budget)), among=self._stacked(complete), bounds=(1, budget))
+        return TwoLevel(**asdict(mean), runs=len(self.results))
 
     def curve(self, budgets: Sequence[int] | np.ndarray) -> list[TwoLevel]:
-        """The success rate within each number of queries, among attacked images; intervals of 1,999 resamples."""
+        """The success rate within each number of queries, among attacked images."""
 
         def at(budget: int) -> TwoLevel:
-            among = self._pooled(
-                lambda r: within(r, budget), lambda r: array(perhaps_attacked(r)) & array(known_within(r, budget)), count=1_999
-            )
-            return _widened(among)
+            return self._share(lambda r: within(r, budget), lambda r: array(perhaps_attacked(r)) & array(known_within(r, budget)))
 
         return [at(int(b)) for b in budgets]
 
@@ -88,10 +87,12 @@ class Pooled:
         """The success rate of each seed."""
         return {seed: r.success_rate for seed, r in zip(self.seeds, self.results, strict=True)}
 
-    def _pooled(self, values: Callable[[AttackResult], Any], among: Callable[[AttackResult], Any], **more: Any) -> TwoLevel:
-        return two_level(
-            np.stack([array(values(r)) for r in self.results]), np.stack([array(among(r)) for r in self.results]), **more
-        )
+    def _share(self, outcomes: Callable[[AttackResult], Any], among: Callable[[AttackResult], Any]) -> TwoLevel:
+        return TwoLevel(**asdict(rate_estimate(self._stacked(outcomes), self._stacked(among))), runs=len(self.results))
+
+    def _stacked(self, column: Callable[[AttackResult], Any]) -> np.ndarray:
+        """[S, N]"""
+        return np.stack([array(column(r)) for r in self.results])
 
     def summary(self) -> str:
         """A few lines: what the seeds say together, and how far they lie apart."""
@@ -110,6 +111,8 @@ class Pooled:
             f"robust accuracy  {self._told(self.robust_accuracy, lambda r: r.robust_accuracy)}  of all images: right and not fooled",
             f"queries          mean {_number(self.mean_queries)} an attacked image (failures charged at {c['budget']:,}); "
             f"by seed {_spread(means, '.1f')}; {sum(int(r.queries.sum()) for r in self.results):,} spent in all",
+            "intervals        95 %, for other images of this kind: an image's seeds are averaged first",
+            *([f"few images       {few(n)}"] if few(n := self.success_rate.n) else []),
         ])  # fmt: skip
 
     def _told(self, pooled: TwoLevel, rate: Callable[[AttackResult], Rate]) -> str:
@@ -132,7 +135,7 @@ class Pooled:
         return pd.concat([r.to_pandas() for r in self.results], ignore_index=True)
 
     def plot(self, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
-        """Draw success against queries over all seeds, with a 95 % band over seeds and images, and each seed as a thin line."""
+        """Draw success against queries over all seeds, with a 95 % band over images, and each seed as a thin line."""
         from blackbox.results import draw
 
         return draw.plot_pooled(self, ax, label, **line)
@@ -196,14 +199,6 @@ def pool(results: Sequence[AttackResult]) -> Pooled:
     if len(set(pooled.seeds)) < len(runs):
         raise ValueError(f"Expected a seed for each run, but they were {', '.join(map(str, pooled.seeds))}: equal seeds are one run.")
     return pooled
-
-
-def _widened(t: TwoLevel) -> TwoLevel:
-    """A rate at which all outcomes agree, with the Wilson interval of its images: resampling equal values shows no spread."""
-    if not t.n or t.low < t.high:
-        return t
-    rate = Rate(round(t.value * t.n), t.n, t.level)
-    return replace(t, low=min(t.low, rate.low), high=max(t.high, rate.high))
 
 
 def _seeds(count: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox.plain_text import counted
 from blackbox.protocol import Status
 from blackbox.results import ended
-from blackbox.statistics import Detection, Rate, outcomes
+from blackbox.statistics import Detection, Rate, few, outcomes, restricted_mean
 
 if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
@@ -110,7 +110,8 @@ def summary(result: AttackResult) -> str:
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
     if unseen := int((result.success & (result.verified < 0)).sum()):
         lines.append(f"warning          {unseen} examples could not be verified: the target failed, or the run was stopped, before")
-    return "\n".join([*lines, *_paid(c)])
+    lines += _paid(c)
+    return "\n".join([*lines, *([f"few images       {few(n)}"] if few(n := int(result.attacked.sum())) else [])])
 
 
 def _paid(c: Mapping[str, Any]) -> list[str]:
@@ -172,15 +173,17 @@ def _queries(result: AttackResult) -> list[str]:
     total = f"{spent:,} spent in all" if _bill(result) is None else f"in all {sent(result)}"
     if math.isnan(result.mean_queries):
         return [f"queries          {total}"]
-    which, more = "an attacked image", ""
+    which, more, mean = "an attacked image", "", restricted_mean(result)
+    interval = f" [{mean.low:.1f}, {mean.high:.1f}]"
     finished = outcomes.complete(result)
     if not finished[outcomes.array(result.attacked)].all():  # those that are finished first cost less than the others
-        few, cut = outcomes.costs(result, budget)[finished], outcomes.array(result.attacked) & ~finished
-        spent_there, count = outcomes.array(result.queries)[cut], len(few) + int(cut.sum())
-        low, high = (few.sum() + spent_there.sum()) / count, (few.sum() + budget * len(spent_there)) / count
-        which, more = f"of the {len(few)} attacked images that were finished", f"; mean of all {count} between {low:.1f} and {high:.1f}"
+        done, cut = outcomes.costs(result, budget)[finished], outcomes.array(result.attacked) & ~finished
+        spent_there, count = outcomes.array(result.queries)[cut], len(done) + int(cut.sum())
+        low, high = (done.sum() + spent_there.sum()) / count, (done.sum() + budget * len(spent_there)) / count
+        which, more = f"of the {len(done)} attacked images that were finished", f"; mean of all {count} between {low:.1f} and {high:.1f}"
+        interval = ""
     return [
-        f"queries          mean {result.mean_queries:.1f}, median {result.median_queries:g} {which} "
+        f"queries          mean {result.mean_queries:.1f}{interval}, median {result.median_queries:g} {which} "
         f"(failures charged at {budget:,}){more}; {total}"
     ]
 

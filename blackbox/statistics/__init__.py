@@ -14,6 +14,7 @@ from blackbox.statistics.curves import (
 )
 from blackbox.statistics.intervals import (
     FEW,
+    few,
     mean_estimate,
     mean_interval,
     rate_estimate,
@@ -29,6 +30,7 @@ from blackbox.statistics.paired import (
     Paired,
     VirtualBest,
     common_success,
+    corrected,
     logrank,
     mcnemar,
     paired,
@@ -54,6 +56,8 @@ __all__ = [
     "censored_curve",
     "known_curve",
     "common_success",
+    "corrected",
+    "few",
     "holm",
     "logrank",
     "mcnemar",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.statistics.bootstrap import RESAMPLES, means
-from blackbox.statistics.intervals import design, mean_interval
+from blackbox.statistics.intervals import Bounds, design, mean_interval
 from blackbox.statistics.rates import Estimate, wilson_of
 
 
@@ -29,7 +29,7 @@ class TwoLevel(Estimate):
 
 def two_level(
     values: Any, among: Any = None, clusters: Any = None, *, minus: Any = None, level: float = 0.95, seed: int = 0,
-    count: int = RESAMPLES,
+    count: int = RESAMPLES, bounds: Bounds | None = None,
 ) -> TwoLevel:  # fmt: skip
     """The mean of per-image values over runs, with an interval for new images and, of two runs or more, for new runs.
 
@@ -46,6 +46,7 @@ def two_level(
         clusters: [R] which runs belong together, as seeds of one training; by default each is by itself.
         minus: [R, N] outcomes to subtract, with the same runs, images and denominators: the mean difference.
         seed, count: of resamples.
+        bounds: the least and the largest that a value can be, as in `mean_interval`.
 
     Raises:
         ValueError: shapes that do not match.
@@ -68,7 +69,7 @@ def two_level(
     x, between = _parts(v, keep, which, value)
     if not np.isin(v[keep], (0, 1) if minus is None else (-1, 0, 1)).all():
         if runs == 1:
-            low, high = (float(end[0]) for end in mean_interval(x[None], level, seed, count=count))
+            low, high = (float(end[0]) for end in mean_interval(x[None], level, seed, count=count, bounds=bounds))
         else:
             low, high = _t(value, x.var(ddof=1) / n if n > 1 else np.inf, between, n, runs, level)
     elif minus is None:

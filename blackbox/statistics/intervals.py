@@ -21,6 +21,13 @@ _ALIKE = 1e-6  # a spread within rounding, as a share of the sample's
 Bounds = tuple[float, float]
 
 
+def few(n: int) -> str:
+    """What is not reliable with ``n`` images, in a sentence; empty from `FEW` on."""
+    if not 0 < n < FEW:
+        return ""
+    return f"{n} image{'s' * (n > 1)}: below {FEW}, intervals of means are too short, and small differences are chance"
+
+
 def mean_estimate(
     values: Any, level: float = 0.95, seed: int = 0, *, among: Any = None, bounds: Bounds | None = None, count: int = RESAMPLES
 ) -> Estimate:  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from blackbox.statistics.intervals import mean_estimate
+from blackbox.statistics.multiple import holm
 from blackbox.statistics.outcomes import (
     Outcomes,
     array,
@@ -93,6 +94,7 @@ class Paired:
     both, first_only, second_only, neither: images fooled within the horizon. p: McNemar's exact test of equal success.
     saved: mean queries of the second minus those of the first, failures at the horizon; above 0 the first is cheaper.
     unknown: images left out of all this, because one of the runs was cut off before it had finished with them.
+    tests: how many tests p is corrected for (`corrected`).
     """
 
     both: int
@@ -103,14 +105,16 @@ class Paired:
     saved: Estimate
     horizon: int
     unknown: int = 0
+    tests: int = 1
 
     def __str__(self) -> str:
         out = f"; {self.unknown} images left out: not finished by both" if self.unknown else ""
         if not self.both + self.first_only + self.second_only + self.neither:
             return f"within {self.horizon:,} queries: no image was finished by both{out}"
+        more = f", corrected for {self.tests} tests by Holm" if self.tests > 1 else ""
         return (
             f"within {self.horizon:,} queries: both {self.both}, only the first {self.first_only}, only the second "
-            f"{self.second_only}, neither {self.neither} (McNemar p = {self.p:.3g}); the first saves {self.saved} queries{out}"
+            f"{self.second_only}, neither {self.neither} (McNemar p = {self.p:.3g}{more}); the first saves {self.saved} queries{out}"
         )
 
 
@@ -132,6 +136,11 @@ def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level:
     saved = mean_estimate((costs(second, most) - costs(first, most))[keep], level, seed, bounds=(1 - most, most - 1))
     table = mcnemar(within(first, most)[keep], within(second, most)[keep])
     return Paired(*table, saved, most, left_out([first, second], most))
+
+
+def corrected(found: Sequence[Paired]) -> list[Paired]:
+    """Comparisons that are shown together, with p corrected for their number (Holm 1979, `holm`)."""
+    return [replace(each, p=float(p), tests=len(found)) for each, p in zip(found, holm([each.p for each in found]), strict=True)]
 
 
 class Discordance(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.statistics import Rate, TwoLevel, two_level
+from blackbox.statistics import Rate, TwoLevel, few, rate_estimate
 from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan
 from blackbox.sweep.store import Store
@@ -59,14 +59,14 @@ class Table:
         return {points[0]: points for points in groups.values() if len(points) > 1}
 
     def pooled(self, points: Sequence[Point]) -> TwoLevel:
-        """The share fooled over seeds and images, with a 95 % interval that resamples both; over images known with every seed."""
+        """The share fooled, an image's seeds averaged first, with a 95 % interval over images; of images known with every seed."""
         found = [self.outcomes[p] for p in points]
         if not all(found):
-            return two_level(np.zeros((len(points), 0)))
+            return TwoLevel(**asdict(rate_estimate([])), runs=len(points))
         ids = reduce(np.intersect1d, [f["ids"] for f in found])
         rows = [{name: column[np.isin(f["ids"], ids)] for name, column in f.items()} for f in found]
         hits, among = zip(*(_hits(p, f) for p, f in zip(points, rows, strict=True)), strict=True)
-        return two_level(np.stack(hits), np.stack(among))
+        return TwoLevel(**asdict(rate_estimate(np.stack(hits), np.stack(among))), runs=len(points))
 
     def by_seed(self, points: Sequence[Point]) -> str:
         """``71 to 89``: the smallest and the largest rate of a seed, in per cent; how many are incomplete, if any are."""
@@ -144,7 +144,9 @@ class Table:
             out.append(lay(rows, left=3))
         told = ["fooled: of the images that the target had right, with Wilson interval"]
         if self.several():
-            told[0] += "; pooled: over seeds and images, with an interval that resamples both (with two or three seeds still too short)"
+            told[0] += "; pooled: an image's seeds are averaged first, and the interval is over images"
+        if warning := few(self.plan.count):
+            told[0] += f"\n{warning}"
         cut = [f"{self.incomplete}."] if self.incomplete else []
         return "\n\n".join([*cut, *out, *told])
 

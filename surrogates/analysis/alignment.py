@@ -43,8 +43,8 @@ class Alignment:
 
     @property
     def mean(self) -> TwoLevel:
-        """The mean cosine over the images where it is defined, with a bootstrap interval."""
-        return two_level(np.nan_to_num(self.cosine), ~np.isnan(self.cosine))
+        """The mean cosine over the images where it is defined, with a bootstrap-t interval."""
+        return two_level(np.nan_to_num(self.cosine), ~np.isnan(self.cosine), bounds=(-1, 1))
 
 
 def alignment(

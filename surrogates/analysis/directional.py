@@ -40,11 +40,11 @@ class Directional:
     queries: int
 
     def mean(self, name: str) -> TwoLevel:
-        """The mean cosine of a surrogate over the images where it is defined, with a bootstrap interval."""
+        """The mean cosine of a surrogate over the images where it is defined, with a bootstrap-t interval."""
         if name not in self.names:
             raise ValueError(f"Expected one of the surrogates {', '.join(self.names)}, but it was {name!r}.")
         row = self.cosine[self.names.index(name)]
-        return two_level(np.nan_to_num(row), ~np.isnan(row))
+        return two_level(np.nan_to_num(row), ~np.isnan(row), bounds=(-1, 1))
 
 
 @dataclass(frozen=True)

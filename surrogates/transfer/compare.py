@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blackbox.statistics import Discordance, TwoLevel, mcnemar, two_level
+from blackbox.statistics import Discordance, TwoLevel, holm, mcnemar, two_level
 from blackbox.threat import Threat
 from surrogates.transfer.conditions import check_same
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Comparison:
     """The comparison of two attacks on the same images and runs of a source.
 
-    difference: rate of the first minus that of the second, with a two-level bootstrap interval. tests: McNemar's exact test
+    difference: rate of the first minus that of the second, with an interval over both (`two_level`). tests: McNemar's exact test
     of every run by itself. Runs share their images, so their counts must not be pooled into one test.
     """
 
@@ -34,11 +34,13 @@ class Comparison:
     def __str__(self) -> str:
         if not self.difference.n:
             return f"{self.first} less {self.second}: no image on which both are known"
-        each = "; ".join(f"{t.first_only} against {t.second_only} images, p = {t.p:.3g}" for t in self.tests)
+        ps = holm([t.p for t in self.tests])
+        each = "; ".join(f"{t.first_only} against {t.second_only} images, p = {p:.3g}" for t, p in zip(self.tests, ps, strict=True))
+        more = f", corrected for {len(ps)} tests by Holm" if len(ps) > 1 else ""
         d = self.difference
         return (
             f"{self.first} less {self.second}: {100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] "
-            f"(n = {d.n}); fooled by one alone: {each} (McNemar, exact)"
+            f"(n = {d.n}); fooled by one alone: {each} (McNemar, exact{more})"
         )
 
 

@@ -150,7 +150,7 @@ class TransferMatrix:
     def estimate(
         self, source: str, target: str, attack: str, threat: Threat | str, given: str = "target-correct"
     ) -> TwoLevel:
-        """The rate as a mean over the runs of ``source``, with a two-level bootstrap interval (trainings, images)."""
+        """The rate as a mean over the runs of ``source``, with an interval over trainings and images (`two_level`)."""
         return two_level(*self.outcomes(source, target, attack, threat, given))
 
     def rows_of(self, source: str) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from blackbox.plain_text import lay
 from blackbox.results import ended
-from blackbox.statistics import Rate, TwoLevel
+from blackbox.statistics import Rate, TwoLevel, few
 from surrogates.transfer.conditions import AMONG, GIVEN, check_given
 from surrogates.transfer.noise import KINDS
 
@@ -88,7 +88,7 @@ def table(matrix: TransferMatrix, given: str) -> str:
     body = [text for block in blocks for text in ("-" * len(first), *(lines.pop(0) for _ in block))]
     goal = " Wrong means: named the goal." if matrix.goals is not None else ""
     repeated = len(matrix.runs) > len({r.source for r in matrix.runs})
-    means = " (means over runs: bootstrap over runs and images)" if repeated else ""
+    means = " (means over trainings: for other trainings and images)" if repeated else ""
     note = f" Noise rows: {AMONG[noise_given(given)]}." if noise_given(given) != given else ""
     cut = incomplete(matrix)
     return "\n".join(
@@ -99,6 +99,7 @@ def table(matrix: TransferMatrix, given: str) -> str:
             first,
             *body,
             *_unchanged(matrix),
+            *([f"{warning}."] if (warning := few(len(matrix))) else []),
         ]
     )
 
@@ -114,7 +115,7 @@ def _unchanged(matrix: TransferMatrix) -> list[str]:
 
 
 def _means(matrix: TransferMatrix, name: str, rows: list[int], e: int, given: str) -> list[list[str]]:
-    """The table's lines with the mean over the runs of a source, one an attack, with two-level bootstrap intervals."""
+    """The table's lines with the mean over the runs of a source, one an attack, with intervals over both (`two_level`)."""
     out = []
     for a, attack in enumerate(matrix.attacks):
         found = [matrix.estimate(name, t, attack, matrix.threats[e], given) for t in matrix.targets]

@@ -51,10 +51,21 @@ def test_rates_and_means_are_over_seeds_and_images() -> None:
 
 def test_what_is_unknown_is_in_no_rate_and_said_first() -> None:
     pooled = bb.pool([made(0, [2, 4, 0, 0]), made(1, [2, 0, 0, 0], unknown=2)])
-    assert pooled.success_rate.value == pytest.approx((2 / 4 + 1 / 2) / 2) and pooled.unknown == 2
+    assert pooled.success_rate.value == pytest.approx((1 + 1 / 2 + 0 + 0) / 4) and pooled.unknown == 2  # by image
     assert pooled.summary().startswith("INCOMPLETE: seed 1: 2 of 4 images are unknown")
     assert pooled.bounds(lambda r: r.success_rate) == pytest.approx(((2 / 4 + 1 / 4) / 2, (2 / 4 + 3 / 4) / 2))
     assert "with the unknown between 38 and 62 %" in pooled.summary()
+
+
+def test_seeds_that_agree_tell_no_more_than_one() -> None:
+    """A deterministic attack: its images are counted once, and the summary says for what the interval holds."""
+    once, thrice = (bb.pool([made(seed, [2, 4, 0, 0]) for seed in range(seeds)]) for seeds in (1, 3))
+    for name in ("success_rate", "robust_accuracy", "mean_queries"):
+        one, more = getattr(once, name), getattr(thrice, name)
+        assert (one.low, one.high, one.n) == (more.low, more.high, more.n), name
+    assert once.success_rate.low == pytest.approx(bb.Rate(2, 4).low) and [c.n for c in thrice.curve([4])] == [4]
+    said = thrice.summary()
+    assert "for other images of this kind" in said and said.endswith("4 images: " + bb.statistics.few(4).partition(": ")[2])
 
 
 def test_a_rate_of_all_or_none_has_the_interval_of_its_images() -> None:

@@ -71,10 +71,10 @@ def test_rates_of_nothing_and_of_some() -> None:
 
 def test_summary_says_its_denominators() -> None:
     text = result(carried=7).summary()
-    for part in ("toy on net", "Linf 0.3", "budget 10", "(4/5)", "(2/4)", "(2/5)", "mean 8.0, median 9", "29 spent in all"):
+    for part in ("toy on net", "Linf 0.3", "budget 10", "(4/5)", "(2/4)", "(2/5)", "mean 8.0 [3.5, 9.8], median 9", "29 spent in all"):
         assert part in text, text
     assert "1 images: the attack's own loop ended" in text and "1 examples were not adversarial" in text
-    assert "7 of these queries were paid before" in text
+    assert "7 of these queries were paid before" in text and "few images       4 images: below 100, " in text
 
 
 def test_summary_when_nothing_was_attacked() -> None:

@@ -156,7 +156,7 @@ def test_cut_off_it_is_saved_shown_and_compared(tmp_path: Path) -> None:
     row = tables.attack(runs[1], "", middle)
     assert row["robust_n"] + row["robust_unknown"] == 8 and row["stopped"] == "TargetError" and not row["complete"]
     text = table({"cut": middle, "all": true}).splitlines()
-    assert text[0].startswith("INCOMPLETE: cut: ") and "left out: not finished by both" in text[-1]
+    assert text[0].startswith("INCOMPLETE: cut: ") and "left out: not finished by both" in text[-2] and text[-1].startswith("6 images: ")
     assert "nan" not in table({"a": never, "b": never})
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ACROSS = 6  # runs, or settings, that stand side by side in one table
 CELLS = 60  # rows of one table
+P = -2  # the column of p where queries saved are the last
+CORRECTED = "Each p is corrected for the {} tests of this table (Holm 1979)."
 
 
 def add(page: Page, runs: Sequence[Run], chosen: Sequence[Item], first: Item | None) -> None:
@@ -126,7 +128,7 @@ def shared(first: AttackResult, second: AttackResult) -> tuple[np.ndarray, np.nd
 
 
 def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
-    rows, apart, boundless, unknown = [], [], [], 0
+    rows, tests, apart, boundless, unknown = [], [], [], [], 0
     remarks: set[str] = set()
     for other in others:
         if math.isfinite(other.result.threat.eps) != math.isfinite(first.result.threat.eps):
@@ -142,14 +144,17 @@ def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
             remarks.add(remark)
         saved, unlike = found.saved, ", ".join(_unlike(first, other)) or "the same"
         unknown += found.unknown
+        tests.append(found.p)
         rows.append([
             other.label, unlike, f"{total:,}" + (f" ({found.unknown} unknown)" if found.unknown else ""), f"{found.horizon:,}",
             f"{found.both + found.first_only:,}", f"{found.both + found.second_only:,}", f"{found.first_only:,}",
-            f"{found.second_only:,}", p_value(found.p) if total else "–",
+            f"{found.second_only:,}", "p" if total else "",
             f"{saved.value:+,.1f} [{saved.low:+,.1f}, {saved.high:+,.1f}]" if saved.n else "–",
         ])  # fmt: skip
     page.head(f"{first.label} against the others, image by image", 3)
     if rows:
+        for row, p in zip(rows, statistics.holm(tests), strict=True):
+            row[P] = p_value(p) if row[P] else "–"
         head = ["Other", "differs in", "Images", "Within", "first fools", "other fools", "first alone", "other alone", "p",
                 "Queries saved by the first"]  # fmt: skip
         left_out = " Unknown: images that one of the runs was cut off before it had finished; they are left out." if unknown else ""
@@ -173,10 +178,10 @@ def _caption(first: Item, tests: int, remarks: set[str]) -> str:
     text = (
         f"On the images that {first.label} (the first) and the other both attacked. Within: queries, the smaller of the two "
         "budgets. p: McNemar's exact test that both fool as many. Saved: mean queries of the other less those of the first, with "
-        "bootstrap 95 % interval; a failure costs all of them."
+        "95 % interval over images (bootstrap-t); a failure costs all of them."
     )
     if tests > 1:
-        text += f" {tests} tests were made: to claim one of them at 5 %, ask for p < {0.05 / tests:.2g} (Bonferroni)."
+        text += f" {CORRECTED.format(tests)}"
     return " ".join([text, *(f"Known by: {remark}." for remark in sorted(remarks))])
 
 
@@ -186,6 +191,7 @@ def _matrices(page: Page, runs: Sequence[Run]) -> None:
 
     base, apart = runs[0], []
     rows: list[list[str]] = []
+    tests: list[float] = []
     given = base.given() if base.given() in SAME else "target-correct"
     one = base.matrix
     assert one is not None
@@ -203,11 +209,12 @@ def _matrices(page: Page, runs: Sequence[Run]) -> None:
                     theirs, also, _ = two.outcomes(z, t, a, e, given)
                     keep = (among & also)[0]
                     test = statistics.mcnemar(hits[0][keep], theirs[0][keep])
+                    tests.append(test.p)
                     n = int(keep.sum())
                     rows.append([
                         run.name, a, e, t, f"{s} / {z}", f"{n:,}", f"{test.both + test.first_only:,}",
                         f"{test.both + test.second_only:,}", f"{test.first_only:,}", f"{test.second_only:,}",
-                        p_value(test.p) if n else "–",
+                        "p" if n else "",
                     ])  # fmt: skip
         if len(rows) == before:
             apart.append(run.name)
@@ -216,7 +223,9 @@ def _matrices(page: Page, runs: Sequence[Run]) -> None:
         head = ["Other", "Attack", "Within", "Target", "Sources", "Images", "first fools", "other fools", "first alone",
                 "other alone", "p"]  # fmt: skip
         caption = f"Of the {AMONG[given]}, in both. p: McNemar's exact test that both fool as many. "
-        caption += f"{len(rows)} tests were made: to claim one of them at 5 %, ask for p < {0.05 / len(rows):.2g} (Bonferroni)."
+        caption += CORRECTED.format(len(rows)) if len(rows) > 1 else ""
+        for row, p in zip(rows, statistics.holm(tests), strict=True):
+            row[-1] = p_value(p) if row[-1] else "–"
         caption += f" Shown are the first {CELLS}." if len(rows) > CELLS else ""
         page.table(head, rows[:CELLS], caption, left=5)
     if apart:

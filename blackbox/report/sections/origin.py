@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from blackbox.report.sections.comparison import flatten
+from blackbox.statistics import few
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -49,12 +50,13 @@ def _environments(run: Run) -> list[dict[str, Any]]:
     return [f for f in found if isinstance(f, dict)]
 
 
-def reading(page: Page) -> None:
-    """How to read the numbers."""
+def reading(page: Page, least: int = 0) -> None:
+    """How to read the numbers. least: images of the smallest run."""
     page.head("How to read this")
     for text in (
-        "Square brackets hold 95 % intervals: Wilson's for rates, bootstrap over images for means, exact order statistics for "
-        "medians. The number after a rate is its count and its denominator; the bar shows the rate, the whisker its interval.",
+        "Square brackets hold 95 % intervals: Wilson's for rates, bootstrap-t over images for means, exact order statistics for "
+        "medians. They say what other images of the same kind may show. "
+        "The number after a rate is its count and its denominator; the bar shows the rate, the whisker its interval.",
         "Attack success is the share of images fooled within eps and budget, of those that the target had right. A failure is "
         "charged at the whole budget in means and medians of queries. A transfer rate without its noise rows says little.",
         "In a gallery the difference is drawn around grey and stretched to its largest entry; for images of one channel red is "
@@ -62,3 +64,5 @@ def reading(page: Page) -> None:
         "Every number follows from the raw outcomes in the CSV files beside this page.",
     ):
         page.text(text)
+    if warning := few(least):
+        page.text(f"The smallest run has {warning}.")

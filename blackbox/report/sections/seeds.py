@@ -36,7 +36,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path, own: bool = False) -> Non
     rows = [_row(*each) for each in found]
     head, rows, left, said = once(HEAD, rows, 7, keep=2)
     head, rows, left = without_run(head, rows, left)
-    text = "Over seeds and images, with 95 % intervals that resample both; with two or three seeds they are still too short. By seed: the "
+    text = "An image's seeds are averaged first; 95 % intervals are over images: for other images of this kind. By seed: the "
     page.table(head, rows, f"{text}smallest and the largest of the seeds' own. {said}".strip(), left)
     for k, (run, name, pooled) in enumerate(found):
         label = run.label(name) or str(pooled.results[0].config["attack"])
@@ -53,7 +53,7 @@ def curve(pooled: Pooled, path: Path, label: str) -> Path:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     style.clean(axes)
     r = pooled.results[0]
-    under = f"{r.config['target']}, {r.threat}; thick: all seeds, with a 95 % band over seeds and images; thin: each seed."
+    under = f"{r.config['target']}, {r.threat}; thick: all seeds, with a 95 % band over images; thin: each seed."
     under += " A line ends where its run was cut off." if pooled.unknown else ""
     style.heading(made, f"Success against queries: {label}", under, height)
     return style.save(made, path)

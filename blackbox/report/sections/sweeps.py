@@ -61,7 +61,8 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
         rows.append([names[known[0]], *known[1:], table.rate(one), number(mean, ",.1f"), number(median), *spread])
     head, rows, left, said = once(head, rows, 4, keep=0)
     more = f" {len(rows) - ROWS:,} more rows are in sweep.csv." if len(rows) > ROWS else ""
-    over = f" Rates and queries are of seed {first}; pooled: over seeds and images, both resampled." if seeds > 1 else ""
+    pooled = "an image's seeds are averaged first, and the interval is over images"
+    over = f" Rates and queries are of seed {first}; pooled: {pooled}." if seeds > 1 else ""
     caption = f"Fooled: of the images that the target had right, with 95 % Wilson interval.{over} {said}{more}".strip()
     page.table(head, rows[:ROWS], caption, left)
     found = [(p, result(table, p)) for p in points if p.seed == first]

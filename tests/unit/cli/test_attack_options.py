@@ -285,7 +285,8 @@ class TestSeveral:
             line = next(li for li in out.stdout.splitlines() if li.startswith(f"{name} ") and "%" not in li)
             mean = statistics.restricted_mean(result)
             assert cell(result.success_rate) in line and f"{mean.value:,.1f} [" in line
-        assert f"square against nes: {statistics.paired(saved['square'], saved['nes'])}" in out.stdout
+        both = statistics.corrected([statistics.paired(saved["square"], saved[name]) for name in ("rays", "nes")])
+        assert f"square against nes: {both[1]}" in out.stdout and "corrected for 2 tests by Holm" in out.stdout
         rows = outcomes(tmp_path / "r")
         assert len(rows) == 36 and {row["attack"] for row in rows} == {"square", "rays", "nes"}
 

@@ -75,7 +75,7 @@ def test_a_sweep_with_several_seeds_has_a_pooled_line() -> None:
     (points,) = whole.several().values()
     assert percent(whole.pooled(points)).replace("\u00a0", " ").startswith("38 % [") and whole.by_seed(points) == "25 to 50"
     line = next(li for li in str(whole).splitlines() if "2 pooled" in li)
-    assert "38 [" in line and "], by seed 25 to 50" in line and line.endswith(" 4") and "resamples both" in str(whole)
+    assert "38 [" in line and "], by seed 25 to 50" in line and line.endswith(" 4") and "the interval is over images" in str(whole)
     half = Table(plan, dict(zip(plan.points, (column([1, 1, 0, 0]), column([0, 1])), strict=True)), {}, 2, 2)
     assert half.pooled(points).value == 3 / 4 and half.by_seed(points) == "50 to 50; 1 of 2 incomplete"
     none = Table(plan, dict(zip(plan.points, (column([1, 1, 0, 0]), {}), strict=True)), {}, 1, 2)
