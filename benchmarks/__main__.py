@@ -4,23 +4,26 @@
 
 speed, craft, training: `benchmarks.nets`; target, memory: `benchmarks.services`; rest: `benchmarks.rest`; sweep:
 `benchmarks.sweeps`; logging: `benchmarks.loggers`. Every row is the median of pairs measured in turn, with the smallest and the
-largest. Writes experiments/results/benchmarks.json, row by row; --quick shows in a minute that all of it runs, and writes nothing.
+largest. coverage: how often intervals hold the truth, with the Monte Carlo error of two deviations (`benchmarks.coverage`).
+Writes experiments/results/benchmarks.json (coverage: coverage.json), part by part; --quick shows in a minute that all of it runs,
+and writes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import loggers, nets, rest, services, sweeps
+from benchmarks import coverage, loggers, nets, rest, services, sweeps
 from experiments.runner import Book, Real, run, says
 
 PARTS = {
     "speed": nets.speed, "craft": nets.craft, "training": nets.training, "target": services.target, "sweep": sweeps.sweep,
-    "memory": services.memory, "rest": rest.rest, "logging": loggers.logging,
+    "memory": services.memory, "rest": rest.rest, "logging": loggers.logging, "coverage": coverage.coverage,
 }  # fmt: skip
 
 
@@ -33,18 +36,28 @@ class Settings(Real):
     quick: bool = says(False, "tiny settings, to see that it runs")
 
 
+def shown(row: dict[str, Any]) -> tuple[float, float, float]:
+    """The middle and the ends of a row."""
+    if "coverage" in row:
+        return row["coverage"], row["coverage"] - 2 * row["error"], row["coverage"] + 2 * row["error"]
+    return row["median"], row["low"], row["high"]
+
+
 def measure(s: Settings) -> None:
     torch.set_num_threads(s.threads)
-    book, console = Book("benchmarks", s), Console(width=140)
+    console = Console(width=140)
     table = Table("part", "ratio", "of", "median", "low", "high", title=f"{s.device}, {s.threads} thread(s), torch {torch.__version__}")
     for part in s.only:
         rows = []
         for ratio, row in PARTS[part](s):
             rows.append({"part": part, "ratio": ratio, "device": s.device, "torch": torch.__version__, **row})
             of = ", ".join(str(row[k]) for k in ("target", "attack", "what") if k in row)
-            table.add_row(part, ratio, of, *(f"{row[k]:.3f}" for k in ("median", "low", "high")))
-            print(part, ratio, of, f"{row['median']:.3f}", sep="  ", flush=True)
+            of += f", {row['n']} images" if "coverage" in row else ""
+            middle, *ends = shown(row)
+            table.add_row(part, ratio, of, *(f"{value:.3f}" for value in (middle, *ends)))
+            print(part, ratio, of, f"{middle:.3f}", sep="  ", flush=True)
         if not s.quick:
+            book = Book("coverage" if part == "coverage" else "benchmarks", s)
             kept = [r for r in book.found.get("rows", []) if (r["part"], r["device"]) != (part, s.device)]
             book.put(rows=kept + rows)
     console.print(table)

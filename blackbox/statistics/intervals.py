@@ -127,7 +127,11 @@ def mean_interval(
         return _studentised(shift, spread, scale, n)
 
     low, high = _ends(mean, scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(n, seed, count)]), level)
-    return _bounded(low, high, lambda w, end: w[:, :-1] @ x.T + w[:, -1:] * end, n, bounds, level, seed)
+    if bounds is None:
+        return low, high
+    weights = _unseen(n, seed)
+    rest = weights[:, :-1] @ x.T
+    return _within(low, high, *(rest + weights[:, -1:] * end for end in bounds), level)
 
 
 def ratio_interval(
@@ -149,14 +153,11 @@ def ratio_interval(
         return _studentised(np.log(wa / wb), np.sqrt(np.maximum(square, 0.0) / max(n - 1, 1)), scale, n)
 
     low, high = _ends(np.log(ma / mb), scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(n, seed, count)]), level)
-    ends = None if bounds is None else np.log(np.divide(bounds, bounds[::-1]))
-
-    def with_one(weights: np.ndarray, end: float) -> np.ndarray:
-        assert bounds is not None and ends is not None
-        over, under = bounds if end == ends[0] else bounds[::-1]
-        return np.log((weights[:, :-1] @ a * ma + weights[:, -1:] * over) / (weights[:, :-1] @ b * mb + weights[:, -1:] * under))
-
-    low, high = _bounded(low, high, with_one, n, None if ends is None else (ends[0], ends[1]), level, seed)
+    if bounds is not None:
+        weights = _unseen(n, seed)
+        over, under, last = weights[:, :-1] @ a * ma, weights[:, :-1] @ b * mb, weights[:, -1:]
+        with_one = (np.log((over + last * one) / (under + last * other)) for one, other in (bounds, bounds[::-1]))
+        low, high = _within(low, high, *with_one, level)
     return np.exp(low), np.exp(high)
 
 
@@ -205,13 +206,14 @@ def _ends(value: np.ndarray, error: np.ndarray, drawn: np.ndarray, level: float)
         return np.where(equal, -np.inf, value - above * error), np.where(equal, np.inf, value - below * error)
 
 
-def _bounded(
-    low: np.ndarray, high: np.ndarray, with_one: Any, n: int, bounds: Bounds | None, level: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ends no farther out than one more value at a bound would put them, with random weights of all."""
-    if bounds is None:
-        return low, high
-    weights = np.random.default_rng(seed).dirichlet(np.ones(n + 1), _UNSEEN)
-    least = np.quantile(with_one(weights, bounds[0]), (1 - level) / 2, axis=0)
-    most = np.quantile(with_one(weights, bounds[1]), (1 + level) / 2, axis=0)
-    return np.maximum(low, least), np.minimum(high, most)
+def _unseen(n: int, seed: int) -> np.ndarray:
+    """Random weights of n values and of one more that was not seen, [draws, n + 1]."""
+    return np.random.default_rng(seed).dirichlet(np.ones(n + 1), _UNSEEN)
+
+
+def _within(low: np.ndarray, high: np.ndarray, least: np.ndarray, most: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends no farther out than one more value at a bound would put them; least, most [draws, M]."""
+    return (
+        np.maximum(low, np.quantile(least, (1 - level) / 2, axis=0)),
+        np.minimum(high, np.quantile(most, (1 + level) / 2, axis=0)),
+    )  # fmt: skip
