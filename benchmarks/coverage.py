@@ -1,9 +1,9 @@
 """How often do the intervals of `blackbox.statistics` hold the truth that they claim to hold 95 times in 100?
 
 The truth is known where images are drawn from a population that is known. Populations: the per-image queries of committed results
-(experiments/results/hybrid.json, benchmark_peers.json), with one seed and with all; made ones where the truth must be varied: rates from .5
-to .99 with one seed, and with three seeds whose outcomes on an image agree more or less; trainings of a surrogate that lie more
-or less apart. From each, samples of n images are drawn, and of each the interval is computed as a report does (with 999 resamples
+(experiments/results/queries, benchmark_peers.json) with one seed and with all, and made ones: queries of which more or fewer are two,
+rates from .5 to .99 with one seed and with three whose outcomes on an image agree more or less, trainings of a surrogate that
+lie more or less apart. From each, samples of n images are drawn, and of each the interval is computed as a report does (with 999 resamples
 instead of 9,999). A row: the interval, the population (what), n, samples, in how many of them the truth was inside, and in how many it
 was below or above the interval. 20 and 50 images stand beside, as a warning.
 """
@@ -11,6 +11,7 @@ was below or above the interval. 20 and 50 images stand beside, as a warning.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from scipy.stats import norm
 from blackbox import statistics
 from experiments.runner import load
 
-SIZES, RESAMPLES = (20, 50, 100, 200, 500), 999
+SIZES, RESAMPLES, BUDGET = (20, 50, 100, 200, 500), 999, 1000
 RATES, AGREE, SEEDS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99), (0.5, 0.7, 0.9, 1.0), 3
-PAIRS = (  # first, second, of one results file: queries saved, and the ratio of means
-    ("hybrid", "square"), ("transfer-start", "square"), ("hybrid, misled", "hybrid"), ("targeted: hybrid", "targeted: square"),
-    ("linf square", "linf torchattacks Square"), ("linf square", "linf nes"), ("l2 square", "l2 simba"),
-)  # fmt: skip
+MADE = {  # share of twos; of the others' lognormal part the median and the deviation of the logarithm; share at the budget
+    "half are twos": (0.5, 30, 1.5, 0.0), "85 % are twos": (0.85, 30, 1.2, 0.0), "95 % are twos": (0.95, 50, 1.0, 0.0),
+    "a search": (0.05, 60, 1.2, 0.0), "a search that fails on 2 %": (0.05, 60, 1.2, 0.02),
+    "a search that fails on 30 %": (0.0, 150, 1.2, 0.3),
+}  # fmt: skip
 Ends = tuple[np.ndarray, np.ndarray]
 
 
@@ -50,16 +52,22 @@ Part = Iterator[tuple[str, str, float, Ends]]
 
 
 def populations() -> Found:
-    """Queries of each image in committed results on 100 images or more; none of attacks to which all images are alike."""
-    out: Found = {}
-    for r in (load("hybrid") or {"rows": []})["rows"]:
-        queries, budget = np.where(r["found"], r["queries"], r["budget"]).astype(float), int(r["budget"])
-        name = r["attack"]
-        out[name] = (np.vstack([out[name][0], queries]), budget) if name in out else (queries[None], budget)
+    """Queries of each image, made and of committed results on 100 images or more; none of attacks to which all images are alike."""
+    rng, out = np.random.default_rng(0), {}
+    for name, (twos, middle, spread, failed) in MADE.items():
+        drawn = np.clip(2 + np.exp(rng.normal(np.log(middle), spread, 20_000)).round(), 2, BUDGET)
+        kind = rng.random(20_000)
+        out[f"made: {name}"] = (np.where(kind < twos, 2, np.where(kind < twos + failed, BUDGET, drawn))[None], BUDGET)
+    for path in sorted((Path("experiments") / "results" / "queries").glob("*.json")):
+        for r in (load(f"queries/{path.stem}") or {"rows": []})["rows"]:
+            queries = np.where(r["found"], r["queries"], r["budget"]).astype(float)
+            name = f"{path.stem}: {r['attack']}, {r['access']}, {r['goal']}"
+            if len(queries) >= 100:
+                out[name] = (np.vstack([*([out[name][0]] if name in out else []), queries]), int(r["budget"]))
     for r in (load("benchmark_peers") or {"rows": []})["rows"]:
         if len(r.get("first", [[]])[0]) >= 100:
             first = np.array(r["first"], dtype=float)
-            out[f"{r['part']} {r['attack']}"] = (np.where(first > 0, first, r["budget"]), int(r["budget"]))
+            out[f"{r['part']}: {r['attack']}"] = (np.where(first > 0, first, r["budget"]), int(r["budget"]))
     return {name: (q, budget) for name, (q, budget) in out.items() if np.ptp(q.mean(0)) > 0}
 
 
@@ -72,13 +80,19 @@ def means(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
 
 
 def pairs(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
-    for one, other in PAIRS:
-        if one not in found or other not in found:
-            continue
-        (a, budget), (b, _) = found[one], found[other]
-        x, y = a.mean(0), b.mean(0)
+    """Each attack against the square search on the same images, and against one that is cheaper on each image by chance alone."""
+    for one, (a, budget) in found.items():
+        place = one.partition(": ")[0]
+        if place == "made":
+            x = a[0]
+            y = np.minimum(np.round(x * rng.choice([1.0, 2.0, 4.0], len(x))), budget)
+            what = f"{one}, against up to 4 times as many"
+        else:
+            base = next((name for name in found if name.startswith(f"{place}: square") and name != one), None)
+            if base is None or found[base][1] != budget or found[base][0].shape[1] != a.shape[1]:
+                continue
+            x, y, what = a.mean(0), found[base][0].mean(0), f"{one} against square"
         which = rng.integers(0, len(x), (samples, n))
-        what = f"{one} against {other}"
         saved = statistics.mean_interval((y - x)[which], bounds=(1 - budget, budget - 1), count=RESAMPLES)
         yield "queries saved, paired", what, float((y - x).mean()), saved
         ratio = statistics.ratio_interval(x[which], y[which], bounds=(1, budget), count=RESAMPLES)
@@ -86,11 +100,11 @@ def pairs(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
 
 
 def medians(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
-    for name in ("square", "linf nes", "l2 square", "labels: sign-flip"):
-        if name in found:
-            x = found[name][0].mean(0)
-            each = [statistics.median(row) for row in rng.choice(x, (samples, n))]
-            yield "median", name, float(np.quantile(x, 0.5, method="inverted_cdf")), ends(each)
+    for name, (queries, _) in found.items():
+        if name.startswith("made: a search") or "square" in name:
+            x = queries.mean(0)
+            each = [statistics.median(row) for row in rng.choice(x, (samples // 2, n))]
+            yield "median queries", name, float(np.quantile(x, 0.5, method="inverted_cdf")), ends(each)
 
 
 def rates(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
