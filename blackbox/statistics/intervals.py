@@ -131,7 +131,8 @@ def mean_interval(
         return low, high
     weights = _unseen(n, seed)
     rest = weights[:, :-1] @ x.T
-    return _within(low, high, *(rest + weights[:, -1:] * end for end in bounds), level)
+    least, most = (rest + weights[:, -1:] * end for end in bounds)
+    return _within(low, high, least, most, level)
 
 
 def ratio_interval(
@@ -156,8 +157,8 @@ def ratio_interval(
     if bounds is not None:
         weights = _unseen(n, seed)
         over, under, last = weights[:, :-1] @ a * ma, weights[:, :-1] @ b * mb, weights[:, -1:]
-        with_one = (np.log((over + last * one) / (under + last * other)) for one, other in (bounds, bounds[::-1]))
-        low, high = _within(low, high, *with_one, level)
+        least, most = (np.log((over + last * one) / (under + last * other)) for one, other in (bounds, bounds[::-1]))
+        low, high = _within(low, high, least, most, level)
     return np.exp(low), np.exp(high)
 
 
