@@ -239,6 +239,17 @@ def ground_table() -> Table:
     return Table(["target", "family", "adversarially trained", "images", "threat"], lines)
 
 
+@figure
+def chosen_table() -> Table:
+    """What was chosen, and on what."""
+    tables = ground()
+    lines = [
+        [what, how["by"], ", ".join(tables["targets"][name]["title"] for name in how["targets"])]
+        for what, how in tables["chosen"].items()
+    ]
+    return Table(["what was chosen", "by", "on"], lines)
+
+
 # -- interruptions and speed ---------------------------------------------------------------------------------------
 
 
