@@ -102,6 +102,12 @@ class Evaluation:
             f"Expected one of {[(r.sees, r.attack, r.budget) for r in self.rows]}, but it was {(sees, attack, budget)}."
         )
 
+    def recovered(self, row: Row) -> Rate:
+        """Of the images that the white-box attacks fool, the share that this row fools too: how near its attacker comes to one with
+        gradients. Raises: KeyError, there is no white-box row."""
+        limit = self.row("everything")
+        return Rate.of(row.wrong, among=limit.wrong & ~self.rows[0].wrong, known=~row.unknown)
+
     def cells(self) -> list[list[str]]:
         """The table with its head: text."""
         from blackbox.plain_text import cell

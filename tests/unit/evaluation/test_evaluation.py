@@ -54,6 +54,7 @@ def test_every_row_is_what_the_closed_form_says() -> None:
         assert int(found.row(sees, budget, attack).wrong.sum()) == FALL, sees
     assert int(found.row("everything").wrong.sum()) == FALL
     assert found.row("nothing", 0, "none (clean images)").robust.value == 1.0
+    assert str(found.recovered(found.row("scores", 60))) == str(bb.Rate(FALL, FALL)) and found.recovered(found.rows[0]).k == 0
     assert np.array_equal(found.row("scores", 60).wrong, (REACH < EPS).numpy())
     assert not found.notes
 
