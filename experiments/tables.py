@@ -16,12 +16,11 @@ from statistics import median
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from scipy.stats import binomtest
 
 import blackbox as bb
 from experiments import measured, measurements, published
 from experiments.measurements import ground, table, told
-from experiments.peers.transfer import SHARED
+from experiments.peers.tables import beside, clocks, transferred, tried
 from experiments.runner import RESULTS, load
 from experiments.studies.queries import PARTS as PARTS_OF
 
@@ -121,38 +120,6 @@ def differences() -> Iterator[tuple[str, Found, list[list[Any]]]]:
             yield title, found, [[r.source, r.n, told(r.rate(), True), told(r.mean(), True)] for r in rows]
 
 
-TITLES = {
-    "linf": "Scores, Linf", "linf-mnist": "Scores, Linf", "l2": "Scores, L2", "pixels": "Scores, few pixels",
-    "labels": "Labels only, Linf", "near": "Labels only, smallest L2 distance", "near-long": "Labels only, smallest L2 distance",
-}  # fmt: skip
-
-
-def peers(found: Found) -> Iterator[tuple[str, list[str], list[Any], list[Found]]]:
-    """Ours and the peers' side by side: of each part title, columns, the table's rows and the results'."""
-    clocks = {(t["part"], t["attack"]): t for t in found["times"]}
-    parts = {part: rows for (part,), rows in grouped(found["rows"], "part")}
-    for part, rows in ((part, parts[part]) for part in TITLES if part in parts):
-        at = sorted((k for k in rows[0] if k.startswith("median distance at ")), key=lambda k: int(k.split()[-1]))
-        lines = []
-        for r in sorted(rows, key=lambda r: r[at[0]] if at else r["mean"]):
-            name = (f"*{r['attack']}*" if r["peer"] else r["attack"]) + (f" (raised: {r['note']})" if r["note"] else "")
-            timed = clocks.get((part, r["attack"]))
-            seeds = f" ({', '.join(f'{m:.1f}' for m in r['mean by seed'])})" if not at and len(r["mean by seed"]) > 1 else ""
-            reached = [f"{r[k]:.3f}" for k in at] or [r["success"], f"{r['mean']:.1f}{seeds}", f"{r['median']:g}"]
-            lines.append([name, *reached, within(timed["wall / forward"], timed["all"], ".2f") if timed else "-"])
-        columns = ["attack", *(at or ["success [95 % Wilson]", "mean queries (by seed)", "median"]), "wall / forward"]
-        yield TITLES[part], columns, lines, rows
-
-
-def standing(rows: list[Found]) -> list[set[Any]]:
-    """What ours and the peers break: of images x seeds, and of images with any seed. Nothing where there is no peer."""
-    hits = [
-        {(s, i) for r in rows if r["peer"] == peer for s, row in enumerate(r.get("first", ())) for i, q in enumerate(row) if q}
-        for peer in (False, True)
-    ]
-    return [*hits, *({i for _, i in some} for some in hits)]
-
-
 def speed(found: Found) -> Rows:
     for r in found["rows"]:
         of = ", ".join(str(r[k]) for k in ("target", "attack", "what") if k in r)
@@ -161,26 +128,6 @@ def speed(found: Found) -> Rows:
 
 def matrix() -> str:
     return (RESULTS / "transfer_matrix.txt").read_text().rstrip()
-
-
-def pairs(found: Found) -> Iterator[tuple[Any, list[Any], Any]]:
-    """Shared presets, and the best of ours against the best of theirs."""
-    for key, some in sorted(grouped(found["rows"], "eps", "source", "n", "seed")):
-        rows, lines = {r["attack"]: r for r in some}, []
-        mine, theirs = ([r for r in some if r["peer"] == peer] for peer in (False, True))
-        for r in mine:
-            preset, _, step = r["attack"].partition(", step")
-            peer = rows.get(f"torchattacks {SHARED[preset][1]}{', step' + step if step else ''}") if preset in SHARED else None
-            beside = [peer["attack"].removeprefix("torchattacks "), peer["rate"], *paired(r, peer)] if peer else [""] * 5
-            lines.append([r["attack"], r["rate"], *beside])
-        best = [max(of, key=lambda r: len(r["fooled"])) for of in (mine, theirs) if of]
-        yield key, lines, (*best, paired(*best)) if len(best) == 2 else None
-
-
-def paired(one: Found, other: Found) -> list[Any]:
-    a, b = set(one["fooled"]), set(other["fooled"])
-    only, rest = len(a - b), len(b - a)
-    return [only, rest, f"{binomtest(only, only + rest).pvalue if only + rest else 1.0:.2g}"]
 
 
 def league(rows: list[Found]) -> Rows:
@@ -239,8 +186,8 @@ def agreement(found: Found) -> Rows:
 
 
 SHOWN: tuple[Callable[..., Any], ...] = (
-    load, table, rate, grouped, asked, every, priors, differences, peers, standing, speed, matrix, pairs, league, practical, across_sets,
-    protects, nearest, agreement,
+    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, tried, speed, matrix, transferred, league, practical,
+    across_sets, protects, nearest, agreement,
 )  # fmt: skip
 
 

@@ -1,127 +1,245 @@
 """Other toolkits' query attacks behind a counter of our own: torchattacks, foolbox, adversarial-robustness-toolbox.
 
-A peer attacks one image at a time behind a `Meter`, which counts each row, looks at every answer (so that a peer need
-not notice its own success) and stops the attack when the budget is out. Peers keep their defaults but for what the
-comparison fixes: threat, budget, seed. The extra ``[peers]`` installs them.
+A peer attacks an image, or a batch, behind a `Meter` an image, which counts each row, looks at every answer (so that a peer need not
+notice its own success) and stops the attack when the budget is out. Which settings a peer may have, why, and on whose word, stands
+in ``peers.toml``; `experiments.peers.settings` chooses among them. The extra ``[peers]`` installs the toolkits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
-from collections.abc import Callable
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import blackbox as bb
+from experiments.peers.turns import Ask, by_turns, seed_all
 
 
 class Spent(Exception):
     """The budget is out, or the image is fooled and the attack has nothing left to do."""
 
 
-class Meter(torch.nn.Module):
-    """Counts rows, looks at every answer, stops at the budget.
+class Meter(nn.Module):
+    """Counts rows of one image, looks at every answer, stops at the budget.
 
-    first: the number of the row that first was adversarial inside the threat, 0 where none was. reached: (row,
-    distance) whenever an adversarial row came nearer than those before.
+    The clean check is paid as the first query, by every peer: one that asks for the clean image gets that answer for it, once.
+
+    Args:
+        net: whose answers it gives. ask: instead of it, where rows of several searches are answered together.
+        hold: rows are moved into the threat before they are answered. remember: a row that was asked before is not counted.
+
+    Attributes:
+        first: the number of the row that first was adversarial inside the threat, 0 where none was. reached: (row, distance)
+            whenever an adversarial row came nearer than those before.
     """
 
-    def __init__(self, net: torch.nn.Module, x: Tensor, y: int, threat: bb.Threat, budget: int) -> None:
+    def __init__(
+        self, net: nn.Module, x: Tensor, y: int, threat: bb.Threat, budget: int, *, ask: Ask | None = None, hold: bool = False,
+        remember: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.net, self.x, self.y, self.threat, self.budget = net, x, y, threat, budget
-        self.rows, self.first = 0, 0
+        self.net, self.x, self.y, self.threat, self.budget, self.hold = net, x, y, threat, budget, hold
+        self.ask: Ask = ask or net.forward  # a bound method: a module would become a part of this one
+        self.known: set[bytes] | None = set() if remember else None
+        self.rows, self.first, self.calls, self.over = 1, 0, 0, False
         self.reached: list[tuple[int, float]] = []
 
+    @property
+    def done(self) -> bool:
+        return bool(self.first and self.threat.eps < math.inf) or self.over
+
     def forward(self, z: Tensor) -> Tensor:
-        z = z.to(self.x.dtype)  # ART's HopSkipJump sends float64
-        room = self.budget - self.rows
-        if room <= 0:
+        z = self.moved(z)
+        if self.rows >= self.budget:
             raise Spent
         with torch.no_grad():
-            out = self.net(z)
-        for i in (out.argmax(1) != self.y)[:room].nonzero()[:, 0].tolist():
-            distance = float(self.threat.distance(z[i : i + 1], self.x))
-            if not self.reached or distance < self.reached[-1][1]:
-                self.reached.append((self.rows + i + 1, distance))
-            if distance <= self.threat.eps + self.threat.tolerance and not self.first:
-                self.first = self.rows + i + 1
-        self.rows += min(len(z), room)
-        if (self.first and self.threat.eps < math.inf) or len(z) > room:
+            out = self.ask(z)
+        self.note(z, out)
+        if self.done:
             raise Spent
         return out
+
+    def moved(self, z: Tensor) -> Tensor:
+        z = z.detach().to(self.x.dtype)  # ART's HopSkipJump sends float64
+        return self.threat.project(z, self.x.expand_as(z)) if self.hold else z
+
+    def note(self, z: Tensor, out: Tensor) -> None:
+        """Count rows and their answers, in their order."""
+        new = torch.ones(len(z), dtype=torch.bool)
+        if self.calls <= 3 and (clean := (z == self.x).flatten(1).all(1)).any():  # a peer makes its own check at once or never
+            new[int(clean.nonzero()[0])] = False
+            self.calls = 4
+        self.calls += 1
+        if self.known is not None:
+            for i, row in enumerate(z):
+                key = row.numpy().tobytes()
+                new[i] &= key not in self.known
+                self.known.add(key)
+        room = self.budget - self.rows
+        self.over |= int(new.sum()) > room
+        z, out = z[new][:room], out[new][:room]
+        wrong = (out.argmax(1) != self.y).nonzero()[:, 0]
+        far = self.threat.distance(z[wrong], self.x.expand_as(z[wrong])).tolist() if len(wrong) else []
+        for i, distance in zip(wrong.tolist(), far, strict=True):
+            self._found(self.rows + i + 1, distance)
+        self.rows += len(z)
+
+    def _found(self, row: int, distance: float) -> None:
+        if not self.reached or distance < self.reached[-1][1]:
+            self.reached.append((row, distance))
+        if distance <= self.threat.eps + self.threat.tolerance and not self.first:
+            self.first = row
 
     def distance_at(self, queries: int) -> float:
         """The smallest distance among adversarial rows within so many queries; inf where there is none."""
         return min((d for at, d in self.reached if at <= queries), default=math.inf)
 
 
-def art_classifier(net: torch.nn.Module, x: Tensor) -> Any:
+class Meters(nn.Module):
+    """Several images that a peer attacks in one batch, each with its own `Meter`: a row belongs to the nearest image.
+
+    Rows of an image that is fooled or has no budget left are answered and not counted: alone its attack would have ended.
+    """
+
+    def __init__(self, net: nn.Module, each: Sequence[Meter], ask: Ask | None = None) -> None:
+        super().__init__()
+        self.net, self.each, self.ask = net, list(each), ask or net.forward
+        self.x = torch.cat([m.x for m in each])
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = z.detach().to(self.x.dtype)
+        n, m = len(z), len(self.x)
+        far = self.each[0].threat.distance(z.repeat_interleave(m, 0), self.x.repeat(n, 1, 1, 1)).view(n, m)
+        of = far.argmin(1).tolist()
+        z = torch.cat([self.each[i].moved(row) for i, row in zip(of, z.split(1), strict=True)])
+        with torch.no_grad():
+            out = self.ask(z)
+        for i in set(of):
+            at = [j for j, other in enumerate(of) if other == i]
+            if not self.each[i].done:
+                self.each[i].note(z[at], out[at])
+        if all(meter.done or meter.rows >= meter.budget for meter in self.each):
+            raise Spent
+        return out
+
+
+def art_classifier(net: nn.Module, x: Tensor) -> Any:
     """A net as ART takes it."""
     from art.estimators.classification import PyTorchClassifier
 
-    loss, shape = torch.nn.CrossEntropyLoss(), tuple(x.shape[1:])
+    loss, shape = nn.CrossEntropyLoss(), tuple(x.shape[1:])
     return PyTorchClassifier(net, loss, shape, 10, clip_values=(0.0, 1.0), device_type="cpu")
 
 
-Peer = Callable[[Meter, Tensor, Tensor, bb.Threat, int, int], Any]  # meter, x [1, ...], y [1], threat, budget, seed
+@dataclass(frozen=True)
+class Setting:
+    """One way to run a peer. options: of its attack; ``"$eps"``, ``"$pixels"``, ``"$budget"``, ``"$seed"`` and ``"$third"`` (of
+    the budget) stand for those of the run. hold, remember: the `Meter`'s. probabilities: what the peer is shown, instead of
+    logits."""
+
+    label: str
+    why: str
+    source: str
+    options: dict[str, Any] = field(default_factory=dict)
+    hold: bool = False
+    remember: bool = False
+    probabilities: bool = False
 
 
-def peer(toolkit: str, kind: str, **options: Any) -> Peer:
-    """An attack of a toolkit; ``"$eps"``, ``"$pixels"``, ``"$budget"`` and ``"$seed"`` stand for those of the run."""
+@dataclass(frozen=True)
+class Peer:
+    """A toolkit's attack, at most three settings of it, and the attack of ours that it is held against.
 
-    def run(meter: Meter, x: Tensor, y: Tensor, threat: bb.Threat, budget: int, seed: int) -> None:
+    batch: images in a call, of a peer that takes several at once and draws the same for all of them.
+    """
+
+    part: str
+    name: str
+    toolkit: str
+    kind: str
+    ours: str
+    tried: tuple[Setting, ...]
+    batch: int = 1
+
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, threat: bb.Threat, budget: int, seed: int, how: Setting) -> None:
+        """Let it loose on a model that gives logits."""
         pixels = int(threat.eps) if threat.eps < math.inf else 1
-        known = {"$eps": threat.eps, "$pixels": pixels, "$budget": budget, "$seed": seed}
-        given = {key: known.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        if toolkit == "torchattacks":
-            getattr(importlib.import_module("torchattacks"), kind)(meter, **given)(x, y)
-        elif toolkit == "foolbox":
+        known = {"$eps": threat.eps, "$pixels": pixels, "$budget": budget, "$seed": seed, "$third": budget // 3}
+        given = {k: known.get(v, v) if isinstance(v, str) else v for k, v in how.options.items()}
+        seed_all(seed)
+        if self.toolkit == "torchattacks":
+            getattr(importlib.import_module("torchattacks"), self.kind)(model, **given)(x, y)
+        elif self.toolkit == "foolbox":
             fb = importlib.import_module("foolbox")
-            model = fb.PyTorchModel(meter, bounds=(0, 1), device="cpu")
-            getattr(fb.attacks, kind)(**given)(model, x, y, epsilons=None)
+            getattr(fb.attacks, self.kind)(**given)(fb.PyTorchModel(model, bounds=(0, 1), device="cpu"), x, y, epsilons=None)
         else:
             if not hasattr(np, "mat"):
                 np.mat = np.asmatrix  # gone from numpy 2; ART's GeoDA still asks for it
-            attack = getattr(importlib.import_module("art.attacks.evasion"), kind)
-            told = torch.nn.Sequential(meter, torch.nn.Softmax(1))  # those that read scores want probabilities
-            attack(art_classifier(told, x), **given).generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
-
-    return run
+            kind = getattr(importlib.import_module("art.attacks.evasion"), self.kind)
+            shown = nn.Sequential(model, nn.Softmax(1)) if how.probabilities else model
+            kind(art_classifier(shown, x), verbose=False, **given).generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
 
 
-_SQUARE = {"eps": "$eps", "n_queries": "$budget", "seed": "$seed"}
-_ART = {"verbose": False, "max_iter": "$budget"}
-Peers = dict[str, tuple[str, Peer]]  # name -> (the attack of ours it is to be held against, runner)
-LINF_SCORES: Peers = {
-    "torchattacks Square": ("square", peer("torchattacks", "Square", norm="Linf", **_SQUARE)),
-    "torchattacks Square, our p_init": ("square", peer("torchattacks", "Square", norm="Linf", p_init=0.4, **_SQUARE)),
-    "ART Square": ("square", peer("art", "SquareAttack", eps="$eps", **_ART)),
-    "ART SimBA px": ("simba", peer("art", "SimBA", attack="px", epsilon="$eps", **_ART)),
-}
-L2_SCORES: Peers = {
-    "torchattacks Square": ("square", peer("torchattacks", "Square", norm="L2", **_SQUARE)),
-    "ART SimBA px": ("simba", peer("art", "SimBA", attack="px", epsilon=0.2, **_ART)),
-    "ART SimBA dct": ("simba", peer("art", "SimBA", attack="dct", epsilon=0.2, freq_dim=28, **_ART)),
-    "ART ZOO": ("zoo", peer("art", "ZooAttack", max_iter=50, use_resize=False, use_importance=False, verbose=False)),
-}
-PIXELS: Peers = {
-    "torchattacks OnePixel": ("sparse", peer("torchattacks", "OnePixel", pixels="$pixels", steps=100, popsize=10)),
-}
-LABELS: Peers = {
-    "foolbox HopSkipJump": ("hop-skip-jump", peer("foolbox", "HopSkipJumpAttack", steps=64)),
-    "foolbox Boundary": ("boundary", peer("foolbox", "BoundaryAttack", steps=25000)),
-    "ART HopSkipJump": ("hop-skip-jump", peer("art", "HopSkipJump", max_iter=64, verbose=False)),
-    "ART Boundary": ("boundary", peer("art", "BoundaryAttack", targeted=False, max_iter=5000, verbose=False)),
-    "ART SignOPT": ("sign-opt", peer("art", "SignOPTAttack", targeted=False, query_limit="$budget", verbose=False)),
-    "ART GeoDA": ("geoda", peer("art", "GeoDA", **_ART)),
-}
-LINF_LABELS: Peers = {
-    "foolbox HopSkipJump Linf": ("hop-skip-jump", peer("foolbox", "HopSkipJumpAttack", steps=64, constraint="linf")),
-    "ART HopSkipJump Linf": ("hop-skip-jump", peer("art", "HopSkipJump", norm=np.inf, max_iter=64, verbose=False)),
-}
+def load(path: Path | None = None) -> list[Peer]:
+    """All peers of ``peers.toml``.
+
+    Raises:
+        ValueError: a peer has none or more than three settings, or a setting has no reason or no source.
+    """
+    path = path or Path(__file__).with_name("peers.toml")
+    out = []
+    for p in tomllib.loads(path.read_text("utf-8"))["peer"]:
+        common = p.pop("options", {})
+        tried = tuple(Setting(**{**t, "options": common | t.get("options", {})}) for t in p.pop("tried", ()))
+        if not 1 <= len(tried) <= 3:
+            raise ValueError(f"Expected one to three settings of {p['name']}, but there were {len(tried)}. Mend {path}.")
+        for t in tried:
+            if not (t.why and t.source):
+                raise ValueError(f"Expected a reason and a source of {p['name']}, {t.label}, but one was empty. Mend {path}.")
+        out.append(Peer(tried=tried, **p))
+    return out
+
+
+def by_part(part: str) -> dict[str, Peer]:
+    return {p.name: p for p in load() if p.part == part}
+
+
+def run(
+    peer: Peer, how: Setting, net: nn.Module, x: Tensor, y: Tensor, threat: bb.Threat, budget: int, seeds: Sequence[int]
+) -> tuple[list[Meter], list[str]]:
+    """A peer on each image, or on each batch of as many as it takes, with the first image's seed; the answers come together.
+
+    Returns:
+        A meter an image; what went wrong, where something did.
+    """
+    meters = [
+        Meter(net, x[i : i + 1], int(y[i]), threat, budget, hold=how.hold, remember=how.remember).eval() for i in range(len(x))
+    ]
+
+    def work(at: slice, ask: Ask) -> None:
+        some = meters[at]
+        for meter in some:
+            meter.ask = ask
+        model = some[0] if len(some) == 1 else Meters(net, some, ask).eval()
+        peer.attack(model, x[at], y[at], threat, budget, seeds[at.start], how)
+
+    works = [partial(work, slice(i, min(i + peer.batch, len(x)))) for i in range(0, len(x), peer.batch)]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # ART's GeoDA leaves a file where it runs
+        ends = by_turns(net, works)
+    return meters, [f"{type(e).__name__}: {str(e)[:80]}" for e in ends if e is not None and not of_ours(e)]
+
+
+def of_ours(error: BaseException | None) -> bool:
+    """Whether a search was ended by its `Meter`; ART wraps what it catches."""
+    return error is not None and (isinstance(error, Spent) or of_ours(error.__cause__ or error.__context__))

@@ -23,7 +23,8 @@ from torch import Tensor
 
 import surrogates as sg
 from blackbox.rng import Stream
-from experiments.cases import Case, cifar
+from experiments import ground
+from experiments.cases import Case
 from experiments.runner import Found, Real, run, says, tell
 from surrogates.crafting import Pool
 
@@ -32,7 +33,7 @@ RESULT = "peer_agreement"
 
 @dataclass(frozen=True)
 class Settings(Real):
-    images: int = says(50, "that the net has right, spread over the classes")
+    images: int = says(30, "of the choosing ground, that the net has right: whether two programs agree does not hang on the images")
     only: str = says("", "part of a pairing's name")
     steps: int = 10
     seed: int = 0
@@ -65,7 +66,8 @@ def peer(kind: str, case: Case, s: Settings, **options: Any) -> Any:
     eps = case.threat.eps
     attack = getattr(torchattacks, kind)(case.net, eps=eps, alpha=eps / s.steps, steps=s.steps, **options)
     if kind == "TIFGSM":  # its kernel is float32 whatever the net
-        attack.stacked_kernel = torch.from_numpy(attack.gkern(15, 3)).expand(3, 1, 15, 15)
+        side = attack.len_kernel
+        attack.stacked_kernel = torch.from_numpy(attack.gkern(side, 3)).expand(3, 1, side, side)
     return attack
 
 
@@ -123,8 +125,9 @@ PAIRINGS: dict[str, tuple[str | sg.presets.Preset | P.Parts, Peer]] = {
     "MI, torchattacks": ("mi-fgsm", plain("MIFGSM")),
     "NI, torchattacks": ("ni-fgsm", plain("NIFGSM")),
     "DI, torchattacks": (P.Momentum() | P.DI(1.0, back=False), diverse),
-    "TI, torchattacks": (P.Momentum() | P.TI(15), plain("TIFGSM", decay=1.0, diversity_prob=0.0)),
-    "SI, torchattacks": (sg.presets.get("si-fgsm") | P.LookAhead(), plain("SINIFGSM")),
+    "TI of 15 pixels, torchattacks": (P.Momentum() | P.TI(15), plain("TIFGSM", decay=1.0, diversity_prob=0.0)),
+    "TI of 3 pixels, torchattacks": (P.Momentum() | P.TI(3), plain("TIFGSM", decay=1.0, diversity_prob=0.0, len_kernel=3)),
+    "SI with look-ahead, torchattacks": (sg.presets.get("si-fgsm") | P.LookAhead(), plain("SINIFGSM")),
     "VMI, torchattacks": ("vmi-fgsm", tuned),
     "Admix, torchattack": ("admix", mixed),
 }
@@ -141,9 +144,8 @@ def ours(case: Case, attack: str | sg.presets.Preset | P.Parts, s: Settings) -> 
 
 
 def measure(s: Settings) -> Found | None:
-    case = cifar(s.root, 2400)
-    at = torch.linspace(0, len(case.images) - 1, s.images).long()  # they come class by class
-    case = replace(case, net=case.net.double().eval(), images=case.images[at].double(), labels=case.labels[at])
+    case = ground.case("resnet20", s.root, count=s.images)
+    case = replace(case, net=case.net.double().eval(), images=case.images.double())
     rows = []
     for name, (attack, theirs) in PAIRINGS.items():
         if s.only.lower() not in name.lower():

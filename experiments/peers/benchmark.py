@@ -1,225 +1,157 @@
-"""Ours and the peers' attacks on the same images, the same target, the same budget, every row counted, in one run.
+"""What the query tables do not hold of the peers: labels, L2, few pixels, the smallest L2 distance, and wall time.
 
-A success counts at the query that showed it; the distance after q queries is the smallest among adversarial rows until then; a
-failure is charged the whole budget. Ours run as a batch behind an `Oracle` (their counts do not depend on it), peers one image
-at a time behind a `Meter`. Wall time over the bare forward time of the very same calls is a part of its own, ``--time``. The
-figure (alone with ``--figure``) has points with 95 % bootstrap intervals over images, each averaged over its seeds.
+Scores in Linf are measured by ``python -m experiments.studies.queries``, which has the peers' rows beside ours. Here too both attack
+the same images of the reporting ground with the same budget, every row counted, the clean check first; a failure is charged the
+whole budget. The distance after q queries is the smallest among adversarial rows until then. Ours run behind an `Oracle`, peers each
+image alone behind a `Meter` (the answers come in batches); settings: `experiments.peers.settings`. ``--time`` lets both sides take
+the same batch and compares wall time with the bare forward time of the very same calls.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import math
+import logging
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
+import torch
 
 import blackbox as bb
 from benchmarks.clock import over_bare
-from blackbox.report import style
-from experiments.cases import Case, cifar, mnist
-from experiments.figures import sheet
-from experiments.peers import adapters
-from experiments.runner import DOCS, Book, Real, run, says
+from experiments import ground
+from experiments.cases import Case
+from experiments.peers import adapters, settings
+from experiments.peers.rows import version
+from experiments.rows import code, commit
+from experiments.runner import Book, Real, run, says
+from experiments.studies.queries import described
 
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison: a target, a threat, a budget, and who takes part.
+    """One comparison. kind: which peers take part. ours: attacks of ours. near: where distances are compared and not successes, after
+    how many queries; the last is the budget."""
 
-    near: where distances are compared and not successes, after how many queries; the last is the budget. timed: images and
-    budget of ``--time``: ratios need no complete run.
-    """
-
-    case: Callable[[Path, int], Case]
-    threat: bb.Threat | None  # the case's own
-    title: str
-    peers: adapters.Peers
+    kind: str
+    target: str
+    ours: tuple[str, ...]
     near: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
-    labels: bool = False
-    timed: tuple[int, int] = (30, 52)
 
 
-PACKAGES = ("torch", "numpy", "torchattacks", "adversarial-robustness-toolbox", "foolbox")
-UNLIMITED = bb.L2(math.inf)
+RESULTS_IN = "peers"  # a file a part, so that several may be measured at once
 PARTS = {
-    "linf": Part(cifar, None, "Scores", adapters.LINF_SCORES),
-    "linf-mnist": Part(mnist, None, "Scores", adapters.LINF_SCORES, timed=(100, 52)),
-    "l2": Part(cifar, bb.L2(1.0), "Scores", adapters.L2_SCORES),
-    "pixels": Part(cifar, bb.L0(5), "Scores", adapters.PIXELS),
-    "labels": Part(cifar, None, "Labels alone", adapters.LINF_LABELS, labels=True, timed=(20, 120)),
-    "near": Part(cifar, UNLIMITED, "Labels alone", adapters.LABELS, (300, 1000), labels=True, timed=(20, 120)),
-    "near-long": Part(cifar, UNLIMITED, "Labels alone", adapters.LABELS, (1000, 5000), (0,), labels=True),
+    "labels": Part("labels", "resnet32", ("sign-flip", "hop-skip-jump")),
+    "l2": Part("l2", "resnet32", ("square", "simba", "zoo")),
+    "pixels": Part("pixels", "resnet32", ("sparse",)),
+    "near": Part("near", "resnet32", ("tangent", "hop-skip-jump", "sign-opt", "geoda", "boundary"), (300, 1000)),
+    "near-long": Part("near", "poolcnn", ("tangent", "hop-skip-jump", "sign-opt", "geoda"), (1000, 5000)),
 }
-SAME_CALLS = ("near-long",)  # to ``--time``, whose budget is its own, the same as the part before it
-SLOW = ("ART SimBA px", "ART SimBA dct", "ART ZOO", "ART Boundary", "ART SignOPT", "ART GeoDA", "foolbox Boundary")
-# hundreds of calls of a few rows: one seed only
+LONG = ("foolbox HopSkipJump", "ART HopSkipJump", "ART SignOPT", "ART GeoDA")  # the boundary attacks are far behind long before
+TIMED = {  # part -> target, and queries that an image is told to take
+    "linf": ("resnet32", 60), "l2": ("resnet32", 60), "labels": ("resnet32", 300), "linf-mnist": ("lenet", 60),
+}  # fmt: skip
+ALONE = ("ART SimBA px", "ART SimBA dct", "ART HopSkipJump Linf")  # these take one image at a time, whatever they are given
 
 
 @dataclass(frozen=True)
 class Settings(Real):
-    only: tuple[str, ...] = says((), "parts [all]", PARTS)
+    only: tuple[str, ...] = says((), "parts [all]", (*PARTS, *TIMED))
     attacks: tuple[str, ...] = says((), "names, ours and peers', their commas left out [all]")
+    images: int = says(100, "of a part's target, spread over those that it has right")
+    budget: int = says(1000, "queries an image, where distances name none")
+    seeds: tuple[int, ...] = says((0,), "of the attacks")
     time: bool = says(False, "measure the wall time instead")
-    figure: bool = says(False, "draw again what the results hold")
-    images: int = says(100, "of a part")
-    images_labels: int = says(20, "where only labels are shown")
-    budget: int = says(1000, "queries an image")
-    time_images_peers: int = 5
-    time_repeats: int = 5
+    batch: int = says(30, "images in a batch, of the wall time")
+    repeats: int = says(5, "of the wall time")
 
 
-def ours(part: Part, threat: bb.Threat) -> list[str]:
-    """The attacks of ours that serve this comparison; those with a prior and fd- are measured by other experiments."""
-    kinds = {name: bb.attacks.get(name) for name in bb.attacks.names()}
-    other = ("fd-", "nes-")
-    return [
-        name for name, kind in kinds.items()
-        if (kind.access is bb.Access.LABELS) == part.labels and threat.norm in kind.norms
-        and not name.startswith(other) and name not in bb.attacks.with_prior()
-    ]  # fmt: skip
+def threat_of(kind: str, case: Case) -> bb.Threat:
+    return settings.THREATS[kind] or case.threat
 
 
-def attack(case: Case, name: str, threat: bb.Threat, n: int, budget: int, seed: int) -> bb.AttackResult:
-    """One of ours on the first n images."""
+def mine(case: Case, name: str, threat: bb.Threat, budget: int, seed: int, near: tuple[int, ...]) -> dict[str, Any]:
+    """One of ours on all images of a case."""
     oracle = bb.Oracle(case.net, access="labels" if bb.attacks.get(name).access is bb.Access.LABELS else "scores")
-    return bb.attack(oracle, case.images[:n], case.labels[:n], name, threat, budget, seed=seed)
+    result = bb.attack(oracle, case.images, case.labels, name, threat, budget, seed=seed, ids=case.ids)
+    if near:
+        return {"near": result.distance_at(near).T.tolist()}
+    return {"queries": result.queries.tolist(), "found": [int(v) for v in result.success]}
 
 
-def one_image(
-    case: Case, peer: adapters.Peer, i: int, threat: bb.Threat, budget: int, seed: int, told: int = 0
-) -> tuple[adapters.Meter, str]:
-    """A peer on image i; what went wrong, if anything did. told: the budget that the peer is told, where it is another."""
-    x, y = case.images[i : i + 1], case.labels[i : i + 1]
-    meter = adapters.Meter(case.net, x, int(y), threat, budget).eval()
-    try:
-        peer(meter, x, y, threat, told or budget, seed)
-    except adapters.Spent:
-        pass
-    except Exception as error:  # a peer's own failure is a finding, not ours to hide
-        if not isinstance(error.__cause__ or error.__context__, adapters.Spent):
-            return meter, f"{type(error).__name__}: {str(error)[:80]}"
-    return meter, ""
+def theirs(case: Case, peer: adapters.Peer, threat: bb.Threat, budget: int, seed: int, near: tuple[int, ...]) -> dict[str, Any]:
+    """A peer on all images of a case."""
+    how = settings.chosen(peer)
+    found = settings.reached(peer, how, case, threat, budget, seed, near)
+    if first := found.pop("first", None):
+        found |= {"queries": [q or budget for q in first], "found": [int(q > 0) for q in first]}
+    return {"settings": how.label, "toolkit": version(peer.toolkit), **{k: v for k, v in found.items() if v != ""}}
 
 
-def reached(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -> dict[str, Any]:
-    """Everybody's images and seeds for one attack, ours or a peer's."""
-    n = min(s.images_labels if part.labels else s.images, len(case.images))
-    budget = part.near[-1] if part.near else s.budget
-    seeds = part.seeds[:1] if name in SLOW else part.seeds
-    first: list[list[int]] = []
-    near: list[list[float]] = []
-    notes = []
-    for seed in seeds:
-        if name in part.peers:
-            runs = [one_image(case, part.peers[name][1], i, threat, budget, seed * n + i) for i in range(n)]
-            first.append([meter.first for meter, _ in runs])
-            near += [[meter.distance_at(q) for q in part.near] for meter, _ in runs]
-            notes += [wrong for _, wrong in runs if wrong]
-        else:
-            result = attack(case, name, threat, n, budget, seed)
-            first.append(result.first_success_query.tolist())
-            near += result.distance_at(part.near).T.tolist() if part.near else []
-    out = {"peer": name in part.peers, "n": n, "seeds": list(seeds), "budget": budget, "note": (notes or [""])[0]}
-    if part.near:
-        medians = {f"median distance at {q}": float(np.median([d[j] for d in near])) for j, q in enumerate(part.near)}
-        return {**out, **medians, "distances": near}
-    hit = np.array(first)
-    spent = np.where(hit > 0, hit, budget)
-    return {
-        **out, "success": str(bb.Rate(int((hit > 0).sum()), hit.size)), "mean": float(spent.mean()),
-        "median": float(np.median(spent)), "mean by seed": spent.mean(1).tolist(), "first": first,
-    }  # fmt: skip
+def compare(s: Settings, book: Book, title: str) -> None:
+    part = PARTS[title]
+    case = ground.case(part.target, s.root, count=s.images, use="reporting")
+    threat, budget = threat_of(part.kind, case), part.near[-1] if part.near else s.budget
+    book.put(**described(part.target, case))
+    about = {"threat": str(threat), "budget": budget}
+    peers = {name: p for name, p in adapters.by_part(part.kind).items() if title != "near-long" or name in LONG}
+    for name in [*part.ours, *peers]:
+        for seed in s.seeds if not s.attacks or name.replace(",", "") in s.attacks else ():
+            given = (case, peers.get(name, name), threat, budget, seed, part.near)
+            work = theirs if name in peers else mine
+
+            def made(work: Any = work, given: Any = given, about: Any = about) -> dict[str, Any]:
+                more: dict[str, Any] = {"commit": commit()} | ({"code": code(given[1])} if isinstance(given[1], str) else {})
+                more |= {"at": list(given[-1])} if given[-1] else {}
+                return {**about, **more, **work(*given)}
+
+            book.row(made, part=title, attack=name, peer=name in peers, seed=seed)
 
 
-def clock(part: Part, case: Case, name: str, threat: bb.Threat, s: Settings) -> dict[str, Any]:
-    """Wall time over the bare forward time of the same calls, attack and bare calls in turn."""
-    n, budget = part.timed
-    n = min(s.time_images_peers if name in part.peers else n, len(case.images))
+def clock(s: Settings, book: Book, title: str) -> None:
+    """Wall time over the bare forward time of the same calls: ours and theirs with the same images in one call, told to stop at the
+    same number of queries."""
+    target, budget = TIMED[title]
+    kind = title.partition("-")[0]
+    case = ground.case(target, s.root, count=s.batch, use="reporting")
+    threat, peers = threat_of(kind, case), adapters.by_part(kind)
+    names = {p.ours for p in peers.values()} | ({"sign-flip"} if kind == "labels" else set())
+    for name in [*sorted(names), *peers]:
+        if (s.attacks and name.replace(",", "") not in s.attacks) or "repeats" in name:
+            continue
 
-    def work(n: int = n) -> None:
-        if name in part.peers:
-            for i in range(n):  # told of the whole budget: ART's GeoDA raises at a small one before it has asked
-                one_image(case, part.peers[name][1], i, threat, budget, i, s.budget)
-        else:
-            attack(case, name, threat, n, budget, 0)
+        def work(name: str = name) -> None:
+            if name in peers:
+                how = settings.chosen(peers[name])
+                peers[name].attack(case.net, case.images, case.labels, threat, budget, 0, short(how, budget))
+            else:
+                mine(case, name, threat, budget, 0, ())
 
-    work(2)  # the first calls of a net and of an attack are slow
-    ratios = [over_bare(case.net, work) for _ in range(s.time_repeats)]
-    return {"wall / forward": statistics.median(ratios), "all": ratios, "time images": n, "time budget": budget}
+        def made(work: Any = work, name: str = name) -> dict[str, Any]:
+            work()
+            return {"all": (every := [over_bare(case.net, work) for _ in range(s.repeats)]), "middle": statistics.median(every)}
+
+        about = {"target": case.name, "batch": s.batch, "budget": budget, "one at a time": name in ALONE}
+        book.row(lambda made=made, about=about: {**about, **made()}, "times", part=title, attack=name, peer=name in peers)
+
+
+def short(how: adapters.Setting, budget: int) -> adapters.Setting:
+    """A setting whose attack ends by itself after about so many queries, for it has no `Meter` to stop it."""
+    options = dict(how.options)
+    if "steps" in options:
+        options["steps"] = 2  # foolbox: some three hundred queries
+    if options.get("max_iter") == "$budget" and "attack" in options:
+        options["max_iter"] = budget // 2  # SimBA: two rows a step
+    elif isinstance(options.get("max_iter"), int):
+        options["max_iter"] = 2
+    return replace(how, options=options, hold=False, remember=False)
 
 
 def measure(s: Settings) -> None:
-    book = Book("benchmark_peers", s)
-    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    versions = {name: installed.get(name, "not installed") for name in PACKAGES}
-    book.found.setdefault("peers", versions)
-    kind, work = ("times", clock) if s.time else ("rows", reached)
-    for title in () if s.figure else s.only or [t for t in PARTS if not (s.time and t in SAME_CALLS)]:
-        part = PARTS[title]
-        case = part.case(s.root, s.images)
-        threat = part.threat or case.threat
-        for name in [*ours(part, threat), *part.peers]:
-            if not s.attacks or name.replace(",", "") in s.attacks:
-                given = (part, case, name, threat, s)
-                about = {"target": case.name, "threat": str(threat)}
-                book.row(lambda about=about, given=given: {**about, **work(*given)}, kind, part=title, attack=name)
-    print("wrote", draw(book.found["rows"], DOCS / "peers.png"))
-
-
-QUERIES, AT = "mean queries, failures at the budget", "median distance at 1000"
-
-
-def interval(row: dict[str, Any]) -> tuple[float, float, float]:
-    """What a row reached, and the 95 % percentile interval over images."""
-    if AT in row:
-        at = sorted(int(k.rsplit(" ", 1)[1]) for k in row if k.startswith("median distance")).index(1000)
-        each, centre, middle = np.array(row["distances"], float)[:, at].reshape(-1, row["n"]), row[AT], np.median
-    else:
-        first = np.array(row["first"])
-        each, centre, middle = np.where(first > 0, first, row["budget"]).astype(float), row["mean"], np.mean
-    draws = np.random.default_rng(0).integers(0, row["n"], (2000, row["n"]))
-    low, high = np.percentile(middle(each.mean(0)[draws], axis=1), [2.5, 97.5])  # type: ignore[operator]
-    return centre, min(centre, low), max(centre, high)
-
-
-def draw(rows: list[dict[str, Any]], path: Path) -> Path:
-    """A panel a part, the best on top."""
-    from matplotlib import ticker
-
-    parts = [p for p in ("linf", "linf-mnist", "l2", "near", "labels", "pixels") if any(r["part"] == p for r in rows)]
-    chosen = [sorted(((*interval(r), r) for r in rows if r["part"] == p), key=lambda v: -v[0]) for p in parts]
-    lines = [max(len(c) for c in chosen[i : i + 2]) for i in range(0, len(chosen), 2)]
-    title = "Ours (blue, round) and the peers (red, angular)"
-    under = "the same images, the same budget, one counter; further left is better"
-    height = 0.24 * sum(lines) + 1.0 * len(lines) + 0.8
-    with sheet(path, title, under, 11, height, len(lines), 2, height_ratios=lines) as (_, axes):
-        for axis, part, points in zip(axes.flat, parts, chosen, strict=False):
-            for at, (centre, low, high, row) in enumerate(points):
-                colour = style.COLOURS[0 if row["peer"] else 1]
-                axis.plot([low, high], [at, at], color=colour, linewidth=1.6, alpha=0.5, solid_capstyle="butt")
-                axis.plot(centre, at, "D" if row["peer"] else "o", color=colour, markersize=5.5)
-                axis.text(1.02, at, f"{centre:.3g}", transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=colour)
-            axis.set_yticks(range(len(points)), [p[3]["attack"] for p in points], fontsize=8)
-            for tick, point in zip(axis.get_yticklabels(), points, strict=True):
-                tick.set_color(style.COLOURS[0] if point[3]["peer"] else style.INK)
-            axis.set_xscale("log")
-            axis.margins(x=0.08)
-            one = points[0][3]
-            threat = one["threat"].removesuffix(" unlimited")
-            axis.set_title(f"{PARTS[part].title}: {one['target']}, {threat}, {one['n']} images")
-            axis.set_xlabel("median distance after 1,000 queries" if AT in one else QUERIES)
-            axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_locator(ticker.NullLocator())
-        for axis in list(axes.flat)[len(parts) :]:
-            axis.remove()
-    return path
+    logging.getLogger("art").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    for title in s.only or (TIMED if s.time else PARTS):
+        name = "time" if s.time else title
+        (clock if s.time else compare)(s, Book(f"{RESULTS_IN}/{name}", s), title)
 
 
 if __name__ == "__main__":
