@@ -123,9 +123,10 @@ def images(name: str, root: Path, side: int | None = None) -> tuple[sg.Dataset, 
     if "part" in rule:
         places = torch.arange(len(data))
         kept &= (places >= rule["part"][0]) & (places < rule["part"][1])
-    if "without" in rule:
-        other, _ = images(rule["without"], root)
-        kept &= torch.cdist(data.images.flatten(1), other.images.flatten(1)).amin(1) > NEAR
+    for word in {"without", "within"} & set(rule):
+        other, _ = images(rule[word], root)
+        apart = torch.cdist(data.images.flatten(1), other.images.flatten(1)).amin(1) > NEAR
+        kept &= apart if word == "without" else ~apart
     index = kept.nonzero()[:, 0]
     return data.take(index), index
 
@@ -238,6 +239,8 @@ def apart(one: str, other: str, tables: dict[str, dict[str, Any]] | None = None)
     a, b = (dict((tables or ground())["images"][name]) for name in (one, other))
     if other == a.get("without") or one == b.get("without") or a["data"] != b["data"]:
         return True
+    if "within" in a or "within" in b:
+        return apart(a.get("within", one), b.get("within", other), tables)
     if a["file"] != b["file"]:
         return False
     if any(a["marked"][mask] != b["marked"][mask] for mask in set(a.get("marked", {})) & set(b.get("marked", {}))):

@@ -26,6 +26,7 @@ def test_nothing_is_for_choosing_and_for_reporting() -> None:
         ("images", "raw-filtered", {"marked": {}}, "the images raw-filtered and raw may share some"),
         ("images", "digits-second", {"part": [4999, 9999]}, "the images digits-second and digits may share some"),
         ("images", "jpeg", {"file": "npz:cifar10_raw.npz", "without": ""}, "the images raw-filtered and jpeg may share some"),
+        ("images", "jpeg-pairs", {"within": "raw-filtered"}, "the images raw-filtered and jpeg-pairs may share some"),
         ("chosen", "square, p_init", {"by": "x", "targets": ["resnet32"]}, "square, p_init was chosen on resnet32, which is not"),
         ("chosen", "a", {"by": "x", "targets": ["resnet20"], "seeds": [0]}, "a was chosen on seed 0, which is not for choosing"),
     ],
