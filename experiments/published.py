@@ -18,7 +18,7 @@ from typing import Any
 
 import blackbox as bb
 import surrogates as sg
-from experiments import ceilings, marks, paths
+from experiments import ceilings, marks, paths, published_studies
 from experiments.measurements import (
     FIGURES,
     ROOT,
@@ -35,10 +35,10 @@ from experiments.measurements import (
     told,
 )
 
-MORE = (paths, ceilings)  # whose figures marks may name too
+MORE = (paths, ceilings, published_studies)  # whose figures marks may name too
 # Pages whose figures are still written by hand, on ground that is to be replaced: take a page out when its figures are named below.
 OWED = [
-    "adversarial-training", "detectors", "index", "one-ray", "other-toolkits", "presets",
+    "adversarial-training", "detectors", "index", "other-toolkits", "presets",
     "settings", "smallest-change", "substitute", "transfer-rates", "why-it-transfers",
 ]  # fmt: skip
 OWED_TABLES = ["Side by side with the peers"]  # of experiments/RESULTS.md, with means that have no interval yet

@@ -158,6 +158,17 @@ def count(hit: Any, among: Any = None) -> list[int]:
     return [int(hit.sum()), len(hit)] if among is None else [int((hit & among).sum()), int(among.sum())]
 
 
+def each(hit: Any, among: Any = None) -> str:
+    """The outcomes of all images, a character an image: 1 or 0, and - for what is not ``among`` those that count."""
+    keep = [True] * len(hit) if among is None else among
+    return "".join("-" if not counts else str(int(bool(yes))) for yes, counts in zip(hit, keep, strict=True))
+
+
+def counted(outcomes: str) -> list[int]:
+    """[k, n] of what `each` made."""
+    return [outcomes.count("1"), len(outcomes) - outcomes.count("-")]
+
+
 def plain(value: Any) -> Any:
     """As JSON gives it back: lists for tuples."""
     return json.loads(json.dumps(value))

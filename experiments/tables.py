@@ -21,7 +21,7 @@ import blackbox as bb
 from experiments import measured, measurements, published
 from experiments.measurements import ground, table, told
 from experiments.peers.tables import beside, clocks, transferred, tried
-from experiments.runner import RESULTS, load
+from experiments.runner import RESULTS, counted, load
 from experiments.studies.queries import PARTS as PARTS_OF
 
 OUT = Path("experiments/RESULTS.md")
@@ -130,46 +130,22 @@ def matrix() -> str:
     return (RESULTS / "transfer_matrix.txt").read_text().rstrip()
 
 
-def league(rows: list[Found]) -> Rows:
-    for r in sorted(rows, key=lambda r: r["equal RMS"]["rank"][0]):
-        equal = r["equal RMS"]
-        middle, low, high = equal["rank"]
-        shares = [f"{100 * v['rate']:.0f} % [{100 * v['low']:.0f}, {100 * v['high']:.0f}]" for v in (r["as crafted"], equal)]
-        yield [f"**{r['preset']}**" if r["front"] else r["preset"], r["steps"], r["cost"], f"{r['rms']:.1f}", *shares,
-               f"{middle:g} [{low:g}, {high:g}]", f"{100 * equal['best']:.0f} %"]  # fmt: skip
-
-
-def practical(found: Found) -> Rows:
-    for r in found["rows"]:
-        yield [r["run"]["name"], rate(r["points"][-1]["agreement"]), *(rate(r["last"][k]["fgsm"]["all"]) for k in ("one", "three"))]
-
-
 # Szegedy et al. 2013, table 4: errors in % where the nets (in the order below) are shown what was crafted on one of them
 TABLE_4 = {"minimal": ((100, 26.2, 5.9), (6.25, 100, 5.1), (8.2, 8.2, 100)), "amplified": ((100, 98, 43), (96, 100, 22), (27, 50, 100))}
 
 
-def across_sets(found: Found) -> Iterator[tuple[list[str], list[Any], dict[str, list[int]]]]:
-    """Of both sizes the columns, the rows, and rates pooled over nets."""
+def across_sets(found: Found) -> Iterator[tuple[list[str], list[Any]]]:
+    """Of both sizes the columns and the rows."""
     for title, kind in (("across training sets", "minimal"), ("across training sets, amplified", "amplified")):
         nets = list(found[title][0]["cells"])
-        groups: dict[str, list[int]] = {"the same images": [0, 0], "other images": [0, 0]}
         rows = []
         for row in found[title]:
             cells, source, noise = row["cells"], row["source"], row["what"].endswith("noise")
-            told = [rate((cells[net]["k"], cells[net]["n"])) for net in nets]
+            told = [rate(counted(cells[net]["fooled"])) for net in nets]
             if not noise:
                 told = [f"{text} [{theirs:g}]" for text, theirs in zip(told, TABLE_4[kind][nets.index(source)], strict=True)]
-                for net in set(nets) - {source}:
-                    group = groups["other images" if ("'" in net) != ("'" in source) else "the same images"]
-                    group[0], group[1] = group[0] + cells[net]["k"], group[1] + cells[net]["n"]
             rows.append([f"{source}{', noise' if noise else ''}", *told])
-        yield [f"crafted on ({kind})", *nets], rows, groups
-
-
-def protects(found: Found) -> Rows:
-    rows = [net["wrong"] for net in found["nets"].values()]
-    for attack in rows[0]:
-        yield [attack, *(rate(row[attack]) for row in rows)]
+        yield [f"crafted on ({kind})", *nets], rows
 
 
 def nearest(found: Found) -> Rows:
@@ -186,8 +162,8 @@ def agreement(found: Found) -> Rows:
 
 
 SHOWN: tuple[Callable[..., Any], ...] = (
-    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, tried, speed, matrix, transferred, league, practical,
-    across_sets, protects, nearest, agreement,
+    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, tried, speed, matrix, transferred, across_sets, nearest,
+    agreement, published.shown,
 )  # fmt: skip
 
 

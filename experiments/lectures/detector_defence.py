@@ -6,7 +6,7 @@ of the examples that fool the classifier does it notice, by attack, also by atta
 as one model with a class "rejected" (Carlini & Wagner 2017, arXiv:1705.07263): I-FGSM towards each of the likeliest wrong
 classes, on the model's own gradients; on a classifier and detector that the attacker trained on own images; and a query attack
 on its scores. An image counts as fooled where the label is wrong *and* no alarm is raised; of the images the classifier
-has right and without alarm.
+has right and without alarm. One pair of nets: the intervals are over images alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from blackbox.report import style
 from experiments.figures import dots, percent, sheet
 from experiments.lectures.adversarial_training import noised, parted
 from experiments.lectures.given import Named
-from experiments.runner import Found, count, run, says, tell
+from experiments.runner import Found, counted, each, run, says, tell
 from surrogates.nets import logits
 
 
@@ -50,6 +50,10 @@ def suspicion(detector: nn.Module, x: Tensor) -> Tensor:
     """[N]: how adversarial images look: the detector's logit of adversarial minus that of clean."""
     scores = logits(detector, x)
     return scores[:, 1] - scores[:, 0]
+
+
+def rounded(values: Tensor) -> list[float]:
+    return [round(v, 3) for v in values.tolist()]
 
 
 def threshold(detector: nn.Module, clean: Tensor, alarms: float) -> float:
@@ -137,16 +141,16 @@ def measure(s: Settings) -> Found:
         wrong, calm = sg.predict(net, made) != y[:n], doubt <= limit
         fools = wrong & clean[:n]
         told = {
-            "classifier fooled": count(wrong, clean[:n]), "noticed of these": count(~calm, fools),
-            "both fooled": count(wrong & calm, clean[:n] & ~alarm[:n]),
+            "classifier fooled": each(wrong, clean[:n]), "noticed of these": each(~calm, fools),
+            "both fooled": each(wrong & calm, clean[:n] & ~alarm[:n]),
         }  # fmt: skip
-        rows[name] = {"kind": kind, **told, "suspicion": doubt[fools].tolist()}
-        tell({"attack": name, **told})
+        rows[name] = {"kind": kind, **told, "suspicion": rounded(doubt[fools])}
+        tell({"attack": name, **{what: counted(hit) for what, hit in told.items()}})
 
     for name, images in blind(s, net, classes, x, y).items():
         record(name, images, "seen" if name in SEEN else "unseen")
     noisy = suspicion(detector, noised(x, s.eps, s.seed)) > limit
-    false = {"clean": count(alarm), "uniform noise": count(noisy)}
+    false = {"clean": each(alarm), "uniform noise": each(noisy)}
     # no random start: the detector takes noise for an attack, and PGD's start is noise
     aware, goal = towards(s, both, x, y, "i-fgsm")
     record("i-fgsm that knows both", aware, "aware")
@@ -154,10 +158,10 @@ def measure(s: Settings) -> Found:
     n, oracle = s.queried, bb.Oracle(both, "scores", classes + 1)
     asked = bb.attack(oracle, x[:n], y[:n], "square", bb.Linf(s.eps), s.budget, target=goal[:n], seed=s.seed)
     record(f"square on both, {s.budget:,} queries", asked.x_adv, "aware")
-    tell({"alarms": "", **false})
+    tell({"alarms": "", **{what: counted(hit) for what, hit in false.items()}})
     return {
-        "accuracy": count(clean), "threshold": limit, "alarms": false, "attacks": rows,
-        "suspicion of clean": suspicion(detector, x).tolist(), "eps": s.eps, "arch": s.arch,
+        "right": each(clean), "threshold": limit, "alarms": false, "attacks": rows,
+        "suspicion of clean": rounded(suspicion(detector, x)), "eps": s.eps, "arch": s.arch,
         "data": data["test"].name.partition("/")[0], "mean queries": asked.mean_queries,
     }, None  # fmt: skip
 
@@ -165,7 +169,7 @@ def measure(s: Settings) -> Found:
 def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     """Left: fooled, and fooled unnoticed, attack by attack. Right: what the detector sees."""
     rows = found["attacks"]
-    right, false, noisy = (percent(v)[0] for v in (found["accuracy"], *found["alarms"].values()))
+    right, false, noisy = (percent(counted(v))[0] for v in (found["right"], *found["alarms"].values()))
     under = (
         f"{found['data']}, {found['arch']}, Linf {found['eps']:g}; {right:.0f} % right clean; false alarms on {false:.0f} % of "
         f"clean images, on {noisy:.0f} % of noisy ones"
@@ -173,8 +177,8 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     height = 2.0 + 0.36 * len(rows)
     with sheet(path, "A detector, and attacks that fool both", under, 11.4, height, columns=2) as (made, ((left, seen),)):
         dots(left, [f"{n}{' *' if r['kind'] == 'seen' else ''}" for n, r in rows.items()], {
-            "no alarm either, of those right and quiet clean": [r["both fooled"] for r in rows.values()],
-            "classifier fooled, of those right": [r["classifier fooled"] for r in rows.values()],
+            "no alarm either, of those right and quiet clean": [counted(r["both fooled"]) for r in rows.values()],
+            "classifier fooled, of those right": [counted(r["classifier fooled"]) for r in rows.values()],
         })  # fmt: skip
         border = sum(r["kind"] == "aware" for r in rows.values()) - 0.5
         left.axhline(border, color=style.PALE, linewidth=0.8)

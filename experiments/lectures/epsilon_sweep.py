@@ -27,6 +27,8 @@ from experiments.runner import Found, run, says
 from surrogates.analysis import Line, fgsm_direction, regions
 from surrogates.crafting import Queried
 
+MOST_ACROSS = 5  # images in a row of the figure
+
 
 @dataclass(frozen=True)
 class Settings(Subject):
@@ -88,15 +90,18 @@ def measure(s: Settings) -> Found:
 def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
     """Pattern and images above, confidence and regions along the ray below."""
     rows, home = found["rows"], found["leaves"]
-    across = len(rows) + 1
-    tall = 1.15 * shown["pattern"].shape[1] / shown["pattern"].shape[2] + 0.75
-    under = f"{found['model']}; x + ε · pattern leads away from {home['name']} (blue); pixels are kept in [0, 1]"
-    title, ratios = "What the model says as epsilon grows", (tall, 2.8)
-    with sheet(path, title, under, max(1.25 * across, 8.0), tall + 3.4, rows=2, height_ratios=ratios) as (made, axes):
-        top = axes[0, 0].get_subplotspec().subgridspec(1, across)
+    count = len(rows) + 1
+    down = -(-count // MOST_ACROSS)
+    across = -(-count // down)
+    tall = (7.2 / across * shown["pattern"].shape[1] / shown["pattern"].shape[2] + 0.95) * down
+    under = f"{found['model']}; x + ε · pattern leads away from\n{home['name']} (blue); pixels are kept in [0, 1]"
+    title, ratios = "What the model says as epsilon grows", (tall, 3.3)
+    with sheet(path, title, under, 7.6, tall + 4.2, rows=2, height_ratios=ratios) as (made, axes):
+        made.get_layout_engine().set(rect=(0.005, 0, 0.99, 1 - 0.8 / (tall + 4.2)), hspace=0.06)
+        top = axes[0, 0].get_subplotspec().subgridspec(down, across)
         axes[0, 0].remove()
-        for i in range(across):
-            one = made.add_subplot(top[i])
+        for i in range(count):
+            one = made.add_subplot(top[i // across, i % across])
             place(one, shown["pattern"] if i == 0 else shown["images"][i - 1], difference=i == 0)
             words, colour = textwrap.fill(found["pattern"], 17), style.PALE
             if i:
@@ -104,7 +109,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
                 name = textwrap.fill(textwrap.shorten(row["name"], 30, placeholder="…"), 15)
                 words, colour = f"{name}\n{100 * row['confidence']:.0f} %", style.COLOURS[int(row["label"] == home["label"])]
             one.set_title(f"ε = {rows[i - 1]['eps']:g}" if i else "pattern", loc="center")
-            one.set_xlabel(words, fontsize=8, color=colour)
+            one.set_xlabel(words, fontsize=9, color=colour)
         _geometry(axes[1, 0], found, shown)
     return path
 
@@ -123,7 +128,7 @@ def _geometry(axes: Any, found: dict[str, Any], shown: Any) -> None:
         a, b = np.sqrt(region["start"] / last), np.sqrt(region["stop"] / last)
         axes.axvspan(region["start"], region["stop"], color=colour, alpha=0.13, linewidth=0)
         name = textwrap.shorten(region["name"], 24, placeholder="…")
-        place_at, room = ((a + b) / 2) ** 2 * last, 0.0085 * len(name)
+        place_at, room = ((a + b) / 2) ** 2 * last, 0.0088 * len(name)
         if b - a > room and (a + b) / 2 - room / 2 > free:
             axes.text(place_at, 103, name, va="bottom", ha="center", fontsize=8, color=colour)
             free = (a + b) / 2 + room / 2
@@ -131,8 +136,9 @@ def _geometry(axes: Any, found: dict[str, Any], shown: Any) -> None:
             axes.text(place_at, 98, name, va="top", ha="center", rotation=90, fontsize=8, color=colour)
     eps = [row["eps"] for row in found["rows"]]
     axes.set(xlim=(0, last), ylim=(0, 101), ylabel="confidence, %",
-             xlabel=f"ε (square-root scale); shaded: the {len(found['regions'])} decision regions that the ray crosses")  # fmt: skip
-    axes.set_xticks(eps, [f"{v:g}" for v in eps])
+             xlabel=f"ε (square-root scale); shaded: the {len(found['regions'])} decision regions crossed")  # fmt: skip
+    shown_at = [v for i, v in enumerate(eps) if not i or np.sqrt(v / last) - np.sqrt(eps[i - 1] / last) > 0.038]
+    axes.set_xticks(shown_at, [f"{v:g}" for v in shown_at])
 
 
 if __name__ == "__main__":

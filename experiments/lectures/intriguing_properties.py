@@ -28,7 +28,7 @@ import blackbox as bb
 import surrogates as sg
 from blackbox.report import style
 from experiments.figures import sheet
-from experiments.runner import Found, Real, count, run, says, tell
+from experiments.runner import Found, Real, count, counted, each, run, says, tell
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,10 @@ def table(names: tuple[str, ...], nets: dict[str, Any], made: dict[str, Any], x:
             shown, cells = made[source][what], {}
             for target in names:
                 wrong = sg.predict(nets[target], shown) != y
-                rate = bb.Rate.of(wrong.numpy(), (right[source] & right[target] & found).numpy())
-                cells[target] = {"k": rate.k, "n": rate.n, "low": rate.low, "high": rate.high, "all": count(wrong)}
+                cells[target] = {"fooled": each(wrong, right[source] & right[target] & found), "all": count(wrong)}
             moved = (shown - x)[found].flatten(1).square().mean(1).sqrt()
             rows.append({"source": source, "what": what, "rms": float(moved.mean()), "cells": cells})
-            shares = "  ".join(f"{t} {100 * c['k'] / max(c['n'], 1):5.1f}" for t, c in cells.items())
+            shares = "  ".join(f"{t} {bb.Rate(*counted(c['fooled']))}" for t, c in cells.items())
             print(f"{what:16} rms {rows[-1]['rms']:.3f}  {source:14} -> {shares}", flush=True)
     return rows
 
@@ -221,11 +220,12 @@ def _table(axes: Any, rows: list[dict[str, Any]], title: str) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     shades = LinearSegmentedColormap.from_list("transfer", ["#f6f4ef", "#f3cf9b", "#e2804f", "#b23a48", "#5a1846"])
-    value = np.array([[c["k"] / c["n"] if c["n"] else np.nan for c in row["cells"].values()] for row in rows])
+    rates = [[bb.Rate(*counted(c["fooled"])) for c in row["cells"].values()] for row in rows]
+    value = np.array([[rate.value for rate in line] for line in rates])
     axes.imshow(np.ma.masked_invalid(value), cmap=shades, vmin=0, vmax=1, aspect="auto")
-    for i, row in enumerate(rows):
-        for j, c in enumerate(row["cells"].values()):
-            text = f"{100 * value[i, j]:.0f} %  [{100 * c['low']:.0f}, {100 * c['high']:.0f}]" if c["n"] else "–"
+    for i in range(len(rows)):
+        for j, rate in enumerate(rates[i]):
+            text = f"{100 * rate.value:.0f} %  [{100 * rate.low:.0f}, {100 * rate.high:.0f}]" if rate.n else "–"
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value[i, j] > 0.52 else style.INK)
     named = [f"{'noise' if i % 2 else row['source']}  {row['rms']:.3f}" for i, row in enumerate(rows)]
     axes.set_yticks(range(len(rows)), named)

@@ -14,7 +14,7 @@ import numpy as np
 
 import blackbox as bb
 import surrogates as sg
-from experiments.runner import Found, run, says, tell
+from experiments.runner import Found, each, run, says, tell
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def measure(s: Settings) -> Found:
     for i, name in enumerate(made.nets):
         rate = matrix.rate(name, "reference", s.attack, threat)
         by_queries = float(np.nanmean(seen.cosine[i]))
-        rows.append({"net": name, "k": rate.k, "n": rate.n, "cosine": cosine[i], "cosine by queries": by_queries})
-        tell(rows[-1])
+        rows.append({"net": name, "fooled": each(hits[i], among[i]), "cosine": cosine[i], "cosine by queries": by_queries})
+        tell({**rows[-1], "fooled": [rate.k, rate.n]})
     print(f"noise of the same RMS: {matrix.noise_rate('reference', threat)}")
     tell({"rank correlation of transfer with the": "", **correlations})
     print(split.table(), flush=True)

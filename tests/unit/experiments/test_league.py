@@ -1,23 +1,14 @@
-"""Leagues at equal effort and size, against closed forms."""
+"""Presets at equal effort, and the league's tests, against closed forms."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from blackbox.oracle.oracle import Oracle
-from blackbox.rowwise import row_norm
-from blackbox.threat import Linf
-from experiments.studies.league import League, at_effort, at_length, league, least_length
-from experiments.studies.transfer_league import draw, rows
+from experiments.studies.league import at_effort
+from experiments.studies.transfer_league import Settings, compared, draw, share
 from surrogates.crafting import presets
-from tests.surrogate_doubles import Affine, images
-
-T = Linf(0.1)
 
 
 @pytest.mark.parametrize(
@@ -60,53 +51,30 @@ def test_too_little_effort_costs_copies_before_steps(name: str, gradients: int, 
     assert [view.copies for view in found.parts.all("view")] == copies
 
 
-def test_changes_are_cut_to_the_shortest_that_is_one() -> None:
-    x = images(3, low=0.4, high=0.6)
-    long, short, none = x + 0.2, x - 0.05, x.clone()
-    short[2] = x[2]
-    length = least_length([long, short, none], x)
-    assert torch.allclose(length, torch.tensor([0.2, 0.2, 0.8]))  # 16 entries
-    cut = at_length(long, x, length)
-    assert torch.allclose(row_norm(cut - x), length, rtol=1e-5) and torch.equal(cut[2], long[2])
-    assert torch.equal(at_length(none, x, length), x) and torch.equal(at_length(short, x, 9 * length), short)
-    assert torch.allclose((cut - x)[0], torch.full((1, 4, 4), 0.05))
+def row(preset: str, fooled: str, source: str = "a") -> dict[str, object]:
+    return {"source": source, "effort": 6, "preset": preset, "images": 14, "fooled": {"t": fooled, "u": "1" + 13 * "0"}}
 
 
-def run() -> League:
-    target = Oracle(Affine(16, seed=5), "labels", 3)
-    x, y = images(24), torch.arange(24) % 3
-    found = league({"a": Affine(16, seed=1)}, {"t": target}, x, y, ["fgsm", "mi-fgsm", "dem"], (3, 6), [T, Linf(0.2)])
-    return replace(found, given="all")
+CHOSEN = {source: {"6": {"preset": "mi-fgsm", "rate there": 0.9}} for source in "ab"}
+ROWS = [row("mi-fgsm", 12 * "1" + "0-"), row("fgsm", 2 * "1" + 11 * "0" + "-"), row("dem", 11 * "1" + "00-"),
+        row("mi-fgsm", 13 * "0" + "-", "b"), row("fgsm", 13 * "0" + "-", "b")]  # fmt: skip
 
 
-def test_a_league_is_equal_in_effort_and_in_size() -> None:
-    found = run()
-    assert [(e.preset, e.effort, e.steps, e.cost) for e in found.entries] == [
-        ("fgsm", 3, 1, 1), ("fgsm", 6, 1, 1), ("mi-fgsm", 3, 3, 3), ("mi-fgsm", 6, 6, 6), ("dem", 6, 1, 5),
+def test_a_rate_is_the_mean_over_targets_of_images_that_each_has_right() -> None:
+    assert share(ROWS[0]) == pytest.approx((12 / 13 + 1 / 14) / 2)
+
+
+def test_the_chosen_preset_is_tested_against_every_other_and_all_are_adjusted_together() -> None:
+    found = compared(ROWS, CHOSEN)
+    assert [(t["source"], t["other"], t["target"]) for t in found] == [
+        ("a", "fgsm", "t"), ("a", "fgsm", "u"), ("a", "dem", "t"), ("a", "dem", "u"), ("b", "fgsm", "t"), ("b", "fgsm", "u")
     ]  # fmt: skip
-    assert found.dropped == (("dem", 3),)
-    assert np.allclose(found.matched.l2, found.crafted.l2.min(1, keepdims=True), rtol=1e-4)
-    assert (found.matched.linf <= found.crafted.linf + 1e-6).all() and not np.allclose(
-        found.crafted.l2, found.matched.l2
-    )
-
-
-def test_the_front_is_what_nothing_cheaper_beats() -> None:
-    found = run()
-    m = found.crafted
-    for name, k in (("fgsm @ 3", 5), ("fgsm @ 6", 5), ("mi-fgsm @ 3", 9), ("dem @ 6", 8), ("mi-fgsm @ 6", 12)):
-        m.adv_target[0, m.attacks.index(name), 0, 0] = np.where(np.arange(24) < k, (m.labels + 1) % 3, m.labels)
-    assert [e.attack for e in found.front(T)] == ["fgsm @ 3", "mi-fgsm @ 3", "mi-fgsm @ 6"]
-    ranked = found.ranks(T, 6)
-    assert ranked.names == ("mi-fgsm", "dem", "fgsm") and ranked.rank.tolist() == [1, 2, 3] and ranked.n == 24
-    assert ranked.low[1] == 1.5 or ranked.low[1] == 2  # images 8 to 11 alone tell the first two apart
-    assert ranked.first.sum() == pytest.approx(1) and ranked.first[0] > 0.95
+    first = found[0]
+    assert (first["chosen alone"], first["other alone"]) == (10, 0) and first["p"] == pytest.approx(2 / 2**10)
+    assert first["p adjusted"] == pytest.approx(6 * first["p"]) and found[4]["p adjusted"] == 1
 
 
 def test_a_league_is_shown(tmp_path: Path) -> None:
-    found = run()
-    made = rows(found)
-    assert len(made) == 10 and made[0]["attack"] == "fgsm @ 3" and made[0]["front"]
-    assert made[0]["as crafted"]["rate"] == found.rate(found.entries[0], T).value
-    assert made[0]["rms"] == pytest.approx(255 * found.crafted.l2[0, 0, 0].mean() / 4, rel=1e-6)  # 16 entries
-    assert draw(found, tmp_path / "league.png").stat().st_size > 10_000
+    settings = Settings(sources=("a", "b"), efforts=(6,), targets=("t", "u"), presets=("mi-fgsm", "fgsm", "dem"))
+    made = {"reporting": ROWS, "chosen": CHOSEN}
+    assert draw(made, settings, tmp_path / "league.png").stat().st_size > 10_000
