@@ -2,7 +2,7 @@
 
 A query is one input evaluated by the target; the clean check is charged; one budget for all rows of a table. Kept are, for each
 image, the queries charged and whether it was fooled; a mean charges what was not fooled with the budget. Every target has two
-files, results/queries/TARGET.json (ours) and …_peers.json, so that several of these commands can run at once on other targets.
+files, results/queries/TARGET.json (ours) and …_peers.json. Several of these commands can run at once, also on one target.
 
     python -m experiments.studies.queries --targets densenet --only scores --attacks "square,hybrid two"
     python -m experiments.studies.queries --targets resnet32 --among jpeg   # on images that were JPEG once
@@ -13,15 +13,17 @@ A row whose settings or whose attack's code have changed since it was measured i
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import blackbox as bb
 from experiments import ground
 from experiments.cases import Case
 from experiments.rows import DATA, Job, Row, code, measured, ours
-from experiments.runner import Book, Real, run, says
+from experiments.runner import RESULTS, Book, Real, load, run, says
 
 PARTS = {"scores": ("scores", "untargeted"), "labels": ("labels", "untargeted"), "towards": ("scores", "next class")}
 SMALL = ("cifar", "mnist")
@@ -101,6 +103,27 @@ def described(target: str, case: Case) -> dict[str, Any]:
     }  # fmt: skip
 
 
+KEY = ("attack", "access", "goal", "seed", "budget")
+
+
+class Shared(Book):
+    """A book into which several of these commands write at once: what others wrote is kept, and not measured again."""
+
+    def read(self) -> None:
+        """Take the rows that others have written."""
+        mine = self.found.setdefault("rows", [])
+        known = {tuple(row[k] for k in KEY) for row in mine}
+        mine += [row for row in (load(self.name) or {}).get("rows", ()) if tuple(row[k] for k in KEY) not in known]
+
+    def write(self) -> Path:
+        path = RESULTS / f"{self.name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.read()
+            return super().write()
+
+
 def measure(s: Settings) -> None:
     some = asked(s)
     for target in s.targets or ground.targets("reporting"):
@@ -111,7 +134,7 @@ def measure(s: Settings) -> None:
         mine = [row for row in mine if not (row.prior and ground.holds(row.prior, target, case.data))]
         mine = [row for row in mine if case.among not in learned_on(row, case.data)]
         for name in dict.fromkeys(stem(s, target, row) for row in mine):
-            book = Book(name, s)
+            book = Shared(name, s)
             book.put(command=command(s, target), **described(target, case))
             for row in (row for row in mine if stem(s, target, row) == name):
                 for seed in seeds if row.draws else seeds[:1]:
@@ -129,8 +152,9 @@ def learned_on(row: Row, data: str) -> list[str]:
     return list(ground.learned(row.prior, data).get("attacked", ())) if row.prior else []
 
 
-def kept(book: Book, s: Settings, row: Row, case: Case, seed: int) -> dict[str, Any]:
+def kept(book: Shared, s: Settings, row: Row, case: Case, seed: int) -> dict[str, Any]:
     """A row that is in the book, or is measured now."""
+    book.read()
     key = {"attack": row.attack, "access": row.access, "goal": row.goal, "seed": seed, "budget": s.budget}
     before = [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]
     for old in before:

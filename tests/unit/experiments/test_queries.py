@@ -90,6 +90,15 @@ def test_a_stale_row_is_told_and_measured_anew_when_asked(monkeypatch: pytest.Mo
     assert [r["settings"] for r in found("resnet20_peers")["rows"]] == ["step 0.1"] and len(ASKED) == 2
 
 
+def test_commands_on_one_target_keep_each_others_rows() -> None:
+    s = Settings(targets=("densenet",))
+    first, second = (queries.Shared("queries/densenet", s) for _ in range(2))
+    key = {"access": "scores", "goal": "untargeted", "seed": 0, "budget": 9}
+    for book, name in ((first, "a"), (second, "b"), (first, "c")):
+        book.row(lambda: {"queries": [1]}, attack=name, **key)
+    assert sorted(r["attack"] for r in found("densenet")["rows"]) == ["a", "b", "c"]
+
+
 def test_a_trial_has_a_file_of_its_own() -> None:
     queries.measure(Settings(targets=("densenet",), only=("scores",), attacks=("theirs",), images=4, among="jpeg"))
     assert (found("densenet-jpeg-4_peers")["command"]).endswith("--targets densenet --among jpeg --images 4")
