@@ -62,10 +62,11 @@ WHITE = {"pgd": pgd, "ensemble": ensemble}
 
 def measure(s: Settings) -> None:
     for target in s.names:
-        case = ground.case(target, s.root, count=s.images or None)
+        use = ground.entry("targets", target)["use"]
+        case = ground.case(target, s.root, count=s.images or None, use=use)
         book = Book(f"ceiling/{target}{f'-{s.images}' if s.images else ''}", s, same=("steps", "images"))
         book.put(command=f"python -m experiments.studies.ceiling --targets {target}", **described(target, case))
-        for seed in ground.seeds(ground.entry("targets", target)["use"]):
+        for seed in ground.seeds(use):
             of_seed(s, book, case, seed)
 
 
