@@ -10,7 +10,7 @@ makes of committed rows between the mark's ends. ``<!-- cited: Papernot et al. 2
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 
 MARK = re.compile(r"<!-- (m|cited): (.*?) -->(.*?)<!-- /m -->", re.DOTALL)
 ENDS = re.compile(r"<!-- (?:(?:m|cited):.*?|/m) -->", re.DOTALL)
@@ -113,16 +113,12 @@ def unmarked(text: str, strict: bool) -> list[str]:
     ]
 
 
-def bare_means(text: str, owed: Collection[str] = ()) -> list[str]:
-    """``line 7: 12.4``: cells of tables whose column is of means (*mean*, *average*) and that have no interval.
-
-    owed: titles of sections that are left out.
-    """
-    found, head, section = [], list[str](), ""
+def bare_means(text: str) -> list[str]:
+    """``line 7: 12.4``: cells of tables whose column is of means (*mean*, *average*) and that have no interval."""
+    found, head = [], list[str]()
     for number, line in enumerate(text.splitlines(), 1):
-        section = line[3:] if line.startswith("## ") else section
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
-        if not cells or section in owed:
+        if not cells:
             head = []
         elif not head:
             head = cells
