@@ -39,10 +39,13 @@ SOURCES = {
 }  # fmt: skip
 
 
+NOISE = {"noise": "linf", "noise-rms": "rms"}
+
+
 def transferred(source: str, target: str, eps: str, preset: str) -> bb.Rate:
     found = matrix()
-    if source == "noise":
-        return found.noise_rate(target, f"Linf {eps}/255", "linf")
+    if source in NOISE:
+        return found.noise_rate(target, f"Linf {eps}/255", NOISE[source])
     return found.rate(SOURCES[source], target, preset, f"Linf {eps}/255")
 
 
@@ -59,12 +62,12 @@ def transfer_images() -> int:
 
 @figure
 def transfer_table(eps: str, preset: str = "mi-fgsm") -> Table:
-    """All sources to all targets by one preset, beside noise of the same Linf size."""
-    names, lines = ("noise", *SOURCES), []
+    """All sources to all targets by one preset, beside noise of the same Linf size and of the same root mean square."""
+    names, lines = (*NOISE, *SOURCES), []
     for target in matrix().targets:
         found = [transferred(name, target, eps, preset) for name in names]
         lines.append([target, found[0].n, *map(brief, found)])
-    return Table(["target", "images", "noise", *(SOURCES[name] for name in names[1:])], lines)
+    return Table(["target", "images", "noise, same Linf", "noise, same RMS", *SOURCES.values()], lines)
 
 
 def alone(one: np.ndarray, other: np.ndarray) -> list[Any]:

@@ -116,13 +116,14 @@ def draw(found: dict[str, Any], s: Settings, path: Path) -> Path:
     """A panel for each source and G: rates of all presets on each target; the chosen one marked."""
     rows = found["reporting"]
     under = (
-        f"Linf {s.eps}/255, {s.images} raw images, of those that the target has right; 95 % Wilson intervals over images; "
+        f"Linf {s.eps}/255, {s.images} raw images, of those that the target has right;\n95 % Wilson intervals over images; "
         "* chosen on other images and targets"
     )
     panels = list(product(s.sources, s.efforts))
     high = 0.36 * len(s.presets) + 1.1
-    with sheet(path, "What a preset makes of as many gradients", under, 11.6, high * len(s.sources) + 1.0,
+    with sheet(path, "What a preset makes of as many gradients", under, 3.8 + 3.8 * len(s.efforts), high * len(s.sources) + 1.0,
                len(s.sources), len(s.efforts), sharex=True) as (made, axes):  # fmt: skip
+        made.get_layout_engine().set(rect=(0.005, 0, 0.99, 1 - 0.85 / (high * len(s.sources) + 1.0)))
         for (source, effort), one in zip(panels, axes.flat, strict=True):
             some = sorted((r for r in rows if (r["source"], r["effort"]) == (source, effort)), key=share, reverse=True)
             star = found["chosen"][source][str(effort)]["preset"]

@@ -43,8 +43,8 @@ def matrix(folder: Path) -> None:
     made.clean_source[:], made.clean_target[:] = 0, np.array([[0] * 9 + [1]])
     for s, k in enumerate(wrong):
         made.adv_target[s, 0, 0, 0] = np.arange(10) < k
-    made.noise_target[0, 0, 0] = 0
-    made.noise_l2[0, 0] = made.noise_linf[0, 0] = 0.1
+    made.noise_target[0, :, 0] = 0
+    made.noise_l2[0] = made.noise_linf[0] = 0.1
     made.save(folder / "transfer_matrix")
 
 
@@ -52,7 +52,7 @@ def test_transfer_is_of_images_that_the_target_has_right(made: Path) -> None:
     matrix(made)
     assert published.shown("transfer both t 8").endswith("(8/9)") and published.shown("transfer noise t 8").endswith("(0/9)")
     table = published.shown("transfer-table 8")
-    assert "| t | 9 | 0 % [0, 30] |" in table and "11 % [2, 43]" in table
+    assert "| t | 9 | 0 % [0, 30] | 0 % [0, 30] | 100 %" in table and "11 % [2, 43]" in table
     assert "| t | 9 | 7 | 0 | 0.016 |" in published.shown("overlap-table 8")
 
 
