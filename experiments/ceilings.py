@@ -21,10 +21,11 @@ def ceiling_table() -> Table:
         times = sorted(b["seconds"] / a["seconds"] for a, b in zip(by["pgd"], by["ensemble"], strict=True))
         lines.append([
             target["title"], len(kept["ids"]), *(share_of(~found) for found in (pgd, ensemble, square)),
-            int((square.any(0) & ~ensemble.any(0)).sum()), mean_of([r["gradients"] for r in by["ensemble"]]),
+            *(int((square.any(0) & ~found.any(0)).sum()) for found in (pgd, ensemble)), mean_of([r["gradients"] for r in by["ensemble"]]),
             Spread(float(np.median(times)), times[0], times[-1], len(times)),
         ])  # fmt: skip
-    columns = ["one PGD leaves", "the ensemble leaves", "Square leaves", "fooled by Square alone", "gradients an image", "times PGD's"]
+    columns = ["one PGD leaves", "the ensemble leaves", "Square leaves", "Square beyond PGD", "Square beyond the ensemble"]
+    columns += ["gradients an image", "time over PGD's"]
     return Table(["target", "images", *columns], lines)
 
 

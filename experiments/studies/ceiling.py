@@ -26,6 +26,8 @@ SQUARE = ours("square")
 class Settings(Real):
     targets: tuple[str, ...] = says((), "of experiments/ground.toml; without any, the adversarially trained ones that are reported on")
     steps: int = says(50, "of PGD, and of each attack of the ensemble")
+    starts: int = says(2, "of PGD in the ensemble")
+    classes: int = says(3, "towards so many classes walks the ensemble")
     budget: int = says(1000, "queries an image, Square's")
     images: int = says(0, "so many of a target's; 0: all")
 
@@ -50,7 +52,10 @@ def pgd(s: Settings, case: Case, seed: int) -> dict[str, Any]:
 def ensemble(s: Settings, case: Case, seed: int) -> dict[str, Any]:
     """The ensemble as `blackbox.evaluate` runs it."""
     begin = time.process_time()
-    top = sg.ceiling(case.net, case.images, case.labels, case.threat, steps=s.steps, seed=seed, ids=case.ids)
+    top = sg.ceiling(
+        case.net, case.images, case.labels, case.threat, steps=s.steps, starts=s.starts, classes=s.classes, seed=seed,
+        ids=case.ids,
+    )  # fmt: skip
     return {
         "commit": commit(), "found": top.success.int().tolist(), "gradients": top.gradients.tolist(), "attacks": list(top.attacks),
         "broken by": top.broken_by.tolist(), "seconds": round(time.process_time() - begin, 1),
@@ -64,7 +69,7 @@ def measure(s: Settings) -> None:
     for target in s.names:
         use = ground.entry("targets", target)["use"]
         case = ground.case(target, s.root, count=s.images or None, use=use)
-        book = Book(f"ceiling/{target}{f'-{s.images}' if s.images else ''}", s, same=("steps", "images"))
+        book = Book(f"ceiling/{target}{f'-{s.images}' if s.images else ''}", s, same=("steps", "starts", "classes", "images"))
         book.put(command=f"python -m experiments.studies.ceiling --targets {target}", **described(target, case))
         for seed in ground.seeds(use):
             of_seed(s, book, case, seed)

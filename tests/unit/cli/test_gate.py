@@ -103,3 +103,8 @@ def test_a_run_that_a_failure_ended_does_not_pass(said: Cli, here: Path) -> None
     suite = ElementTree.parse(here / "cut" / "junit.xml").getroot()[0]
     assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["errors"]) == ("2", "0", "1")
     assert "the line is dead" in suite[1].find("error").attrib["message"]
+
+
+def test_settings_of_the_ceiling_are_checked_before_the_first_query(said: Cli, here: Path) -> None:
+    for text, says in (("step=5", "Did you mean 'steps'"), ("steps=0", "steps of the ceiling"), ("50", "--ceiling as name=value")):
+        sentence(said("evaluate", "-t", "models.py:dies", *SAME, "--classes", "2", "--ceiling", text), exits.USAGE, says)
