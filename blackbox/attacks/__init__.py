@@ -19,6 +19,7 @@ REGISTRY: dict[str, str] = {
     "zo-signsgd": "blackbox.attacks.zo_signsgd:ZOSignSGD",
     "simba": "blackbox.attacks.simba:SimBA",
     "square": "blackbox.attacks.square:Square",
+    "ripples": "blackbox.attacks.ripples:Ripples",
     "signhunter": "blackbox.attacks.signhunter:SignHunter",
     "bandits": "blackbox.attacks.bandits:Bandits",
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",

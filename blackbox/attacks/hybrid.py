@@ -8,9 +8,12 @@ Which search runs when (`Hybrid.settle`):
 
 The bandit's queries for an image:
 
-    start     1         an adversarial example on the prior
-    stripes   0 or 1    Square's start, where the prior's took away too little of the margin (`trust`)
-    makers    1 a step  the best point changed by the maker that Thompson sampling draws; without the prior after stripes
+    waves     0 or 1    the first of the waves over the whole image with which `ripples` begins: they need no prior
+    start     0 or 1    an adversarial example on the prior
+    waves     0 to 5    the others
+    stripes   0 or 1    Square's start, where waves took away little of the margin
+    makers    1 a step  the best point changed by the maker that Thompson sampling draws; without the prior where the start
+                        took away too little (`trust`)
 """
 
 from __future__ import annotations
@@ -22,22 +25,20 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.hybrid_labels import HybridLabels
-from blackbox.attacks.square import Square
+from blackbox.attacks.ripples import square_of
 from blackbox.attacks.transfer_start import TransferStart
-from blackbox.candidates import Bank, Maker, Scene, Squares, usual
-from blackbox.candidates.bandit import draw, initial_counts, propose
+from blackbox.candidates import Bank, Maker, Scene, usual
+from blackbox.candidates.bandit import Counts, turn
 from blackbox.candidates.craft import fused
 from blackbox.candidates.maker import Best
 from blackbox.candidates.start import start
 from blackbox.candidates.trust import Trust
+from blackbox.candidates.whole import FIRST, OTHERS, begin, square_start, waves
 from blackbox.prior import Guided, view
-from blackbox.proposals.stripes import stripes
 from blackbox.protocol import Access, Ask, Steps, Task
-from blackbox.rowwise import differs
 from blackbox.threat import Threat
 
-START, STRIPES, MAKERS = range(3)  # parts; the makers' are the last and those behind it
-WITHOUT_PRIOR = Squares(p_init=Square.p_init, p_towards=Square.p_init)  # as large as Square's own
+WAVES, START, STRIPES, MAKERS = range(4)  # parts; the makers' are the last and those behind it
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,13 @@ class Hybrid(Guided):
     trust: tuple[float, float, float] = tuple(Trust())  # type: ignore[assignment]  # plain: checkpoints hold its repr
 
     def __post_init__(self) -> None:
-        if not any(isinstance(m, Squares) for m in self.makers):
-            raise ValueError("Expected makers with a Squares among them, which can always propose, but there was none.")
+        square_of(self.makers)
         if len(self.trust) != 3 or not all(0 <= share <= 1 for share in self.trust):
             raise ValueError(f"Expected trust to be three shares in [0, 1], but it was {self.trust!r}.")
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]  # they follow from the makers
-        return ("start", "stripes", *(m.name for m in self.makers))
-
-    @property
-    def square(self) -> int:
-        """Which of the makers is Square's move."""
-        return next(i for i, m in enumerate(self.makers) if isinstance(m, Squares))
+        return ("waves", "start", "stripes", *(m.name for m in self.makers))
 
     def settle(self, access: Access, threat: Threat) -> Any:
         """The search for what the target shows."""
@@ -88,55 +83,32 @@ class Hybrid(Guided):
         x: Tensor  # [n, *shape] the best point
         loss: Tensor
         shown: Tensor  # [n, C] what the target showed there
-        a: Tensor  # [n, makers] successes, the initial ones included
-        b: Tensor  # [n, makers] failures
-        tried: Tensor  # [n, makers] at this very point
+        counts: Counts
         live: Tensor  # [n] paid for the last candidate and did not succeed: worth crafting for
         alone: Tensor  # [n] the start disappointed: random search without the prior
         bank: Bank
 
     def init(self, t: Task) -> Steps[State]:
-        a = yield Ask(start(t, self.known), part=START)
-        best, _ = Best(t.x0, t.loss0, torch.full_like(a.shown, torch.nan)).updated(a)
-        live = a.paid & ~a.adv
-        clean = best.x.new_zeros(t.n, self.known.classes)  # the prior's logits at the clean images, where wanted
-        if bool(live.any()):
-            clean[live] = fused(self.known.logits(t.x0[live]), None)
-        alone = live & Trust(*self.trust).disappointed(t, a, clean)
-        if bool(alone.any()):
-            b = yield Ask(stripes(t), mask=alone, part=STRIPES)
-            best, _ = best.updated(b)
-        successes, failures = initial_counts(self.makers, t)
-        tried = torch.zeros_like(successes, dtype=torch.bool)
-        return self.State(*best, successes, failures, tried, live, alone, Bank.open(t, self.known, clean))
+        clean = fused(self.known.logits(t.x0), None)
+        nothing = torch.full((t.n, self.known.classes), torch.nan, device=t.x0.device)
+        o = begin(t, Best(t.x0, t.loss0, nothing), self.makers)
+        if not t.targeted:
+            o = yield from waves(t, o, self.makers, WAVES, FIRST)
+        x = t.x0.clone()
+        if bool(o.waiting.any()):
+            x[o.waiting] = start(t.take(o.waiting.numpy(force=True)), self.known)
+        a = yield Ask(x, mask=o.waiting, part=START)
+        alone = o.waiting & Trust(*self.trust).disappointed(t, a, clean)
+        o = o._replace(best=o.best.updated(a)[0], waiting=o.waiting & a.paid & ~a.adv)
+        if not t.targeted:
+            o = yield from waves(t, o, self.makers, WAVES, OTHERS)
+        best = yield from square_start(t, o, STRIPES)
+        return self.State(*best, o.counts, best.loss < 0, alone, Bank.open(t, self.known, clean))
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         known = view(self.known, few=True)  # the start leaves few
         scene = Scene(t, known, s.x, s.loss, s.shown, k, s.bank.copy(), torch.arange(t.n, device=s.x.device))
         surrogate = torch.tensor([m.surrogate for m in self.makers], device=s.x.device)
-        allowed = ((s.live & ~s.alone)[:, None] | ~surrogate) & ~s.tried
-        maker = draw(scene, self.makers, s.a, s.b, allowed)
-        own = s.alone & (maker == self.square)
-        x = t.project(propose(scene, (*self.makers, WITHOUT_PRIOR), torch.where(own, len(self.makers), maker)))
-        tried = s.tried
-        if bool((same := ~differs(x, s.x)).any()):
-            tried = tried | (same[:, None] & self.one_hot(maker))
-            maker = torch.where(same, self.square, maker)
-            x[same] = self.makers[self.square].make(scene.take(same))
-        a = yield Ask(x, part=MAKERS + maker)
-        best, better = Best(s.x, s.loss, s.shown).updated(a)
-        once = torch.tensor([m.once for m in self.makers], device=x.device)
-        proposed, better = self.one_hot(maker) & a.paid[:, None], better[:, None]
-        return self.State(
-            *best,
-            a=s.a + (proposed & better),
-            b=s.b + (proposed & ~better),
-            tried=(tried | (proposed & once)) & ~better,
-            live=a.paid & ~a.adv,
-            alone=s.alone,
-            bank=scene.bank,
-        )
-
-    def one_hot(self, maker: Tensor) -> Tensor:
-        """[n, makers] bool."""
-        return torch.nn.functional.one_hot(maker, len(self.makers)).bool()
+        allowed = (s.live & ~s.alone)[:, None] | ~surrogate
+        best, counts, a = yield from turn(scene, self.makers, s.counts, allowed, square_of(self.makers), MAKERS)
+        return self.State(*best, counts, a.paid & ~a.adv, s.alone, scene.bank)

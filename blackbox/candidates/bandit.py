@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from blackbox.candidates.maker import Maker, Scene, worth
-from blackbox.protocol import Task
+from blackbox.candidates.maker import Best, Maker, Scene, worth
+from blackbox.protocol import Ask, Steps, Task, Tell
+from blackbox.rowwise import differs
 
 
-def initial_counts(makers: Sequence[Maker], t: Task) -> tuple[Tensor, Tensor]:
-    """The successes and failures, [n, makers] float64 each, that every maker is credited with in the beginning."""
-    blank = torch.zeros(t.n, len(makers), device=t.x0.device, dtype=torch.float64)
-    counts = torch.tensor([worth(m, t.targeted) or (1.0, 1.0) for m in makers]).to(blank)
-    return blank + counts[:, 0], blank + counts[:, 1]
+class Counts(NamedTuple):
+    """What the makers have done for each row, [n, makers] each.
+
+    a: successes, the initial ones included, float64. b: failures. tried: bool, at this very point: it would propose the same.
+    """
+
+    a: Tensor
+    b: Tensor
+    tried: Tensor
+
+    @classmethod
+    def initial(cls, makers: Sequence[Maker], t: Task) -> Counts:
+        """What every maker is credited with in the beginning."""
+        blank = torch.zeros(t.n, len(makers), device=t.x0.device, dtype=torch.float64)
+        counts = torch.tensor([worth(m, t.targeted) or (1.0, 1.0) for m in makers]).to(blank)
+        return cls(blank + counts[:, 0], blank + counts[:, 1], blank > 0)
 
 
 def thompson(t: Task, k: int, successes: Tensor, failures: Tensor) -> Tensor:
@@ -26,9 +39,9 @@ def thompson(t: Task, k: int, successes: Tensor, failures: Tensor) -> Tensor:
     return torch.from_numpy(drawn).to(successes.device)
 
 
-def draw(scene: Scene, makers: Sequence[Maker], successes: Tensor, failures: Tensor, allowed: Tensor) -> Tensor:
+def draw(scene: Scene, makers: Sequence[Maker], counts: Counts, allowed: Tensor) -> Tensor:
     """[n] the maker of each row, of those that are ``allowed`` [n, makers] and can propose."""
-    drawn = thompson(scene.t, scene.k, successes, failures)
+    drawn = thompson(scene.t, scene.k, counts.a, counts.b)
     for i, maker in enumerate(makers):
         able = torch.zeros_like(allowed[:, i])
         if worth(maker, scene.t.targeted):
@@ -44,3 +57,34 @@ def propose(scene: Scene, makers: Sequence[Maker], maker: Tensor) -> Tensor:
         if bool((chosen := maker == i).any()):
             x[chosen] = one.make(scene.take(chosen))
     return x
+
+
+def turn(
+    scene: Scene, makers: Sequence[Maker], counts: Counts, allowed: Tensor, always: int, first_part: int
+) -> Steps[tuple[Best, Counts, Tell]]:
+    """One query a row: the best point as a drawn maker changes it, kept where the loss rises, which is that maker's success.
+
+    Args:
+        allowed: [n, makers] which may be drawn. always: the maker that can always propose, and does where another's candidate
+            equals the best point. first_part: the part of the first maker.
+    """
+    maker = draw(scene, makers, counts, allowed & ~counts.tried)
+    x, tried = scene.t.project(propose(scene, makers, maker)), counts.tried
+    if bool((same := ~differs(x, scene.x)).any()):
+        tried = tried | (same[:, None] & _one_hot(maker, makers))
+        maker = torch.where(same, always, maker)
+        x[same] = makers[always].make(scene.take(same))
+    a = yield Ask(x, part=first_part + maker)
+    best, better = Best(scene.x, scene.loss, scene.shown).updated(a)
+    once = torch.tensor([m.once for m in makers], device=x.device)
+    proposed, better = _one_hot(maker, makers) & a.paid[:, None], better[:, None]
+    return (
+        best,
+        Counts(counts.a + (proposed & better), counts.b + (proposed & ~better), (tried | (proposed & once)) & ~better),
+        a,
+    )
+
+
+def _one_hot(maker: Tensor, makers: Sequence[Maker]) -> Tensor:
+    """[n, makers] bool."""
+    return torch.nn.functional.one_hot(maker, len(makers)).bool()

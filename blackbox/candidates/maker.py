@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from blackbox.candidates.bank import Bank
-from blackbox.prior import Prior
 from blackbox.protocol import Task, Tell
 from blackbox.rowwise import choose
 
@@ -19,19 +17,24 @@ class Scene:
     """Rows that a maker shall propose for.
 
     Attributes:
-        t: their task (``t.rng`` draws for these rows, ``t.goal`` is what to leave or reach). prior: of the attack.
+        t: their task (``t.rng`` draws for these rows, ``t.goal`` is what to leave or reach). prior: of the attack (a `Prior`), or None.
         x, loss, shown: their best points, see `Best`. k: the step.
-        bank: candidates kept for the whole cohort. at: [n] the place of these rows in it.
+        bank: a `Bank`, candidates kept for the whole cohort, or None. at: [n] the place of these rows in it.
     """
 
     t: Task
-    prior: Prior
+    prior: Any
     x: Tensor
     loss: Tensor
     shown: Tensor
     k: int
-    bank: Bank
+    bank: Any
     at: Tensor
+
+    @classmethod
+    def alone(cls, t: Task, best: Best, k: int) -> Scene:
+        """Of a search without a prior."""
+        return cls(t, None, *best, k, None, torch.arange(t.n, device=t.x0.device))
 
     def take(self, keep: Tensor) -> Scene:
         """The rows in ``keep`` (a boolean mask)."""
@@ -58,7 +61,7 @@ class Scene:
 
 class Best(NamedTuple):
     """The best point of each row: x [n, \\*shape], its loss [n], and what the target showed there [n, C]
-    (NaN: nothing)."""
+    (NaN: nothing; [n, 0] in a search that does not ask)."""
 
     x: Tensor
     loss: Tensor
@@ -68,7 +71,8 @@ class Best(NamedTuple):
         """The better of this and the points that were looked at, and [n] where that is the latter."""
         better = a.loss > self.loss
         x, loss = choose(better, a.x, self.x), torch.where(better, a.loss, self.loss)
-        return Best(x, loss, torch.where(better[:, None], a.shown, self.shown)), better
+        shown = self.shown if a.shown is None else torch.where(better[:, None], a.shown, self.shown)
+        return Best(x, loss, shown), better
 
 
 class Maker:

@@ -26,5 +26,9 @@ class Trust(NamedTuple):
 
     def disappointed(self, t: Task, a: Tell, clean: Tensor) -> Tensor:
         """[n] where the start, which the target answered with ``a``, took away less than it must."""
-        taken = ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
-        return taken < self.of_rows(t, clean)
+        return taken(t, a) < self.of_rows(t, clean)
+
+
+def taken(t: Task, a: Tell) -> Tensor:
+    """[n] the share of the clean image's margin that the points just answered took away; 0 where nothing was paid."""
+    return ((a.loss - t.loss0) / t.loss0.abs().clamp_min(1e-6)).clamp(0, 1).nan_to_num(nan=0.0)
