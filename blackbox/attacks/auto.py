@@ -12,8 +12,8 @@ from blackbox.threat import Threat
 
 CHOICE: dict[tuple[bool, str], str] = {
     # (scores or more, norm): of the attacks here the one that needs the fewest queries (`docs/results`)
-    (True, "Linf"): "square",
-    (True, "L2"): "square",
+    (True, "Linf"): "ripples",
+    (True, "L2"): "ripples",
     (True, "L1"): "square",
     (True, "L0"): "sparse",
     (False, "Linf"): "sign-flip",

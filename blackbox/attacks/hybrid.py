@@ -8,7 +8,7 @@ Which search runs when (`Hybrid.settle`):
 
 The bandit's queries for an image:
 
-    waves     0 or 1    the first of the waves over the whole image with which `ripples` begins: they need no prior
+    waves     0 or 1    the first of the waves over the whole image with which `ripples` begins: it needs no prior
     start     0 or 1    an adversarial example on the prior
     waves     0 to 5    the others
     stripes   0 or 1    Square's start, where waves took away little of the margin
@@ -43,12 +43,14 @@ WAVES, START, STRIPES, MAKERS = range(4)  # parts; the makers' are the last and 
 
 @dataclass(frozen=True)
 class Hybrid(Guided):
-    """Thompson sampling over candidate makers: each image gets whatever works on it.
+    """`Ripples` with makers that ask a prior among the others: each image gets whatever works on it.
 
-    The point is kept where the target's loss rises, and that is the maker's success; what does not raise it is its
+    What the prior is worth is learned on the target, image by image, from little trust on: the first wave comes before the
+    start, makers that ask the prior are credited with less than the others, and where the start disappoints the image goes on
+    without them. Both searches draw alike, so with a prior that is of no use an image costs what it does with `Ripples`, and
+    the start. The point is kept where the target's loss rises, and that is the maker's success; what does not raise it is its
     failure. A maker that would propose the same again at the same point is not drawn, and for what equals the best point a
-    square is tried. Where the start disappoints, the image goes on without the prior, so that one that misleads costs
-    little. Towards a class only re-crafts, ripples and squares take part.
+    square is tried. Towards a class only re-crafts, ripples and squares take part.
 
     Args:
         prior: `surrogates.prior(nets)`. makers: `candidates.usual` and one's own, a `Squares` among them.
@@ -92,16 +94,14 @@ class Hybrid(Guided):
         clean = fused(self.known.logits(t.x0), None)
         nothing = torch.full((t.n, self.known.classes), torch.nan, device=t.x0.device)
         o = begin(t, Best(t.x0, t.loss0, nothing), self.makers)
-        if not t.targeted:
-            o = yield from waves(t, o, self.makers, WAVES, FIRST)
+        o = yield from waves(t, o, self.makers, WAVES, FIRST)
         x = t.x0.clone()
         if bool(o.waiting.any()):
             x[o.waiting] = start(t.take(o.waiting.numpy(force=True)), self.known)
         a = yield Ask(x, mask=o.waiting, part=START)
         alone = o.waiting & Trust(*self.trust).disappointed(t, a, clean)
         o = o._replace(best=o.best.updated(a)[0], waiting=o.waiting & a.paid & ~a.adv)
-        if not t.targeted:
-            o = yield from waves(t, o, self.makers, WAVES, OTHERS)
+        o = yield from waves(t, o, self.makers, WAVES, OTHERS)
         best = yield from square_start(t, o, STRIPES)
         return self.State(*best, o.counts, best.loss < 0, alone, Bank.open(t, self.known, clean))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from blackbox.candidates.maker import Maker, Scene
-from blackbox.proposals.ripples import waves
+from blackbox.proposals.ripples import LEAST_SIDE, waves
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Ripples(Maker):
 
     halves: how long half a wave may be, in units (`proposals.ripples.unit`); each is drawn as often. least: of a window's
     sides, as a share of the image's; they are drawn log-uniformly up to 1 (0.2: ours, chosen on images other than those
-    reported on). step: in L2, as a share of eps (0.5, not tuned); in Linf the window goes all the way to its bounds.
+    reported on). None on images with a side below `LEAST_SIDE`. step: in L2, as a share of eps (0.5, not tuned); in Linf the window goes all the way to its bounds.
     """
 
     name: str = "ripples"
@@ -33,6 +33,9 @@ class Ripples(Maker):
             raise ValueError(f"Expected least, a share of the image's sides, in (0, 1], but it was {self.least!r}.")
         if not self.halves or not all(isinstance(half, int) and half >= 1 for half in self.halves):
             raise ValueError(f"Expected halves to be whole numbers of at least 1, one or more, but they were {self.halves!r}.")
+
+    def ready(self, scene: Scene) -> Tensor:
+        return scene.everyone() & (min(scene.t.grid[1:]) >= LEAST_SIDE)
 
     def make(self, scene: Scene) -> Tensor:
         t, x = scene.t, scene.x
