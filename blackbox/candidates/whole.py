@@ -65,9 +65,11 @@ def waves(t: Task, o: Opened, makers: Sequence[Maker], part: int, some: Sequence
 
 
 def square_start(t: Task, o: Opened, part: int) -> Steps[Best]:
-    """Ask for Square's start where waves took away little of the margin."""
+    """Ask for Square's start where waves took away little of the margin. It is taken where nothing so far was better than the
+    clean image, even if it is not either: Square's moves begin at the bounds."""
     low = o.waiting & (o.taken < LITTLE)
     if not bool(low.any()):
         return o.best
     tell = yield Ask(stripes(t), mask=low, part=part)
-    return o.best.updated(tell)[0]
+    nothing = tell.paid & ~(o.best.loss > t.loss0)
+    return Best(o.best.x, torch.where(nothing, -torch.inf, o.best.loss), o.best.shown).updated(tell)[0]

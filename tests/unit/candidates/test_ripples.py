@@ -128,8 +128,8 @@ def test_a_chequerboard_is_the_first_query_on_photographs_and_none_on_drawings()
     assert drawn.config["parts"]["waves"]["queries"] == 0 and drawn.config["parts"]["stripes"]["queries"] == 1
 
 
-@pytest.mark.parametrize("threat", [bb.Linf(0.1), bb.L2(0.5)], ids=str)
-def test_on_small_images_it_is_square_to_the_bit(threat: bb.Threat) -> None:
+def test_on_small_images_it_is_square_to_the_bit() -> None:
+    threat = bb.Linf(0.1)
     weight = torch.linspace(-1, 1, 64).view(1, 8, 8)
 
     def target(x: torch.Tensor) -> torch.Tensor:
