@@ -18,7 +18,8 @@ class Ripples(Maker):
 
     halves: how long half a wave may be, in units (`proposals.ripples.unit`); each is drawn as often. least: of a window's
     sides, as a share of the image's; they are drawn log-uniformly up to 1 (0.2: ours, chosen on images other than those
-    reported on). None on images with a side below `LEAST_SIDE`. step: in L2, as a share of eps (0.5, not tuned); in Linf the window goes all the way to its bounds.
+    reported on). step: in L2, as a share of eps (0.5, not tuned); in Linf the window goes all the way to its bounds. Images
+    with a side below `LEAST_SIDE` get none.
     """
 
     name: str = "ripples"

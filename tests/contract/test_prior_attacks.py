@@ -145,7 +145,6 @@ def test_the_smallest_budgets(name: str, budget: int) -> None:
 def test_auto_chooses() -> None:
     for access, norm, prior, choice in (
         ("scores", "Linf", None, "Ripples("),
-        ("scores", "L1", None, "Square("),
         ("labels", "Linf", None, "SignFlip("),
         ("labels", "L2", None, "Tangent("),
         ("scores", "Linf", LinearPrior.noise(), "Hybrid("),
