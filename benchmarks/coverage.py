@@ -27,6 +27,7 @@ MADE = {  # share of twos; of the others' lognormal part the median and the devi
     "a search": (0.05, 60, 1.2, 0.0), "a search that fails on 2 %": (0.05, 60, 1.2, 0.02),
     "a search that fails on 30 %": (0.0, 150, 1.2, 0.3),
 }  # fmt: skip
+PEERS, ALSO = ("linf", "l2", "linf-mnist"), ("nes", "simba", "bandits", "torchattacks Square")  # pairs of benchmark_peers.json
 Ends = tuple[np.ndarray, np.ndarray]
 
 
@@ -89,7 +90,7 @@ def pairs(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
             what = f"{one}, against up to 4 times as many"
         else:
             base = next((name for name in found if name.startswith(f"{place}: square") and name != one), None)
-            if base is None or found[base][1] != budget or found[base][0].shape[1] != a.shape[1]:
+            if base is None or (place in PEERS and not one.endswith(ALSO)) or found[base][1] != budget or found[base][0].shape[1] != a.shape[1]:
                 continue
             x, y, what = a.mean(0), found[base][0].mean(0), f"{one} against square"
         which = rng.integers(0, len(x), (samples, n))

@@ -118,15 +118,16 @@ def mean_interval(
     """
     x = np.asarray(values, dtype=np.float64)
     n, mean, scale = x.shape[1], x.mean(1), x.std(1, ddof=1) if x.shape[1] > 1 else np.zeros(len(x))
-    centred = (x - mean[:, None]).T
+    more = _with_farther(x, mean, bounds)
+    m, centred = more.shape[1], (more - more.mean(1, keepdims=True)).T
     powers = np.concatenate([centred, centred**2], 1)
 
     def each(weights: np.ndarray) -> np.ndarray:
-        shift, square = np.split(weights @ powers / n, 2, axis=1)
-        spread = np.sqrt(np.maximum(square - shift**2, 0.0) * n / max(n - 1, 1))
-        return _studentised(shift, spread, scale, n)
+        shift, square = np.split(weights @ powers / m, 2, axis=1)
+        spread = np.sqrt(np.maximum(square - shift**2, 0.0) * m / (m - 1))
+        return _studentised(shift, spread, scale, m)
 
-    low, high = _ends(mean, scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(n, seed, count)]), level)
+    low, high = _ends(mean, scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(m, seed, count)]), level)
     if bounds is None:
         return low, high
     weights = _unseen(n, seed)
@@ -144,19 +145,19 @@ def ratio_interval(
     """
     a, b = np.asarray(first, dtype=np.float64).T, np.asarray(second, dtype=np.float64).T
     n, (ma, mb) = len(a), (a.mean(0), b.mean(0))
-    a, b = a / ma, b / mb
-    scale = (a - b).std(0, ddof=1) if n > 1 else np.zeros(a.shape[1])
-    powers = np.concatenate([a, b, a**2, a * b, b**2], 1)
+    scale = (a / ma - b / mb).std(0, ddof=1) if n > 1 else np.zeros(a.shape[1])
+    x, y = _pairs_with_farther(a / ma, b / mb, ma, mb, bounds)
+    m, powers = len(x), np.concatenate([x, y, x**2, x * y, y**2], 1)
 
     def each(weights: np.ndarray) -> np.ndarray:
-        wa, wb, aa, ab, bb = np.split(weights @ powers / n, 5, axis=1)
-        square = n * (aa / wa**2 - 2 * ab / (wa * wb) + bb / wb**2)
-        return _studentised(np.log(wa / wb), np.sqrt(np.maximum(square, 0.0) / max(n - 1, 1)), scale, n)
+        wx, wy, xx, xy, yy = np.split(weights @ powers / m, 5, axis=1)
+        square = m * (xx / wx**2 - 2 * xy / (wx * wy) + yy / wy**2)
+        return _studentised(np.log(wx / wy), np.sqrt(np.maximum(square, 0.0) / (m - 1)), scale, m)
 
-    low, high = _ends(np.log(ma / mb), scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(n, seed, count)]), level)
+    low, high = _ends(np.log(ma / mb), scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(m, seed, count)]), level)
     if bounds is not None:
         weights = _unseen(n, seed)
-        over, under, last = weights[:, :-1] @ a * ma, weights[:, :-1] @ b * mb, weights[:, -1:]
+        over, under, last = weights[:, :-1] @ a, weights[:, :-1] @ b, weights[:, -1:]
         least, most = (np.log((over + last * one) / (under + last * other)) for one, other in (bounds, bounds[::-1]))
         low, high = _within(low, high, least, most, level)
     return np.exp(low), np.exp(high)
@@ -184,6 +185,25 @@ def design(x: np.ndarray) -> np.ndarray:
     n = x.shape[1]
     middle = (x.sum(1) + 1) / (n + 2)
     return ((x**2).sum(1) + 1) / (n + 2) / (middle * (1 - middle)) - middle / (1 - middle)
+
+
+def _with_farther(x: np.ndarray, mean: np.ndarray, bounds: Bounds | None) -> np.ndarray:
+    """Samples [M, N] with two more values, twice as far from the mean as the farthest on either side, within the bounds."""
+    low, high = bounds or (-np.inf, np.inf)
+    ends = (np.clip(2 * end - mean, min(low, x.min()), max(high, x.max())) for end in (x.min(1), x.max(1)))
+    return np.column_stack([x, *ends])
+
+
+def _pairs_with_farther(
+    a: np.ndarray, b: np.ndarray, ma: np.ndarray, mb: np.ndarray, bounds: Bounds | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs [N, M] in units of their means, with two more: those that speak most for either side, once more as much."""
+    apart, k = a - b, np.arange(a.shape[1])
+    i, j, most = apart.argmax(0), apart.argmin(0), np.inf if bounds is None else bounds[1]
+    over = np.maximum(np.minimum(a[i, k] + np.maximum(apart[i, k], 0), most / ma), a[i, k])
+    under = np.maximum(np.minimum(b[j, k] - np.minimum(apart[j, k], 0), most / mb), b[j, k])
+    x, y = np.vstack([a, over, a[j, k]]), np.vstack([b, b[i, k], under])
+    return x / x.mean(0), y / y.mean(0)
 
 
 def _weights(n: int, seed: int, count: int) -> Any:
