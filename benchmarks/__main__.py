@@ -33,7 +33,14 @@ class Settings(Real):
     device: str = says("cpu", "where nets run: cpu, cuda")
     repeats: int = says(3, "of every measurement")
     threads: int = says(1, "of torch")
+    samples: int = says(1000, "that coverage draws from each population")
+    sizes: tuple[int, ...] = says(coverage.SIZES, "images of a sample, of coverage")
     quick: bool = says(False, "tiny settings, to see that it runs")
+
+
+def anew(row: dict[str, Any], part: str, s: Settings) -> bool:
+    """Whether a kept row has been measured anew: of coverage those of the sizes asked for, else all of the part."""
+    return (row["part"], row["device"]) == (part, s.device) and (part != "coverage" or row["n"] in s.sizes)
 
 
 def shown(row: dict[str, Any]) -> tuple[float, float, float]:
@@ -58,8 +65,7 @@ def measure(s: Settings) -> None:
             print(part, ratio, of, f"{middle:.3f}", sep="  ", flush=True)
         if not s.quick:
             book = Book("coverage" if part == "coverage" else "benchmarks", s)
-            kept = [r for r in book.found.get("rows", []) if (r["part"], r["device"]) != (part, s.device)]
-            book.put(rows=kept + rows)
+            book.put(rows=[r for r in book.found.get("rows", []) if not anew(r, part, s)] + rows)
     console.print(table)
 
 

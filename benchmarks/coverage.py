@@ -32,7 +32,7 @@ Ends = tuple[np.ndarray, np.ndarray]
 
 
 def coverage(s: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    samples, sizes = (40, (20, 100)) if s.quick else (1000, SIZES)
+    samples, sizes = (40, (20, 100)) if s.quick else (s.samples, s.sizes)
     found = populations()
     for n in sizes:
         rng = np.random.default_rng(n)
@@ -90,7 +90,9 @@ def pairs(found: Found, n: int, samples: int, rng: np.random.Generator) -> Part:
             what = f"{one}, against up to 4 times as many"
         else:
             base = next((name for name in found if name.startswith(f"{place}: square") and name != one), None)
-            if base is None or (place in PEERS and not one.endswith(ALSO)) or found[base][1] != budget or found[base][0].shape[1] != a.shape[1]:
+            if base is None or (place in PEERS and not one.endswith(ALSO)):
+                continue
+            if found[base][1] != budget or found[base][0].shape[1] != a.shape[1]:
                 continue
             x, y, what = a.mean(0), found[base][0].mean(0), f"{one} against square"
         which = rng.integers(0, len(x), (samples, n))
