@@ -16,6 +16,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import blackbox as bb
 import surrogates as sg
 from experiments import ceilings, marks, paths, published_studies
@@ -294,3 +296,50 @@ def clock_table(part: str, device: str = "cpu") -> Table:
     some = [r for r in results("benchmarks")["rows"] if (r["part"], r["device"]) == (part, device)]
     told = [[r["ratio"], ", ".join(str(r[k]) for k in ("target", "attack", "what") if k in r), len(r["all"]), _spread(r)] for r in some]
     return Table(["ratio", "of", "runs", "median [least, most]"], told)
+
+
+# -- intervals: how often they hold the truth, of benchmarks.coverage ---------------------------------------------------
+
+
+def _covered(*kinds: str) -> list[dict[str, Any]]:
+    return [r for r in results("coverage")["rows"] if not kinds or r["ratio"] in kinds]
+
+
+def _share(row: dict[str, Any]) -> str:
+    return f"{100 * row['coverage']:.1f} ± {200 * row['error']:.1f}"
+
+
+@figure
+def coverage_table() -> Table:
+    """Of each interval and number of images the median, the smallest and the largest coverage over populations, in per cent."""
+    found = _covered()
+    sizes, lines = sorted({r["n"] for r in found}), []
+    for kind in dict.fromkeys(r["ratio"] for r in found):
+        cells = []
+        for n in sizes:
+            each = [100 * r["coverage"] for r in found if (r["ratio"], r["n"]) == (kind, n)]
+            cells.append(f"{float(np.median(each)):.1f} [{min(each):.1f}, {max(each):.1f}]")
+        lines.append([kind, len({r["what"] for r in found if r["ratio"] == kind}), *cells])
+    return Table(["interval", "populations", *(f"{n} images" for n in sizes)], lines)
+
+
+@figure
+def coverage_missed(least: str = "100") -> Table:
+    """The cases from so many images on whose coverage lies outside of 93 to 97 %, by more than chance explains."""
+    apart = [r for r in _covered() if r["n"] >= int(least) and abs(r["coverage"] - 0.95) - 2 * r["error"] > 0.02]
+    rows = [[r["ratio"], r["what"], int(r["n"]), _share(r)] for r in sorted(apart, key=lambda r: (r["coverage"], r["n"]))]
+    return Table(["interval", "population", "n", "coverage, %"], rows)
+
+
+@figure
+def coverage_cases(which: str, least: str = "100") -> Any:
+    """Cases from so many images on: ``all``, or ``kept``, of these the share between 93 and 97 % as far as can be told."""
+    found = [r for r in _covered() if r["n"] >= int(least)]
+    kept = sum(abs(r["coverage"] - 0.95) - 2 * r["error"] <= 0.02 for r in found)
+    return len(found) if which == "all" else bb.Rate(kept, len(found))
+
+
+@figure
+def coverage_samples() -> int:
+    """How many samples each case has, at the least."""
+    return min(int(r["samples"]) for r in _covered())

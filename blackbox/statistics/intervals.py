@@ -25,7 +25,7 @@ def few(n: int) -> str:
     """What is not reliable with ``n`` images, in a sentence; empty from `FEW` on."""
     if not 0 < n < FEW:
         return ""
-    return f"{n} image{'s' * (n > 1)}: below {FEW}, intervals of means are too short, and small differences are chance"
+    return f"{n} image{'s' * (n > 1)}: below {FEW}, intervals of means may be too short, and small differences are mostly chance"
 
 
 def mean_estimate(
