@@ -1,6 +1,6 @@
 """Which settings a peer gets: at most three are tried on choosing ground (`experiments.ground`), the best is reported.
 
-Scores and labels in a ball: the least mean queries, failures at the budget; the smallest distance: the least median. What is tried,
+Scores and labels in a ball: the least mean queries, failures at the budget; the smallest distance: the least geometric mean. What is tried,
 why, and on whose word stands in ``peers.toml``; that and what was measured make the tables of docs/results/peer-settings.md.
 """
 
@@ -17,11 +17,13 @@ import numpy as np
 import blackbox as bb
 from experiments import ground
 from experiments.cases import Case
+from experiments.measurements import Figure, mean_of
 from experiments.peers import adapters
 from experiments.runner import Book, Real, load, run, says
 
 RESULTS_IN, TARGET = "peer_settings", "resnet20"  # a file a part, so that several may be measured at once
 THREATS = {"linf": None, "l2": bb.L2(1.0), "pixels": bb.L0(5), "labels": None, "near": bb.L2(math.inf)}  # None: the target's
+FARTHEST = 3072**0.5  # in L2, in an image of 32 x 32
 TITLES = {
     "linf": "Scores, Linf 8/255", "l2": "Scores, L2 1", "pixels": "Scores, five pixels", "labels": "Labels, Linf 8/255",
     "near": "Labels, the smallest L2 distance",
@@ -52,11 +54,19 @@ def reached(
     return found | {"first": [m.first for m in meters]}
 
 
-def needed(row: dict[str, Any]) -> float:
-    """What a row is judged by: the smaller, the better."""
+def needed(row: dict[str, Any]) -> Figure:
+    """What a row is judged by, the smaller the better: mean queries, or the geometric mean of images' distances."""
     if "near" in row:
-        return float(np.median(row["near"][-1]))
-    return float(np.mean([q or row["budget"] for q in row["first"]]))
+        return typical(np.minimum(row["near"][-1], FARTHEST))
+    return mean_of([q or row["budget"] for q in row["first"]], row["budget"])
+
+
+def typical(distances: Any) -> Figure:
+    """The geometric mean over images [n], or [seeds, n], with its interval."""
+    from blackbox.statistics import mean_estimate
+
+    e = mean_estimate(np.log(np.atleast_2d(np.asarray(distances, float))))
+    return Figure(*(float(np.exp(v)) for v in (e.value, e.low, e.high)), e.n, digits=2)
 
 
 def measured(part: str) -> list[dict[str, Any]]:
@@ -72,7 +82,7 @@ def chosen(peer: adapters.Peer, rows: Iterable[dict[str, Any]] | None = None) ->
     """
     if len(peer.tried) == 1:
         return peer.tried[0]
-    of = {r["setting"]: needed(r) for r in (measured(peer.part) if rows is None else rows) if r["peer"] == peer.name}
+    of = {r["setting"]: needed(r).value for r in (measured(peer.part) if rows is None else rows) if r["peer"] == peer.name}
     if missing := [t.label for t in peer.tried if t.label not in of]:
         raise ValueError(
             f"Expected a row for each setting of {peer.name} ({peer.part}), but there was none for {missing[0]!r}. "
@@ -96,7 +106,7 @@ def tables() -> Iterator[tuple[str, str, list[list[str]]]]:
             best = chosen(peer).label if ready(peer) else ""
             lines = []
             for how, row in zip(peer.tried, found, strict=True):
-                value = "-" if row is None else f"{needed(row):.3f}" if part == "near" else f"{needed(row):.1f}"
+                value = "-" if row is None else str(needed(row))
                 lines.append([f"**{how.label}**" if how.label == best else how.label, value, how.why, how.source])
             yield title, peer.name, lines
 

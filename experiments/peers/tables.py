@@ -62,11 +62,9 @@ class Pair:
             (a - b,), np.mean, permutation_type="samples", vectorized=True, n_resamples=9_999, rng=rng,
         ).pvalue)  # fmt: skip
 
-    def needed(self, side: np.ndarray) -> Figure | str:
-        """Mean queries, or the median distance, which has no interval here and is not published as a figure."""
-        if self.near:
-            return f"{np.median(side.mean(0)):.3f}"
-        return mean_of(side, self.budget)
+    def needed(self, side: np.ndarray) -> Figure:
+        """Mean queries, or the geometric mean of images' distances."""
+        return settings.typical(side) if self.near else mean_of(side, self.budget)
 
 
 def queried() -> Iterator[Pair]:
