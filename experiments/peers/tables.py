@@ -156,17 +156,17 @@ def transferred() -> Iterator[tuple[str, str, list[list[Any]], list[Any] | None]
     if not has(transfer.RESULT):
         return
     reported = [r for r in results(transfer.RESULT)["rows"] if r["use"] == "reporting"]
-    for source in dict.fromkeys(r["source"] for r in reported):
-        of = {r["attack"]: r for r in reported if r["source"] == source}
+    for source, eps in dict.fromkeys((r["source"], r["eps"]) for r in reported):
+        of = {r["attack"]: r for r in reported if (r["source"], r["eps"]) == (source, eps)}
         for target in next(iter(of.values()))["fooled"]:
             lines = []
             for label in transfer.SHARED:
                 theirs = transfer.beside(label)
                 if label in of and theirs in of:
                     lines.append([label, theirs.removeprefix("torchattacks "), *_against(of, label, theirs, target)])
-            best = [transfer.best(False), transfer.best(True)]
+            best = [transfer.best(side, eps) for side in (False, True)]
             last = [*best, *_against(of, *best, target)] if all(b in of for b in best) else None
-            yield source, ground.entry("targets", target)["title"], _corrected(lines), last
+            yield f"{source}, {eps:g}/255", ground.entry("targets", target)["title"], _corrected(lines), last
 
 
 def _against(of: dict[str, Any], one: str, other: str, target: str) -> list[Any]:

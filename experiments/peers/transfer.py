@@ -31,7 +31,7 @@ SOURCES, TARGETS = {"choosing": ("own VGG",), "reporting": ("own VGG", "ResNet-2
 @dataclass(frozen=True)
 class Settings(Real):
     use: tuple[str, ...] = says(("choosing", "reporting"), "of the ground", ground.USES)
-    eps: float = says(4.0, "in 255ths")
+    eps: float = says(8.0, "in 255ths")
     step: float = says(2.0, "in 255ths: the peer's default")
     only: str = says("", "attacks whose name, ours or the peer's, has this in it")
 
@@ -94,13 +94,13 @@ def beside(label: str) -> str:
     return f"torchattacks {SHARED[label][1]}" + (f", {more}" if more else "")
 
 
-def best(peer: bool) -> str:
+def best(peer: bool, eps: float) -> str:
     """The attack of ours, or of theirs, that fooled most on choosing ground.
 
     Raises:
         ValueError: it has not been measured there.
     """
-    rows = [r for r in (load(RESULT) or {"rows": []})["rows"] if r["use"] == "choosing" and r["peer"] == peer]
+    rows = [r for r in (load(RESULT) or {"rows": []})["rows"] if (r["use"], r["peer"], r["eps"]) == ("choosing", peer, eps)]
     if not rows:
         raise ValueError("Expected rows of the choosing ground, but there are none. Run python -m experiments.peers.transfer.")
     return str(max(rows, key=lambda r: sum(map(sum, r["fooled"].values())))["attack"])
