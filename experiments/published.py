@@ -214,6 +214,14 @@ def query_table(access: str, goal: str, targets: str, *attacks: str) -> Table:
 
 
 @figure
+def mean_table(access: str, goal: str, targets: str, *attacks: str) -> Table:
+    """The same with mean queries alone, for where room is short."""
+    some = everywhere(access, goal, targets, attacks)
+    lines = [[title, found[0].n, *("–" if r is None else r.mean() for r in found)] for title, found in some if found[0] is not None]
+    return Table(["target", "images", *attacks], lines)
+
+
+@figure
 def ratio_table(access: str, goal: str, targets: str, base: str, *attacks: str) -> Table:
     """Mean queries of attacks over those of the base, on targets (a,b or all) that have rows of the base."""
     lines = [

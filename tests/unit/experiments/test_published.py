@@ -35,7 +35,8 @@ def test_the_tables_and_the_list_of_attacks_are_what_rows_say() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(re.sub(r"<!--.*?-->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL).split()) <= 800
+    text = re.sub(r"<!--.*?-->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert sum(bool(re.search(r"\w", word)) for word in text.split()) <= 800  # the bars of tables are no words
 
 
 @pytest.mark.parametrize("package", ["blackbox", "surrogates"])
