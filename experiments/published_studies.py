@@ -200,25 +200,48 @@ def straight(loss: str) -> bb.Rate:
 @figure
 def shared_table() -> Table:
     """Nets that share data, architecture or initialisation with the hidden one: cosine of the gradients and transfer."""
-    lines = [[r["net"], f"{r['cosine']:.2f}", rated(r["fooled"])] for r in results("why_it_transfers")["rows"]]
+    some = [r for r in results("why_it_transfers")["rows"] if "#" not in r["net"]]  # the first training of each kind
+    lines = [[r["net"], cosine(r["each"]), rated(r["fooled"])] for r in some]
     return Table(["net, compared with the target", "cosine", "transfer, FGSM at 0.1"], lines)
 
 
 # -- settings ------------------------------------------------------------------------------------------------------
 
 
+def setting(source: str, use: str, target: str, p_init: float) -> Rows:
+    """Square's rows on one target with one setting; use: what the ground has to keep them for."""
+    some = tuple(r for r in results(source)["rows"] if (r["target"], r["p_init"]) == (target, p_init))
+    about = {"target": {"name": target}, "images": {"among": some[0]["among"]}, "ids": some[0]["ids"]}
+    grounded(source, about, [r["seed"] for r in some], use)
+    return Rows(source, some, about)
+
+
+def settings(source: str) -> tuple[list[str], list[float]]:
+    """The targets and values that were measured."""
+    targets, values = (list(dict.fromkeys(r[name] for r in results(source)["rows"])) for name in ("target", "p_init"))
+    return targets, sorted(values)
+
+
 @figure
 def p_init_table() -> Table:
     """How p_init was chosen: mean queries of Square on the ground for choosing."""
-    some = results("square_p_init")["rows"]
-    targets, values = (list(dict.fromkeys(r[name] for r in some)) for name in ("target", "p_init"))
+    targets, values = settings("square_p_init")
     lines = []
     for target in targets:
-        found = [tuple(r for r in some if (r["target"], r["p_init"]) == (target, value)) for value in values]
-        about = {"target": {"name": target}, "images": {"among": found[0][0]["among"]}, "ids": found[0][0]["ids"]}
-        grounded("square_p_init", about, [r["seed"] for each in found for r in each], "choosing")
-        lines.append([target, len(about["ids"]), *(Rows("square_p_init", each, about).mean() for each in found)])
+        found = [setting("square_p_init", "choosing", target, value) for value in values]
+        lines.append([target, found[0].n, *(some.mean() for some in found)])
     return Table(["target", "images", *(f"p_init {value:g}" for value in values)], lines)
+
+
+@figure
+def tuned_table(base: str) -> Table:
+    """Mean queries with each setting on targets that are reported on, and the ratio of the chosen one to another, image by image."""
+    targets, values = settings("tuned")
+    chosen, lines = results("tuned")["chosen"]["p_init"], []
+    for target in targets:
+        found = {value: setting("tuned", "reporting", target, value) for value in values}
+        lines.append([target, found[chosen].n, *(some.mean() for some in found.values()), found[chosen].over(found[float(base)])])
+    return Table(["target", "images", *(f"p_init {value:g}" for value in values), f"{chosen:g} over {base}"], lines)
 
 
 @figure

@@ -52,7 +52,8 @@ def measure(s: Settings) -> Found:
     for i, name in enumerate(made.nets):
         rate = matrix.rate(name, "reference", s.attack, threat)
         by_queries = float(np.nanmean(seen.cosine[i]))
-        rows.append({"net": name, "fooled": each(hits[i], among[i]), "cosine": cosine[i], "cosine by queries": by_queries})
+        angles = [round(float(v), 3) for v in true[i].cosine]
+        rows.append({"net": name, "fooled": each(hits[i], among[i]), "cosine": cosine[i], "cosine by queries": by_queries, "each": angles})
         tell({**rows[-1], "fooled": [rate.k, rate.n]})
     print(f"noise of the same RMS: {matrix.noise_rate('reference', threat)}")
     tell({"rank correlation of transfer with the": "", **correlations})

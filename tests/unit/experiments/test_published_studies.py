@@ -83,5 +83,7 @@ def test_how_a_setting_was_chosen_is_told_of_what_is_for_choosing(made: Path) ->
     put(made, "square_p_init", rows=[row | {"target": "resnet32", "among": "raw", "seed": 0}, row])
     with pytest.raises(ValueError, match="to rest on what is for choosing, but the target resnet32"):
         published.shown("p-init-table")
-    put(made, "tuned", chosen={"p_init": 0.4})
+    other = row | {"target": "resnet32", "among": "raw", "seed": 0, "found": [1] * 4}
+    put(made, "tuned", chosen={"p_init": 0.4}, rows=[other, other | {"p_init": 0.8, "queries": [16, 32, 48, 76]}])
     assert published.shown("tuned p_init") == "0.4"
+    assert "| resnet32 | 4 | 21" in (table := published.shown("tuned-table 0.8")) and "| 0.49 [" in table
