@@ -16,7 +16,7 @@ CHOICE: dict[tuple[bool, str], str] = {
     (True, "L2"): "ripples",
     (True, "L1"): "square",
     (True, "L0"): "sparse",
-    (False, "Linf"): "sign-flip",
+    (False, "Linf"): "ripples",
     (False, "L2"): "tangent",
     # no search through labels serves these norms: random candidates, until one happens to be adversarial
     (False, "L1"): "square",
@@ -47,7 +47,7 @@ class Auto(Attack):
             return attacks.build("hybrid", prior=self.prior).settle(access, threat)
         if self.prior is not None and scores and threat.norm == "L1":
             return attacks.build("transfer-start", prior=self.prior)
-        return attacks.build(CHOICE[scores, threat.norm])
+        return attacks.build(CHOICE[scores, threat.norm]).settle(access, threat)
 
     def init(self, t: Task) -> Any:
         return self.settle(t.access, t.threat).init(t)

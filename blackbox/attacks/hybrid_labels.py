@@ -3,119 +3,97 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from blackbox.candidates.aimed import aimed
-from blackbox.candidates.bandit import thompson
-from blackbox.candidates.opening import opening
-from blackbox.candidates.rays import RAYS, bisected, first_ray, inside, named, nearer_candidates, other_rays
-from blackbox.prior import Guided
-from blackbox.proposals.signs import candidate, colour, flips, replaced, shrinking_windows
-from blackbox.protocol import Access, Ask, Retire, Steps, Task
-from blackbox.rowwise import choose, differs, rows
+from blackbox.attacks.ripple_labels import MOVES, OUTWARD, WAVES, RippleLabels
+from blackbox.candidates import rays
+from blackbox.candidates.bank import Bank
+from blackbox.candidates.maker import Scene
+from blackbox.candidates.moves import ALONE, GUIDED, Move
+from blackbox.candidates.start import start
+from blackbox.prior import Guided, view
+from blackbox.protocol import Ask, Retire, Steps, Task
+from blackbox.rowwise import choose
 
-
-class Move(IntEnum):
-    """What a step may do to the best signs; the first three act in a window."""
-
-    COLOUR = 0  # it takes one sign a channel
-    CANDIDATE = 1  # it takes the signs of a candidate
-    RIVAL = 2  # it takes those of a candidate for the rival, the class that the target names at the best point
-    FLIPS = 3  # single entries turn
-    AIMED = 4  # the prior leads on from the best point, between the two classes
-
-
-MOVES = ("window, colour", "window, candidate", "window, rival", "flips", "aimed")
-FIRST_MOVE = RAYS + 1  # of the parts
+START, STATIC, GUIDED_MOVES = MOVES, MOVES + 1, MOVES + 2  # parts; the moves' are behind them
+BEFORE = 4  # waves that are asked for before the prior's example (ours, chosen as the waves are)
+LITTLE = (0.3, 6.0)  # what moves that ask the prior are credited with where its start is no nearer than the waves
 
 
 @dataclass(frozen=True)
-class HybridLabels(Guided):
-    """All static candidates first; then a search over sign vectors for the ray with the nearest boundary, as RayS
-    (arXiv:2006.12792) does: from the first candidate's signs, or another candidate's whose boundary is nearer.
+class HybridLabels(RippleLabels, Guided):
+    """`RippleLabels` with a prior: after the first waves an adversarial example on the prior, and more moves.
 
-    Thompson sampling, as in `Hybrid`, draws one `Move` a query. A new vector has to hold at a radius smaller by a share,
-    which grows where that succeeds and falls where not (the success rule of evolution strategies, Rechenberg 1973): after
-    the start no query goes into a bisection, and none inside eps.
+    What the prior is worth is learned on the target: where the ray of that example has a nearer boundary than the waves, or
+    there are none, all static candidates (`candidates.Bank`) are asked for too, and moves that ask the prior begin with the
+    credit of others; elsewhere with little, and with the one candidate. All other draws are those of `RippleLabels`.
 
     Args:
-        prior: `surrogates.prior(nets)`. share: of the radius, that the first moves have to save: 0.05; grow, fall: what it
-            is multiplied by, in balance where 15 % of the moves hold (all ours). tries: random corners of the box for a
-            start, where no candidate's ray has one.
+        prior: `surrogates.prior(nets)`. others: as in `RippleLabels`.
     """
 
-    access: ClassVar[Access] = Access.LABELS
-    norms: ClassVar[tuple[str, ...]] = ("Linf",)
-    minimises: ClassVar[bool] = True
-    parts: ClassVar[tuple[str, ...]] = ("start", "static", "outward", "rays", *MOVES)
+    parts: ClassVar[tuple[str, ...]] = (*RippleLabels.parts[:MOVES], "start", "static", *(m.name for m in (*ALONE, *GUIDED)))
 
-    share: float = 0.05
-    grow: float = 1.5
-    fall: float = 0.93
-    tries: int = 16
-
-    @dataclass
-    class State:
-        sign: Tensor  # [n, *shape] of the best ray
-        high: Tensor  # [n] adversarial on that ray: the best radius so far
-        share: Tensor  # [n]
-        rival: Tensor  # [n] int64 the class that the target named there
-        a: Tensor  # [n, moves] successes, the initial ones included
-        b: Tensor  # [n, moves] failures
-        same: Tensor  # [n, moves] would change nothing at this point
-        signs: Tensor  # [n, slots, *shape] int8 of the candidates; 0: none, or no change there
-        aims: Tensor  # [n, slots] int64 the classes that these shall become, -1 for any
-        drawn: Tensor  # [n] int64 moves so far
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        return (*ALONE, *GUIDED)
 
     def init(self, t: Task) -> Steps[Retire]:
-        first = yield from opening(t, self.known, everything=True)
-        bank = first.bank
-        assert bank is not None
-        signs = bank.signs(t)
-        ray = yield from first_ray(t, first.x - t.x0, first.adv, bank.aims[:, 0])
-        yield from other_rays(t, ray, signs, bank.made, self.tries)
-        yield from bisected(t, ray)
-        share = torch.full_like(ray.high, self.share)
-        yield from nearer_candidates(t, ray, signs, bank.made, share)
-        none = torch.full_like(bank.asked[:, : bank.first], -1, dtype=torch.int64)
-        ones = torch.ones(t.n, len(MOVES), device=signs.device, dtype=torch.float64)
-        state = self.State(
-            ray.sign, ray.high, share, ray.rival,
-            a=ones, b=2 * ones, same=ones < 0, signs=signs, aims=torch.cat([none, bank.aims], 1),
-            drawn=torch.zeros_like(ray.rival),
-        )  # fmt: skip
-        return Retire(state, ~ray.found)
+        ray = rays.first_ray(t)
+        yield from rays.waves_within(t, ray, range(BEFORE), WAVES)
+        first = yield from self.started(t, ray)
+        yield from rays.waves_within(t, ray, range(BEFORE, len(rays.SIGNS)), WAVES)
+        alone = ~rays.waves_at(t)
+        ray.sign = choose(alone & ~ray.found, first, ray.sign)
+        yield from rays.outward(t, ray, ~ray.found, OUTWARD)
+        bank = Bank.open(t, self.known)
+        far = torch.full_like(ray.high, min(4 * t.radius, t.threat.upper - t.threat.lower))
+        yield from self.candidates(t, ray, bank, far, ~ray.found, once=True)
+        yield from rays.corners(t, ray, self.tries, OUTWARD)
+        yield from rays.bisected(t, ray, OUTWARD)
+        share = yield from self.other_waves(t, ray)
+        before = ray.high
+        yield from rays.nearer(t, ray, first, share, ~alone, START)
+        trusted = alone | (ray.high < before)
+        yield from self.candidates(t, ray, bank, share, trusted)
+        made = torch.cat([torch.ones_like(alone)[:, None], bank.made], 1)
+        any_class = torch.full_like(made[:, : 1 + bank.first], -1, dtype=torch.int64)
+        aims = torch.where(made, torch.cat([any_class, bank.aims], 1), -2)
+        retire = self.begin(t, ray, share, torch.cat([first[:, None].to(torch.int8), bank.signs(t)], 1), aims)
+        guided = ~trusted[:, None] & torch.tensor([m.surrogate for m in self.moves], device=trusted.device)
+        s = retire.state
+        s.a, s.b = torch.where(guided, LITTLE[0], s.a), torch.where(guided, LITTLE[1], s.b)
+        return retire
 
-    def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        move = torch.where(s.same, -1.0, thompson(t, k, s.a, s.b)).argmax(1)
-        radius = inside(t, s.high, s.share)
-        trial = self.propose(t, s, k, move, radius)
-        same = ~differs(trial, s.sign)
-        a = yield Ask(t.x0 + rows(radius, s.sign) * trial, mask=~same & (radius > 0), part=FIRST_MOVE + move)
-        this, held = torch.nn.functional.one_hot(move, len(MOVES)).bool(), a.adv[:, None]
-        return self.State(
-            sign=choose(a.adv, trial, s.sign),
-            high=torch.where(a.adv, radius, s.high),
-            share=torch.where(a.adv, self.grow * s.share, self.fall * s.share).clamp(0.005, 0.2),
-            rival=named(a, s.rival),
-            a=s.a + (this & held),
-            b=s.b + (this & ~held),
-            same=(s.same | (this & same[:, None])) & ~held,
-            signs=s.signs,
-            aims=s.aims,
-            drawn=s.drawn + 1,
-        )
+    def started(self, t: Task, ray: rays.Ray) -> Steps[Tensor]:
+        """Ask for the example on the prior. Returns the signs of its change, [n, \\*shape]."""
+        x = t.x0.clone()
+        if bool((todo := ~ray.found).any()):
+            x[todo] = start(t.take(todo.numpy(force=True)), self.known)
+        # what does not change at a bound of the box stays there; else it goes up: a sign has to be one of two
+        sign = torch.where((x < t.x0) | ((x == t.x0) & (x <= t.threat.lower)), -1.0, 1.0).to(x)
+        a = yield Ask(x, mask=todo, part=START)
+        ray.sign, ray.found = choose(a.adv, sign, ray.sign), ray.found | a.adv
+        ray.rival = rays.named(a, ray.rival)
+        return sign
 
-    def propose(self, t: Task, s: State, k: int, move: Tensor, radius: Tensor) -> Tensor:
-        """The signs [n, \\*shape] that each row's move makes of its best."""
-        borrowed = candidate(t, k, s.signs, (s.aims == s.rival[:, None]) & (move == Move.RIVAL)[:, None])
-        new = choose(move == Move.COLOUR, colour(t, k), borrowed.to(s.sign))
-        window = shrinking_windows(t, k, s.drawn)
-        trial = choose(move == Move.FLIPS, flips(t, k, s.sign), replaced(t, s.sign, window, new))
-        if bool((on := move == Move.AIMED).any()):
-            trial[on] = aimed(t.take(on.numpy(force=True)), self.known, k, s.sign[on], radius[on], s.rival[on])
-        return trial
+    def candidates(self, t: Task, ray: rays.Ray, bank: Bank, far: Tensor, able: Tensor, once: bool = False) -> Steps[None]:
+        """The rays of all static candidates, made where rows are ``able`` [n]: ``once``, at the radius ``far`` [n] until one
+        is adversarial; else each at a radius smaller by the share ``far`` [n] than the best so far."""
+        blind = torch.full((t.n, self.known.classes), torch.nan, device=t.x0.device)
+        scene = Scene(t, view(self.known, few=True), t.x0, t.loss0, blind, 0, bank, torch.arange(t.n, device=t.x0.device))
+        for j in range(self.known.members == 1, bank.made.shape[1]):  # the one member is what the start was crafted on
+            todo = able & ~(ray.found if once else ray.high <= rays.goal(t))
+            if not bool(todo.any()):
+                continue
+            part, sign = scene.take(todo), ray.sign.clone()
+            delta = bank.get(part, torch.full_like(part.at, j)) - part.t.x0
+            sign[todo] = torch.where(delta == 0, ray.sign[todo], delta.sign())
+            if once:
+                yield from ray.asked(t, sign, far, todo, STATIC)
+                ray.low = torch.where(todo, 0.0, ray.low)
+            else:
+                yield from rays.nearer(t, ray, sign, far, todo, STATIC)

@@ -8,11 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from blackbox.attacks.ripple_labels import RippleLabels
+from blackbox.attacks.tangent import Tangent
 from blackbox.candidates import Maker, Scene, Squares, without_prior
 from blackbox.candidates.bandit import Counts, turn
 from blackbox.candidates.maker import Best
 from blackbox.candidates.whole import begin, square_start, waves
 from blackbox.protocol import Access, Attack, Steps, Task
+from blackbox.threat import Threat
 
 WAVES, STRIPES, MAKERS = range(3)  # parts; the makers' are the last and those behind it
 
@@ -24,19 +27,26 @@ class Ripples(Attack):
     Nets trained on photographs are sensitive to waves of high frequency (Tsuzuku & Sato 2019, arXiv:1809.04098; Yin et al.
     2019, arXiv:1906.08988), so a search that proposes them needs no surrogate to begin near its goal. Which maker proposes,
     short waves, longer ones or squares, is drawn for each image by Thompson sampling over how often each has helped there:
-    where waves do nothing, as on digits, what remains is Square (arXiv:1912.00049), which this is built on.
+    where waves do nothing, as on digits, what remains is Square (arXiv:1912.00049), which this is built on. With labels alone
+    it is `RippleLabels` in Linf and `Tangent`, without waves, in L2.
 
     Args:
         makers: `candidates.without_prior()` and one's own, a `candidates.Squares` among them.
     """
 
-    access: ClassVar[Access] = Access.TOPK
+    access: ClassVar[Access] = Access.LABELS
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
 
     makers: tuple[Maker, ...] = field(default_factory=without_prior)
 
     def __post_init__(self) -> None:
         square_of(self.makers)
+
+    def settle(self, access: Access, threat: Threat) -> Attack:
+        """The search for what the target shows."""
+        if access > Access.LABELS:
+            return self
+        return RippleLabels() if threat.norm == "Linf" else Tangent()
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]  # they follow from the makers

@@ -10,7 +10,8 @@ A maker is a frozen dataclass with a name, initial counts, and two methods; see 
     squares    Square's move
     start      the first point     opening  the first queries     whole   the first queries without a prior
     bandit     which maker proposes, and the query that asks for it
-    rays       the start of a search over sign vectors            aimed   where a prior leads from a boundary point
+    rays       the start of a search over sign vectors            moves   what it may do to them
+    aimed      where a prior leads from a boundary point
 """
 
 from __future__ import annotations

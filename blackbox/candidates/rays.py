@@ -1,4 +1,7 @@
-"""Rays: how a search over sign vectors with labels alone begins, at the ray whose boundary is nearest."""
+"""Rays: how a search over sign vectors with labels alone begins, at the ray whose boundary is nearest.
+
+Waves over the whole image come first (`proposals.ripples`), then random corners of the box.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.candidates.opening import AFTER
+from blackbox.candidates.whole import WAVES
+from blackbox.proposals.ripples import drawings, whole
 from blackbox.protocol import Ask, Steps, Task
-from blackbox.rowwise import choose, row_norm, rows
+from blackbox.rowwise import choose, rows
 
-OUTWARD, RAYS = AFTER, AFTER + 1  # parts: along the first ray, and what else leads to the boundary; other candidates' rays
+LONG = (("both", 3), ("columns", 3), ("diagonal", 3), ("antidiagonal", 3), ("rows", 3))
+SIGNS = tuple((*wave, turn) for turn in (1.0, -1.0) for wave in (*WAVES, *LONG))
+"""Waves that are asked for, in this order, each and then its contrary (ours, chosen by what they fool, on images and nets other
+than those reported on)."""
 
 
 @dataclass
@@ -30,72 +37,89 @@ class Ray:
     found: Tensor
     rival: Tensor
 
-    def at(self, t: Task, radius: Tensor) -> Tensor:
-        return t.x0 + rows(radius, self.sign) * self.sign
+    def asked(self, t: Task, sign: Tensor, radius: Tensor | float, mask: Tensor, part: int) -> Steps[None]:
+        """Ask for the point at ``radius`` [n] along ``sign`` [n, \\*shape]; where it is adversarial, this is the best ray."""
+        far = torch.as_tensor(radius, device=self.high.device).expand_as(self.high)
+        a = yield Ask(t.x0 + rows(far, sign) * sign, mask=mask, part=part)
+        self.sign, self.found = choose(a.adv, sign, self.sign), self.found | a.adv
+        self.high = torch.where(a.adv, far, self.high)
+        self.rival = named(a, self.rival)
 
 
-def first_ray(t: Task, delta: Tensor, adv: Tensor, rival: Tensor) -> Steps[Ray]:
-    """The ray of a change ``delta`` [n, \\*shape], adversarial or not [n], followed outwards until it is or the box ends."""
-    # an entry that did not change goes up: a sign has to be one of two
-    sign, reach, width = torch.where(delta < 0, -1.0, 1.0), row_norm(delta, torch.inf), t.threat.upper - t.threat.lower
-    factor = 1.3
-    low, high = torch.where(adv, 0.0, reach), torch.where(adv, reach, (factor * reach).clamp(1e-3, width))
-    ray = Ray(sign, low, high, adv, rival)
-    while bool((todo := ~ray.found & (ray.low < width)).any()):
-        a = yield Ask(ray.at(t, ray.high), mask=todo, part=OUTWARD)
-        ray.found, ray.rival = ray.found | a.adv, named(a, ray.rival)
-        missed, factor = todo & ~a.adv, 1.3 * factor
-        ray.low, ray.high = (
-            torch.where(missed, ray.high, ray.low),
-            torch.where(missed, (factor * ray.high).clamp_max(width), ray.high),
-        )
-    return ray
+def goal(t: Task) -> Any:
+    """How near a boundary has to be: eps, or 0 without a limit; a tensor without axes."""
+    return torch.tensor(t.eps if t.eps < torch.inf else 0.0, device=t.x0.device, dtype=t.x0.dtype)
 
 
-def other_rays(t: Task, ray: Ray, signs: Tensor, made: Tensor, tries: int) -> Steps[None]:
-    """Where the first ray leads nowhere: those of the candidates' ``signs`` [n, slots, \\*shape] that are ``made``
-    [n, slots], then ``tries`` random corners of the box, until one is adversarial."""
-    if not bool((~ray.found).any()):
-        return
-    width, slots = t.threat.upper - t.threat.lower, signs.shape[1]
-    for i in range(slots + tries):
-        if i < slots:
-            trial, far, able = torch.where(signs[:, i] < 0, -1.0, 1.0), min(4 * t.eps, width), made[:, i]
-        else:
-            trial, far, able = t.rng.signs(i - slots, "corner", t.shape), width, ~ray.found
-        a = yield Ask(t.x0 + far * trial, mask=~ray.found & able, part=OUTWARD)
-        ray.sign = choose(a.adv, trial, ray.sign)
-        ray.low, ray.high = torch.where(a.adv, 0.0, ray.low), torch.where(a.adv, far, ray.high)
-        ray.found, ray.rival = ray.found | a.adv, named(a, ray.rival)
+def waves_at(t: Task) -> Tensor:
+    """[n] the rows that waves are asked for: none towards a class, and none on drawings."""
+    return ~drawings(t) & (not t.targeted)
 
 
-def bisected(t: Task, ray: Ray, share: float = 0.2) -> Steps[None]:
+def wave(t: Task, i: int) -> Tensor:
+    """[n, \\*shape]: the i-th of the `SIGNS`."""
+    direction, half, turn = SIGNS[i]
+    return turn * whole(t, direction, half).expand(t.n, *t.grid).reshape(t.x0.shape)
+
+
+def first_ray(t: Task) -> Ray:
+    """Nothing asked yet: the first wave's ray."""
+    none = torch.zeros(t.n, device=t.x0.device, dtype=t.x0.dtype)
+    return Ray(wave(t, 0).clone(), none, none + t.radius, none > 0, torch.zeros_like(none, dtype=torch.int64))
+
+
+def waves_within(t: Task, ray: Ray, some: range, part: int) -> Steps[None]:
+    """``some`` of the `SIGNS` at eps, one after the other, until one is adversarial."""
+    able = waves_at(t)
+    for i in some:
+        if bool((todo := able & ~ray.found).any()):
+            yield from ray.asked(t, wave(t, i), t.radius, todo, part)
+
+
+def outward(t: Task, ray: Ray, able: Tensor, part: int) -> Steps[None]:
+    """Along the ray of rows that are ``able`` [n], from eps outwards, with growing steps, until it is adversarial or the box ends."""
+    width, factor, todo = t.threat.upper - t.threat.lower, 1.3, able & ~ray.found
+    ray.low = torch.where(todo, t.radius, ray.low)
+    while bool((todo := todo & ~ray.found & (ray.low < width)).any()):
+        far = (factor * ray.low).clamp_max(width)
+        yield from ray.asked(t, ray.sign, far, todo, part)
+        ray.low, factor = torch.where(todo & ~ray.found, far, ray.low), 1.3 * factor
+
+
+def corners(t: Task, ray: Ray, tries: int, part: int) -> Steps[None]:
+    """Where there is no ray yet: the signs of the user's image, then to random corners of the box, until one is adversarial."""
+    width = t.threat.upper - t.threat.lower
+    given = [] if t.start is None else [torch.where(t.start >= t.x0, 1.0, -1.0)]
+    for i in range(len(given) + tries):
+        if bool((todo := ~ray.found).any()):
+            trial = given[i] if i < len(given) else t.rng.signs(i - len(given), "corner", t.shape)
+            yield from ray.asked(t, trial, width, todo, part)
+            ray.low = torch.where(todo, 0.0, ray.low)
+
+
+def bisected(t: Task, ray: Ray, part: int, share: float = 0.2) -> Steps[None]:
     """The radius bisected to a ``share`` of itself, but not inside eps."""
-    while bool((todo := ray.found & (ray.high > t.eps) & (ray.high - ray.low > share * ray.high)).any()):
-        middle = torch.where(todo, (ray.low + ray.high) / 2, ray.high)
-        a = yield Ask(ray.at(t, middle), mask=todo, part=OUTWARD)
+    while bool((todo := ray.found & (ray.high > goal(t)) & (ray.high - ray.low > share * ray.high)).any()):
+        middle = (ray.low + ray.high) / 2
+        middle = torch.where((ray.low < goal(t)) & (middle < 1.5 * goal(t)), goal(t), middle)  # that it may be all that is wanted
+        middle = torch.where(todo, middle, ray.high)
+        a = yield Ask(t.x0 + rows(middle, ray.sign) * ray.sign, mask=todo, part=part)
         ray.low, ray.high = torch.where(todo & ~a.adv, middle, ray.low), torch.where(a.adv, middle, ray.high)
         ray.rival = named(a, ray.rival)
 
 
-def nearer_candidates(t: Task, ray: Ray, signs: Tensor, made: Tensor, share: Tensor) -> Steps[None]:
-    """The candidates' rays, each looked at from a radius smaller by a ``share`` [n] than the best so far."""
-    for i in range(signs.shape[1]):
-        trial = torch.where(signs[:, i] == 0, ray.sign, signs[:, i].to(ray.sign))
-        radius = inside(t, ray.high, share)
-        todo = ray.found & made[:, i] & (ray.high > t.eps)
-        a = yield Ask(t.x0 + rows(radius, trial) * trial, mask=todo, part=RAYS)
-        ray.sign, ray.high = choose(a.adv, trial, ray.sign), torch.where(a.adv, radius, ray.high)
-        ray.rival = named(a, ray.rival)
+def nearer(t: Task, ray: Ray, sign: Tensor, share: Tensor, able: Tensor, part: int) -> Steps[None]:
+    """Another ray, looked at where rows are ``able`` [n] from a radius smaller by a ``share`` [n] than the best so far."""
+    yield from ray.asked(t, sign, inside(t, ray.high, share), able & ray.found & (ray.high > goal(t)), part)
 
 
 def inside(t: Task, high: Tensor, share: Tensor) -> Tensor:
     """[n] the radius at which a new ray has to be adversarial: smaller by a share, and by what the target can see, but not
     within eps."""
     least = max(t.probe, search.ROUNDING)
-    return torch.maximum(high - (share * high).clamp_min(least), torch.where(high > t.eps, t.eps, 0.0))
+    return torch.maximum(high - (share * high).clamp_min(least), torch.where(high > goal(t), goal(t), 0.0))
 
 
 def named(a: Any, rival: Tensor) -> Tensor:
-    """[n] the class that the target named where a point was adversarial, ``rival`` [n] elsewhere."""
-    return torch.where(a.adv, a.shown.nan_to_num(nan=-torch.inf).argmax(1), rival)
+    """[n] the class that the target named where a point was adversarial, ``rival`` [n] elsewhere, or in a search that is not told."""
+    return rival if a.shown is None else torch.where(a.adv, a.shown.nan_to_num(nan=-torch.inf).argmax(1), rival)

@@ -39,8 +39,8 @@ def colour(t: Task, k: int) -> Tensor:
 
 
 def candidate(t: Task, k: int, signs: Tensor, preferred: Tensor) -> Tensor:
-    """[n, \\*shape]: the signs of one of the candidates ``signs`` [n, slots, \\*shape], at random, but of one that is
-    ``preferred`` [n, slots] where a row has such."""
+    """[n, \\*shape]: the signs of one of the candidates ``signs`` [n, slots, \\*shape], at random among those that are most
+    ``preferred`` [n, slots], in whole steps."""
     draw = t.rng.uniform(k, "slot", signs.shape[1])
     return signs[torch.arange(t.n, device=signs.device), (draw + preferred).argmax(1)]
 

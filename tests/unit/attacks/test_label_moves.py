@@ -1,4 +1,4 @@
-"""The moves of `hybrid` with labels alone, and how it spends its queries."""
+"""The moves of `ripples` and `hybrid` with labels alone, and how they spend their queries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.attacks.hybrid_labels import MOVES, HybridLabels
+from blackbox.attacks.hybrid_labels import HybridLabels
+from blackbox.attacks.ripple_labels import RippleLabels
 from blackbox.candidates.aimed import aimed
+from blackbox.candidates.bandit import thompson
 from blackbox.candidates.craft import CraftGoal, craft
-from blackbox.candidates.rays import inside
+from blackbox.candidates.moves import ALONE, GUIDED, Wave
+from blackbox.candidates.rays import SIGNS, inside
 from blackbox.proposals.signs import candidate, flips, replaced, shrinking_windows
 from blackbox.protocol import Task
 from blackbox.rowwise import row_norm
@@ -104,7 +107,67 @@ def test_each_move_has_its_turn_and_is_billed(sign: float) -> None:
     oracle = bb.Oracle(known.target, "labels", 3)
     attack = HybridLabels(LinearPrior.of_problem(3, sign=sign))
     tight = bb.Linf(0.5 * float(known.optimum.min()))  # out of reach: every query is spent
-    result = bb.attack(oracle, known.x, known.y, attack, tight, 120)
+    result = bb.attack(oracle, known.x, known.y, attack, tight, 80)
     parts = result.config["parts"]
-    assert not result.success.any() and all(parts[name]["queries"] > 0 for name in MOVES)
+    # the images are too small for waves
+    moves = [m.name for m in attack.moves if not isinstance(m, Wave)]
+    assert not result.success.any() and all(parts[name]["queries"] > 0 for name in moves)
     assert sum(p["queries"] for p in parts.values()) == int(result.queries.sum()) - 5
+
+
+def test_a_prior_that_is_no_nearer_than_waves_gets_little_credit_and_one_query() -> None:
+    """Eight images on which waves take part; the target sees a chequerboard alone, the prior is blank."""
+    parts = spent(HybridLabels(LinearPrior(torch.zeros(1, 2, 3, 16, 16), torch.tensor([[1.0, 0.0]]))), 120, reach=0.5).config["parts"]
+    assert parts["start"]["queries"] <= 2 * 8 and parts["static"]["queries"] == 0
+    guided, all_moves = (sum(parts[m.name]["queries"] for m in moves) for moves in (GUIDED, (*ALONE, *GUIDED)))
+    assert 0 < guided < 0.2 * all_moves
+
+
+def spent(attack: object, budget: int, reach: float = 1.02, turned: float = 1.0, **more: object) -> bb.AttackResult:
+    """Against a target that sees <w, x> with w a chequerboard or its contrary, and falls at eps / ``reach`` at the least."""
+    h = w = 16
+    board = turned * (1.0 - 2.0 * ((torch.arange(h)[:, None] + torch.arange(w)) % 2))
+    weights = board.expand(3, h, w) / (3 * h * w)
+
+    def target(x: Tensor) -> Tensor:
+        score = (x * weights).flatten(1).sum(1).double()
+        return torch.nn.functional.one_hot((score > 0.05 / reach).long(), 2).double()
+
+    x = torch.full((8, 3, h, w), 0.5)
+    oracle = bb.Oracle(target, "labels", 2)
+    return bb.attack(oracle, x, torch.zeros(8, dtype=torch.long), attack, bb.Linf(0.05), budget, seed=1, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["ripples", "auto"])
+def test_a_target_that_sees_a_chequerboard_alone_falls_to_the_first_wave(name: str) -> None:
+    result = spent(name, 50)
+    assert result.success.all() and int(result.queries.max()) == 2  # the clean check, and the wave
+
+
+def test_every_wave_has_its_contrary() -> None:
+    result = spent("ripples", 50, turned=-1.0)
+    assert result.success.all() and set(result.queries.tolist()) == {1 + 1 + len(SIGNS) // 2}
+
+
+def test_with_a_prior_moves_without_it_are_drawn_alike() -> None:
+    """The numbers that decide which move is made are those of the search without one, row by row and step by step."""
+    t = grey()
+    counts = torch.ones(t.n, len(HybridLabels().moves), dtype=torch.float64)
+    assert HybridLabels().moves[: len(ALONE)] == RippleLabels().moves == ALONE
+    for k in (0, 7):
+        assert torch.equal(thompson(t, k, counts, counts)[:, : len(ALONE)], thompson(t, k, counts[:, : len(ALONE)], counts[:, : len(ALONE)]))
+
+
+def test_a_start_that_the_user_gives_is_followed_towards_a_class() -> None:
+    corner = torch.full((8, 3, 16, 16), 0.5)
+    corner += 0.5 * (1.0 - 2.0 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2))
+    result = spent("ripples", 40, target=torch.ones(8, dtype=torch.long), start=corner)
+    assert result.success.all()
+
+
+def test_drawings_begin_at_corners_and_do_without_waves() -> None:
+    x = torch.zeros(4, 1, 20, 20)
+    oracle = bb.Oracle(lambda x: torch.nn.functional.one_hot((x.flatten(1).mean(1) > 0.2).long(), 2).double(), "labels", 2)
+    parts = bb.attack(oracle, x, torch.zeros(4, dtype=torch.long), "ripples", bb.Linf(0.05), 100).config["parts"]
+    assert parts["waves"]["queries"] == parts["rays"]["queries"] == 0
+    assert sum(parts[m.name]["queries"] for m in ALONE if isinstance(m, Wave)) < 0.1 * 400
