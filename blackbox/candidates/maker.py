@@ -71,7 +71,7 @@ class Best(NamedTuple):
         """The better of this and the points that were looked at, and [n] where that is the latter."""
         better = a.loss > self.loss
         x, loss = choose(better, a.x, self.x), torch.where(better, a.loss, self.loss)
-        shown = self.shown if a.shown is None else torch.where(better[:, None], a.shown, self.shown)
+        shown = self.shown if a.shown is None or not self.shown.shape[1] else torch.where(better[:, None], a.shown, self.shown)
         return Best(x, loss, shown), better
 
 
