@@ -9,7 +9,7 @@ Which search runs when (`Hybrid.settle`):
 The bandit's queries for an image:
 
     waves     0 or 1    the first of the waves over the whole image with which `ripples` begins: it needs no prior
-    start     0 or 1    an adversarial example on the prior
+    start     0 or 1    an adversarial example on the prior; where the wave took away much of the margin, after the other waves
     waves     0 to 5    the others
     stripes   0 or 1    Square's start, where waves took away little of the margin
     makers    1 a step  the best point changed by the maker that Thompson sampling draws; without the prior where the start
@@ -33,12 +33,13 @@ from blackbox.candidates.craft import fused
 from blackbox.candidates.maker import Best
 from blackbox.candidates.start import start
 from blackbox.candidates.trust import Trust
-from blackbox.candidates.whole import FIRST, OTHERS, begin, square_start, waves
+from blackbox.candidates.whole import FIRST, OTHERS, Opened, begin, square_start, waves
 from blackbox.prior import Guided, view
 from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.threat import Threat
 
 WAVES, START, STRIPES, MAKERS = range(4)  # parts; the makers' are the last and those behind it
+MUCH = 0.5  # of the margin; a wave that takes away as much says that the others are worth more than the prior (ours, chosen likewise)
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,24 @@ class Hybrid(Guided):
     def init(self, t: Task) -> Steps[State]:
         clean = fused(self.known.logits(t.x0), None)
         nothing = torch.full((t.n, self.known.classes), torch.nan, device=t.x0.device)
-        o = begin(t, Best(t.x0, t.loss0, nothing), self.makers)
+        o, alone = begin(t, Best(t.x0, t.loss0, nothing), self.makers), torch.zeros(t.n, dtype=torch.bool, device=t.x0.device)
         o = yield from waves(t, o, self.makers, WAVES, FIRST)
-        x = t.x0.clone()
-        if bool(o.waiting.any()):
-            x[o.waiting] = start(t.take(o.waiting.numpy(force=True)), self.known)
-        a = yield Ask(x, mask=o.waiting, part=START)
-        alone = o.waiting & Trust(*self.trust).disappointed(t, a, clean)
-        o = o._replace(best=o.best.updated(a)[0], waiting=o.waiting & a.paid & ~a.adv)
+        much = o.taken >= MUCH
+        o, alone = yield from self.started(t, o, alone, ~much, clean)
         o = yield from waves(t, o, self.makers, WAVES, OTHERS)
+        o, alone = yield from self.started(t, o, alone, much, clean)
         best = yield from square_start(t, o, STRIPES)
         return self.State(*best, o.counts, best.loss < 0, alone, Bank.open(t, self.known, clean))
+
+    def started(self, t: Task, o: Opened, alone: Tensor, some: Tensor, clean: Tensor) -> Steps[tuple[Opened, Tensor]]:
+        """Ask for the start in the rows ``some`` [n] that still wait; and [n] which rows go on alone."""
+        if not bool((some := some & o.waiting).any()):
+            return o, alone
+        x = t.x0.clone()
+        x[some] = start(t.take(some.numpy(force=True)), self.known)
+        a = yield Ask(x, mask=some, part=START)
+        alone = alone | (some & Trust(*self.trust).disappointed(t, a, clean))
+        return o._replace(best=o.best.updated(a)[0], waiting=o.waiting & (~some | (a.paid & ~a.adv))), alone
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         known = view(self.known, few=True)  # the start leaves few
