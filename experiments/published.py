@@ -20,7 +20,7 @@ import numpy as np
 
 import blackbox as bb
 import surrogates as sg
-from experiments import ceilings, marks, paths, published_studies
+from experiments import ceilings, marks, paths, published_ripples, published_studies
 from experiments.measurements import (
     FIGURES,
     ROOT,
@@ -37,7 +37,7 @@ from experiments.measurements import (
     told,
 )
 
-MORE = (paths, ceilings, published_studies)  # whose figures marks may name too
+MORE = (paths, ceilings, published_studies, published_ripples)  # whose figures marks may name too
 
 
 def shown(words: str) -> str:
