@@ -232,6 +232,20 @@ def ratio_table(access: str, goal: str, targets: str, base: str, *attacks: str) 
 
 
 @figure
+def least_and_most(access: str, goal: str, attack: str, base: str) -> Words:
+    """Mean queries of an attack over those of the base: the target where that is least and the one where it is most."""
+    some = [(found[1].over(found[0]), title) for title, found in everywhere(access, goal, "all", (base, attack)) if found[0] and found[1]]
+    if len(some) < 2:
+        return Words("(not measured yet)")
+    (least, here), (most, there) = min(some, key=_value), max(some, key=_value)
+    return Words(f"{told(least)} ({here}) and {told(most)} ({there})")
+
+
+def _value(found: tuple[Figure, str]) -> float:
+    return found[0].value
+
+
+@figure
 def ground_table() -> Table:
     """The targets that are reported on, and their images."""
     tables = ground()
