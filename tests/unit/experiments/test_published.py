@@ -18,7 +18,7 @@ from experiments.measurements import ROOT, Figure, Spread, Table, told
 README, RESULT, HOW_TO = ROOT / "README.md", ROOT / "docs" / "results" / "x.md", ROOT / "docs" / "how-to" / "x.md"
 
 SETTINGS = (  # of docstrings: what is set, not measured
-    "where 15 % of the moves hold", "success is 0 %", "10 % larger", "10 % smaller", "r**(1/3)", "r**(1/2)", "r ** (1/3)",
+    "15 % of the moves hold", "success is 0 %", "10 % larger", "10 % smaller", "r**(1/3)", "r**(1/2)", "r ** (1/3)",
     "a chance of 0.3 to 5 %", "within 3 % of each other", "no 0.01 % better loss",
     "At the checkpoints, 22 % of the steps",
 )  # fmt: skip
