@@ -9,13 +9,16 @@ files, results/queries/TARGET.json (ours) and …_peers.json. Several of these c
     python -m experiments.studies.queries --targets resnet20 --images 20    # a trial, in a file of its own: resnet20-20.json
 
 A row whose settings or whose attack's code have changed since it was measured is stale: that is said, and ``--anew`` measures it again.
+Where the code alone has, ``--restamp`` looks whether that changed anything: it measures the first images of each such row again, and
+where every one is the same to the query, the row is stale no longer; it keeps on which code it was measured, and how many images tell
+that this is as good.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,7 @@ class Settings(Real):
     among: str | None = says(None, "another set of images than the target's own: jpeg")
     budget: int = says(1000, "queries an image")
     anew: bool = says(False, "measure stale rows again")
+    restamp: bool = says(False, "measure nothing but the first images of rows whose code has changed, to see whether it matters")
 
 
 def stem(s: Settings, target: str, row: Row | None = None) -> str:
@@ -103,17 +107,34 @@ def described(target: str, case: Case) -> dict[str, Any]:
     }  # fmt: skip
 
 
+CHECKED = 12  # images that tell whether a row's code does what it did
 KEY = ("attack", "access", "goal", "seed", "budget")
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[k] for k in KEY)
 
 
 class Shared(Book):
     """A book into which several of these commands write at once: what others wrote is kept, and not measured again."""
 
+    def __init__(self, name: str, settings: Any) -> None:
+        super().__init__(name, settings)
+        self.own: set[tuple[Any, ...]] = set()  # the keys of rows that this command wrote; of others the file's are the newest
+
     def read(self) -> None:
         """Take the rows that others have written."""
-        mine = self.found.setdefault("rows", [])
-        known = {tuple(row[k] for k in KEY) for row in mine}
-        mine += [row for row in (load(self.name) or {}).get("rows", ()) if tuple(row[k] for k in KEY) not in known]
+        mine, theirs = self.found.setdefault("rows", []), {key_of(row): row for row in (load(self.name) or {}).get("rows", ())}
+        mine[:] = [row if key_of(row) in self.own else theirs.get(key_of(row), row) for row in mine]
+        known = {key_of(row) for row in mine}
+        mine += [row for key, row in theirs.items() if key not in known]
+
+    def row(self, make: Callable[[], dict[str, Any]], among: str = "rows", **key: Any) -> dict[str, Any]:
+        def made() -> dict[str, Any]:
+            self.own.add(key_of(key))
+            return make()
+
+        return super().row(made, among, **key)
 
     def write(self) -> Path:
         path = RESULTS / f"{self.name}.lock"
@@ -135,10 +156,11 @@ def measure(s: Settings) -> None:
         mine = [row for row in mine if case.among not in learned_on(row, case.data)]
         for name in dict.fromkeys(stem(s, target, row) for row in mine):
             book = Shared(name, s)
-            book.put(command=command(s, target), **described(target, case))
+            if not s.restamp:
+                book.put(command=command(s, target), **described(target, case))
             for row in (row for row in mine if stem(s, target, row) == name):
                 for seed in seeds if row.draws else seeds[:1]:
-                    kept(book, s, row, case, seed)
+                    (restamped if s.restamp else kept)(book, s, row, case, seed)
 
 
 def command(s: Settings, target: str) -> str:
@@ -152,19 +174,56 @@ def learned_on(row: Row, data: str) -> list[str]:
     return list(ground.learned(row.prior, data).get("attacked", ())) if row.prior else []
 
 
-def kept(book: Shared, s: Settings, row: Row, case: Case, seed: int) -> dict[str, Any]:
-    """A row that is in the book, or is measured now."""
+def job(s: Settings, row: Row, case: Case, seed: int) -> Job:
+    goal = (case.labels + 1) % case.classes if row.goal == "next class" else None
+    return Job(case, row.access, goal, s.budget, seed, s.root)
+
+
+def found(book: Shared, s: Settings, row: Row, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The key of a row, and the rows in the book that have it: one or none."""
     book.read()
     key = {"attack": row.attack, "access": row.access, "goal": row.goal, "seed": seed, "budget": s.budget}
-    before = [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]
+    return key, [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]
+
+
+def changed(s: Settings, row: Row, case: Case, old: dict[str, Any]) -> list[str]:
+    """What a kept row rests on that is no longer so."""
+    now = {"settings": row.settings(case.data, s.root)} | ({"code": code(row.code)} if row.code else {})
+    return [name for name, value in now.items() if old.get(name) != value]
+
+
+def kept(book: Shared, s: Settings, row: Row, case: Case, seed: int) -> dict[str, Any]:
+    """A row that is in the book, or is measured now."""
+    key, before = found(book, s, row, seed)
     for old in before:
-        now = {"settings": row.settings(case.data, s.root)} | ({"code": code(row.code)} if row.code else {})
-        if other := [name for name, value in now.items() if old.get(name) != value]:
+        if other := changed(s, row, case, old):
             print(f"{book.name}: {row.attack}, {row.access}, {row.goal}, seed {seed} is stale: other {' and '.join(other)}", flush=True)
             if s.anew:
                 book.found["rows"].remove(old)
-    goal = (case.labels + 1) % case.classes if row.goal == "next class" else None
-    return book.row(lambda: measured(row, Job(case, row.access, goal, s.budget, seed, s.root)), **key)
+    return book.row(lambda: measured(row, job(s, row, case, seed)), **key)
+
+
+def restamped(book: Shared, s: Settings, row: Row, case: Case, seed: int) -> None:
+    """See ``--restamp``. ``measured`` is the code and the commit that the row was measured on; ``verified``, on how many images
+    the code of now gave the same."""
+    _, before = found(book, s, row, seed)
+    for old in before:
+        if (other := changed(s, row, case, old)) != ["code"]:
+            if other:
+                print(f"{book.name}: {row.attack}, seed {seed} stays stale: other {' and '.join(other)}", flush=True)
+            continue
+        ids = None if case.ids is None else case.ids[:CHECKED]
+        few = replace(case, images=case.images[:CHECKED], labels=case.labels[:CHECKED], ids=ids)
+        new, n = measured(row, job(s, row, few, seed)), len(few.images)
+        was, now = (list(zip(r["queries"][:n], r["found"][:n], strict=True)) for r in (old, new))
+        if differ := sum(one != other for one, other in zip(was, now, strict=True)):
+            print(f"{book.name}: {row.attack}, seed {seed} stays stale: {differ} of {n} images come out otherwise", flush=True)
+            continue
+        begun = old.get("measured", {name: old[name] for name in ("commit", "code")})
+        old |= {"commit": new["commit"], "code": new["code"], "measured": begun, "verified": n}
+        book.own.add(key_of(old))
+        book.write()
+        print(f"{book.name}: {row.attack}, seed {seed}: {n} images are the same", flush=True)
 
 
 if __name__ == "__main__":

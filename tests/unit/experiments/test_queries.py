@@ -90,6 +90,46 @@ def test_a_stale_row_is_told_and_measured_anew_when_asked(monkeypatch: pytest.Mo
     assert [r["settings"] for r in found("resnet20_peers")["rows"]] == ["step 0.1"] and len(ASKED) == 2
 
 
+def test_code_that_does_the_same_leaves_no_row_stale(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four rows one differs in an image, one in its settings; the others' first images are the same, and the rest not asked."""
+    monkeypatch.setattr(queries, "CHECKED", 3)
+    s = Settings(targets=("resnet20",), only=("scores",), attacks=("square", "square p_init 0.05"), seeds=(5, 6))
+    queries.measure(s)
+    fresh = found("resnet20")
+    old = json.loads(json.dumps(fresh))
+    for row in old["rows"]:
+        row |= {"code": "then", "commit": "earlier"}
+    old["rows"][0]["queries"][3] += 1  # behind the images that are asked
+    old["rows"][1]["queries"][2] += 1
+    old["rows"][2]["settings"] = "other ones"
+    path = runner.RESULTS / "queries" / "resnet20.json"
+    path.write_text(json.dumps(old))
+    queries.measure(replace(s, restamp=True))
+    said, now, then = capsys.readouterr().out, found("resnet20")["rows"], {"commit": "earlier", "code": "then"}
+    assert "square, seed 6 stays stale: 1 of 3 images come out otherwise" in said
+    assert "square, p_init 0.05, seed 5 stays stale: other settings and code" in said
+    assert now[1:3] == old["rows"][1:3]
+    stamp = {"code": fresh["rows"][0]["code"], "commit": fresh["rows"][0]["commit"]}
+    for i in (0, 3):
+        assert now[i] == old["rows"][i] | stamp | {"measured": then, "verified": 3}
+    now[0] |= {"code": "another"}
+    path.write_text(json.dumps({**old, "rows": now}))
+    queries.measure(replace(s, restamp=True))
+    assert found("resnet20")["rows"][0]["measured"] == then, "on what it was measured stays"
+
+
+def test_a_command_does_not_write_back_what_another_has_changed() -> None:
+    s, key = Settings(targets=("densenet",)), {"attack": "a", "access": "scores", "goal": "untargeted", "seed": 0, "budget": 9}
+    first = queries.Shared("queries/densenet", s)
+    first.row(lambda: {"queries": [1], "code": "then"}, **key)
+    second, third = (queries.Shared("queries/densenet", s) for _ in range(2))
+    second.found["rows"][0]["code"] = "now"
+    second.own.add(queries.key_of(key))
+    second.write()
+    third.row(lambda: {"queries": [2]}, **{**key, "attack": "b"})
+    assert [r.get("code") for r in found("densenet")["rows"]] == ["now", None]
+
+
 def test_commands_on_one_target_keep_each_others_rows() -> None:
     s = Settings(targets=("densenet",))
     first, second = (queries.Shared("queries/densenet", s) for _ in range(2))
