@@ -28,7 +28,7 @@ from blackbox.attacks.hybrid_labels import HybridLabels
 from blackbox.attacks.ripples import square_of
 from blackbox.attacks.transfer_start import TransferStart
 from blackbox.candidates import Bank, Maker, Scene, usual
-from blackbox.candidates.bandit import Counts, turn
+from blackbox.candidates.bandit import Counts, flags, turn
 from blackbox.candidates.craft import fused
 from blackbox.candidates.maker import Best
 from blackbox.candidates.start import start
@@ -116,7 +116,7 @@ class Hybrid(Guided):
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         known = view(self.known, few=True)  # the start leaves few
         scene = Scene(t, known, s.x, s.loss, s.shown, k, s.bank.copy(), torch.arange(t.n, device=s.x.device))
-        surrogate = torch.tensor([m.surrogate for m in self.makers], device=s.x.device)
+        surrogate = flags(tuple(m.surrogate for m in self.makers), s.x.device)
         allowed = (s.live & ~s.alone)[:, None] | ~surrogate
         best, counts, a = yield from turn(scene, self.makers, s.counts, allowed, square_of(self.makers), MAKERS)
         return self.State(*best, counts, a.paid & ~a.adv, s.alone, scene.bank)

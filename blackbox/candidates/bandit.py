@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
@@ -32,30 +34,38 @@ class Counts(NamedTuple):
         return cls(blank + counts[:, 0], blank + counts[:, 1], blank > 0)
 
 
-def thompson(t: Task, k: int, successes: Tensor, failures: Tensor) -> Tensor:
-    """[n, makers]: a number drawn from each Beta posterior of the counts [n, makers] float64; the largest proposes."""
+def thompson(t: Task, k: int, successes: Tensor, failures: Tensor, able: Tensor | None = None) -> Tensor:
+    """[n, makers]: a number drawn from each Beta posterior of the counts [n, makers] float64, -1 where the maker is not
+    ``able`` [n, makers] to propose; the largest does."""
     u = t.rng.uniform_array(k, "maker", successes.shape[1]).astype("float64")
-    drawn = betaincinv(successes.numpy(force=True), failures.numpy(force=True), u)
+    a, b = successes.numpy(force=True), failures.numpy(force=True)
+    if able is None or bool(able.all()):
+        drawn = betaincinv(a, b, u)
+    else:  # it is dear: only for those that can be drawn
+        free = able.numpy(force=True)
+        drawn = np.full(free.shape, -1.0)
+        drawn[free] = betaincinv(a[free], b[free], u[free])
     return torch.from_numpy(drawn).to(successes.device)
 
 
 def draw(scene: Scene, makers: Sequence[Maker], counts: Counts, allowed: Tensor) -> Tensor:
     """[n] the maker of each row, of those that are ``allowed`` [n, makers] and can propose."""
-    drawn = thompson(scene.t, scene.k, counts.a, counts.b)
+    able = torch.zeros_like(allowed)
     for i, maker in enumerate(makers):
-        able = torch.zeros_like(allowed[:, i])
         if worth(maker, scene.t.targeted):
-            able = maker.ready(scene) & allowed[:, i]
-        drawn[:, i] = torch.where(able, drawn[:, i], -1.0)
-    return drawn.argmax(1)
+            able[:, i] = maker.ready(scene)
+    return thompson(scene.t, scene.k, counts.a, counts.b, able & allowed).argmax(1)
 
 
 def propose(scene: Scene, makers: Sequence[Maker], maker: Tensor) -> Tensor:
     """[n, \\*shape]: what each row's ``maker`` [n] makes of its best point."""
     x = scene.x.clone()
+    drawn = set(maker.tolist())
     for i, one in enumerate(makers):
-        if bool((chosen := maker == i).any()):
-            x[chosen] = one.make(scene.take(chosen))
+        if i in drawn:
+            chosen = maker == i
+            made = one.make(scene.take(chosen))
+            x.index_copy_(0, chosen.nonzero()[:, 0], made.to(x))
     return x
 
 
@@ -76,13 +86,19 @@ def turn(
         x[same] = makers[always].make(scene.take(same))
     a = yield Ask(x, part=first_part + maker)
     best, better = Best(scene.x, scene.loss, scene.shown).updated(a)
-    once = torch.tensor([m.once for m in makers], device=x.device)
+    once = flags(tuple(m.once for m in makers), x.device)
     proposed, better = _one_hot(maker, makers) & a.paid[:, None], better[:, None]
     return (
         best,
         Counts(counts.a + (proposed & better), counts.b + (proposed & ~better), (tried | (proposed & once)) & ~better),
         a,
     )
+
+
+@lru_cache(maxsize=64)
+def flags(of: tuple[bool, ...], device: torch.device) -> Tensor:
+    """[makers] bool: made once, not in every step; not to be written to."""
+    return torch.tensor(of, device=device)
 
 
 def _one_hot(maker: Tensor, makers: Sequence[Maker]) -> Tensor:

@@ -38,16 +38,12 @@ class Scene:
 
     def take(self, keep: Tensor) -> Scene:
         """The rows in ``keep`` (a boolean mask)."""
-        if bool(keep.all()):
+        mask = keep.numpy(force=True)
+        if mask.all():
             return self
-        return replace(
-            self,
-            t=self.t.take(keep.numpy(force=True)),
-            x=self.x[keep],
-            loss=self.loss[keep],
-            shown=self.shown[keep],
-            at=self.at[keep],
-        )
+        index = torch.from_numpy(mask.nonzero()[0]).to(self.x.device)
+        x, loss, shown, at = (v.index_select(0, index) for v in (self.x, self.loss, self.shown, self.at))
+        return replace(self, t=self.t.take(mask), x=x, loss=loss, shown=shown, at=at)
 
     def everyone(self) -> Tensor:
         """[n] bool: all rows, for a maker that can always propose."""

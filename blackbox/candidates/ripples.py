@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from blackbox.candidates.maker import Maker, Scene
-from blackbox.proposals.ripples import LEAST_SIDE, waves
+from blackbox.proposals.ripples import LEAST_SIDE, add_waves, waves
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Ripples(Maker):
 
     def make(self, scene: Scene) -> Tensor:
         t, x = scene.t, scene.x
+        if t.threat.norm == "Linf":  # 2 eps: from either bound to the other
+            return t.project(add_waves(t, x, 2.0 * t.radius, scene.k, self.halves, self.least, self.name))
         wave = waves(t, scene.k, self.halves, self.least, self.name).expand(t.n, *t.grid).reshape(x.shape)
-        step = 2.0 if t.threat.norm == "Linf" else self.step  # 2 eps: from either bound to the other
-        return t.project(x + step * t.radius * t.threat.steepest(wave))
+        return t.project(x + self.step * t.radius * t.threat.steepest(wave))

@@ -7,6 +7,9 @@ large images (`unit`), which nets make smaller before they look.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +21,7 @@ from blackbox.rowwise import deliver
 DIRECTIONS = ("rows", "columns", "both", "tall", "wide", "diagonal", "antidiagonal")
 """Lines along the rows; along the columns; a chequerboard, its fields square, twice as tall, or twice as wide; lines along
 either diagonal."""
+_ROWS, _COLUMNS, _, _TALL, _WIDE, _SLANTED, _ = range(7)  # in `DIRECTIONS`; those along a diagonal are the last two
 LEAST_SIDE = 16  # of an image on which waves are tried; smaller ones have no room for them
 
 
@@ -38,7 +42,7 @@ def drawings(t: Task) -> Tensor:
 def whole(t: Task, direction: str, half: int) -> Tensor:
     """[h, w] of +1 and -1: a wave over the whole image, each half of it ``half`` units long."""
     kind, long = np.array([DIRECTIONS.index(direction)]), np.array([half * unit(t)])
-    return deliver(_pattern(t, kind, long, np.zeros((1, 2), np.int64)).astype(np.float32), t.x0.device)[0]
+    return deliver(_in_phase(t, kind, long, np.zeros((1, 2), np.int64)).over(1.0), t.x0.device)[0]
 
 
 def waves(t: Task, k: int, halves: tuple[int, ...], least: float, tag: str = "waves") -> Tensor:
@@ -47,32 +51,86 @@ def waves(t: Task, k: int, halves: tuple[int, ...], least: float, tag: str = "wa
     halves: in units, how long half a wave may be. least: the smallest side of a window as a share of the image's; sides are
     drawn log-uniformly from there up to 1. tag: names the draws.
     """
+    return deliver(_drawn(t, k, halves, least, tag).over(1.0)[:, None], t.x0.device)
+
+
+def add_waves(t: Task, x: Tensor, far: float, k: int, halves: tuple[int, ...], least: float, tag: str = "waves") -> Tensor:
+    """[n, \\*shape]: ``x`` and ``far`` times its `waves`, alike in all channels."""
+    return _drawn(t, k, halves, least, tag).added(x.reshape(-1, *t.grid), far).reshape(x.shape)
+
+
+class _Waves(NamedTuple):
+    """Waves in windows. All but those along a diagonal are products of two lines, which are cheap to add to an image.
+
+    down [n, h], across [n, w]: int64, +1 and -1 in the window and 0 around it; along a diagonal +1 in the window.
+    oblique: [m] the rows of those along a diagonal. slant: [m, h, w] float32, +1 and -1 everywhere.
+    """
+
+    down: np.ndarray
+    across: np.ndarray
+    oblique: np.ndarray
+    slant: np.ndarray
+
+    def lines(self, far: float, rows: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """[n, 1, h, 1] times ``far``, and [n, 1, 1, w], float32."""
+        down, across = self.down[rows] * np.float32(far), self.across[rows].astype(np.float32)
+        return down.astype(np.float32)[:, None, :, None], across[:, None, None]
+
+    def over(self, far: float) -> np.ndarray:
+        """[n, h, w] float32: ``far`` times the waves."""
+        down, across = self.lines(far)
+        out = (down * across)[:, 0]
+        out[self.oblique] *= self.slant
+        return out
+
+    def added(self, x: Tensor, far: float) -> Tensor:
+        """``x`` [n, c, h, w] and ``far`` times the waves."""
+        down, across = (deliver(line, x.device) for line in self.lines(far))
+        out = torch.addcmul(x, down, across)
+        if len(self.oblique):
+            rows, (tall, wide) = deliver(self.oblique, x.device), self.lines(far, self.oblique)
+            out[rows] = x[rows] + deliver(tall * wide * self.slant[:, None], x.device)
+        return out
+
+
+def _drawn(t: Task, k: int, halves: tuple[int, ...], least: float, tag: str) -> _Waves:
+    """The waves of each row, see `waves`."""
     _, h, w = t.grid
     draw = t.rng.uniform_array(k, tag, 7)
     kind = (len(DIRECTIONS) * draw[:, 0]).astype(np.int64)
     half = np.array(halves, np.int64)[(len(halves) * draw[:, 1]).astype(np.int64)] * unit(t)
-    pattern = _pattern(t, kind, half, (draw[:, 5:] * 4 * half[:, None]).astype(np.int64))
+    out = _in_phase(t, kind, half, (draw[:, 5:] * 4 * half[:, None]).astype(np.int64))
     share = least ** draw[:, 2]
-    for axis, (length, at) in enumerate(((h, draw[:, 3]), (w, draw[:, 4]))):
-        inside = intervals(length, at, np.maximum(np.rint(share * length).astype(np.int64), 1))
-        pattern = pattern * (inside[:, :, None] if axis == 0 else inside[:, None])
-    return deliver(pattern[:, None].astype(np.float32), t.x0.device)
+    down, across = (
+        line * intervals(length, at, np.maximum(np.rint(share * length).astype(np.int64), 1))
+        for line, length, at in ((out.down, h, draw[:, 3]), (out.across, w, draw[:, 4]))
+    )
+    return out._replace(down=down, across=across)
 
 
-def _pattern(t: Task, kind: np.ndarray, half: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """[n, h, w] of +1 and -1, for the direction ``kind`` [n], the half wave ``half`` [n] in pixels, and ``phase`` [n, 2]."""
+def _in_phase(t: Task, kind: np.ndarray, half: np.ndarray, phase: np.ndarray) -> _Waves:
+    """Waves over whole images, for the direction ``kind`` [n], the half wave ``half`` [n] in pixels, and ``phase`` [n, 2]."""
     _, h, w = t.grid
-    down, across = np.arange(h) + phase[:, :1], np.arange(w) + phase[:, 1:]
-    tall, wide = (half * (1 + (kind == DIRECTIONS.index(name))) for name in ("tall", "wide"))
-    flat = (kind == DIRECTIONS.index("columns"))[:, None], (kind == DIRECTIONS.index("rows"))[:, None]
-    rows = np.where(flat[0], 1, _sign(down, tall[:, None]))  # lines along the rows alternate from row to row
-    columns = np.where(flat[1], 1, _sign(across, wide[:, None]))
-    out = rows[:, :, None] * columns[:, None]
-    for name, turn in (("diagonal", 1), ("antidiagonal", -1)):
-        if (on := kind == DIRECTIONS.index(name)).any():
-            out[on] = _sign(down[on][:, :, None] + turn * across[on][:, None], half[on][:, None, None])
-    return out
+    slanted = kind >= _SLANTED
+    lines = []
+    for i, (length, flat, long) in enumerate(((h, _COLUMNS, _TALL), (w, _ROWS, _WIDE))):
+        line = _sign(np.arange(length) + phase[:, i : i + 1], (half * (1 + (kind == long)))[:, None])
+        line[slanted | (kind == flat)] = 1  # lines along the rows alternate from row to row, not from column to column
+        lines.append(line)
+    oblique = slanted.nonzero()[0]
+    slant = np.empty((len(oblique), h, w), np.float32)
+    for j, row in enumerate(oblique.tolist()):
+        turn, long = 1 - 2 * int(kind[row] - _SLANTED), int(half[row])
+        slant[j] = _slants(h, w, long, turn)[(phase[row, 0] + turn * phase[row, 1]) % (2 * long)]
+    return _Waves(*lines, oblique, slant)
 
 
-def _sign(at: np.ndarray, half: np.ndarray) -> np.ndarray:
+@lru_cache(maxsize=32)
+def _slants(h: int, w: int, half: int, turn: int) -> np.ndarray:
+    """[2 half, h, w] float32: waves along a diagonal, in each phase. turn: 1, or -1 for the other diagonal."""
+    phase = np.arange(2 * half)[:, None, None]
+    return _sign(phase + np.arange(h)[:, None] + turn * np.arange(w), half).astype(np.float32)
+
+
+def _sign(at: np.ndarray, half: np.ndarray | int) -> np.ndarray:
     return 1 - 2 * (at // half % 2)
