@@ -56,7 +56,7 @@ SOON: dict[str, Any] = {"optimum_budget": 1000}
 STEPS: dict[str, Any] = {"run_budget": 50, "optimum_budget": 400}
 ONE_POINT_A_STEP = (
     "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "sign-flip", "sign-opt", "surfree",
-    "gfcs", "bases", "transfer-start", "hybrid", "auto",
+    "gfcs", "bases", "transfer-start", "ripples", "hybrid", "auto",
 )  # fmt: skip
 
 KNOBS: dict[str, list[dict[str, Any]]] = {
@@ -111,7 +111,9 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # Square's L1 and L2 proposals cannot follow the weights of a random affine target (see "square").
     "transfer-start": _told("transfer-start", {"optimum_factor": {"L2": 3.0, "L1": 4.0}}),
     "hybrid": _told("hybrid"),
-    # Without a prior it is Square; in L0 Sparse-RS.
+    # On images as small as the contract's it is Square.
+    "ripples": [{"optimum_factor": {"L2": 3.0}}],
+    # Without a prior it is ripples, and so Square; in L0 Sparse-RS.
     "auto": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}],
 }
 

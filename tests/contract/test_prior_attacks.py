@@ -59,6 +59,28 @@ class TestHybridMisled(Short):
     optimum_factor: ClassVar[dict[str, float]] = {"L2": 3.0}
 
 
+class Roomy(AttackContract):
+    """Images that have room for waves; on smaller ones those of ripples are not tried."""
+
+    shape = (1, 16, 17)
+    run_budget = 40
+    test_reaches_the_optimum = None  # type: ignore[assignment]  # `tests/unit/candidates/test_ripples.py`: where waves lead there
+
+
+class TestRipplesWithRoom(Roomy):
+    attack = "ripples"
+
+
+class TestHybridWithRoom(Roomy):
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(3, blur=3.0, shape=Roomy.shape))
+    goals = (False,)
+
+
+class TestHybridTargetedWithRoom(Roomy):
+    attack = attacks.build("hybrid", prior=LinearPrior.of_problem(2, blur=3.0, shape=Roomy.shape))
+    goals = (True,)
+
+
 def run(
     name: Any, norm: str = "Linf", share: float = 1.25, budget: int = 300, access: str = "scores", **more: Any
 ) -> bb.AttackResult:
