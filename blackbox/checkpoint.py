@@ -59,18 +59,34 @@ def decode(value: Any, device: torch.device) -> Any:
     if "array" in value:
         return value["array"].numpy()
     if "class" in value:
-        kind = _resolve(value["class"])
-        return kind(**{name: decode(v, device) for name, v in value["fields"].items()})
+        return _made(_resolve(value["class"]), {name: decode(v, device) for name, v in value["fields"].items()})
     ((kind_name, items),) = value.items()
     decoded = [decode(v, device) for v in items]
     return tuple(decoded) if kind_name == "tuple" else decoded
 
 
+def _made(kind: Any, fields: dict[str, Any]) -> Any:
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        names = kind._fields if hasattr(kind, "_fields") else [f.name for f in dataclasses.fields(kind)]
+        raise CheckpointError(
+            f"Expected a state of this version's {kind.__module__.rpartition('.')[2]} ({', '.join(names)}), but the checkpoint has one of "
+            f"another version ({', '.join(fields)}). Remove the file to start afresh, or finish the run with that version."
+        ) from error
+
+
 def _resolve(address: str) -> Any:
     module, _, qualname = address.partition(":")
-    kind: Any = importlib.import_module(now(module))
-    for part in qualname.split("."):
-        kind = getattr(kind, part)
+    try:
+        kind: Any = importlib.import_module(now(module))
+        for part in qualname.split("."):
+            kind = getattr(kind, part)
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(
+            f"Expected a state that this version knows, but the checkpoint has {address}, of another version. Remove the file to start "
+            "afresh, or finish the run with that version."
+        ) from error
     if not (isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))):
         raise CheckpointError(f"Expected {address} to be a dataclass or a named tuple, but it is {kind!r}.")
     return kind

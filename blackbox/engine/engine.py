@@ -47,7 +47,7 @@ class Engine:
         spec, oracle = self.spec, self.oracle
         if spec.checkpoint is None:
             return self._run(None, None)
-        file = Checkpoint(spec.checkpoint, spec.identity(oracle), lambda: uncharged(oracle))
+        file = Checkpoint(spec.checkpoint, spec.identity(oracle), lambda: uncharged(oracle), len(spec.attack.parts))
         saved, other = file.load(), False
         self.before, self.least = file.before, file.least
         try:

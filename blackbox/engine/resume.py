@@ -34,7 +34,7 @@ class Checkpoint:
     """The checkpoint file of a run: each cohort at the start of its step, with the answers since then.
 
     Args:
-        identity: what the file must agree with (`RunSpec.identity`).
+        identity: what the file must agree with (`RunSpec.identity`). parts: how many the attack has; None: not compared.
         uncharged: how many rows were sent without a charge so far, by this process.
 
     Attributes:
@@ -42,8 +42,8 @@ class Checkpoint:
             version that did not count.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any], uncharged: Callable[[], int] = lambda: 0) -> None:
-        self.path, self.identity, self._saved = path, identity, time.perf_counter()
+    def __init__(self, path: Path, identity: dict[str, Any], uncharged: Callable[[], int] = lambda: 0, parts: int | None = None) -> None:
+        self.path, self.identity, self.parts, self._saved = path, identity, parts, time.perf_counter()
         self.before, self.least, self._body = 0, False, None  # type: int, bool, dict[str, Any] | None
         self._uncharged, self._begin = uncharged, uncharged()
 
@@ -52,13 +52,28 @@ class Checkpoint:
         if not self.path.exists():
             return None
         self._body = body = disk.read(self.path, self.identity)
+        if self.parts not in (None, there := body["ledger"]["parts"].shape[1]):
+            self._body = None
+            raise self._of_another_version(f"{there} parts instead of {self.parts}")
         self.before, self.least = body.get("uncharged", 0), not body.get("closed") or body["least"]
         return body
 
     def restore(self, body: dict[str, Any], scheduler: Scheduler) -> None:
         """Restore the waiting samples and the active cohorts."""
         scheduler.waiting = body["waiting"].numpy()
-        scheduler.cohorts = [c for c in (unpack(saved, scheduler) for saved in body["cohorts"]) if c.ask is not None]
+        try:
+            scheduler.cohorts = [c for c in (unpack(saved, scheduler) for saved in body["cohorts"]) if c.ask is not None]
+        except disk.CheckpointError:
+            raise
+        except Exception as error:  # whatever a search makes of a state, or of answers, that are not its own
+            raise self._of_another_version(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+
+    def _of_another_version(self, why: str) -> disk.CheckpointError:
+        attack = str(self.identity.get("attack")).partition("(")[0]
+        return disk.CheckpointError(
+            f"Expected {self.path} to be of this version's {attack}, but it does not go on from there ({why}). "
+            "Remove the file to start afresh, or finish the run with the version that wrote it."
+        )
 
     def save(self, scheduler: Scheduler) -> None:
         """Write the file atomically."""

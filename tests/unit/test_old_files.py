@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.checkpoint import CheckpointError
 
 OLD = Path(__file__).with_name("old_files")
 CLASSES = 4
@@ -57,7 +58,12 @@ def old(tmp_path: Path) -> Path:
     return Path(shutil.copytree(OLD, tmp_path / "old"))
 
 
-@pytest.mark.parametrize("file", [*sorted(p.name for p in OLD.glob("*.checkpoint")), "hybrid.journal", "square.journal"])
+# Hybrid is another search since these were written: makers that need no prior propose first.
+CHANGED = ("hybrid.checkpoint", "hybrid-labels.checkpoint")
+SAME = [p.name for p in sorted(OLD.glob("*.checkpoint")) if p.name not in CHANGED]
+
+
+@pytest.mark.parametrize("file", [*SAME, "square.journal"])
 def test_an_interrupted_run_goes_on(file: str, old: Path) -> None:
     """It ends as a run that was never interrupted, and what was paid before is not paid again."""
     name, _, kind = file.partition(".")
@@ -65,6 +71,32 @@ def test_an_interrupted_run_goes_on(file: str, old: Path) -> None:
     assert resumed.config["carried"] > 0
     assert resumed.queries.equal(alone.queries) and resumed.success.equal(alone.success)
     assert resumed.x_adv.allclose(alone.x_adv)
+
+
+@pytest.mark.parametrize("file", [*CHANGED, "hybrid.journal"])
+def test_a_run_of_a_search_that_has_changed_is_refused(file: str, old: Path) -> None:
+    name, _, kind = file.partition(".")
+    before = (old / file).read_bytes()
+    other = r"other settings \(attack: .* there, .* here\)\. Give another|9 parts instead of 14.* Remove the file"
+    with pytest.raises(ValueError, match=other):
+        run(name, **{kind: old / file})
+    assert (old / file).read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", ["field", "class"])
+def test_a_state_of_another_version_is_refused(lost: str, tmp_path: Path) -> None:
+    """Where the settings are in words what they were."""
+    path = tmp_path / "run.checkpoint"
+    shutil.copy(OLD / "square.checkpoint", path)
+    content = torch.load(path, weights_only=True)
+    state = content["body"]["cohorts"][0]["state"]
+    if lost == "field":
+        state["fields"]["best"] = state["fields"].pop("x")
+    else:
+        state["class"] += "Then"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"Expected a state .*another version.* Remove the file to start afresh"):
+        run("square", checkpoint=path)
 
 
 @pytest.mark.parametrize("name", ["square", "hybrid"])
