@@ -122,7 +122,7 @@ def _in_phase(t: Task, kind: np.ndarray, half: np.ndarray, phase: np.ndarray) ->
     for j, row in enumerate(oblique.tolist()):
         turn, long = 1 - 2 * int(kind[row] - _SLANTED), int(half[row])
         slant[j] = _slants(h, w, long, turn)[(phase[row, 0] + turn * phase[row, 1]) % (2 * long)]
-    return _Waves(*lines, oblique, slant)
+    return _Waves(lines[0], lines[1], oblique, slant)
 
 
 @lru_cache(maxsize=32)
