@@ -100,8 +100,8 @@ class Hybrid(Guided):
         o, alone = yield from self.started(t, o, alone, ~much, clean)
         o = yield from waves(t, o, self.makers, WAVES, OTHERS)
         o, alone = yield from self.started(t, o, alone, much, clean)
-        best = yield from square_start(t, o, STRIPES)
-        return self.State(*best, o.counts, best.loss < 0, alone, Bank.open(t, self.known, clean))
+        best, counts = yield from square_start(t, o, self.makers, STRIPES)
+        return self.State(*best, counts, best.loss < 0, alone, Bank.open(t, self.known, clean))
 
     def started(self, t: Task, o: Opened, alone: Tensor, some: Tensor, clean: Tensor) -> Steps[tuple[Opened, Tensor]]:
         """Ask for the start in the rows ``some`` [n] that still wait; and [n] which rows go on alone."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.candidates import rays
 from blackbox.candidates.bandit import thompson
 from blackbox.candidates.moves import ALONE, Move, Signs, Wave
-from blackbox.candidates.whole import ON_DRAWINGS
+from blackbox.candidates.whole import ON_LITTLE
 from blackbox.proposals.ripples import drawings
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, differs, rows
@@ -82,7 +82,7 @@ class RippleLabels(Attack):
     def begin(self, t: Task, ray: rays.Ray, share: Tensor, signs: Tensor, aims: Tensor) -> Retire:
         """The State at the ray; rows that have none are given up."""
         worth = torch.tensor([m.worth for m in self.moves], device=signs.device, dtype=torch.float64)
-        little = torch.tensor(ON_DRAWINGS, device=signs.device, dtype=torch.float64)
+        little = torch.tensor(ON_LITTLE, device=signs.device, dtype=torch.float64)
         flat = drawings(t)[:, None] & torch.tensor([isinstance(m, Wave) for m in self.moves], device=signs.device)
         a, b = torch.where(flat[..., None], little, worth).unbind(2)
         none = torch.zeros_like(ray.rival)

@@ -62,8 +62,8 @@ class Ripples(Attack):
     def init(self, t: Task) -> Steps[State]:
         o = begin(t, Best(t.x0, t.loss0, t.x0.new_zeros(t.n, 0)), self.makers)
         o = yield from waves(t, o, self.makers, WAVES)
-        best = yield from square_start(t, o, STRIPES)
-        return self.State(*best, o.counts)
+        best, counts = yield from square_start(t, o, self.makers, STRIPES)
+        return self.State(*best, counts)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         scene = Scene.alone(t, Best(s.x, s.loss, s.shown), k)

@@ -14,7 +14,7 @@ class Trust(NamedTuple):
     """The share of the clean image's margin that the start must take away for a row to go on with the prior."""
 
     prior_wrong: float = 0.7  # of images that the prior itself gets wrong
-    prior_right: float = 0.2  # of others
+    prior_right: float = 0.4  # of others
     targeted: float = 0.6  # towards a class
 
     def of_rows(self, t: Task, clean: Tensor) -> Tensor | float:

@@ -18,8 +18,8 @@ from blackbox.protocol import Ask, Steps, Task
 
 WAVES = (("both", 1), ("columns", 1), ("diagonal", 2), ("columns", 2), ("antidiagonal", 2), ("both", 2))
 FIRST, OTHERS = WAVES[:1], WAVES[1:]
-LITTLE = 0.2  # of the margin; where no wave takes away as much, Square's start is tried too
-ON_DRAWINGS = (0.1, 20.0)  # what makers of ripples are credited with there
+LITTLE = 0.35  # of the margin: where no wave over the whole image takes away as much, windows of waves mostly do not either
+ON_LITTLE = (0.1, 20.0)  # successes and failures that makers of ripples are credited with there
 
 
 class Opened(NamedTuple):
@@ -33,11 +33,9 @@ class Opened(NamedTuple):
 
 
 def begin(t: Task, best: Best, makers: Sequence[Maker]) -> Opened:
-    """Nothing asked yet. Makers of ripples are credited with little on drawings (`proposals.ripples.drawings`)."""
-    counts, flat = Counts.initial(makers, t), drawings(t)
-    ripples = torch.tensor([isinstance(m, Ripples) for m in makers], device=t.x0.device)
-    a, b = (torch.where(flat[:, None] & ripples, few, had) for few, had in zip(ON_DRAWINGS, (counts.a, counts.b), strict=True))
-    return Opened(best, counts._replace(a=a, b=b), torch.zeros_like(t.loss0), ~torch.zeros_like(flat))
+    """Nothing asked yet."""
+    none = torch.zeros_like(t.loss0)
+    return Opened(best, Counts.initial(makers, t), none, none == 0)
 
 
 def waves(t: Task, o: Opened, makers: Sequence[Maker], part: int, some: Sequence[tuple[str, int]] = WAVES) -> Steps[Opened]:
@@ -64,12 +62,17 @@ def waves(t: Task, o: Opened, makers: Sequence[Maker], part: int, some: Sequence
     return Opened(best, counts, most, waiting)
 
 
-def square_start(t: Task, o: Opened, part: int) -> Steps[Best]:
-    """Ask for Square's start where waves took away little of the margin. It is taken where nothing so far was better than the
-    clean image, even if it is not either: Square's moves begin at the bounds."""
+def square_start(t: Task, o: Opened, makers: Sequence[Maker], part: int) -> Steps[tuple[Best, Counts]]:
+    """Where waves took away little of the margin, and on drawings, the search goes on as Square: makers of ripples are credited
+    with little, and Square's start is asked for. It is taken where nothing so far was better than the clean image, even if it is
+    not either: Square's moves begin at the bounds."""
     low = o.waiting & (o.taken < LITTLE)
+    ripples = torch.tensor([isinstance(m, Ripples) for m in makers], device=low.device)
+    a, b = (torch.where(low[:, None] & ripples, few, had) for few, had in zip(ON_LITTLE, o.counts[:2], strict=True))
+    counts = o.counts._replace(a=a, b=b)
     if not bool(low.any()):
-        return o.best
+        return o.best, counts
     tell = yield Ask(stripes(t), mask=low, part=part)
     nothing = tell.paid & ~(o.best.loss > t.loss0)
-    return Best(o.best.x, torch.where(nothing, -torch.inf, o.best.loss), o.best.shown).updated(tell)[0]
+    best = Best(o.best.x, torch.where(nothing, -torch.inf, o.best.loss), o.best.shown).updated(tell)[0]
+    return best, counts
