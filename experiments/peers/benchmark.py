@@ -40,7 +40,7 @@ class Part:
 
 RESULTS_IN = "peers"  # a file a part, so that several may be measured at once
 PARTS = {
-    "labels": Part("labels", "resnet32", ("sign-flip", "hop-skip-jump")),
+    "labels": Part("labels", "poolcnn", ("sign-flip", "hop-skip-jump")),
     "l2": Part("l2", "resnet32", ("square", "simba", "zoo")),
     "pixels": Part("pixels", "resnet32", ("sparse",)),
     "near": Part("near", "resnet32", ("tangent", "hop-skip-jump", "sign-opt", "geoda", "boundary"), (300, 1000)),

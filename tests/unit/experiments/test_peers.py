@@ -228,3 +228,21 @@ def test_a_difference_within_chance_is_a_tie() -> None:
     same, other, near = pair(base, rng.permutation(base)), pair(base, 2 * base + 1), pair(base, 2 * base + 1, near=True)
     assert tables.verdict(same, same.p) == "tie" and tables.verdict(other, other.p) == "ours" and pair(base, base).p == 1
     assert other.ratio.value == pytest.approx(base.mean() / (2 * base + 1).mean()) and 0.4 < near.ratio.value < 0.5
+
+
+def test_a_page_may_say_who_needed_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.peers import published
+
+    rng = np.random.default_rng(0)
+    base = rng.integers(1, 400, 60)
+    some = ((pair(base, 2 * base + 1), 0.001), (pair(base, rng.permutation(base)), 0.3))
+    monkeypatch.setattr(tables, "pairs", lambda: some[:1])
+    assert str(published.peer_verdict("net", "square", "p")) == "ours needed less"
+    assert published.peer_ratio("net", "square", "p").value < 0.51
+    monkeypatch.setattr(tables, "pairs", lambda: some)
+    assert [published.peer_pairs(v) for v in ("", "tie", "ours", "theirs")] == [2, 1, 1, 0]
+    assert published.peer_pairs("tie", "nes") == 0
+    with pytest.raises(ValueError, match="Expected one pair of square and p on net, but there were 2"):
+        published.found("net", "square", "p")
+    lines = list(published.peer_table("scores", "square").rows)
+    assert [line[-1] for line in lines] == ["ours", "tie"] and list(published.peer_table("labels").rows) == []
