@@ -36,8 +36,9 @@ from experiments.measurements import (
     rows,
     told,
 )
+from experiments.peers import published as published_peers
 
-MORE = (paths, ceilings, published_studies, published_ripples)  # whose figures marks may name too
+MORE = (paths, ceilings, published_studies, published_ripples, published_peers)  # whose figures marks may name too
 
 
 def shown(words: str) -> str:

@@ -236,13 +236,13 @@ def test_a_page_may_say_who_needed_less(monkeypatch: pytest.MonkeyPatch) -> None
     rng = np.random.default_rng(0)
     base = rng.integers(1, 400, 60)
     some = ((pair(base, 2 * base + 1), 0.001), (pair(base, rng.permutation(base)), 0.3))
-    monkeypatch.setattr(tables, "pairs", lambda: some[:1])
-    assert str(published.peer_verdict("net", "square", "p")) == "ours needed less"
-    assert published.peer_ratio("net", "square", "p").value < 0.51
     monkeypatch.setattr(tables, "pairs", lambda: some)
-    assert [published.peer_pairs(v) for v in ("", "tie", "ours", "theirs")] == [2, 1, 1, 0]
-    assert published.peer_pairs("tie", "nes") == 0
-    with pytest.raises(ValueError, match="Expected one pair of square and p on net, but there were 2"):
-        published.found("net", "square", "p")
+    assert [str(published.peer_pairs(v, "square", "p")) for v in ("tie", "ours", "theirs")] == ["1 of 2", "1 of 2", "0 of 2"]
+    assert str(published.peer_pairs("tie", "nes", "p")) == "0 of 0"
     lines = list(published.peer_table("scores", "square").rows)
     assert [line[-1] for line in lines] == ["ours", "tie"] and list(published.peer_table("labels").rows) == []
+    least, most = str(published.peer_between("square", "p")).split(" and ")
+    assert least.startswith("0.50 [") and most.endswith("(n = 60) (net)") and least < most
+    monkeypatch.setattr(tables, "pairs", lambda: some[:1])
+    assert str(published.peer_between("square", "p")) == least
+    assert str(published.peer_between("square", "p", "labels")) == "(not measured yet)"
