@@ -31,7 +31,7 @@ class RippleLabels(Attack):
 
     Args:
         share: of the radius, that the first moves have to save: 0.05; grow, fall: what it is multiplied by, in balance where
-            15 % of the moves hold (all ours). tries: random corners of the box for a start, where no wave's ray has one.
+            one move in seven holds (all ours). tries: random corners of the box for a start, where no wave's ray has one.
     """
 
     access: ClassVar[Access] = Access.LABELS
