@@ -11,7 +11,7 @@ from blackbox.protocol import Access, Attack, Task
 from blackbox.threat import Threat
 
 CHOICE: dict[tuple[bool, str], str] = {
-    # (scores or more, norm): of the attacks here the one that needs the fewest queries (`docs/results`)
+    # (scores or more, norm): measured is Linf with scores (`docs/results`), the others are our judgement
     (True, "Linf"): "ripples",
     (True, "L2"): "ripples",
     (True, "L1"): "square",

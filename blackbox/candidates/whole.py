@@ -18,7 +18,7 @@ from blackbox.protocol import Ask, Steps, Task
 
 WAVES = (("both", 1), ("columns", 1), ("diagonal", 2), ("columns", 2), ("antidiagonal", 2), ("both", 2))
 FIRST, OTHERS = WAVES[:1], WAVES[1:]
-LITTLE = 0.35  # of the margin: where no wave over the whole image takes away as much, windows of waves mostly do not either
+LITTLE = 0.35  # of the margin: where no wave over the whole image takes away as much, searches without windows of waves need fewer queries
 ON_LITTLE = (0.1, 20.0)  # successes and failures that makers of ripples are credited with there
 
 
