@@ -92,7 +92,7 @@ def benchmarked() -> Iterator[Pair]:
     """The pairs of experiments/results/peers."""
     for part, what in benchmark.PARTS.items():
         source = f"{benchmark.RESULTS_IN}/{part}"
-        found = results(source) if has(source) else {"rows": []}
+        found = {"rows": [], **(results(source) if has(source) else {})}
         for peer in adapters.by_part(what.kind).values():
             b = [r for r in found["rows"] if r["attack"] == peer.name]
             for name in dict.fromkeys((peer.ours, what.ours[0])):
