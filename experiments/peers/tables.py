@@ -102,7 +102,7 @@ def benchmarked() -> Iterator[Pair]:
                 grounded(source, found, [r["seed"] for r in (*a, *b)])
                 ours, theirs = (np.array([_values(r) for r in some], float) for some in (a, b))  # [seeds, numbers of queries, images]
                 for i, after in enumerate(a[0].get("at", [0])):
-                    title = settings.TITLES[what.kind].lower() + (f" after {after:,} queries" if after else "")
+                    title = (said := settings.TITLES[what.kind])[0].lower() + said[1:] + (f" after {after:,} queries" if after else "")
                     yield Pair(title, found["target"]["title"], name, peer.name, ours[:, i], theirs[:, i], a[0]["budget"], after > 0)
 
 
