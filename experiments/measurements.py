@@ -208,10 +208,18 @@ class Rows:
         return share_of(self.found)
 
     def over(self, other: Rows) -> Figure:
-        """Mean queries over those of another attack on the same images: a ratio, its interval from images drawn together."""
+        """Mean queries over those of another attack on the same images: a ratio, its interval from images drawn together.
+
+        Of the seeds that both have: attacks that draw alike differ less on one seed than two seeds of either do.
+        """
         if self.ids != other.ids or self.budget != other.budget:
             raise ValueError(f"Expected the same images and budget, but {self.source} and {other.source} have others.")
-        return ratio_of(self.spent, other.spent, self.budget)
+        ours, theirs = ([r.get("seed") for r in some.rows] for some in (self, other))
+        both = [seed for seed in ours if seed in theirs]
+        if not both:
+            raise ValueError(f"Expected seeds that both have, but {self.source} has {ours} and {other.source} {theirs}.")
+        a, b = self.spent[[ours.index(s) for s in both]], other.spent[[theirs.index(s) for s in both]]
+        return ratio_of(a, b, self.budget)
 
 
 def has(source: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,15 @@ def test_figures_of_rows(made: Path) -> None:
     assert a.spent.mean(0).tolist() == [4, 9, 53.5, 7]  # the failure is charged the budget
     assert a.mean().value == 18.375 and a.mean().low < 18.375 < a.mean().high and a.mean().n == 4
     assert a.rate().value == 0.875 and b.rate() == Figure(0.75, bb.Rate(3, 4).low, bb.Rate(3, 4).high, 4, percent=True)
-    assert a.over(b).value == pytest.approx(18.375 / 72.5) and a.over(b).low < 0.25 < 1 < a.over(b).high, "four images exclude little"
+    assert a.over(b).value == pytest.approx(29.75 / 72.5) and a.over(b).low < 0.41 < 1 < a.over(b).high, "four images exclude little"
+
+
+def test_a_ratio_is_of_the_seeds_that_both_have(made: Path) -> None:
+    a, b = measurements.rows("made", attack="a"), measurements.rows("made", attack="b")
+    first, second = (replace(a, rows=(row,)) for row in a.rows)
+    assert first.over(b).value == pytest.approx(first.spent.mean() / b.spent[0].mean())
+    with pytest.raises(ValueError, match=r"Expected seeds that both have, but made has \[0\] and made \[1\]"):
+        first.over(second)
 
 
 @pytest.mark.parametrize(("source", "key"), [("none", {}), ("made", {"attack": "c"}), ("made", {})])
