@@ -15,7 +15,6 @@ MOVED = {
     "blackbox.journal": "blackbox.oracle.journal",
     "blackbox.ledger": "blackbox.engine.ledger",
     "blackbox.objective": "blackbox.goals.objective",
-    "blackbox.pool": "blackbox.start_images",
     "blackbox.targets.retrying": "blackbox.channels.retrying",
     "blackbox.targets.stateful": "blackbox.defences.blacklight",
     "blackbox.tuning": "blackbox.evaluation.tuning",

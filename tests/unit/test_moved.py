@@ -21,6 +21,14 @@ def test_an_old_name_is_the_same_module(old: str) -> None:
     assert importlib.import_module(old) is importlib.import_module(MOVED[old])
 
 
+def test_no_old_name_takes_the_place_of_a_public_one() -> None:
+    """An imported module becomes its package's attribute: `bb.pool` was a module once somebody had imported the old one."""
+    for package in (bb, sg):
+        for name in package.__all__:
+            old = f"{package.__name__}.{name}"
+            assert old not in MOVED or getattr(package, name) is importlib.import_module(MOVED[old]), old
+
+
 def test_a_module_below_an_old_name_is_no_second_copy() -> None:
     from surrogates.acquire.base import Strategy
     from surrogates.parts.losses import Logit
