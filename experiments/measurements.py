@@ -98,16 +98,6 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class OneImage:
-    """What was seen on one image, once: a confidence, a radius. No mean, and nothing follows from it for other images."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True)
 class Words:
     """Names, commands and settings: text that claims nothing."""
 
@@ -115,6 +105,10 @@ class Words:
 
     def __str__(self) -> str:
         return self.text
+
+
+class OneImage(Words):
+    """What was seen on one image, once: a confidence, a radius. No mean, and nothing follows from it for other images."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,7 @@ def told(value: Any, brief: bool = False) -> str:
         digits = int(value.high < 0.02 or value.low > 0.98)  # 0 % [0.0, 0.4]
         share, low, high = (100 * v for v in (value.value, value.low, value.high))
         return f"{share:.{digits if 0 < value.k < value.n else 0}f} % [{low:.{digits}f}, {high:.{digits}f}] ({value.k:,}/{value.n:,})"
-    if isinstance(value, Words | OneImage | Table):
+    if isinstance(value, Words | Table):
         return str(value)
     if isinstance(value, list):  # a cell with several
         return ", ".join(told(one, brief) for one in value)
