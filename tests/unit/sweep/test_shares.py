@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -45,7 +46,13 @@ def _resumed(folder: Path, blocks: int) -> float:
 
 def test_the_time_to_resume_grows_as_the_cells_do(tmp_path: Path) -> None:
     """Once quadratic in the blocks of a point. Against itself and not against a clock, which says more of the machine:
-    eight times the cells take about 8 times as long, and would take 64. The limit in seconds (3 for 100,000 cells) is
+    eight times the cells take about 8 times as long, and would take 64. The least of some tries on both sides: a busy machine only
+    ever adds, and the garbage collector's passes grow with what other tests left. The limit in seconds (3 for 100,000 cells) is
     benchmarks' to measure."""
-    few = min(_resumed(tmp_path / f"few{i}", 4_000) for i in range(3))
-    assert _resumed(tmp_path / "many", 32_000) < 24 * few
+    gc.collect()
+    gc.disable()
+    try:
+        few = min(_resumed(tmp_path / f"few{i}", 4_000) for i in range(5))
+        assert any(_resumed(tmp_path / f"many{i}", 32_000) < 24 * few for i in range(5))
+    finally:
+        gc.enable()
