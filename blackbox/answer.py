@@ -25,7 +25,7 @@ class Plan:
     ``row`` and ``col`` [m] index the evaluations in order: row by row, within a row from left to right. ``points`` are the
     projected candidates [n, \\*shape], None for probes. ``all_pay``: candidates, and every row pays. ``q``: evaluations a row.
     ``loss``, ``adv``: the answers, one piece a call; ``done``: how many there are. ``shown``: pieces [m, C] of what the target
-    showed, kept for an informed attack.
+    showed, kept for an informed attack. ``rejected``: pieces [m] bool, of a target that may refuse an answer.
     """
 
     ask: Ask
@@ -38,6 +38,7 @@ class Plan:
     adv: list[np.ndarray] = field(default_factory=list)
     done: int = 0
     shown: list[np.ndarray] = field(default_factory=list)
+    rejected: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
     def of(cls, ask: Ask, task: Task, pays: np.ndarray, left: np.ndarray | None = None, project: bool = True) -> Plan:
@@ -74,8 +75,13 @@ class Plan:
             move = move * ask.h
         return task.clip(ask.x[row] + move).to(torch.float32)
 
-    def add(self, loss: np.ndarray, adv: np.ndarray, shown: np.ndarray | None = None) -> None:
+    def add(
+        self, loss: np.ndarray, adv: np.ndarray, shown: np.ndarray | None = None, rejected: np.ndarray | None = None
+    ) -> None:
         """Store the answers to the next evaluations."""
+        if rejected is not None or self.rejected:  # a target may say nothing of rejections until the first
+            before = [] if self.rejected or not self.done else [np.zeros(self.done, np.bool_)]
+            self.rejected += [*before, np.zeros(len(loss), np.bool_) if rejected is None else rejected]
         self.loss.append(loss)
         self.adv.append(adv)
         if shown is not None:
@@ -91,6 +97,7 @@ class Plan:
     def tell(self, task: Task) -> Tell:
         """Build the Tell: the answers in the Ask's shape, NaN and False where nothing was paid."""
         (loss, adv), device = self.answers(), task.x0.device
+        rejected = self._rejected((task.n,) if self.points is not None else (task.n, self.q), device) if self.rejected else None
         if self.all_pay:
             paid = ~np.zeros(len(adv), np.bool_)
         else:
@@ -99,7 +106,12 @@ class Plan:
             loss, adv, paid = np.full(shape, np.nan, np.float32), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
             loss.reshape(-1)[flat], adv.reshape(-1)[flat], paid.reshape(-1)[flat] = answered, hit, True
         shown = self._shown(task.n, device) if self.shown else None
-        return Tell(deliver(loss, device), deliver(adv, device), deliver(paid, device), self.points, shown)
+        return Tell(deliver(loss, device), deliver(adv, device), deliver(paid, device), self.points, shown, rejected)
+
+    def _rejected(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        out = np.zeros(shape, np.bool_)
+        out.reshape(-1)[self.row * self.q + self.col] = np.concatenate(self.rejected)
+        return deliver(out, device)
 
     def _shown(self, n: int, device: torch.device) -> Tensor:
         out = np.full((n, self.shown[0].shape[1]), np.nan, np.float32)

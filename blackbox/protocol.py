@@ -70,6 +70,7 @@ class Status(enum.Enum):
     GAVE_UP = "the attack's own loop ended before the budget, without success"
     ERROR = "the target failed, or the run was stopped, before the sample was finished"
     ROUNDED_AWAY = "an adversarial example was found, but not one that is adversarial as an 8-bit image"
+    REJECTED = "the target rejected the clean image, so that it is unknown whether it has it right; it was not attacked"
 
 
 class Directions(Protocol):
@@ -115,6 +116,9 @@ class Tell(NamedTuple):
     inside the threat or not). ``x``: the projected points that were evaluated; None for probes.
     ``shown``: for an `informed` attack, [n, C] what the target showed of each point, as logits (logarithms of
     probabilities; with labels alone 0 for the predicted class), NaN where it showed nothing. None for others and for probes.
+    ``rejected``: [n], or [n, q] for probes: paid, but the target refused to answer; ``adv`` is then False and ``loss`` that of
+    the clean image, so that an attack that does not ask sees a point no better than its start, and a probe no slope. None for
+    a target that never rejects.
     """
 
     loss: Tensor
@@ -122,6 +126,7 @@ class Tell(NamedTuple):
     paid: Tensor
     x: Any  # Tensor; Any, so that an attack that evaluates candidates need not check for None
     shown: Any = None
+    rejected: Any = None
 
 
 class Retire(NamedTuple):

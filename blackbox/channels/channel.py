@@ -14,11 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from blackbox.targets.answer import Answer, numbers
 from blackbox.targets.info import TargetInfo, info_of
 from blackbox.targets.reading import Reader, Reading
+from blackbox.targets.rejections import split, spread
 from blackbox.targets.target import Target, Wrapper
 
 
@@ -76,7 +78,15 @@ class Channel(Wrapper):
         with self._lock:
             rows = np.arange(self._shown, self._shown + len(x), dtype=np.uint64)
             self._shown += len(x)
-        return self.after(self.inner.predict(self.before(x, rows)), rows)
+        out = self.inner.predict(self.before(x, rows))
+        if isinstance(out, Tensor):
+            return self.after(out, rows)
+        answered, rejected = split(out)
+        if rejected is None:
+            return self.after(out, rows)
+        if answered is not None:  # a channel knows nothing of rejections: it changes the answers to the other rows
+            answered = self.after(answered, rows[(~rejected).numpy(force=True)])
+        return spread(answered, rejected)
 
     @contextlib.contextmanager
     def innermost_as(self, wrap: Callable[[Target], Target]) -> Iterator[None]:
@@ -116,7 +126,8 @@ class Scores(Channel):
         return replace(super().info, returns="probabilities")
 
     def after(self, out: Any, rows: np.ndarray) -> Any:
-        label, scores = out if isinstance(out, Answer) else (None, numbers(out, self._reader.name))
+        label, scores = (out.label, out.scores) if isinstance(out, Answer) else (None, numbers(out, self._reader.name))
+        scores = torch.zeros(0) if scores is None else scores
         reading = self._reader.decide(scores)
         if reading.returns == "labels" or scores.ndim != 2:
             raise ValueError(f"Expected scores [m, C] from {self._reader.name}, but it shows labels. {self} has nothing to change.")

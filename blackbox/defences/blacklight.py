@@ -13,8 +13,9 @@ from torch import Tensor
 from blackbox.channels.channel import Channel
 from blackbox.statistics import Detection
 from blackbox.targets.answer import Answer, label_of
+from blackbox.targets.rejections import rejecting
 
-ACTIONS = ("answer", "replay")
+ACTIONS = ("answer", "replay", "reject")
 
 
 class Blacklight(Channel):
@@ -31,7 +32,8 @@ class Blacklight(Channel):
     Args:
         window, step, kept, threshold: the paper's settings for 32 x 32 images; it uses ``window=50`` on large ones.
         action: "answer" only flags; "replay" repeats for a flagged query the answer of the most similar earlier one, so that
-            the attacker learns nothing new. Either way the query counts, and an oracle charges it.
+            the attacker learns nothing new; "reject" gives a flagged query no answer (`blackbox.targets.rejections`). Either
+            way the query counts, and an oracle charges it.
         seed: of the secret offsets and hashes.
     """
 
@@ -59,13 +61,13 @@ class Blacklight(Channel):
     def reset(self) -> None:
         """Forget every query, and restart the report."""
         self._where: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))  # hash -> numbers of the queries
-        self._flags: list[bool] = []
+        self._flags = bytearray()
         self._answers: list[tuple[int, Tensor | None]] = []
 
     @property
     def flags(self) -> np.ndarray:
         """Which of the queries answered since `reset` were flagged, [m] bool."""
-        return np.array(self._flags, dtype=bool)
+        return np.frombuffer(bytes(self._flags), dtype=np.bool_)
 
     def report(self) -> Detection:
         """How detectable the queries since `reset` were."""
@@ -73,10 +75,12 @@ class Blacklight(Channel):
 
     def predict(self, x: Tensor) -> Any:
         out = self.inner.predict(x)  # first: a call that fails leaves no trace
+        if self.action == "reject":
+            return rejecting(out, torch.tensor(self._seen(x), device=x.device))
         prints = self.fingerprints(x)
         labels = label_of(out).tolist()
         shown = out.scores if isinstance(out, Answer) else torch.as_tensor(out)
-        scores = None if shown.ndim == 1 else shown
+        scores = None if shown is None or shown.ndim == 1 else shown
         changed = False
         for i, hashes in enumerate(prints):
             number, nearest = len(self._flags), self._nearest(hashes)
@@ -96,6 +100,15 @@ class Blacklight(Channel):
             return out
         label = torch.tensor(labels, device=x.device)
         return label if scores is None else Answer(label, scores)
+
+    def _seen(self, x: Tensor) -> list[bool]:
+        """Remember images ``x`` [m, \\*shape]: which of them resemble an earlier one."""
+        for hashes in self.fingerprints(x):
+            number = len(self._flags)
+            self._flags.append(self._nearest(hashes) is not None)
+            for h in hashes.tolist():
+                self._where[h].append(number)
+        return [bool(flag) for flag in self._flags[-len(x) :]]
 
     def fingerprints(self, x: Tensor) -> list[np.ndarray]:
         """The largest hashes of each image of ``x`` [m, \\*shape]: uint64, at most ``kept``, all different."""

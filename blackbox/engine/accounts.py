@@ -17,6 +17,10 @@ from blackbox.protocol import Status
 from blackbox.rowwise import scatter_rows
 
 
+UNKNOWN = -1.0
+"""The loss of a clean image that was rejected, which is not attacked: finite, and no success."""
+
+
 class Accounts:
     """Decides which rows pay for an Ask, which answers are successes, and when a sample is finished."""
 
@@ -34,14 +38,25 @@ class Accounts:
         cohort.spent_at_ask = led.spent[cohort.samples]
         return Plan.of(ask, cohort.task, live, self.budget - cohort.spent_at_ask)
 
-    def check_clean(self, cohort: Cohort, plan: Plan, label: np.ndarray, sure: np.ndarray, loss: np.ndarray) -> None:
-        """Charge the next answers about clean images; a sample that the target misclassifies is not attacked."""
+    def neutral(self, who: np.ndarray) -> np.ndarray:
+        """The losses [m] that stand for points which the target rejected: those of the clean images; -1 where that was rejected."""
+        return np.nan_to_num(self.ledger.loss0[who], nan=UNKNOWN)
+
+    def check_clean(
+        self, cohort: Cohort, plan: Plan, label: np.ndarray, sure: np.ndarray, loss: np.ndarray, rejected: np.ndarray | None = None
+    ) -> None:
+        """Charge the next answers about clean images; a sample that the target misclassifies, or rejects, is not attacked."""
         led = self.ledger
         who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
         led.spent[who] += 1
-        led.loss0[who] = led.best[who] = loss
+        if rejected is not None:  # unknown, not wrong
+            led.close(who[rejected], Status.REJECTED)
+            kept = ~rejected
+            led.loss0[who[kept]] = led.best[who[kept]] = loss[kept]
+        else:
+            led.loss0[who] = led.best[who] = loss
         led.label0[who], led.sure0[who] = label, sure
-        wrong = label != self.labels[who]
+        wrong = label != self.labels[who] if rejected is None else (label != self.labels[who]) & ~rejected
         if self.votes == 1:
             led.close(who[wrong], Status.CLEAN_WRONG)
         else:  # a claim like any other: one wrong answer of a randomised target proves nothing

@@ -9,7 +9,7 @@ from torch import Tensor
 from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.evaluator import Evaluator
-from blackbox.engine.ledger import LIVE
+from blackbox.engine.ledger import CODES, LIVE
 from blackbox.engine.spec import RunSpec
 from blackbox.protocol import Status
 
@@ -69,8 +69,13 @@ class Confirmation:
         _, adv = self.objective.judge(reply, self.goal[who])
         wrong = reply.label.numpy(force=True) != self.labels[who]
         said = np.where([c.k == CLEAN for c, _, _ in asked], wrong, adv)
-        for (cohort, claim, point), sample, yes in zip(asked, who, said, strict=True):
+        refused = np.zeros(len(who), np.bool_) if reply.rejected is None else reply.rejected.numpy(force=True)
+        for (cohort, claim, point), sample, yes, no_answer in zip(asked, who, said, refused, strict=True):
             self.accounts.charge(sample)
+            if no_answer and cohort.k == CLEAN:  # unknown, not wrong; a rejected example is one vote against it
+                led.close(np.array([sample]), Status.REJECTED)
+            if led.status[sample] == CODES[Status.REJECTED]:
+                continue
             claim.yes, claim.no = claim.yes + int(yes), claim.no + int(not yes)
             if max(claim.yes, claim.no) >= self.majority:
                 cohort.claims.remove(claim)

@@ -24,6 +24,7 @@ class Evaluator:
         self.oracle, self.accounts, self.objective = oracle, accounts, spec.objective
         self.name = spec.name
         self.goal, self.ids, self.informed = spec.samples.goal.numpy(force=True), spec.samples.ids, spec.attack.informed
+        self.detects = oracle.flags is not None
 
     def answer(self, cohorts: list[Cohort]) -> None:
         """Plan and answer the Ask of each cohort. In a resumed cohort it may be answered in part already."""
@@ -64,17 +65,22 @@ class Evaluator:
             raise self._not_finite(x, who)
         reply = self.submit(x, who)
         loss, adv = self.objective.judge(reply, self.goal[who])
+        refused = None
+        if reply.rejected is not None:  # nothing is known of such a point: it is as far from success as the clean image
+            refused = reply.rejected.numpy(force=True)
+            loss = np.where(refused, self.accounts.neutral(who), loss)
         shown = self.objective.shown(reply, self.oracle.classes) if self.informed else None
         start = 0
         for (cohort, plan, n), points in zip(pieces, made, strict=True):
             part = slice(start, start + n)
             start += n
+            no = None if refused is None else refused[part]
             if cohort.k == CLEAN:
                 label, sure = reply.label[part].numpy(force=True), reply.confidence()[part].numpy(force=True)
-                self.accounts.check_clean(cohort, plan, label, sure, loss[part])
+                self.accounts.check_clean(cohort, plan, label, sure, loss[part], no)
             else:
                 self.accounts.credit(cohort, plan, points, loss[part], adv[part])
-            plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part])
+            plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part], no)
 
     def _not_asked(self, ask: Any, cohort: Cohort) -> ValueError:
         x = ask.x if isinstance(ask, Ask) else None
@@ -94,10 +100,25 @@ class Evaluator:
     def submit(self, x: Tensor, who: np.ndarray) -> Reply:
         """Make one charged call with a row for each of the samples ``who``; an error names the sample."""
         try:
-            return self.oracle.submit(x, "attack")
+            before = len(self._flags()) if self.detects else 0
+            reply = self.oracle.submit(x, "attack")
+            if self.detects or reply.rejected is not None:
+                self._count_flags(reply, who, before)
+            return reply
         except TargetError as error:
             if error.row is not None:
                 renamed = TargetError(f"{error} That row belongs to sample {int(self.ids[who[error.row]])}.")
                 renamed.row = error.row
                 raise renamed from error
             raise
+
+    def _flags(self) -> np.ndarray:
+        flags = self.oracle.flags
+        return np.zeros(0, np.bool_) if flags is None else flags
+
+    def _count_flags(self, reply: Reply, who: np.ndarray, before: int) -> None:
+        """Count the rows of this call that the target rejected, or that its detector flagged."""
+        flagged = np.zeros(len(who), np.bool_) if reply.rejected is None else reply.rejected.numpy(force=True)
+        if len(seen := self._flags()[before:]) == len(who):
+            flagged = flagged | seen
+        np.add.at(self.accounts.ledger.flagged, who, flagged)

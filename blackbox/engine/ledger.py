@@ -34,6 +34,7 @@ class Ledger:
         trace: (sample, query, distance) whenever a nearer example was found.
         parts: [N, P] queries of each of the attack's parts, as named in `Ask.part`.
         winner: the part that succeeded first, -1 where none is known.
+        flagged: queries that the target rejected, or that its detector flagged.
         x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
 
@@ -53,6 +54,7 @@ class Ledger:
     x: Tensor
     parts: np.ndarray
     winner: np.ndarray
+    flagged: np.ndarray
 
     @classmethod
     def open(cls, x: Tensor, parts: int = 0) -> Ledger:
@@ -75,6 +77,7 @@ class Ledger:
             x=x.clone(),
             parts=np.zeros((n, parts), np.int32),
             winner=np.full(n, -1, np.int16),
+            flagged=np.zeros(n, np.int64),
         )
 
     @property

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from blackbox import checkpoint as disk
 from blackbox.answer import Plan, count
+from blackbox.engine.accounts import UNKNOWN
 from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.scheduler import Scheduler
@@ -130,11 +131,14 @@ def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:
     other = 0
     for part, reply, loss, _ in ask(clean, spec.samples.x):
         same = ledger.label0[part] == reply.label.numpy(force=True)
+        if reply.rejected is not None:  # says nothing
+            refused = reply.rejected.numpy(force=True)
+            same, loss = same | refused, np.where(refused, ledger.loss0[part], loss)
         if not oracle.resolution:  # a rounded score may fall to either side
             same &= [same_answer([a], [b]) for a, b in zip(ledger.loss0[part], loss, strict=True)]
         other += int((~same).sum())
-    for _, _, _, adv in ask(found, ledger.x):
-        other += int((~adv).sum())
+    for _, reply, _, adv in ask(found, ledger.x):
+        other += int((~adv if reply.rejected is None else ~adv & ~reply.rejected.numpy(force=True)).sum())
     asked = len(clean) + len(found)
     if other > odd(asked):
         raise disk.CheckpointError(
@@ -162,6 +166,7 @@ def pack(cohort: Cohort) -> dict[str, Any]:
                 "loss": torch.from_numpy(loss),
                 "adv": torch.from_numpy(adv),
                 **({"shown": torch.from_numpy(np.concatenate(plan.shown))} if plan.shown else {}),
+                **({"rejected": torch.from_numpy(np.concatenate(plan.rejected))} if plan.rejected else {}),
             }
             for plan in answered
             for loss, adv in [plan.answers()]
@@ -181,7 +186,8 @@ def unpack(saved: dict[str, Any], scheduler: Scheduler) -> Cohort:
     if cohort.k == CLEAN:
         cohort.ask = Ask(cohort.task.x0)
     else:
-        cohort.task = replace(cohort.task, loss0=torch.from_numpy(ledger.loss0[samples]).to(device))
+        loss0 = torch.from_numpy(np.nan_to_num(ledger.loss0[samples], nan=UNKNOWN))  # as they were: see `Accounts.neutral`
+        cohort.task = replace(cohort.task, loss0=loss0.to(device))
         scheduler.begin_step(cohort)
     for i, part in enumerate(saved["script"]):
         plan = _answered(cohort, part, ledger)
@@ -211,5 +217,6 @@ def _answered(cohort: Cohort, part: dict[str, Tensor], ledger: Ledger) -> Plan:
         cohort.spent_at_ask = ledger.spent[cohort.samples] - paid_in_part
     all_pay = points is not None and len(row) == cohort.task.n
     plan = Plan(ask, points, row, part["col"].numpy(), all_pay, count(ask))
-    plan.add(loss, part["adv"].numpy(), part["shown"].numpy() if "shown" in part and points is not None else None)
+    shown, rejected = (part[name].numpy() if name in part else None for name in ("shown", "rejected"))
+    plan.add(loss, part["adv"].numpy(), None if points is None else shown, rejected)
     return plan

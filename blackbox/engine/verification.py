@@ -75,11 +75,13 @@ def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column:
     while start < len(who):
         part = who[start : start + oracle.next_rows(len(who) - start)]
         index = torch.from_numpy(part)
-        yes = np.zeros(len(part), np.int64)
+        yes, unknown = np.zeros(len(part), np.int64), np.zeros(len(part), np.bool_)
         for _ in range(spec.votes):
             reply = oracle.submit(ledger.x[index].to(oracle.device), "verify")
             yes += spec.objective.judge(reply, goal[part])[1]
+            if reply.rejected is not None:
+                unknown |= reply.rejected.numpy(force=True)
             ledger.label1[part] = reply.label.numpy(force=True)
             ledger.sure1[part] = reply.confidence().numpy(force=True)
-        column[part] = 2 * yes > spec.votes
+        column[part] = np.where(unknown & (2 * yes <= spec.votes), -1, 2 * yes > spec.votes)
         start += len(part)

@@ -43,12 +43,15 @@ class Objective:
             raise ValueError(f"Expected objective to be one of {', '.join(KINDS)}, but it was {self.kind!r}.")
 
     def __call__(self, reply: Reply, goal: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute loss [m] float32 and adv [m] bool from the ``reply`` to m points and their ``goal`` classes [m]."""
+        """Compute loss [m] float32 and adv [m] bool from the ``reply`` to m points and their ``goal`` classes [m]; a point that was
+        rejected is not adversarial, and has the loss NaN, since nothing is known of it."""
         loss, adv = self.judge(reply, goal.numpy(force=True))
         return torch.from_numpy(loss).to(goal.device), torch.from_numpy(adv).to(goal.device)
 
     def judge(self, reply: Reply, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same in numpy, which is faster than torch for a few rows; the engine uses it at every call."""
+        if reply.rejected is not None:
+            return self._of_answered(reply, goal)
         label = reply.label.numpy(force=True)
         adv = label == goal if self.targeted else label != goal
         if reply.values is None:
@@ -72,9 +75,23 @@ class Objective:
             loss = np.minimum(np.maximum(loss, -_LARGEST), _LARGEST)
         return loss, adv
 
+    def _of_answered(self, reply: Reply, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rejected = reply.rejected
+        assert rejected is not None
+        loss, adv = np.full(len(goal), np.nan, np.float32), np.zeros(len(goal), np.bool_)
+        kept = (~rejected).numpy(force=True)
+        if kept.any():
+            loss[kept], adv[kept] = self.judge(reply.take(~rejected), goal[kept])
+        return loss, adv
+
     def shown(self, reply: Reply, classes: int) -> np.ndarray:
-        """What an answer shows, as logits [m, classes] float32: logarithms of probabilities, NaN for unlisted classes; from a
-        label alone 0 for the predicted class."""
+        """What an answer shows, as logits [m, classes] float32: logarithms of probabilities, NaN for unlisted classes and for
+        points that were rejected; from a label alone 0 for the predicted class."""
+        if reply.rejected is not None and bool(reply.rejected.any()):
+            out = np.full((len(reply.label), classes), np.nan, np.float32)
+            kept = ~reply.rejected
+            out[kept.numpy(force=True)] = self.shown(reply.take(kept), classes)
+            return out
         if reply.values is None or reply.access is Access.TOPK:
             out = np.full((len(reply.label), classes), np.nan, np.float32)
             listed = reply.label[:, None] if reply.values is None else reply.classes

@@ -85,7 +85,7 @@ class AttackLog:
             return
         status, spent = ledger.status, ledger.spent
         live, wrong = status == LIVE, status == CODES[Status.CLEAN_WRONG]
-        attacked, unknown = (spent > 0) & ~wrong, live | (status == CODES[Status.ERROR])
+        attacked, unknown = (spent > 0) & ~wrong, live | (status == CODES[Status.ERROR]) | (status == CODES[Status.REJECTED])
         self._so_far(attacked, ledger.first > 0, spent, unknown)
         if not self.hold:
             settled = int(spent[live].min()) if live.any() else int(self.at[-1])

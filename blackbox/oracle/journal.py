@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.oracle.journal_file import JournalError, JournalFile, arrays_of, row_prints, rows_at, versions
+from blackbox.oracle.journal_file import JournalError, JournalFile, answer_of, arrays_of, refuses, row_prints, rows_at, versions
 from blackbox.oracle.same import odd, same_answer, told
-from blackbox.targets.answer import Answer, part_of, sent_of
+from blackbox.targets.answer import part_of, sent_of
 from blackbox.targets.batches import filled_up
 from blackbox.targets.info import info_of, retried_of
 from blackbox.targets.target import Target, Wrapper
@@ -206,7 +206,8 @@ class Journal:
             return  # a finished run can be read back while the target is away
         was = [[column[row] for column in self.file.answer(call)] for _, (call, row), _ in self._again]
         slack = info_of(target).resolution
-        other = [(a, b) for a, b in zip(was, now, strict=True) if not same_answer(a, b, slack)]
+        told_of = [(a, b) for a, b in zip(was, now, strict=True) if not (refuses(a) or refuses(b))]  # a rejection says nothing
+        other = [(a, b) for a, b in told_of if not same_answer(a, b, slack)]
         if len(other) > odd(len(was)):
             self.file.note_uncharged(-self.asked)  # they went to another target
             raise JournalError(
@@ -223,7 +224,7 @@ class Journal:
         keys = {"keys": [key for _, _, key in self._again]} if keyed else {}
         arrays = arrays_of(target.predict(torch.cat([x for x, _, _ in self._again]), **keys))
         if any(a.shape[:1] != (len(self._again),) or a.dtype.hasobject for a in arrays) or any(
-            np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating)
+            np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating) and arrays[-1].dtype != np.bool_
         ):
             raise ValueError(f"Expected an answer for each of {len(self._again)} images, but there were others, or NaN.")
         return [[column[i] for column in arrays] for i in range(len(self._again))]
@@ -283,9 +284,7 @@ class Journal:
             raise ValueError(
                 f"Expected an answer for each of the {self.asked} images of a call, but there were more or less."
             )
-        rows = [[column[row] for column in self.file.answer(call)] for call, row in refs]
-        columns = [torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)]
-        return columns[0] if len(columns) == 1 else Answer(*columns)
+        return answer_of([[column[row] for column in self.file.answer(call)] for call, row in refs], device)
 
 
 class Journalled(Wrapper):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from blackbox.checkpoint import CheckpointError, differences
 from blackbox.targets.answer import Answer
+from blackbox.targets.rejections import as_answer, spread
 
 VERSION = 1
 PRINT = 16
@@ -234,8 +235,25 @@ def rows_at(prints: bytes, rows: list[int]) -> list[bytes]:
 
 def arrays_of(out: Any) -> tuple[np.ndarray, ...]:
     """A target's answer as arrays."""
-    parts = out if isinstance(out, Answer) else (out,)
+    out = as_answer(out)
+    parts = [part for part in out if part is not None] if isinstance(out, Answer) else (out,)
     return tuple(
         (p.float() if p.dtype == torch.bfloat16 else p).numpy(force=True) if isinstance(p, Tensor) else np.asarray(p)
         for p in parts
     )
+
+
+def refuses(row: Sequence[np.ndarray]) -> bool | None:
+    """Whether a stored answer to one image, column by column, is a rejection; None if its target says nothing of rejections."""
+    return bool(row[-1]) if row[-1].dtype == np.bool_ else None
+
+
+def answer_of(rows: list[list[np.ndarray]], device: torch.device) -> Any:
+    """The inverse of `arrays_of`: the answers to several images, one list of columns each, in the target's form."""
+    refused = [refuses(row) for row in rows]
+    if all(no is None for no in refused):
+        columns = [torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)]
+        return columns[0] if len(columns) == 1 else Answer(*columns)
+    rejected = torch.tensor([bool(no) for no in refused], device=device)
+    kept = [row[: len(row) - (no is not None)] for row, no in zip(rows, refused, strict=True) if not no]
+    return spread(answer_of(kept, device) if kept else None, rejected)

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -236,21 +236,9 @@ class Oracle:
                 parts.append(self.submit(images[start : start + size], purpose))
                 start += size
         except BaseException as error:
-            error.result = self._joined(parts) if parts else None  # type: ignore[attr-defined]  # it was paid for
+            error.result = Reply.joined(parts) if parts else None  # type: ignore[attr-defined]  # it was paid for
             raise
-        return self._joined(parts)
-
-    def _joined(self, parts: list[Reply]) -> Reply:
-        def join(values: list[Tensor | None]) -> Tensor | None:
-            return None if values[0] is None else torch.cat(cast(list[Tensor], values))
-
-        return Reply(
-            self.access,
-            torch.cat([p.label for p in parts]),
-            join([p.values for p in parts]),
-            join([p.classes for p in parts]),
-            self.classes,
-        )
+        return Reply.joined(parts)
 
     def next_rows(self, waiting: int) -> int:
         """How many of ``waiting`` rows the next call should have; found from the timing of earlier calls."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.protocol import Access
+from blackbox.targets.rejections import widened
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Reply:
 
     label: [m] int64, the predicted class. values: [m, C] probabilities or logits, [m, k] the k largest probabilities in
     descending order, or None when only labels are shown. classes: [m, k] int64, the classes of a top-k answer. total: C.
-    access: which of these it is.
+    access: which of these it is. rejected: [m] bool, the images that got no answer: their label is -1, their values NaN; None
+    from a target that never rejects.
     """
 
     access: Access
@@ -25,17 +28,58 @@ class Reply:
     values: Tensor | None
     classes: Tensor | None
     total: int
+    rejected: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Reply]) -> Reply:
+        """Several replies, one below the other."""
+
+        def join(values: list[Tensor | None]) -> Tensor | None:
+            return None if values[0] is None else torch.cat(cast(list[Tensor], values))
+
+        masks = [p.rejected for p in parts]
+        if any(mask is not None for mask in masks):
+            masks = [torch.zeros_like(p.label, dtype=torch.bool) if p.rejected is None else p.rejected for p in parts]
+        return cls(
+            parts[0].access,
+            torch.cat([p.label for p in parts]),
+            join([p.values for p in parts]),
+            join([p.classes for p in parts]),
+            parts[0].total,
+            join(masks),
+        )
+
+    @classmethod
+    def around(cls, answered: Reply | None, rejected: Tensor, access: Access, total: int, k: int) -> Reply:
+        """The reply to all images, ``rejected`` [m] or not, made of that to those that were ``answered``; None if none was."""
+        if answered is None:
+            shown = {Access.LABELS: None, Access.TOPK: k}.get(access, total)
+            label, classes = torch.zeros(0, dtype=torch.int64), torch.zeros((0, k), dtype=torch.int64)
+            answered = cls(access, label, None if shown is None else torch.zeros(0, shown), classes if access is Access.TOPK else None, total)
+        a, mask = answered, rejected.to(answered.label.device)
+        values, classes_ = (None if v is None else widened(v, mask) for v in (a.values, a.classes))
+        return cls(access, widened(a.label, mask), values, classes_, total, mask)
+
+    def take(self, rows: Tensor) -> Reply:
+        """The replies to some of the images, ``rows`` [m] bool, all of which were answered."""
+        values, classes = (None if v is None else v[rows] for v in (self.values, self.classes))
+        return Reply(self.access, self.label[rows], values, classes, self.total)
 
     def confidence(self) -> Tensor:
-        """The probability of the predicted class, [m] float32; NaN where only labels are shown."""
+        """The probability of the predicted class, [m] float32; NaN where only labels are shown, or nothing."""
         if self.values is None:
             return torch.full((len(self.label),), torch.nan)
         if self.access is Access.TOPK:
             return self.values[:, 0].to(torch.float32)
-        return self.probabilities().gather(1, self.label[:, None])[:, 0].to(torch.float32)
+        label = self.label if self.rejected is None else self.label.clamp_min(0)  # NaN at any
+        return self.probabilities().gather(1, label[:, None])[:, 0].to(torch.float32)
 
     def probabilities(self) -> Tensor:
-        """Probabilities [m, C]: as shown, the softmax of logits, one-hot labels, or a top-k list with the rest spread evenly."""
+        """Probabilities [m, C]: as shown, the softmax of logits, one-hot labels, or a top-k list with the rest spread evenly; NaN
+        for images that were rejected."""
+        if self.rejected is not None and bool(self.rejected.any()):
+            answered = self.take(~self.rejected).probabilities()
+            return widened(answered, self.rejected)
         if self.access is Access.SCORES:
             return cast(Tensor, self.values)
         if self.access is Access.LOGITS:

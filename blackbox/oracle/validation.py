@@ -16,6 +16,7 @@ from blackbox.plain_text import exit_said
 from blackbox.protocol import Access
 from blackbox.targets.answer import Answer
 from blackbox.targets.reading import Reader, Reading
+from blackbox.targets.rejections import split
 from blackbox.targets.words import as_numbers, check_names, in_words
 
 
@@ -28,6 +29,17 @@ class TargetError(RuntimeError):
 
     row: int | None = None
     result: Any = None
+
+
+_NO_STATUS = (
+    " If it means that it rejected the query, it has to say so: blackbox.targets.Answer(labels, scores, rejected=mask), or a dict "
+    "of the same."
+)
+
+
+def _no_status(row: np.ndarray) -> str:
+    """A row with nothing in it may be a rejection, which has to be said."""
+    return _NO_STATUS if np.isnan(row).all() else ""
 
 
 class Validation:
@@ -64,6 +76,29 @@ class Validation:
             TargetError: the answer is invalid: a wrong number of rows or classes, scores that are not finite, no
                 probabilities where there should be some, or less than the access level shows.
         """
+        if isinstance(out, Tensor):
+            return self._answered(out, m)
+        try:
+            out, rejected = split(out)
+        except ValueError as error:
+            raise TargetError(f"{error} So it was with the target {self.name}.") from error
+        if rejected is None:
+            return self._answered(out, m)
+        if len(rejected) != m:
+            raise TargetError(
+                f"Expected the target {self.name} to say of each of the {m} images of a call whether it rejected it, but it did of "
+                f"{len(rejected)}."
+            )
+        kept = (~rejected).nonzero()[:, 0].tolist()
+        try:
+            answered = self._answered(out, len(kept)) if kept else None
+        except TargetError as error:
+            error.row = None if error.row is None else kept[error.row]
+            raise
+        return Reply.around(answered, rejected, self.access, self.classes, self.k)
+
+    def _answered(self, out: Any, m: int) -> Reply:
+        """The reply to ``m`` rows none of which was rejected."""
         named = None
         if isinstance(out, Answer):
             named, out = out.label, out.scores
@@ -157,6 +192,7 @@ class Validation:
             raise TargetError(
                 f"Expected labels from 0 to {self.classes - 1} (classes={self.classes}), but the target "
                 f"{self.name} answered {int(label.max()) if int(label.min()) >= 0 else int(label.min())}."
+                + (_NO_STATUS if int(label.min()) == -1 else "")
             )
         return Reply(self.access, label, None, None, self.classes)
 
@@ -175,7 +211,7 @@ class Validation:
         row = int(finite.argmin())
         raise self._of_row(
             f"Expected finite scores, but the target {self.name} answered {values[row].tolist()[:10]} "
-            f"for row {row} of a call with {len(values)} images.",
+            f"for row {row} of a call with {len(values)} images.{_no_status(values[row])}",
             row,
         )
 

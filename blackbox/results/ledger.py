@@ -52,4 +52,5 @@ def of_ledger(ledger: Ledger, samples: Samples, config: dict[str, Any]) -> dict[
         "clean_confidence": torch.from_numpy(ledger.sure0.copy()),
         "adv_confidence": torch.from_numpy(ledger.sure1.copy()),
         "prints": image_hashes(samples.x),
+        "flagged": torch.from_numpy(ledger.flagged.copy()),
     }

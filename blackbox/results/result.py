@@ -50,6 +50,7 @@ class AttackResult:
         adv_label: [N] the target's label of the example when it was verified (-1 where it was not).
         clean_confidence, adv_confidence: [N] the probability of the predicted class, clean and at the verification; NaN
             where the target shows none.
+        flagged: [N] int64, queries that the target rejected, or that its detector flagged; -1 in a file of before.
         prints: [N] int64, a hash of each clean image, by which results on the same images are recognised; 0 unknown.
         trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a nearer example was found.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
@@ -78,6 +79,7 @@ class AttackResult:
     clean_confidence: Tensor = None  # type: ignore[assignment]
     adv_confidence: Tensor = None  # type: ignore[assignment]
     prints: Tensor = None  # type: ignore[assignment]
+    flagged: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.status)
@@ -87,6 +89,7 @@ class AttackResult:
             "clean_confidence": torch.full((n,), torch.nan),
             "adv_confidence": torch.full((n,), torch.nan),
             "prints": torch.zeros(n, dtype=torch.int64),
+            "flagged": torch.full((n,), -1),
         }
         for name, value in unknown.items():  # older files do not have them
             if getattr(self, name) is None:
@@ -118,14 +121,15 @@ class AttackResult:
 
     @property
     def _ended(self) -> Tensor:
-        """Which samples came to their end: neither a failure of the target nor a stop cut them off, [N] bool."""
-        return torch.tensor([s is not Status.ERROR for s in self.status], dtype=torch.bool)
+        """Which samples came to their end: no failure of the target, no stop and no rejected clean image cut them off, [N] bool."""
+        return torch.tensor([s not in (Status.ERROR, Status.REJECTED) for s in self.status], dtype=torch.bool)
 
     @property
     def known(self) -> Tensor:
         """Of which images it is known whether the attack fools them, [N] bool.
 
-        Unknown are those that the end of the run cut off (`Status.ERROR`), unless their success had been found before.
+        Unknown are those that the end of the run cut off (`Status.ERROR`), unless their success had been found before, and
+        those whose clean image the target rejected (`Status.REJECTED`).
         """
         return self._ended | self.success
 

@@ -24,9 +24,11 @@ def incomplete(result: AttackResult, name: str = "") -> str:
     if not unknown:
         return ""
     bill = result.config.get("sent") or {}
-    told = ended.told(result.config.get("stopped"), bill.get("charged", int(result.queries.sum())))
-    which = f"{name}: " if name else ""
-    return f"INCOMPLETE: {which}{unknown} of {len(result)} images are unknown: {told}"
+    which, refused = f"{name}: " if name else "", result.status.count(Status.REJECTED)
+    told = [f"the target rejected {counted(refused, 'clean image', 'clean images')}"] if refused else []
+    if unknown > refused:
+        told.append(ended.told(result.config.get("stopped"), bill.get("charged", int(result.queries.sum()))))
+    return f"INCOMPLETE: {which}{unknown} of {len(result)} images are unknown: {'; '.join(told)}"
 
 
 def _uncharged(bill: Mapping[str, int]) -> list[tuple[int, str]]:
@@ -101,17 +103,39 @@ def summary(result: AttackResult) -> str:
         lines.append(f"votes            a success is the majority of {c['votes']} fresh answers, all charged")
     if c.get("detection"):
         lines.append(f"detection        {Detection(**c['detection'])}")
+    if said := flagged(result):
+        lines.append(f"flagged          {said}")
     others = [
         s
         for s in Status
-        if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status and not (cut and s is Status.ERROR)
+        if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status and not (cut and s in _CUT)
     ]
     lines += _read(result)
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
     if unseen := int((result.success & (result.verified < 0)).sum()):
-        lines.append(f"warning          {unseen} examples could not be verified: the target failed, or the run was stopped, before")
+        lines.append(f"warning          {unseen} examples could not be verified: {unverified(result)}")
     lines += _paid(c)
     return "\n".join([*lines, *([f"few images       {few(n)}"] if few(n := int(result.attacked.sum())) else [])])
+
+
+_CUT = (Status.ERROR, Status.REJECTED)  # told of at the top
+
+
+def flagged(result: AttackResult) -> str:
+    """How many queries were rejected or flagged, in all and an image; empty where none was."""
+    each = result.flagged[result.flagged >= 0]
+    if not (total := int(each.sum())):
+        return ""
+    return (
+        f"{total:,} of {int(result.queries.sum()):,} charged queries were rejected or flagged by the target, "
+        f"{float(each.float().mean()):.1f} an image; none of {counted(int((each == 0).sum()), 'image', 'images')}"
+    )
+
+
+def unverified(result: AttackResult) -> str:
+    """Why examples may not have been verified."""
+    refused = "the target rejected the query, or it " if (result.flagged > 0).any() else "the target "
+    return f"{refused}failed, or the run was stopped, before"
 
 
 def _paid(c: Mapping[str, Any]) -> list[str]:

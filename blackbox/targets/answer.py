@@ -17,11 +17,13 @@ __all__ = ["Answer", "Part", "Parts", "label_of", "numbers", "part_of", "recogni
 class Answer(NamedTuple):
     """An answer whose label is given separately, because rounding or a defence may have made the scores disagree with it.
 
-    label: [m] int64. scores: [m, C].
+    label: [m] int64. scores: [m, C]; None where labels alone are shown. rejected: [m] bool, the rows that got no answer, for
+    a target that may refuse single ones (`blackbox.targets.rejections`); None for one that never does.
     """
 
     label: Tensor
-    scores: Tensor
+    scores: Tensor | None
+    rejected: Tensor | None = None
 
 
 def numbers(out: Any, name: str) -> Tensor:
@@ -113,5 +115,17 @@ class Parts:
         order = torch.tensor([row for some, _ in self._got for row in some]).argsort()
         answers = [answer for _, answer in self._got]
         if isinstance(answers[0], Answer):
-            return Answer(torch.cat([a.label for a in answers])[order], torch.cat([a.scores for a in answers])[order])
+            return _cat(answers, order)
         return torch.cat([torch.as_tensor(a) for a in answers])[order]
+
+
+def _cat(answers: list[Answer], order: Tensor) -> Answer:
+    """Answers one below the other; in some all rows may have been rejected, which have no scores then."""
+    width = next((a.scores.shape[1:] for a in answers if a.scores is not None), None)
+    masks = [torch.zeros(len(a.label), dtype=torch.bool) if a.rejected is None else a.rejected.cpu() for a in answers]
+    scores = [torch.full((len(a.label), *width), torch.nan) if a.scores is None else a.scores for a in answers] if width else None
+    return Answer(
+        torch.cat([a.label for a in answers])[order],
+        None if scores is None else torch.cat(scores)[order],
+        None if all(a.rejected is None for a in answers) else torch.cat(masks)[order],
+    )

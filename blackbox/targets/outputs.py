@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from blackbox.targets.answer import Answer
+from blackbox.targets.rejections import as_answer
 
 
 def scores_of(out: Any, name: str = "the model") -> Any:
@@ -19,6 +20,8 @@ def scores_of(out: Any, name: str = "the model") -> Any:
     """
     if isinstance(out, (Tensor, np.ndarray, Answer)):
         return out
+    if isinstance(made := as_answer(out), Answer):  # of whatever form, it says which rows it rejected
+        return made
     if _numbers(found := getattr(out, "logits", None)):
         return found
     if isinstance(out, Mapping):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
 from blackbox.report.sections.common import Item, count, number
-from blackbox.results import received, remedy
+from blackbox.results import flagged, received, remedy, unverified
 from blackbox.statistics import Detection
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
     for i in chosen:
         if found := i.result.config.get("detection"):
             page.text(f"{i.label}: {Detection(**found)}.")
+        if said := flagged(i.result):
+            page.text(f"{i.label}: {said}.")
     _warnings(page, chosen)
 
 
@@ -61,7 +63,9 @@ def _warnings(page: Page, chosen: Sequence[Item]) -> None:
                 f"chance. Success that held: {i.result.verified_rate}. To count only what a majority confirms, {remedy(i.result)}."
             )
         if unseen := int((i.result.success & (i.result.verified < 0)).sum()):
-            lines.append(f"{i.label}: {unseen} examples could not be verified; the target failed, or the run was stopped, before.")
+            lines.append(f"{i.label}: {unseen} examples could not be verified; {unverified(i.result)}.")
+        if refused := i.result.status.count(Status.REJECTED):
+            lines.append(f"{i.label}: the target rejected {refused} clean images; they are in no mean, and in no rate but as unknown.")
     if lines:
         page.note(lines)
 
