@@ -16,7 +16,6 @@ from blackbox.engine.spec import RunSpec
 from blackbox.protocol import Status
 from blackbox.rowwise import scatter_rows
 
-
 UNKNOWN = -1.0
 """The loss of a clean image that was rejected, which is not attacked: finite, and no success."""
 

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.oracle.journal_file import JournalError, JournalFile, answer_of, arrays_of, refuses, row_prints, rows_at, versions
-from blackbox.oracle.same import odd, same_answer, told
+from blackbox.oracle.journal_file import JournalError, JournalFile, answer_of, arrays_of, row_prints, rows_at, versions
+from blackbox.oracle.same import odd, refuses, same_answer, told
 from blackbox.targets.answer import part_of, sent_of
 from blackbox.targets.batches import filled_up
 from blackbox.targets.info import info_of, retried_of

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from blackbox.checkpoint import CheckpointError, differences
+from blackbox.oracle.same import refuses
 from blackbox.targets.answer import Answer
 from blackbox.targets.rejections import as_answer, spread
 
@@ -241,11 +242,6 @@ def arrays_of(out: Any) -> tuple[np.ndarray, ...]:
         (p.float() if p.dtype == torch.bfloat16 else p).numpy(force=True) if isinstance(p, Tensor) else np.asarray(p)
         for p in parts
     )
-
-
-def refuses(row: Sequence[np.ndarray]) -> bool | None:
-    """Whether a stored answer to one image, column by column, is a rejection; None if its target says nothing of rejections."""
-    return bool(row[-1]) if row[-1].dtype == np.bool_ else None
 
 
 def answer_of(rows: list[list[np.ndarray]], device: torch.device) -> Any:

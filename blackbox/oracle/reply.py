@@ -54,11 +54,12 @@ class Reply:
         """The reply to all images, ``rejected`` [m] or not, made of that to those that were ``answered``; None if none was."""
         if answered is None:
             shown = {Access.LABELS: None, Access.TOPK: k}.get(access, total)
-            label, classes = torch.zeros(0, dtype=torch.int64), torch.zeros((0, k), dtype=torch.int64)
-            answered = cls(access, label, None if shown is None else torch.zeros(0, shown), classes if access is Access.TOPK else None, total)
+            values = None if shown is None else torch.zeros(0, shown)
+            classes = torch.zeros((0, k), dtype=torch.int64) if access is Access.TOPK else None
+            answered = cls(access, torch.zeros(0, dtype=torch.int64), values, classes, total)
         a, mask = answered, rejected.to(answered.label.device)
-        values, classes_ = (None if v is None else widened(v, mask) for v in (a.values, a.classes))
-        return cls(access, widened(a.label, mask), values, classes_, total, mask)
+        values, classes = (None if v is None else widened(v, mask) for v in (a.values, a.classes))
+        return cls(access, widened(a.label, mask), values, classes, total, mask)
 
     def take(self, rows: Tensor) -> Reply:
         """The replies to some of the images, ``rows`` [m] bool, all of which were answered."""

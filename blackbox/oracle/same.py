@@ -48,3 +48,8 @@ def told(answer: list[np.ndarray]) -> str:
     """An answer to one image, for a message: its label, or the first scores."""
     shown = answer[-1]
     return str(shown.item()) if shown.ndim == 0 else np.array2string(shown[:5], precision=4, separator=", ").replace("\n", "")
+
+
+def refuses(row: Sequence[np.ndarray]) -> bool | None:
+    """Whether a stored answer to one image, column by column, is a rejection; None if its target says nothing of rejections."""
+    return bool(row[-1]) if row[-1].dtype == np.bool_ else None
