@@ -64,9 +64,7 @@ def spread(out: Any, rejected: Tensor) -> Answer:
     """The inverse of `split`: the answer to all rows, where ``out`` is that to those not rejected; None if there are none."""
     if out is None:
         return Answer(torch.full((len(rejected),), -1, device=rejected.device), None, rejected)
-    label, scores = (out.label, out.scores) if isinstance(out, Answer) else (None, as_tensor(out, "the answer"))
-    if label is None:
-        label, scores = (scores, None) if scores.ndim == 1 else (scores.argmax(1), scores)
+    label, scores = _both(out)
     rejected = rejected.to(label.device)
     return Answer(widened(label.to(torch.int64), rejected), None if scores is None else widened(scores, rejected), rejected)
 
@@ -77,9 +75,7 @@ def rejecting(out: Any, rejected: Tensor) -> Answer:
     if before is not None:
         rejected = rejected | before.to(rejected.device)
         out = spread(answered, before)
-    label, scores = (out.label, out.scores) if isinstance(out, Answer) else (None, as_tensor(out, "the answer"))
-    if label is None:
-        label, scores = (scores, None) if scores.ndim == 1 else (scores.argmax(1), scores)
+    label, scores = _both(out)
     kept = ~rejected
     return spread(label[kept] if scores is None else Answer(label[kept], scores[kept]), rejected)
 
@@ -90,6 +86,14 @@ def widened(values: Tensor, rejected: Tensor) -> Tensor:
     out = torch.full((len(rejected), *values.shape[1:]), fill, dtype=values.dtype, device=values.device)
     out[~rejected] = values
     return out
+
+
+def _both(out: Any) -> tuple[Tensor, Tensor | None]:
+    """The labels of an answer of any form, and its scores if there are some."""
+    if isinstance(out, Answer):
+        return out.label, out.scores
+    values = as_tensor(out, "the answer")
+    return (values, None) if values.ndim == 1 else (values.argmax(1), values)
 
 
 def _named(out: Any, names: tuple[str, ...]) -> Any:
