@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from blackbox.channels.channel import Channel
-from blackbox.statistics import Detection
-from blackbox.targets.answer import Answer, label_of
-from blackbox.targets.rejections import rejecting
+from blackbox.defences.stateful import Stateful
 
-ACTIONS = ("answer", "replay", "reject")
+Memory = defaultdict[int, "array[int]"]
+"""hash -> the numbers of the queries that have it"""
 
 
-class Blacklight(Channel):
+class Blacklight(Stateful):
     """Fingerprints every query and flags one that shares many hashes with an earlier one.
 
     Li et al. 2022, "Blacklight: scalable defense for neural networks against query-based black-box attacks" (USENIX
@@ -31,11 +29,12 @@ class Blacklight(Channel):
 
     Args:
         window, step, kept, threshold: the paper's settings for 32 x 32 images; it uses ``window=50`` on large ones.
-        action: "answer" only flags; "replay" repeats for a flagged query the answer of the most similar earlier one, so that
-            the attacker learns nothing new; "reject" gives a flagged query no answer (`blackbox.targets.rejections`). Either
-            way the query counts, and an oracle charges it.
+        action, accounts, lock: see `blackbox.defences.stateful.Stateful`; "replay" repeats the answer of the most similar earlier
+            query, so that the attacker learns nothing new.
         seed: of the secret offsets and hashes.
     """
+
+    ACTIONS = ("answer", "replay", "reject")
 
     def __init__(
         self,
@@ -46,69 +45,27 @@ class Blacklight(Channel):
         threshold: int = 25,
         action: str = "answer",
         seed: int = 0,
+        accounts: int = 1,
+        lock: int = 0,
     ) -> None:
-        super().__init__(model)
         if window < 1 or not 1 <= step <= 255 or not 0 <= threshold < kept:
             raise ValueError(
                 "Expected window of at least 1, step from 1 to 255 and threshold below kept, but they were "
                 f"window={window}, step={step}, threshold={threshold}, kept={kept}."
             )
-        if action not in ACTIONS:
-            raise ValueError(f"Expected action to be one of {', '.join(ACTIONS)}, but it was {action!r}.")
-        self.window, self.step, self.kept, self.threshold, self.action, self.seed = window, step, kept, threshold, action, seed
-        self.reset()
+        self.window, self.step, self.kept, self.threshold, self.seed = window, step, kept, threshold, seed
+        super().__init__(model, action, accounts, lock)
 
-    def reset(self) -> None:
-        """Forget every query, and restart the report."""
-        self._where: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))  # hash -> numbers of the queries
-        self._flags = bytearray()
-        self._answers: list[tuple[int, Tensor | None]] = []
+    def empty(self) -> Memory:
+        return defaultdict(lambda: array("q"))
 
-    @property
-    def flags(self) -> np.ndarray:
-        """Which of the queries answered since `reset` were flagged, [m] bool."""
-        return np.frombuffer(bytes(self._flags), dtype=np.bool_)
+    def features(self, x: Tensor) -> Sequence[np.ndarray]:
+        return self.fingerprints(x)
 
-    def report(self) -> Detection:
-        """How detectable the queries since `reset` were."""
-        return Detection.of(self.flags)
-
-    def predict(self, x: Tensor) -> Any:
-        out = self.inner.predict(x)  # first: a call that fails leaves no trace
-        if self.action == "reject":
-            return rejecting(out, torch.tensor(self._seen(x), device=x.device))
-        prints = self.fingerprints(x)
-        labels = label_of(out).tolist()
-        shown = out.scores if isinstance(out, Answer) else torch.as_tensor(out)
-        scores = None if shown is None or shown.ndim == 1 else shown
-        changed = False
-        for i, hashes in enumerate(prints):
-            number, nearest = len(self._flags), self._nearest(hashes)
-            self._flags.append(nearest is not None)
-            for h in hashes.tolist():
-                self._where[h].append(number)
-            if self.action != "replay":
-                continue
-            if nearest is not None:
-                labels[i], row = self._answers[nearest]
-                if scores is not None and row is not None:
-                    scores = scores if changed else scores.clone()
-                    scores[i] = row
-                changed = True
-            self._answers.append((labels[i], None if scores is None else scores[i].clone()))
-        if not changed:
-            return out
-        label = torch.tensor(labels, device=x.device)
-        return label if scores is None else Answer(label, scores)
-
-    def _seen(self, x: Tensor) -> list[bool]:
-        """Remember images ``x`` [m, \\*shape]: which of them resemble an earlier one."""
-        for hashes in self.fingerprints(x):
-            number = len(self._flags)
-            self._flags.append(self._nearest(hashes) is not None)
-            for h in hashes.tolist():
-                self._where[h].append(number)
-        return [bool(flag) for flag in self._flags[-len(x) :]]
+    def seen(self, memory: Memory, feature: np.ndarray, number: int) -> int | None:
+        nearest, shared = self.nearest(memory, feature, self.threshold)
+        remember(memory, feature, number)
+        return nearest if shared > self.threshold else None
 
     def fingerprints(self, x: Tensor) -> list[np.ndarray]:
         """The largest hashes of each image of ``x`` [m, \\*shape]: uint64, at most ``kept``, all different."""
@@ -129,11 +86,17 @@ class Blacklight(Channel):
         total ^= total >> np.uint64(29)
         return [np.unique(row)[-self.kept :] for row in total]
 
-    def _nearest(self, hashes: np.ndarray) -> int | None:
-        """The earlier query that shares the most hashes, if they exceed the threshold."""
-        found = [np.frombuffer(posts, np.int64) for h in hashes.tolist() if (posts := self._where.get(h))]
-        if len(found) <= self.threshold:
-            return None
+    def nearest(self, memory: Memory, hashes: np.ndarray, more_than: int) -> tuple[int | None, int]:
+        """The earlier query that shares the most hashes, and how many, if they are more than ``more_than``; else None and 0."""
+        found = [np.frombuffer(posts, np.int64) for h in hashes.tolist() if (posts := memory.get(h))]
+        if len(found) <= more_than:
+            return None, 0
         shared = np.bincount(np.concatenate(found))
         best = int(shared.argmax())
-        return best if shared[best] > self.threshold else None
+        return (best, int(shared[best])) if shared[best] > more_than else (None, 0)
+
+
+def remember(memory: Memory, hashes: np.ndarray, number: int) -> None:
+    """Store the fingerprint of query ``number``."""
+    for h in hashes.tolist():
+        memory[h].append(number)

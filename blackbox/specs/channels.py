@@ -27,7 +27,11 @@ NAMES = {
     "jpeg": "JPEG",
     "input-noise": "InputNoise",
     "random-resize": "RandomResize",
+    "random-features": "RandomFeatures",
+    "aaa": "AAA",
     "blacklight": "Blacklight",
+    "piha": "PIHA",
+    "qpa": "QPA",
 }
 
 

@@ -38,8 +38,12 @@ _WHERE = {
     "InputNoise": "blackbox.defences.inputs",
     "RandomResize": "blackbox.defences.inputs",
     "Blacklight": "blackbox.defences.blacklight",
+    "PIHA": "blackbox.defences.piha",
+    "QPA": "blackbox.defences.provenance",
+    "RandomFeatures": "blackbox.defences.features",
+    "AAA": "blackbox.defences.attackers",
     "Retrying": "blackbox.channels.retrying",
-    "Detection": "blackbox.defences.blacklight",
+    "Detection": "blackbox.statistics",
 }
 
 __all__ = ["Answer", "Target", "TargetInfo", "as_target", *_WHERE]
@@ -50,9 +54,14 @@ if TYPE_CHECKING:
     from blackbox.channels.labels_only import LabelsOnly
     from blackbox.channels.retrying import Retrying
     from blackbox.channels.scores import Noisy, Rounded, TopK
-    from blackbox.defences.blacklight import Blacklight, Detection
+    from blackbox.defences.attackers import AAA
+    from blackbox.defences.blacklight import Blacklight
+    from blackbox.defences.features import RandomFeatures
     from blackbox.defences.inputs import JPEG, InputNoise, RandomResize
+    from blackbox.defences.piha import PIHA
+    from blackbox.defences.provenance import QPA
     from blackbox.defences.reverse_sigmoid import ReverseSigmoid
+    from blackbox.statistics import Detection
     from blackbox.targets.boosted import BoosterTarget
     from blackbox.targets.function import FunctionTarget
     from blackbox.targets.http import HttpTarget

@@ -20,11 +20,27 @@ VALUES: dict[type, Any] = {int: 2, float: 0.1, bool: True, str: ""}
 EACH = pytest.mark.parametrize("name", list(channels.NAMES))
 
 
-def made(name: str) -> Channel:
-    """The channel around a net, what has no default set to a small value."""
+class Module(torch.nn.Module):
+    """The net as a torch module, for a channel that reaches into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units = torch.nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return NET(self.units(x))
+
+
+def around(name: str, model: Any = None) -> Channel:
+    """The channel around a model, by default the net; what has no default set to a small value."""
     kind = channels.find(name)
     given = {n: VALUES[t] for n, (t, default) in channels.settings(kind).items() if default is MISSING}
-    return kind(NET, **given)
+    inside = name == "random-features"
+    return kind((Module() if inside else NET) if model is None else model, **given, **({"layer": "units"} if inside else {}))
+
+
+def made(name: str) -> Channel:
+    return around(name)
 
 
 def shown(channel: Channel, *sizes: int) -> list[torch.Tensor]:
@@ -68,6 +84,4 @@ def test_it_is_a_target_and_says_what_it_is(name: str) -> None:
 @EACH
 def test_it_stacks(name: str) -> None:
     """Around another channel it adds what it is to what is behind it."""
-    kind = channels.find(name)
-    given = {n: VALUES[t] for n, (t, default) in channels.settings(kind).items() if default is MISSING}
-    assert kind(bb.targets.EightBit(NET), **given).info.probe >= 1 / 255
+    assert around(name, bb.targets.EightBit(Module())).info.probe >= 1 / 255

@@ -1,0 +1,126 @@
+"""`Stateful`: what detectors have in common that remember queries, one memory for each account of the client."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.channels.channel import Channel
+from blackbox.statistics import Detection
+from blackbox.targets.answer import Answer
+from blackbox.targets.rejections import as_answer, rejecting
+
+
+class Stateful(Channel):
+    """Remembers queries, flags those that resemble earlier ones, and acts on it. Subclasses say what resembles.
+
+    Args:
+        action: "answer" only flags; "replay" repeats for a flagged query the answer of the earlier one that it resembles most;
+            "reject" gives it no answer (`blackbox.targets.rejections`). Either way the query counts, and an oracle charges it.
+        accounts: that the client has. Queries go through them in turn, and each has a memory of its own.
+        lock: flagged queries after which an account is locked; 0 for never.
+
+    Where the last account is locked in the middle of a call, the rest of its rows is rejected; the next call ends the run.
+    """
+
+    ACTIONS: ClassVar[tuple[str, ...]] = ("answer", "reject")
+
+    def __init__(self, model: Any, action: str = "answer", accounts: int = 1, lock: int = 0) -> None:
+        super().__init__(model)
+        if action not in self.ACTIONS:
+            raise ValueError(f"Expected action to be one of {', '.join(self.ACTIONS)}, but it was {action!r}.")
+        if accounts < 1 or lock < 0:
+            raise ValueError(f"Expected at least one account and no lock below zero, but accounts={accounts}, lock={lock}.")
+        self.action, self.accounts, self.lock = action, accounts, lock
+        self.reset()
+
+    @abstractmethod
+    def empty(self) -> Any:
+        """The memory of a new account."""
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Sequence[Any]:
+        """What is remembered of each image of ``x`` [m, \\*shape]."""
+
+    @abstractmethod
+    def seen(self, memory: Any, feature: Any, number: int) -> int | None:
+        """Remember query ``number``; if it is flagged, the number of the earlier query that it resembles most, else None."""
+
+    def reset(self) -> None:
+        """Forget every query, open every account, and restart the report."""
+        self._memories = [self.empty() for _ in range(self.accounts)]
+        self._against = [0] * self.accounts  # flagged queries of each account
+        self._turn = 0
+        self._flags = bytearray()
+        self._answers: list[tuple[Tensor, Tensor | None]] = []
+
+    @property
+    def flags(self) -> np.ndarray:
+        """Which of the queries answered since `reset` were flagged, [m] bool."""
+        return np.frombuffer(bytes(self._flags), dtype=np.bool_)
+
+    @property
+    def locked(self) -> int:
+        """How many accounts are locked."""
+        return sum(n >= self.lock for n in self._against) if self.lock else 0
+
+    def report(self) -> Detection:
+        """How detectable the queries since `reset` were."""
+        return Detection.of(self.flags)
+
+    def predict(self, x: Tensor) -> Any:
+        if self.locked == self.accounts:
+            raise RuntimeError(
+                f"Expected an account that is not locked, but {self} has locked all {self.accounts}, after {self.lock} flagged queries "
+                f"each and {len(self._flags):,} queries in all. Attack with fewer flags, or give more accounts (accounts=) or a higher "
+                "lock (lock=)."
+            )
+        out = self.inner.predict(x)  # first: a call that fails leaves no trace
+        begin = len(self._flags)
+        like: list[int | None] = []
+        refused = np.zeros(len(x), np.bool_)
+        for i, feature in enumerate(self.features(x)):
+            account = self._next_account()
+            if account is None:
+                refused[i:] = True
+                break
+            like.append(self.seen(self._memories[account], feature, begin + i))
+            self._flags.append(like[-1] is not None)
+            self._against[account] += like[-1] is not None
+        self._flags.extend(b"\1" * (len(x) - len(like)))
+        if self.action == "reject":
+            refused |= self.flags[begin:]
+        elif self.action == "replay":
+            out = self._replayed(out, [*like, *[None] * (len(x) - len(like))])
+        return rejecting(out, torch.from_numpy(refused).to(x.device)) if self.action == "reject" or refused.any() else out
+
+    def _next_account(self) -> int | None:
+        """The next one, in turn, that is not locked."""
+        for step in range(self.accounts):
+            account = (self._turn + step) % self.accounts
+            if not self.lock or self._against[account] < self.lock:
+                self._turn = account + 1
+                return account
+        return None
+
+    def _replayed(self, out: Any, like: list[int | None]) -> Any:
+        """The answers, those to flagged queries replaced by earlier ones."""
+        plain = as_answer(out)
+        whole = rejecting(plain, torch.zeros(len(like), dtype=torch.bool))
+        label, scores = whole.label.clone(), None if whole.scores is None else whole.scores.clone()
+        for i, number in enumerate(like):
+            if number is not None:
+                label[i], row = self._answers[number]
+                if scores is not None and row is not None:
+                    scores[i] = row
+            self._answers.append((label[i].clone(), None if scores is None else scores[i].clone()))
+        if all(number is None for number in like):
+            return out
+        if isinstance(plain, Answer) and plain.rejected is not None:  # by the target itself; its label is -1
+            return Answer(label, scores, label == -1)
+        return label if scores is None else Answer(label, scores)
