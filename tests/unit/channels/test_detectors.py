@@ -48,7 +48,7 @@ def test_piha_flags_what_has_the_hue_of_an_earlier_query() -> None:
     assert not guard.flags[40:].any()
     guard.reset()
     guard.predict(X[:1])
-    guard.predict((0.8 * X[:1] + 0.1))  # darker and flatter: of the same hue
+    guard.predict(0.8 * X[:1] + 0.1)  # darker and flatter: of the same hue
     assert guard.flags.tolist() == [False, True]
 
 
