@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -34,7 +34,7 @@ class Blacklight(Stateful):
         seed: of the secret offsets and hashes.
     """
 
-    ACTIONS = ("answer", "replay", "reject")
+    ACTIONS: ClassVar[tuple[str, ...]] = ("answer", "replay", "reject")
 
     def __init__(
         self,
