@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def measure(s: Settings) -> None:
             if "peers" in s.makers and use == "reporting":
                 book = opened(f"labels_l2/{stem}_peers", s, target, case)
                 for name in filter(lambda name: wanted(s, name), PEERS):
-                    row(s, book, name, seed, s.at, lambda name=name, seed=seed: theirs(case, name, s.at, seed))  # type: ignore[misc]
+                    row(s, book, name, seed, s.at, partial(theirs, case, name, s.at, seed))
 
 
 def wanted(s: Settings, name: str) -> bool:
@@ -119,7 +120,7 @@ def opened(name: str, s: Settings, target: str, case: Case) -> Shared:
 
 def of_ours(s: Settings, book: Shared, case: Case, attack: str, prior: str, seed: int) -> None:
     for at in [(one,) for one in s.at] if attack in PLANS else [s.at]:
-        row(s, book, called(attack, prior), seed, at, lambda at=at: mine(case, attack, prior, at, seed, s), attack)  # type: ignore[misc]
+        row(s, book, called(attack, prior), seed, at, partial(mine, case, attack, prior, at, seed, s), attack)
 
 
 def row(s: Settings, book: Shared, name: str, seed: int, at: tuple[int, ...], make: Any, attack: str = "") -> None:
