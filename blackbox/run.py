@@ -58,6 +58,7 @@ def attack(
     cache: bool = False,
     progress: Callable[[Progress], None] | None = None,
     votes: int | None = None,
+    max_bad: int | None = None,
     eight_bit: bool = False,
     log: Any = None,
 ) -> AttackResult:
@@ -92,6 +93,8 @@ def attack(
         votes: how many fresh answers, an odd number, all charged, confirm a success; the majority decides, and a row that
             cannot pay for them has no success. The answer that claimed the success is not one of them. By default 1 (no
             confirmation), and `VOTES` if the oracle is randomised. A misclassified clean image is confirmed in the same way.
+        max_bad: the most *bad* queries of an image, those that are not adversarial (``AttackResult.bad``), its clean check among
+            them: a service that bans what it sees there allows few. Never exceeded: probes are cut to as many as may all be bad.
         eight_bit: report 8-bit images only: every entry that the attack changed is rounded to a multiple of 1/255 (the others
             stay, so give 8-bit images), and success is that of the rounded example, verified without charge;
             ``success_float`` keeps the success before rounding. An example is rounded towards the original; only where that
@@ -119,12 +122,13 @@ def attack(
     budget, seed = check_int(budget, "budget", 1, "a whole number of queries"), check_int(seed, "seed")
     cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
     votes = _votes(votes, oracle)
+    max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
     samples = _samples(oracle, threat, x, y, target, ids, start)
     name, chosen = resolve(attack, oracle, threat, prior)
     require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
-    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file)
+    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad)
     loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)

@@ -5,6 +5,8 @@ The oracle counts what reaches the target; here the budget of each row is enforc
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,7 +26,7 @@ class Accounts:
     """Decides which rows pay for an Ask, which answers are successes, and when a sample is finished."""
 
     def __init__(self, spec: RunSpec, ledger: Ledger) -> None:
-        self.ledger, self.budget, self.threat, self.votes = ledger, spec.budget, spec.threat, spec.votes
+        self.ledger, self.budget, self.max_bad, self.threat, self.votes = ledger, spec.budget, spec.max_bad, spec.threat, spec.votes
         self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.y.numpy()
 
     def admit(self, cohort: Cohort) -> Plan:
@@ -35,7 +37,12 @@ class Accounts:
         if ask.u is None:  # a live row has at least one query left
             return Plan.of(ask, cohort.task, live, project=cohort.k != CLEAN)
         cohort.spent_at_ask = led.spent[cohort.samples]
-        return Plan.of(ask, cohort.task, live, self.budget - cohort.spent_at_ask)
+        return Plan.of(ask, cohort.task, live, self.left(cohort.samples))
+
+    def left(self, who: Any) -> Any:
+        """How many queries the samples ``who`` may still make at once: of their budget, and of bad ones, which all might be."""
+        left = self.budget - self.ledger.spent[who]
+        return left if self.max_bad is None else np.minimum(left, self.max_bad - self.ledger.bad[who])
 
     def neutral(self, who: np.ndarray) -> np.ndarray:
         """The losses [m] that stand for points which the target rejected: those of the clean images; -1 where that was rejected."""
@@ -59,10 +66,10 @@ class Accounts:
         if self.votes == 1:
             led.close(who[wrong], Status.CLEAN_WRONG)
         else:  # a claim like any other: one wrong answer of a randomised target proves nothing
-            short = self.budget - led.spent[who] < self.votes // 2 + 1
+            short = self.left(who) < self.votes // 2 + 1
             led.close(who[wrong & short], Status.CLEAN_WRONG)
             cohort.claims += [Claim(plan.done + int(i)) for i in (wrong & ~short).nonzero()[0]]
-        led.close(who[led.spent[who] >= self.budget], Status.BUDGET)
+        led.close(who[self.left(who) <= 0], Status.BUDGET)
 
     def credit(self, cohort: Cohort, plan: Plan, points: Tensor, loss: np.ndarray, adv: np.ndarray) -> None:
         """Charge the plan's next answers, at ``points``: find successes, keep the best, close rows without budget."""
@@ -83,7 +90,7 @@ class Accounts:
             self._credit_hits(cohort, plan, points, hit)
         if start + len(loss) == len(plan.row):  # the whole Ask is answered
             asked = who if start == 0 else cohort.samples[plan.row]
-            if len(over := (led.spent[asked] >= self.budget).nonzero()[0]):
+            if len(over := (self.left(asked) <= 0).nonzero()[0]):
                 led.close(asked[over], Status.BUDGET)
 
     def _credit_hits(self, cohort: Cohort, plan: Plan, points: Tensor, hit: np.ndarray) -> None:

@@ -23,7 +23,7 @@ class Confirmation:
     """
 
     def __init__(self, spec: RunSpec, evaluator: Evaluator, accounts: Accounts) -> None:
-        self.evaluator, self.accounts, self.ledger, self.budget = evaluator, accounts, accounts.ledger, spec.budget
+        self.evaluator, self.accounts, self.ledger = evaluator, accounts, accounts.ledger
         self.majority, self.objective = spec.votes // 2 + 1, spec.objective
         self.labels, self.goal = spec.samples.y.numpy(), spec.samples.goal.numpy(force=True)
 
@@ -52,7 +52,7 @@ class Confirmation:
                 continue
             short = self.majority - max(claim.yes, claim.no)
             if row not in heard:
-                if self.budget - led.spent[sample] < short:
+                if self.accounts.left(sample) < short:
                     if cohort.k == CLEAN:
                         led.close(np.array([sample]), Status.CLEAN_WRONG)  # undecided: the first answer stands
                     continue
@@ -67,6 +67,7 @@ class Confirmation:
         who = np.array([c.samples[c.plan.row[b.at]] for c, b, _ in asked])  # type: ignore[union-attr]
         reply = self.evaluator.submit(torch.cat([point for _, _, point in asked]), who)
         _, adv = self.objective.judge(reply, self.goal[who])
+        np.add.at(led.bad, who, ~adv)
         wrong = reply.label.numpy(force=True) != self.labels[who]
         said = np.where([c.k == CLEAN for c, _, _ in asked], wrong, adv)
         refused = np.zeros(len(who), np.bool_) if reply.rejected is None else reply.rejected.numpy(force=True)
@@ -83,6 +84,6 @@ class Confirmation:
                     self.accounts.confirm(cohort, claim, point)
                 else:
                     self.accounts.reject(cohort, claim)
-            if led.spent[sample] >= self.budget:
+            if self.accounts.left(sample) <= 0:
                 open_clean = cohort.k == CLEAN and claim in cohort.claims
                 led.close(np.array([sample]), Status.CLEAN_WRONG if open_clean else Status.BUDGET)

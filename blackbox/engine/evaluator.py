@@ -65,6 +65,7 @@ class Evaluator:
             raise self._not_finite(x, who)
         reply = self.submit(x, who)
         loss, adv = self.objective.judge(reply, self.goal[who])
+        np.add.at(self.accounts.ledger.bad, who, ~adv)
         refused = None
         if reply.rejected is not None:  # nothing is known of such a point: it is as far from success as the clean image
             refused = reply.rejected.numpy(force=True)

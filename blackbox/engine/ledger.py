@@ -35,6 +35,7 @@ class Ledger:
         parts: [N, P] queries of each of the attack's parts, as named in `Ask.part`.
         winner: the part that succeeded first, -1 where none is known.
         flagged: queries that the target rejected, or that its detector flagged.
+        bad: queries charged whose answer was not what the attacker wants; a rejected one is among them.
         x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
 
@@ -55,6 +56,7 @@ class Ledger:
     parts: np.ndarray
     winner: np.ndarray
     flagged: np.ndarray
+    bad: np.ndarray
 
     @classmethod
     def open(cls, x: Tensor, parts: int = 0) -> Ledger:
@@ -78,6 +80,7 @@ class Ledger:
             parts=np.zeros((n, parts), np.int32),
             winner=np.full(n, -1, np.int16),
             flagged=np.zeros(n, np.int64),
+            bad=np.zeros(n, np.int64),
         )
 
     @property

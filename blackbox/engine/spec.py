@@ -51,6 +51,7 @@ class RunSpec:
         votes: 1, or an odd number of fresh answers, all charged, whose majority must confirm a success.
         eight_bit: at the end round every example to an 8-bit image, see `blackbox.engine.rounding`, and verify it.
         checkpoint: the file from which a killed run continues; None for none.
+        max_bad: the most bad queries a sample may make, see `Ledger`; None: as many as the budget.
     """
 
     attack: Attack
@@ -64,6 +65,7 @@ class RunSpec:
     votes: int = 1
     eight_bit: bool = False
     checkpoint: Path | None = None
+    max_bad: int | None = None
 
     def identity(self, oracle: Oracle) -> dict[str, Any]:
         """The settings that a checkpoint or a journal must agree with to continue this run."""
@@ -78,6 +80,7 @@ class RunSpec:
             "channel": f"probe={oracle.probe}, resolution={oracle.resolution}, k={oracle.k}, "
             f"noise={oracle.noise}, randomised={oracle.randomised}",
             "votes": self.votes,
+            **({} if self.max_bad is None else {"bad queries": self.max_bad}),
             "budget": self.budget,
             "seed": self.seed,
             "samples": self.samples.fingerprint,

@@ -102,6 +102,7 @@ def report(
         "reading": None if oracle.reading is None else str(oracle.reading),
         "threat": {"norm": spec.threat.norm, **asdict(spec.threat)},
         "budget": spec.budget,
+        **({} if spec.max_bad is None else {"max_bad": spec.max_bad}),
         "seed": spec.seed,
         "objective": spec.objective.kind,
         "targeted": spec.objective.targeted,

@@ -36,6 +36,7 @@ def to_pandas(result: AttackResult) -> pd.DataFrame:
         "success": yes(result.success, known),
         "status": pandas.Series([s.name.lower() for s in result.status], dtype="string"),
         "queries": array(result.queries),
+        "bad": whole(result.bad, array(result.bad) >= 0),
         "first_success_query": whole(first, first > 0),
         "distance": array(result.distance),
         "verified": yes(again == 1, again >= 0),

@@ -53,4 +53,5 @@ def of_ledger(ledger: Ledger, samples: Samples, config: dict[str, Any]) -> dict[
         "adv_confidence": torch.from_numpy(ledger.sure1.copy()),
         "prints": image_hashes(samples.x),
         "flagged": torch.from_numpy(ledger.flagged.copy()),
+        "bad": torch.from_numpy(ledger.bad.copy()),
     }

@@ -51,6 +51,8 @@ class AttackResult:
         clean_confidence, adv_confidence: [N] the probability of the predicted class, clean and at the verification; NaN
             where the target shows none.
         flagged: [N] int64, queries that the target rejected, or that its detector flagged; -1 in a file of before.
+        bad: [N] int64, *bad* queries (Debenedetti, Carlini & Tramer 2024, arXiv:2306.02895): those charged that were not
+            adversarial, which show a service what it bans, the clean check among them; -1 in a file of before.
         prints: [N] int64, a hash of each clean image, by which results on the same images are recognised; 0 unknown.
         trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a nearer example was found.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
@@ -80,6 +82,7 @@ class AttackResult:
     adv_confidence: Tensor = None  # type: ignore[assignment]
     prints: Tensor = None  # type: ignore[assignment]
     flagged: Tensor = None  # type: ignore[assignment]
+    bad: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.status)
@@ -90,6 +93,7 @@ class AttackResult:
             "adv_confidence": torch.full((n,), torch.nan),
             "prints": torch.zeros(n, dtype=torch.int64),
             "flagged": torch.full((n,), -1),
+            "bad": torch.full((n,), -1),
         }
         for name, value in unknown.items():  # older files do not have them
             if getattr(self, name) is None:

@@ -103,6 +103,8 @@ def summary(result: AttackResult) -> str:
         lines.append(f"votes            a success is the majority of {c['votes']} fresh answers, all charged")
     if c.get("detection"):
         lines.append(f"detection        {Detection(**c['detection'])}")
+    if result.config.get("max_bad"):
+        lines.append(_bad(result))
     if said := flagged(result):
         lines.append(f"flagged          {said}")
     others = [
@@ -130,6 +132,13 @@ def flagged(result: AttackResult) -> str:
         f"{total:,} of {int(result.queries.sum()):,} charged queries were rejected or flagged by the target, "
         f"{float(each.float().mean()):.1f} an image; none of {counted(int((each == 0).sum()), 'image', 'images')}"
     )
+
+
+def _bad(result: AttackResult) -> str:
+    """How many queries were not adversarial, where their number is limited."""
+    each = result.bad[result.attacked & (result.bad >= 0)]
+    most = f", at most {limit:,} allowed" if (limit := result.config.get("max_bad")) else ""
+    return f"bad queries      mean {float(each.float().mean()):.1f}, median {float(each.float().median()):g} an attacked image{most}"
 
 
 def unverified(result: AttackResult) -> str:

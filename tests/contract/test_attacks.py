@@ -55,7 +55,7 @@ def _told(name: str, knobs: dict[str, Any] | None = None, **settings: Any) -> li
 SOON: dict[str, Any] = {"optimum_budget": 1000}
 STEPS: dict[str, Any] = {"run_budget": 50, "optimum_budget": 400}
 ONE_POINT_A_STEP = (
-    "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "sign-flip", "sign-opt", "surfree",
+    "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "stealthy-rays", "sign-flip", "sign-opt", "surfree",
     "gfcs", "bases", "transfer-start", "ripples", "hybrid", "auto",
 )  # fmt: skip
 
@@ -86,6 +86,11 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "hop-skip-jump": _settles("hop-skip-jump"),
     "tangent": [*_settles("tangent"), *_settles("tangent", attack=attacks.build("tangent", ratio=1.5))],
     "rays": _settles("rays", randomised=False),
+    "stealthy-rays": _settles("stealthy-rays", randomised=False),
+    "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump"),
+    # A difference of two distances tells one direction of 48; ten a step.
+    "opt": [{"run_budget": 60, "optimum_budget": 4000}],
+    "stealthy-opt": [{"run_budget": 60, "optimum_budget": 8000}],
     # In a subspace the optimum of a target with random weights cannot be reached; with all of the space it must be.
     "qeba": [
         {"norms": ("Linf",), "attack": attacks.build("qeba", share=1.0)},

@@ -18,7 +18,7 @@ _ORDER = """
     checks lazy moved rng rowwise environment
     threat statistics checkpoint plain_text plugins
     protocol adopted start_images direction answer
-    search ascent prior
+    search stealth ascent prior
     proposals estimators candidates attacks
     targets channels defences oracle
     goals answer engine loggers results run
@@ -29,7 +29,7 @@ _ORDER = """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
 # Of what stands before them, these may import no more than this.
 ONLY = {
-    "attacks": "adopted ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search threat",
+    "attacks": "adopted ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search stealth threat",
     "candidates": "ascent direction prior proposals protocol rowwise search",
     "engine": "answer checkpoint goals oracle protocol rng rowwise threat",
 }
