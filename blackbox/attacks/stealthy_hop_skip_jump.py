@@ -67,8 +67,7 @@ class StealthyHopSkipJump(HopSkipJump):
         h = boundary.probe_length(t, s.reach * self.gamma / t.d if k else torch.full_like(s.reach, 0.1 * width))
         away = s.x - t.x0
         unit = away / rows(t.threat.distance(s.x, t.x0).clamp_min(1e-12), away)
-        size = t.threat.distance(t.x0 + unit, t.x0)  # of the direction, in the threat's norm: 1
-        centre = t.clip(s.x + rows(s.shift * h / t.d**0.5 / size.clamp_min(1e-12), away) * unit)
+        centre = t.clip(s.x + rows(s.shift * h / t.d**0.5, away) * unit)
         count = min(int(self.more * self.evals * (k + 1) ** 0.5), self.most_evals)
         bad, paid = torch.zeros_like(h), torch.zeros_like(h)
         steps = boundary.normal(t, centre, k, count, h, named(self.noise, self.share))
@@ -80,5 +79,6 @@ class StealthyHopSkipJump(HopSkipJump):
                 ask = steps.send(a)
             except StopIteration as end:
                 seen = bad / paid.clamp_min(1)
-                turned = torch.where(seen > 1.5 * self.share_bad, s.shift * 1.5, torch.where(seen < self.share_bad / 1.5, s.shift / 1.5, s.shift))
+                factor = torch.where(seen > 1.5 * self.share_bad, 1.5, torch.where(seen < self.share_bad / 1.5, 1 / 1.5, 1.0))
+                turned = s.shift * factor
                 return end.value, torch.where(paid > 0, turned, s.shift).clamp(0.01, 1e4)
