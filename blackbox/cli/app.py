@@ -10,6 +10,7 @@ from blackbox.cli.gate import Gate
 from blackbox.cli.options import (
     ACCESS,
     Channel,
+    Defence,
     Images,
     Keep,
     Levels,
@@ -94,16 +95,18 @@ def evaluate(
     budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
     levels: Levels = None,
     channel: Channel = None,
+    defence: Defence = None,
     attack: Annotated[str, typer.Option("--attack", "-a", help="The attack of each row with a budget: a name, my.py:Mine.")] = "auto",
     ceiling: Annotated[
         str | None, typer.Option(help="Settings of the white-box ensemble.", show_default="steps=50,starts=2,classes=3")
     ] = None,
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
-    --fail-under was missed, or the model is easier to fool than the --baseline."""
+    --fail-under was missed, or the model is easier to fool than the --baseline. With --defence each search is shown beside one that
+    knows the defence, and what a detector flags of benign queries."""
     from blackbox.cli.evaluate import run
 
-    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling)
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling, defence or [])
 
 
 @app.command()

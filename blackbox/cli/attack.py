@@ -84,7 +84,7 @@ def prepare(
     """Read and check everything, and train surrogates where asked; no query before it all fits together."""
     wanted = specs.one_threat(within)
     attacks = specs.build(how.attack, how.settings or [])
-    stack = between.read(how.channel or [])
+    stack = between.read(how.channel or [], how.defence or [])
     most = between.access(how.access, stack)
     nets.set_threads()
     from blackbox.run import require, resolve

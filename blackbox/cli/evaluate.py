@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 def run(
     target: str, budgets: str, levels: str | None, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
-    attack: str = "auto", ceiling: str | None = None,
+    attack: str = "auto", ceiling: str | None = None, defence: list[str] | None = None,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
     counts = [parse.integer(word, "--budgets") for word in parse.words(budgets)]
-    stack = between.read(channels)
+    stack = between.read(channels, defence or [])
     nets.set_threads()
 
     import blackbox as bb
@@ -50,7 +50,8 @@ def run(
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "target_name": found.name,
         "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
-        "levels": shows, "ceiling": top, "channels": channels, "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
+        "levels": shows, "ceiling": top, "channels": channels, "defence": defence or [],
+        "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
         "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip

@@ -91,6 +91,12 @@ Channel = Annotated[
 ]
 
 
+Defence = Annotated[
+    list[str] | None,
+    typer.Option(help="Defence around the target, inside any channel: blacklight:action=reject, aaa, random-features; repeatable."),
+]
+
+
 @dataclass(frozen=True)
 class Search:
     """How a target is attacked."""
@@ -101,6 +107,7 @@ class Search:
     budget: Budget = 1000
     access: Annotated[str | None, typer.Option(help=ACCESS, show_default="scores, or what target and channels show")] = None
     channel: Channel = None
+    defence: Defence = None
     seeds: Annotated[
         str | None, typer.Option(help="Several random seeds instead of one, with commas: a folder each, and pooled rates.")
     ] = None

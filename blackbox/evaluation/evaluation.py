@@ -74,6 +74,10 @@ def evaluate(
     A target that fails ends the part that asked it (and larger budgets at the same level); the others go on, unless the clean
     images themselves are not all answered. What was not answered is unknown in its rows: neither robust nor wrong.
 
+    Where there is a defence before the target whose adaptive attacker is known (`blackbox.defences.adaptive`), each row with a
+    budget stands beside one of the same attack that knows the defence; and of a detector it is told what it flags of benign
+    queries (`blackbox.evaluation.benign`).
+
     Raises:
         ValueError: images, labels, budgets or levels that cannot be. TargetError: the target failed in a part; ``result`` is
             the `Evaluation` with all that is known, as of any other exception that ends it early.
@@ -96,18 +100,28 @@ def evaluate(
     if white_box is not None and not bounded(threat):
         white_box = None
         found.notes.append(f"no white-box row: its attacks need Linf, L2 or L1 with a finite radius, and the threat is {threat}.")
-    _plan(found, dict(nets or {}), presets, levels, wanted, ceiling_row(top) if white_box is not None else "", called(attack))
     run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved, attack)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
+    knowing = run.knowing(known) if plain.defences else None
+    shown = [sees for level in levels for sees in ((level,) if knowing is None else (level, f"{level}, adaptive"))]
+    _plan(found, dict(nets or {}), presets, shown, wanted, ceiling_row(top) if white_box is not None else "", called(attack))
     try:
-        if run.clean():
-            run.noise()
-            if nets:
-                run.transfer(nets, presets)
+        with plain.unwatched():  # each of these images is asked about once, by the owner: no row of queries to be detected
+            standing = run.clean()
+            if standing:
+                run.noise()
+                if nets:
+                    run.transfer(nets, presets)
+        if standing:
             for level in levels:
                 run.queries(level, wanted, known, progress)
+                if knowing is not None:
+                    run.queries(level, wanted, known, progress, knowing)
+            if plain.flags is not None:
+                run.alarms()
             if white_box is not None:
-                run.ceiling(white_box, top)
+                with plain.unwatched():
+                    run.ceiling(white_box, top)
     except BaseException as error:
         found.seconds = time.perf_counter() - begin
         error.result = found  # type: ignore[attr-defined]  # what was paid for is never lost

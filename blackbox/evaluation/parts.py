@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from blackbox import prior as priors
-from blackbox.attacks import get, name_of, takes_prior
+from blackbox.adopted import as_attack
+from blackbox.attacks import build, get, name_of, takes_prior
 from blackbox.checkpoint import fingerprint
+from blackbox.defences.adaptive import adapted
 from blackbox.engine import Progress
+from blackbox.evaluation.benign import benign
 from blackbox.evaluation.rows import Evaluation
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
@@ -32,6 +35,11 @@ def ceiling_row(settings: Mapping[str, int]) -> str:
     from surrogates.crafting.ceiling import title
 
     return title(**settings)
+
+
+def flags_of_oracle(oracle: Oracle) -> np.ndarray:
+    """What its detector flagged so far."""
+    return np.zeros(0, np.bool_) if oracle.flags is None else oracle.flags
 
 
 def called(search: str | Attack) -> str:
@@ -157,20 +165,56 @@ class Parts:
                             wrong = ((named >= 0) & (named != found.labels)) | self.wrong
                             found.put("nothing", f"{name} from {source}", wrong, named < 0, queries=int((named >= 0).sum()))
 
+    def knowing(self, known: priors.Prior | None) -> Attack | None:
+        """The attack as one that knows the defences; None, with a note, where there is none."""
+        defences = self.plain.defences
+        search = self.attack
+        if isinstance(search, str):
+            search = build(search, prior=known) if known is not None and takes_prior(get(search)) else build(search)
+        try:
+            found = adapted(as_attack(search), defences)
+            why_not = "no adaptive attacker of it is known here"
+        except (TypeError, ValueError) as error:
+            found, why_not = None, str(error).rstrip(".")
+        if found is None:
+            self.found.notes.append(f"{' and '.join(defences)}: {why_not}; the rows show what stops one who does not know it.")
+        return found
+
+    def alarms(self) -> None:
+        """What a detector flags of benign queries, each stream on a fresh one."""
+        for stream, images in benign(self.images, self.found.seed, self.found.ids).items():
+            oracle = self.oracle("labels")
+            if len(flags_of_oracle(oracle)):
+                self.found.notes.append(
+                    "the detector remembers other parts of this evaluation, so that its false alarms are not shown, and later rows had "
+                    "more flags: give a fresh detector at each call, lambda access: blackbox.Oracle(Blacklight(model), access, classes)."
+                )
+                return
+            try:
+                oracle(images, "evaluate")
+            except TargetError as error:  # accounts that are locked by benign queries, say: what was flagged until then is told
+                self.found.notes.append(f"{stream}: {error}")
+            flags = flags_of_oracle(oracle)
+            self.found.alarms[stream] = (int(flags.sum()), len(flags))
+
     def queries(
         self, level: str, budgets: Sequence[int], known: priors.Prior | None,
-        progress: Callable[[str], Callable[[Progress], None] | None] | None,
+        progress: Callable[[str], Callable[[Progress], None] | None] | None, knowing: Attack | None = None,
     ) -> None:  # fmt: skip
-        """A row for each budget: what the attack fools at an access level, on the images that smaller budgets had left standing."""
+        """A row for each budget: what the attack fools at an access level, on the images that smaller budgets had left standing.
+
+        knowing: the same attack, which knows the defences (`adaptive`), instead.
+        """
         found, wrong, spent = self.found, self.wrong.copy(), 0
         search, known = self.attack, known if isinstance(self.attack, str) and takes_prior(get(self.attack)) else None
-        title = called(search)
+        title, sees = called(search), level if knowing is None else f"{level}, adaptive"
+        search, known = (search, known) if knowing is None else (knowing, None)
         for budget in budgets:
-            name, left = f"{level}-{budget}", np.flatnonzero(~wrong)
+            name, left = f"{sees}-{budget}", np.flatnonzero(~wrong)
             unknown, result = np.zeros(len(wrong), bool), None
-            if name_of_failed := next((n for n in found.failures if n.startswith(f"{level}-")), None):
+            if name_of_failed := next((n for n in found.failures if n.startswith(f"{sees}-")), None):
                 found.failures[name] = f"not begun, because {name_of_failed} is incomplete"
-                found.put(level, title, wrong.copy(), ~wrong, budget, spent)
+                found.put(sees, title, wrong.copy(), ~wrong, budget, spent)
                 continue
             with self.part(name):
                 try:
@@ -178,23 +222,23 @@ class Parts:
                         result = attack(
                             self.oracle(level), self.images[left], self.labels[left], search, found.threat, budget,
                             seed=found.seed, ids=found.ids[left], prior=known, **self.kept.of(name),
-                            progress=progress(f"{level}, {budget:,}") if progress else None,
+                            progress=progress(f"{sees}, {budget:,}") if progress else None,
                         )  # fmt: skip
                     else:
-                        found.notes.append(f"{level}: nothing was left to attack with {budget:,} queries.")
+                        found.notes.append(f"{sees}: nothing was left to attack with {budget:,} queries.")
                 except BaseException as error:
                     result = getattr(error, "result", None)
                     unknown[left] = True
                     raise
                 finally:
                     if result is not None:
-                        found.results[level, budget] = result
+                        found.results[sees, budget] = result
                         wrong[left[((result.success | ~result.attacked) & result.known).numpy()]] = True
                         unknown[left] = ~result.known.numpy()
                         spent += int(result.queries.sum())
                         if unseen := int((result.success & (result.verified < 0)).sum()):
                             found.notes.append(
-                                f"{level}, {budget:,} queries: {unseen} examples could not be verified, because the target failed, or "
+                                f"{sees}, {budget:,} queries: {unseen} examples could not be verified, because the target failed, or "
                                 "the run was stopped, before."
                             )
-                    found.put(level, title, wrong.copy(), unknown, budget, spent)
+                    found.put(sees, title, wrong.copy(), unknown, budget, spent)

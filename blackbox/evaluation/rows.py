@@ -43,7 +43,8 @@ class Evaluation:
     budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers.
     failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there.
     readings: of a loaded evaluation, how the target's answers were read. prints: [N] a hash of each clean image; 0 unknown.
-    white_box: which attack of the white-box ensemble broke how many images, and the gradients spent."""
+    white_box: which attack of the white-box ensemble broke how many images, and the gradients spent. alarms: stream of benign
+    queries -> (flagged, of how many), where a detector watches."""
 
     rows: list[Row]
     threat: Threat
@@ -58,6 +59,7 @@ class Evaluation:
     readings: list[str] = field(default_factory=list)
     prints: np.ndarray = None  # type: ignore[assignment]
     white_box: str = ""
+    alarms: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.prints is None:
@@ -119,7 +121,7 @@ class Evaluation:
 
     def table(self) -> str:
         """Plain text, and the notes."""
-        from blackbox.plain_text import lay
+        from blackbox.plain_text import cell, lay
 
         head = (
             f"{self.threat} · {len(self.labels)} images · seed {self.seed} · robust: right, and not fooled by this row "
@@ -128,6 +130,7 @@ class Evaluation:
         cut = self.incomplete()
         told = [f"answers read as: {reading}" for reading in self.how_read()]
         told += [f"white-box ensemble: {self.white_box}"] if self.white_box else []
+        told += [f"false alarms, {stream}: {cell(Rate(*counts))}" for stream, counts in self.alarms.items()]
         told += [f"note: {n}" for n in self.notes]
         told += [f"note: {warning}"] if (warning := few(len(self.labels))) else []
         return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
@@ -150,14 +153,14 @@ class Evaluation:
             "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
             "images": len(self.labels), "ids": self.ids.tolist(), "prints": self.prints.tolist(),
             "seconds": self.seconds, "notes": self.notes, "readings": self.how_read(),
-            "white_box": self.white_box,
+            "white_box": self.white_box, "alarms": self.alarms,
             "complete": self.complete, "failures": self.failures, "rows": rows,
         }  # fmt: skip
         new = path / "evaluation.json.part"
         new.write_text(json.dumps(body, indent=1) + "\n")
         new.replace(path / "evaluation.json")  # a kill leaves the old file or the new one
         for (sees, budget), result in self.results.items():
-            result.save(path / f"{sees}-{budget}")
+            result.save(path / f"{sees.replace(', ', '-')}-{budget}")
         if self.matrix is not None:
             self.matrix.save(path / "transfer")
         return path
@@ -185,6 +188,7 @@ class Evaluation:
                 rows, within, body["seed"], np.full(len(ids), -1), ids, notes=body["notes"], seconds=body["seconds"],
                 failures=body.get("failures", {}), readings=body.get("readings", []),
                 prints=np.array(body.get("prints", [0] * len(ids)), np.int64), white_box=body.get("white_box", ""),
+                alarms={stream: (n, of) for stream, (n, of) in body.get("alarms", {}).items()},
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None

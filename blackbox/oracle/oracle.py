@@ -17,6 +17,8 @@ from torch import Tensor
 
 from blackbox.channels.channel import Channel
 from blackbox.checks import as_images, check_int
+from blackbox.defences.adaptive import defences_of
+from blackbox.defences.stateful import unwatched
 from blackbox.oracle.announced import check_announced
 from blackbox.oracle.call_size import CallSize
 from blackbox.oracle.journal import Journal, JournalError
@@ -192,6 +194,15 @@ class Oracle:
         """Those of them that a service was too busy for, and the requests a second at which it was not."""
         return busy_of(self.__target)
 
+    @property
+    def defences(self) -> list[str]:
+        """The defences before the target for which an adaptive attacker is known, by class, the outermost first."""
+        return defences_of(self.__target)
+
+    def unwatched(self) -> contextlib.AbstractContextManager[None]:
+        """In this context stateful detectors neither flag nor remember what the target's owner asks (`UNCHARGED` purposes)."""
+        return unwatched(self.__target)
+
     @contextlib.contextmanager
     def journalled(self, journal: Journal) -> Iterator[None]:
         """In this context every answer of the target goes through ``journal``, behind all channels; it is closed at the end.
@@ -254,7 +265,8 @@ class Oracle:
         try:
             begin = time.perf_counter()
             try:
-                out = self.__target.predict(x)
+                with self.unwatched() if purpose in UNCHARGED else contextlib.nullcontext():
+                    out = self.__target.predict(x)
             except JournalError:
                 raise
             except (Exception, SystemExit) as error:

@@ -72,13 +72,23 @@ def find(name: str) -> type[Channel]:
     return kind
 
 
-def read(texts: Sequence[str]) -> list[Chosen]:
-    """Parse ``["topk:3", "noise:0.01,seed=4"]`` into channels, the innermost first.
+def defences() -> list[str]:
+    """The names of those that were published against attacks."""
+    from blackbox import targets
+
+    return [name for name, kind in NAMES.items() if getattr(targets, kind).__module__.startswith("blackbox.defences.")]
+
+
+def read(texts: Sequence[str], defended: Sequence[str] = ()) -> list[Chosen]:
+    """Parse ``["topk:3", "noise:0.01,seed=4"]`` into channels, the innermost first; those of ``defended`` are inside.
 
     Raises:
         ValueError: no such channel or setting, a missing or invalid value, or an order in which one hides what the next one
-            needs.
+            needs; one of ``defended`` is no defence.
     """
+    for text in defended:
+        parse.one_of(text.strip().partition(":")[0], defences(), "--defence")
+    texts = [*defended, *texts]
     from blackbox.channels.channel import Scores
     from blackbox.targets import LabelsOnly
 
