@@ -20,6 +20,7 @@ REGISTRY: dict[str, str] = {
     "simba": "blackbox.attacks.simba:SimBA",
     "square": "blackbox.attacks.square:Square",
     "ripples": "blackbox.attacks.ripples:Ripples",
+    "bayes-linear": "blackbox.attacks.bayes_linear:BayesLinear",
     "signhunter": "blackbox.attacks.signhunter:SignHunter",
     "bandits": "blackbox.attacks.bandits:Bandits",
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",
