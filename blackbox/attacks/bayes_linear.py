@@ -122,7 +122,7 @@ class BayesLinear(Attack):
         off = fit.deviations(mix, random, self.draws)
         smooth = self.smooth.times(off)
         for a, b in zip(smooth, off, strict=True):
-            a *= np.linalg.norm(b) / max(np.linalg.norm(a), 1e-30)
+            a *= float(np.linalg.norm(b)) / max(float(np.linalg.norm(a)), 1e-30)
         return smooth
 
 
