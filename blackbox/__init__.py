@@ -47,6 +47,7 @@ _WHERE = {
     "Rate": "blackbox.statistics.rates",
     "attack": "blackbox.run",
     "evaluate": "blackbox.evaluation.evaluation",
+    "goal": "blackbox.goals.own",
     "load": "blackbox.saved",
     "starts": "blackbox.start_images",
     "tune": "blackbox.evaluation.tuning",
@@ -57,6 +58,7 @@ _MODULES = {
     "attacks": "blackbox.attacks",
     "targets": "blackbox.targets",
     "estimators": "blackbox.estimators",
+    "goals": "blackbox.goals",
     "direction": "blackbox.direction",
     "bases": "blackbox.proposals.bases",
     "loggers": "blackbox.loggers",
@@ -67,11 +69,12 @@ _MODULES = {
 __all__ = [*_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
-    from blackbox import attacks, direction, estimators, loggers, statistics, targets, testing
+    from blackbox import attacks, direction, estimators, goals, loggers, statistics, targets, testing
     from blackbox.checkpoint import CheckpointError
     from blackbox.evaluation.evaluation import evaluate
     from blackbox.evaluation.space import ranges
     from blackbox.evaluation.tuning import tune, variants
+    from blackbox.goals.own import goal
     from blackbox.oracle.oracle import Oracle, Reply, TargetError
     from blackbox.proposals import bases
     from blackbox.protocol import Access, AccessError, Ask, Attack, Status, Steps, Task, Tell

@@ -37,12 +37,13 @@ def grid(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 class Access(enum.IntEnum):
-    """What a target shows for an image, from least to most."""
+    """What a target shows for an image, from least to most; ``ANSWERS`` are of any form, which only a goal can read."""
 
     LABELS = 0
     TOPK = 1
     SCORES = 2
     LOGITS = 3
+    ANSWERS = 4
 
     @classmethod
     def parse(cls, value: str | Access) -> Access:
@@ -71,6 +72,7 @@ class Status(enum.Enum):
     ERROR = "the target failed, or the run was stopped, before the sample was finished"
     ROUNDED_AWAY = "an adversarial example was found, but not one that is adversarial as an 8-bit image"
     REJECTED = "the target rejected the clean image, so that it is unknown whether it has it right; it was not attacked"
+    REACHED = "the clean input reaches the goal already; it was not attacked"
 
 
 class Directions(Protocol):
@@ -79,7 +81,6 @@ class Directions(Protocol):
     @property
     def count(self) -> int:
         """The number of directions a row."""
-        ...
 
     def make(self, row: Tensor, index: Tensor) -> Tensor:
         """Directions [m, \\*shape] for the pairs (row[i], index[i])."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from blackbox import attacks
@@ -18,13 +19,15 @@ from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.engine.engine import Engine
 from blackbox.engine.progress import Progress
 from blackbox.engine.spec import RunSpec, Samples
+from blackbox.goals import base as goals
+from blackbox.goals.base import Goal
 from blackbox.goals.objective import Objective
 from blackbox.loggers.logger import outcome
 from blackbox.loggers.read import opened
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
 from blackbox.plain_text import no_exit
-from blackbox.protocol import AccessError, Attack
+from blackbox.protocol import Access, AccessError, Attack
 from blackbox.results import AttackResult
 from blackbox.results.bill import Meter, report
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
@@ -41,12 +44,13 @@ VOTES = 11
 def attack(
     oracle: Oracle,
     x: Tensor | np.ndarray,
-    y: Tensor | np.ndarray,
+    y: Tensor | np.ndarray | None,
     attack: str | Attack = "auto",
     threat: Threat | None = None,
     budget: int = 1000,
     *,
     target: Tensor | np.ndarray | int | None = None,
+    goal: Goal | None = None,
     seed: int = 0,
     objective: str = "margin",
     prior: priors.Prior | None = None,
@@ -67,13 +71,15 @@ def attack(
     Args:
         oracle: the hidden target behind its counter.
         x: [N, \\*shape] floats of any dtype in [0, 1], tensor or array.
-        y: [N] true labels.
+        y: [N] true labels; None with a ``goal`` that needs none.
         attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``. By
             default ``"auto"``, as on the command line, where budget and seed have the same defaults too; for the same draws
             give ``ids`` the images' numbers in their data set, as it does.
         threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``.
         budget: the most queries one image may cost; its clean check is the first of them.
         target: the class to reach, one for all or [N]; None for any wrong class.
+        goal: what to reach instead of a class: one of `blackbox.goals` (``bb.goals.NoneOf(classes)``, ``bb.goals.Regression(...)``) or
+            ``bb.goal(function)``. An input that reaches it unchanged is not attacked. For attacks without a prior.
         seed: of every draw.
         ids: [N] whole numbers that identify the samples, by default 0..N-1. A sample's result depends on (seed, id) and on
             nothing else, so a shard that passes its samples' ids gets the same results.
@@ -123,12 +129,14 @@ def attack(
     cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
     votes = _votes(votes, oracle)
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
-    samples = _samples(oracle, threat, x, y, target, ids, start)
-    name, chosen = resolve(attack, oracle, threat, prior)
+    samples = _samples(oracle, threat, x, y, target, ids, start, goal)
+    bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
+    name, chosen = resolve(attack, oracle, threat, prior, oracle.access if bound is None else bound.level(oracle.access))
     require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
+    goals.check_uninformed(bound, name, chosen.informed)
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
-    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad)
+    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound)
     loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)
@@ -186,9 +194,17 @@ def _votes(votes: Any, oracle: Oracle) -> int:
     return int(votes)
 
 
-def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any) -> Samples:
+def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, goal: Any) -> Samples:
     images = as_images(x, "x").cpu()
-    labels = as_labels(y, len(images), oracle.classes, "y")
+    if goal is None and oracle.access is Access.ANSWERS:
+        raise ValueError(
+            "Expected a goal with an oracle that shows answers of any form, but there was none. Give goal=bb.goal(function), or one of "
+            "blackbox.goals."
+        )
+    if y is None and goal is not None:
+        labels = torch.full((len(images),), -1)
+    else:
+        labels = as_labels(y, len(images), oracle.classes, "y")
     threat.check_dimension(images[0].numel())
     low, high = float(images.min()), float(images.max())
     if low < threat.lower or high > threat.upper:
@@ -221,11 +237,12 @@ def require(chosen: Attack, name: str, shape: tuple[int, ...], classes: int) -> 
 
 
 def resolve(
-    attack: str | Attack, oracle: Oracle, threat: Threat, prior: priors.Prior | None = None
+    attack: str | Attack, oracle: Oracle, threat: Threat, prior: priors.Prior | None = None, level: Access | None = None
 ) -> tuple[str, Attack]:
     """Return the attack's name and the attack, checked to support the norm and the access level.
 
-    The attack's `settle` may replace it: one name may stand for different searches at different access levels.
+    level: what the attack sees, where that is not what the oracle shows. The attack's `settle` may replace it: one name may stand
+    for different searches at different access levels.
 
     Raises:
         ValueError: a prior for an attack that takes none, or that has settings already.
@@ -235,12 +252,13 @@ def resolve(
     chosen, name = as_attack(built), attacks.name_of(built)
     if threat.norm not in chosen.norms:
         raise UnsupportedThreat(f"Expected a threat in {' or '.join(chosen.norms)} for {name}, but it was {threat}.")
-    if oracle.access < chosen.access:
+    level = oracle.access if level is None else level
+    if level < chosen.access:
         raise AccessError(
             f"Expected an oracle that shows at least {chosen.access.name.lower()} for {name}, "
-            f"but this one shows {oracle.access.name.lower()} only."
+            f"but this one shows {level.name.lower()} only."
         )
-    return name, chosen.settle(oracle.access, threat)
+    return name, chosen.settle(level, threat)
 
 
 def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:

@@ -49,7 +49,7 @@ def _head(results: Mapping[str, AttackResult]) -> str:
     """What the results share; how many images were attacked, by the one that knows most of it."""
     result = max(results.values(), key=lambda r: int(r.clean_known.sum()))
     c, unknown = result.config, int((~result.clean_known).sum())
-    goal = "targeted" if c["targeted"] else "untargeted"
+    goal = c.get("goal") or ("targeted" if c["targeted"] else "untargeted")
     more = f" ({unknown} unknown)" if unknown else ""
     return (
         f"{c['target']} · shows {c['access']} · {result.threat} · {goal} · budget {c['budget']:,} · seed {c['seed']} · "

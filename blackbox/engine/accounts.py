@@ -27,7 +27,8 @@ class Accounts:
 
     def __init__(self, spec: RunSpec, ledger: Ledger) -> None:
         self.ledger, self.budget, self.max_bad, self.threat, self.votes = ledger, spec.budget, spec.max_bad, spec.threat, spec.votes
-        self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.y.numpy()
+        self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.labels
+        self.not_attacked = spec.not_attacked
 
     def admit(self, cohort: Cohort) -> Plan:
         """Decide, before any call, which rows pay for the current Ask: live, in its mask, within budget."""
@@ -49,9 +50,11 @@ class Accounts:
         return np.nan_to_num(self.ledger.loss0[who], nan=UNKNOWN)
 
     def check_clean(
-        self, cohort: Cohort, plan: Plan, label: np.ndarray, sure: np.ndarray, loss: np.ndarray, rejected: np.ndarray | None = None
-    ) -> None:
-        """Charge the next answers about clean images; a sample that the target misclassifies, or rejects, is not attacked."""
+        self, cohort: Cohort, plan: Plan, label: np.ndarray, sure: np.ndarray, loss: np.ndarray, wrong: np.ndarray,
+        rejected: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """Charge the next answers about clean images; a sample that is ``wrong``, misclassified or at the goal already, or that the
+        target rejects, is not attacked."""
         led = self.ledger
         who = cohort.samples[plan.row[plan.done : plan.done + len(loss)]]
         led.spent[who] += 1
@@ -62,12 +65,13 @@ class Accounts:
         else:
             led.loss0[who] = led.best[who] = loss
         led.label0[who], led.sure0[who] = label, sure
-        wrong = label != self.labels[who] if rejected is None else (label != self.labels[who]) & ~rejected
+        if rejected is not None:
+            wrong = wrong & ~rejected
         if self.votes == 1:
-            led.close(who[wrong], Status.CLEAN_WRONG)
+            led.close(who[wrong], self.not_attacked)
         else:  # a claim like any other: one wrong answer of a randomised target proves nothing
             short = self.left(who) < self.votes // 2 + 1
-            led.close(who[wrong & short], Status.CLEAN_WRONG)
+            led.close(who[wrong & short], self.not_attacked)
             cohort.claims += [Claim(plan.done + int(i)) for i in (wrong & ~short).nonzero()[0]]
         led.close(who[self.left(who) <= 0], Status.BUDGET)
 
@@ -147,7 +151,7 @@ class Accounts:
         row = plan.row[[claim.at]]
         sample = cohort.samples[row]
         if cohort.k == CLEAN:
-            led.close(sample, Status.CLEAN_WRONG)
+            led.close(sample, self.not_attacked)
             return
         reach = self.threat.distance(point, cohort.task.x0[row[0] : row[0] + 1]).numpy(force=True)
         self.keep(cohort, row, point, np.array([0]), reach, np.array([True]), led.spent[sample])
@@ -158,6 +162,7 @@ class Accounts:
         assert plan is not None
         if cohort.k == CLEAN:
             sample = cohort.samples[plan.row[claim.at]]
-            self.ledger.label0[sample] = self.labels[sample]
+            if self.not_attacked is Status.CLEAN_WRONG:
+                self.ledger.label0[sample] = self.labels[sample]
         else:
             plan.adv[0][claim.at] = False

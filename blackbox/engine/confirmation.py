@@ -24,8 +24,7 @@ class Confirmation:
 
     def __init__(self, spec: RunSpec, evaluator: Evaluator, accounts: Accounts) -> None:
         self.evaluator, self.accounts, self.ledger = evaluator, accounts, accounts.ledger
-        self.majority, self.objective = spec.votes // 2 + 1, spec.objective
-        self.labels, self.goal = spec.samples.y.numpy(), spec.samples.goal.numpy(force=True)
+        self.majority, self.spec = spec.votes // 2 + 1, spec
 
     def decide(self, cohorts: list[Cohort]) -> None:
         """Decide all claims of the Asks just answered."""
@@ -54,7 +53,7 @@ class Confirmation:
             if row not in heard:
                 if self.accounts.left(sample) < short:
                     if cohort.k == CLEAN:
-                        led.close(np.array([sample]), Status.CLEAN_WRONG)  # undecided: the first answer stands
+                        led.close(np.array([sample]), self.spec.not_attacked)  # undecided: the first answer stands
                     continue
                 heard[row] = (claim, short)
             kept.append(claim)
@@ -66,9 +65,9 @@ class Confirmation:
         led = self.ledger
         who = np.array([c.samples[c.plan.row[b.at]] for c, b, _ in asked])  # type: ignore[union-attr]
         reply = self.evaluator.submit(torch.cat([point for _, _, point in asked]), who)
-        _, adv = self.objective.judge(reply, self.goal[who])
+        _, adv = self.evaluator.judge(reply, who)
         np.add.at(led.bad, who, ~adv)
-        wrong = reply.label.numpy(force=True) != self.labels[who]
+        wrong = self.spec.done(reply, adv, who)
         said = np.where([c.k == CLEAN for c, _, _ in asked], wrong, adv)
         refused = np.zeros(len(who), np.bool_) if reply.rejected is None else reply.rejected.numpy(force=True)
         for (cohort, claim, point), sample, yes, no_answer in zip(asked, who, said, refused, strict=True):
@@ -86,4 +85,4 @@ class Confirmation:
                     self.accounts.reject(cohort, claim)
             if self.accounts.left(sample) <= 0:
                 open_clean = cohort.k == CLEAN and claim in cohort.claims
-                led.close(np.array([sample]), Status.CLEAN_WRONG if open_clean else Status.BUDGET)
+                led.close(np.array([sample]), self.spec.not_attacked if open_clean else Status.BUDGET)

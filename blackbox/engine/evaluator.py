@@ -13,6 +13,7 @@ from blackbox.answer import Plan
 from blackbox.engine.accounts import Accounts
 from blackbox.engine.cohort import CLEAN, Cohort
 from blackbox.engine.spec import RunSpec
+from blackbox.goals.base import GoalError
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Ask
 
@@ -21,9 +22,9 @@ class Evaluator:
     """Turns plans into calls of the oracle, computes loss and success of the answers, and passes them to the accounts."""
 
     def __init__(self, spec: RunSpec, oracle: Oracle, accounts: Accounts) -> None:
-        self.oracle, self.accounts, self.objective = oracle, accounts, spec.objective
+        self.oracle, self.accounts, self.objective, self.spec = oracle, accounts, spec.objective, spec
         self.name = spec.name
-        self.goal, self.ids, self.informed = spec.samples.goal.numpy(force=True), spec.samples.ids, spec.attack.informed
+        self.ids, self.informed = spec.samples.ids, spec.attack.informed
         self.detects = oracle.flags is not None
 
     def answer(self, cohorts: list[Cohort]) -> None:
@@ -64,7 +65,7 @@ class Evaluator:
         if not math.isfinite(float(x.sum())):  # of numbers in the box: one cheap test for all entries
             raise self._not_finite(x, who)
         reply = self.submit(x, who)
-        loss, adv = self.objective.judge(reply, self.goal[who])
+        loss, adv = self.judge(reply, who)
         np.add.at(self.accounts.ledger.bad, who, ~adv)
         refused = None
         if reply.rejected is not None:  # nothing is known of such a point: it is as far from success as the clean image
@@ -78,7 +79,8 @@ class Evaluator:
             no = None if refused is None else refused[part]
             if cohort.k == CLEAN:
                 label, sure = reply.label[part].numpy(force=True), reply.confidence()[part].numpy(force=True)
-                self.accounts.check_clean(cohort, plan, label, sure, loss[part], no)
+                done = self.spec.done(reply, adv, who)[part]
+                self.accounts.check_clean(cohort, plan, label, sure, loss[part], done, no)
             else:
                 self.accounts.credit(cohort, plan, points, loss[part], adv[part])
             plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part], no)
@@ -97,6 +99,22 @@ class Evaluator:
             f"Expected finite points from the attack {self.name}, but one for sample {int(self.ids[who[row]])} holds NaN. It was not "
             "shown to the target. The fault is the attack's: a division by zero, perhaps, or a difference of infinities."
         )
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and success of the reply to inputs of the samples ``who``; where the goal cannot judge it, its queries are charged
+        nevertheless, and the error names the sample.
+
+        Raises:
+            GoalError: the goal cannot judge an answer.
+        """
+        try:
+            return self.spec.judge(reply, who)
+        except GoalError as error:
+            for sample in who:
+                self.accounts.charge(sample)
+            if error.row is None:
+                raise
+            raise GoalError(f"{error} That answer was to sample {int(self.ids[who[error.row]])}.", error.row) from error
 
     def submit(self, x: Tensor, who: np.ndarray) -> Reply:
         """Make one charged call with a row for each of the samples ``who``; an error names the sample."""

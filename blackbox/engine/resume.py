@@ -117,15 +117,13 @@ def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:
     """
     if oracle.randomised or oracle.flags is not None:
         return None
-    goal = spec.samples.goal.numpy(force=True)
-
     def ask(who: np.ndarray, images: Tensor) -> Iterator[tuple[np.ndarray, Reply, np.ndarray, np.ndarray]]:
         start = 0
         while start < len(who):
             part = who[start : start + oracle.next_rows(len(who) - start)]
             start += len(part)
             reply = oracle.submit(images[torch.from_numpy(part)].to(oracle.device), "check")
-            yield part, reply, *spec.objective.judge(reply, goal[part])
+            yield part, reply, *spec.judge(reply, part)
 
     clean, found = (ledger.label0 >= 0).nonzero()[0][:CHECKED], np.isfinite(ledger.distance).nonzero()[0][-CHECKED:]
     other = 0

@@ -88,7 +88,7 @@ class Scheduler:
             rng=Stream(spec.seed, given.ids[samples], device if device.type != "cpu" else "cpu"),
             budget=spec.budget,
             loss0=torch.zeros(len(samples), device=device),
-            access=oracle.access,
+            access=oracle.access if spec.goal is None else spec.goal.level(oracle.access),
             targeted=spec.objective.targeted,
             minimises=attack.minimises,
             probe=oracle.probe,

@@ -11,9 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from blackbox.checkpoint import fingerprint
+from blackbox.goals.base import Goal
 from blackbox.goals.objective import Objective
-from blackbox.oracle.oracle import Oracle
-from blackbox.protocol import Attack
+from blackbox.oracle.oracle import Oracle, Reply
+from blackbox.protocol import Attack, Status
 from blackbox.threat import Threat
 
 
@@ -32,6 +33,14 @@ class Samples:
     start: Tensor | None = None
 
     @cached_property
+    def aims(self) -> np.ndarray:
+        return self.goal.numpy(force=True)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return self.y.numpy(force=True)
+
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of all columns, by which a checkpoint or a journal recognises its run."""
         return fingerprint(self.x, self.y, self.goal, self.ids, *([] if self.start is None else [self.start]))
@@ -42,7 +51,8 @@ class RunSpec:
     """The settings of a run.
 
     Args:
-        attack, threat, objective: what to run, within which bounds, towards which goal.
+        attack, threat, objective: what to run, within which bounds, towards which class.
+        goal: instead of a class, a goal that is bound to the samples.
         samples: what is attacked.
         budget: the most queries a sample may cost, its clean check included.
         name: the attack's name in reports.
@@ -66,6 +76,32 @@ class RunSpec:
     eight_bit: bool = False
     checkpoint: Path | None = None
     max_bad: int | None = None
+    goal: Goal | None = None
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and success of the ``reply`` to inputs of samples ``who`` [m], both [m].
+
+        Raises:
+            GoalError: the goal cannot judge an answer.
+        """
+        if self.goal is None:
+            return self.objective.judge(reply, self.samples.aims[who])
+        if reply.rejected is None:
+            return self.goal.verdict(reply, who)
+        kept = (~reply.rejected).numpy(force=True)
+        loss, adv = np.full(len(who), np.nan, np.float32), np.zeros(len(who), bool)
+        if kept.any():
+            loss[kept], adv[kept] = self.goal.verdict(reply.take(~reply.rejected), who[kept])
+        return loss, adv
+
+    def done(self, reply: Reply, adv: np.ndarray, who: np.ndarray) -> np.ndarray:
+        """Which clean inputs are not to be attacked, by the reply to them: misclassified ones, or those that reach the goal."""
+        return reply.label.numpy(force=True) != self.samples.labels[who] if self.goal is None else adv
+
+    @property
+    def not_attacked(self) -> Status:
+        """The status of these."""
+        return Status.CLEAN_WRONG if self.goal is None else Status.REACHED
 
     def identity(self, oracle: Oracle) -> dict[str, Any]:
         """The settings that a checkpoint or a journal must agree with to continue this run."""
@@ -75,7 +111,7 @@ class RunSpec:
             **({"attack's file": module.rpartition("_")[2]} if module.startswith("blackbox_own_") else {}),
             "attack": repr(self.attack),
             "threat": repr(self.threat),
-            "objective": repr(self.objective),
+            "objective": repr(self.objective) if self.goal is None else self.goal.identity(),
             "access": oracle.access.name,
             "channel": f"probe={oracle.probe}, resolution={oracle.resolution}, k={oracle.k}, "
             f"noise={oracle.noise}, randomised={oracle.randomised}",

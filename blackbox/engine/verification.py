@@ -12,12 +12,13 @@ from torch import Tensor
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.rounding import ROUNDINGS, rounded
 from blackbox.engine.spec import RunSpec
+from blackbox.goals.base import GoalError
 from blackbox.oracle.oracle import Oracle, TargetError
 
 
 def verify(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
     """Verify every example kept, in fresh calls."""
-    with contextlib.suppress(TargetError):  # the attack itself is complete; examples that were not verified are marked
+    with contextlib.suppress(TargetError, GoalError):  # the attack itself is complete; examples that were not verified are marked
         _ask(spec, oracle, ledger, np.flatnonzero((ledger.first > 0) & (ledger.verified < 0)), ledger.verified)
 
 
@@ -71,14 +72,14 @@ def _try_another(
 
 def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column: np.ndarray) -> None:
     """Query the examples of samples ``who``, and store in ``column`` whether the majority of ``votes`` answers is adversarial."""
-    goal, start = spec.samples.goal.numpy(force=True), 0
+    start = 0
     while start < len(who):
         part = who[start : start + oracle.next_rows(len(who) - start)]
         index = torch.from_numpy(part)
         yes, unknown = np.zeros(len(part), np.int64), np.zeros(len(part), np.bool_)
         for _ in range(spec.votes):
             reply = oracle.submit(ledger.x[index].to(oracle.device), "verify")
-            yes += spec.objective.judge(reply, goal[part])[1]
+            yes += spec.judge(reply, part)[1]
             if reply.rejected is not None:
                 unknown |= reply.rejected.numpy(force=True)
             ledger.label1[part] = reply.label.numpy(force=True)

@@ -1,9 +1,15 @@
 """Goals: turn a target's answer into a loss and a success, for each sample.
 
-`Objective` handles both kinds of goal, a label to leave and a class to reach. Only it knows labels; the engine calls
-``judge`` and ``shown``, and an attack sees neither.
+`Objective` handles the usual two, a label to leave and a class to reach; `Goal` is the base class of all others, and
+``bb.goal(function)`` makes one of one's own. Only goals know labels; the engine calls them, and an attack sees neither.
 """
 
+from blackbox.goals.base import Goal, GoalError
+from blackbox.goals.classes import AnyOf, NoneOf
+from blackbox.goals.multilabel import MultiLabel
 from blackbox.goals.objective import KINDS, Objective
+from blackbox.goals.own import goal
+from blackbox.goals.regression import Regression
+from blackbox.goals.verification import Verification
 
-__all__ = ["KINDS", "Objective"]
+__all__ = ["KINDS", "AnyOf", "Goal", "GoalError", "MultiLabel", "NoneOf", "Objective", "Regression", "Verification", "goal"]

@@ -84,7 +84,7 @@ class AttackLog:
         if begin < self.next or not self.log:
             return
         status, spent = ledger.status, ledger.spent
-        live, wrong = status == LIVE, status == CODES[Status.CLEAN_WRONG]
+        live, wrong = status == LIVE, np.isin(status, [CODES[Status.CLEAN_WRONG], CODES[Status.REACHED]])
         attacked, unknown = (spent > 0) & ~wrong, live | (status == CODES[Status.ERROR]) | (status == CODES[Status.REJECTED])
         self._so_far(attacked, ledger.first > 0, spent, unknown)
         if not self.hold:

@@ -22,7 +22,7 @@ def check_announced(info: TargetInfo, access: Access, classes: int, k: int, retu
             f"(On the command line, where the data decide: --classes {info.classes}, or --class-names FILE where folders are the "
             "classes.)"
         )
-    if info.shows is None:
+    if info.shows is None or access is Access.ANSWERS:
         return
     if access > info.shows:
         most = f"{info.shows.name.lower()}:{info.k}" if info.k else info.shows.name.lower()

@@ -59,6 +59,7 @@ class Journal:
         asked: rows sent to the target in the last call.
         checked: recorded queries asked again, uncharged, to see whether the target is the same.
         chance: the target answers by chance, so that this cannot be told.
+        any_form: answers may be of any form (`blackbox.targets.rows`).
 
     Raises:
         JournalError: not a journal, another version, other settings (says which, and both values), or in use elsewhere.
@@ -75,7 +76,7 @@ class Journal:
         self._queue: defaultdict[tuple[str, bytes], deque[_Ref]] = defaultdict(deque)
         self._known: dict[bytes, _Ref] = {}
         self._times: Counter[tuple[str, bytes]] = Counter()
-        self._left, self._last, self.checked, self.chance = 0, 0, 0, False
+        self._left, self._last, self.checked, self.chance, self.any_form = 0, 0, 0, False, False
         self._check: dict[tuple[str, bytes], _Ref] = {}  # recorded queries that are to be asked again
         self._again: list[tuple[Tensor, _Ref, str]] = []  # those of them that the run has come to: image, answer, key
         self._loose: set[int] = set()  # calls that failed, but for some of their rows
@@ -222,7 +223,7 @@ class Journal:
     def _ask_again(self, target: Target, keyed: bool) -> list[list[np.ndarray]]:
         """The target's answers, now, to the recorded queries."""
         keys = {"keys": [key for _, _, key in self._again]} if keyed else {}
-        arrays = arrays_of(target.predict(torch.cat([x for x, _, _ in self._again]), **keys))
+        arrays = arrays_of(target.predict(torch.cat([x for x, _, _ in self._again]), **keys), self.any_form)
         if any(a.shape[:1] != (len(self._again),) or a.dtype.hasobject for a in arrays) or any(
             np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating) and arrays[-1].dtype != np.bool_
         ):
@@ -263,14 +264,14 @@ class Journal:
             out = target.predict(x) if keys is None else target.predict(x, keys=keys)  # type: ignore[call-arg]
         except BaseException as error:
             if (part := part_of(error)) is not None:
-                arrays = () if part.answer is None else arrays_of(part.answer)
+                arrays = () if part.answer is None else arrays_of(part.answer, self.any_form)
                 answered, doubtful = (b"".join(rows_at(prints, rows)) for rows in (part.rows, part.doubtful))
                 self.file.keep_part(call, self.purpose, answered, arrays, doubtful)
                 self.file.note_uncharged(sent_of(error, len(x)) - len(part.rows) - len(part.doubtful))
             raise
         finally:
             self.file.note_uncharged(filled_up() + retried_of(target) - before)
-        arrays = arrays_of(out)
+        arrays = arrays_of(out, self.any_form)
         if any(a.dtype.hasobject or a.shape[:1] != (len(x),) for a in arrays):  # invalid; the oracle will raise
             self.file.refuse(call)
             return out

@@ -24,6 +24,7 @@ from blackbox.checkpoint import CheckpointError, differences
 from blackbox.oracle.same import refuses
 from blackbox.targets.answer import Answer
 from blackbox.targets.rejections import as_answer, spread
+from blackbox.targets.rows import decoded, encoded, rows_of
 
 VERSION = 1
 PRINT = 16
@@ -234,8 +235,20 @@ def rows_at(prints: bytes, rows: list[int]) -> list[bytes]:
     return [prints[PRINT * row : PRINT * (row + 1)] for row in rows]
 
 
-def arrays_of(out: Any) -> tuple[np.ndarray, ...]:
-    """A target's answer as arrays."""
+def arrays_of(out: Any, any_form: bool = False) -> tuple[np.ndarray, ...]:
+    """A target's answer as arrays; one of ``any_form`` as text, where it is no array, or as an object array where it is invalid.
+
+    Raises:
+        JournalError: it holds what a journal cannot keep.
+    """
+    if any_form and not isinstance(out, Tensor | Answer) and not (isinstance(out, np.ndarray) and out.dtype.kind in "biuf"):
+        try:
+            columns = list(out.values()) if isinstance(out, dict) else [out]
+            return (encoded(rows_of(out, len(columns[0]), "")),)
+        except TypeError as error:
+            raise JournalError(f"{error} Return arrays or plain Python, or run without a journal.") from None
+        except (ValueError, IndexError):  # the oracle will say what is wrong
+            return (np.array([None], dtype=object),)
     out = as_answer(out)
     parts = [part for part in out if part is not None] if isinstance(out, Answer) else (out,)
     return tuple(
@@ -246,6 +259,8 @@ def arrays_of(out: Any) -> tuple[np.ndarray, ...]:
 
 def answer_of(rows: list[list[np.ndarray]], device: torch.device) -> Any:
     """The inverse of `arrays_of`: the answers to several images, one list of columns each, in the target's form."""
+    if rows and rows[0][0].dtype.kind == "S":
+        return [decoded(bytes(row[0])) for row in rows]
     refused = [refuses(row) for row in rows]
     if all(no is None for no in refused):
         columns = [torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)]

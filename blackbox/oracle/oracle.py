@@ -45,7 +45,9 @@ class Oracle:
     Args:
         model: a torch module, a callable on [m, \\*shape] floats in [0, 1], a fitted scikit-learn classifier, or a
             `blackbox.targets.Target`. Normalising and resizing belong to it, behind the oracle.
-        access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown.
+        access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown. ``"answers"``:
+            the target returns anything with an entry a row (boxes, embeddings, numbers, text), which a goal reads (`blackbox.goals`);
+            ``classes`` mean nothing then.
         classes: C, the number of classes; or their words in index order, for a target that answers in words.
         k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
         returns: what the model returns: ``"logits"``, ``"probabilities"``, ``"percent"``, ``"labels"``, or ``"auto"``: decided
@@ -102,7 +104,7 @@ class Oracle:
         max_rows = check_int(max_rows, "max_rows", 1)
         rows_per_call = None if rows_per_call is None else check_int(rows_per_call, "rows_per_call", 1)
         self.decimals = decimals
-        target = as_target(model, device)
+        target = as_target(model, device, any_form=self.access is Access.ANSWERS)
         worded = self.class_names is not None and not isinstance(target, Channel)
         self.__target: Target = Adapted(target, class_names=self.class_names) if worded else target
         self.device = self.__target.device
@@ -214,6 +216,7 @@ class Oracle:
         with contextlib.closing(journal), channel.innermost_as(journal.around) if channel else contextlib.nullcontext():
             self.__target, self.__journal = channel or journal.around(whole), journal
             journal.chance = self.randomised and not self.__info.randomised  # as the user says of the target itself
+            journal.any_form = self.access is Access.ANSWERS
             try:
                 yield
             finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ class Reply:
     label: [m] int64, the predicted class. values: [m, C] probabilities or logits, [m, k] the k largest probabilities in
     descending order, or None when only labels are shown. classes: [m, k] int64, the classes of a top-k answer. total: C.
     access: which of these it is. rejected: [m] bool, the images that got no answer: their label is -1, their values NaN; None
-    from a target that never rejects.
+    from a target that never rejects. answers: m answers of any form, in plain Python and numpy, None for what was rejected; beside
+    them a label is -1. None where classes are shown.
     """
 
     access: Access
@@ -29,6 +30,7 @@ class Reply:
     classes: Tensor | None
     total: int
     rejected: Tensor | None = None
+    answers: list[Any] | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Reply]) -> Reply:
@@ -47,6 +49,7 @@ class Reply:
             join([p.classes for p in parts]),
             parts[0].total,
             join(masks),
+            None if parts[0].answers is None else [answer for p in parts for answer in cast(list[Any], p.answers)],
         )
 
     @classmethod

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from blackbox.checkpoint import fingerprint
+from blackbox.targets.rows import decoded
 
 NEAR = (5e-3, 1e-3)
 """How far, relatively and absolutely, an answer of the same target may be off when it is computed in another batch."""
@@ -39,14 +40,34 @@ def same_answer(was: Sequence[np.ndarray], now: Sequence[np.ndarray], slack: flo
     relative, absolute = NEAR
     return len(was) == len(now) and all(
         a.shape == b.shape
-        and (np.allclose(a, b, relative, absolute + 1.01 * slack) if np.issubdtype(b.dtype, np.floating) else np.array_equal(a, b))
+        and (
+            _alike(decoded(bytes(a)), decoded(bytes(b)))
+            if a.dtype.kind == b.dtype.kind == "S"
+            else np.allclose(a, b, relative, absolute + 1.01 * slack)
+            if np.issubdtype(b.dtype, np.floating)
+            else np.array_equal(a, b)
+        )
         for a, b in zip(was, now, strict=True)
     )
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two answers of any form are the same but for rounding."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, float | np.ndarray) and isinstance(b, float | np.ndarray):
+        relative, absolute = NEAR
+        return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, relative, absolute, equal_nan=True))
+    return bool(a == b)
 
 
 def told(answer: list[np.ndarray]) -> str:
     """An answer to one image, for a message: its label, or the first scores."""
     shown = answer[-1]
+    if shown.dtype.kind == "S":
+        return f"{decoded(bytes(shown))!r:.80}"
     return str(shown.item()) if shown.ndim == 0 else np.array2string(shown[:5], precision=4, separator=", ").replace("\n", "")
 
 

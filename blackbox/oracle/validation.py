@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from blackbox.checks import as_tensor
+from blackbox.oracle.any_form import AnyForm
 from blackbox.oracle.reply import Reply
 from blackbox.plain_text import exit_said
 from blackbox.protocol import Access
@@ -68,6 +69,7 @@ class Validation:
         self.name, self.access, self.classes, self.k, self.decimals, self.names = name, access, classes, k, decimals, names
         check_names(names or ())
         self.reader = Reader(name, reading)
+        self._rows = AnyForm(name)
 
     def reply(self, out: Any, m: int) -> Reply:
         """Turn the answer ``out`` to ``m`` rows into what is shown of it.
@@ -76,6 +78,12 @@ class Validation:
             TargetError: the answer is invalid: a wrong number of rows or classes, scores that are not finite, no
                 probabilities where there should be some, or less than the access level shows.
         """
+        if self.access is Access.ANSWERS:
+            try:
+                rows = self._rows.read(out, m)
+            except ValueError as error:
+                raise self._of_row(str(error), getattr(error, "row", None)) from None
+            return Reply(self.access, torch.full((m,), -1), None, None, self.classes, answers=rows)
         if isinstance(out, Tensor):
             return self._answered(out, m)
         try:

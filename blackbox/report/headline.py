@@ -64,7 +64,7 @@ def queries(some: Sequence[Item], name_target: bool = False) -> str:
     known = [i for i in some if i.result.complete and int(i.result.attacked.sum())]
     if not known or len(known) < len(some):
         return ""
-    targeted = {bool(i.result.config["targeted"]) for i in known}
+    targeted = {(bool(i.result.config["targeted"]), i.result.config.get("goal")) for i in known}
     walks = {math.isinf(i.result.threat.eps) for i in known}
     if len(targeted) > 1 or len(walks) > 1:
         return ""
@@ -88,6 +88,8 @@ def _reach(r: AttackResult, on: str) -> str:
         found = median_distance(r, [budget])[budget]
         size = f"{number(found.value, '.3g')} [{number(found.low, '.3g')}, {number(found.high, '.3g')}]"
         return f"bring the nearest adversarial example{on} to a median {r.threat.norm} distance of {size}"
+    if goal := r.config.get("goal"):
+        return f"reached the goal ({goal}){on} for {percent(r.success_rate)} of the images"
     if r.config["targeted"]:
         return f"made the target{on and ' ' + str(r.config['target'])} name the class asked for on {percent(r.success_rate)} of the images"
     clean, robust = r.clean_accuracy, r.robust_accuracy
@@ -105,7 +107,7 @@ def seeds(pooled: Pooled) -> str:
     def told(t: TwoLevel) -> str:
         return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}]"
 
-    if r.config["targeted"] or math.isinf(r.threat.eps):
+    if r.config["targeted"] or r.config.get("goal") or math.isinf(r.threat.eps):
         reach = f"succeeded on {told(rate)} of the images"
     else:
         reach = f"cut accuracy from {100 * r.clean_accuracy.value:.0f} % to {told(robust)}"
@@ -114,7 +116,7 @@ def seeds(pooled: Pooled) -> str:
 
 def _standing(item: Item) -> tuple[float, float]:
     r = item.result
-    return (-r.success_rate.value if r.config["targeted"] else r.robust_accuracy.value, r.mean_queries)
+    return (-r.success_rate.value if r.config["targeted"] or r.config.get("goal") else r.robust_accuracy.value, r.mean_queries)
 
 
 def _distance(item: Item) -> float:

@@ -106,6 +106,7 @@ def report(
         "seed": spec.seed,
         "objective": spec.objective.kind,
         "targeted": spec.objective.targeted,
+        "goal": None if spec.goal is None else str(spec.goal),
         "cohort": spec.cohort,
         "votes": spec.votes,
         "eight_bit": spec.eight_bit,

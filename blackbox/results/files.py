@@ -94,6 +94,6 @@ def there(name: str, value: Any, known: bool) -> Any:
         return value if known or value else None
     if name in ("first_success_query", "prints"):
         return value or None
-    if name in ("clean_label", "adv_label", "verified", "flagged", "bad"):
+    if name in ("y", "goal", "clean_label", "adv_label", "verified", "flagged", "bad"):
         return None if value < 0 else value
     return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -30,7 +30,7 @@ def to_pandas(result: AttackResult) -> pd.DataFrame:
     c, n = result.config, len(result)
     columns = {
         "image": array(result.ids),
-        "label": array(result.y),
+        "label": array(result.y) if (array(result.y) >= 0).all() else whole(result.y, array(result.y) >= 0),
         "clean_label": whole(label, label >= 0),
         "attacked": yes(result.attacked, clean),
         "success": yes(result.success, known),

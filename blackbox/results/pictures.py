@@ -72,6 +72,8 @@ def save_pictures(
     for at, i in enumerate(found.tolist()):
         said = int(label[at]) if label[at] >= 0 else None
         name = f"{int(result.ids[i])}_{_word(int(result.y[i]), words)}_to_{'unknown' if said is None else _word(said, words)}.png"
+        if result.y[i] < 0:  # a goal without labels
+            name = f"{int(result.ids[i])}.png"
         as_picture(rounded[at], i).save(path / name)
         if not torch.equal(read_picture(path / name), rounded[at]):
             raise OSError(f"Expected {path / name} to hold the pixels that were written, but it reads back otherwise: is the disk full?")
@@ -154,7 +156,7 @@ def _chosen(
     for at, i in enumerate(found.tolist()):
         if same[at] and int(result.verified[i]) >= 0 and int(result.adv_label[i]) >= 0:
             label[at], holds[at] = int(result.adv_label[i]), bool(result.verified[i] == 1)
-    if oracle is None or not len(found):
+    if oracle is None or not len(found) or result.config.get("goal"):  # a goal is not saved, so that it cannot be asked about
         return first, label, holds
     open_ = [at for at, held in enumerate(holds) if held is None]
     for at, said, fools in _asked(result, found, first, open_, oracle):

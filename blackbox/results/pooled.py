@@ -100,7 +100,7 @@ class Pooled:
         cut = [f"{told}." for r, s in zip(self.results, self.seeds, strict=True) if (told := incomplete(r, f"seed {s}"))]
         each = [100 * rate.value for rate in self.per_seed().values()]
         means = [r.mean_queries for r in self.results]
-        goal = "targeted" if c["targeted"] else "untargeted"
+        goal = c.get("goal") or ("targeted" if c["targeted"] else "untargeted")
         return "\n".join([
             *cut,
             f"{c['attack']} on {c['target']} · sees {c['access']} · {first.threat} · {goal} · budget {c['budget']:,} · "

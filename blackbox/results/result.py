@@ -145,13 +145,15 @@ class AttackResult:
     @property
     def clean_known(self) -> Tensor:
         """Of which images it is known whether the target classifies them correctly, [N] bool."""
+        if self.config.get("goal"):  # of a clean input that was not attacked, the run ended at its answer
+            return self._ended | ~self.clean_loss.isnan()
         return self._ended | (self.clean_label == self.y)
 
     @property
     def attacked(self) -> Tensor:
-        """Which clean images the target classified correctly, [N] bool: the denominator of the success rate. An image whose
-        clean answer never came is not among them."""
-        right = torch.tensor([s is not Status.CLEAN_WRONG for s in self.status], dtype=torch.bool)
+        """Which clean images the target classified correctly, [N] bool: the denominator of the success rate; with another goal, those
+        that do not reach it unchanged. An image whose clean answer never came is not among them."""
+        right = torch.tensor([s not in (Status.CLEAN_WRONG, Status.REACHED) for s in self.status], dtype=torch.bool)
         return right & self.clean_known
 
     @property

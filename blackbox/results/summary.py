@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
 
 
+_OPEN = "whose goal was open"
+
+
 def incomplete(result: AttackResult, name: str = "") -> str:
     """The sentence for a result with unknown images: how many, and why; empty where the outcome of all is known.
 
@@ -71,14 +74,19 @@ def sent(result: AttackResult) -> str:
 def summary(result: AttackResult) -> str:
     """The summary as text."""
     c, cut = result.config, incomplete(result)
-    goal = "targeted" if c["targeted"] else "untargeted"
+    goal = c.get("goal") or ("targeted" if c["targeted"] else "untargeted")
+    among, kept = ("the target had right", "right and not fooled")
+    names, open_ = ("clean accuracy  ", "robust accuracy "), ""
+    if c.get("goal"):
+        names, open_ = ("goal open       ", "goal withheld   "), ": not reached by the clean one"
+        among, kept = _OPEN, "not reached, clean or attacked"
     lines = [f"{cut}."] if cut else []
     lines += [
         f"{c['attack']} on {c['target']} · sees {c['access']} · {result.threat} · {goal} · "
         f"budget {c['budget']:,} · seed {c['seed']}",
-        f"clean accuracy   {result.clean_accuracy}  of all images",
-        f"attack success   {result.success_rate}  of images the target had right",
-        f"robust accuracy  {result.robust_accuracy}  of all images: right and not fooled",
+        f"{names[0]} {result.clean_accuracy}  of all images{open_}",
+        f"attack success   {result.success_rate}  of images {among}",
+        f"{names[1]} {result.robust_accuracy}  of all images: {kept}",
         *_held(result),
         *_queries(result),
     ]
@@ -110,7 +118,7 @@ def summary(result: AttackResult) -> str:
     others = [
         s
         for s in Status
-        if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG) and s in result.status and not (cut and s in _CUT)
+        if s not in (Status.SUCCESS, Status.BUDGET, Status.CLEAN_WRONG, Status.REACHED) and s in result.status and not (cut and s in _CUT)
     ]
     lines += _read(result)
     lines += [f"note             {result.status.count(s)} images: {s.value}" for s in others]
@@ -187,7 +195,8 @@ def _held(result: AttackResult) -> list[str]:
     if not (again := int((result.verified == 0).sum())):
         return []
     return [
-        f"that held        {result.verified_rate}  of images the target had right: adversarial again in a verification query "
+        f"that held        {result.verified_rate}  of images {_OPEN if result.config.get('goal') else 'the target had right'}: adversarial "
+        "again in a verification query "
         "(not charged)",
         f"warning          {again} examples were not adversarial in their verification query: the target's answers depend on the "
         f"batch or on chance, and the success above counts lucky answers. To count only what a majority confirms, {remedy(result)}",

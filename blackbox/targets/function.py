@@ -26,6 +26,7 @@ class FunctionTarget(Described):
         batch: the number of rows that the function takes; shorter calls are filled up with copies of their last row, whose
             answers are dropped and not charged.
         class_names: the words of the classes in index order, if it answers in words.
+        any_form: its answers are not of classes, and are passed on as they are (``Oracle(..., access="answers")``).
     """
 
     def __init__(
@@ -38,11 +39,12 @@ class FunctionTarget(Described):
         batch: int | None = None,
         class_names: Sequence[str] | None = None,
         name: str | None = None,
+        any_form: bool = False,
     ) -> None:
         name = str(name or getattr(function, "__name__", type(function).__name__))
         self.info = TargetInfo(name, check_returns(returns), max_rows=check_batch(batch))
         self.device = torch.device(device or "cpu")
-        self._function, self._numpy, self._batch, self._words = function, numpy, batch, class_names
+        self._function, self._numpy, self._batch, self._words, self._any_form = function, numpy, batch, class_names, any_form
 
     def predict(self, x: Tensor) -> Any:
         plain = self._batch is None and self._words is None
@@ -52,5 +54,7 @@ class FunctionTarget(Described):
         with torch.inference_mode():
             # a copy: writing into it must not change what the engine records
             out = self._function(x.numpy(force=True).copy() if self._numpy else x.clone())
+        if self._any_form:
+            return out
         out = scores_of(out, self.info.name)
         return out.detach().clone() if isinstance(out, Tensor) else out

@@ -22,7 +22,7 @@ class ModuleTarget(Described):
     Args:
         model: gives [m, C] scores for [m, \\*shape] floats in [0, 1], alone or as the ``logits`` of an output object.
         device: where to move it; by default it stays where its parameters are.
-        returns, batch: as in `FunctionTarget`.
+        returns, batch, any_form: as in `FunctionTarget`.
 
     In half precision it does not see changes of its input below the type's grid, and announces that as ``probe`` and the
     relative steps of its scores as ``precision``.
@@ -36,6 +36,7 @@ class ModuleTarget(Described):
         *,
         returns: str | None = None,
         batch: int | None = None,
+        any_form: bool = False,
     ) -> None:
         if device is not None:
             model = model.to(device)
@@ -44,7 +45,7 @@ class ModuleTarget(Described):
         self._dtype = torch.float32 if weight is None else weight.dtype
         name, coarse = name or type(model).__name__, precision_of(self._dtype)
         self.info = TargetInfo(name, check_returns(returns), max_rows=check_batch(batch), probe=coarse / 2, precision=coarse)
-        self._batch = batch
+        self._batch, self._any_form = batch, any_form
         self._model = model.eval()
         self._parts = tuple(model.modules())
 
@@ -57,6 +58,7 @@ class ModuleTarget(Described):
             self._model.eval()
         with torch.inference_mode():
             # a copy: a model that normalises in place must not change what the engine records
-            out = scores_of(self._model(x.to(self._dtype, copy=True)), self.info.name)
+            out = self._model(x.to(self._dtype, copy=True))
+        out = out if self._any_form else scores_of(out, self.info.name)
         # an inference tensor cannot be used in autograd (surrogates are trained on answers); a copy can
         return out.clone() if isinstance(out, Tensor) else out

@@ -67,8 +67,10 @@ class Wrapper(Described):
         return busy_of(self.inner)
 
 
-def as_target(model: Any, device: torch.device | str | None = None) -> Target:
+def as_target(model: Any, device: torch.device | str | None = None, any_form: bool = False) -> Target:
     """Wrap a model in the matching adapter.
+
+    any_form: its answers are not of classes; of what scikit-learn fits, regressors among them, they are those of ``predict``.
 
     Raises:
         TypeError: it is neither a Target, a torch module, a scikit-learn classifier, a Keras model, a booster of XGBoost or
@@ -78,17 +80,19 @@ def as_target(model: Any, device: torch.device | str | None = None) -> Target:
     from blackbox.targets.module import ModuleTarget
     from blackbox.targets.sklearn import SklearnTarget
 
+    if any_form and hasattr(model, "predict") and hasattr(model, "fit"):
+        return FunctionTarget(lambda x: model.predict(x.reshape(len(x), -1)), name=type(model).__name__, numpy=True, any_form=True)
     if (library := _library(model)) is not None:
         return library(model)
     if isinstance(model, torch.nn.Module):
-        return ModuleTarget(model, device)
+        return ModuleTarget(model, device, any_form=any_form)
     described = isinstance(getattr(model, "info", None), TargetInfo)
     if (isinstance(model, Target) or described) and not isinstance(model, type):
         return model
     if hasattr(model, "predict") and hasattr(model, "fit") and not callable(model):
         return SklearnTarget(model)
     if callable(model) and not isinstance(model, type):
-        return FunctionTarget(model, device)
+        return FunctionTarget(model, device, any_form=any_form)
     raise TypeError(
         "Expected the model to be a torch module, a callable on [m, *shape] floats, a fitted scikit-learn classifier "
         f"or a blackbox target, but it was {model!r}."

@@ -42,7 +42,7 @@ def _rows(run: Run) -> list[list[str]]:
         allowed = f"{item.result.threat}{', 8-bit images' if c.get('eight_bit') else ''}"
         out.append([
             "by queries", "; ".join([f"{c['target']}: {c.get('access', 'unknown')}", *extra]), allowed,
-            f"at most {int(c['budget']):,} an image", "a given class" if c.get("targeted") else "any wrong class",
+            f"at most {int(c['budget']):,} an image", c.get("goal") or ("a given class" if c.get("targeted") else "any wrong class"),
             _images(run, len(item.result)),
         ])  # fmt: skip
     if (e := run.evaluation) is not None:

@@ -42,7 +42,8 @@ def test_the_clean_check_is_charged_and_ends_what_is_wrong_already() -> None:
     p = parts(budget=1)
     cohort = cohort_at(p, k=CLEAN)
     plan = p.accounts.admit(cohort)
-    p.accounts.check_clean(cohort, plan, np.array([0, 1, 0]), np.array([0.9, 0.8, 0.7]), np.array([-3, 2, -1], np.float32))
+    wrong = np.array([False, True, False])
+    p.accounts.check_clean(cohort, plan, np.array([0, 1, 0]), np.array([0.9, 0.8, 0.7]), np.array([-3, 2, -1], np.float32), wrong)
     assert p.ledger.spent.tolist() == [1, 1, 1] and p.ledger.label0.tolist() == [0, 1, 0]
     assert ended(p) == [Status.BUDGET, Status.CLEAN_WRONG, Status.BUDGET] and p.ledger.loss0.tolist() == [-3, 2, -1]
 

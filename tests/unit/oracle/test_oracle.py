@@ -60,7 +60,7 @@ class TestAccess:
 
     def test_names_of_levels(self) -> None:
         assert Access.parse("top-k") is Access.TOPK and Access.parse(Access.LOGITS) is Access.LOGITS
-        with pytest.raises(ValueError, match="labels, topk, scores, logits, but it was 'grey'"):
+        with pytest.raises(ValueError, match="labels, topk, scores, logits, answers, but it was 'grey'"):
             Oracle(NET, "grey", 4)
 
 

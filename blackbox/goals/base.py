@@ -1,0 +1,192 @@
+"""`Goal`: what an attacker wants of a target's answer, for each sample: a loss that says how near it is, and whether it is reached."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access, AccessError
+
+_LARGEST = np.float32(1e12)  # of a loss: the difference of two is finite
+
+
+class Setting(NamedTuple):
+    """What a goal is told of a run before the first query: the number of samples, what the oracle shows, how many classes the
+    target has, their names, if there are any, the step to which scores are rounded, and how many classes a top-k answer lists."""
+
+    samples: int
+    access: Access
+    classes: int
+    names: Sequence[str] | None = None
+    resolution: float = 0.0
+    listed: int = 1
+
+
+class GoalError(ValueError):
+    """A goal cannot judge an answer. row: of the call, from 0."""
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+class Goal:
+    """Base class of goals other than a class to leave or to reach. The engine calls it; an attack never sees it.
+
+    A subclass sets ``needs`` and writes `judge` and `describe`; `bind` and `check` where it has something to check.
+
+    Attributes:
+        needs: the least that the oracle must show: an `Access`; ``Access.ANSWERS`` for answers of any form.
+        graded: the loss tells how near a sample is. One that is not graded serves attacks that need labels alone.
+    """
+
+    needs: Access = Access.LABELS
+    graded: bool = True
+
+    def level(self, access: Access) -> Access:
+        """What an attack sees through this goal: as much as the oracle shows of classes; of other answers a score, or, if the loss
+        is not graded, a label."""
+        if not self.graded:
+            return Access.LABELS
+        return Access.SCORES if access is Access.ANSWERS else access
+
+    def bound(self, setting: Setting) -> Self:
+        """The goal of a run's samples, checked: nothing has been asked.
+
+        Raises:
+            AccessError: the oracle shows too little, or something else. ValueError: the goal does not fit the samples or the classes.
+        """
+        other = (self.needs is Access.ANSWERS) != (setting.access is Access.ANSWERS)
+        if other or setting.access < self.needs:
+            least = "" if self.needs is Access.ANSWERS else "at least "
+            raise AccessError(
+                f"Expected an oracle that shows {least}{self.needs.name.lower()} for the goal ({self.describe()}), but this one shows "
+                f"{setting.access.name.lower()}. Use Oracle(..., access={self.needs.name.lower()!r})."
+            )
+        made = copy.copy(self)
+        made.bind(setting)
+        return made
+
+    def bind(self, setting: Setting) -> None:
+        """Keep what of the run is needed, on a copy of the goal, and check it. Raises: ValueError."""
+
+    def check(self, reply: Reply) -> None:
+        """Check that the answers have the form that the goal needs. Raises: GoalError, with the row."""
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[Any, Any]:
+        """The loss [m] of the ``reply`` to m inputs and whether each has reached the goal, [m] bool; ``who`` [m]: the samples, from 0.
+
+        The loss is negative until the goal is reached, and larger is nearer.
+        """
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The goal in words, for reports."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def identity(self) -> str:
+        """The goal with what it holds for each sample, by which a checkpoint recognises its run."""
+        held = hashlib.sha256()
+        for name, value in sorted(vars(self).items()):
+            held.update(name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else b""))
+        return f"{type(self).__name__}: {self} ({held.hexdigest()[:10]})"
+
+    def verdict(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the engine calls: `check`, then `judge`, as float32 and bool.
+
+        Raises:
+            GoalError: the answers have another form, or the loss is not a number a row, or NaN; says which row.
+        """
+        self.check(reply)
+        loss, reached = self.judge(reply, who)
+        loss, reached = np.asarray(loss, dtype=np.float32), np.asarray(reached, dtype=bool)
+        if loss.shape != (len(who),) or reached.shape != (len(who),):
+            raise GoalError(
+                f"Expected from the goal ({self}) a loss and a success for each of {len(who)} answers, but their shapes were "
+                f"{loss.shape} and {reached.shape}."
+            )
+        if np.isnan(loss).any():
+            raise GoalError(f"Expected a number from the goal ({self}), but the loss was NaN.", int(np.isnan(loss).argmax()))
+        return np.clip(loss, -_LARGEST, _LARGEST), reached
+
+
+def bound(goal: Any, oracle: Oracle, samples: int, target: Any = None) -> Goal:
+    """A goal of this number of samples behind this oracle, checked. target: the class to reach, which cannot be beside it.
+
+    Raises:
+        ValueError: there is a target class beside it, or it does not fit. AccessError: the oracle shows too little for it.
+    """
+    if not isinstance(goal, Goal):
+        raise ValueError(
+            f"Expected goal to be a blackbox.goals.Goal, but it was {goal!r:.80}. A function becomes one by bb.goal(function); a class to "
+            "reach is target=."
+        )
+    if target is not None:
+        raise ValueError("Expected either a target class or a goal, but both were given. AnyOf(classes) is the goal to reach a class.")
+    resolution = max(oracle.rounding, 2 * oracle.noise)
+    return goal.bound(Setting(samples, oracle.access, oracle.classes, oracle.class_names, resolution, oracle.k))
+
+
+def check_uninformed(goal: Goal | None, name: str, informed: bool) -> None:
+    """Refuse an attack that compares a prior with the target's classes, where the goal is not one class. Raises: ValueError."""
+    if goal is not None and informed:
+        raise ValueError(
+            f"Expected an attack without a prior for the goal ({goal}), but {name} compares one with the target's classes. Take auto "
+            "without a prior, square or ripples; with labels alone hop-skip-jump or rays."
+        )
+
+
+def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarray:
+    """``values`` as an array with a first axis of ``samples``: given once for all, or one for each.
+
+    axes: how many axes one of them has.
+
+    Raises:
+        ValueError: of another length, or not finite; says which sample.
+    """
+    array = np.asarray(values.numpy(force=True) if hasattr(values, "numpy") else values, dtype=np.float64)
+    if array.ndim == axes:
+        array = np.broadcast_to(array, (samples, *array.shape))
+    elif array.ndim == axes + 1 and len(array) == 1:
+        array = np.broadcast_to(array, (samples, *array.shape[1:]))
+    if array.ndim != axes + 1 or len(array) != samples:
+        raise ValueError(
+            f"Expected {what} for all {samples} samples or one for each, but it had shape {np.shape(values)}. Give an array with one entry "
+            "a sample, in the order of x."
+        )
+    bad = ~np.isfinite(array).reshape(samples, -1).all(1)
+    if bad.any():
+        raise ValueError(f"Expected {what} to be finite, but that of sample {int(bad.argmax())} is not. Leave such samples out.")
+    return array
+
+
+def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:
+    """The answers as one array of floats [m, ...], each with ``axes`` axes (a number has none; one in a list of one will do).
+
+    Raises:
+        GoalError: an answer is of another form, of another shape than the first, or holds NaN; says which row.
+    """
+    rows = []
+    for row, answer in enumerate(reply.answers or ()):
+        try:
+            each = np.asarray(answer, dtype=np.float64)
+        except (TypeError, ValueError):
+            each = None
+        if each is not None and each.ndim == axes + 1 and axes == 0 and each.size == 1:
+            each = each.reshape(())
+        if each is None or each.ndim != axes or (rows and each.shape != rows[0].shape):
+            form = "a number" if axes == 0 else f"an array of shape {rows[0].shape}" if rows else f"an array with {axes} axis"
+            raise GoalError(f"Expected {form} as an answer for the goal ({goal}), but it was {answer!r:.80}.", row)
+        if np.isnan(each).any():
+            raise GoalError(f"Expected numbers as an answer for the goal ({goal}), but it held NaN: {answer!r:.80}.", row)
+        rows.append(each)
+    return np.stack(rows)

@@ -1,0 +1,135 @@
+"""`AnyOf` and `NoneOf`: sets of classes to reach, or to leave, among the first k."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from blackbox.goals.base import Goal, Setting
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access
+
+_SMALLEST = np.float32(1e-30)
+
+
+class _Classes(Goal):
+    """Of a set of classes, whether some are among the first ``k``.
+
+    Args:
+        classes: numbers or words: one set for all samples, ``[3, 5]``, or one set for each, ``[N, j]`` numbers.
+        k: among how many first classes.
+    """
+
+    def __init__(self, classes: Any, k: int = 1) -> None:
+        if isinstance(classes, str | int | np.integer):
+            classes = [classes]
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise ValueError(f"Expected k to be a whole number of at least 1, but it was {k!r}.")
+        self.classes, self.k = classes, int(k)
+        self.needs = Access.LABELS if k == 1 else Access.TOPK
+        self._inside: np.ndarray = np.zeros((0, 0), bool)  # [N, C]
+        self._least = _SMALLEST  # a probability's, before its logarithm is taken
+
+    def bind(self, setting: Setting) -> None:
+        self._least = max(np.float32(setting.resolution / 2), _SMALLEST)
+        numbers = _numbers(self.classes, setting)
+        rows = numbers if numbers.ndim == 2 else numbers[None]
+        inside = np.zeros((len(rows), setting.classes), bool)
+        np.put_along_axis(inside, rows, True, 1)
+        if len(inside) not in (1, setting.samples):
+            raise ValueError(
+                f"Expected one set of classes for all {setting.samples} samples or one for each, but there were {len(inside)}."
+            )
+        self._inside = np.broadcast_to(inside, (setting.samples, setting.classes))
+        if setting.access is Access.TOPK and self.k > setting.listed:
+            raise ValueError(
+                f"Expected k of at most {setting.listed}, the classes that an answer lists, but it was {self.k}. Let it list more: "
+                f"Oracle(..., k={self.k})."
+            )
+        most = int(self._inside.sum(1).max())
+        if most + self.k > setting.classes:
+            raise ValueError(
+                f"Expected at least k={self.k} classes outside the set, but {most} of the {setting.classes} classes are in it. "
+                "Give fewer classes or a smaller k."
+            )
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and success of having some of the classes among the first k; see `Goal.judge`."""
+        inside, at = self._inside[who], np.arange(len(who))
+        if reply.values is None:
+            held = inside[at, reply.label.numpy(force=True)]
+            return np.where(held, np.float32(1), np.float32(-1)), held
+        values = _logits(reply, self._least)
+        own = np.where(inside, values, -np.inf).max(1)
+        kth = -np.partition(-np.where(inside, -np.inf, values), self.k - 1, axis=1)[:, self.k - 1]
+        loss = own - kth
+        held = inside[at, reply.label.numpy(force=True)] if self.k == 1 else loss > 0  # a label may stand apart from the scores
+        return loss, held
+
+    def _told(self) -> str:
+        some = np.asarray(self.classes)
+        what = "the classes given for each image" if some.ndim == 2 else ", ".join(map(str, some.tolist()))
+        return f"{what} {'the first' if self.k == 1 else f'among the first {self.k}'}"
+
+
+class AnyOf(_Classes):
+    """Some class of a set is the first, or among the first k: any of these will do."""
+
+    def describe(self) -> str:
+        return f"any of {self._told()}"
+
+
+class NoneOf(_Classes):
+    """No class of a set is the first, or among the first k.
+
+    ``NoneOf(y[:, None], k=5)`` drives the true class out of the first five; ``NoneOf(["drugs", "weapons"])`` gets past a filter.
+    """
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        loss, held = super().judge(reply, who)
+        return -loss, ~held if self.k == 1 else -loss > 0
+
+    def describe(self) -> str:
+        return f"none of {self._told()}"
+
+
+def _numbers(classes: Any, setting: Setting) -> np.ndarray:
+    """Classes as numbers, [j] or [N, j].
+
+    Raises:
+        ValueError: no classes, or none that the target has.
+    """
+    if hasattr(classes, "numpy"):
+        classes = classes.numpy(force=True)
+    array = np.asarray(classes)
+    if array.dtype.kind in "US":
+        names = list(map(str, setting.names or ()))
+        if unknown := [str(word) for word in array.flat if str(word) not in names]:
+            known = f"the classes {', '.join(names[:12])}" if names else "numbers, since the oracle knows no names of classes"
+            raise ValueError(f"Expected {known}, but one was {unknown[0]!r}. Name them: Oracle(..., classes=['cat', 'dog', ...]).")
+        array = np.vectorize(names.index, otypes=[np.int64])(array)
+    if array.ndim not in (1, 2) or not array.size or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"Expected classes as numbers or words, [j] for all samples or [N, j], but they were {array.dtype} of shape {array.shape}."
+        )
+    if array.min() < 0 or array.max() >= setting.classes:
+        wrong = int(array.min()) if array.min() < 0 else int(array.max())
+        raise ValueError(f"Expected classes from 0 to {setting.classes - 1}, but one was {wrong}.")
+    return array.astype(np.int64)
+
+
+def _logits(reply: Reply, least: np.float32) -> np.ndarray:
+    """The scores [m, C] as logits: probabilities by their logarithms; classes that a top-k answer does not list share the rest."""
+    if reply.access is Access.LOGITS:
+        assert reply.values is not None
+        return reply.values.numpy(force=True).astype(np.float32)
+    p = reply.probabilities().numpy(force=True).astype(np.float32)
+    if reply.access is Access.TOPK:  # an unlisted class has no more than the last that is listed
+        assert reply.values is not None
+        listed = np.zeros_like(p, dtype=bool)
+        assert reply.classes is not None
+        np.put_along_axis(listed, reply.classes.numpy(force=True), True, 1)
+        p = np.where(listed, p, np.minimum(p, reply.values.numpy(force=True)[:, -1:]))
+    logs: np.ndarray = np.log(np.maximum(p, least))
+    return logs

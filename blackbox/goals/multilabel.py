@@ -1,0 +1,72 @@
+"""`MultiLabel`: hide some labels of several, and show others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from blackbox.goals.base import Goal, GoalError, numbers
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access
+
+
+class MultiLabel(Goal):
+    """Every label of ``hide`` scores below the threshold, and every one of ``show`` at least as high.
+
+    An answer is a row of one score a label, or a dict {label: score}; a label that a dict leaves out scores ``absent``.
+
+    Args:
+        hide, show: labels, by their number in the row or their name in the dict.
+        threshold: from which score on a label is said to be there.
+        absent: the score of a label that an answer leaves out.
+
+    Raises:
+        ValueError: no labels, or one that is to be hidden and shown.
+    """
+
+    needs = Access.ANSWERS
+
+    def __init__(
+        self, hide: Sequence[int | str] = (), show: Sequence[int | str] = (), threshold: float = 0.5, absent: float = 0.0
+    ) -> None:
+        self.hide, self.show = ([each] if isinstance(each, int | str) else list(each) for each in (hide, show))
+        if not self.hide and not self.show:
+            raise ValueError("Expected labels to hide or to show, but there were none. Give hide=['nudity'], say, or show=[3].")
+        if both := sorted(set(map(str, self.hide)) & set(map(str, self.show))):
+            raise ValueError(f"Expected each label to be hidden or shown, but {both[0]} was to be both.")
+        if not np.isfinite([threshold, absent]).all():
+            raise ValueError(f"Expected threshold and absent to be finite, but they were {threshold!r} and {absent!r}.")
+        self.threshold, self.absent = float(threshold), float(absent)
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        hide, show = self._scores(reply, self.hide), self._scores(reply, self.show)
+        parts = [self.threshold - hide, show - self.threshold]
+        loss = np.concatenate(parts, 1).min(1)  # of labels one after the other: the one that is farthest from where it should be
+        return loss, (hide < self.threshold).all(1) & (show >= self.threshold).all(1)
+
+    def _scores(self, reply: Reply, labels: Sequence[Any]) -> np.ndarray:
+        """The scores of these labels, [m, len(labels)]."""
+        answers: Any = reply.answers
+        if isinstance(answers[0], dict):
+            try:
+                rows = [[float(answer.get(label, self.absent)) for label in labels] for answer in answers]
+            except (AttributeError, TypeError, ValueError):
+                raise GoalError(f"Expected a dict of scores from every call for the goal ({self}).") from None
+            found = np.array(rows, dtype=np.float64).reshape(len(answers), len(labels))
+            if np.isnan(found).any():
+                raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", int(np.isnan(found).any(1).argmax()))
+            return found
+        whole = numbers(reply, self, axes=1)
+        if wrong := [label for label in labels if not isinstance(label, int | np.integer) or not 0 <= label < whole.shape[1]]:
+            raise GoalError(
+                f"Expected labels by number, from 0 to {whole.shape[1] - 1}, since an answer is a row of scores, but one was "
+                f"{wrong[0]!r}.",
+                0,
+            )
+        return whole[:, list(labels)]
+
+    def describe(self) -> str:
+        told = [f"{what} {', '.join(map(str, some))}" for what, some in (("hide", self.hide), ("show", self.show)) if some]
+        return f"{' and '.join(told)} (threshold {self.threshold:g})"

@@ -1,0 +1,85 @@
+"""`goal`: a goal of one's own, from one function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from blackbox.goals.base import Goal, GoalError
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access
+
+
+class Own(Goal):
+    """A goal that a function of an answer defines; see `goal`."""
+
+    def __init__(
+        self, loss: Callable[..., Any], success: Callable[..., Any] | None, name: str, needs: Access, graded: bool
+    ) -> None:
+        self.loss, self.success, self.name, self.needs, self.graded = loss, success, name, needs, graded
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        loss, reached = np.zeros(len(who), np.float32), np.zeros(len(who), bool)
+        for row, (answer, sample) in enumerate(zip(_answers(reply), who.tolist(), strict=True)):
+            loss[row] = self._called(self.loss, "loss", float, answer, sample, row)
+            reached[row] = loss[row] > 0 if self.success is None else self._called(self.success, "success", bool, answer, sample, row)
+        return loss, reached
+
+    def _called(self, function: Callable[..., Any], what: str, kind: type, answer: Any, sample: int, row: int) -> Any:
+        try:
+            return kind(function(answer, sample) if _takes_two(function) else function(answer))
+        except Exception as error:
+            raise GoalError(
+                f"Expected the {what} of the goal ({self}) to be a {'number' if kind is float else 'truth'}, but on the answer "
+                f"{answer!r:.80} it raised {type(error).__name__}: {error}",
+                row,
+            ) from error
+
+    def describe(self) -> str:
+        return self.name
+
+
+def goal(
+    loss: Callable[..., Any],
+    success: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    access: str | Access = Access.ANSWERS,
+    graded: bool = True,
+) -> Own:
+    """Make a goal of one's own.
+
+    Args:
+        loss: ``loss(answer)`` or ``loss(answer, i)`` -> number; ``i`` is the sample, from 0. Negative until the goal is reached, larger
+            is nearer. An answer is one row of what the target returns (numbers as numpy arrays); of an oracle that shows scores or
+            logits an array [C], of one that shows labels a number.
+        success: ``success(answer)`` or ``success(answer, i)`` -> truth; by default, where the loss is above 0.
+        name: of the goal in reports; by default the function's.
+        access: what the oracle must show: ``"answers"`` of any form, or ``"labels"``, ``"scores"``, ``"logits"``.
+        graded: False where the loss has two values only, so that attacks with labels alone are run.
+    """
+    for what, function in (("loss", loss), ("success", success)):
+        if function is not None and not callable(function):
+            raise ValueError(f"Expected the {what} of a goal to be a function of an answer, but it was {function!r:.80}.")
+    level = Access.parse(access)
+    if level is Access.TOPK:
+        raise ValueError("Expected access to be answers, labels, scores or logits for a goal of one's own, but it was topk.")
+    called = getattr(loss, "__name__", type(loss).__name__)
+    return Own(loss, success, name or ("a goal of one's own" if called == "<lambda>" else called), level, graded)
+
+
+def _answers(reply: Reply) -> Any:
+    if reply.answers is not None:
+        return reply.answers
+    return reply.label.tolist() if reply.values is None else reply.values.numpy(force=True)
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        kinds = [p.kind for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    except (TypeError, ValueError):  # built-in functions may not tell
+        return False
+    return sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds) >= 2

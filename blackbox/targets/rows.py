@@ -1,0 +1,110 @@
+"""Answers of any form: one entry a row, in plain Python and numpy; and how a journal keeps them, without pickle."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+def rows_of(out: Any, m: int, name: str) -> list[Any]:
+    """The answer of a target to ``m`` rows as a list with an entry for each.
+
+    Taken are a tensor or array [m, ...], a list of m answers, and a dict of columns, each with m entries, which becomes one dict a
+    row. Tensors become numpy arrays throughout.
+
+    Raises:
+        ValueError: of another number of rows, or of another form.
+    """
+    if isinstance(out, Mapping):
+        columns = {str(key): rows_of(value, m, name) for key, value in out.items()}
+        if not columns:
+            raise ValueError(f"Expected an answer for each of {m} inputs from the target {name}, but it returned an empty dict.")
+        return [{key: column[row] for key, column in columns.items()} for row in range(m)]
+    if isinstance(out, Tensor):
+        out = out.float().numpy(force=True) if out.is_floating_point() else out.numpy(force=True)
+    if isinstance(out, np.ndarray):
+        if out.ndim == 0 or out.dtype.hasobject:
+            raise ValueError(
+                f"Expected an answer for each of {m} inputs from the target {name}, but it returned an array of {out.dtype} with shape "
+                f"{out.shape}. Return a list with an entry for each input."
+            )
+        out = [row.item() if row.ndim == 0 else row for row in out]
+    if not isinstance(out, list | tuple):
+        raise ValueError(
+            f"Expected an answer for each of {m} inputs from the target {name}, as a list, an array, a tensor or a dict of these, but it "
+            f"returned {type(out).__name__}."
+        )
+    if len(out) != m:
+        raise ValueError(
+            f"Expected one answer for each of the {m} inputs of a call, but the target {name} returned {len(out)}. It must not drop or "
+            "merge rows; an input for which nothing is found gets an empty answer."
+        )
+    return [plain(row) for row in out]
+
+
+def plain(value: Any) -> Any:
+    """A value with its tensors as numpy arrays, and numbers of numpy and torch as Python's."""
+    if isinstance(value, Tensor):
+        value = value.float().numpy(force=True) if value.is_floating_point() else value.numpy(force=True)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.item() if value.ndim == 0 else value
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+# ---- as text ------------------------------------------------------------------------------------------------------------------
+
+_ARRAY, _TUPLE = "__array__", "__tuple__"
+
+
+def encoded(rows: list[Any]) -> np.ndarray:
+    """Answers as an array of bytes [m]: JSON, with arrays in numpy's own format.
+
+    Raises:
+        TypeError: an answer holds something else than numbers, text, None, arrays, lists, tuples and dicts.
+    """
+    return np.array([json.dumps(_written(row)).encode() for row in rows], dtype=np.bytes_)
+
+
+def decoded(text: bytes) -> Any:
+    """The inverse of `encoded`, of one answer."""
+    return _read(json.loads(text))
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        file = io.BytesIO()
+        np.save(file, value, allow_pickle=False)
+        return {_ARRAY: base64.b64encode(file.getvalue()).decode()}
+    if isinstance(value, dict):
+        return {key: _written(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return {_TUPLE: [_written(each) for each in value]}
+    if isinstance(value, list):
+        return [_written(each) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(
+        f"Expected answers of numbers, text, None, arrays, lists and dicts, which a journal can keep, but one held {type(value).__name__}."
+    )
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_read(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {_ARRAY}:
+        return np.load(io.BytesIO(base64.b64decode(value[_ARRAY])), allow_pickle=False)
+    if value.keys() == {_TUPLE}:
+        return tuple(_read(each) for each in value[_TUPLE])
+    return {key: _read(each) for key, each in value.items()}
