@@ -46,8 +46,7 @@ class Oracle:
         model: a torch module, a callable on [m, \\*shape] floats in [0, 1], a fitted scikit-learn classifier, or a
             `blackbox.targets.Target`. Normalising and resizing belong to it, behind the oracle.
         access: ``"labels"``, ``"topk"``, ``"scores"`` (probabilities) or ``"logits"``: the most that is ever shown. ``"answers"``:
-            the target returns anything with an entry a row (boxes, embeddings, numbers, text), which a goal reads (`blackbox.goals`);
-            ``classes`` mean nothing then.
+            anything with an entry a row (boxes, embeddings, text), which a goal reads (`blackbox.goals`); classes mean nothing then.
         classes: C, the number of classes; or their words in index order, for a target that answers in words.
         k: how many classes a ``"topk"`` answer lists; by default 5, or all where there are fewer.
         returns: what the model returns: ``"logits"``, ``"probabilities"``, ``"percent"``, ``"labels"``, or ``"auto"``: decided
@@ -108,8 +107,8 @@ class Oracle:
         worded = self.class_names is not None and not isinstance(target, Channel)
         self.__target: Target = Adapted(target, class_names=self.class_names) if worded else target
         self.device = self.__target.device
-        info = info_of(self.__target)
-        self.__info = info = replace(info, name=name or info.name)
+        behind = info_of(self.__target)
+        self.__info = info = replace(behind, name=name or behind.name)
         check_announced(info, self.access, self.classes, self.k, returns)
         self.probe = info.probe if probe is None else float(probe)
         self.noise = info.noise if noise is None else float(noise)
@@ -123,10 +122,8 @@ class Oracle:
         self.__fixed = None if rows_per_call is None else min(rows_per_call, self.max_rows or rows_per_call)
         self.__journal: Journal | None = None
         self.__lock = threading.Lock()
-        self.counts: Counter[str] = Counter()
-        self.sizes: Counter[int] = Counter()
-        self.replayed: Counter[str] = Counter()
-        self.cached: Counter[str] = Counter()
+        self.counts, self.sizes = Counter[str](), Counter[int]()
+        self.replayed, self.cached = Counter[str](), Counter[str]()
         self.failed, self.filled, self.seconds = 0, 0, 0.0
 
     def _check_settings(self, returns: str, probe: float | None, decimals: int | None, noise: float | None) -> None:
@@ -152,7 +149,7 @@ class Oracle:
 
     @property
     def calls(self) -> int:
-        """The number of calls of the target, uncharged checks included."""
+        """Calls of the target, uncharged checks included."""
         return sum(self.sizes.values())
 
     @property
@@ -215,8 +212,8 @@ class Oracle:
         channel = whole if isinstance(whole, Channel) else None
         with contextlib.closing(journal), channel.innermost_as(journal.around) if channel else contextlib.nullcontext():
             self.__target, self.__journal = channel or journal.around(whole), journal
-            journal.chance = self.randomised and not self.__info.randomised  # as the user says of the target itself
-            journal.any_form = self.access is Access.ANSWERS
+            own = self.randomised and not self.__info.randomised  # as the user says of the target itself
+            journal.chance, journal.any_form = own, self.access is Access.ANSWERS
             try:
                 yield
             finally:
