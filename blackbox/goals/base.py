@@ -175,7 +175,7 @@ def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:
     Raises:
         GoalError: an answer is of another form, of another shape than the first, or holds NaN; says which row.
     """
-    rows = []
+    rows: list[np.ndarray] = []
     for row, answer in enumerate(reply.answers or ()):
         try:
             each = np.asarray(answer, dtype=np.float64)

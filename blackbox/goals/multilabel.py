@@ -44,7 +44,7 @@ class MultiLabel(Goal):
         hide, show = self._scores(reply, self.hide), self._scores(reply, self.show)
         parts = [self.threshold - hide, show - self.threshold]
         loss = np.concatenate(parts, 1).min(1)  # of labels one after the other: the one that is farthest from where it should be
-        return loss, (hide < self.threshold).all(1) & (show >= self.threshold).all(1)
+        return loss, np.logical_and((hide < self.threshold).all(1), (show >= self.threshold).all(1))
 
     def _scores(self, reply: Reply, labels: Sequence[Any]) -> np.ndarray:
         """The scores of these labels, [m, len(labels)]."""
