@@ -22,7 +22,7 @@ from blackbox.testing.priors import LinearPrior
 from blackbox.testing.problems import affine_problem
 from blackbox.testing.targets import Affine
 
-NAMES = ("p-rgf", "simba-ods", "gfcs", "bases", "transfer-start", "hybrid", "auto")
+NAMES = ("p-rgf", "simba-ods", "gfcs", "bases", "p-bo", "transfer-start", "hybrid", "auto")
 NORMS = {"Linf": bb.Linf, "L2": bb.L2}
 
 
@@ -94,11 +94,11 @@ def run(
 def test_a_good_prior_is_worth_a_query_or_few(name: str, norm: str) -> None:
     settings = (
         {}
-        if name in ("bases", "transfer-start", "hybrid", "auto", "p-rgf")
+        if name in ("bases", "p-bo", "transfer-start", "hybrid", "auto", "p-rgf")
         else {"step_size": 0.5 if norm == "Linf" else 0.02}
     )
     result = run(attacks.build(name, prior=LinearPrior.of_problem(blur=0.0), **settings), norm)
-    most = 2 if name in ("bases", "transfer-start", "hybrid", "auto") else 100
+    most = 2 if name in ("bases", "p-bo", "transfer-start", "hybrid", "auto") else 100
     assert result.success.all() and int(result.queries.max()) <= most
 
 

@@ -101,11 +101,6 @@ def test_a_process_gets_to_the_corner_of_a_linear_target_sooner_than_squares() -
     assert found.success.all() and found.queries.sum() < square.queries.sum()
 
 
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
-def test_a_good_prior_is_worth_one_query(norm: str) -> None:
-    assert run("p-bo", norm=norm, prior=LinearPrior.of_problem(blur=0.0)).queries.tolist() == [2] * 5
-
-
 def test_a_misled_prior_costs_a_few_queries_where_its_coefficient_is_fitted() -> None:
     misled = LinearPrior.of_problem(sign=-1.0)
     fitted, fixed = run("p-bo", 1.6, prior=misled), run("p-bo", 1.6, prior=misled, coefficient=1.0)
