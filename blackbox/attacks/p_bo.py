@@ -1,4 +1,4 @@
-"""P-BO (Cheng et al. 2024, "Efficient black-box adversarial attacks via Bayesian optimization guided by a function prior", arXiv:2405.19098)."""
+"""P-BO (Cheng et al. 2024, arXiv:2405.19098)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """How many images does Bayesian optimisation fool within 50 queries, with two nets of one's own and without?
 
-Targets of `experiments.ground`, all of their images, the first seed for reporting. Beside `bo` and `p-bo` every attack of ours that makes
-something of so few queries, all in the same run. `p-bo` three times: with its coefficient fitted, with 1 for all images, and
-each of these with nets whose gradients mislead. Kept for each image: the queries charged, the clean check among them, and whether it was
-fooled. Every target has a file, results/bayesian/TARGET.json.
+Targets of `experiments.ground`, all of their images, the first seed for reporting. Beside `bo` and `p-bo` every attack of ours that
+makes something of so few queries, all in the same run. `p-bo` four times: with its coefficient fitted and with 1 for all images, each
+with nets that mean well and with nets whose gradients mislead. Kept for each image: the queries charged, the clean check among them, and
+whether it was fooled. Every target has a file, results/bayesian/TARGET.json.
 
     python -m experiments.studies.bayesian --targets poolcnn
     python -m experiments.studies.bayesian --study settings    # on what is for choosing: results/bayesian/settings-TARGET.json
@@ -25,8 +25,9 @@ ROWS = (
     *(ours(name, PRIOR) for name in OTHERS), ours("square"), ours("ripples"),
 )  # fmt: skip
 TRIALS = (
-    *(ours("bo", cells=cells) for cells in (4, 5, 8, 16)), *(ours("bo", beta=beta) for beta in (1.0, 5.0)), ours("bo", steps=5, step_size=0.6),
-    *(ours("p-bo", PRIOR, renew=renew) for renew in (5, 2)), ours("p-bo", PRIOR, beta=1.0), ours("p-bo", PRIOR, cells=5), ours("p-bo", "misled"),
+    *(ours("bo", cells=cells) for cells in (4, 5, 8, 16)), *(ours("bo", beta=beta) for beta in (1.0, 5.0)),
+    ours("bo", steps=5, step_size=0.6), *(ours("p-bo", PRIOR, renew=renew) for renew in (5, 2)), ours("p-bo", PRIOR, beta=1.0),
+    ours("p-bo", PRIOR, cells=5), ours("p-bo", "misled"),
 )  # fmt: skip
 REPORTED = ("resnet32", "poolcnn", "resnet2b_adv", "vit_adv")
 STUDIES = {"rows": (ROWS, REPORTED), "settings": (TRIALS, ("resnet20", "cnna_adv"))}
