@@ -86,9 +86,9 @@ class BO(Attack):
             x[s.live], rise[s.live] = self.climb(part, space, [models[i] for i in live.nonzero()[0]], k)
         a = yield Ask(x, mask=s.live)
         z = torch.from_numpy(space.of((a.x - t.x0).numpy(force=True))).to(s.z)
-        seen = (torch.cat([old, new[:, None]], 1) for old, new in ((s.z, z), (s.y, a.loss - t.loss0), (s.foretold, rise)))
+        z, y, g = (torch.cat([old, new[:, None]], 1) for old, new in ((s.z, z), (s.y, a.loss - t.loss0), (s.foretold, rise)))
         share = torch.tensor([0.0 if m is None else m.share for m in models], device=x.device)
-        return self.bounded(self.State(*seen, share, s.live & a.paid & ~a.adv, told))
+        return self.bounded(self.State(z, y, g, share, s.live & a.paid & ~a.adv, told))
 
     def fitted(self, s: State, k: int, live: np.ndarray) -> list[Process | None]:
         """A process a row; the kernel's length is looked for anew at steps 1, 2, 4, 8 and so on."""

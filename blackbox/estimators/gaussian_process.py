@@ -123,8 +123,8 @@ def fit(
 
     if len(y) < 2 or not np.isfinite(y).all() or float(np.ptp(y)) <= 1e-9 * max(1.0, float(np.abs(y).max())):
         return None
-    told = foretold is not None and bool(np.isfinite(foretold).all()) and bool((foretold != 0).any())
-    g = foretold if told else np.zeros_like(y)
+    g = np.zeros_like(y) if foretold is None or not np.isfinite(foretold).all() else foretold
+    told = bool(g.any())
     size, span = _size(y), _size(g) if told else 1.0
     best, found = -math.inf, None
     for share in shares:

@@ -1,6 +1,6 @@
 """How many images does Bayesian optimisation fool within 50 queries, with two nets of one's own and without?
 
-Targets of `experiments.ground`, all of their images, the first seed for reporting. Beside `bo` and `p-bo` every attack of ours that
+Targets of `experiments.ground`, a hundred images of each, the first seed for reporting. Beside `bo` and `p-bo` every attack of ours that
 makes something of so few queries, all in the same run. `p-bo` four times: with its coefficient fitted and with 1 for all images, each
 with nets that mean well and with nets whose gradients mislead. Kept for each image: the queries charged, the clean check among them, and
 whether it was fooled. Every target has a file, results/bayesian/TARGET.json.
@@ -39,7 +39,7 @@ class Settings(Real):
     targets: tuple[str, ...] = says((), f"of experiments/ground.toml [{', '.join(REPORTED)}]")
     attacks: tuple[str, ...] = says((), "names, without the commas in them [all]")
     seeds: tuple[int, ...] = says((), "of the attacks [the first of the target's ground]")
-    images: int = says(0, "so many of a target's; 0: all")
+    images: int = says(100, "so many of a target's, spread over its classes; 0: all")
     budget: int = says(50, "queries an image")
 
 
@@ -55,7 +55,7 @@ def measure(s: Settings) -> None:
     use = "choosing" if s.study == "settings" else "reporting"
     for target in s.targets or STUDIES[s.study][1]:
         case = ground.case(target, s.root, count=s.images or None, use=use)
-        name = f"bayesian/{'settings-' * (s.study == 'settings')}{target}{f'-{s.images}' if s.images else ''}"
+        name = f"bayesian/{'settings-' * (s.study == 'settings')}{target}{f'-{s.images}' if s.images != 100 else ''}"
         book = Book(name, s, same=("budget", "images"))
         book.put(command=f"python -m experiments.studies.bayesian --study {s.study} --targets {target}", **described(target, case))
         for seed in s.seeds or ground.seeds(use)[:1]:
