@@ -183,7 +183,8 @@ def members(name: str, root: Path, data: str = "cifar") -> list[nn.Module]:
         return [nn.Sequential(nn.AdaptiveAvgPool2d(32), net).eval() for net in built] if data == "imagenet" else built
     found = []
     for one in made["nets"]:
-        plan = nets.Plan(one["arch"], one["epochs"], one["weight_decay"], made["learned"], one.get("snapshots", 0))
+        more = {word: one[word] for word in ("snapshots", "adversarial") if word in one}
+        plan = nets.Plan(one["arch"], one["epochs"], one["weight_decay"], made["learned"], **more)
         found += nets.family(root, plan, one.get("seed", 0))
     return found
 

@@ -1,7 +1,7 @@
-"""Nets that the attacker trains, with true labels and not one answer of a target, from one of four sets (`SETS`).
+"""Nets that the attacker trains, with true labels and not one answer of a target, from one of five sets (`SETS`).
 
-The first two are images on which the CIFAR targets were trained too, and MNIST's second half may be like that; ``unseen`` is not:
-test images, none of them attacked.
+``cifar``, ``raw`` and ``both`` are images on which the CIFAR targets were trained too, and MNIST's second half may be like that; ``unseen``
+is not: test images, none of them attacked.
 
 Trained once and kept in runs/own (not committed: they can be made again).
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import blackbox as bb
 import surrogates as sg
 from experiments import cases
 
@@ -24,6 +25,8 @@ class Plan:
     """A net and how long it learns; epochs and weight decay were chosen by `experiments.studies.settings --study surrogates`.
 
     snapshots: taken of it afterwards, one every fourth epoch at a high rate (LGV: Gubri et al. 2022, arXiv:2207.13129).
+    adversarial: steps of PGD with which each batch is attacked within the targets' radius (`surrogates.robust.Adversarial`); 1 is
+    "fast" training with one large step; 0 none.
     """
 
     arch: str
@@ -31,9 +34,12 @@ class Plan:
     weight_decay: float
     data: str = "cifar"
     snapshots: int = 0
+    adversarial: int = 0
 
     def __str__(self) -> str:
         text = f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
+        if self.adversarial:
+            text += f", adversarially trained with {self.adversarial} step{'s' * (self.adversarial > 1)}"
         return f"{text}, and {self.snapshots} snapshots" if self.snapshots else text
 
 
@@ -51,9 +57,23 @@ def unseen(root: Path) -> sg.Dataset:
     return data.take(apart > 5)  # the same image, once JPEG, is at most 3 away; the nearest other one more than 5
 
 
+def joined(one: sg.Dataset, other: sg.Dataset) -> sg.Dataset:
+    """The images of both."""
+    return replace(one, images=torch.cat([one.images, other.images]), labels=torch.cat([one.labels, other.labels]))
+
+
+def robustly(plan: Plan) -> sg.Recipe:
+    """How a net is trained adversarially: a few epochs with Adam, chosen for minutes on two cores and otherwise untuned."""
+    threat = bb.Linf(0.3 if plan.data == "mnist" else 8 / 255)
+    steps = plan.adversarial
+    update = sg.robust.Adversarial(threat, "fgsm") if steps == 1 else sg.robust.Adversarial(threat, "pgd", steps, 1.5 * threat.eps / steps)
+    return sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay, optimiser="adam", update=update)
+
+
 SETS: dict[str, Callable[[Path], sg.Dataset]] = {
     "cifar": lambda root: cases.photos(root, "train"),  # 6,000 training images, once JPEG
     "raw": lambda root: sg.load(f"npz:{root / 'cifar10_raw_train.npz'}"),  # 3,993 training images as they were published
+    "both": lambda root: joined(images(root), images(root, "raw")),  # for nets that need many images: those trained robustly
     "unseen": unseen,
     "mnist": lambda root: cases.digits(root)[1],  # the second half of the test set; targets are attacked on the first
 }
@@ -74,7 +94,8 @@ def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
     name = f"{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-{seed}"
     name = name if plan.data == "cifar" else f"{plan.data}-{name}"
     shape = (1, 28, 28) if plan.data == "mnist" else (3, 32, 32)
-    recipe = sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
+    recipe = robustly(plan) if plan.adversarial else sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
+    name = f"{name}-adversarial{plan.adversarial}" if plan.adversarial else name
     tags = [name, *(f"{name}-{plan.snapshots}-{i}" for i in range(plan.snapshots))]
     paths = [Path("runs/own") / f"{tag}.safetensors" for tag in tags]
     if not all(path.exists() for path in paths):

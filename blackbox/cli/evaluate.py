@@ -66,7 +66,8 @@ def run(
         try:
             got = bb.evaluate(
                 lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, ceiling=top, attack=attack, budgets=counts,
+                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net,
+                ceiling=top if ceiling or found.net is not None else None, attack=attack, budgets=counts,
                 levels=shows, seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
                 saved=lambda so_far: so_far.save(path),
             )  # fmt: skip

@@ -62,7 +62,8 @@ def evaluate(
         x: [N, \\*shape] images in [0, 1]. y: [N] true labels. threat: norm and radius.
         nets: name -> surrogate: rows for their transfer, and `auto` may use them.
         white_box: the target itself, if its gradients are available: an ensemble of attacks with them (`surrogates.ceiling`)
-            gives the ceiling, which no attacker should beat. ceiling: its settings, ``{"steps": 100, "starts": 5}``.
+            gives the ceiling, which no attacker should beat, and `Evaluation.nearness` how much of it queries recover. A model
+            without gradients has no such row, and a note says so. ceiling: its settings, ``{"steps": 100, "starts": 5}``.
         budgets: queries an image, ascending; an image that falls at one is not attacked again at the next, and counts as
             wrong there. levels: what the target shows. presets: of the transfer rows.
         attack: that searches at each level and budget: a name, ``file.py:Mine``, or an attack.
@@ -97,9 +98,9 @@ def evaluate(
     found = Evaluation([], threat, seed, labels.numpy(), numbers, prints=image_hashes(images).numpy())
     _check(attack, levels)
     top = ceiling_settings(ceiling)
-    if white_box is not None and not bounded(threat):
+    if said := no_limit(white_box, ceiling, threat, images):
         white_box = None
-        found.notes.append(f"no white-box row: its attacks need Linf, L2 or L1 with a finite radius, and the threat is {threat}.")
+        found.notes.append(f"no white-box row: {said}")
     run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved, attack)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     knowing = run.knowing(known) if plain.defences else None
@@ -150,6 +151,23 @@ def _check(attack: str | Attack, levels: Sequence[str]) -> None:
 def bounded(threat: Threat) -> bool:
     """Whether the white-box ensemble can be run within the threat."""
     return threat.p != 0 and threat.eps < math.inf
+
+
+def no_limit(white_box: Any, ceiling: Mapping[str, int] | None, threat: Threat, images: Tensor) -> str:
+    """Why a model that is asked for its limit has none, in a sentence; empty where it has one, or was not asked. Nothing is queried."""
+    from surrogates.crafting.gradients import Autograd
+
+    if white_box is None:
+        return "" if ceiling is None else "settings of the ceiling were given, but no model with gradients (white_box=)."
+    if not bounded(threat):
+        return f"its attacks need Linf, L2 or L1 with a finite radius, and the threat is {threat}."
+    if not isinstance(white_box, nn.Module):
+        return f"its attacks need gradients, of a torch module, and the model is a {type(white_box).__name__}. The other rows do without."
+    try:
+        Autograd([white_box], images[:1])
+    except ValueError as error:
+        return f"{error} The other rows do without."
+    return ""
 
 
 def ceiling_settings(given: Mapping[str, int] | None) -> dict[str, int]:
@@ -205,7 +223,7 @@ def _doubts(found: Evaluation) -> list[str]:
     ceiling = next((r for r in found.rows if r.sees == "everything"), None)
     if ceiling is not None:
         for row in {r.sees: r for r in found.rows if r.budget}.values():  # of each level the largest budget
-            if beyond := int((row.wrong & ~ceiling.wrong & ~ceiling.unknown).sum()):
+            if beyond := found.beyond(row):
                 out.append(
                     f"{row.sees}: queries fool {beyond} images that no white-box attack does: the gradients mislead "
                     "(masked gradients; Athalye et al. 2018, arXiv:1802.00420), so they give no ceiling here."

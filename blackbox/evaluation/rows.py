@@ -11,6 +11,7 @@ import numpy as np
 
 from blackbox.results import AttackResult
 from blackbox.statistics import Rate, few
+from blackbox.statistics.nearness import misleading
 from blackbox.threat import Threat
 
 
@@ -110,6 +111,30 @@ class Evaluation:
         limit = self.row("everything")
         return Rate.of(row.wrong, among=limit.wrong & ~self.rows[0].wrong, known=~row.unknown)
 
+    def beyond(self, row: Row) -> int:
+        """The images that this row fools and no white-box attack does; with any, the gradients mislead. Raises: as `recovered`."""
+        limit = self.row("everything")
+        return int((row.wrong & ~limit.wrong & ~limit.unknown).sum())
+
+    def nearness(self) -> list[tuple[Row, Rate, int]]:
+        """For each row with queries: how much of what the white-box attacks fool it recovers (`recovered`), and what it fools
+        beside (`beyond`). Empty without a white-box row."""
+        if not any(r.sees == "everything" for r in self.rows):
+            return []
+        return [(r, self.recovered(r), self.beyond(r)) for r in self.rows if r.budget]
+
+    def near(self) -> list[str]:
+        """`nearness` in lines, under a sentence that says what it is."""
+        found = self.nearness()
+        if not found:
+            return []
+        limit = self.row("everything")
+        fooled = int((limit.wrong & ~self.rows[0].wrong).sum())
+        head = f"nearness to the limit: of the {fooled} images that the white-box ensemble fools, those that queries fool too"
+        if unknown := int(limit.unknown.sum()):
+            head += f"; {unknown} images of which that is not known are left out"
+        return [head, *(f"  {r.sees}, {r.budget:,} queries: {rate}{misleading(beyond)}" for r, rate, beyond in found)]
+
     def cells(self) -> list[list[str]]:
         """The table with its head: text."""
         from blackbox.plain_text import cell
@@ -131,6 +156,7 @@ class Evaluation:
         told = [f"answers read as: {reading}" for reading in self.how_read()]
         told += [f"white-box ensemble: {self.white_box}"] if self.white_box else []
         told += [f"false alarms, {stream}: {cell(Rate(*counts))}" for stream, counts in self.alarms.items()]
+        told += self.near()
         told += [f"note: {n}" for n in self.notes]
         told += [f"note: {warning}"] if (warning := few(len(self.labels))) else []
         return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
@@ -143,10 +169,15 @@ class Evaluation:
         """evaluation.json (every row with the images it got wrong, by id), and a folder for each run."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
+        near = {
+            id(r): {"k": rate.k, "n": rate.n, "share": rate.value if rate.n else None, "low": rate.low, "high": rate.high,
+                    "unknown": rate.unknown, "beyond": beyond}
+            for r, rate, beyond in self.nearness()
+        }  # fmt: skip
         rows = [
             {"sees": r.sees, "attack": r.attack, "budget": r.budget, "robust": r.robust.value if r.robust.n else None, "low": r.robust.low,
              "high": r.robust.high, "queries": r.queries, "wrong": self.ids[r.wrong].tolist(),
-             "unknown": self.ids[r.unknown].tolist()}
+             "unknown": self.ids[r.unknown].tolist()} | ({"nearness": near[id(r)]} if id(r) in near else {})
             for r in self.rows
         ]  # fmt: skip
         body = {

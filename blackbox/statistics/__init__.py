@@ -23,6 +23,7 @@ from blackbox.statistics.intervals import (
     ratio_interval,
 )
 from blackbox.statistics.multiple import holm
+from blackbox.statistics.nearness import Near, Nearness, nearness
 from blackbox.statistics.outcomes import Outcomes
 from blackbox.statistics.paired import (
     Common,
@@ -42,6 +43,8 @@ from blackbox.statistics.rates import Detection, Estimate, Rate
 __all__ = [
     "BUDGETS",
     "FEW",
+    "Near",
+    "Nearness",
     "Common",
     "Curve",
     "Detection",
@@ -65,6 +68,7 @@ __all__ = [
     "mean_interval",
     "median",
     "median_distance",
+    "nearness",
     "paired",
     "rank_correlation",
     "ranks",

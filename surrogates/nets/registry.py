@@ -42,6 +42,7 @@ class _Arch:
 _ARCHS = {
     "mlp": _Arch(nets.MLP, (1, 28, 28)),
     "lenet": _Arch(nets.LeNet, (1, 28, 28), 4),
+    "strided": _Arch(nets.Strided, (1, 28, 28), 8),
     "cnn": _Arch(nets.CNN, (1, 28, 28)),
     "vgg": _Arch(nets.VGG, (3, 32, 32)),
     **{f"resnet{d}": _Arch(partial(nets.ResNet, depth=d), (3, 32, 32)) for d in (20, 32, 44, 56)},

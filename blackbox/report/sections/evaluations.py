@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 HEAD = ["The attacker sees", "Attack", "Queries an image", "Robust accuracy, %", "Queries in all"]
 
+NEAR = ["The attacker sees", "Queries an image", "Of what gradients fool, also fooled, %", "Fooled beside"]
+NEARNESS = (
+    "Nearness to the limit: of the images that the white-box ensemble fools, those that queries fool too; 95 % Wilson. Fooled beside: "
+    "images that queries fool and the ensemble does not. With any, the gradients mislead, and the ensemble is no limit."
+)
+
 
 def add(page: Page, runs: Sequence[Run], folder: Path, own: bool = False) -> None:
     """Each under a heading of its own. Its single attacks stand in no other table: a larger budget runs only on the images
@@ -34,6 +40,8 @@ def add(page: Page, runs: Sequence[Run], folder: Path, own: bool = False) -> Non
         ]
         caption = f"{evaluated(run)}, {found.threat}, {len(found.ids):,} images, seed {found.seed}; 95 % Wilson."
         page.table(HEAD, rows, caption, 2)
+        if near := found.nearness():
+            page.table(NEAR, [[r.sees, f"{r.budget:,}", rate, str(beyond)] for r, rate, beyond in near], NEARNESS, 1)
         if found.notes:
             page.note([note if own else f"{run.name}: {note}" for note in found.notes])
         picture = robustness(found, folder / ("robustness.png" if own else f"robustness-{safe(run.name)}.svg"))

@@ -262,3 +262,42 @@ def test_an_evaluation_of_before_the_ensemble_opens_and_keeps_its_gate(tmp_path:
         assert low.state == "pass" and str(one.row("everything").robust) in low.checks[0].says
         assert gate.check(one, [gate.Bar("clean", None, 1.0)]).state == "pass"
         assert called in (robustness(one, tmp_path / f"{called}.svg") or tmp_path).read_text()
+
+
+def test_nearness_is_in_rows_table_page_and_file(tmp_path: Path) -> None:
+    found = run(levels=("scores",))
+    (_, early, _), (_, late, beyond) = found.nearness()
+    assert (late.k, late.n, beyond) == (FALL, FALL, 0) and early.n == FALL and early.k == int(found.row("scores", 5).wrong.sum())
+    assert f"of the {FALL} images that the white-box ensemble fools" in found.table() and f"60 queries: {late}" in found.table()
+    from blackbox.report import build, runs
+
+    build.write_own(runs.own(found.save(tmp_path), evaluation=found), "e", found.table(), lambda page: None)
+    assert "Nearness to the limit" in (tmp_path / "report.md").read_text()
+    body = json.loads((tmp_path / "evaluation.json").read_text())
+    told = next(r for r in body["rows"] if r["budget"] == 60)["nearness"]
+    assert (told["k"], told["n"], told["share"], told["beyond"]) == (FALL, FALL, 1.0, 0)
+    assert not run(levels=("scores",), white_box=None, budgets=(2,)).near()
+
+
+def test_a_search_beyond_the_limit_is_said_and_no_share_exceeds_it() -> None:
+    class Masked(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.detach() + 0 * x)
+
+    found = run(white_box=Masked(), nets=None, levels=("scores",), budgets=(60,))
+    ((row, share, beyond),) = found.nearness()
+    assert beyond == int((row.wrong & ~found.row("everything").wrong).sum()) > 0 and not share.k > share.n
+    assert f"and {beyond} images that the white-box attacks do not: the gradients mislead" in found.table()
+
+
+def test_a_model_without_gradients_is_told_that_it_has_no_limit_and_keeps_the_rest() -> None:
+    class Cut(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                return super().forward(x)
+
+    for model, told in ((Cut(), "no white-box row: Expected"), (object(), "a torch module, and the model is a object")):
+        found = run(white_box=model, nets=None, levels=("scores",), budgets=(3,))
+        assert found.complete and not found.nearness() and [n for n in found.notes if told in n] == found.notes
+    found = run(white_box=None, ceiling={"steps": 2}, nets=None, levels=("scores",), budgets=(3,))
+    assert "no model with gradients" in found.notes[0]

@@ -14,7 +14,7 @@ import surrogates as sg
 from surrogates.nets.registry import Normalised, names
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet", "cnn", "vgg", "resnet20"])
+@pytest.mark.parametrize("name", ["mlp", "lenet", "strided", "cnn", "vgg", "resnet20"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 12)])
 def test_every_net_takes_every_size(name: str, shape: tuple[int, int, int]) -> None:
     net = sg.build(name, 7, shape)
