@@ -17,7 +17,7 @@ from pathlib import Path
 
 import blackbox as bb
 import surrogates as sg
-from experiments import ceilings, marks, paths, published_ripples, published_runs, published_studies
+from experiments import ceilings, marks, paths, published_bayesian, published_ripples, published_runs, published_studies
 from experiments.measurements import (
     FIGURES,
     ROOT,
@@ -34,7 +34,8 @@ from experiments.measurements import (
 )
 from experiments.peers import published as published_peers
 
-MORE = (paths, ceilings, published_studies, published_ripples, published_runs, published_peers)  # whose figures marks may name too
+# whose figures marks may name too
+MORE = (paths, ceilings, published_studies, published_ripples, published_runs, published_bayesian, published_peers)
 
 
 def shown(words: str) -> str:
