@@ -1,4 +1,4 @@
-"""Which attacker knows which defence: the table from a defence to the wrapper that makes an attack adaptive.
+"""Which attacker knows which defence: the table from a defence to the attack that stands around another one and makes it adaptive.
 
 An evaluation shows both, the attack as it is and the one that knows the defence: what stops only the first protects from nobody
 who reads the paper (Tramèr et al. 2020, arXiv:2002.08347).
@@ -6,26 +6,25 @@ who reads the paper (Tramèr et al. 2020, arXiv:2002.08347).
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from blackbox import attacks
 from blackbox.targets.target import Wrapper
 
-WHERE = "blackbox.adaptive"
-"""The module with the wrappers, each of which takes an attack and gives one."""
-
 ADAPTIVE = {
-    "Blacklight": "OARS",
-    "PIHA": "OARS",
-    "QPA": "OARS",
-    "RandomFeatures": "Averaged",
-    "InputNoise": "Averaged",
-    "RandomResize": "Averaged",
-    "Noisy": "Averaged",
-    "AAA": "BothWays",
-    "ReverseSigmoid": "BothWays",
+    "Blacklight": "oars",
+    "PIHA": "oars",
+    "QPA": "oars",
+    "RandomFeatures": "averaged",
+    "InputNoise": "averaged",
+    "RandomResize": "averaged",
+    "Noisy": "averaged",
+    "AAA": "both-ways",
+    "ReverseSigmoid": "both-ways",
 }
-"""Class of the defence -> name of the wrapper."""
+"""Class of the defence -> registered name of the attack around another one, which takes that as ``attack=``."""
 
 
 def defences_of(target: Any) -> list[str]:
@@ -37,16 +36,19 @@ def defences_of(target: Any) -> list[str]:
     return found
 
 
+def wrapper(name: str) -> Callable[[Any], Any] | None:
+    """The attack of this name, which takes another one; None where none is registered."""
+    return partial(_around, name) if name in attacks.names() else None
+
+
+def _around(name: str, attack: Any) -> Any:
+    return attacks.build(name, attack=attack)
+
+
 def adapted(attack: Any, defences: list[str]) -> Any:
     """``attack`` with the wrappers for these defences around it, the outermost defence's outermost; None if none is known."""
     names = list(dict.fromkeys(ADAPTIVE[name] for name in defences if name in ADAPTIVE))
-    try:
-        module = importlib.import_module(WHERE)
-    except ModuleNotFoundError as error:
-        if error.name != WHERE:
-            raise
-        return None
-    wrappers = [kind for name in reversed(names) if (kind := getattr(module, name, None)) is not None]
-    for kind in wrappers:
-        attack = kind(attack)
-    return attack if wrappers else None
+    found = [around for name in reversed(names) if (around := wrapper(name)) is not None]
+    for around in found:
+        attack = around(attack)
+    return attack if found else None

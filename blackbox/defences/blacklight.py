@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,16 +76,26 @@ class Blacklight(Stateful):
         secret = np.random.default_rng((self.seed, d))
         offset = secret.integers(0, 256, d).astype(np.float64)
         level = np.rint(((pixels * 255.0 + offset) % 256.0) / self.step).astype(np.int64)
-        # tabulation hashing (Zobrist 1970): the sum of a random number for each (place in the window, level)
-        table = secret.integers(0, 2**64, (window, 256 // self.step + 2), dtype=np.uint64)
-        spread = d - window + 1
-        total = np.zeros((len(pixels), spread), np.uint64)
-        for j in range(window):
-            total += table[j][level[:, j : j + spread]]
+        # a rolling hash (Karp & Rabin 1987) modulo 2**64 of random numbers, one for each level
+        base = int(secret.integers(0, 2**63, dtype=np.uint64)) * 2 + 1
+        values = secret.integers(0, 2**64, 256 // self.step + 2, dtype=np.uint64)
+        powers, inverse = _powers(base, d), _powers(pow(base, -1, 2**64), d)
+        sums = np.zeros((len(pixels), d + 1), np.uint64)
+        np.cumsum(values[level] * powers, axis=1, out=sums[:, 1:])
+        total = (sums[:, window:] - sums[:, : d - window + 1]) * inverse[: d - window + 1]
         total ^= total >> np.uint64(32)
         total *= np.uint64(0x9E3779B97F4A7C15)
         total ^= total >> np.uint64(29)
-        return [np.unique(row)[-self.kept :] for row in total]
+        return [self._largest(row) for row in total]
+
+    def _largest(self, hashes: np.ndarray) -> np.ndarray:
+        """The largest different ones."""
+        some = 4 * self.kept
+        if some < len(hashes):
+            top = np.unique(np.partition(hashes, len(hashes) - some)[-some:])
+            if len(top) >= self.kept:
+                return top[-self.kept :]
+        return np.unique(hashes)[-self.kept :]
 
     def nearest(self, memory: Memory, hashes: np.ndarray, more_than: int) -> tuple[int | None, int]:
         """The earlier query that shares the most hashes, and how many, if they are more than ``more_than``; else None and 0."""
@@ -94,6 +105,15 @@ class Blacklight(Stateful):
         shared = np.bincount(np.concatenate(found))
         best = int(shared.argmax())
         return (best, int(shared[best])) if shared[best] > more_than else (None, 0)
+
+
+@lru_cache(maxsize=8)
+def _powers(base: int, count: int) -> np.ndarray:
+    """base**0, base**1, ... modulo 2**64."""
+    out, power = np.empty(count, np.uint64), 1
+    for i in range(count):
+        out[i], power = power, power * base % 2**64
+    return out
 
 
 def remember(memory: Memory, hashes: np.ndarray, number: int) -> None:
