@@ -33,7 +33,7 @@ class AAA(Scores):
         curve: "linear" or "sine".
         period: of the intervals, in logits (the paper: 6).
         slope: by how much the loss is bent (the paper: 1 for the linear curve, 0.7 for the sine); 0 for these.
-        temperature: by which logits are divided for the confidence; see `temperature_of`.
+        temperature: by which logits are divided for the confidence; see `AAA.temperature_of`.
     """
 
     def __init__(
@@ -51,6 +51,17 @@ class AAA(Scores):
 
     def __str__(self) -> str:
         return f"AAA {self.curve}"
+
+    @staticmethod
+    def temperature_of(logits: Tensor, labels: Tensor) -> float:
+        """The temperature at which softmax(logits / temperature) fits the ``labels`` [m] best: calibration on images of one's own
+        (Guo et al. 2017, arXiv:1706.04599). logits: [m, C], or logarithms of probabilities."""
+        z = logits.to(torch.float64)
+
+        def wrong(log_t: float) -> float:
+            return float(torch.nn.functional.cross_entropy(z / float(np.exp(log_t)), labels))
+
+        return float(np.exp(minimize_scalar(wrong, bounds=(-3.0, 3.0), method="bounded").x))
 
     def bent(self, margin: Tensor) -> Tensor:
         """The margins shown instead of these."""
@@ -76,14 +87,3 @@ class AAA(Scores):
         most = torch.where(total > 0, second - rest.amax(1, keepdim=True), 0.0)
         shown = (rest + torch.minimum(shift, most)).scatter(1, at, second).scatter(1, label[:, None], second + margin)
         return Answer(label, shown.softmax(1).to(torch.float32))
-
-
-def temperature_of(logits: Tensor, labels: Tensor) -> float:
-    """The temperature at which softmax(logits / temperature) fits the ``labels`` [m] best: calibration on images of one's own
-    (Guo et al. 2017, arXiv:1706.04599). logits: [m, C], or logarithms of probabilities."""
-    z = logits.to(torch.float64)
-
-    def wrong(log_t: float) -> float:
-        return float(torch.nn.functional.cross_entropy(z / float(np.exp(log_t)), labels))
-
-    return float(np.exp(minimize_scalar(wrong, bounds=(-3.0, 3.0), method="bounded").x))

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 import blackbox as bb
-from blackbox.defences.attackers import temperature_of
 from blackbox.evaluation import benign
 from blackbox.targets import AAA, PIHA, QPA, Blacklight, InputNoise, RandomFeatures
 from experiments import ground
@@ -33,7 +32,9 @@ from experiments.studies.queries import described
 DETECTORS = {"none": None, "blacklight": Blacklight, "piha": PIHA, "qpa": QPA}
 SCALES = {"random features": (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0), "input noise": (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)}
 POINTS = 0.02  # of clean accuracy that noise may cost on the images for choosing
-KNOWING = {"blacklight": "oars", "piha": "oars", "qpa": "oars", "random features": "averaged", "input noise": "averaged", "aaa": "both-ways"}
+KNOWING = {
+    "blacklight": "oars", "piha": "oars", "qpa": "oars", "random features": "averaged", "input noise": "averaged", "aaa": "both-ways",
+}  # fmt: skip
 LEFT = {"cifar": "raw-filtered", "mnist": "digits-second"}  # images for choosing
 
 
@@ -81,7 +82,7 @@ class Defended:
             return net if kind is None else kind(net, action="reject")
         if name not in self.chosen:
             shown = bb.Oracle(net, "scores", classes)(self.x).probabilities().clamp_min(1e-30).log()
-            fitted = temperature_of(shown, self.y) if name == "aaa" else largest(name, net, self.x, self.y, classes, seed)
+            fitted = AAA.temperature_of(shown, self.y) if name == "aaa" else largest(name, net, self.x, self.y, classes, seed)
             self.chosen[name] = round(fitted, 4)
         value = self.chosen[name]
         return AAA(net, temperature=value) if name == "aaa" else put(name, net, value, seed)

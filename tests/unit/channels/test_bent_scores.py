@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 import blackbox as bb
 from blackbox.defences.adaptive import adapted, defences_of
-from blackbox.defences.attackers import temperature_of
 from blackbox.targets import AAA, Blacklight, InputNoise, RandomFeatures
 
 
@@ -60,7 +59,7 @@ class TestAAA:
         torch.manual_seed(0)
         z = 2 * torch.randn(4000, 5)
         labels = torch.distributions.Categorical(logits=z).sample()
-        assert temperature_of(3 * z, labels) == pytest.approx(3.0, rel=0.1)
+        assert AAA.temperature_of(3 * z, labels) == pytest.approx(3.0, rel=0.1)
 
 
 class Two(nn.Module):
