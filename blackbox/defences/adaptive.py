@@ -6,11 +6,8 @@ who reads the paper (Tramèr et al. 2020, arXiv:2002.08347).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from blackbox import attacks
 from blackbox.targets.target import Wrapper
 
 ADAPTIVE = {
@@ -34,21 +31,3 @@ def defences_of(target: Any) -> list[str]:
         found += [kind.__name__ for kind in type(target).__mro__ if kind.__name__ in ADAPTIVE][:1]
         target = target.inner
     return found
-
-
-def wrapper(name: str) -> Callable[[Any], Any] | None:
-    """The attack of this name, which takes another one; None where none is registered."""
-    return partial(_around, name) if name in attacks.names() else None
-
-
-def _around(name: str, attack: Any) -> Any:
-    return attacks.build(name, attack=attack)
-
-
-def adapted(attack: Any, defences: list[str]) -> Any:
-    """``attack`` with the wrappers for these defences around it, the outermost defence's outermost; None if none is known."""
-    names = list(dict.fromkeys(ADAPTIVE[name] for name in defences if name in ADAPTIVE))
-    found = [around for name in reversed(names) if (around := wrapper(name)) is not None]
-    for around in found:
-        attack = around(attack)
-    return attack if found else None

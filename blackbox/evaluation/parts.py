@@ -15,9 +15,9 @@ from blackbox import prior as priors
 from blackbox.adopted import as_attack
 from blackbox.attacks import build, get, name_of, takes_prior
 from blackbox.checkpoint import fingerprint
-from blackbox.defences.adaptive import adapted
 from blackbox.engine import Progress
 from blackbox.evaluation.benign import benign
+from blackbox.evaluation.knowing import adapted
 from blackbox.evaluation.rows import Evaluation
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, Reply, TargetError

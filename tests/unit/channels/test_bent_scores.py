@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import blackbox as bb
-from blackbox.defences.adaptive import adapted, defences_of
+from blackbox.defences.adaptive import defences_of
+from blackbox.evaluation.knowing import adapted
 from blackbox.targets import AAA, Blacklight, InputNoise, RandomFeatures
 
 

@@ -31,7 +31,7 @@ def test_the_adaptive_row_stands_beside_and_benign_queries_are_counted(monkeypat
         made.append(attack)
         return bb.attacks.Square(p_init=1.0)
 
-    monkeypatch.setattr("blackbox.defences.adaptive.wrapper", {"oars": oars}.get)
+    monkeypatch.setattr("blackbox.evaluation.knowing.wrapper", {"oars": oars}.get)
     got = bb.evaluate(fresh, X, Y, bb.Linf(0.3), budgets=(5, 20), levels=("scores",), attack="square")
     assert [(r.sees, r.attack, r.budget) for r in got.rows[2:]] == [
         ("scores", "square", 5), ("scores", "square", 20), ("scores, adaptive", "square", 5), ("scores, adaptive", "square", 20)
@@ -46,7 +46,7 @@ def test_the_adaptive_row_stands_beside_and_benign_queries_are_counted(monkeypat
 
 
 def test_without_a_wrapper_it_says_so_and_a_shared_detector_is_told_of(monkeypatch: Any) -> None:
-    monkeypatch.setattr("blackbox.defences.adaptive.wrapper", {}.get)
+    monkeypatch.setattr("blackbox.evaluation.knowing.wrapper", {}.get)
     shared = Blacklight(NET)
     got = bb.evaluate(lambda access: bb.Oracle(shared, access, 3), X, Y, bb.Linf(0.1), budgets=(5,), levels=("scores",), attack="square")
     assert "no adaptive attacker of it is known here" in got.table() and "give a fresh detector at each call" in got.table()
