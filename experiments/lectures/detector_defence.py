@@ -167,15 +167,15 @@ def measure(s: Settings) -> Found:
 
 
 def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
-    """Left: fooled, and fooled unnoticed, attack by attack. Right: what the detector sees."""
+    """Above: fooled, and fooled unnoticed, attack by attack. Below: what the detector sees. Narrow enough for a telephone."""
     rows = found["attacks"]
     right, false, noisy = (percent(counted(v))[0] for v in (found["right"], *found["alarms"].values()))
     under = (
-        f"{found['data']}, {found['arch']}, Linf {found['eps']:g}; {right:.0f} % right clean; false alarms on {false:.0f} % of "
-        f"clean images, on {noisy:.0f} % of noisy ones"
+        f"{found['data']}, {found['arch']}, Linf {found['eps']:g}; {right:.0f} % right clean\n"
+        f"false alarms: {false:.0f} % of clean images, {noisy:.0f} % of noisy ones"
     )
-    height = 2.0 + 0.36 * len(rows)
-    with sheet(path, "A detector, and attacks that fool both", under, 11.4, height, columns=2) as (made, ((left, seen),)):
+    height = 5.4 + 0.36 * len(rows)
+    with sheet(path, "A detector, and attacks that fool both", under, 5.4, height, rows=2) as (made, ((left,), (seen,))):
         dots(left, [f"{n}{' *' if r['kind'] == 'seen' else ''}" for n, r in rows.items()], {
             "no alarm either, of those right and quiet clean": [counted(r["both fooled"]) for r in rows.values()],
             "classifier fooled, of those right": [counted(r["classifier fooled"]) for r in rows.values()],
@@ -185,7 +185,7 @@ def draw(found: dict[str, Any], shown: Any, path: Path) -> Path:
         for word, shift, align in (("blind", 0.08, "bottom"), ("knows of a detector", -0.08, "top")):
             left.text(101, border + shift, word, fontsize=8, color=style.PALE, ha="right", va=align)
         left.set(xlim=(-2, 102), xlabel="%, 95 % Wilson (* the detector learned from these)")
-        made.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+        made.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=1)
         groups = {"clean images": found["suspicion of clean"]}
         groups |= {k: rows[k]["suspicion"] for k in ("pgd", "square", "i-fgsm that knows both") if rows[k]["suspicion"]}
         edges = np.linspace(*np.quantile(np.concatenate(list(groups.values())), [0.005, 0.995]), 36)
