@@ -98,6 +98,24 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Middle:
+    """The median over images with its 95 % interval, by order statistics: ``3 [3, 4] (n = 206)``. Both may be one number."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def brief(self) -> str:
+        value, low, high = (f"{v:,.0f}" if v >= 100 or v == int(v) else f"{v:,.1f}" for v in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        return f"{self.brief} (n = {self.n:,})"
+
+
+@dataclass(frozen=True)
 class Words:
     """Names, commands and settings: text that claims nothing."""
 
@@ -130,7 +148,7 @@ def told(value: Any, brief: bool = False) -> str:
     Raises:
         ValueError: a number without an interval.
     """
-    if isinstance(value, Figure | Spread):
+    if isinstance(value, Figure | Spread | Middle):
         return value.brief if brief else str(value)
     if isinstance(value, bb.Rate) and value.n and not value.unknown:
         digits = int(value.high < 0.02 or value.low > 0.98)  # 0 % [0.0, 0.4]
@@ -200,6 +218,11 @@ class Rows:
     def rate(self) -> Figure:
         """The share fooled."""
         return share_of(self.found)
+
+    def median(self) -> Middle:
+        """The median over images of their queries, an image's seeds averaged first; failures charged at the budget."""
+        e = statistics.median(self.spent.mean(0))
+        return Middle(e.value, e.low, e.high, e.n)
 
     def over(self, other: Rows) -> Figure:
         """Mean queries over those of another attack on the same images: a ratio, its interval from images drawn together.

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import blackbox as bb
 import surrogates as sg
-from experiments import ceilings, marks, paths, published_bayesian, published_ripples, published_runs, published_studies
+from experiments import (
+    ceilings,
+    marks,
+    paths,
+    published_bayesian,
+    published_constants,
+    published_ripples,
+    published_runs,
+    published_studies,
+)
 from experiments.measurements import (
     FIGURES,
     ROOT,
@@ -35,7 +44,9 @@ from experiments.measurements import (
 from experiments.peers import published as published_peers
 
 # whose figures marks may name too
-MORE = (paths, ceilings, published_studies, published_ripples, published_runs, published_bayesian, published_peers)
+MORE = (
+    paths, ceilings, published_constants, published_studies, published_ripples, published_runs, published_bayesian, published_peers
+)  # fmt: skip
 
 
 def shown(words: str) -> str:
@@ -205,9 +216,23 @@ def asked(target: str, attack: str, access: str, goal: str) -> bool:
 def query_table(access: str, goal: str, targets: str, *attacks: str) -> Table:
     """Mean queries of attacks on targets (a,b or all) that have rows of the first; with the share fooled, where it is not all."""
     lines = [
-        [title, found[0].n, *("–" if r is None else r.mean() if r.found.all() else [r.mean(), r.rate()] for r in found)]
+        [title, found[0].n, drawn(found), *("–" if r is None else r.mean() if r.found.all() else [r.mean(), r.rate()] for r in found)]
         for title, found in everywhere(access, goal, targets, attacks) if found[0] is not None
     ]  # fmt: skip
+    return Table(["target", "images", "seeds", *attacks], lines)
+
+
+def drawn(found: list[Rows | None]) -> str:
+    """How many seeds stand behind the rows: a number, or one an attack where they differ."""
+    counts = [str(len(r.rows)) if r is not None else "–" for r in found]
+    return counts[0] if len(set(counts) - {"–"}) == 1 else ", ".join(counts)
+
+
+@figure
+def median_table(access: str, goal: str, targets: str, *attacks: str) -> Table:
+    """The same with the median image instead of the mean: a mean of few queries hangs on a few images that need many."""
+    some = everywhere(access, goal, targets, attacks)
+    lines = [[title, found[0].n, *("–" if r is None else r.median() for r in found)] for title, found in some if found[0] is not None]
     return Table(["target", "images", *attacks], lines)
 
 

@@ -17,8 +17,9 @@ import numpy as np
 import blackbox as bb
 from blackbox import statistics
 from experiments import ground
-from experiments.measurements import Figure, Rows, Spread, grounded, has, mean_of, ratio_of, results, rows, told
+from experiments.measurements import ROOT, Figure, Rows, Spread, grounded, has, mean_of, ratio_of, results, rows, told
 from experiments.peers import adapters, benchmark, settings, transfer
+from experiments.runner import RESULTS
 
 LEVEL = 0.05
 
@@ -68,18 +69,25 @@ class Pair:
 
 
 def queried() -> Iterator[Pair]:
-    """The pairs of experiments/results/queries."""
+    """The pairs of experiments/results/queries; of a peer that attacked some of the images, those."""
     for target in ground.targets("reporting"):
-        mine, theirs = f"queries/{target}", f"queries/{target}_peers"
-        if not (has(mine) and has(theirs)):
-            continue
+        mine = f"queries/{target}"
         about = ground.entry("targets", target)
         for peer in adapters.by_part("linf").values():
-            b = _rows(theirs, peer.name)
+            b = next((found for theirs in _files(target) if (found := _rows(theirs, peer.name))), None)
             for name in (peer.ours, "ripples"):
-                a = _rows(mine, name)
-                if a and b and a.ids == b.ids:
-                    yield Pair(f"scores, {about['threat']}", about["title"], name, peer.name, a.spent, b.spent, a.budget)
+                a = _rows(mine, name) if has(mine) else None
+                if a and b and set(b.ids) <= set(a.ids):
+                    some = a.spent[:, [a.ids.index(i) for i in b.ids]]
+                    yield Pair(f"scores, {about['threat']}", about["title"], name, peer.name, some, b.spent, a.budget)
+
+
+def _files(target: str) -> list[str]:
+    """The files with the peers' rows on a target: of all images first, then of the most."""
+    whole, folder = f"queries/{target}_peers", ROOT / RESULTS / "queries"
+    names = [path.stem.removesuffix("_peers").removeprefix(f"{target}-") for path in folder.glob(f"{target}-*_peers.json")]
+    sizes = sorted((int(name) for name in names if name.isdigit()), reverse=True)
+    return [whole] * has(whole) + [f"queries/{target}-{size}_peers" for size in sizes]
 
 
 def _rows(source: str, attack: str) -> Rows | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from experiments import runner
+from experiments import measurements, runner
 from experiments.peers import adapters, settings, tables
 from experiments.peers.adapters import Meter, Meters, Peer, Setting, Spent
 from experiments.peers.turns import by_turns, seed_all
@@ -246,3 +247,23 @@ def test_a_page_may_say_who_needed_less(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tables, "pairs", lambda: some[:1])
     assert str(published.peer_between("square", "p")) == least
     assert str(published.peer_between("square", "p", "labels")) == "(not measured yet)"
+
+
+def test_a_peer_that_attacked_some_images_is_held_against_ours_on_those(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / runner.RESULTS / "queries"
+    folder.mkdir(parents=True)
+    about = {"target": {"name": "resnet32"}, "images": {"among": "raw"}}
+    told = {"access": "scores", "goal": "untargeted", "budget": 1000, "seed": 0}
+
+    def put(name: str, attack: str, ids: list[int], queries: list[int]) -> None:
+        row = {**told, "attack": attack, "queries": queries, "found": [1] * len(ids)}
+        (folder / f"{name}.json").write_text(json.dumps({**about, "ids": ids, "rows": [row]}))
+
+    put("resnet32", "square", [3, 5, 7, 9], [10, 20, 30, 40])
+    put("resnet32_peers", "another", [3, 5, 7, 9], [1, 2, 3, 4])
+    put("resnet32-2_peers", "torchattacks Square", [9, 5], [8, 4])
+    put("resnet32-jpeg_peers", "torchattacks Square", [9, 5], [1, 1])
+    for module in (tables, measurements):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    (found,) = tables.queried()
+    assert (found.ours, found.peer, found.a.tolist(), found.b.tolist()) == ("square", "torchattacks Square", [[40, 20]], [[8, 4]])

@@ -169,6 +169,9 @@ def test_figures_of_rows(made: Path) -> None:
     assert (a.n, a.seeds, a.budget, a.ids) == (4, [0, 1], 100, [5, 6, 8, 9])
     assert a.spent.mean(0).tolist() == [4, 9, 53.5, 7]  # the failure is charged the budget
     assert a.mean().value == 18.375 and a.mean().low < 18.375 < a.mean().high and a.mean().n == 4
+    assert (a.median().value, a.median().low, a.median().n) == (8, 0, 4)
+    assert told(measurements.Middle(3, 3, 4.5, 206)) == "3 [3, 4.5] (n = 206)"
+    assert (published.drawn([a, None]), published.drawn([a, b, None])) == ("2", "2, 1, –")
     assert a.rate().value == 0.875 and b.rate() == Figure(0.75, bb.Rate(3, 4).low, bb.Rate(3, 4).high, 4, percent=True)
     assert a.over(b).value == pytest.approx(29.75 / 72.5) and a.over(b).low < 0.41 < 1 < a.over(b).high, "four images exclude little"
 
