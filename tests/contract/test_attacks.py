@@ -56,8 +56,8 @@ SOON: dict[str, Any] = {"optimum_budget": 1000}
 STEPS: dict[str, Any] = {"run_budget": 50, "optimum_budget": 400}
 FITTED: dict[str, Any] = {"run_budget": 7, "optimum_budget": 80}
 ONE_POINT_A_STEP = (
-    "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "stealthy-rays", "sign-flip", "sign-opt", "surfree",
-    "gfcs", "bases", "transfer-start", "ripples", "hybrid", "auto",
+    "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "adba", "stealthy-rays", "sign-flip", "sign-opt",
+    "surfree", "gfcs", "bases", "transfer-start", "ripples", "hybrid", "auto",
 )  # fmt: skip
 
 KNOBS: dict[str, list[dict[str, Any]]] = {
@@ -86,12 +86,17 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # everywhere else every sample has to get there.
     "hop-skip-jump": _settles("hop-skip-jump"),
     "tangent": [*_settles("tangent"), *_settles("tangent", attack=attacks.build("tangent", ratio=1.5))],
+    # In low frequencies alone the optimum of a target with random weights cannot be reached.
+    "cgba": _settles("cgba", attack=attacks.build("cgba", share=1.0)),
+    "cgba-h": _settles("cgba-h", attack=attacks.build("cgba-h", share=1.0)),
+    "ttba": _settles("ttba", attack=attacks.build("ttba", share=1.0)),
     "rays": _settles("rays", randomised=False),
     "stealthy-rays": _settles("stealthy-rays", randomised=False),
     "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump"),
     # A difference of two distances tells one direction of 48; ten a step.
     "opt": [{"run_budget": 60, "optimum_budget": 4000}],
     "stealthy-opt": [{"run_budget": 60, "optimum_budget": 8000}],
+    "adba": _settles("adba", randomised=False),
     # In a subspace the optimum of a target with random weights cannot be reached; with all of the space it must be.
     "qeba": [
         {"norms": ("Linf",), "attack": attacks.build("qeba", share=1.0)},
