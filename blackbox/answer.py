@@ -73,7 +73,10 @@ class Plan:
             move = move * ask.h[row].view(-1, *[1] * (move.ndim - 1))
         elif ask.h != 1.0:
             move = move * ask.h
-        return task.clip(ask.x[row] + move).to(torch.float32)
+        made = ask.x[row] + move
+        if task.mask is not None:
+            made = torch.where(task.mask[row], made, task.x0[row])
+        return task.clip(made).to(torch.float32)
 
     def add(
         self, loss: np.ndarray, adv: np.ndarray, shown: np.ndarray | None = None, rejected: np.ndarray | None = None

@@ -95,6 +95,29 @@ def _first(bad: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
+def as_mask(mask: Any, shape: tuple[int, ...]) -> Tensor:
+    """Check a mask, and spread it to images of this ``shape`` [N, \\*shape]: one for all, one for each, or one of pixels.
+
+    Raises:
+        ValueError: it is not bool, has another shape, or lets nothing of an image change; names the first such sample.
+    """
+    t = as_tensor(mask, "mask").cpu()
+    if t.dtype != torch.bool:
+        raise ValueError(f"Expected mask to hold bools, True where an entry may change, but its dtype was {t.dtype}. Write mask != 0.")
+    pixels = len(shape) == 4 and tuple(t.shape) == shape[2:]
+    if not pixels and tuple(t.shape) not in (shape, shape[1:]):
+        more = f", or {list(shape[2:])} for the pixels" if len(shape) == 4 else ""
+        raise ValueError(
+            f"Expected mask of shape {list(shape[1:])} for all images or {list(shape)}{more}, but it had shape {list(t.shape)}."
+        )
+    full = t.expand(shape).clone()
+    if len(none := (~full.flatten(1).any(1)).nonzero()):
+        raise ValueError(
+            f"Expected mask to let something change, but for sample {int(none[0])} it is all False ({len(none)} such). Leave them out."
+        )
+    return full
+
+
 def as_images(x: Any, name: str = "x") -> Tensor:
     """Check images and convert them to float32 [N, \\*shape] in [0, 1]; entries up to 1e-6 outside, by rounding, are clipped.
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from blackbox.rng import Stream
+from blackbox.status import Status
 from blackbox.threat import Threat
 
 S = TypeVar("S")
@@ -59,20 +60,6 @@ class Access(enum.IntEnum):
 
 class AccessError(ValueError):
     """The oracle shows less than the attack needs."""
-
-
-class Status(enum.Enum):
-    """How a sample ended; the value is the sentence for a report."""
-
-    SUCCESS = "an adversarial example inside the threat was found"
-    BUDGET = "the query budget was spent without success"
-    CLEAN_WRONG = "the target already gets the clean image wrong; it was not attacked"
-    NO_START = "no adversarial starting point was found"
-    GAVE_UP = "the attack's own loop ended before the budget, without success"
-    ERROR = "the target failed, or the run was stopped, before the sample was finished"
-    ROUNDED_AWAY = "an adversarial example was found, but not one that is adversarial as an 8-bit image"
-    REJECTED = "the target rejected the clean image, so that it is unknown whether it has it right; it was not attacked"
-    REACHED = "the clean input reaches the goal already; it was not attacked"
 
 
 class Directions(Protocol):
@@ -162,6 +149,7 @@ class Task:
         start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial costs the attack
             a query.
         goal: [n] the class to leave, or to reach when targeted, for an `informed` attack; None for others.
+        mask: [n, \\*shape] bool, which entries may change, None where all may. The engine keeps to it: an attack need not.
     """
 
     x0: Tensor
@@ -181,6 +169,7 @@ class Task:
     high: Tensor | None = None
     start: Tensor | None = None
     goal: Tensor | None = None
+    mask: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -209,8 +198,12 @@ class Task:
         return self.threat.eps if self.threat.eps < np.inf else self.threat.upper - self.threat.lower
 
     def distance(self, x: Tensor) -> Tensor:
-        """The distances from the clean images in the threat's norm, [n]."""
-        return self.threat.distance(x, self.x0)
+        """The distances from the clean images in the threat's norm, [n], of what the mask lets change."""
+        return self.threat.distance(self.masked(x), self.x0)
+
+    def masked(self, x: Tensor) -> Tensor:
+        """``x`` [n, \\*shape] where the mask lets entries change, the clean image elsewhere."""
+        return x if self.mask is None else torch.where(self.mask, x, self.x0)
 
     def clip(self, x: Tensor) -> Tensor:
         """Clip ``x`` to the box, as is done with probes."""
@@ -218,6 +211,7 @@ class Task:
 
     def project(self, x: Tensor) -> Tensor:
         """Project ``x`` as is done with candidates: onto the threat, or only to the box for an attack that minimises."""
+        x = self.masked(x)
         if self.minimises:
             return self.threat.clip(x)
         if self.low is not None and self.high is not None:  # Linf: the two bounds are computed once a cohort
@@ -241,6 +235,7 @@ class Task:
             high=pick(self.high),
             start=pick(self.start),
             goal=pick(self.goal),
+            mask=pick(self.mask),
         )
 
 

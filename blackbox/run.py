@@ -15,7 +15,7 @@ from torch import Tensor
 from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.adopted import as_attack
-from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.checks import as_ids, as_images, as_labels, as_mask, check_int
 from blackbox.engine.engine import Engine
 from blackbox.engine.progress import Progress
 from blackbox.engine.spec import RunSpec, Samples
@@ -55,6 +55,7 @@ def attack(
     objective: str = "margin",
     prior: priors.Prior | None = None,
     start: Tensor | np.ndarray | None = None,
+    mask: Tensor | np.ndarray | None = None,
     ids: Tensor | np.ndarray | None = None,
     cohort: int = 128,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -88,6 +89,8 @@ def attack(
             has its own). Its cost is in ``config["prior"]``.
         start: [N, \\*shape] images to start from, for attacks that walk from an adversarial image to the original: an
             example found elsewhere, or an image of the class to reach. Querying them is charged.
+        mask: which entries may change, bool: [\\*shape] for all images, or [N, \\*shape]; of images [channels, height, width] also
+            [height, width]. Nothing outside it is ever changed, in no query.
         cohort: rows that step together; affects time and memory, never a result.
         checkpoint: a file from which a killed run continues: make the same call with the same file.
         journal: the same for targets whose answers cost money or hours: every answer is in this file before the attack
@@ -129,7 +132,7 @@ def attack(
     cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
     votes = _votes(votes, oracle)
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
-    samples = _samples(oracle, threat, x, y, target, ids, start, goal)
+    samples = _samples(oracle, threat, x, y, target, ids, start, mask, goal)
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
     name, chosen = resolve(attack, oracle, threat, prior, oracle.access if bound is None else bound.level(oracle.access))
     require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
@@ -194,7 +197,7 @@ def _votes(votes: Any, oracle: Oracle) -> int:
     return int(votes)
 
 
-def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, goal: Any) -> Samples:
+def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any) -> Samples:
     images = as_images(x, "x").cpu()
     if goal is None and oracle.access is Access.ANSWERS:
         raise ValueError(
@@ -223,7 +226,8 @@ def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: A
         raise ValueError(
             f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
         )
-    return Samples(images, labels, goal, as_ids(ids, len(images)), starts)
+    allowed = None if mask is None else as_mask(mask, tuple(images.shape))
+    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed)
 
 
 def require(chosen: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:

@@ -99,6 +99,7 @@ class Scheduler:
             high=high,
             start=None if given.start is None else given.start[index].to(device),
             goal=given.goal[index].to(device) if attack.informed else None,
+            mask=None if given.mask is None else given.mask[index].to(device),
         )
         zeros = np.zeros(len(samples), np.int64)
         return Cohort(samples, task, x0.clone(), zeros, zeros, zeros)

@@ -24,6 +24,7 @@ class Samples:
 
     x: [N, \\*shape] float32 clean images. y: [N] true labels. goal: [N] the label to leave or the class to reach.
     ids: [N] uint64, on which a sample's draws depend. start: [N, \\*shape] images that the attack may start from.
+    mask: [N, \\*shape] bool, which entries may change; None where all may.
     """
 
     x: Tensor
@@ -31,6 +32,7 @@ class Samples:
     goal: Tensor
     ids: np.ndarray
     start: Tensor | None = None
+    mask: Tensor | None = None
 
     @cached_property
     def aims(self) -> np.ndarray:
@@ -43,7 +45,7 @@ class Samples:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all columns, by which a checkpoint or a journal recognises its run."""
-        return fingerprint(self.x, self.y, self.goal, self.ids, *([] if self.start is None else [self.start]))
+        return fingerprint(self.x, self.y, self.goal, self.ids, *(t for t in (self.start, self.mask) if t is not None))
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def report(
         "cohort": spec.cohort,
         "votes": spec.votes,
         "eight_bit": spec.eight_bit,
+        "mask": None if spec.samples.mask is None else float(spec.samples.mask.double().mean()),
         "probe": oracle.probe,
         "detection": meter.detection(int(ledger.spent.sum()) - carried),
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],

@@ -100,6 +100,8 @@ def summary(result: AttackResult) -> str:
         )
     if c.get("probe"):
         lines.append(_coarse(c["probe"]))
+    if c.get("mask") is not None:
+        lines.append(f"mask             {100 * c['mask']:.3g} % of the entries might change, the others did not")
     if c.get("eight_bit"):
         before = Rate.of(result.success_float, outcomes.perhaps_attacked(result), result.known | result.success_float)
         lines.append(

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _ORDER = """
     checks lazy moved rng rowwise environment
     threat statistics checkpoint plain_text plugins
-    protocol adopted start_images direction answer
+    status protocol adopted start_images direction answer
     search stealth ascent prior
     proposals estimators candidates attacks
     targets channels defences oracle
