@@ -27,7 +27,7 @@ from blackbox.targets.batches import check_shape
 
 __all__ = ["Refused", "Server", "Service"]
 
-_Row = tuple[bytes, int, np.ndarray | None]  # the image's fingerprint, the label, the scores
+_Row = tuple[bytes, int, np.ndarray | None, bool | None]  # the image's fingerprint, label, scores, whether it was rejected
 _LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: the bytes that are read, and the seconds to wait for more
 _UNKNOWN = 256 << 20  # bytes of a request about images of any size
 
@@ -115,9 +115,10 @@ class Service:
                 self._known.update(new)
                 while len(self._known) > self.REMEMBERED:
                     self._known.popitem(last=False)
-        labels = np.array([label for _, label, _ in rows], np.int64)
-        shown = [scores for _, _, scores in rows if scores is not None]
-        return {"labels": labels, "scores": np.stack(shown) if shown else None}
+        labels = np.array([label for _, label, _, _ in rows], np.int64)
+        shown = [scores for _, _, scores, _ in rows if scores is not None]
+        rejected = None if all(no is None for *_, no in rows) else np.array([bool(no) for *_, no in rows])
+        return {"labels": labels, "scores": np.stack(shown) if shown else None, "rejected": rejected}
 
     def _ask(self, x: torch.Tensor, fresh: dict[str, int], prints: list[bytes]) -> dict[str, _Row]:
         if not fresh:
@@ -129,8 +130,9 @@ class Service:
             raise Refused(500, str(error)) from error
         labels = reply.label.tolist()
         values = None if reply.values is None else reply.values.numpy(force=True)
+        refused: list[bool | None] = [None] * len(labels) if reply.rejected is None else reply.rejected.tolist()
         return {
-            word: (prints[i], labels[j], None if values is None else values[j]) for j, (word, i) in enumerate(fresh.items())
+            word: (prints[i], labels[j], None if values is None else values[j], refused[j]) for j, (word, i) in enumerate(fresh.items())
         }
 
     def _checked(self, images: np.ndarray, keys: np.ndarray | None) -> tuple[torch.Tensor, list[str] | None]:

@@ -50,9 +50,8 @@ def run(
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "target_name": found.name,
         "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
-        "levels": shows, "ceiling": top, "channels": channels, "defence": defence or [],
-        "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch,
-        "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
+        "levels": shows, "ceiling": top, "channels": channels, "defence": defence or [], "surrogates": known.surrogate or [],
+        "own": known.own, "arch": known.arch, "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip
     mine = _surrogates(known, images, shown, count, nets, common)

@@ -25,6 +25,7 @@ from blackbox.targets.address import address
 from blackbox.targets.answer import Answer
 from blackbox.targets.batches import check_shape
 from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.rejections import as_answer
 
 _AGAIN = (408, 425, 429, 502, 503, 504)  # the same request may succeed later
 _RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
@@ -105,23 +106,26 @@ class HttpTarget(Described):
             self._call(rows[i : i + self._most], None if keys is None else keys[i : i + self._most])
             for i in range(0, len(rows), self._most)
         ]
-        labels, scores = zip(*parts, strict=True)
+        labels, scores, rejected = zip(*parts, strict=True)
         named = None if labels[0] is None else torch.from_numpy(np.concatenate(labels).astype(np.int64))
-        if scores[0] is None:
+        values = None if scores[0] is None else torch.from_numpy(np.concatenate(scores).astype(np.float32))
+        if any(mask is not None for mask in rejected):
+            masks = [np.zeros(len(n if n is not None else s), bool) if mask is None else mask for n, s, mask in parts]
+            return as_answer({"labels": named, "scores": values, "rejected": np.concatenate(masks)})
+        if values is None:
             return named
-        values = torch.from_numpy(np.concatenate(scores).astype(np.float32))
         return values if named is None else Answer(named, values)
 
-    def _call(self, rows: np.ndarray, keys: list[str] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Make one request: [m] labels and [m, C] scores, as far as the server shows them."""
+    def _call(self, rows: np.ndarray, keys: list[str] | None) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+        """Make one request: [m] labels and [m, C] scores, as far as the server shows them, and [m] which it rejected, if it says so."""
         classes, shows = self.announced["classes"], Access.parse(self.announced["access"])
         body = wire.pack({"images": rows, "keys": keys if self.keyed else None}, self._kind)
         self._wait(len(rows))
         # a number is at most 25 letters long in JSON
         content = self._ask("POST", wire.PREDICT, body, _HEAD + 32 * len(rows) * (classes + 1))
-        answer = wire.unpack(content, self._kind, ("scores", "labels"))
-        labels, scores = answer.get("labels"), answer.get("scores")
-        for found, shape in ((labels, (len(rows),)), (scores, (len(rows), classes))):
+        answer = wire.unpack(content, self._kind, ("scores", "labels", "rejected"))
+        labels, scores, rejected = (answer.get(name) for name in ("labels", "scores", "rejected"))
+        for found, shape in ((labels, (len(rows),)), (scores, (len(rows), classes)), (rejected, (len(rows),))):
             if found is not None and found.shape != shape:
                 raise ValueError(f"Expected answers of shape {shape} from {self.url}, but they had shape {found.shape}.")
         if (scores is None) != (shows is Access.LABELS) or (scores is None and labels is None):
@@ -129,9 +133,10 @@ class HttpTarget(Described):
                 f"Expected {'labels' if shows is Access.LABELS else 'scores'} from {self.url}, which announced access to "
                 f"{shows.name.lower()}, but it answered {' and '.join(answer)}."
             )
-        if labels is not None and not ((labels >= 0) & (labels < classes)).all():
+        read = np.ones(len(rows), bool) if rejected is None else ~rejected
+        if labels is not None and not ((labels >= 0) & (labels < classes))[read].all():
             raise ValueError(f"Expected labels from 0 to {classes - 1} from {self.url}, but there were others.")
-        return labels, scores
+        return labels, scores, rejected
 
     def _announced(self) -> dict[str, Any]:
         """Read from the server what it serves."""

@@ -2,7 +2,8 @@
 
 ``GET /v1/info`` describes as JSON what is served. ``POST /v1/predict`` takes images and returns answers, as JSON or as numpy
 arrays in the .npy format, one after the other in the body; the answer has the form of the request. The type of an array
-tells what it is: floats [m, \\*shape] are images and floats [m, C] scores, whole numbers [m] labels, bytes [m] keys.
+tells what it is: floats [m, \\*shape] are images and floats [m, C] scores, whole numbers [m] labels, bytes [m] keys, truths [m]
+which images were rejected: what stands in their rows is never read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ INFO, PREDICT, COUNTS = "/v1/info", "/v1/predict", "/v1/counts"
 KEY = 64
 """The most bytes of a key."""
 
-_NAMES = {"images": "f", "scores": "f", "labels": "iu", "keys": "SU"}
+_NAMES = {"images": "f", "scores": "f", "labels": "iu", "keys": "SU", "rejected": "b"}
 
 
 def pack(arrays: dict[str, Any], kind: str) -> bytes:
@@ -57,7 +58,7 @@ def _json(body: bytes, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     out = {}
     for name, value in said.items():
         try:
-            out[name] = np.array(value, dtype={"f": np.float32, "iu": None, "SU": None}[_NAMES[name]])
+            out[name] = np.array(value, dtype={"f": np.float32, "iu": None, "SU": None, "b": None}[_NAMES[name]])
         except (ValueError, TypeError, OverflowError):
             raise ValueError(f"Expected {name} as a list of rows of one shape, but they were ragged or no numbers.") from None
     return out

@@ -14,11 +14,16 @@ from blackbox.targets.rest.settings import Settings
 from blackbox.targets.sums import fractions, most_of
 
 
+REJECTED = object()
+"""Stands for the answer of a request whose status says that it was rejected."""
+
+
 class Row(NamedTuple):
-    """The answer to one image. scores: [C] float32; None where the service names the class alone."""
+    """The answer to one image. scores: [C] float32; None where the service names the class alone. rejected: it got none."""
 
     label: int
     scores: np.ndarray | None
+    rejected: bool = False
 
 
 class Reader:
@@ -30,9 +35,10 @@ class Reader:
 
     def __init__(self, settings: Settings) -> None:
         self._s = s = settings
-        self._each, self._label, self._words, self._scores = (
-            _compiled(name, getattr(s, name)) for name in ("each", "label", "words", "scores")
+        self._each, self._label, self._words, self._scores, self._rejected = (
+            _compiled(name, getattr(s, name)) for name in ("each", "label", "words", "scores", "rejected")
         )
+        self.rejects = s.rejected is not None or bool(s.rejected_status)
         self._class = {name: i for i, name in enumerate(s.classes)}
         self._class |= {word: self._class[name] for word, name in s.aliases.items()}
         self._scale = 0.01 if s.returns == "percent" else 1.0
@@ -52,7 +58,7 @@ class Reader:
         Raises:
             ValueError: another number of them.
         """
-        if self._each is None:
+        if self._each is None or answer is REJECTED:
             return [answer]
         found = self._each.search(answer)
         if not isinstance(found, list) or len(found) != m:
@@ -66,6 +72,8 @@ class Reader:
         Raises:
             ValueError: a path that finds nothing, an unknown word, scores that are none, too few or too many of them.
         """
+        if answer is REJECTED or (self._rejected is not None and self._rejected.search(answer)):
+            return Row(-1, None, True)
         named = None if self._label is None else self._named(answer)
         if self._scores is None:
             assert named is not None

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from blackbox.targets.address import address
 from blackbox.targets.rest.body import Body
 from blackbox.targets.rest.pace import Pace, Stopped, Wait, asked_to_wait
+from blackbox.targets.rest.reader import REJECTED
 from blackbox.targets.rest.settings import Hidden, Settings, filled
 
 _AGAIN = (408, 425, 500, 502, 503, 504)  # the same request may succeed later
@@ -160,6 +161,8 @@ class Sender:
         except self._httpx.DecodingError:
             raise Failure(f"Expected an answer from {self.where}, but it could not be unpacked.", doubtful=True) from None
         self._met = True
+        if response.status_code in self._s.rejected_status:
+            return REJECTED
         if not 200 <= response.status_code < 300:
             raise self._refused(response, content)
         try:

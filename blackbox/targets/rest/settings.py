@@ -63,6 +63,8 @@ class Settings(BaseModel):
         label: path to the word of the predicted class.
         words, scores: paths to the words and their scores. ``scores`` alone: a list in the order of ``classes``, an object of
             word: score, or, with two classes, a single number, the score of ``positive``.
+        rejected: path to what is true, or not empty, where the service refused an answer to this image. rejected_status: HTTP
+            status that says the same of a request of one image, ``[403]``. Without these a refusal is an error.
         classes: the names of the classes in order, as the service says them, or a file with one a line.
         aliases: other words for classes, ``{"tabby cat" = "cat"}``. ignore_unknown: leave other words out.
         top: how many predictions the service lists, where it does not list all. fewer: it may list less than that.
@@ -104,6 +106,8 @@ class Settings(BaseModel):
     label: str | None = None
     words: str | None = None
     scores: str | None = None
+    rejected: str | None = None
+    rejected_status: tuple[Annotated[int, Field(ge=400, le=599)], ...] = ()
     classes: Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=2)]
     aliases: dict[str, str] = {}
     ignore_unknown: bool = False
@@ -192,6 +196,11 @@ class Settings(BaseModel):
             raise ValueError("Expected probabilities or percent with top, because nothing can stand for a missing logit.")
         if self.top is not None and self.scores is None:
             raise ValueError("Expected scores with top; a service that names classes alone has label instead.")
+        if self.rejected_status and self.rows_per_request > 1:
+            raise ValueError(
+                f"Expected rejected_status with one image a request, since it says nothing of single ones, but rows_per_request is "
+                f"{self.rows_per_request}. Give the path to a status of each image: rejected."
+            )
         if self.rows_per_request > 1:
             self._fit_several()
         return self

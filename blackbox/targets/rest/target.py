@@ -17,6 +17,7 @@ from blackbox.protocol import Access
 from blackbox.targets.answer import Answer, Part
 from blackbox.targets.batches import check_shape
 from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.rejections import spread
 from blackbox.targets.rest.body import Writer
 from blackbox.targets.rest.pace import Stopped
 from blackbox.targets.rest.reader import Reader, Row
@@ -202,6 +203,13 @@ class Rest(Described):
         return made
 
     def _answer(self, rows: list[Row]) -> Any:
+        if self._reader.rejects:
+            rejected = torch.tensor([row.rejected for row in rows], dtype=torch.bool)
+            answered = [row for row in rows if not row.rejected]
+            return spread(self._answered(answered) if answered else None, rejected)
+        return self._answered(rows)
+
+    def _answered(self, rows: list[Row]) -> Any:
         labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
         if self._reader.shows is Access.LABELS:
             return labels

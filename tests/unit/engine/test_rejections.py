@@ -194,3 +194,26 @@ def test_taken_up_again_the_run_ends_as_if_it_had_not_been_cut(tmp_path: Any, ke
 
 
 CHECKS = {"journal": 8, "checkpoint": 3}  # recorded queries that are asked again, uncharged
+
+
+@pytest.mark.parametrize("form", ["npy", "json"])
+def test_a_service_says_it_in_the_protocol(form: str) -> None:
+    """In one process: what the reference server answers, as the client reads it; the same key gets the same rejection."""
+    from blackbox.serving import Service
+    from blackbox.targets import HttpTarget, wire
+
+    service = Service(bb.Oracle(Every({1, 2}), "logits", 3, rows_per_call=2), None)
+    client = HttpTarget.__new__(HttpTarget)
+    client.announced, client.url, client._rate, client._kind = service.info(), "", None, wire.NPY if form == "npy" else wire.JSON
+    client.info, client._most, client.device = as_target(NET).info, 8, torch.device("cpu")
+    client._wait = lambda rows: None  # type: ignore[method-assign]
+
+    def ask(method: str, path: str, body: Any, most: int) -> bytes:
+        said = wire.unpack(body, client._kind, ("images", "keys"))
+        return wire.pack(service.answer(said["images"], np.array(["a", "b", "c"])), client._kind)
+
+    client._ask = ask  # type: ignore[method-assign]
+    for _ in range(2):
+        reply = bb.Oracle(client, "logits", 3, returns="logits")(X[:3])
+        assert reply.rejected is not None and reply.rejected.tolist() == [False, True, True] and reply.label[0] == Y[0]
+    assert service.oracle.rows == 3 and service.replayed == 3

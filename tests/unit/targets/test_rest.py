@@ -519,3 +519,20 @@ def test_a_study_knows_when_the_file_changes(tmp_path: Path) -> None:
     assert file_print(spec) != first
     with pytest.raises(FileNotFoundError, match=r"no file .*none\.toml"):
         file_print("rest:none.toml")
+
+
+class TestRejected:
+    """A service that refuses single images an answer."""
+
+    def test_by_a_path_or_by_the_status_of_the_request(self) -> None:
+        def answers(request: httpx.Request) -> httpx.Response:
+            p = known(read(request))
+            return httpx.Response(403 if p[0] > 0.4 else 200, json={"blocked": bool(p[0] < 0.3), **listed(p)})
+
+        target = rest(answers, rejected="blocked", rejected_status=[403], **LISTED)
+        reply = bb.Oracle(target, "scores", 3)(X)
+        first = shares(X)[:, 0]
+        assert reply.rejected is not None and torch.equal(reply.rejected, (first > 0.4) | (first < 0.3)) and reply.rejected.any()
+        assert torch.allclose(reply.probabilities()[~reply.rejected], shares(X)[~reply.rejected].float(), atol=1e-5)
+        with pytest.raises(ValueError, match="Expected rejected_status with one image a request"):
+            rest(answers, rejected_status=[403], rows_per_request=2, **LISTED)
