@@ -13,7 +13,6 @@ from blackbox.protocol import Access
 from blackbox.targets.rest.settings import Settings
 from blackbox.targets.sums import fractions, most_of
 
-
 REJECTED = object()
 """Stands for the answer of a request whose status says that it was rejected."""
 
