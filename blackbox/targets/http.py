@@ -110,7 +110,8 @@ class HttpTarget(Described):
         named = None if labels[0] is None else torch.from_numpy(np.concatenate(labels).astype(np.int64))
         values = None if scores[0] is None else torch.from_numpy(np.concatenate(scores).astype(np.float32))
         if any(mask is not None for mask in rejected):
-            masks = [np.zeros(len(n if n is not None else s), bool) if mask is None else mask for n, s, mask in parts]
+            sizes = [min(self._most, len(rows) - i) for i in range(0, len(rows), self._most)]
+            masks = [np.zeros(n, np.bool_) if mask is None else mask for n, mask in zip(sizes, rejected, strict=True)]
             return as_answer({"labels": named, "scores": values, "rejected": np.concatenate(masks)})
         if values is None:
             return named
