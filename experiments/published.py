@@ -26,6 +26,7 @@ from experiments import (
     published_ripples,
     published_runs,
     published_studies,
+    robust_nets,
 )
 from experiments.measurements import (
     FIGURES,
@@ -45,7 +46,8 @@ from experiments.peers import published as published_peers
 
 # whose figures marks may name too
 MORE = (
-    paths, ceilings, published_constants, published_studies, published_ripples, published_runs, published_bayesian, published_peers
+    paths, ceilings, published_constants, published_studies, published_ripples, published_runs, published_bayesian, published_peers,
+    robust_nets,
 )  # fmt: skip
 
 

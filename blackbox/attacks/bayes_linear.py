@@ -47,7 +47,7 @@ class BayesLinear(Attack):
     draws: int = 8
     explore: float = 1.0
     noise: float = 0.02
-    window: int = 1024
+    window: int = 400
     rivals: int = 5
     smooth: Smooth = field(default_factory=Smooth)
     prior: Prior | None = None
@@ -91,8 +91,9 @@ class BayesLinear(Attack):
                     ways[i] = known[0] + self.width * ways[i]
             else:
                 mix = mixture(fit, room[0][i], room[1][i], t)
-                noise[i] = np.clip(np.sqrt(noise[i] * fit.evidence(mix)[1]), *_NOISE)
-                ways[i] = np.tensordot(mix, fit.gradient, 1) + self.width * self.around(fit, mix, random)
+                variance, share = fit.evidence(mix)
+                noise[i] = np.clip(np.sqrt(noise[i] * share), *_NOISE)
+                ways[i] = np.tensordot(mix, fit.gradient, 1) + self.width * self.around(fit, variance, random)
         told = []
         for j in range(self.draws):
             way = torch.from_numpy(ways[:, j]).to(t.x0.device)
@@ -115,11 +116,13 @@ class BayesLinear(Attack):
         told = np.isfinite(outputs).all(1)
         if not told.any():
             return None
-        return LinearMap(moves[told], outputs[told], gram[told][:, told], self.smooth, noise, known=known, trust=self.trust)
+        if not told.all():
+            moves, outputs, gram = moves[told], outputs[told], gram[told][:, told]
+        return LinearMap(moves, outputs, gram, self.smooth, noise, known=known, trust=self.trust)
 
-    def around(self, fit: LinearMap, mix: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def around(self, fit: LinearMap, variance: float, random: np.random.Generator) -> np.ndarray:
         """Draws around the mean, smoothed once more: what is learned of the low frequencies counts soonest."""
-        off = fit.deviations(mix, random, self.draws)
+        off = fit.deviations(variance, random, self.draws)
         smooth = self.smooth.times(off)
         for a, b in zip(smooth, off, strict=True):
             a *= float(np.linalg.norm(b)) / max(float(np.linalg.norm(a)), 1e-30)

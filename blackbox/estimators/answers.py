@@ -11,6 +11,8 @@ from torch import Tensor
 from blackbox.proposals.smooth import Smooth
 from blackbox.protocol import Task
 
+__all__ = ["Answers", "gram_of", "margins", "tiled", "tiling"]
+
 SIDE = 32  # larger images are searched in so many tiles a side
 
 
@@ -33,23 +35,22 @@ class Answers:
 
     def row(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Moves (float32), values and covariances of one image."""
-        moves, values, gram = (v[i].numpy(force=True) for v in (self.moves, self.values, self.gram))
-        return moves.astype(np.float32), values.copy(), gram.copy()
+        return self.moves[i].float().numpy(force=True), self.values[i].numpy(force=True), self.gram[i].numpy(force=True)
 
     def learned(self, t: Task, x: Tensor, shown: Tensor, smooth: Smooth, window: int) -> Answers:
         """These and the answers ``shown`` [n, q, C] at ``x`` [n, q, \\*shape]; of all the last ``window``."""
         far = (x - t.x0[:, None]).view(t.n, -1, *t.grid).numpy(force=True) / np.float32(t.radius)
         new = tiled(far, tiling(t)).astype(np.float16)
         old = max(self.moves.shape[1] + new.shape[1] - window, 0)
-        moves = np.concatenate([self.moves[:, old:].numpy(force=True), new], 1)
-        m, q, device = moves.shape[1], new.shape[1], t.x0.device
+        moves, device = torch.cat([self.moves[:, old:], torch.from_numpy(new).to(t.x0.device)], 1), t.x0.device
+        m, q = moves.shape[1], new.shape[1]
         gram = np.empty((t.n, m, m), np.float32)
         gram[:, : m - q, : m - q] = self.gram[:, old:, old:].numpy(force=True)
         for i in range(t.n):
-            rows = gram_of(moves[i].astype(np.float32), new[i].astype(np.float32), smooth)
+            rows = gram_of(moves[i].float().numpy(force=True), new[i].astype(np.float32), smooth)
             gram[i, m - q :], gram[i, :, m - q :] = rows, rows.T
         values = torch.cat([self.values[:, old:].view(t.n, m - q, shown.shape[2]), shown], 1)
-        return Answers(torch.from_numpy(moves).to(device), values, torch.from_numpy(gram).to(device))
+        return Answers(moves, values, torch.from_numpy(gram).to(device))
 
 
 def gram_of(moves: np.ndarray, new: np.ndarray, smooth: Smooth) -> np.ndarray:

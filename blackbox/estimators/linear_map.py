@@ -9,6 +9,8 @@ import numpy as np
 
 from blackbox.proposals.smooth import Smooth
 
+__all__ = ["LinearMap"]
+
 _OFFSET = 10.0  # variance of an output at the clean image, in units of that of a typical answer
 
 
@@ -110,9 +112,9 @@ class LinearMap:
         variance = max(float(weight @ (values - left)) / used, 1e-30)
         return variance, float(left @ left) / (m - used) / (variance * self.typical)
 
-    def deviations(self, mix: np.ndarray, random: np.random.Generator, count: int) -> np.ndarray:
-        """[count, channels, height, width]: draws from the distribution after the answers, less its mean, of the gradient of the
-        outputs mixed by ``mix`` [C]; their length follows from how well the answers were foretold (Matheron's rule)."""
+    def deviations(self, variance: float, random: np.random.Generator, count: int) -> np.ndarray:
+        """[count, channels, height, width]: draws from the distribution after the answers, less its mean, of a gradient whose
+        entries had this variance before them (Matheron's rule)."""
         m, shape = len(self.moves), self.moves.shape[1:]
         drawn = self.smooth.draw(random.standard_normal((count, *shape), dtype=np.float32))
         if self.known is not None:
@@ -121,5 +123,5 @@ class LinearMap:
         answers = drawn.reshape(count, -1) @ self._flat.T
         answers += random.standard_normal((count, m), dtype=np.float32) * np.float32(np.sqrt(self.noise * self.typical))
         answers += random.standard_normal((count, 1), dtype=np.float32) * np.float32(np.sqrt(_OFFSET * self.typical))
-        return (drawn - self._image(self._solve(answers.T))) * np.float32(self.evidence(mix)[0] ** 0.5)
+        return (drawn - self._image(self._solve(answers.T))) * np.float32(variance**0.5)
 

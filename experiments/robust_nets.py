@@ -1,0 +1,64 @@
+"""Tables of searches by queries on adversarially trained nets, from the rows of `experiments.studies.robust`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from experiments.measurements import Figure, Table, figure, ground, grounded, has, mean_of, results, share_of
+
+
+def _ensemble(name: str, kept: dict[str, Any]) -> np.ndarray | None:
+    """[seeds, n] what the white-box ensemble fooled; None where it was not measured."""
+    if has(source := f"ceiling/{name}"):
+        white = results(source)
+        grounded(source, white, [r["seed"] for r in white["rows"]])
+        if white["ids"] != kept["ids"]:
+            raise ValueError(f"Expected the images of {source}.json in robust/{name}.json, but they are others. Measure one anew.")
+        kept = white
+    some = [r["found"] for r in kept["rows"] if r["attack"] == "ensemble"]
+    return np.array(some, dtype=bool) if some else None
+
+
+def _above(found: np.ndarray, white: np.ndarray) -> Figure:
+    """Of the images the share that stands, less the share that stands after the ensemble."""
+    return replace(mean_of(white.mean(0) - found.mean(0)), percent=True)
+
+
+@figure
+def robust_table(use: str = "reporting", *budgets: str) -> Table:
+    """What searches leave of the images that a target has right, how far that is from the ensemble, and their queries."""
+    lines = []
+    for name, target in ground()["targets"].items():
+        if target["use"] != use or not has(source := f"robust/{name}"):
+            continue
+        kept = results(source)
+        grounded(source, kept, [r["seed"] for r in kept["rows"]], use)
+        white, n = _ensemble(name, kept), len(kept["ids"])
+        if white is not None:
+            lines.append([target["title"], n, "white-box ensemble", "", share_of(~white), "", ""])
+        rows = [r for r in kept["rows"] if "queries" in r and (not budgets or str(r["budget"]) in budgets)]
+        for attack, budget in dict.fromkeys((r["attack"], r["budget"]) for r in rows):
+            some = [r for r in rows if (r["attack"], r["budget"]) == (attack, budget)]
+            found, queries = (np.array([r[k] for r in some]) for k in ("found", "queries"))
+            found = found.astype(bool)
+            lines.append([
+                target["title"], n, f"`{attack}`", budget, share_of(~found), "" if white is None else _above(found, white),
+                mean_of(queries, budget),
+            ])  # fmt: skip
+    return Table(["target", "images", "attack", "budget", "leaves", "above the ensemble", "mean queries"], lines)
+
+
+@figure
+def proposal_table() -> Table:
+    """What one proposal gains on average, of the way that is left, from corners that have a share of the right signs."""
+    source = "robust/proposals"
+    kept = results(source)
+    grounded(source, kept, [r["seed"] for r in kept["rows"]], "choosing")
+    shares = list(dict.fromkeys(r["share"] for r in kept["rows"]))
+    by = {(r["proposal"], r["share"]): mean_of(r["gain"]) for r in kept["rows"]}
+    names = dict.fromkeys(r["proposal"] for r in kept["rows"])
+    lines = [[name, len(kept["ids"]), *(replace(by[name, share], percent=True, digits=2) for share in shares)] for name in names]
+    return Table(["proposal", "images", *(f"{share:.0%} right" for share in shares)], lines)
