@@ -3,6 +3,7 @@
 queries    Attacks by queries on the robust targets, and on two ordinary ones, where a search that is made for the former may lose.
            Every image's queries are kept, the clean check charged. On targets that are reported on the white-box rows are those of
            results/ceiling; for the one that settings are chosen on they are measured here.
+settings   Those of `bayes-linear`, on the target for choosing.
 proposals  What does one query gain, by what it proposes? On the target for choosing. From corners of the ball that have a share of
            the white-box gradient's signs, one proposal of each kind is tried many times; kept is how much of the way that is left
            to the signs' own corner it gains on average, where it is taken only if it gains. `learned` proposes the corner that a
@@ -37,7 +38,7 @@ SHARES = (0.5, 0.6, 0.7, 0.8)
 
 @dataclass(frozen=True)
 class Settings(Real):
-    study: str = says("queries", "queries or proposals", ("queries", "proposals"))
+    study: str = says("queries", "queries, settings or proposals", ("queries", "settings", "proposals"))
     targets: tuple[str, ...] = says((*ROBUST, *ORDINARY), "of experiments/ground.toml")
     attacks: tuple[str, ...] = says(ATTACKS, "registered names, with their own settings")
     budgets: tuple[int, ...] = says((1000,), "queries an image")
@@ -61,6 +62,20 @@ def queries(s: Settings) -> None:
                     row = ours(name)
                     job = Job(case, row.access, None, budget, seed, s.root)
                     book.row(partial(measured, row, job), attack=name, seed=seed, budget=budget)
+
+
+GRID: tuple[dict[str, Any], ...] = (
+    {}, {"smooth": Smooth(1.0)}, {"smooth": Smooth(2.0)}, {"smooth": Smooth(1.5, 0.8)}, {"explore": 0.6}, {"explore": 1.5}, {"window": 1024},
+)  # fmt: skip
+
+
+def settings(s: Settings) -> None:
+    case = ground.case("cnna_adv", s.root, use="choosing")
+    book, seed = Book("robust/settings", s), ground.seeds("choosing")[0]
+    book.put(command="python -m experiments.studies.robust --study settings", **described("cnna_adv", case))
+    for options in GRID:
+        row, job = ours("bayes-linear", **options), Job(case, "scores", None, s.budgets[0], seed, s.root)
+        book.row(partial(measured, row, job), attack=row.attack, seed=seed, budget=job.budget)
 
 
 # ---- what a query gains -------------------------------------------------------------------------------------------------------
@@ -187,7 +202,7 @@ KINDS: dict[str, Any] = {
 
 
 def measure(s: Settings) -> None:
-    {"queries": queries, "proposals": proposals}[s.study](s)
+    {"queries": queries, "settings": settings, "proposals": proposals}[s.study](s)
 
 
 if __name__ == "__main__":
