@@ -65,7 +65,8 @@ def queries(s: Settings) -> None:
 
 
 GRID: tuple[dict[str, Any], ...] = (
-    {}, {"smooth": Smooth(1.0)}, {"smooth": Smooth(2.0)}, {"smooth": Smooth(1.5, 0.8)}, {"explore": 0.6}, {"explore": 1.5}, {"window": 1024},
+    {}, {"smooth": Smooth(1.0)},
+    {"smooth": Smooth(2.0)}, {"smooth": Smooth(1.5, 0.8)}, {"explore": 0.6}, {"explore": 1.5}, {"window": 1024},
 )  # fmt: skip
 
 
