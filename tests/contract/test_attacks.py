@@ -54,7 +54,7 @@ def _told(name: str, knobs: dict[str, Any] | None = None, **settings: Any) -> li
 # Queries enough for almost all; less where each step is a query, so that a run has as many steps.
 SOON: dict[str, Any] = {"optimum_budget": 1000}
 STEPS: dict[str, Any] = {"run_budget": 50, "optimum_budget": 400}
-FITTED: dict[str, Any] = {"run_budget": 7, "optimum_budget": 80}
+FITTED: dict[str, Any] = {"run_budget": 7, "optimum_budget": 25, "samples": 3}
 ONE_POINT_A_STEP = (
     "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "adba", "stealthy-rays", "sign-flip", "sign-opt",
     "surfree", "gfcs", "bases", "transfer-start", "ripples", "hybrid", "auto",
@@ -114,7 +114,7 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
         {"attack": attacks.build("signhunter", start="stripes", order="columns"), "optimum_factor": {"L2": 1.5}},
     ],
     # A step fits a process for each row: few steps are enough to hold it to all promises, and to its optimum.
-    "bo": [{"attack": attacks.build("bo", steps=3, step_size=0.7), **FITTED}],
+    "bo": [{"attack": attacks.build("bo", steps=3, step_size=0.7), **FITTED, "optimum_budget": 80}],
     "p-bo": _told("p-bo", FITTED, steps=3, step_size=0.7),
     "p-rgf": _told("p-rgf"),
     # As SimBA's: the L2 step is a length of its own (0.2), and the contract's images need 0.06 in all.
