@@ -50,6 +50,7 @@ REGISTRY: dict[str, str] = {
     "gfcs": "blackbox.attacks.gfcs:GFCS",
     "bases": "blackbox.attacks.bases:BASES",
     "p-bo": "blackbox.attacks.p_bo:PBO",
+    "greedy-pixel": "blackbox.attacks.greedy_pixel:GreedyPixel",
     "transfer-start": "blackbox.attacks.transfer_start:TransferStart",
     "hybrid": "blackbox.attacks.hybrid:Hybrid",
     "auto": "blackbox.attacks.auto:Auto",

@@ -33,7 +33,7 @@ from experiments.runner import Real, run, says
 from experiments.studies.queries import Shared, described
 
 TARGETS = ("resnet2b_adv", "vit_adv", "poolcnn")  # of three families, two of them adversarially trained
-ALONE = ("tangent", "hop-skip-jump", "sign-opt", "geoda", "surfree", "qeba", "ars-opt")
+ALONE = ("tangent", "hop-skip-jump", "sign-opt", "geoda", "surfree", "qeba", "ars-opt", "cgba", "cgba-h", "ttba")
 TOLD = ("prior-opt", "pars-opt", "hybrid")  # with a prior; hybrid is HopSkipJump from an example on it
 PRIORS = ("two",)
 PEERS = ("foolbox HopSkipJump", "ART HopSkipJump")

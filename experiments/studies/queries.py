@@ -40,7 +40,7 @@ def _ours() -> Iterator[Row]:
     yield from (ours("hybrid", prior, data=data_of(prior)) for prior in priors)
     yield from (ours(name, "two", data=SMALL) for name in ("transfer-start", "gfcs", "simba-ods", "bases", "p-rgf"))
     yield from (ours("sign-flip", access="labels"), ours("ripples", access="labels"))
-    yield ours("rays", access="labels", data=SMALL, draws=False)
+    yield from (ours(name, access="labels", data=SMALL, draws=False) for name in ("rays", "adba"))
     yield from (ours("hybrid", prior, "labels", data=data_of(prior)) for prior in priors)
     yield ours("transfer-start", "two", "labels", data=SMALL, attack="rays")
     yield from (ours(name, goal="next class", data=SMALL) for name in ("square", "ripples"))

@@ -10,6 +10,8 @@ tuned       Are settings chosen on one's own nets better on a hidden target than
 surrogates  Which nets are worth training for a hidden CIFAR target? Every net is trained on cifar10/train, then examples are
             crafted on it, and on pairs, as `hybrid` crafts its first query (ten plain steps of 3 eps / 10 along the
             cross-entropy, Linf 8/255), and shown to the targets for choosing.
+share       How many low frequencies should the probes of CGBA and TtBA have? The smallest L2 change after the budget, with 1/4, 1/2
+            and all of each side; the paper of CGBA has 1/4 on images of 224 pixels. (--images 24)
 
 Queries: the clean check is charged, a failure costs the budget. Every image's are kept.
 """
@@ -26,7 +28,7 @@ from experiments import ground, nets
 from experiments.cases import Case
 from experiments.runner import Book, Real, count, each, run, says
 
-STUDIES = ("p_init", "tuned", "surrogates")
+STUDIES = ("p_init", "tuned", "surrogates", "share")
 SMALL = ("resnet20", "own_cnn", "cnna_adv", "mnist_nat")  # of the targets for choosing
 
 
@@ -111,8 +113,21 @@ def surrogates(s: Settings) -> None:
             book.row(lambda plans=plans: transferred(plans), nets=[str(plan) for plan in plans])
 
 
+def share(s: Settings) -> None:
+    book, seed = Book("labels_share", s, same=("budget", "images")), ground.seeds("choosing")[0]
+    for target, value, name in product(("cnna_adv", "mnist_nat", "resnet20"), (0.25, 0.5, 1.0), ("cgba", "ttba")):
+        case = ground.case(target, s.root, count=s.images, use="choosing")
+
+        def nearest(case: Case = case, name: str = name, value: float = value) -> dict[str, Any]:
+            oracle, attack = bb.Oracle(case.net, "labels", case.classes), bb.attacks.build(name, share=value)
+            result = bb.attack(oracle, case.images, case.labels, attack, bb.L2(1e-6), s.budget, seed=seed, ids=case.ids)
+            return {"ids": result.ids.tolist(), "near": [round(v, 4) for v in result.distance.tolist()]}
+
+        book.row(nearest, attack=name, share=value, target=target, seed=seed)
+
+
 def measure(s: Settings) -> None:
-    {"p_init": p_init, "tuned": tuned, "surrogates": surrogates}[s.study](s)
+    {"p_init": p_init, "tuned": tuned, "surrogates": surrogates, "share": share}[s.study](s)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,7 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "gfcs": _told("gfcs", step_size=0.02),
     # A search over the members' weights has no other draws than its members; in the span of two it cannot reach more.
     "bases": _told("bases", {"randomised": False}, steps=4),
+    "greedy-pixel": [{}, *_told("greedy-pixel", {"randomised": False})],  # with a prior nothing is drawn
     # Square's L1 and L2 proposals cannot follow the weights of a random affine target (see "square").
     "transfer-start": _told("transfer-start", {"optimum_factor": {"L2": 3.0, "L1": 4.0}}),
     "hybrid": _told("hybrid"),
