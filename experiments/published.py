@@ -19,6 +19,7 @@ import blackbox as bb
 import surrogates as sg
 from experiments import (
     ceilings,
+    defended,
     marks,
     paths,
     published_bayesian,
@@ -46,8 +47,8 @@ from experiments.peers import published as published_peers
 
 # whose figures marks may name too
 MORE = (
-    paths, ceilings, published_constants, published_studies, published_ripples, published_runs, published_bayesian, published_peers,
-    robust_nets,
+    paths, ceilings, defended, published_constants, published_studies, published_ripples, published_runs, published_bayesian,
+    published_peers, robust_nets,
 )  # fmt: skip
 
 
