@@ -40,9 +40,9 @@ LEFT = {"cifar": "raw-filtered", "mnist": "digits-second"}  # images for choosin
 
 @dataclass(frozen=True)
 class Settings(Real):
-    targets: tuple[str, ...] = says(("resnet8",), "of experiments/ground.toml")
+    targets: tuple[str, ...] = says(("poolcnn", "resnet2b_adv"), "of experiments/ground.toml")
     defences: tuple[str, ...] = says(("none", *KNOWING), "which")
-    budget: int = says(1000, "queries an image")
+    budget: int = says(500, "queries an image")
     images: int = says(100, "so many of a target's")
     seed: int = says(0, "of attacks and defences")
 
@@ -128,11 +128,12 @@ def measure(s: Settings) -> None:
         defended = Defended(s, target, case)
         for name in s.defences:
             book.row(partial(defended.cost, name), among="benign", defence_name=name)
-            for attack in ("square", "hop-skip-jump") if name in DETECTORS else ("square",):
-                for knowing in (False, True) if name in KNOWING else (False,):
+        for knowing in (False, True):
+            for name in s.defences:
+                if knowing and KNOWING.get(name) not in bb.attacks.names():
+                    continue
+                for attack in ("square", "hop-skip-jump") if name in DETECTORS else ("square",):
                     key = {"defence_name": name, "attack": attack, "knowing": knowing, "budget": s.budget, "seed": s.seed}
-                    if knowing and KNOWING[name] not in bb.attacks.names():
-                        continue
                     book.row(partial(defended.attacked, name, attack, knowing), **key)
 
 
