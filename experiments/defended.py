@@ -39,6 +39,11 @@ def fooled(made: dict[str, Any] | None) -> Figure | str:
     return "–" if made is None else share_of(made["found"])
 
 
+def rejected(made: dict[str, Any] | None) -> Figure | str:
+    """Queries rejected an image."""
+    return "–" if made is None or not any(made["flagged"]) else mean_of([made["flagged"]])
+
+
 @figure
 def defended(target: str, defence: str, attack: str, who: str) -> Figure:
     """The share of images fooled behind a defence; ``who``: "alone", or "knowing" it."""
@@ -61,9 +66,7 @@ def detector_table() -> Table:
                 alone, knows = (row(found, defence, attack, k) for k in (False, True))
                 if alone is None:
                     continue
-                flagged = [
-                    "–" if made is None or not any(made["flagged"]) else mean_of([made["flagged"]], made["budget"]) for made in (alone, knows)
-                ]  # fmt: skip
+                flagged = [rejected(made) for made in (alone, knows)]
                 lines.append([title, len(alone["found"]), defence, attack, fooled(alone), fooled(knows), *flagged, *alarms])
     columns = [ALONE, KNOWS, "rejected an image", "rejected, knowing", *(f"benign flagged, {s}" for s in STREAMS)]
     return Table(["target", "images", "detector", "attack", *columns], lines)
