@@ -52,6 +52,9 @@ REGISTRY: dict[str, str] = {
     "p-bo": "blackbox.attacks.p_bo:PBO",
     "greedy-pixel": "blackbox.attacks.greedy_pixel:GreedyPixel",
     "transfer-start": "blackbox.attacks.transfer_start:TransferStart",
+    "oars": "blackbox.attacks.oars:OARS",
+    "averaged": "blackbox.attacks.averaged:Averaged",
+    "both-ways": "blackbox.attacks.both_ways:BothWays",
     "hybrid": "blackbox.attacks.hybrid:Hybrid",
     "auto": "blackbox.attacks.auto:Auto",
 }

@@ -57,7 +57,7 @@ STEPS: dict[str, Any] = {"run_budget": 50, "optimum_budget": 400}
 FITTED: dict[str, Any] = {"run_budget": 7, "optimum_budget": 25, "samples": 3}
 ONE_POINT_A_STEP = (
     "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "adba", "stealthy-rays", "sign-flip", "sign-opt",
-    "surfree", "gfcs", "bases", "transfer-start", "ripples", "hybrid", "auto",
+    "surfree", "gfcs", "bases", "transfer-start", "oars", "averaged", "both-ways", "ripples", "hybrid", "auto",
 )  # fmt: skip
 
 KNOBS: dict[str, list[dict[str, Any]]] = {
@@ -92,7 +92,8 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "ttba": _settles("ttba", attack=attacks.build("ttba", share=1.0)),
     "rays": _settles("rays", randomised=False),
     "stealthy-rays": _settles("stealthy-rays", randomised=False),
-    "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump"),
+    # It asks twice as many probes for each normal.
+    "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump", optimum_budget=4000),
     # A difference of two distances tells one direction of 48; ten a step.
     "opt": [{"run_budget": 60, "optimum_budget": 4000}],
     "stealthy-opt": [{"run_budget": 60, "optimum_budget": 8000}],
@@ -126,6 +127,13 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # Square's L1 and L2 proposals cannot follow the weights of a random affine target (see "square").
     "transfer-start": _told("transfer-start", {"optimum_factor": {"L2": 3.0, "L1": 4.0}}),
     "hybrid": _told("hybrid"),
+    # Square in these, which sees the same; see "square".
+    "oars": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}, *_settles("oars", attack=attacks.build("oars", attack="hop-skip-jump"))],
+    "averaged": [
+        {"optimum_factor": {"L2": 3.0, "L1": 4.0}, "optimum_budget": 800},
+        *_settles("averaged", attack=attacks.build("averaged", attack="rays"), randomised=False, norms=("Linf",)),
+    ],
+    "both-ways": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}, "optimum_budget": 800}],
     # On images as small as the contract's it is Square.
     "ripples": [{"optimum_factor": {"L2": 3.0}}],
     # Without a prior it is ripples, and so Square; in L0 Sparse-RS.
