@@ -128,10 +128,10 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "transfer-start": _told("transfer-start", {"optimum_factor": {"L2": 3.0, "L1": 4.0}}),
     "hybrid": _told("hybrid"),
     # Square in these, which sees the same; see "square".
-    "oars": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}, *_settles("oars", attack=attacks.build("oars", attack="hop-skip-jump"))],
+    "oars": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}, *_settles("oars", attack=attacks.build("oars", attack="hop-skip-jump"), **SOON)],
     "averaged": [
         {"optimum_factor": {"L2": 3.0, "L1": 4.0}, "optimum_budget": 800},
-        *_settles("averaged", attack=attacks.build("averaged", attack="rays"), randomised=False, norms=("Linf",)),
+        *_settles("averaged", attack=attacks.build("averaged", attack="rays"), randomised=False, norms=("Linf",), **SOON),
     ],
     "both-ways": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}, "optimum_budget": 800}],
     # On images as small as the contract's it is Square.
