@@ -79,6 +79,9 @@ class Averaged(Adaptive):
         spread = (m.square / (2 * m.seen).clamp_min(1)).sqrt()
         unknown = (m.seen < self.pairs) & (count < 2)
         lead = (2 * yes - count).abs()
-        near = lead <= 1 if t.access is Access.LABELS or t.minimises else (mean > m.best) & (mean - m.best < self.doubt * spread / count.sqrt())
+        if t.access is Access.LABELS or t.minimises:
+            near = lead <= 1
+        else:
+            near = (mean > m.best) & (mean - m.best < self.doubt * spread / count.sqrt())
         return unknown | ((m.square > 0) & near)
 
