@@ -78,6 +78,7 @@ class Adaptive(Attack):
         count, end = 0, made
         if inspect.isgenerator(made):
             tell: Any = None
+            asked: Any
             while True:
                 try:
                     asked = made.send(tell)
