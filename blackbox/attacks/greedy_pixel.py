@@ -10,10 +10,10 @@ from torch import Tensor
 
 from blackbox.candidates.craft import CraftGoal, slope
 from blackbox.prior import Guided
-from blackbox.protocol import Access, Ask, Steps, Task, grid
+from blackbox.protocol import Access, Ask, Steps, Task
 from blackbox.rowwise import differs, keep_better, row_sum
 
-CHANNELS = 4  # at most: a pixel has 2 ** channels colours
+CHANNELS = 4  # a pixel of so many has 16 colours
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class GreedyPixel(Guided):
     it was, so that few are changed. After the last pixel a new pass begins, with the gradient at the point reached.
 
     Departs from the paper: without a prior the order is random, each row's own, and drawn afresh for each pass; a colour
-    that the pixel has already is not queried.
+    that the pixel has already is not queried; where there are more than four channels, each entry is a pixel.
 
     Args:
         prior: `surrogates.prior(nets)`, or None.
@@ -41,29 +41,21 @@ class GreedyPixel(Guided):
         loss: Tensor
         order: Tensor  # [n, pixels] int32
 
-    def check_shape(self, shape: tuple[int, ...]) -> None:
-        super().check_shape(shape)
-        if grid(shape)[0] > CHANNELS:
-            raise ValueError(
-                f"Expected images of at most {CHANNELS} channels for GreedyPixel, which tries every colour of a pixel, but "
-                f"they have shape {tuple(shape)}. Take an attack that changes entries by themselves, such as simba."
-            )
-
     def init(self, t: Task) -> State:
         return self.State(t.x0, t.loss0, self.order(t, t.x0, 0))
 
     def order(self, t: Task, x: Tensor, turn: int) -> Tensor:
         """[n, pixels] int32: the places of the pixels, the first to try first."""
-        c, h, w = t.grid
+        c, count = split(t)
         if self.prior is None:
-            return t.rng.permutation(turn, "order", h * w).to(torch.int32)
-        steep = slope(self.known, x, CraftGoal.of(t)).abs().reshape(t.n, c, h * w)
+            return t.rng.permutation(turn, "order", count).to(torch.int32)
+        steep = slope(self.known, x, CraftGoal.of(t)).abs().reshape(t.n, c, count)
         total = row_sum(steep.transpose(1, 2).reshape(-1, c)).view(t.n, -1)
         return torch.argsort(total, dim=1, descending=True, stable=True).to(torch.int32)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
-        c, h, w = t.grid
-        turn, at = divmod(k, h * w)
+        c, count = split(t)
+        turn, at = divmod(k, count)
         order = self.order(t, s.x, turn) if turn and not at else s.order
         place = order[:, at].to(torch.int64)[:, None, None].expand(-1, c, 1)  # of the pixel, in each channel
         assert t.low is not None and t.high is not None
@@ -75,3 +67,9 @@ class GreedyPixel(Guided):
             a = yield Ask(new, mask=differs(new, s.x))
             x, loss = keep_better(x, loss, a.x, a.loss)
         return self.State(x, loss, order)
+
+
+def split(t: Task) -> tuple[int, int]:
+    """Channels that are changed together, and how many such pixels there are."""
+    c, h, w = t.grid
+    return (c, h * w) if c <= CHANNELS else (1, t.d)
