@@ -7,13 +7,13 @@ from experiments.measurements import Rows, Table, Words, figure, ground, has, re
 
 FOLDER = "bayesian"
 NAMED = {
-    "p-bo, two": "`p-bo`, coefficient fitted", "p-bo, two, coefficient 1.0": "`p-bo`, coefficient 1",
-    "p-bo, misled": "`p-bo`, misled, coefficient fitted", "p-bo, misled, coefficient 1.0": "`p-bo`, misled, coefficient 1",
+    "p-bo, two": "p-bo, coefficient fitted", "p-bo, two, coefficient 1.0": "p-bo, coefficient 1",
+    "p-bo, misled": "p-bo, misled, coefficient fitted", "p-bo, misled, coefficient 1.0": "p-bo, misled, coefficient 1",
 }  # fmt: skip
 
 
 def named(attack: str) -> str:
-    return NAMED.get(attack, f"`{attack.partition(',')[0]}`")
+    return NAMED.get(attack, attack.partition(",")[0])
 
 
 def measured(prefix: str = "") -> dict[str, dict[str, Rows]]:
@@ -39,7 +39,7 @@ def fifty_table(what: str = "fooled", prefix: str = "") -> Table:
     for attack in attacks:
         cells = [some.get(attack) for some in found.values()]
         made = ["" if c is None else c.rate() if what == "fooled" else c.mean() for c in cells]
-        lines.append([named(attack) if not prefix else f"`{attack}`", max(c.n for c in cells if c), *made])
+        lines.append([named(attack) if not prefix else attack, max(c.n for c in cells if c), *made])
     return Table(["attack", "n", *titles(found)], lines)
 
 

@@ -31,11 +31,11 @@ def test_the_tables_count_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.
     file.write_text(json.dumps({**about, "rows": some}))
     monkeypatch.setattr(measurements, "RESULTS", tmp_path)
     shares = {line[0]: (line[1], line[2].value) for line in published_bayesian.fifty_table().rows}
-    assert shares["`p-bo`, coefficient fitted"] == (40, 0.75) and shares["`hybrid`"] == (40, 0.25)
+    assert shares["p-bo, coefficient fitted"] == (40, 0.75) and shares["hybrid"] == (40, 0.25)
     means = {line[0]: line[2].value for line in published_bayesian.fifty_table("mean").rows}
-    assert means["`p-bo`, coefficient fitted"] == pytest.approx(0.75 * 5 + 0.25 * 50)
+    assert means["p-bo, coefficient fitted"] == pytest.approx(0.75 * 5 + 0.25 * 50)
     (first, second) = published_bayesian.fifty_pairs("p-bo, two", "hybrid, two", "square").rows
-    assert first[1:5] == ["`hybrid`", 40, 20, 0] and second[1:5] == ["`square`", 40, 30, 10]
+    assert first[1:5] == ["hybrid", 40, 20, 0] and second[1:5] == ["square", 40, 30, 10]
     assert published_bayesian.fifty_ahead("p-bo, two").text == "small ViT, adversarially trained"
     file.write_text(json.dumps({**about, "rows": [*some[:3], row("square", [1, 1, 1, 0])]}))
     assert published_bayesian.fifty_ahead("p-bo, two").text == "none"
