@@ -18,6 +18,7 @@ from pathlib import Path
 import blackbox as bb
 import surrogates as sg
 from experiments import (
+    bad_queries,
     ceilings,
     defended,
     marks,
@@ -47,7 +48,7 @@ from experiments.peers import published as published_peers
 
 # whose figures marks may name too
 MORE = (
-    paths, ceilings, defended, published_constants, published_studies, published_ripples, published_runs, published_bayesian,
+    paths, bad_queries, ceilings, defended, published_constants, published_studies, published_ripples, published_runs, published_bayesian,
     published_peers, robust_nets,
 )  # fmt: skip
 

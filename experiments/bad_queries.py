@@ -1,0 +1,35 @@
+"""Tables of how near label attacks come for so many bad queries, from the rows of `experiments.studies.stealthy`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.measurements import Table, figure, ground, grounded, has, mean_of, ratio_of, results
+from experiments.studies.stealthy import PLAIN
+
+
+def pairs(bad: int) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """(title of the target, plain attack with its norm, its row, the stealthy one's) after so many bad queries."""
+    found = []
+    for name, target in ground()["targets"].items():
+        if target["use"] != "reporting" or not has(source := f"stealthy/{name}"):
+            continue
+        kept = results(source)
+        grounded(source, kept, [r["seed"] for r in kept["rows"]])
+        by = {r["attack"]: r for r in kept["rows"] if r["budget"] == bad}
+        for plain in (f"{attack}, {norm}" for attack, norms in PLAIN.items() for norm in norms):
+            if plain in by and f"stealthy-{plain}" in by:
+                found.append((target["title"], plain, by[plain], by[f"stealthy-{plain}"]))
+    return found
+
+
+@figure
+def stealthy_table(bad: str) -> Table:
+    """Mean distance after so many bad queries, plain and stealthy, their ratio on the same images, and all queries of both."""
+    lines = [
+        [title, plain, len(one["near"]), mean_of(one["near"]), mean_of(other["near"]), ratio_of(other["near"], one["near"]),
+         mean_of(one["queries"]), mean_of(other["queries"])]
+        for title, plain, one, other in pairs(int(bad))
+    ]  # fmt: skip
+    columns = ["attack, norm", "images", "plain comes to", "stealthy comes to", "stealthy over plain", "queries, plain", "queries, stealthy"]
+    return Table(["target", *columns], lines)
