@@ -31,5 +31,6 @@ def stealthy_table(bad: str) -> Table:
          mean_of(one["queries"]), mean_of(other["queries"])]
         for title, plain, one, other in pairs(int(bad))
     ]  # fmt: skip
-    columns = ["attack, norm", "images", "plain comes to", "stealthy comes to", "stealthy over plain", "queries, plain", "queries, stealthy"]
+    columns = ["attack, norm", "images", "plain comes to", "stealthy comes to", "stealthy over plain"]
+    columns += ["queries, plain", "queries, stealthy"]
     return Table(["target", *columns], lines)
