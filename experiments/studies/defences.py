@@ -33,7 +33,7 @@ DETECTORS = {"none": None, "blacklight": Blacklight, "piha": PIHA, "qpa": QPA}
 SCALES = {"random features": (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0), "input noise": (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)}
 POINTS = 0.02  # of clean accuracy that noise may cost on the images for choosing
 KNOWING = {
-    "blacklight": "oars", "piha": "oars", "qpa": "oars", "random features": "averaged", "input noise": "averaged", "aaa": "both-ways",
+    "blacklight": "oars", "aaa": "both-ways", "random features": "averaged", "input noise": "averaged", "piha": "oars", "qpa": "oars",
 }  # fmt: skip
 LEFT = {"cifar": "raw-filtered", "mnist": "digits-second"}  # images for choosing
 
@@ -42,7 +42,7 @@ LEFT = {"cifar": "raw-filtered", "mnist": "digits-second"}  # images for choosin
 class Settings(Real):
     targets: tuple[str, ...] = says(("poolcnn", "resnet2b_adv"), "of experiments/ground.toml")
     defences: tuple[str, ...] = says(("none", *KNOWING), "which")
-    budget: int = says(500, "queries an image")
+    budget: int = says(1000, "queries an image")
     images: int = says(100, "so many of a target's")
     seed: int = says(0, "of attacks and defences")
 
@@ -128,11 +128,9 @@ def measure(s: Settings) -> None:
         defended = Defended(s, target, case)
         for name in s.defences:
             book.row(partial(defended.cost, name), among="benign", defence_name=name)
-        for knowing in (False, True):
-            for name in s.defences:
-                if knowing and KNOWING.get(name) not in bb.attacks.names():
-                    continue
-                for attack in ("square", "hop-skip-jump") if name in DETECTORS else ("square",):
+        for attack in ("square", "hop-skip-jump"):
+            for name in s.defences if attack == "square" else [n for n in s.defences if n in DETECTORS]:
+                for knowing in (False, True) if KNOWING.get(name) in bb.attacks.names() else (False,):
                     key = {"defence_name": name, "attack": attack, "knowing": knowing, "budget": s.budget, "seed": s.seed}
                     book.row(partial(defended.attacked, name, attack, knowing), **key)
 
