@@ -118,6 +118,8 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "bo": [{"attack": attacks.build("bo", steps=3, step_size=0.7), **FITTED, "optimum_budget": 80}],
     "p-bo": _told("p-bo", FITTED, steps=3, step_size=0.7),
     "p-rgf": _told("p-rgf"),
+    # A step is 8 queries and a fit of all answers so far; 50 queries are enough steps for runs that are compared.
+    "bayes-linear": [{"run_budget": 50}],
     # As SimBA's: the L2 step is a length of its own (0.2), and the contract's images need 0.06 in all.
     "simba-ods": _told("simba-ods", {"run_budget": 50, "optimum_budget": 1500}, step_size=0.02),
     "gfcs": _told("gfcs", step_size=0.02),

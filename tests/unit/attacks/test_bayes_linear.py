@@ -40,6 +40,16 @@ def test_the_gradient_of_surrogates_is_asked_first() -> None:
     assert result.queries.tolist() == [2]
 
 
+def test_a_prior_keeps_rows_apart() -> None:
+    target, _ = smooth_target(0.1 * 0.995)
+    x, y = torch.linspace(0.4, 0.5, 3)[:, None, None, None].expand(3, *SHAPE), torch.zeros(3, dtype=torch.int64)
+    attack = BayesLinear(prior=LinearPrior.noise(2, 2, SHAPE))
+    whole, alone = (
+        bb.attack(bb.Oracle(target, "scores", 2), x, y, attack, bb.Linf(0.1), 60, seed=0, cohort=cohort) for cohort in (3, 1)
+    )
+    assert torch.equal(whole.x_adv, alone.x_adv) and torch.equal(whole.queries, alone.queries)
+
+
 def test_large_images_move_in_tiles() -> None:
     seen = Recording(Affine(torch.randn(2, 1, 64, 48, generator=torch.Generator().manual_seed(0)) / 100, torch.tensor([9.0, 0.0])))
     x, y = torch.full((1, 1, 64, 48), 0.5), torch.zeros(1, dtype=torch.int64)
