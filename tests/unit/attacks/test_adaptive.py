@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.rowwise import row_norm
 from blackbox.targets import Answer
 from blackbox.testing.problems import affine_problem
 
@@ -24,14 +23,14 @@ class Remembers:
     name, device, returns = "remembers", torch.device("cpu"), "logits"
 
     def __init__(self, apart: float) -> None:
-        self.apart, self.seen = apart, torch.zeros(0, 3, 8, 8)
+        self.apart, self.seen, self.count = apart, torch.zeros(2000, 192), 0
 
     def predict(self, x: Tensor) -> Answer:
-        near = []
-        for one in x:
-            gaps = row_norm(self.seen - one) / one.numel() ** 0.5
-            near.append(bool((gaps < self.apart).any()))
-            self.seen = torch.cat([self.seen, one[None]])
+        first = self.count
+        self.count += len(x)
+        self.seen[first : self.count] = x.flatten(1)
+        gaps = torch.cdist(self.seen[first : self.count], self.seen[: self.count]) / 192**0.5
+        near = [bool((gap[: first + i] < self.apart).any()) for i, gap in enumerate(gaps)]
         scores: Tensor = PROBLEM.target(x)
         return Answer(scores.argmax(1), scores, torch.tensor(near))
 
