@@ -16,6 +16,7 @@ from blackbox import attacks
 from blackbox import prior as priors
 from blackbox.adopted import as_attack
 from blackbox.checks import as_ids, as_images, as_labels, as_mask, check_int
+from blackbox.engine import sharing
 from blackbox.engine.engine import Engine
 from blackbox.engine.progress import Progress
 from blackbox.engine.spec import RunSpec, Samples
@@ -29,7 +30,7 @@ from blackbox.oracle.oracle import Oracle
 from blackbox.plain_text import no_exit
 from blackbox.protocol import Access, AccessError, Attack
 from blackbox.results import AttackResult
-from blackbox.results.bill import Meter, report
+from blackbox.results.bill import Meter, report, shared
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def attack(
     max_bad: int | None = None,
     eight_bit: bool = False,
     log: Any = None,
+    shared_budget: bool = False,
+    cap: int | None = None,
 ) -> AttackResult:
     """Attack images through queries alone.
 
@@ -112,6 +115,10 @@ def attack(
         log: where live numbers, the curve of success against queries and the first examples are written: ``"tensorboard"``,
             ``"csv:DIR"``, ``"wandb:PROJECT"``, ``"mlflow:DIR"``, an object with the methods of `blackbox.loggers.Logger`, or
             several of these. A logger that fails is dropped with a warning.
+        shared_budget: all images share N x budget: it goes to those near the boundary first (`loss`, or the distance of an attack that
+            walks), and nothing to the hopeless before the rest. The result of an image is then a function of the seed *and of the
+            set of images*: a shard has other results than the whole. Not with a checkpoint; a journal goes on.
+        cap: with ``shared_budget``, the most queries one image may cost; ten times the budget by default.
 
     Returns:
         An `AttackResult` with per-sample columns.
@@ -124,13 +131,12 @@ def attack(
         CheckpointError: the file belongs to other settings. JournalError: the same of a journal, or it is in use.
     """
     if not isinstance(oracle, Oracle):
-        raise TypeError(
-            f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...)."
-        )
+        raise TypeError(f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...).")
     threat = as_threat(threat)
     budget, seed = check_int(budget, "budget", 1, "a whole number of queries"), check_int(seed, "seed")
     cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
     votes = _votes(votes, oracle)
+    cap = None if cap is None else check_int(cap, "cap", budget, "a whole number of queries, the budget or more")
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
     samples = _samples(oracle, threat, x, y, target, ids, start, mask, goal)
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
@@ -139,7 +145,8 @@ def attack(
     goals.check_uninformed(bound, name, chosen.informed)
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
-    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound)
+    shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
+    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared)
     loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)
@@ -154,7 +161,7 @@ def attack(
                 engine.run()
             result = report(spec, engine.ledger, engine.carried, meter)
     except BaseException as error:  # the target's failure, an attack's, ctrl-C: what was paid for is never lost
-        engine.ledger.stop(budget)
+        engine.ledger.stop(spec.most)
         result = error.result = report(spec, engine.ledger, engine.carried, meter, error)  # type: ignore[attr-defined]
         _close(kept, result, outcome(error), samples.x)
         raise
@@ -180,10 +187,10 @@ def _logged(loggers: Log, spec: RunSpec, oracle: Oracle) -> AttackLog:
     settings = {
         "run": f"{spec.name}-seed{spec.seed}", "verb": "attack", "attack": spec.name, "parameters": repr(spec.attack),
         "target": oracle.name, "access": oracle.access.name.lower(), "norm": spec.threat.norm, "eps": spec.threat.eps,
-        "budget": spec.budget, "seed": spec.seed, "objective": spec.objective.kind, "targeted": spec.objective.targeted,
+        "budget": spec.most, **shared(spec), "seed": spec.seed, "objective": spec.objective.kind, "targeted": spec.objective.targeted,
         "votes": spec.votes, "eight_bit": spec.eight_bit, "images": len(spec.samples.x),
     }  # fmt: skip
-    return AttackLog(loggers, settings, spec.budget, spec.eight_bit)
+    return AttackLog(loggers, settings, spec.most, spec.eight_bit)
 
 
 # -- check -----------------------------------------------------------------------------------------------------------
@@ -204,10 +211,8 @@ def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: A
             "Expected a goal with an oracle that shows answers of any form, but there was none. Give goal=bb.goal(function), or one of "
             "blackbox.goals."
         )
-    if y is None and goal is not None:
-        labels = torch.full((len(images),), -1)
-    else:
-        labels = as_labels(y, len(images), oracle.classes, "y")
+    unlabelled = y is None and goal is not None
+    labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y")
     threat.check_dimension(images[0].numel())
     low, high = float(images.min()), float(images.max())
     if low < threat.lower or high > threat.upper:
@@ -280,21 +285,15 @@ def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:
     return attacks.build(attack, prior=prior)
 
 
-def _open_journal(
-    path: str | os.PathLike[str] | None, cache: bool, spec: RunSpec, oracle: Oracle
-) -> Journal | None:
+def _open_journal(path: str | os.PathLike[str] | None, cache: bool, spec: RunSpec, oracle: Oracle) -> Journal | None:
     """Open the journal of this run, if one is wanted."""
     if path is None:
         if cache:
             raise ValueError("Expected a journal for the cache to read from, but there was none. Give journal=path.")
         return None
     if spec.checkpoint is not None:
-        raise ValueError(
-            "Expected either a checkpoint or a journal, but both were given. A journal holds all that a checkpoint does."
-        )
+        raise ValueError("Expected either a checkpoint or a journal, but both were given. A journal holds all that a checkpoint does.")
     if cache and oracle.randomised:
-        raise ValueError(
-            f"Expected no cache before {oracle.name}, which may answer the same image otherwise each time. Leave cache out."
-        )
+        raise ValueError(f"Expected no cache before {oracle.name}, which may answer the same image otherwise each time. Leave cache out.")
     settings = {**spec.identity(oracle), "target": oracle.name, "classes": oracle.classes, "cohort": spec.cohort}
     return Journal(path, settings, cache=cache)

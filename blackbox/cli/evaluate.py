@@ -65,10 +65,9 @@ def run(
         try:
             got = bb.evaluate(
                 lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net,
-                ceiling=top if ceiling or found.net is not None else None, attack=attack, budgets=counts,
-                levels=shows, seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal, checkpoint=keep.checkpoint,
-                saved=lambda so_far: so_far.save(path),
+                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, ceiling=top if ceiling or found.net else None,
+                attack=attack, budgets=counts, levels=shows, seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal,
+                checkpoint=keep.checkpoint, saved=lambda so_far: so_far.save(path),
             )  # fmt: skip
         except BaseException as error:
             reached = getattr(error, "result", None)

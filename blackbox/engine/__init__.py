@@ -3,6 +3,7 @@
     engine        puts the parts together: one run from the first query to the verification
     spec          the settings of a run: attack, threat, samples, budget, seed (frozen, shared by all parts)
     scheduler     the loop: opens cohorts, starts steps, drops finished rows
+    sharing       the same where images share one budget: who goes on, and who waits
     evaluator     the Asks of all cohorts -> calls of the oracle -> answers
     accounts      who pays, what counts as a success, when a sample is finished
     ledger        the columns that record all this

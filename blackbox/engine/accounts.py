@@ -25,10 +25,10 @@ UNKNOWN = -1.0
 class Accounts:
     """Decides which rows pay for an Ask, which answers are successes, and when a sample is finished."""
 
-    def __init__(self, spec: RunSpec, ledger: Ledger) -> None:
+    def __init__(self, spec: RunSpec, ledger: Ledger, limits: np.ndarray | None = None) -> None:
         self.ledger, self.budget, self.max_bad, self.threat, self.votes = ledger, spec.budget, spec.max_bad, spec.threat, spec.votes
         self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.labels
-        self.not_attacked = spec.not_attacked
+        self.not_attacked, self.limits = spec.not_attacked, limits
 
     def admit(self, cohort: Cohort) -> Plan:
         """Decide, before any call, which rows pay for the current Ask: live, in its mask, within budget."""
@@ -41,8 +41,9 @@ class Accounts:
         return Plan.of(ask, cohort.task, live, self.left(cohort.samples))
 
     def left(self, who: Any) -> Any:
-        """How many queries the samples ``who`` may still make at once: of their budget, and of bad ones, which all might be."""
-        left = self.budget - self.ledger.spent[who]
+        """How many queries the samples ``who`` may still make at once: of their budget or of a shared one, and of bad ones, which
+        all might be."""
+        left = (self.budget if self.limits is None else self.limits[who]) - self.ledger.spent[who]
         return left if self.max_bad is None else np.minimum(left, self.max_bad - self.ledger.bad[who])
 
     def neutral(self, who: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from blackbox.engine.ledger import CODES, Ledger
 from blackbox.engine.progress import Progress, Reporter
 from blackbox.engine.resume import Checkpoint, same_target, uncharged
 from blackbox.engine.scheduler import Scheduler
+from blackbox.engine.sharing import Sharing
 from blackbox.engine.spec import RunSpec
 from blackbox.engine.verification import round_off, verify
 from blackbox.oracle.oracle import Oracle
@@ -65,10 +66,10 @@ class Engine:
 
     def _run(self, file: Checkpoint | None, saved: dict[str, Any] | None) -> Ledger:
         spec, oracle, led = self.spec, self.oracle, self.ledger
-        scheduler = Scheduler(spec, oracle, led)
+        scheduler = Scheduler(spec, oracle, led) if spec.shared is None else Sharing(spec, oracle, led)
         if file is not None and saved is not None:
             file.restore(saved, scheduler)
-        reporter = None if self.progress is None else Reporter(self.progress, led, oracle, spec.budget)
+        reporter = None if self.progress is None else Reporter(self.progress, led, oracle, spec.most)
         self._step_all(scheduler, file, reporter)
         led.status[led.first > 0] = CODES[Status.SUCCESS]  # an attack that minimises continues after its first success
         verify(spec, oracle, led)
@@ -80,7 +81,7 @@ class Engine:
 
     def _step_all(self, scheduler: Scheduler, file: Checkpoint | None, reporter: Reporter | None) -> None:
         """Step all cohorts to their end; even after an error, the ledger and the file have all examples."""
-        spec, accounts = self.spec, Accounts(self.spec, self.ledger)
+        spec, accounts = self.spec, Accounts(self.spec, self.ledger, scheduler.limits)
         evaluator = Evaluator(spec, self.oracle, accounts)
         confirmation = Confirmation(spec, evaluator, accounts)
 

@@ -39,6 +39,7 @@ class Scheduler:
         self.spec, self.oracle, self.ledger = spec, oracle, ledger
         self.waiting = np.arange(len(spec.samples.x))
         self.cohorts: list[Cohort] = []
+        self.limits: np.ndarray | None = None  # [N] the most that each sample may cost; None: the budget
 
     def run(self, answer: Callable[[list[Cohort]], None], between: Callable[[], None] | None = None) -> None:
         """Step all samples to their end. ``answer`` fills the plans of cohorts; ``between`` is called after each round."""
@@ -141,10 +142,22 @@ class Scheduler:
                 self._compact(cohort, live)
                 spent = spent[live]
             cohort.spent_before = spent
-            cohort.k += 1
-            cohort.replay = []
-            if self.begin_step(cohort):
+            if self.pauses(cohort) or self._next_step(cohort):
                 return
+
+    def pauses(self, cohort: Cohort) -> bool:
+        """Whether a cohort has to wait before its next step; see `blackbox.engine.sharing`."""
+        return False
+
+    def take_up(self, cohort: Cohort) -> None:
+        """Start the next step of a cohort that has waited."""
+        if not self._next_step(cohort):
+            self._between_steps(cohort)
+
+    def _next_step(self, cohort: Cohort) -> bool:
+        cohort.k += 1
+        cohort.replay = []
+        return self.begin_step(cohort)
 
     def begin_step(self, cohort: Cohort) -> bool:
         """Start ``init`` or step k; True if there is an Ask, False if the step ended at once."""

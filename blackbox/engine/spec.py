@@ -57,6 +57,7 @@ class RunSpec:
         goal: instead of a class, a goal that is bound to the samples.
         samples: what is attacked.
         budget: the most queries a sample may cost, its clean check included.
+        shared: samples share the sum of their budgets, and one may cost so many; None: each has its own.
         name: the attack's name in reports.
         seed: of all draws.
         cohort: rows that step together; affects time and memory, never a result.
@@ -79,6 +80,12 @@ class RunSpec:
     checkpoint: Path | None = None
     max_bad: int | None = None
     goal: Goal | None = None
+    shared: int | None = None
+
+    @property
+    def most(self) -> int:
+        """The most queries that a sample may cost."""
+        return self.budget if self.shared is None else self.shared
 
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss and success of the ``reply`` to inputs of samples ``who`` [m], both [m].
@@ -123,4 +130,5 @@ class RunSpec:
             "seed": self.seed,
             "samples": self.samples.fingerprint,
             "weights": oracle.weights(),
+            **({} if self.shared is None else {"shared": self.shared}),
         }

@@ -78,6 +78,8 @@ def queries(some: Sequence[Item], name_target: bool = False) -> str:
 def _with(r: AttackResult) -> str:
     shown = {"scores": "scores", "labels": "labels", "topk": "the largest scores"}.get(str(r.config.get("access")), "answers")
     beside = f"{shown} and surrogates" if r.config.get("prior") else f"{shown} alone"
+    if whole := r.config.get("shared_budget"):
+        return f"With {beside}, {whole['an_image']:,} queries an image on average, shared between the images, "
     count = int(r.config["budget"])
     return f"With {beside}, {count:,} {'queries' if count != 1 else 'query'} an image "
 

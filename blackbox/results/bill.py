@@ -101,7 +101,8 @@ def report(
         "classes": oracle.classes,
         "reading": None if oracle.reading is None else str(oracle.reading),
         "threat": {"norm": spec.threat.norm, **asdict(spec.threat)},
-        "budget": spec.budget,
+        "budget": spec.most,
+        **shared(spec),
         **({} if spec.max_bad is None else {"max_bad": spec.max_bad}),
         "seed": spec.seed,
         "objective": spec.objective.kind,
@@ -128,6 +129,11 @@ def report(
         "parts": _parts(spec.attack, ledger),
     }
     return AttackResult.of(ledger, spec.samples, spec.threat, config)
+
+
+def shared(spec: RunSpec) -> dict[str, Any]:
+    """Of a run on a shared budget: its whole, and what that is an image; nothing for others."""
+    return {} if spec.shared is None else {"shared_budget": {"total": len(spec.samples.x) * spec.budget, "an_image": spec.budget}}
 
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from blackbox.plain_text import counted
 from blackbox.protocol import Status
 from blackbox.results import ended
@@ -83,7 +85,7 @@ def summary(result: AttackResult) -> str:
     lines = [f"{cut}."] if cut else []
     lines += [
         f"{c['attack']} on {c['target']} · sees {c['access']} · {result.threat} · {goal} · "
-        f"budget {c['budget']:,} · seed {c['seed']}",
+        f"{'at most' if c.get('shared_budget') else 'budget'} {c['budget']:,} · seed {c['seed']}",
         f"{names[0]} {result.clean_accuracy}  of all images{open_}",
         f"attack success   {result.success_rate}  of images {among}",
         f"{names[1]} {result.robust_accuracy}  of all images: {kept}",
@@ -215,6 +217,14 @@ def remedy(result: AttackResult) -> str:
 def _queries(result: AttackResult) -> list[str]:
     budget, spent = result.config["budget"], int(result.queries.sum())
     total = f"{spent:,} spent in all" if _bill(result) is None else f"in all {sent(result)}"
+    if whole := result.config.get("shared_budget"):
+        some = result.queries[result.attacked].numpy()
+        an_image = f"; an attacked image cost a median of {np.median(some):g} and {some.max():,} at most" if len(some) else ""
+        return [
+            f"queries          {total}{an_image}",
+            f"shared budget    {whole['total']:,} for all images, {whole['an_image']:,} an image on average, at most {budget:,} for one: "
+            "what falls depends on the seed and on the set of images",
+        ]
     if math.isnan(result.mean_queries):
         return [f"queries          {total}"]
     which, more, mean = "an attacked image", "", restricted_mean(result)
