@@ -29,6 +29,7 @@ from experiments import (
     published_runs,
     published_studies,
     robust_nets,
+    shared_budgets,
 )
 from experiments.measurements import (
     FIGURES,
@@ -49,7 +50,7 @@ from experiments.peers import published as published_peers
 # whose figures marks may name too
 MORE = (
     paths, bad_queries, ceilings, defended, published_constants, published_studies, published_ripples, published_runs, published_bayesian,
-    published_peers, robust_nets,
+    published_peers, robust_nets, shared_budgets,
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class Sharing(Scheduler):
     whatever the cohorts. What images may spend before the next decision is never more than what is left.
 
     Attributes:
-        limits: [N] the most that each may have spent, which `Accounts` keeps. slices: [N] where each stops.
+        limits, allowed: [N] the most that each may have spent, which `Accounts` keeps. slices: [N] where each stops.
         parked: those who wait, between two steps.
     """
 
@@ -60,7 +60,7 @@ class Sharing(Scheduler):
         super().__init__(spec, oracle, ledger)
         n = len(spec.samples.x)
         self.total, self.slice = n * spec.budget, max(spec.budget // SLICES, 1)
-        self.limits = np.full(n, spec.budget, np.int64)
+        self.limits = self.allowed = np.full(n, spec.budget, np.int64)
         self.slices = np.full(n, self.slice, np.int64)
         self.parked: list[Cohort] = []
 
@@ -111,7 +111,7 @@ class Sharing(Scheduler):
         # fewer towards the end, so that one who needs a little more than a slice for its step is not cut off
         count = max(min(int(np.ceil(SERVED * len(waiting))), left // (2 * self.slice)), 1)
         served = waiting[np.lexsort((self.spec.samples.ids[waiting], -self._near(waiting)))[:count]]
-        self.limits[served] = np.minimum(led.spent[served] + left // count, self.spec.most)
+        self.allowed[served] = np.minimum(led.spent[served] + left // count, self.spec.most)
         self.slices[served] = led.spent[served] + self.slice
         parked, self.parked = self.parked, []
         for cohort in parked:
