@@ -48,6 +48,7 @@ class Settings(Real):
     images: int = says(100, "of a target, spread over those that it has right")
     seeds: tuple[int, ...] = says((), "of the attacks [the first of the target's ground]")
     makers: tuple[str, ...] = says(("ours", "peers"), "whose attacks", ("ours", "peers"))
+    options: tuple[str, ...] = says((), "of our attacks, in a trial on choosing ground: probes=40,noise=dct")
     anew: bool = says(False, "measure rows anew whose attack's code has changed")
 
 
@@ -64,7 +65,7 @@ def called(attack: str, prior: str) -> str:
 
 def mine(case: Case, attack: str, prior: str, at: tuple[int, ...], seed: int, s: Settings) -> dict[str, Any]:
     """One of ours on all images of a case: [budget][image] distances."""
-    made = bb.attacks.build(attack, **({"prior": ground.prior(prior, s.root, case.data)} if prior else {}))
+    made = bb.attacks.build(attack, **({"prior": ground.prior(prior, s.root, case.data)} if prior else {}), **options(s))
     oracle = bb.Oracle(case.net, access="labels", classes=case.classes)
     result = bb.attack(oracle, case.images, case.labels, made, settings.THREATS["near"], at[-1], seed=seed, ids=case.ids)
     if (result.queries > at[-1]).any():
@@ -93,17 +94,25 @@ def measure(s: Settings) -> None:
     for target in s.targets:
         use = ground.entry("targets", target)["use"]
         case = ground.case(target, s.root, count=s.images, use=use)
-        stem = "-".join([target, *([] if use == "reporting" else ["trial"]), *([] if s.images == 100 else [str(s.images)])])
+        stem = "-".join([target, *([] if use == "reporting" else ["trial", *s.options]), *([] if s.images == 100 else [str(s.images)])])
         for seed in s.seeds or ground.seeds(use)[:1]:
             if "ours" in s.makers:
                 book = opened(f"labels_l2/{stem}", s, target, case)
                 for attack, prior in entrants():
+                    if s.options and use == "reporting":
+                        raise ValueError("Expected a target for choosing where --options are tried, but the target is reported on.")
                     if wanted(s, called(attack, prior)) and not (prior and ground.holds(prior, target, case.data)):
                         of_ours(s, book, case, attack, prior, seed)
             if "peers" in s.makers and use == "reporting":
                 book = opened(f"labels_l2/{stem}_peers", s, target, case)
                 for name in filter(lambda name: wanted(s, name), PEERS):
                     row(s, book, name, seed, s.at, partial(theirs, case, name, s.at, seed))
+
+
+def options(s: Settings) -> dict[str, Any]:
+    """The settings that are tried."""
+    pairs = (word.partition("=")[::2] for word in s.options)
+    return {name: float(text) if "." in text else int(text) if text.isdigit() else text for name, text in pairs}
 
 
 def wanted(s: Settings, name: str) -> bool:

@@ -106,6 +106,7 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     ],
     "surfree": _settles("surfree", attack=attacks.build("surfree", share=1.0)),
     "geoda": _settles("geoda", attack=attacks.build("geoda", share=1.0)),
+    "ars-opt": _settles("ars-opt", attack=attacks.build("ars-opt", probes=12), run_budget=50, optimum_budget=1500),
     "boundary": [{"run_budget": 50, "optimum_budget": 1500}],
     # Adam steps by the sign of a coordinate's slope, which in L2 is longer than a gradient needs.
     "zoo": [{"optimum_factor": {"L2": 1.5}}],
@@ -128,6 +129,9 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "greedy-pixel": [{}, *_told("greedy-pixel", {"randomised": False})],  # with a prior nothing is drawn
     # Square's L1 and L2 proposals cannot follow the weights of a random affine target (see "square").
     "transfer-start": _told("transfer-start", {"optimum_factor": {"L2": 3.0, "L1": 4.0}}),
+    # As HopSkipJump they may settle on another class; fewer probes a step, so that short runs have some steps.
+    "prior-opt": _told("prior-opt", {"contract": Settles, "optimum_share": 0.8, "run_budget": 50, "optimum_budget": 1000}, probes=12),
+    "pars-opt": _told("pars-opt", {"contract": Settles, "optimum_share": 0.8, "run_budget": 50, "optimum_budget": 1000}, probes=12),
     "hybrid": _told("hybrid"),
     # Square in these, which sees the same; see "square".
     "oars": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}, *_settles("oars", attack=attacks.build("oars", attack="hop-skip-jump"), **SOON)],
