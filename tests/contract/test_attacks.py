@@ -93,7 +93,7 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "rays": _settles("rays", randomised=False),
     "stealthy-rays": _settles("stealthy-rays", randomised=False),
     # It asks twice as many probes for each normal.
-    "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump", optimum_budget=4000),
+    "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump", optimum_budget=6000),
     # A difference of two distances tells one direction of 48; ten a step.
     "opt": [{"run_budget": 60, "optimum_budget": 4000}],
     "stealthy-opt": [{"run_budget": 60, "optimum_budget": 8000}],
