@@ -39,6 +39,7 @@ def _ours() -> Iterator[Row]:
     yield ours("signhunter", data=SMALL, draws=False)
     yield from (ours("hybrid", prior, data=data_of(prior)) for prior in priors)
     yield from (ours(name, "two", data=SMALL) for name in ("transfer-start", "gfcs", "simba-ods", "bases", "p-rgf"))
+    yield from (ours(name, "two-adv", data=data_of("two-adv")) for name in ("hybrid", "transfer-start", "bases", "p-rgf", "bayes-linear"))
     yield from (ours("sign-flip", access="labels"), ours("ripples", access="labels"))
     yield from (ours(name, access="labels", data=SMALL, draws=False) for name in ("rays", "adba"))
     yield from (ours("hybrid", prior, "labels", data=data_of(prior)) for prior in priors)
