@@ -56,7 +56,7 @@ def defended(target: str, defence: str, attack: str, who: str) -> Figure:
 
 
 @figure
-def detector_table() -> Table:
+def rejecting_table() -> Table:
     """Detectors that reject: fooled by each attacker, queries rejected an image, benign queries flagged."""
     lines = []
     for title, found in kept():

@@ -51,7 +51,7 @@ def test_the_tables_count_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "defences").mkdir()
     (tmp_path / "defences" / "resnet8.json").write_text(json.dumps({**about, "rows": rows, "benign": benign}))
     monkeypatch.setattr(measurements, "RESULTS", tmp_path)
-    plain, guarded = defended.detector_table().rows
+    plain, guarded = defended.rejecting_table().rows
     assert plain[2:4] == ["none", "square"] and plain[5:] == ["–"] * 5 and [v.value for v in guarded[4:6]] == [0.1, 0.75]
     assert guarded[-2] == bb.Rate(1, 50) and guarded[-1] == bb.Rate(50, 100)
     lines = list(defended.bent_table().rows)
