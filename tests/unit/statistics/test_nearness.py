@@ -59,7 +59,7 @@ def test_results_say_themselves_what_is_known_and_seeds_of_an_image_are_averaged
     ("limit", "first", "more", "told"),
     [
         (LIMIT[:6], FIRST, {}, "the same images"), (np.stack([LIMIT] * 3), FIRST, {}, "as many seeds"),
-        (LIMIT, FIRST, {"known": LIMIT[:3]}, "whether it is known"), (LIMIT, FIRST, {"budgets": [0]}, "budgets of at least 1"),
+        (LIMIT, FIRST, {"known": LIMIT[:3]}, "if it is known"), (LIMIT, FIRST, {"budgets": [0]}, "budgets of at least 1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(limit: np.ndarray, first: np.ndarray, more: dict, told: str) -> None:
