@@ -45,7 +45,7 @@ def robust_table(use: str = "reporting", *budgets: str) -> Table:
             found, queries = (np.array([r[k] for r in some]) for k in ("found", "queries"))
             found = found.astype(bool)
             lines.append([
-                target["title"], n, f"`{attack}`", budget, share_of(~found), "" if white is None else _above(found, white),
+                target["title"], n, attack, budget, share_of(~found), "" if white is None else _above(found, white),
                 mean_of(queries, budget),
             ])  # fmt: skip
     return Table(["target", "images", "attack", "budget", "leaves", "above the ensemble", "mean queries"], lines)
