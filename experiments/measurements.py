@@ -29,8 +29,11 @@ LEAST = 2  # images: fewer have no interval
 
 
 def figure(made: Callable[..., Any]) -> Callable[..., Any]:
-    """A mark may name this function: with - for _."""
-    FIGURES[made.__name__.replace("_", "-")] = made
+    """A mark may name this function: with - for _. Raises ValueError: another module has one of this name."""
+    name = made.__name__.replace("_", "-")
+    if name in FIGURES and FIGURES[name].__module__ != made.__module__:
+        raise ValueError(f"Expected a name of its own for {made.__module__}.{made.__name__}, but {FIGURES[name].__module__} has one, too.")
+    FIGURES[name] = made
     return made
 
 

@@ -22,7 +22,8 @@ from experiments import cases
 
 @dataclass(frozen=True)
 class Plan:
-    """A net and how long it learns; epochs and weight decay were chosen by `experiments.studies.settings --study surrogates`.
+    """A net and how long it learns; epochs and weight decay were chosen by an earlier program, which
+    `experiments.studies.settings --study surrogates` repeats.
 
     snapshots: taken of it afterwards, one every fourth epoch at a high rate (LGV: Gubri et al. 2022, arXiv:2207.13129).
     adversarial: steps of PGD with which each batch is attacked within the targets' radius (`surrogates.robust.Adversarial`); 1 is

@@ -286,10 +286,10 @@ def ground_table() -> Table:
 
 @figure
 def chosen_table() -> Table:
-    """What was chosen, and on what."""
+    """What was chosen, on what, and whether rows show it."""
     tables = ground()
     lines = [
-        [what, how["by"], ", ".join(tables["targets"][name]["title"] for name in how["targets"])]
+        [what, how["by"], ", ".join(tables["targets"][name]["title"] for name in how["targets"]), "kept" if how.get("rows") else "no"]
         for what, how in tables["chosen"].items()
     ]
-    return Table(["what was chosen", "by", "on"], lines)
+    return Table(["what was chosen", "by", "on", "rows"], lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blackbox import statistics
-from experiments.measurements import Rows, Table, Words, figure, ground, has, results, rows
+from experiments.measurements import Rows, Table, Words, figure, ground, has, results, rows, share_of
 
 FOLDER = "bayesian"
 NAMED = {
@@ -70,3 +70,25 @@ def fifty_ahead(one: str) -> Words:
         if one in some and some[one].found.sum() > max(others, default=0):
             ahead.append(title)
     return Words(", ".join(ahead) or "none")
+
+
+@figure
+def fifty_of_longer(one: str, *others: str) -> Table:
+    """The first 50 queries of runs that had a larger budget, beside ``one``, whose budget was 50: the first seed, the same images."""
+    lines, ps = [], []
+    for (target, some), title in zip((found := measured()).items(), titles(found), strict=True):
+        for folder, other in ((folder, other) for other in others for folder in ("queries", "robust")):
+            if one not in some or not has(source := f"{folder}/{target}"):
+                continue
+            key = {"attack": other, "seed": 0} | ({"access": "scores", "goal": "untargeted"} if folder == "queries" else {})
+            absent = not any(all(r.get(k) == v for k, v in key.items()) for r in results(source)["rows"])
+            if absent or [title, other] in [line[:2] for line in lines]:
+                continue
+            long = rows(source, **key)
+            place = [long.ids.index(i) for i in some[one].ids]
+            early = (long.found[0] & (long.spent[0] <= some[one].budget))[place]
+            got = statistics.mcnemar(some[one].found[0], early)
+            lines.append([title, other, len(place), share_of(early[None]), got.first_only, got.second_only])
+            ps.append(got.p)
+    columns = ["target", "attack", "n", "fooled by then", f"{one} alone", "the other alone", "p (McNemar, Holm)"]
+    return Table(columns, [[*line, f"{p:.2g}"] for line, p in zip(lines, statistics.holm(ps), strict=True)])

@@ -198,7 +198,7 @@ def straight(loss: str) -> bb.Rate:
 
 
 @figure
-def shared_table() -> Table:
+def kinship_table() -> Table:
     """Nets that share data, architecture or initialisation with the hidden one: cosine of the gradients and transfer."""
     some = [r for r in results("why_it_transfers")["rows"] if "#" not in r["net"]]  # the first training of each kind
     lines = [[r["net"], cosine(r["each"]), rated(r["fooled"])] for r in some]

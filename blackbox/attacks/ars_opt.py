@@ -1,4 +1,4 @@
-"""ARS-OPT ("Improving the Convergence Rate of Ray Search Optimization for Query-Efficient Hard-Label Attacks", AAAI 2026)."""
+"""ARS-OPT (Xu, Cheng, Xu, Xuan & Ma 2026, arXiv:2512.21241), after the paper's description as we know it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ARSOPT(Attack):
 
     Args:
         probes: of the first step. most_probes: never more than this. size: of a probe. far, coarse: of the differences that tell
-            the length of a step (`estimators.ray.Estimate`). look, gain: of the momentum. (All chosen on images and nets other
-            than those reported on.)
+            the length of a step (`estimators.ray.Estimate`). look, gain: of the momentum. (All tried by hand on images and nets
+            other than those reported on.)
         tolerance: share of the distance to which it is bisected: 1e-3. lengths: tried in a step. tries: noise images for a start.
         noise, share: of the probes, see `HopSkipJump`.
     """

@@ -43,7 +43,7 @@ class BO(Attack):
 
     Args:
         cells: tiles along each side. beta: how much the unknown is worth. steps, step_size: of the climb; the latter a share of eps.
-        memory: answers kept. (All chosen by `experiments.studies.bayesian --study settings`.)
+        memory: answers kept. (All tried by hand; `experiments.studies.bayesian --study settings` repeats it.)
     """
 
     access: ClassVar[Access] = Access.TOPK

@@ -34,7 +34,7 @@ class CGBA(HopSkipJump):
     Args:
         evals: labels for the first normal: 30, as in the paper.
         noise, share: ``dct`` with half of each side; the paper keeps 1/4 of images of 224 pixels, and small images have less
-            to spare (chosen on images and nets other than those reported on).
+            to spare (tried by hand on images and nets other than those reported on).
         others: as in `HopSkipJump`.
     """
 

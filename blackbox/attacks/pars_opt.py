@@ -1,4 +1,4 @@
-"""PARS-OPT ("Improving the Convergence Rate of Ray Search Optimization for Query-Efficient Hard-Label Attacks", AAAI 2026)."""
+"""PARS-OPT (Xu, Cheng, Xu, Xuan & Ma 2026, arXiv:2512.21241), after the paper's description as we know it."""
 
 from __future__ import annotations
 

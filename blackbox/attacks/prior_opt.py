@@ -1,4 +1,4 @@
-"""Prior-OPT and Prior-Sign-OPT (Ma et al., ICLR 2025, "Boosting Ray Search Procedure of Hard-label Attacks with Transfer-based Priors")."""
+"""Prior-OPT and Prior-Sign-OPT (Ma, Xu, Cheng & Xuan 2025, arXiv:2507.17577), after the paper's description as we know it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PriorOPT(Guided):
 
     Args:
         prior: `surrogates.prior(nets)`. probes: random ones a step. differences: see above. size, far, coarse: as in `ARSOPT`.
-            (Ours, chosen on images and nets other than those reported on; the paper has 200 probes.)
+            (Ours, tried by hand on images and nets other than those reported on; the paper has 200 probes.)
         tolerance: share of the distance to which it is bisected: 1e-3. lengths: tried in a step. tries: noise images for a start.
         noise, share: of the probes, see `HopSkipJump`.
     """

@@ -21,8 +21,8 @@ class Smooth:
     Arrays are [m, channels, height, width] float32; every result is of one image at a time, in an order that its shape fixes.
 
     Args:
-        fall: 0 is white noise; 1.5 was chosen by `experiments.studies.robust`. colour: correlation of two
-            channels.
+        fall: 0 is white noise; 1.5 was found by hand (`experiments.studies.robust --study settings` repeats it). colour: correlation of
+            two channels.
     """
 
     fall: float = 1.5

@@ -1,9 +1,10 @@
 """How many images does Bayesian optimisation fool within 50 queries, with two nets of one's own and without?
 
-Targets of `experiments.ground`, a hundred images of each, the first seed for reporting. Beside `bo` and `p-bo` every attack of ours that
-makes something of so few queries, all in the same run. `p-bo` four times: with its coefficient fitted and with 1 for all images, each
-with nets that mean well and with nets whose gradients mislead. Kept for each image: the queries charged, the clean check among them, and
-whether it was fooled. Every target has a file, results/bayesian/TARGET.json.
+Targets of `experiments.ground`, a hundred images of each, the first seed for reporting. Beside `bo` and `p-bo` attacks of ours that
+make something of so few queries. Those that plan for their budget (Square and what goes on as it does) are told how small it is, which
+handicaps them: see `experiments.published_bayesian.fifty_of_longer`. `p-bo` four times: with its coefficient fitted and with 1
+for all images, each with nets that mean well and with nets whose gradients mislead. Kept for each image: the queries charged, the clean
+check among them, and whether it was fooled. Every target has a file, results/bayesian/TARGET.json.
 
     python -m experiments.studies.bayesian --targets poolcnn
     python -m experiments.studies.bayesian --study settings    # on what is for choosing: results/bayesian/settings-TARGET.json

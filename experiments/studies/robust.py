@@ -3,7 +3,7 @@
 queries    Attacks by queries on the robust targets, and on two ordinary ones, where a search that is made for the former may lose.
            Every image's queries are kept, the clean check charged. On targets that are reported on the white-box rows are those of
            results/ceiling; for the one that settings are chosen on they are measured here.
-settings   Those of `bayes-linear`, on the target for choosing.
+settings   Those of `bayes-linear`, on the target for choosing (they were tried by hand; this repeats it).
 proposals  What does one query gain, by what it proposes? On the target for choosing. From corners of the ball that have a share of
            the white-box gradient's signs, one proposal of each kind is tried many times; kept is how much of the way that is left
            to the signs' own corner it gains on average, where it is taken only if it gains. `learned` proposes the corner that a

@@ -32,7 +32,7 @@ from surrogates.crafting.parts.apgd import Best, Value
 from surrogates.crafting.parts.finish import RandomStart
 from surrogates.nets.predict import logits, predict
 
-STEPS, STARTS, CLASSES = 50, 2, 3  # chosen by `experiments.studies.ceiling` on a net that is not reported on
+STEPS, STARTS, CLASSES = 50, 2, 3  # chosen with `experiments.studies.ceiling` on a net that is not reported on; those rows are not kept
 STANDS, WRONG = -1, -2  # in ``broken_by``
 
 

@@ -128,7 +128,8 @@ class CNN(nn.Module):
 class VGG(nn.Module):
     """A small VGG (Simonyan & Zisserman 2015, arXiv:1409.1556): 3x3 convolutions of ``plan`` channels with batch norm, 2x2
     max pooling at each 0 (an odd side is rounded up), then the global average and one linear layer. The default plan, five
-    convolutions up to 256 channels, was chosen by `experiments.studies.settings --study surrogates`."""
+    convolutions up to 256 channels, was chosen by an earlier program, which `experiments.studies.settings
+    --study surrogates` repeats."""
 
     PLAN = (32, 0, 64, 0, 128, 128, 0, 256, 0)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from experiments import ground, nets
+from experiments.runner import RESULTS
 
 
 def test_nothing_is_for_choosing_and_for_reporting() -> None:
@@ -52,7 +53,8 @@ def test_every_name_leads_somewhere() -> None:
     for one in tables["learned"].values():
         assert isinstance(one["of_the_targets"], bool) and set(one["attacked"]) <= set(tables["images"])
     for chosen in tables["chosen"].values():
-        assert find_spec(chosen["by"].split()[0]) is not None
+        assert find_spec(chosen["by"].split()[0].rstrip(",")) is not None
+        assert all((RESULTS / f"{name}.json").exists() for name in chosen.get("rows", ())), "rows that show a choice are committed"
 
 
 def test_a_target_of_ones_own_is_not_attacked_with_itself() -> None:
