@@ -125,7 +125,7 @@ def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:
             reply = oracle.submit(images[torch.from_numpy(part)].to(oracle.device), "check")
             yield part, reply, *spec.judge(reply, part)
 
-    clean, found = (ledger.label0 >= 0).nonzero()[0][:CHECKED], np.isfinite(ledger.distance).nonzero()[0][-CHECKED:]
+    clean, found = np.isfinite(ledger.loss0).nonzero()[0][:CHECKED], np.isfinite(ledger.distance).nonzero()[0][-CHECKED:]
     other = 0
     for part, reply, loss, _ in ask(clean, spec.samples.x):
         same = ledger.label0[part] == reply.label.numpy(force=True)

@@ -97,7 +97,8 @@ class Goal:
         """The goal with what it holds for each sample, by which a checkpoint recognises its run."""
         held = hashlib.sha256()
         for name, value in sorted(vars(self).items()):
-            held.update(name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else b""))
+            plain = isinstance(value, int | float | str | list | tuple)
+            held.update(name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() if plain else b""))
         return f"{type(self).__name__}: {self} ({held.hexdigest()[:10]})"
 
     def verdict(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +154,10 @@ def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarra
     Raises:
         ValueError: of another length, or not finite; says which sample.
     """
-    array = np.asarray(values.numpy(force=True) if hasattr(values, "numpy") else values, dtype=np.float64)
+    try:
+        array = np.asarray(values.numpy(force=True) if hasattr(values, "numpy") else values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"Expected {what} to be numbers, as many for each sample, but it was {values!r:.80}.") from None
     if array.ndim == axes:
         array = np.broadcast_to(array, (samples, *array.shape))
     elif array.ndim == axes + 1 and len(array) == 1:

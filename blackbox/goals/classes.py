@@ -64,8 +64,12 @@ class _Classes(Goal):
         own = np.where(inside, values, -np.inf).max(1)
         kth = -np.partition(-np.where(inside, -np.inf, values), self.k - 1, axis=1)[:, self.k - 1]
         loss = own - kth
-        held = inside[at, reply.label.numpy(force=True)] if self.k == 1 else loss > 0  # a label may stand apart from the scores
-        return loss, held
+        if self.k == 1:  # a label may stand apart from the scores
+            return loss, inside[at, reply.label.numpy(force=True)]
+        if reply.access is Access.TOPK:  # so may the list, where classes have the same score
+            assert reply.classes is not None
+            return loss, np.take_along_axis(inside, reply.classes.numpy(force=True)[:, : self.k], 1).any(1)
+        return loss, loss > 0
 
     def _told(self) -> str:
         some = np.asarray(self.classes)
@@ -88,7 +92,7 @@ class NoneOf(_Classes):
 
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss, held = super().judge(reply, who)
-        return -loss, ~held if self.k == 1 else -loss > 0
+        return -loss, ~held if self.k == 1 or reply.access is Access.TOPK else -loss > 0
 
     def describe(self) -> str:
         return f"none of {self._told()}"
@@ -102,7 +106,12 @@ def _numbers(classes: Any, setting: Setting) -> np.ndarray:
     """
     if hasattr(classes, "numpy"):
         classes = classes.numpy(force=True)
-    array = np.asarray(classes)
+    try:
+        array = np.asarray(classes)
+    except ValueError:
+        raise ValueError(
+            "Expected as many classes for each sample, [N, j], but the sets had different lengths. Fill short ones up: name a class twice."
+        ) from None
     if array.dtype.kind in "US":
         names = list(map(str, setting.names or ()))
         if unknown := [str(word) for word in array.flat if str(word) not in names]:

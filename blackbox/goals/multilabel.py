@@ -31,12 +31,14 @@ class MultiLabel(Goal):
     def __init__(
         self, hide: Sequence[int | str] = (), show: Sequence[int | str] = (), threshold: float = 0.5, absent: float = 0.0
     ) -> None:
-        self.hide, self.show = ([each] if isinstance(each, int | str) else list(each) for each in (hide, show))
+        self.hide, self.show = (
+            [each] if isinstance(each, int | str | np.integer) else list(() if each is None else each) for each in (hide, show)
+        )
         if not self.hide and not self.show:
             raise ValueError("Expected labels to hide or to show, but there were none. Give hide=['nudity'], say, or show=[3].")
         if both := sorted(set(map(str, self.hide)) & set(map(str, self.show))):
             raise ValueError(f"Expected each label to be hidden or shown, but {both[0]} was to be both.")
-        if not np.isfinite([threshold, absent]).all():
+        if not all(isinstance(each, int | float | np.number) and np.isfinite(each) for each in (threshold, absent)):
             raise ValueError(f"Expected threshold and absent to be finite, but they were {threshold!r} and {absent!r}.")
         self.threshold, self.absent = float(threshold), float(absent)
 
@@ -51,7 +53,7 @@ class MultiLabel(Goal):
         answers: Any = reply.answers
         if isinstance(answers[0], dict):
             try:
-                rows = [[float(answer.get(label, self.absent)) for label in labels] for answer in answers]
+                rows = [[float(answer.get(str(label), self.absent)) for label in labels] for answer in answers]
             except (AttributeError, TypeError, ValueError):
                 raise GoalError(f"Expected a dict of scores from every call for the goal ({self}).") from None
             found = np.array(rows, dtype=np.float64).reshape(len(answers), len(labels))

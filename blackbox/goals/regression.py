@@ -30,7 +30,11 @@ class Regression(Goal):
     def __init__(self, reference: Any, by: Any, way: str = "either") -> None:
         if way not in WAYS:
             raise ValueError(f"Expected way to be one of {', '.join(WAYS)}, but it was {way!r}.")
-        if not (np.asarray(by, dtype=np.float64) > 0).all():
+        try:
+            positive = bool((np.asarray(by, dtype=np.float64) > 0).all())
+        except (TypeError, ValueError):
+            positive = False
+        if not positive:
             raise ValueError(f"Expected by to be positive, in the unit of the target's numbers, but it was {by!r:.80}.")
         self.reference, self.by, self.way = reference, by, way
 

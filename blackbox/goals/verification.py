@@ -33,7 +33,8 @@ class Verification(Goal):
             raise ValueError(
                 f"Expected mode of {' or '.join(MODES)} and metric of {' or '.join(METRICS)}, but they were {mode!r} and {metric!r}."
             )
-        within = -1 < threshold < 1 if metric == "cosine" else 0 < threshold < np.inf
+        number = isinstance(threshold, int | float | np.number)
+        within = number and (-1 < threshold < 1 if metric == "cosine" else 0 < threshold < np.inf)
         if not within:
             least = "between -1 and 1, a cosine," if metric == "cosine" else "above 0, a distance,"
             raise ValueError(f"Expected a threshold {least} but it was {threshold!r}.")

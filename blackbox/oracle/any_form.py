@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from blackbox.targets.answer import Answer
 from blackbox.targets.rows import rows_of
 
@@ -15,14 +17,21 @@ class AnyForm:
         self.name = name
         self._keys: Any = ...  # of the first answer, where it is a dict
 
-    def read(self, out: Any, m: int) -> list[Any]:
-        """The answers to ``m`` rows.
+    def read(self, out: Any, m: int) -> tuple[list[Any], Tensor | None]:
+        """The answers to ``m`` rows, None for one that was rejected, and which these are; None where the target says nothing of it.
 
         Raises:
             ValueError: they are more or fewer, or of another form than before; its ``row``, where there is one.
         """
-        rows = rows_of(out.scores if isinstance(out, Answer) else out, m, self.name)
+        rejected = None
+        if isinstance(out, Answer):
+            out, rejected = self._shown(out), out.rejected
+        rows = rows_of(out, m, self.name)
+        refused = [False] * m if rejected is None else rejected.tolist()
+        rows = [None if no else answer for answer, no in zip(rows, refused, strict=True)]
         for row, answer in enumerate(rows):
+            if refused[row]:
+                continue
             keys = sorted(answer) if isinstance(answer, dict) else None
             if self._keys is ...:
                 self._keys = keys
@@ -34,4 +43,13 @@ class AnyForm:
                 )
                 made.row = row  # type: ignore[attr-defined]
                 raise made
-        return rows
+        return rows, rejected
+
+    def _shown(self, out: Answer) -> Any:
+        """What of an `Answer` is of any form. Raises: ValueError, if it holds labels alone."""
+        if out.scores is None and (out.rejected is None or not bool(out.rejected.all())):
+            raise ValueError(
+                f"Expected an answer of any form from the target {self.name}, but what stands before it made labels of it, as of classes. "
+                "Let it return a row of numbers for each input, [m, 1] if there is one."
+            )
+        return [None] * len(out.label) if out.scores is None else out.scores

@@ -224,8 +224,9 @@ class Journal:
         """The target's answers, now, to the recorded queries."""
         keys = {"keys": [key for _, _, key in self._again]} if keyed else {}
         arrays = arrays_of(target.predict(torch.cat([x for x, _, _ in self._again]), **keys), self.any_form)
+        whole = self.any_form or arrays[-1].dtype == np.bool_  # where NaN may be an answer, or stand for a rejection
         if any(a.shape[:1] != (len(self._again),) or a.dtype.hasobject for a in arrays) or any(
-            np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating) and arrays[-1].dtype != np.bool_
+            np.isnan(a).any() for a in arrays if np.issubdtype(a.dtype, np.floating) and not whole
         ):
             raise ValueError(f"Expected an answer for each of {len(self._again)} images, but there were others, or NaN.")
         return [[column[i] for column in arrays] for i in range(len(self._again))]

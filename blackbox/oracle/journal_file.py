@@ -241,7 +241,7 @@ def arrays_of(out: Any, any_form: bool = False) -> tuple[np.ndarray, ...]:
     Raises:
         JournalError: it holds what a journal cannot keep.
     """
-    if any_form and not isinstance(out, Tensor | Answer) and not (isinstance(out, np.ndarray) and out.dtype.kind in "biuf"):
+    if any_form and not isinstance(out, Answer) and not _plain_numbers(out):
         try:
             columns = list(out.values()) if isinstance(out, dict) else [out]
             return (encoded(rows_of(out, len(columns[0]), "")),)
@@ -255,6 +255,14 @@ def arrays_of(out: Any, any_form: bool = False) -> tuple[np.ndarray, ...]:
         (p.float() if p.dtype == torch.bfloat16 else p).numpy(force=True) if isinstance(p, Tensor) else np.asarray(p)
         for p in parts
     )
+
+
+def _plain_numbers(out: Any) -> bool:
+    """Whether an answer of any form is kept as it is: numbers of a type that torch has. Bools are not: they would be rejections."""
+    if isinstance(out, Tensor):
+        return out.dtype != torch.bool
+    kind = out.dtype if isinstance(out, np.ndarray) else np.dtype(object)
+    return kind.kind in "iuf" and kind.isnative and kind != np.half and kind.itemsize <= 8
 
 
 def answer_of(rows: list[list[np.ndarray]], device: torch.device) -> Any:

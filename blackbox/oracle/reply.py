@@ -67,7 +67,8 @@ class Reply:
     def take(self, rows: Tensor) -> Reply:
         """The replies to some of the images, ``rows`` [m] bool, all of which were answered."""
         values, classes = (None if v is None else v[rows] for v in (self.values, self.classes))
-        return Reply(self.access, self.label[rows], values, classes, self.total)
+        kept = None if self.answers is None else [a for a, wanted in zip(self.answers, rows.tolist(), strict=True) if wanted]
+        return Reply(self.access, self.label[rows], values, classes, self.total, answers=kept)
 
     def confidence(self) -> Tensor:
         """The probability of the predicted class, [m] float32; NaN where only labels are shown, or nothing."""

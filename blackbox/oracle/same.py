@@ -43,7 +43,7 @@ def same_answer(was: Sequence[np.ndarray], now: Sequence[np.ndarray], slack: flo
         and (
             _alike(decoded(bytes(a)), decoded(bytes(b)))
             if a.dtype.kind == b.dtype.kind == "S"
-            else np.allclose(a, b, relative, absolute + 1.01 * slack)
+            else np.allclose(a, b, relative, absolute + 1.01 * slack, equal_nan=True)  # of any form; NaN in others is refused before
             if np.issubdtype(b.dtype, np.floating)
             else np.array_equal(a, b)
         )

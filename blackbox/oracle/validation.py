@@ -68,6 +68,8 @@ class Validation:
     ) -> None:
         self.name, self.access, self.classes, self.k, self.decimals, self.names = name, access, classes, k, decimals, names
         check_names(names or ())
+        if access is Access.ANSWERS and decimals is not None:
+            raise ValueError("Expected no decimals with answers of any form, which are not rounded, but there were. Let the target round.")
         self.reader = Reader(name, reading)
         self._rows = AnyForm(name)
 
@@ -80,10 +82,10 @@ class Validation:
         """
         if self.access is Access.ANSWERS:
             try:
-                rows = self._rows.read(out, m)
+                rows, rejected = self._rows.read(out, m)
             except ValueError as error:
                 raise self._of_row(str(error), getattr(error, "row", None)) from None
-            return Reply(self.access, torch.full((m,), -1), None, None, self.classes, answers=rows)
+            return Reply(self.access, torch.full((m,), -1), None, None, self.classes, rejected, rows)
         if isinstance(out, Tensor):
             return self._answered(out, m)
         try:

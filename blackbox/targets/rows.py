@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -27,7 +28,7 @@ def rows_of(out: Any, m: int, name: str) -> list[Any]:
             raise ValueError(f"Expected an answer for each of {m} inputs from the target {name}, but it returned an empty dict.")
         return [{key: column[row] for key, column in columns.items()} for row in range(m)]
     if isinstance(out, Tensor):
-        out = out.float().numpy(force=True) if out.is_floating_point() else out.numpy(force=True)
+        out = _array(out)
     if isinstance(out, np.ndarray):
         if out.ndim == 0 or out.dtype.hasobject:
             raise ValueError(
@@ -51,7 +52,7 @@ def rows_of(out: Any, m: int, name: str) -> list[Any]:
 def plain(value: Any) -> Any:
     """A value with its tensors as numpy arrays, and numbers of numpy and torch as Python's."""
     if isinstance(value, Tensor):
-        value = value.float().numpy(force=True) if value.is_floating_point() else value.numpy(force=True)
+        value = _array(value)
     if isinstance(value, np.ndarray | np.generic):
         return value.item() if value.ndim == 0 else value
     if isinstance(value, Mapping):
@@ -59,6 +60,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _array(value: Tensor) -> np.ndarray:
+    """A tensor in its own type, float64 too, since a number may be large; numpy has no bfloat16, and half is widened with it."""
+    return (value.float() if value.dtype in (torch.bfloat16, torch.half) else value).numpy(force=True)
 
 
 # ---- as text ------------------------------------------------------------------------------------------------------------------
