@@ -84,6 +84,8 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_pooled() -> None:
         "ids, labels or pixels": replace(made(1, [2, 0, 0, 0]), prints=torch.arange(N) + 7),
         "equal seeds": made(0, [2, 0, 0, 0]), "parameters is": made(1, [2, 0, 0, 0], parameters="Square(p_init=0.9)"),
         "eight_bit is": made(1, [2, 0, 0, 0], eight_bit=True), "votes is": made(1, [2, 0, 0, 0], votes=3),
+        "goal is": made(1, [2, 0, 0, 0], goal="the number moves up by 2"), "mask is": made(1, [2, 0, 0, 0], mask=0.5),
+        "max_bad is": made(1, [2, 0, 0, 0], max_bad=9), "shared_budget is": made(1, [2, 0, 0, 0], shared_budget={"total": 200}),
     }  # fmt: skip
     for words, other in others.items():
         with pytest.raises(ValueError, match=words):
