@@ -68,8 +68,7 @@ class _Classes(Goal):
             return loss, inside[at, reply.label.numpy(force=True)]
         if reply.access is Access.TOPK:  # so may the list, where classes have the same score
             assert reply.classes is not None
-            listed: np.ndarray = np.take_along_axis(inside, reply.classes.numpy(force=True)[:, : self.k], 1)
-            return loss, listed.any(axis=1)
+            return loss, np.logical_or.reduce(np.take_along_axis(inside, reply.classes.numpy(force=True)[:, : self.k], 1), 1)
         return loss, loss > 0
 
     def _told(self) -> str:
