@@ -81,6 +81,11 @@ class PIHA(Stateful):
         pad = [(0, 0), *((0, -side % self.block) for side in seen.shape[1:])]
         whole = np.pad(seen, pad)
         high, wide = (side // self.block for side in whole.shape[1:])
+        if high * wide == 1:
+            raise ValueError(
+                f"Expected images of several blocks for {self}, which compares them, but {list(seen.shape[1:])} pixels are one block of "
+                f"{self.block}, and all hashes would be the same. Give a smaller block=."
+            )
         sums = whole.reshape(len(x), high, self.block, wide, self.block).sum((2, 4))
         edged = np.pad(sums, [(0, 0), (1, 1), (1, 1)], mode="edge")
         bits = [edged[:, 1 + i : 1 + i + high, 1 + j : 1 + j + wide] >= sums for i, j in _AROUND]

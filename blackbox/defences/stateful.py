@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from blackbox.channels.channel import Channel
+from blackbox.checks import check_int
 from blackbox.statistics import Detection
 from blackbox.targets.answer import Answer
 from blackbox.targets.rejections import as_answer, rejecting
@@ -53,9 +54,8 @@ class Stateful(Channel):
         super().__init__(model)
         if action not in self.ACTIONS:
             raise ValueError(f"Expected action to be one of {', '.join(self.ACTIONS)}, but it was {action!r}.")
-        if accounts < 1 or lock < 0:
-            raise ValueError(f"Expected at least one account and no lock below zero, but accounts={accounts}, lock={lock}.")
-        self.action, self.accounts, self.lock = action, accounts, lock
+        self.action, self.accounts = action, check_int(accounts, "accounts", 1, "a whole number of accounts")
+        self.lock = check_int(lock, "lock", 0, "a whole number of flagged queries")
         self.reset()
 
     @abstractmethod
@@ -134,6 +134,9 @@ class Stateful(Channel):
         plain = as_answer(out)
         whole = rejecting(plain, torch.zeros(len(like), dtype=torch.bool))
         label, scores = whole.label.clone(), None if whole.scores is None else whole.scores.clone()
+        earlier = (self._answers[n][1] for n in like if n is not None and n < len(self._answers))
+        if scores is None and (row := next((row for row in earlier if row is not None), None)) is not None:
+            scores = row.new_full((len(like), len(row)), torch.nan)  # the target itself rejected all of this call
         for i, number in enumerate(like):
             if number is not None:
                 label[i], row = self._answers[number]

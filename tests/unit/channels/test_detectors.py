@@ -10,7 +10,7 @@ from torch import Tensor
 import blackbox as bb
 from blackbox.defences.piha import hue
 from blackbox.oracle import TargetError
-from blackbox.targets import PIHA, QPA, Blacklight
+from blackbox.targets import PIHA, QPA, Answer, Blacklight
 from blackbox.testing import ReluNet
 
 NET = ReluNet.random((3, 32, 32))
@@ -114,7 +114,12 @@ def test_the_rest_of_the_call_in_which_the_last_is_locked_is_refused_whatever_th
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"action": "hide"}, "Expected action to be one of answer, replay, reject"), ({"accounts": 0}, "Expected at least one account")],
+    [
+        ({"action": "hide"}, "Expected action to be one of answer, replay, reject"),
+        ({"accounts": 0}, "Expected accounts to be"),
+        ({"accounts": 1.5}, "Expected accounts to be"),
+        ({"lock": -1}, "Expected lock to be"),
+    ],
 )
 def test_bad_settings(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -123,3 +128,19 @@ def test_bad_settings(settings: dict[str, object], said: str) -> None:
         QPA(NET, link=0)
     with pytest.raises(ValueError, match="Expected block"):
         PIHA(NET, block=0)
+
+
+def test_an_image_of_one_block_has_no_hash() -> None:
+    with pytest.raises(ValueError, match=r"several blocks.*\[5, 7\] pixels"):
+        PIHA(lambda x: x).hashes(torch.rand(2, 3, 5, 7))
+
+
+def test_an_earlier_answer_stands_for_one_that_the_target_rejects_itself() -> None:
+    def target(x: Tensor) -> Answer:
+        asked.append(1)
+        return Answer(torch.full((1,), 2), torch.tensor([[0.1, 0.25, 0.65]]), torch.tensor([len(asked) > 1]))
+
+    asked: list[int] = []
+    oracle = bb.Oracle(Blacklight(target, action="replay"), "scores", 3)
+    first, second = oracle(X[:1]), oracle(X[:1])
+    assert first.values is not None and second.values is not None and torch.equal(first.values, second.values)
