@@ -27,7 +27,7 @@ def _as_dear(long: list[dict[str, Any]], shared: list[dict[str, Any]]) -> np.nda
 
 
 @figure
-def shared_table(use: str = "reporting") -> Table:
+def shared_budget_table(use: str = "reporting") -> Table:
     """What plain runs and runs on a shared budget fool, paired, and what plain runs fool for the same queries in all."""
     lines = []
     for name, target in ground()["targets"].items():
