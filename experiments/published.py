@@ -22,6 +22,7 @@ from experiments import (
     ceilings,
     defended,
     marks,
+    nearest,
     paths,
     published_bayesian,
     published_constants,
@@ -49,8 +50,8 @@ from experiments.peers import published as published_peers
 
 # whose figures marks may name too
 MORE = (
-    paths, bad_queries, ceilings, defended, published_constants, published_studies, published_ripples, published_runs, published_bayesian,
-    published_peers, robust_nets, shared_budgets,
+    paths, bad_queries, nearest, ceilings, defended, published_constants, published_studies, published_ripples, published_runs,
+    published_bayesian, published_peers, robust_nets, shared_budgets,
 )  # fmt: skip
 
 
