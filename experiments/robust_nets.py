@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox import statistics
 from experiments.measurements import Figure, Table, figure, ground, grounded, has, mean_of, results, share_of
 
 
@@ -24,7 +25,8 @@ def _ensemble(name: str, kept: dict[str, Any]) -> np.ndarray | None:
 
 def _above(found: np.ndarray, white: np.ndarray) -> Figure:
     """Of the images the share that stands, less the share that stands after the ensemble."""
-    return replace(mean_of(white.mean(0) - found.mean(0)), percent=True)
+    e = statistics.mean_estimate(white.mean(0) - found.mean(0), bounds=(-1.0, 1.0))
+    return Figure(e.value, e.low, e.high, e.n, percent=True)
 
 
 @figure
