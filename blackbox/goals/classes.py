@@ -35,6 +35,11 @@ class _Classes(Goal):
         self._least = max(np.float32(setting.resolution / 2), _SMALLEST)
         numbers = _numbers(self.classes, setting)
         rows = numbers if numbers.ndim == 2 else numbers[None]
+        if numbers.ndim == 1 and len(numbers) == setting.samples > 1 and len(set(numbers.tolist())) < len(numbers):
+            raise ValueError(
+                f"Expected a set of different classes, but there were {len(numbers)} with repeats, as many as samples: one for each? "
+                "Then give them an axis, classes[:, None]."
+            )
         inside = np.zeros((len(rows), setting.classes), bool)
         np.put_along_axis(inside, rows, True, 1)
         if len(inside) not in (1, setting.samples):

@@ -15,12 +15,11 @@ from blackbox.protocol import Access
 class MultiLabel(Goal):
     """Every label of ``hide`` scores below the threshold, and every one of ``show`` at least as high.
 
-    An answer is a row of one score a label, or a dict {label: score}; a label that a dict leaves out scores ``absent``.
+    An answer is a row of one score a label, or a dict {label: score} of all labels.
 
     Args:
         hide, show: labels, by their number in the row or their name in the dict.
         threshold: from which score on a label is said to be there.
-        absent: the score of a label that an answer leaves out.
 
     Raises:
         ValueError: no labels, or one that is to be hidden and shown.
@@ -28,9 +27,7 @@ class MultiLabel(Goal):
 
     needs = Access.ANSWERS
 
-    def __init__(
-        self, hide: Sequence[int | str] = (), show: Sequence[int | str] = (), threshold: float = 0.5, absent: float = 0.0
-    ) -> None:
+    def __init__(self, hide: Sequence[int | str] = (), show: Sequence[int | str] = (), threshold: float = 0.5) -> None:
         self.hide, self.show = (
             [each] if isinstance(each, int | str | np.integer) else list(() if each is None else each) for each in (hide, show)
         )
@@ -38,9 +35,9 @@ class MultiLabel(Goal):
             raise ValueError("Expected labels to hide or to show, but there were none. Give hide=['nudity'], say, or show=[3].")
         if both := sorted(set(map(str, self.hide)) & set(map(str, self.show))):
             raise ValueError(f"Expected each label to be hidden or shown, but {both[0]} was to be both.")
-        if not all(isinstance(each, int | float | np.number) and np.isfinite(each) for each in (threshold, absent)):
-            raise ValueError(f"Expected threshold and absent to be finite, but they were {threshold!r} and {absent!r}.")
-        self.threshold, self.absent = float(threshold), float(absent)
+        if not (isinstance(threshold, int | float | np.number) and np.isfinite(threshold)):
+            raise ValueError(f"Expected threshold to be a finite number, but it was {threshold!r}.")
+        self.threshold = float(threshold)
 
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         hide, show = self._scores(reply, self.hide), self._scores(reply, self.show)
@@ -52,9 +49,12 @@ class MultiLabel(Goal):
         """The scores of these labels, [m, len(labels)]."""
         answers: Any = reply.answers
         if isinstance(answers[0], dict):
+            if wrong := [label for label in labels if str(label) not in answers[0]]:
+                known = ", ".join(list(answers[0])[:12])
+                raise GoalError(f"Expected labels that the target scores, {known}, but one was {wrong[0]!r}.", 0)
             try:
-                rows = [[float(answer.get(str(label), self.absent)) for label in labels] for answer in answers]
-            except (AttributeError, TypeError, ValueError):
+                rows = [[float(answer[str(label)]) for label in labels] for answer in answers]
+            except (KeyError, TypeError, ValueError):
                 raise GoalError(f"Expected a dict of scores from every call for the goal ({self}).") from None
             found = np.array(rows, dtype=np.float64).reshape(len(answers), len(labels))
             if np.isnan(found).any():

@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_regressor_is_refused(tmp_path: Path) -> None:
 
 
 def test_goals_with_other_settings_are_others() -> None:
-    assert MultiLabel(hide=[0]).identity() != MultiLabel(hide=[0], absent=0.4).identity()
+    assert MultiLabel(hide=[0]).identity() != MultiLabel(hide=[0], threshold=0.5 + 1e-9).identity()
     assert Verification([1.0], 0.12345671).identity() != Verification([1.0], 0.12345672).identity()
 
 

@@ -73,6 +73,7 @@ class TestClasses:
             (NoneOf([0.5]), "numbers or words"),
             (NoneOf([[0], [1]]), "for all 8 samples or one for each, but there were 2"),
             (AnyOf([0, 1, 2, 3, 4, 5]), "k=1 classes outside the set"),
+            (NoneOf([0, 0, 1, 1, 2, 2, 3, 3]), "give them an axis"),
         ],
     )
     def test_what_does_not_fit_is_refused_before_a_query(self, goal: Goal, said: str) -> None:
@@ -124,9 +125,10 @@ class TestSeveralLabels:
         loss, reached = judged(MultiLabel(hide="a", threshold=0.3), dicts)
         assert loss == pytest.approx([-0.6, 0.2]) and reached == [False, True]
 
-    def test_a_label_that_is_missing_scores_as_absent(self) -> None:
+    def test_a_label_that_the_target_does_not_score_is_told(self) -> None:
         r = bb.Oracle(lambda x: [{"b": 0.9}], "answers")(torch.zeros(1, 1))
-        assert judged(MultiLabel(hide=["a"]), r)[1] == [True]
+        with pytest.raises(GoalError, match="labels that the target scores, b, but one was 'a'"):
+            judged(MultiLabel(hide=["a"]), r)
         with pytest.raises(ValueError, match="a was to be both"):
             MultiLabel(hide=["a"], show=["a"])
 
