@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from blackbox.attacks.adaptive import Adaptive
-from blackbox.protocol import Ask, Retire, Task, Tell
+from blackbox.protocol import Access, Ask, Attack, Retire, Task, Tell
+from blackbox.threat import Threat
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class BothWays(Adaptive):
                 "Expected an attack that compares losses, such as square or simba, and leap > 0; there is no slope in labels, "
                 f"but it was {self.attack!r} and {self.leap}."
             )
+
+    def settle(self, access: Access, threat: Threat) -> Attack:
+        settled = self.inner.settle(access, threat)
+        if access is Access.LABELS or settled.minimises:  # labels have no slope that could be reversed: the attack as it is
+            return settled
+        return super().settle(access, threat)
 
     @dataclass
     class Memory:
