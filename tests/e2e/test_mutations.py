@@ -34,12 +34,12 @@ class Fault(NamedTuple):
 FAULTS = [
     Fault(
         "one probe more than the budget", "blackbox/engine/accounts.py",
-        "live, self.budget - cohort.spent_at_ask)", "live, self.budget - cohort.spent_at_ask + 1)",
+        "live, self.left(cohort.samples))", "live, self.left(cohort.samples) + 1)",
         f"{ENGINE}::TestManyProbesAStep::test_never_past_the_budget_and_double_entry",
     ),
     Fault(
         "one candidate more than the budget", "blackbox/engine/accounts.py",
-        "(led.spent[asked] >= self.budget).nonzero()", "(led.spent[asked] > self.budget).nonzero()",
+        "(self.left(asked) <= 0).nonzero()", "(self.left(asked) < 0).nonzero()",
         f"{ENGINE}::TestOnePointAStep::test_never_past_the_budget_and_double_entry",
     ),
     Fault(
@@ -76,12 +76,12 @@ FAULTS = [
     ),
     Fault(
         "judged by another row's goal", "blackbox/engine/evaluator.py",
-        "self.objective.judge(reply, self.goal[who])", "self.objective.judge(reply, self.goal[: len(who)])",
+        "self.spec.judge(reply, who)", "self.spec.judge(reply, np.arange(len(who)))",
         f"{ENGINE}::TestOnePointAStep::test_same_in_any_company",
     ),
     Fault(
         "a minority confirms", "blackbox/engine/confirmation.py",
-        "self.majority, self.objective = spec.votes // 2 + 1,", "self.majority, self.objective = spec.votes // 2,",
+        "self.majority, self.spec = spec.votes // 2 + 1,", "self.majority, self.spec = spec.votes // 2,",
         "tests/unit/engine/test_confirmation.py",
     ),
     Fault(
