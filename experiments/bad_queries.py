@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.measurements import Table, figure, ground, grounded, has, mean_of, ratio_of, results
+from experiments.measurements import of_targets
+from experiments.publishable import Table, figure, mean_of, ratio_of
 from experiments.studies.stealthy import PLAIN
 
 
 def pairs(bad: int) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     """(title of the target, plain attack with its norm, its row, the stealthy one's) after so many bad queries."""
     found = []
-    for name, target in ground()["targets"].items():
-        if target["use"] != "reporting" or not has(source := f"stealthy/{name}"):
-            continue
-        kept = results(source)
-        grounded(source, kept, [r["seed"] for r in kept["rows"]])
+    for _, title, kept in of_targets("stealthy"):
         by = {r["attack"]: r for r in kept["rows"] if r["budget"] == bad}
         for plain in (f"{attack}, {norm}" for attack, norms in PLAIN.items() for norm in norms):
             if plain in by and f"stealthy-{plain}" in by:
-                found.append((target["title"], plain, by[plain], by[f"stealthy-{plain}"]))
+                found.append((title, plain, by[plain], by[f"stealthy-{plain}"]))
     return found
 
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.measurements import Spread, Table, figure, ground, grounded, has, mean_of, results, share_of
+from experiments.measurements import of_targets
+from experiments.publishable import Spread, Table, figure, mean_of, share_of
 
 
 @figure
 def ceiling_table() -> Table:
     """What one PGD, the white-box ensemble and Square's queries leave of the images that a target has right; gradients and time."""
     lines = []
-    for name, target in ground()["targets"].items():
-        if target["use"] != "reporting" or not has(source := f"ceiling/{name}"):
-            continue
-        kept = results(source)
-        grounded(source, kept, [r["seed"] for r in kept["rows"]])
+    for _, title, kept in of_targets("ceiling"):
         by = {attack: [r for r in kept["rows"] if r["attack"] == attack] for attack in ("pgd", "ensemble", "square")}
         pgd, ensemble, square = (np.array([r["found"] for r in some], dtype=bool) for some in by.values())
         times = sorted(b["seconds"] / a["seconds"] for a, b in zip(by["pgd"], by["ensemble"], strict=True))
         lines.append([
-            target["title"], len(kept["ids"]), *(share_of(~found) for found in (pgd, ensemble, square)),
+            title, len(kept["ids"]), *(share_of(~found) for found in (pgd, ensemble, square)),
             *(int((square.any(0) & ~found.any(0)).sum()) for found in (pgd, ensemble)), mean_of([r["gradients"] for r in by["ensemble"]]),
             Spread(float(np.median(times)), times[0], times[-1], len(times)),
         ])  # fmt: skip
@@ -33,10 +30,9 @@ def ceiling_table() -> Table:
 def broken_table() -> Table:
     """Of all images and seeds: how many each attack of the ensemble broke that those before it had not."""
     names, lines = dict[str, None](), []
-    for name, target in ground()["targets"].items():
-        if target["use"] == "reporting" and has(source := f"ceiling/{name}"):
-            some = [r for r in results(source)["rows"] if r["attack"] == "ensemble"]
-            names.update(dict.fromkeys(attack for r in some for attack in r["attacks"]))
-            by = {attack: sum(r["broken by"].count(i) for r in some for i, a in enumerate(r["attacks"]) if a == attack) for attack in names}
-            lines.append([target["title"], len(some) * len(some[0]["found"]), by])
+    for _, title, kept in of_targets("ceiling"):
+        some = [r for r in kept["rows"] if r["attack"] == "ensemble"]
+        names.update(dict.fromkeys(attack for r in some for attack in r["attacks"]))
+        by = {attack: sum(r["broken by"].count(i) for r in some for i, a in enumerate(r["attacks"]) if a == attack) for attack in names}
+        lines.append([title, len(some) * len(some[0]["found"]), by])
     return Table(["target", "n", *names], [[title, n, *(by.get(attack, 0) for attack in names)] for title, n, by in lines])

@@ -5,22 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import blackbox as bb
-from experiments.measurements import Figure, Table, figure, ground, grounded, has, mean_of, results, share_of
+from experiments.measurements import grounded, of_targets, results
+from experiments.publishable import Figure, Table, figure, mean_of, share_of
 
 DETECTORS = ("none", "blacklight", "piha", "qpa")
 STREAMS = ("different images", "frames of clips")
 ALONE, KNOWS = "attacker as it is", "attacker who knows it"
-
-
-def kept() -> list[tuple[str, dict[str, Any]]]:
-    """Of each target that was measured: its title, its file."""
-    out = []
-    for name, target in ground()["targets"].items():
-        if has(source := f"defences/{name}"):
-            found = results(source)
-            grounded(source, found, [row["seed"] for row in found["rows"]])
-            out.append((target["title"], found))
-    return out
 
 
 def row(found: dict[str, Any], defence: str, attack: str, knowing: bool) -> dict[str, Any] | None:
@@ -59,7 +49,7 @@ def defended(target: str, defence: str, attack: str, who: str) -> Figure:
 def rejecting_table() -> Table:
     """Detectors that reject: fooled by each attacker, queries rejected an image, benign queries flagged."""
     lines = []
-    for title, found in kept():
+    for _, title, found in of_targets("defences"):
         for defence in DETECTORS:
             alarms = [benign(found, defence, stream) for stream in STREAMS]
             for attack in ("square", "hop-skip-jump"):
@@ -76,7 +66,7 @@ def rejecting_table() -> Table:
 def bent_table() -> Table:
     """Noise and bent scores: robust accuracy among the images that the net has right, by attacker; clean accuracy of all."""
     lines = []
-    for title, found in kept():
+    for _, title, found in of_targets("defences"):
         for defence in ("none", "random features", "input noise", "aaa"):
             alone, knows = (row(found, defence, "square", k) for k in (False, True))
             if alone is not None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import blackbox as bb
-from experiments.measurements import Figure, OneImage, Table, figure, ground, results
+from experiments.measurements import ground, results
+from experiments.publishable import Figure, OneImage, Table, figure
 
 
 def found(source: str, *words: str) -> Any:

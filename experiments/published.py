@@ -32,21 +32,9 @@ from experiments import (
     robust_nets,
     shared_budgets,
 )
-from experiments.measurements import (
-    FIGURES,
-    ROOT,
-    Figure,
-    Rows,
-    Table,
-    Words,
-    figure,
-    ground,
-    has,
-    results,
-    rows,
-    told,
-)
+from experiments.measurements import ROOT, Rows, ground, has, results, rows
 from experiments.peers import published as published_peers
+from experiments.publishable import FIGURES, Figure, Table, Words, figure, told
 
 # whose figures marks may name too
 MORE = (
@@ -117,7 +105,7 @@ def amiss(path: Path, text: str | None = None) -> list[str]:
     except ValueError as error:
         found.append(f"{where}: {error}")
     found += [
-        f"{where}, {cell}: a mean without an interval. Give it as a Figure of experiments/measurements.py."
+        f"{where}, {cell}: a mean without an interval. Give it as a Figure of experiments/publishable.py."
         for cell in marks.bare_means(text)
     ]
     if path == ROOT / "experiments" / "RESULTS.md":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from blackbox import statistics
-from experiments.measurements import Rows, Table, Words, figure, ground, has, results, rows, share_of
+from experiments.measurements import Rows, ground, has, results, rows
+from experiments.publishable import Table, Words, figure, share_of
 
 FOLDER = "bayesian"
 NAMED = {

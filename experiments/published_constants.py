@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.measurements import Figure, Rows, Table, Words, figure, ground, grounded, has, results
+from experiments.measurements import Rows, ground, grounded, has, results
+from experiments.publishable import Figure, Table, Words, figure
 from experiments.studies.constants import AS_IT_IS, KNOBS, Knob, source_of
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 import blackbox as bb
 from blackbox import statistics
-from experiments.measurements import Figure, Rows, Table, figure, ground, grounded, has, ratio_of, results, rows
+from experiments.measurements import Rows, ground, grounded, has, results, rows
 from experiments.paths import rated
+from experiments.publishable import Figure, Table, figure, ratio_of
 
 BANDS = {"below 0.1 cycles a pixel": (0, 3), "0.1 to 0.25": (3, 8), "above 0.25": (8, 16)}  # in cycles in 32 pixels
 SHOWN = (  # columns of the table of waves: title, wave, half

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import blackbox as bb
-from experiments.measurements import Spread, Table, figure, results
+from experiments.measurements import results
+from experiments.publishable import Spread, Table, figure
 
 # -- interruptions and speed ---------------------------------------------------------------------------------------
 

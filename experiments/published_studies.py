@@ -10,8 +10,9 @@ import numpy as np
 import blackbox as bb
 import surrogates as sg
 from blackbox import statistics
-from experiments.measurements import ROOT, Figure, Rows, Table, Words, figure, grounded, results
+from experiments.measurements import ROOT, Rows, grounded, results
 from experiments.paths import rated
+from experiments.publishable import Figure, Table, Words, figure
 from experiments.runner import RESULTS, counted
 
 

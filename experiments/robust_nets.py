@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from blackbox import statistics
-from experiments.measurements import Figure, Table, figure, ground, grounded, has, mean_of, results, share_of
+from experiments.measurements import grounded, has, of_targets, results
+from experiments.publishable import Figure, Table, figure, mean_of, share_of
 
 
 def _ensemble(name: str, kept: dict[str, Any]) -> np.ndarray | None:
@@ -33,21 +34,17 @@ def _above(found: np.ndarray, white: np.ndarray) -> Figure:
 def robust_table(use: str = "reporting", *budgets: str) -> Table:
     """What searches leave of the images that a target has right, how far that is from the ensemble, and their queries."""
     lines = []
-    for name, target in ground()["targets"].items():
-        if target["use"] != use or not has(source := f"robust/{name}"):
-            continue
-        kept = results(source)
-        grounded(source, kept, [r["seed"] for r in kept["rows"]], use)
+    for name, title, kept in of_targets("robust", use):
         white, n = _ensemble(name, kept), len(kept["ids"])
         if white is not None:
-            lines.append([target["title"], n, "white-box ensemble", "", share_of(~white), "", ""])
+            lines.append([title, n, "white-box ensemble", "", share_of(~white), "", ""])
         rows = [r for r in kept["rows"] if "queries" in r and (not budgets or str(r["budget"]) in budgets)]
         for attack, budget in dict.fromkeys((r["attack"], r["budget"]) for r in rows):
             some = [r for r in rows if (r["attack"], r["budget"]) == (attack, budget)]
             found, queries = (np.array([r[k] for r in some]) for k in ("found", "queries"))
             found = found.astype(bool)
             lines.append([
-                target["title"], n, attack, budget, share_of(~found), "" if white is None else _above(found, white),
+                title, n, attack, budget, share_of(~found), "" if white is None else _above(found, white),
                 mean_of(queries, budget),
             ])  # fmt: skip
     return Table(["target", "images", "attack", "budget", "leaves", "above the ensemble", "mean queries"], lines)

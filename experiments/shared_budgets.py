@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measurements import Figure, Table, figure, ground, grounded, has, mean_of, results, share_of
+from experiments.measurements import of_targets
+from experiments.publishable import Figure, Table, figure, mean_of, share_of
 
 
 def _more(found: np.ndarray, than: np.ndarray) -> Figure:
@@ -30,11 +31,7 @@ def _as_dear(long: list[dict[str, Any]], shared: list[dict[str, Any]]) -> np.nda
 def shared_budget_table(use: str = "reporting") -> Table:
     """What plain runs and runs on a shared budget fool, paired, and what plain runs fool for the same queries in all."""
     lines = []
-    for name, target in ground()["targets"].items():
-        if target["use"] != use or not has(source := f"shared_budget/{name}"):
-            continue
-        kept = results(source)
-        grounded(source, kept, [r["seed"] for r in kept["rows"]], use)
+    for _, title, kept in of_targets("shared_budget", use):
         for attack, budget in dict.fromkeys((r["attack"], r["budget"]) for r in kept["rows"]):
             some = [r for r in kept["rows"] if (r["attack"], r["budget"]) == (attack, budget)]
             plain, shared, long = ([r for r in some if r["way"] == way] for way in ("plain", "shared", "long"))
@@ -43,7 +40,7 @@ def shared_budget_table(use: str = "reporting") -> Table:
             dear = _as_dear(long[:n], shared[:n])
             spent = [mean_of(np.array([r["queries"] for r in rows[:n]])) for rows in (plain, shared)]
             lines.append([
-                target["title"], len(kept["ids"]), f"`{attack}`", budget, share_of(one), share_of(two), _more(two, one), share_of(dear),
+                title, len(kept["ids"]), f"`{attack}`", budget, share_of(one), share_of(two), _more(two, one), share_of(dear),
                 _more(two, dear), *spent,
             ])  # fmt: skip
     columns = ["plain fools", "shared fools", "more", "plain for as many queries", "more than that", "plain: queries an image", "shared"]

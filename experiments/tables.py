@@ -19,8 +19,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import blackbox as bb
 from experiments import measured, measurements, published
-from experiments.measurements import ground, table, told
+from experiments.measurements import ground
 from experiments.peers.tables import beside, clocks, transferred, tried
+from experiments.publishable import table, told
 from experiments.runner import RESULTS, counted, load
 from experiments.studies.queries import PARTS as PARTS_OF
 

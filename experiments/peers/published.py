@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from experiments.measurements import Table, Words, figure, told
 from experiments.peers import tables
+from experiments.publishable import Table, Words, figure, told
 
 COLUMNS = ("target", "what is shown, and the ball", "ours", "the peer's", "images", "seeds", "ours needed", "the peer's needed",
            "ours over theirs", "p", "who needed less")  # fmt: skip

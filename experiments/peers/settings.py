@@ -17,8 +17,8 @@ import numpy as np
 import blackbox as bb
 from experiments import ground
 from experiments.cases import Case
-from experiments.measurements import Figure, mean_of
 from experiments.peers import adapters
+from experiments.publishable import Figure, mean_of
 from experiments.runner import Book, Real, load, run, says
 
 RESULTS_IN, TARGET = "peer_settings", "resnet20"  # a file a part, so that several may be measured at once

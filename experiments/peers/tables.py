@@ -17,8 +17,9 @@ import numpy as np
 import blackbox as bb
 from blackbox import statistics
 from experiments import ground
-from experiments.measurements import ROOT, Figure, Rows, Spread, grounded, has, mean_of, ratio_of, results, rows, told
+from experiments.measurements import ROOT, Rows, grounded, has, results, rows
 from experiments.peers import adapters, benchmark, settings, transfer
+from experiments.publishable import Figure, Spread, mean_of, ratio_of, told
 from experiments.runner import RESULTS
 
 LEVEL = 0.05

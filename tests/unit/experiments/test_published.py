@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import blackbox as bb
-from experiments import ground, marks, measured, measurements, published, tables
-from experiments.measurements import ROOT, Figure, Spread, Table, told
+from experiments import ground, marks, measured, measurements, publishable, published, tables
+from experiments.measurements import ROOT
+from experiments.publishable import Figure, Spread, Table, told
 
 README, RESULT, HOW_TO = ROOT / "README.md", ROOT / "docs" / "results" / "x.md", ROOT / "docs" / "how-to" / "x.md"
 
@@ -110,7 +111,7 @@ def test_marks_that_are_amiss(text: str, told: str) -> None:
 def test_a_table_with_a_bare_mean_is_refused() -> None:
     table = "## Speed\n\n| attack | mean queries |\n| --- | --- |\n| square | 12.4 (0.3) |\n| nes | 12.4 [10.1, 15.0] |\n| spsa | – |\n"
     assert published.amiss(ROOT / "experiments" / "RESULTS.md", table) == [
-        "experiments/RESULTS.md, line 5: 12.4 (0.3): a mean without an interval. Give it as a Figure of experiments/measurements.py."
+        "experiments/RESULTS.md, line 5: 12.4 (0.3): a mean without an interval. Give it as a Figure of experiments/publishable.py."
     ]
 
 
@@ -170,7 +171,7 @@ def test_figures_of_rows(made: Path) -> None:
     assert a.spent.mean(0).tolist() == [4, 9, 53.5, 7]  # the failure is charged the budget
     assert a.mean().value == 18.375 and a.mean().low < 18.375 < a.mean().high and a.mean().n == 4
     assert (a.median().value, a.median().low, a.median().n) == (8, 0, 4)
-    assert told(measurements.Middle(3, 3, 4.5, 206)) == "3 [3, 4.5] (n = 206)"
+    assert told(publishable.Middle(3, 3, 4.5, 206)) == "3 [3, 4.5] (n = 206)"
     assert (published.drawn([a, None]), published.drawn([a, b, None])) == ("2", "2, 1, –")
     assert a.rate().value == 0.875 and b.rate() == Figure(0.75, bb.Rate(3, 4).low, bb.Rate(3, 4).high, 4, percent=True)
     assert a.over(b).value == pytest.approx(29.75 / 72.5) and a.over(b).low < 0.41 < 1 < a.over(b).high, "four images exclude little"
