@@ -136,19 +136,13 @@ def row(s: Settings, book: Shared, name: str, seed: int, at: tuple[int, ...], ma
     """A row that is in the book, or is measured now. ``attack``: of ours, whose code is stamped."""
     key = {"attack": name, "access": "labels", "goal": "untargeted", "seed": seed, "budget": at[-1]}
     stamp = {"code": code(attack)} if attack else {}
-    book.read()
-    for old in [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]:
-        if any(old.get(k) != v for k, v in stamp.items()):
-            print(f"{book.name}: {name}, seed {seed}, {at[-1]} queries is stale", flush=True)
-            if s.anew:
-                book.found["rows"].remove(old)
 
     def made() -> dict[str, Any]:
         begin = time.perf_counter()
         found: dict[str, Any] = make()
         return {"at": list(at), "commit": commit(), **stamp, **found, "seconds": round(time.perf_counter() - begin, 1)}
 
-    book.row(made, **key)
+    book.fresh(made, stamp, s.anew, **key)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,22 @@ class Shared(Book):
         known = {key_of(row) for row in mine}
         mine += [row for key, row in theirs.items() if key not in known]
 
+    def having(self, key: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rows with this key, one or none, also those that others have written."""
+        self.read()
+        return [r for r in self.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]
+
+    def fresh(self, make: Callable[[], dict[str, Any]], now: dict[str, Any], anew: bool, **key: Any) -> dict[str, Any]:
+        """The row with this key. One that is kept, but rests on other than ``now`` (its code, its settings), is stale: that is told, and
+        with ``anew`` it is made again."""
+        for old in self.having(key):
+            if other := changed(old, now):
+                told = f"{key['attack']}, {key['access']}, {key['goal']}, seed {key['seed']}"
+                print(f"{self.name}: {told} is stale: other {' and '.join(other)}", flush=True)
+                if anew:
+                    self.found["rows"].remove(old)
+        return self.row(make, **key)
+
     def row(self, make: Callable[[], dict[str, Any]], among: str = "rows", **key: Any) -> dict[str, Any]:
         def made() -> dict[str, Any]:
             self.own.add(key_of(key))
@@ -180,36 +196,33 @@ def job(s: Settings, row: Row, case: Case, seed: int) -> Job:
     return Job(case, row.access, goal, s.budget, seed, s.root)
 
 
-def found(book: Shared, s: Settings, row: Row, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The key of a row, and the rows in the book that have it: one or none."""
-    book.read()
-    key = {"attack": row.attack, "access": row.access, "goal": row.goal, "seed": seed, "budget": s.budget}
-    return key, [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]
+def named(s: Settings, row: Row, seed: int) -> dict[str, Any]:
+    """The key of a row."""
+    return {"attack": row.attack, "access": row.access, "goal": row.goal, "seed": seed, "budget": s.budget}
 
 
-def changed(s: Settings, row: Row, case: Case, old: dict[str, Any]) -> list[str]:
+def rests_on(s: Settings, row: Row, case: Case) -> dict[str, Any]:
+    """What a row made now would rest on."""
+    return {"settings": row.settings(case.data, s.root)} | ({"code": code(row.code)} if row.code else {})
+
+
+def changed(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What a kept row rests on that is no longer so."""
-    now = {"settings": row.settings(case.data, s.root)} | ({"code": code(row.code)} if row.code else {})
     return [name for name, value in now.items() if old.get(name) != value]
 
 
 def kept(book: Shared, s: Settings, row: Row, case: Case, seed: int) -> dict[str, Any]:
     """A row that is in the book, or is measured now."""
-    key, before = found(book, s, row, seed)
-    for old in before:
-        if other := changed(s, row, case, old):
-            print(f"{book.name}: {row.attack}, {row.access}, {row.goal}, seed {seed} is stale: other {' and '.join(other)}", flush=True)
-            if s.anew:
-                book.found["rows"].remove(old)
-    return book.row(lambda: measured(row, job(s, row, case, seed)), **key)
+    return book.fresh(
+        lambda: measured(row, job(s, row, case, seed)), rests_on(s, row, case), s.anew, **named(s, row, seed)
+    )
 
 
 def restamped(book: Shared, s: Settings, row: Row, case: Case, seed: int) -> None:
     """See ``--restamp``. ``measured`` is the code and the commit that the row was measured on; ``verified``, on how many images
     the code of now gave the same."""
-    _, before = found(book, s, row, seed)
-    for old in before:
-        if (other := changed(s, row, case, old)) != ["code"]:
+    for old in book.having(named(s, row, seed)):
+        if (other := changed(old, rests_on(s, row, case))) != ["code"]:
             if other:
                 print(f"{book.name}: {row.attack}, seed {seed} stays stale: other {' and '.join(other)}", flush=True)
             continue

@@ -20,9 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.estimators.answers import gram_of
-from blackbox.estimators.linear_map import LinearMap
-from blackbox.proposals.smooth import Smooth
+from blackbox.estimators import LinearMap, Smooth, gram_of
 from experiments import ground
 from experiments.cases import Case
 from experiments.rows import Job, measured, ours

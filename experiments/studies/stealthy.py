@@ -77,19 +77,13 @@ def row(s: Settings, book: Shared, case: Case, attack: str, norm: str, bad: int,
     """A row that is in the book, or is measured now."""
     key = {"attack": f"{attack}, {norm}", "access": "labels", "goal": "untargeted", "seed": seed, "budget": bad}
     stamp = {"code": code(attack), "most": s.most}
-    book.read()
-    for old in [r for r in book.found.get("rows", []) if all(r.get(k) == v for k, v in key.items())]:
-        if any(old.get(k) != v for k, v in stamp.items()):
-            print(f"{book.name}: {key['attack']}, {bad} bad queries is stale", flush=True)
-            if s.anew:
-                book.found["rows"].remove(old)
 
     def made() -> dict[str, Any]:
         begin = time.perf_counter()
         found = outcome(case, attack, norm, bad, s.most, seed)
         return {"commit": commit(), **stamp, **found, "seconds": round(time.perf_counter() - begin, 1)}
 
-    book.row(made, **key)
+    book.fresh(made, stamp, s.anew, **key)
 
 
 if __name__ == "__main__":
