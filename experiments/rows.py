@@ -153,7 +153,7 @@ def commit() -> str:
 ROOMS = ("attacks", "candidates", "proposals", "estimators", "search", "ascent", "direction", "rng", "threat")
 
 
-_LISTS = ("blackbox", "blackbox.attacks")  # they only name what is there
+_LISTS = ("blackbox", "blackbox.attacks", "blackbox.estimators")  # they only name what is there
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from blackbox import search
-from blackbox.proposals.orders import runs
+from blackbox.attacks.rays import start_signs, turned
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, rows
 
@@ -61,22 +61,14 @@ class ADBA(Attack):
         place: Tensor  # [n] int64 how many pairs of stretches have been tried
 
     def init(self, t: Task) -> Steps[Retire]:
-        width = t.threat.upper - t.threat.lower
-        sign, todo = torch.ones_like(t.x0), torch.ones(t.n, dtype=torch.bool, device=t.x0.device)
-        known = [sign, -sign] if t.start is None else [torch.where(t.start >= t.x0, sign, -sign), sign, -sign]
-        for i in range(self.tries):
-            if not bool(todo.any()):
-                break
-            trial = known[i] if i < len(known) else t.rng.signs(0, f"start {i}", t.shape)
-            a = yield Ask(t.x0 + width * trial, mask=todo)
-            sign, todo = choose(a.adv, trial, sign), todo & ~a.adv
-        low = torch.zeros(t.n, device=t.x0.device)
-        radius = yield from search.bisect(lambda r: ray(t, sign, r), low, low + width, self.tolerance, ~todo)
-        return Retire(self.State(sign, radius, low + self.median, low.to(torch.int64)), todo)
+        sign, found = yield from start_signs(t, self.tries)
+        low, width = torch.zeros(t.n, device=t.x0.device), t.threat.upper - t.threat.lower
+        radius = yield from search.bisect(lambda r: ray(t, sign, r), low, low + width, self.tolerance, found)
+        return Retire(self.State(sign, radius, low + self.median, low.to(torch.int64)), ~found)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         tolerance = (s.radius / 50).clamp_max(self.tolerance).clamp_min(max(t.probe / 2, search.ROUNDING))
-        one, other = self.turned(t, s, 0), self.turned(t, s, 1)
+        one, other = (turned(t, s.sign, 2 * s.place + which) for which in (0, 1))  # the first and second stretch of the pair
         low, high, radius = torch.zeros_like(s.radius), s.radius, s.radius - tolerance
         left = right = todo = radius > 0  # which candidates are left, and which rows are undecided
         a = yield Ask(ray(t, one, radius), mask=todo)
@@ -100,14 +92,6 @@ class ADBA(Attack):
             b = yield Ask(ray(t, other, radius), mask=todo & right)
         sign = choose(better, choose(left, one, other), s.sign)
         return self.State(sign, high, median, s.place + tried)
-
-    def turned(self, t: Task, s: State, which: int) -> Tensor:
-        """The best signs with the first or second stretch of the pair at ``s.place`` turned."""
-        stretches = runs(t.d)[1 if t.d > 1 else 0 :].to(s.place.device)  # halves, quarters, ... single entries
-        start, stop = stretches[(2 * s.place + which) % len(stretches)].unbind(1)
-        entry = torch.arange(t.d, device=start.device)
-        turn = (entry >= start[:, None]) & (entry < stop[:, None])
-        return torch.where(turn.view_as(s.sign), -s.sign, s.sign)
 
 
 def ray(t: Task, sign: Tensor, radius: Tensor) -> Tensor:

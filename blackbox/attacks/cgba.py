@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,13 +92,12 @@ class CGBAH(CGBA):
 
     @dataclass
     class State(HopSkipJump.State):
-        angle: Tensor  # [n] to begin with
+        angle: Tensor = None  # type: ignore[assignment]  # [n] to begin with
 
     def init(self, t: Task) -> Steps[Retire]:
-        x, found = yield from search.start(t, self.tries)
-        reach = t.distance(x)
-        x = yield from search.to_boundary(t, x, self.tolerance(t), found)
-        return Retire(self.State(x, reach, torch.full_like(reach, math.radians(self.first))), ~found)
+        made: Any = yield from super().init(t)
+        s = made.state
+        return Retire(self.State(s.x, s.reach, torch.full_like(s.reach, math.radians(self.first))), made.rows)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:  # type: ignore[override]
         angle, x = yield from self.walk(t, s, k)

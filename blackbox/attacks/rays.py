@@ -54,17 +54,10 @@ class RayS(Attack):
         place: Tensor  # [n] int64 how many stretches have been tried
 
     def init(self, t: Task) -> Steps[Retire]:
-        width = t.threat.upper - t.threat.lower
-        sign, todo = torch.ones_like(t.x0), torch.ones(t.n, dtype=torch.bool, device=t.x0.device)
-        known = [sign, -sign] if t.start is None else [torch.where(t.start >= t.x0, sign, -sign), sign, -sign]
-        for i in range(self.tries):
-            if not bool(todo.any()):
-                break
-            trial = known[i] if i < len(known) else t.rng.signs(0, f"start {i}", t.shape)
-            a = yield Ask(t.x0 + width * trial, mask=todo)
-            sign, todo = choose(a.adv, trial, sign), todo & ~a.adv
+        sign, found = yield from start_signs(t, self.tries)
         low = torch.zeros(t.n, device=t.x0.device)
-        return Retire(self.State(sign, low, low + width, torch.zeros_like(low, dtype=torch.int64)), todo)
+        width = t.threat.upper - t.threat.lower
+        return Retire(self.State(sign, low, low + width, torch.zeros_like(low, dtype=torch.int64)), ~found)
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         tolerance = (s.high / 50).clamp_max(self.tolerance).clamp_min(max(t.probe / 2, search.ROUNDING))
@@ -82,8 +75,28 @@ class RayS(Attack):
 
     def flip(self, t: Task, s: State) -> Tensor:
         """The best signs with the stretch at ``s.place`` turned."""
-        stretches = runs(t.d)[1 if t.d > 1 else 0 :].to(s.place.device)  # halves, quarters, ... single entries
-        start, stop = stretches[s.place % len(stretches)].unbind(1)
-        entry = torch.arange(t.d, device=start.device)
-        turn = (entry >= start[:, None]) & (entry < stop[:, None])
-        return torch.where(turn.view_as(s.sign), -s.sign, s.sign)
+        return turned(t, s.sign, s.place)
+
+
+def start_signs(t: Task, tries: int) -> Steps[tuple[Tensor, Tensor]]:
+    """Signs that lead to an adversarial corner of the box, and [n] where some were found: those of a given start, all +1, all -1,
+    then random ones."""
+    width = t.threat.upper - t.threat.lower
+    sign, todo = torch.ones_like(t.x0), torch.ones(t.n, dtype=torch.bool, device=t.x0.device)
+    known = [sign, -sign] if t.start is None else [torch.where(t.start >= t.x0, sign, -sign), sign, -sign]
+    for i in range(tries):
+        if not bool(todo.any()):
+            break
+        trial = known[i] if i < len(known) else t.rng.signs(0, f"start {i}", t.shape)
+        a = yield Ask(t.x0 + width * trial, mask=todo)
+        sign, todo = choose(a.adv, trial, sign), todo & ~a.adv
+    return sign, ~todo
+
+
+def turned(t: Task, sign: Tensor, place: Tensor) -> Tensor:
+    """The signs with one stretch of entries turned: the one at ``place`` [n] of halves, quarters, ... single entries, and again."""
+    stretches = runs(t.d)[1 if t.d > 1 else 0 :].to(place.device)
+    start, stop = stretches[place % len(stretches)].unbind(1)
+    entry = torch.arange(t.d, device=start.device)
+    turn = (entry >= start[:, None]) & (entry < stop[:, None])
+    return torch.where(turn.view_as(sign), -sign, sign)

@@ -12,6 +12,7 @@ from blackbox import search
 from blackbox.estimators import boundary
 from blackbox.estimators.boundary import BLOCK
 from blackbox.estimators.probes import Own, blocks
+from blackbox.estimators.ray import point
 from blackbox.protocol import Access, Ask, Attack, Retire, Steps, Task
 from blackbox.rowwise import choose, row_norm, rows, unit
 
@@ -59,11 +60,15 @@ class SignOPT(Attack):
         alpha: Tensor  # [n]
         beta: Tensor  # [n]
 
+    def find(self, path: search.Path, low: Tensor, high: Tensor, tolerance: Tensor, todo: Tensor) -> Steps[Tensor]:
+        """The search between ``low``, which is not adversarial, and ``high``, which is."""
+        return search.bisect(path, low, high, tolerance, todo)
+
     def init(self, t: Task) -> Steps[Retire]:
         x, found = yield from search.start(t, self.tries)
         u, reach = unit(x - t.x0), t.distance(x)
         zero = torch.zeros_like(reach)
-        reach = yield from search.bisect(lambda r: ray(t, u, r), zero, reach, self.tolerance * reach, found)
+        reach = yield from self.find(lambda r: point(t, u, r), zero, reach, self.tolerance * reach, found)
         for i in range(self.directions):
             other = unit(search.noise(t, 4 * self.tries + i) - t.x0)
             u, reach, _ = yield from self.nearer(t, u, reach, other, found)
@@ -71,6 +76,10 @@ class SignOPT(Attack):
 
     def step(self, t: Task, s: State, k: int) -> Steps[State]:
         g = yield from self.slope(t, s, k)
+        return (yield from self.descend(t, s, g))
+
+    def descend(self, t: Task, s: State, g: Tensor) -> Steps[State]:
+        """A step along ``g`` [n, \\*shape], of the length that brings the boundary nearest: doubled, or quartered until it helps."""
         u, reach, alpha = s.u, s.reach, s.alpha
         todo = up = row_norm(g) > 0
         better = torch.zeros_like(todo)
@@ -93,7 +102,7 @@ class SignOPT(Attack):
         """Unit direction [n, \\*shape] in which the boundary gets nearer."""
         least = max(t.probe, boundary.ROUGH) / s.reach.clamp_min(1e-12)
         beta = torch.maximum(s.beta, least)
-        centre, total = ray(t, s.u, s.reach), torch.zeros_like(s.u)
+        centre, total = point(t, s.u, s.reach), torch.zeros_like(s.u)
         for start, stop in blocks(self.probes, BLOCK):
             v = t.rng.shared_normal(k, f"probe {start}", (stop - start, *t.shape))
 
@@ -112,12 +121,7 @@ class SignOPT(Attack):
     ) -> Steps[tuple[Tensor, Tensor, Tensor]]:
         """Direction ``other`` where the boundary is nearer along it than ``reach``, else ``u``; its distance; where."""
         inside = reach * (1 - self.tolerance)
-        a = yield Ask(ray(t, other, inside), mask=todo)
+        a = yield Ask(point(t, other, inside), mask=todo)
         tolerance = self.tolerance * reach
-        end = yield from search.bisect(lambda r: ray(t, other, r), torch.zeros_like(reach), inside, tolerance, a.adv)
+        end = yield from self.find(lambda r: point(t, other, r), torch.zeros_like(reach), inside, tolerance, a.adv)
         return choose(a.adv, other, u), torch.where(a.adv, end, reach), a.adv
-
-
-def ray(t: Task, u: Tensor, reach: Tensor) -> Tensor:
-    """The point at distance ``reach`` [n] from the original along ``u``, inside the box."""
-    return t.clip(t.x0 + rows(reach, u) * u)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from blackbox import search, stealth
 from blackbox.attacks.opt import OPT
-from blackbox.attacks.sign_opt import ray
+from blackbox.estimators.ray import point
 from blackbox.protocol import Ask, Steps, Task
 
 
@@ -42,8 +42,8 @@ class StealthyOPT(OPT):
             if not bool(todo.any()):
                 break
             high = torch.where(todo, reach * (1 + width), high)
-            a = yield Ask(ray(t, u, high), mask=todo)
+            a = yield Ask(point(t, u, high), mask=todo)
             found, todo = found | a.adv, todo & a.paid & ~a.adv
             width = torch.where(todo, width * 2, width)
         zero, stride = torch.zeros_like(reach), 2 * width * reach
-        return (yield from stealth.walk(lambda r: ray(t, u, r), zero, high, self.fineness * beta * reach, found, self.stages, stride))
+        return (yield from stealth.walk(lambda r: point(t, u, r), zero, high, self.fineness * beta * reach, found, self.stages, stride))

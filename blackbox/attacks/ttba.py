@@ -9,6 +9,7 @@ from torch import Tensor
 
 from blackbox import search
 from blackbox.attacks.hop_skip_jump import HopSkipJump
+from blackbox.estimators.ray import point
 from blackbox.proposals.bases import Basis
 from blackbox.proposals.noise import Noise
 from blackbox.protocol import Ask, Steps, Task
@@ -55,20 +56,17 @@ class TtBA(HopSkipJump):
             return unit(rows(1 - weight, u) * u + rows(weight, g) * g)
 
         bridge, held = yield from self.bridge(
-            lambda weight: t.clip(t.x0 + rows(reach, u) * mixed(weight)), torch.ones_like(reach), row_norm(g) > 0
+            lambda weight: point(t, mixed(weight), reach), torch.ones_like(reach), row_norm(g) > 0
         )
         v = mixed(self.part * bridge)
 
-        def ray(r: Tensor) -> Tensor:
-            return t.clip(t.x0 + rows(r, v) * v)
-
         tolerance = search.fine(t, s.x, self.tolerance(t)) * reach
         high = reach - tolerance
-        a = yield Ask(ray(high), mask=held)
+        a = yield Ask(point(t, v, high), mask=held)
         # a flat boundary through s.x is nowhere nearer than reach * cos of the angle from u to its normal, at most twice v's
         low = (reach * (1 - 4 * (1 - row_dot(u, v))).clamp_min(0)).minimum(high)
-        end = yield from search.bisect(ray, low, high, tolerance, a.adv)
-        return self.State(choose(a.adv, ray(end), s.x), reach)
+        end = yield from search.bisect(lambda r: point(t, v, r), low, high, tolerance, a.adv)
+        return self.State(choose(a.adv, point(t, v, end), s.x), reach)
 
     def bridge(self, level: search.Path, most: Tensor, todo: Tensor) -> Steps[tuple[Tensor, Tensor]]:
         """The largest weight [n] found at which ``level`` is adversarial, and [n] whether there is one."""

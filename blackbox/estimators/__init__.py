@@ -9,6 +9,9 @@
     Gaussian      random directions: RGF, NES             unbiased, also beside the box's edges
     Rademacher    random signs: SPSA                      unbiased, also beside the box's edges
     PriorGuided   a guess mixed into random directions    P-RGF: for a surrogate's gradient, say
+
+Not of this form, since it learns from whatever was asked: `LinearMap`, a Bayesian linear regression of answers on changes, with
+`gram_of` their covariances and `Smooth` what a gradient is like before the first.
 """
 
 
@@ -28,17 +31,23 @@ _WHERE = {
     "Subspace": "blackbox.estimators.subspace",
     "Gaussian": "blackbox.estimators.gaussian",
     "Rademacher": "blackbox.estimators.spsa",
+    "LinearMap": "blackbox.estimators.linear_map",
+    "gram_of": "blackbox.estimators.answers",
+    "Smooth": "blackbox.proposals.smooth",
 }
 
 __all__ = [*_WHERE]
 
 if TYPE_CHECKING:
+    from blackbox.estimators.answers import gram_of
     from blackbox.estimators.coordinate import Coordinates
     from blackbox.estimators.gaussian import Gaussian
     from blackbox.estimators.groups import Groups
+    from blackbox.estimators.linear_map import LinearMap
     from blackbox.estimators.prior import PriorGuided
     from blackbox.estimators.probes import Estimator, Progressive, radius
     from blackbox.estimators.spsa import Rademacher
     from blackbox.estimators.subspace import Subspace
+    from blackbox.proposals.smooth import Smooth
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)
