@@ -115,7 +115,7 @@ class Stateful(Channel):
             self._against[account] += like[-1] is not None
         self._flags.extend(b"\1" * (len(x) - len(like)))
         if self.action == "reject":
-            refused |= self.flags[begin:]
+            refused |= np.frombuffer(bytes(self._flags[begin:]), dtype=np.bool_)
         elif self.action == "replay":
             out = self._replayed(out, [*like, *[None] * (len(x) - len(like))])
         return rejecting(out, torch.from_numpy(refused).to(x.device)) if self.action == "reject" or refused.any() else out

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
 
 
-_OPEN = "whose goal was open"
+_RIGHT, _OPEN = "the target had right", "whose goal was open"
 
 
 def incomplete(result: AttackResult, name: str = "") -> str:
@@ -77,18 +77,11 @@ def summary(result: AttackResult) -> str:
     """The summary as text."""
     c, cut = result.config, incomplete(result)
     goal = c.get("goal") or ("targeted" if c["targeted"] else "untargeted")
-    among, kept = ("the target had right", "right and not fooled")
-    names, open_ = ("clean accuracy  ", "robust accuracy "), ""
-    if c.get("goal"):
-        names, open_ = ("goal open       ", "goal withheld   "), ": not reached by the clean one"
-        among, kept = _OPEN, "not reached, clean or attacked"
     lines = [f"{cut}."] if cut else []
     lines += [
         f"{c['attack']} on {c['target']} · sees {c['access']} · {result.threat} · {goal} · "
         f"{'at most' if c.get('shared_budget') else 'budget'} {c['budget']:,} · seed {c['seed']}",
-        f"{names[0]} {result.clean_accuracy}  of all images{open_}",
-        f"attack success   {result.success_rate}  of images {among}",
-        f"{names[1]} {result.robust_accuracy}  of all images: {kept}",
+        *_rates(result),
         *_held(result),
         *_queries(result),
     ]
@@ -199,7 +192,7 @@ def _held(result: AttackResult) -> list[str]:
     if not (again := int((result.verified == 0).sum())):
         return []
     return [
-        f"that held        {result.verified_rate}  of images {_OPEN if result.config.get('goal') else 'the target had right'}: adversarial "
+        f"that held        {result.verified_rate}  of images {_OPEN if result.config.get('goal') else _RIGHT}: adversarial "
         "again in a verification query "
         "(not charged)",
         f"warning          {again} examples were not adversarial in their verification query: the target's answers depend on the "
@@ -212,6 +205,21 @@ def remedy(result: AttackResult) -> str:
     if (votes := result.config.get("votes", 1)) > 1:
         return f"ask for more votes than {votes} (--votes {2 * votes + 1})"
     return "declare the chance: Oracle(…, randomised=True), or --votes 5"
+
+
+def _rates(result: AttackResult) -> list[str]:
+    """The three rates, each with its denominator."""
+    if result.config.get("goal"):
+        return [
+            f"goal open        {result.clean_accuracy}  of all images: not reached by the clean one",
+            f"attack success   {result.success_rate}  of images {_OPEN}",
+            f"goal withheld    {result.robust_accuracy}  of all images: not reached, clean or attacked",
+        ]
+    return [
+        f"clean accuracy   {result.clean_accuracy}  of all images",
+        f"attack success   {result.success_rate}  of images {_RIGHT}",
+        f"robust accuracy  {result.robust_accuracy}  of all images: right and not fooled",
+    ]
 
 
 def _queries(result: AttackResult) -> list[str]:

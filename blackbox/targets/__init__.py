@@ -41,7 +41,7 @@ _WHERE = {
     "PIHA": "blackbox.defences.piha",
     "QPA": "blackbox.defences.provenance",
     "RandomFeatures": "blackbox.defences.features",
-    "AAA": "blackbox.defences.attackers",
+    "AAA": "blackbox.defences.aaa",
     "Retrying": "blackbox.channels.retrying",
     "Detection": "blackbox.statistics",
 }
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from blackbox.channels.labels_only import LabelsOnly
     from blackbox.channels.retrying import Retrying
     from blackbox.channels.scores import Noisy, Rounded, TopK
-    from blackbox.defences.attackers import AAA
+    from blackbox.defences.aaa import AAA
     from blackbox.defences.blacklight import Blacklight
     from blackbox.defences.features import RandomFeatures
     from blackbox.defences.inputs import JPEG, InputNoise, RandomResize
