@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from experiments.measurements import of_targets
@@ -24,7 +25,8 @@ def pairs(bad: int) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
 def stealthy_table(bad: str) -> Table:
     """Mean distance after so many bad queries, plain and stealthy, their ratio on the same images, and all queries of both."""
     lines = [
-        [title, plain, len(one["near"]), mean_of(one["near"]), mean_of(other["near"]), ratio_of(other["near"], one["near"]),
+        [title, plain, len(one["near"]), *(replace(mean_of(row["near"]), digits=3 if "Linf" in plain else None) for row in (one, other)),
+         ratio_of(other["near"], one["near"]),
          mean_of(one["queries"]), mean_of(other["queries"])]
         for title, plain, one, other in pairs(int(bad))
     ]  # fmt: skip
