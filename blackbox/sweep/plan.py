@@ -38,11 +38,12 @@ class Plan:
 
     @classmethod
     def of(cls, study: Study) -> Plan:
-        """Read the data and files that the study names.
+        """Read the data and files that the study names, as they are now: what an earlier study of this process loaded is dropped.
 
         Raises:
             ValueError, FileNotFoundError: data or a model that is not there; says which.
         """
+        loading.forget()
         data = loading.images(study)
         specs = {spec for grid in (study.attack, study.transfer) if grid is not None for spec in grid.targets}
         specs |= set(study.transfer.sources) if study.transfer else set()

@@ -61,13 +61,22 @@ def job(sent: dict[str, Any]) -> list[dict[str, Any]]:
         begin = time.perf_counter()
         result: dict[str, Any] = {"key": key, "host": platform.node(), "columns": None, "images": None, "error": ""}
         try:
-            loading.check(text, prints[""])
+            _check(text, prints[""])
             result["columns"], result["images"] = run(text, prints, Point(*point), start, stop, sent.get("keep") or {}, key)
         except (Exception, SystemExit) as error:
             said = str(error).strip() or "no message"
             result["error"] = said if said.startswith("Expected") else f"{type(error).__name__}: {said}"
         out.append({**result, "seconds": time.perf_counter() - begin})
     return out
+
+
+def _check(text: str, data: str) -> None:
+    """Refuse other images than the study was planned with; a worker that lived through a change of the file reads it anew."""
+    try:
+        loading.check(text, data)
+    except ValueError:
+        forget()
+        loading.check(text, data)
 
 
 def run(
@@ -146,7 +155,7 @@ def _transfer(
     goal = specs.goals(grid.targeted, shown, count, point.seed)
     goal = goal if goal is None or isinstance(goal, int) else goal[start:stop]
     x, y, ids = shown.data.images[start:stop], shown.data.labels[start:stop], shown.index[start:stop]
-    made = _crafted(text, point.source, prints[point.source], point.what, point.threat, point.seed, start, stop)
+    made = _crafted(text, prints[""], point.source, prints[point.source], point.what, point.threat, point.seed, start, stop)
     matrix = sg.transfer_matrix(
         {"source": source.net}, {"target": oracle}, x, y, [point.what], [read_threat(point.threat)], target=goal,
         steps=grid.steps, seed=point.seed, ids=ids, noise=grid.noise, make=lambda *_: made,
@@ -166,8 +175,8 @@ def _transfer(
 
 
 @lru_cache(maxsize=2)
-def _crafted(text: str, spec: str, print_: str, preset: str, threat: str, seed: int, start: int, stop: int) -> Any:
-    """The examples of one block: crafted once, shown to every target that comes next."""
+def _crafted(text: str, data: str, spec: str, print_: str, preset: str, threat: str, seed: int, start: int, stop: int) -> Any:
+    """The examples of one block: crafted once, shown to every target that comes next. data, print_: hashes of the images and the net."""
     import surrogates as sg
     from blackbox import specs
 

@@ -13,7 +13,7 @@ from blackbox.statistics import Rate
 from blackbox.sweep import Plan, Store, Study, Table
 from blackbox.sweep import work as worker
 from blackbox.sweep.views import result
-from tests.studies import TARGET, asked, study
+from tests.studies import TARGET, asked, same, study
 
 
 def one_point() -> Study:
@@ -106,3 +106,15 @@ def test_a_file_that_is_another_on_the_worker(here: Path) -> None:
     (here / "target.py").unlink()
     (result,) = worker.job(sent)
     assert "Expected the model target.py:linear, but there is no file target.py" in result["error"]
+
+
+def test_data_that_changed_since_are_read_anew(here: Path) -> None:
+    """A second study of the same process, under the same names: other cells, not those of the images that were there before."""
+    first = study().run("store.sqlite")
+    shown = dict(np.load("data.npz"))
+    np.savez("data.npz", images=1 - shown["images"], labels=shown["labels"])
+    second = study().run("store.sqlite")
+    assert first.done == second.done == first.total == second.total
+    assert asked(here) and not same(first, second)
+    with Store("store.sqlite", look=True) as store:
+        assert len(store.done()) == 2 * first.total
