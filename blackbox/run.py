@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from blackbox import attacks
+from blackbox import attacks, given
 from blackbox import prior as priors
 from blackbox.adopted import as_attack
-from blackbox.checks import as_ids, as_images, as_labels, as_mask, check_int
+from blackbox.checks import check_int
 from blackbox.engine import sharing
 from blackbox.engine.engine import Engine
 from blackbox.engine.progress import Progress
-from blackbox.engine.spec import RunSpec, Samples
+from blackbox.engine.spec import RunSpec
 from blackbox.goals import base as goals
 from blackbox.goals.base import Goal
 from blackbox.goals.objective import Objective
@@ -138,7 +137,7 @@ def attack(
     votes = _votes(votes, oracle)
     cap = None if cap is None else check_int(cap, "cap", budget, "a whole number of queries, the budget or more")
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
-    samples = _samples(oracle, threat, x, y, target, ids, start, mask, goal)
+    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal)
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
     name, chosen = resolve(attack, oracle, threat, prior, oracle.access if bound is None else bound.level(oracle.access))
     require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
@@ -202,37 +201,6 @@ def _votes(votes: Any, oracle: Oracle) -> int:
     if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
         raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {votes!r}.")
     return int(votes)
-
-
-def _samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any) -> Samples:
-    images = as_images(x, "x").cpu()
-    if goal is None and oracle.access is Access.ANSWERS:
-        raise ValueError(
-            "Expected a goal with an oracle that shows answers of any form, but there was none. Give goal=bb.goal(function), or one of "
-            "blackbox.goals."
-        )
-    unlabelled = y is None and goal is not None
-    labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y")
-    threat.check_dimension(images[0].numel())
-    low, high = float(images.min()), float(images.max())
-    if low < threat.lower or high > threat.upper:
-        raise ValueError(
-            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but it ranges from {low:g} to {high:g}."
-        )
-    goal = labels if target is None else as_labels(target, len(labels), oracle.classes, "target")
-    if target is not None and len(same := (goal == labels).nonzero()):
-        i = int(same[0])
-        raise ValueError(
-            f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])} "
-            f"({len(same)} such). Leave them out, keep = y != target, or give each image another class, (y + 1) % classes."
-        )
-    starts = None if start is None else as_images(start, "start").cpu()
-    if starts is not None and starts.shape != images.shape:
-        raise ValueError(
-            f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
-        )
-    allowed = None if mask is None else as_mask(mask, tuple(images.shape))
-    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed)
 
 
 def require(chosen: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:

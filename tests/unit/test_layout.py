@@ -21,7 +21,7 @@ _ORDER = """
     search stealth ascent prior
     proposals estimators candidates attacks
     targets channels defences oracle
-    goals answer engine loggers results run
+    goals answer engine given loggers results run
     testing serving
     specs evaluation sweep report saved
     app cli __main__

@@ -1,0 +1,49 @@
+"""The samples of a run as the user gives them: images, labels, classes to reach, starts and masks, checked before any query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from blackbox.checks import as_ids, as_images, as_labels, as_mask
+from blackbox.engine.spec import Samples
+from blackbox.oracle.oracle import Oracle
+from blackbox.protocol import Access
+from blackbox.threat import Threat
+
+
+def samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any) -> Samples:
+    """Check what the user gave, before any query, and put it together.
+
+    Raises:
+        ValueError: it says what is wrong, with which sample, and how to mend it.
+    """
+    images = as_images(x, "x").cpu()
+    if goal is None and oracle.access is Access.ANSWERS:
+        raise ValueError(
+            "Expected a goal with an oracle that shows answers of any form, but there was none. Give goal=bb.goal(function), or one of "
+            "blackbox.goals."
+        )
+    unlabelled = y is None and goal is not None
+    labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y")
+    threat.check_dimension(images[0].numel())
+    low, high = float(images.min()), float(images.max())
+    if low < threat.lower or high > threat.upper:
+        raise ValueError(
+            f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but it ranges from {low:g} to {high:g}."
+        )
+    goal = labels if target is None else as_labels(target, len(labels), oracle.classes, "target")
+    if target is not None and len(same := (goal == labels).nonzero()):
+        i = int(same[0])
+        raise ValueError(
+            f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])} "
+            f"({len(same)} such). Leave them out, keep = y != target, or give each image another class, (y + 1) % classes."
+        )
+    starts = None if start is None else as_images(start, "start").cpu()
+    if starts is not None and starts.shape != images.shape:
+        raise ValueError(
+            f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
+        )
+    allowed = None if mask is None else as_mask(mask, tuple(images.shape))
+    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed)
