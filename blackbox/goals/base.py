@@ -87,8 +87,12 @@ class Goal:
         raise NotImplementedError
 
     def describe(self) -> str:
-        """The goal in words, for reports."""
+        """The goal in words, for reports: what follows ``Goal:``."""
         raise NotImplementedError
+
+    def unreached(self) -> str:
+        """What an input is that does not reach the goal, in words: the denominator of a success rate. Empty: nothing more is said."""
+        return ""
 
     def __str__(self) -> str:
         return self.describe()

@@ -29,10 +29,12 @@ class _Classes(Goal):
         self.classes, self.k = classes, int(k)
         self.needs = Access.LABELS if k == 1 else Access.TOPK
         self._inside: np.ndarray = np.zeros((0, 0), bool)  # [N, C]
+        self._names: tuple[str, ...] = ()
         self._least = _SMALLEST  # a probability's, before its logarithm is taken
 
     def bind(self, setting: Setting) -> None:
         self._least = max(np.float32(setting.resolution / 2), _SMALLEST)
+        self._names = tuple(map(str, setting.names or ()))
         numbers = _numbers(self.classes, setting)
         rows = numbers if numbers.ndim == 2 else numbers[None]
         if numbers.ndim == 1 and len(numbers) == setting.samples > 1 and len(set(numbers.tolist())) < len(numbers):
@@ -76,17 +78,26 @@ class _Classes(Goal):
             return loss, np.logical_or.reduce(np.take_along_axis(inside, reply.classes.numpy(force=True)[:, : self.k], 1), 1)
         return loss, loss > 0
 
-    def _told(self) -> str:
+    def _told(self, which: str, one: str) -> str:
+        """``none of the classes 3, 5 is the first``; of a single class ``one`` instead, ``class 3 is not the first``."""
         some = np.asarray(self.classes)
-        what = "the classes given for each image" if some.ndim == 2 else ", ".join(map(str, some.tolist()))
-        return f"{what} {'the first' if self.k == 1 else f'among the first {self.k}'}"
+        each = some.ndim == 2
+        where = "the first" if self.k == 1 else f"among the first {self.k}"
+        named = [self._names[c] if self._names and some.dtype.kind in "iu" else str(c) for c in some.flat[:20].tolist()]
+        if some.shape[-1] == 1:
+            return f"{'the class given for each input' if each else f'class {named[0]}'} {one} {where}"
+        more = f" and {len(some) - 20} more" if len(some) > 20 else ""
+        return f"{which} of the classes {'given for each input' if each else ', '.join(named) + more} is {where}"
 
 
 class AnyOf(_Classes):
     """Some class of a set is the first, or among the first k: any of these will do."""
 
     def describe(self) -> str:
-        return f"any of {self._told()}"
+        return self._told("one", "is")
+
+    def unreached(self) -> str:
+        return self._told("none", "is not")
 
 
 class NoneOf(_Classes):
@@ -100,7 +111,10 @@ class NoneOf(_Classes):
         return -loss, ~held if self.k == 1 or reply.access is Access.TOPK else -loss > 0
 
     def describe(self) -> str:
-        return f"none of {self._told()}"
+        return self._told("none", "is not")
+
+    def unreached(self) -> str:
+        return self._told("one", "is")
 
 
 def _numbers(classes: Any, setting: Setting) -> np.ndarray:

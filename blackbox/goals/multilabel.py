@@ -72,3 +72,7 @@ class MultiLabel(Goal):
     def describe(self) -> str:
         told = [f"{what} {', '.join(map(str, some))}" for what, some in (("hide", self.hide), ("show", self.show)) if some]
         return f"{' and '.join(told)} (threshold {self.threshold:g})"
+
+    def unreached(self) -> str:
+        hidden, shown = "a label to hide is there", "a label to show is not there"
+        return f"{hidden}, or {shown}" if self.hide and self.show else hidden if self.hide else shown

@@ -58,6 +58,9 @@ class Verification(Goal):
             near = (found * reference).sum(1) / np.maximum(length, 1e-30) - self.threshold
         return (near, near >= 0) if self.mode == "impersonate" else (-near, near < 0)
 
+    def unreached(self) -> str:
+        return "not taken for the reference" if self.mode == "impersonate" else "taken for the reference"
+
     def describe(self) -> str:
         what = "taken for the reference" if self.mode == "impersonate" else "no longer taken for the reference"
         return f"{what} ({self.metric} {'similarity' if self.metric == 'cosine' else 'distance'}, threshold {self.threshold:g})"

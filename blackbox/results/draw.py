@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.results import words
 from blackbox.statistics import known_curve
 from blackbox.statistics.outcomes import array
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve; see `AttackResult.plot`."""
-    ax = _axes(ax, int(result.config["budget"]))
+    ax = _axes(ax, [result])
     budgets, rates = known_curve(result, _where_it_rises([result]))
     if not rates:
-        ax.text(0.5, 0.5, "of no image is it known whether it is fooled", ha="center", va="center", transform=ax.transAxes)
+        said = f"of no input is it known whether it {words.reached(result.config)}"
+        ax.text(0.5, 0.5, said, ha="center", va="center", transform=ax.transAxes)
         return ax
     name = label if label is not None else str(result.config["attack"])
     drawn = ax.step(budgets, [100 * r.value for r in rates], where="post", label=name, **line)[0]
@@ -35,7 +37,7 @@ def plot(result: AttackResult, ax: Axes | None = None, label: str | None = None,
 
 def plot_pooled(pooled: Pooled, ax: Axes | None = None, label: str | None = None, **line: Any) -> Axes:
     """Draw the curve of several seeds; see `Pooled.plot`."""
-    ax, budgets = _axes(ax, int(pooled.results[0].config["budget"])), _where_it_rises(pooled.results)
+    ax, budgets = _axes(ax, pooled.results), _where_it_rises(pooled.results)
     means = pooled.curve(budgets)
     if not means[-1].n:
         ax.text(0.5, 0.5, "no image whose outcome is known", ha="center", va="center", transform=ax.transAxes)
@@ -59,11 +61,12 @@ def _where_it_rises(results: Sequence[AttackResult]) -> np.ndarray:
     return np.unique([1, *rises[rises > 0].tolist(), max(int(r.config["budget"]) for r in results)])
 
 
-def _axes(ax: Axes | None, most: int) -> Axes:
+def _axes(ax: Axes | None, results: Sequence[AttackResult]) -> Axes:
     """Axes of success against queries, with room beyond the budget, so that a rise at the last query is seen."""
+    most = int(results[0].config["budget"])
     if ax is None:
         import matplotlib.pyplot as plt
 
         ax = plt.subplots(figsize=(5, 3.2), layout="constrained")[1]
-    ax.set(xscale="log", xlim=(1, max(most, 2) * 1.1), ylim=(0, 100), xlabel="queries an image", ylabel="fooled, %")
+    ax.set(xscale="log", xlim=(1, max(most, 2) * 1.1), ylim=(0, 100), xlabel="queries an image", ylabel=words.axis(results))
     return ax

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from blackbox.engine.ledger import STATUSES
 from blackbox.environment import environment
+from blackbox.results import words
 from blackbox.threat import L0, L1, L2, Linf, Threat
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     with open(path / "outcomes.csv", "w", newline="") as f:
         records = result.records()
-        writer = csv.DictWriter(f, fieldnames=[*result.columns(), "status", "known"])
+        writer = csv.DictWriter(f, fieldnames=[*words.columns(result), "status", "known"])
         writer.writeheader()
         writer.writerows(records)
     tensors = {name: getattr(result, name).contiguous().clone() for name in result.columns()}  # y and goal may be one tensor

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from blackbox.results import words
 from blackbox.statistics.outcomes import array
 from blackbox.targets.packages import need
 
@@ -44,6 +45,8 @@ def to_pandas(result: AttackResult) -> pd.DataFrame:
         "clean_confidence": array(result.clean_confidence),
         "adv_confidence": array(result.adv_confidence),
     }
+    for name in set(result.columns()) - set(words.columns(result)):  # what means nothing for the goal
+        columns.pop({"y": "label"}.get(name, name), None)
     if c["targeted"]:
         columns["target_label"] = array(result.goal)
     same = {

@@ -15,12 +15,14 @@ _BAR = (
 
 def as_html(result: AttackResult) -> str:
     """The headline, the rates with bars, and the whole summary folded away."""
+    from blackbox.results import words
     from blackbox.results.summary import incomplete
 
+    goal = words.goal_of(result.config)
     rates = {
-        "clean accuracy": result.clean_accuracy,
+        "reached the goal unchanged" if goal else "clean accuracy": result.unchanged if goal else result.clean_accuracy,
         "attack success": result.success_rate,
-        "robust accuracy": result.robust_accuracy,
+        "withstood" if goal else "robust accuracy": result.robust_accuracy,
     }
     rows = [
         f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(str(rate))}</td>"
@@ -29,8 +31,9 @@ def as_html(result: AttackResult) -> str:
     ]
     cut, c = incomplete(result), result.config
     head = f"{c['attack']} on {c['target']}, {result.threat}, sees {c['access']}, budget {c['budget']:,}"
+    told = f"<p>{html.escape(words.sentence(c))} Attack success is of {html.escape(words.among(c))}.</p>" if goal else ""
     warning = f"<p style='color:#b23a48'><b>{html.escape(cut)}.</b></p>" if cut else ""
     return (
-        f"<p><b>{html.escape(head)}</b></p>{warning}<table>{''.join(rows)}</table>"
+        f"<p><b>{html.escape(head)}</b></p>{told}{warning}<table>{''.join(rows)}</table>"
         f"<details><summary>more</summary><pre>{html.escape(result.summary())}</pre></details>"
     )

@@ -15,7 +15,9 @@ from torch import Tensor
 from blackbox.checks import as_images
 from blackbox.engine.rounding import ROUNDINGS
 from blackbox.engine.rounding import rounded as rounded_to
+from blackbox.goals.base import Goal, GoalError, bound
 from blackbox.plain_text import counted
+from blackbox.results import words
 from blackbox.results.ledger import image_hashes
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ def read_picture(path: Path) -> Tensor:
 
 
 def save_pictures(
-    result: AttackResult, folder: str | Path, images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None
+    result: AttackResult, folder: str | Path, images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None,
+    goal: Goal | None = None,
 ) -> list[dict[str, object]]:
     """Write the pictures and their index; see `AttackResult.save_pictures`."""
     images, found = own_images(result, images), result.success.nonzero().flatten()
@@ -65,21 +68,24 @@ def save_pictures(
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     _clear(path)
-    rounded, label, holds = _chosen(result, found, images, oracle)
+    rounded, label, holds = _chosen(result, found, images, oracle, goal)
     reach = result.threat.distance(rounded, _levels(images[found])).tolist() if len(found) else []
-    words = [str(c) for c in classes] if classes is not None else None
+    names = [str(c) for c in classes] if classes is not None else None
+    with_labels = words.with_classes(result.config) and bool((result.y >= 0).all())
     rows: list[dict[str, object]] = []
     for at, i in enumerate(found.tolist()):
         said = int(label[at]) if label[at] >= 0 else None
-        name = f"{int(result.ids[i])}_{_word(int(result.y[i]), words)}_to_{'unknown' if said is None else _word(said, words)}.png"
-        if result.y[i] < 0:  # a goal without labels
+        name = f"{int(result.ids[i])}_{_word(int(result.y[i]), names)}_to_{'unknown' if said is None else _word(said, names)}.png"
+        if not with_labels:
             name = f"{int(result.ids[i])}.png"
         as_picture(rounded[at], i).save(path / name)
         if not torch.equal(read_picture(path / name), rounded[at]):
             raise OSError(f"Expected {path / name} to hold the pixels that were written, but it reads back otherwise: is the disk full?")
         rows.append(dict(zip(COLUMNS, (name, int(result.ids[i]), int(result.y[i]), said, holds[at], reach[at]), strict=True)))
     with open(path / INDEX, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        left_out = () if with_labels else ("label", "adv_label")
+        rows = [{name: value for name, value in row.items() if name not in left_out} for row in rows]
+        writer = csv.DictWriter(file, [name for name in COLUMNS if name not in left_out])
         writer.writeheader()
         writer.writerows(rows)
     return rows
@@ -114,18 +120,19 @@ def _clear(path: Path) -> None:
                 (path / name).unlink(missing_ok=True)
 
 
-def told(rows: Sequence[dict[str, object]]) -> str:
-    """What to say of the pictures, in a line."""
+def told(rows: Sequence[dict[str, object]], goal: bool = False) -> str:
+    """What to say of the pictures, in a line. goal: of a run whose goal is not one class."""
+    still = ("reaches the goal", "reach the goal") if goal else ("fools the target", "fool the target")
     if not rows:
         return "no adversarial example, so no picture of one"
     asked = [r["holds"] for r in rows if r["holds"] is not None]
     text = f"{counted(len(rows), 'adversarial example', 'adversarial examples')} as PNG"
     if not asked:
-        return f"{text}; whether they still fool the target was not asked"
+        return f"{text}; whether they still {still[1]} was not asked"
     if len(rows) == len(asked) == 1 and asked[0]:
-        return f"{text}; it still fools the target when read back"
+        return f"{text}; it still {still[0]} when read back"
     kept = "all of them" if all(asked) and len(asked) == len(rows) else f"{sum(map(bool, asked))} of {len(asked)} asked about"
-    return f"{text}; {kept} still fool the target when read back"
+    return f"{text}; {kept} still {still[1]} when read back"
 
 
 def on_levels(result: AttackResult, found: Tensor, images: Tensor, way: str = "") -> Tensor:
@@ -142,7 +149,7 @@ def _levels(x: Tensor) -> Tensor:
 
 
 def _chosen(
-    result: AttackResult, found: Tensor, images: Tensor, oracle: Oracle | None
+    result: AttackResult, found: Tensor, images: Tensor, oracle: Oracle | None, goal: Goal | None = None
 ) -> tuple[Tensor, list[int], list[bool | None]]:
     """The rounding of each example that fools the target, of several inside the threat; the first where none is known to.
 
@@ -154,12 +161,13 @@ def _chosen(
     label, holds = [-1] * len(found), [None] * len(found)  # type: list[int], list[bool | None]
     same = (first == result.x_adv[found].cpu()).flatten(1).all(1).tolist() if len(found) else []
     for at, i in enumerate(found.tolist()):
-        if same[at] and int(result.verified[i]) >= 0 and int(result.adv_label[i]) >= 0:
+        if same[at] and int(result.verified[i]) >= 0 and (int(result.adv_label[i]) >= 0 or words.goal_of(result.config)):
             label[at], holds[at] = int(result.adv_label[i]), bool(result.verified[i] == 1)
-    if oracle is None or not len(found) or result.config.get("goal"):  # a goal is not saved, so that it cannot be asked about
+    if oracle is None or not len(found) or (goal is None and words.goal_of(result.config)):  # a goal is not saved with a result
         return first, label, holds
+    judged = None if goal is None else bound(goal, oracle, len(result))
     open_ = [at for at, held in enumerate(holds) if held is None]
-    for at, said, fools in _asked(result, found, first, open_, oracle):
+    for at, said, fools in _asked(result, found, first, open_, oracle, judged):
         label[at], holds[at] = said, fools
     best, clean = first.clone(), _levels(images[found])
     for way in ROUNDINGS:
@@ -168,14 +176,14 @@ def _chosen(
         tried = on_levels(result, found, images, way)
         inside = result.threat.distance(tried, clean) <= result.threat.eps + result.threat.tolerance
         new = ((tried != best).flatten(1).any(1) & inside).tolist()
-        for at, said, fools in _asked(result, found, tried, [at for at in lost if new[at]], oracle):
+        for at, said, fools in _asked(result, found, tried, [at for at in lost if new[at]], oracle, judged):
             if fools:
                 best[at], label[at], holds[at] = tried[at], said, fools
     return best, label, holds
 
 
 def _asked(
-    result: AttackResult, found: Tensor, tried: Tensor, ask: list[int], oracle: Oracle
+    result: AttackResult, found: Tensor, tried: Tensor, ask: list[int], oracle: Oracle, goal: Goal | None = None
 ) -> Iterator[tuple[int, int, bool]]:
     """(place, label, whether it is adversarial) of each image that the target answers; it ends where the target fails."""
     from blackbox.oracle.oracle import TargetError
@@ -183,11 +191,13 @@ def _asked(
     while ask:
         part = ask[: oracle.next_rows(len(ask))]
         try:
-            said = oracle.submit(tried[part].to(oracle.device), "verify").label.tolist()
-        except TargetError:  # the pictures are saved all the same; what was not answered is unknown
+            reply = oracle.submit(tried[part].to(oracle.device), "verify")
+            reached = None if goal is None or reply.rejected is not None else goal.verdict(reply, found[part].numpy())[1].tolist()
+        except (TargetError, GoalError):  # the pictures are saved all the same; what was not answered is unknown
             return
-        for at, value in zip(part, said, strict=True):
-            yield at, value, (value == int(result.goal[found[at]])) == bool(result.config["targeted"])
+        for k, (at, value) in enumerate(zip(part, reply.label.tolist(), strict=True)):
+            by_class = (value == int(result.goal[found[at]])) == bool(result.config["targeted"])
+            yield at, value, by_class if goal is None else bool(reached and reached[k])
         ask = ask[len(part) :]
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import Samples
+from blackbox.goals.base import Goal
 from blackbox.protocol import Status
-from blackbox.results import dataset, draw, files, frame, notebook, pictures
+from blackbox.results import dataset, draw, files, frame, notebook, pictures, words
 from blackbox.results.ledger import of_ledger
 from blackbox.results.summary import summary
 from blackbox.statistics import Rate, outcomes
@@ -158,12 +159,18 @@ class AttackResult:
 
     @property
     def clean_accuracy(self) -> Rate:
-        """The share of all N clean images that the target classifies correctly."""
+        """The share of all N clean images that the target classifies correctly; with another goal, that do not reach it unchanged."""
         return Rate.of(self.attacked, known=self.clean_known)
 
     @property
+    def unchanged(self) -> Rate:
+        """The share of all N inputs that are not attacked: the target classifies them wrongly, or they reach the goal unchanged."""
+        return Rate.of(~self.attacked, known=self.clean_known)
+
+    @property
     def success_rate(self) -> Rate:
-        """The share of successful attacks among the images that the target classified correctly."""
+        """The share of successful attacks among the images that the target classified correctly; with another goal, among the inputs
+        that did not reach it unchanged."""
         return Rate.of(self.success, outcomes.perhaps_attacked(self), self.known)
 
     @property
@@ -174,7 +181,8 @@ class AttackResult:
 
     @property
     def robust_accuracy(self) -> Rate:
-        """The share of all N images that the target classifies correctly and that were not attacked successfully."""
+        """The share of all N images that the target classifies correctly and that were not attacked successfully; with another goal,
+        of all N inputs those that do not reach it, neither unchanged nor attacked."""
         return Rate.of(self.attacked & ~self.success, known=self.known)
 
     @property
@@ -222,9 +230,10 @@ class AttackResult:
 
     def records(self) -> list[dict[str, Any]]:
         """One dict a sample, without images: what `save` writes to outcomes.csv. None, an empty field there, is what is not
-        known or not there: a label that was never asked for, the query of a success that did not come, an outcome cut off."""
+        known or not there: a label that was never asked for, the query of a success that did not come, an outcome cut off. With a
+        goal that is not one class, columns that mean nothing are left out."""
         known = self.known.tolist()
-        columns = {name: getattr(self, name).tolist() for name in self.columns()}
+        columns = {name: getattr(self, name).tolist() for name in words.columns(self)}
         return [
             {
                 **{name: files.there(name, column[i], known[i]) for name, column in columns.items()},
@@ -257,13 +266,14 @@ class AttackResult:
         return notebook.as_html(self)
 
     def save_pictures(
-        self, folder: str | os.PathLike[str], images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None
+        self, folder: str | os.PathLike[str], images: Tensor, classes: Sequence[str] | None = None, oracle: Oracle | None = None,
+        goal: Goal | None = None,
     ) -> list[dict[str, Any]]:
         """Write each adversarial example as ``ID_true_to_label.png``, of 8 bits, and index.csv; see `blackbox.results.pictures`.
         images: the clean ones, [N, C, H, W]. With an oracle the target is asked about the pictures, uncharged (``holds``; None
-        where it is unknown), and of several roundings inside the threat one that fools it is taken. classes: names instead of
-        numbers."""
-        return pictures.save_pictures(self, Path(folder), images, classes, oracle)
+        where it is unknown), and of several roundings inside the threat one that fools it is taken; goal: of the run, where that is not
+        one class. classes: names instead of numbers."""
+        return pictures.save_pictures(self, Path(folder), images, classes, oracle, goal)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> AttackResult:

@@ -10,14 +10,11 @@ import numpy as np
 
 from blackbox.plain_text import counted
 from blackbox.protocol import Status
-from blackbox.results import ended
+from blackbox.results import ended, words
 from blackbox.statistics import Detection, Rate, few, outcomes, restricted_mean
 
 if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
-
-
-_RIGHT, _OPEN = "the target had right", "whose goal was open"
 
 
 def incomplete(result: AttackResult, name: str = "") -> str:
@@ -76,11 +73,11 @@ def sent(result: AttackResult) -> str:
 def summary(result: AttackResult) -> str:
     """The summary as text."""
     c, cut = result.config, incomplete(result)
-    goal = c.get("goal") or ("targeted" if c["targeted"] else "untargeted")
+    goal = [] if c.get("goal") else [words.kind(c)]
+    budget = f"{'at most' if c.get('shared_budget') else 'budget'} {c['budget']:,}"
     lines = [f"{cut}."] if cut else []
     lines += [
-        f"{c['attack']} on {c['target']} · sees {c['access']} · {result.threat} · {goal} · "
-        f"{'at most' if c.get('shared_budget') else 'budget'} {c['budget']:,} · seed {c['seed']}",
+        " · ".join([f"{c['attack']} on {c['target']}", f"sees {c['access']}", str(result.threat), *goal, budget, f"seed {c['seed']}"]),
         *_rates(result),
         *_held(result),
         *_queries(result),
@@ -192,12 +189,15 @@ def _held(result: AttackResult) -> list[str]:
     if not (again := int((result.verified == 0).sum())):
         return []
     return [
-        f"that held        {result.verified_rate}  of images {_OPEN if result.config.get('goal') else _RIGHT}: adversarial "
-        "again in a verification query "
+        f"that held        {result.verified_rate}  of {_denominator(result)}: adversarial again in a verification query "
         "(not charged)",
         f"warning          {again} examples were not adversarial in their verification query: the target's answers depend on the "
         f"batch or on chance, and the success above counts lucky answers. To count only what a majority confirms, {remedy(result)}",
     ]
+
+
+def _denominator(result: AttackResult) -> str:
+    return words.among(result.config) if words.goal_of(result.config) else f"images {words.HAD_RIGHT}"
 
 
 def remedy(result: AttackResult) -> str:
@@ -208,16 +208,19 @@ def remedy(result: AttackResult) -> str:
 
 
 def _rates(result: AttackResult) -> list[str]:
-    """The three rates, each with its denominator."""
-    if result.config.get("goal"):
+    """The three rates, each with its denominator; with another goal than a class they are of other things."""
+    c, rate = result.config, result.success_rate
+    if words.goal_of(c):
+        among = words.among(c, f"{rate.n:,}") if not rate.unknown else words.among(c)
         return [
-            f"goal open        {result.clean_accuracy}  of all images: not reached by the clean one",
-            f"attack success   {result.success_rate}  of images {_OPEN}",
-            f"goal withheld    {result.robust_accuracy}  of all images: not reached, clean or attacked",
+            f"goal             {words.goal_of(c)}",
+            f"unchanged        {result.unchanged}  of all inputs: reached the goal as they were, and were not attacked",
+            f"attack success   {rate}  of {among}{words.meaning(c)}",
+            f"withstood        {result.robust_accuracy}  of all inputs: did not reach the goal, neither unchanged nor attacked",
         ]
     return [
         f"clean accuracy   {result.clean_accuracy}  of all images",
-        f"attack success   {result.success_rate}  of images {_RIGHT}",
+        f"attack success   {rate}  of images {words.HAD_RIGHT}",
         f"robust accuracy  {result.robust_accuracy}  of all images: right and not fooled",
     ]
 
@@ -269,7 +272,7 @@ def _read(result: AttackResult) -> list[str]:
     """How answers were read; and that a clean accuracy is no better than guessing, for which the set-up is the likelier cause."""
     reading, classes, clean = result.config.get("reading"), result.config.get("classes"), result.clean_accuracy
     lines = [f"answers read as: {reading}"] if reading else []
-    if classes and clean.n and clean.low <= 1 / classes and clean.high <= (1 + 1 / classes) / 2:
+    if classes and not words.goal_of(result.config) and clean.n and clean.low <= 1 / classes and clean.high <= (1 + 1 / classes) / 2:
         lines.append(
             f"note             the clean accuracy is no better than guessing one of {classes} classes. Are the labels in the target's "
             "order (--class-names), the images in its layout and size, and normalised as it expects?"

@@ -60,7 +60,7 @@ class TestClasses:
         oracle = bb.Oracle(logits, "scores", classes=list("abcdef"))
         first = int(logits(X).argmax(1).mode().values)
         made = bb.attack(oracle, X, None, "square", bb.Linf(0.3), 60, goal=NoneOf(["abcdef"[first]]))
-        assert made.config["goal"] == f"none of {'abcdef'[first]} the first"
+        assert made.config["goal"] == f"class {'abcdef'[first]} is not the first"
         assert bool(made.success.any())
         names = bb.Oracle(logits, "labels", classes=list("abcdef"))(made.x_adv[made.success]).label
         assert first not in names.tolist()
@@ -257,4 +257,18 @@ def test_saved_and_read_back_it_says_its_goal(tmp_path: Path) -> None:
     result.save(tmp_path)
     again = bb.AttackResult.load(tmp_path)
     assert again.summary() == result.summary() and "the number moves up or down by 0.1" in again.summary()
-    assert again.records()[0]["y"] is None and again.to_pandas()["label"].isna().all()
+    false = {"y", "goal", "label", "clean_label", "adv_label", "clean_confidence", "adv_confidence"}  # of answers that are no classes
+    assert not false & ({*again.records()[0]} | {*again.to_pandas().columns})
+    assert not false & {*(tmp_path / "outcomes.csv").read_text().splitlines()[0].split(",")}
+    rate = again.success_rate
+    assert f"of the {rate.n} inputs that did not reach the goal unchanged" in again.summary() and rate.n == int(again.attacked.sum())
+    for word in ("accuracy", "had right", "fooled", "misclass"):
+        assert word not in again.summary() + again._repr_html_()
+
+
+def test_a_goal_of_classes_keeps_the_labels_and_says_its_denominator() -> None:
+    y = logits(X).argmax(1)
+    result = bb.attack(bb.Oracle(logits, "scores", list("abcdef")), X, y, "square", EPS, 30, goal=NoneOf(y[:, None]))
+    assert {"y", "clean_label", "adv_label"} <= {*result.records()[0]} and "goal" not in result.records()[0]
+    assert "(the class given for each input is the first)" in result.summary()
+    assert result.unchanged.k == 0 and result.unchanged.n == 8

@@ -1,0 +1,79 @@
+"""What the numbers of a run are called: with a class to leave or to reach, and with another goal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blackbox.results.result import AttackResult
+
+HAD_RIGHT = "the target had right"
+OPEN = "that did not reach the goal unchanged"
+
+
+def goal_of(config: Mapping[str, Any]) -> str:
+    """The goal that is not one class, in words; empty where it is."""
+    return str(config.get("goal") or "")
+
+
+def sentence(config: Mapping[str, Any]) -> str:
+    """What a run was after, as one sentence."""
+    if told := goal_of(config):
+        return f"Goal: {told}."
+    return f"Goal: {'the class asked for' if config.get('targeted') else 'any wrong class'}."
+
+
+def kind(config: Mapping[str, Any]) -> str:
+    """What a run was after, in a few words beside its other settings."""
+    return goal_of(config) or ("targeted" if config.get("targeted") else "untargeted")
+
+
+def with_classes(config: Mapping[str, Any]) -> bool:
+    """Do classes mean anything in this run? Not where the target answers in another form."""
+    return config.get("access") != "answers"
+
+
+def among(config: Mapping[str, Any], count: str = "") -> str:
+    """The denominator of a success rate: ``the 37 inputs that did not reach the goal unchanged``. count: how many, may be empty."""
+    many = f"the {count} " if count else ""
+    return f"{many}inputs {OPEN}" if goal_of(config) else f"{many}images that {HAD_RIGHT}"
+
+
+def among_all(results: Sequence[AttackResult], count: str = "") -> str:
+    """The same for several runs side by side."""
+    goals = {bool(goal_of(r.config)) for r in results}
+    if len(goals) < 2:
+        return among(results[0].config, count)
+    many = f"the {count} " if count else ""
+    return f"{many}images that {HAD_RIGHT}, or {OPEN}"
+
+
+def meaning(config: Mapping[str, Any]) -> str:
+    """What an input is that did not reach the goal, in brackets, where the goal says so; else empty."""
+    said = config.get("goal_open")
+    return f" ({said})" if said else ""
+
+
+def reached(config: Mapping[str, Any]) -> str:
+    """What an attack that succeeds makes of an input: it ..."""
+    return "reaches the goal" if goal_of(config) else "is fooled"
+
+
+def axis(results: Sequence[AttackResult]) -> str:
+    """The label of an axis of success rates."""
+    return "goal reached, %" if all(goal_of(r.config) for r in results) else "fooled, %"
+
+
+def columns(result: AttackResult) -> tuple[str, ...]:
+    """The columns of a table of outcomes that mean something in this run, in order.
+
+    With a goal that is not one class there is no class to leave or to reach, and a true label only where one was given; of answers that
+    are no classes there is no label that the target gave, and no confidence in it.
+    """
+    none = set()
+    if goal_of(result.config):
+        none |= {"goal"} | ({"y"} if bool((result.y < 0).all()) else set())
+    if not with_classes(result.config):
+        none |= {"clean_label", "adv_label", "clean_confidence", "adv_confidence"}
+    return tuple(name for name in result.columns() if name not in none)
