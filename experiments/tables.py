@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import blackbox as bb
 from experiments import measured, measurements, published
 from experiments.measurements import ground
-from experiments.peers.tables import beside, clocks, transferred, tried
+from experiments.peers.tables import beside, clocks, to_the_end, transferred, tried
 from experiments.publishable import table, told
 from experiments.runner import RESULTS, counted, load
 from experiments.studies.queries import PARTS as PARTS_OF
@@ -163,8 +163,8 @@ def agreement(found: Found) -> Rows:
 
 
 SHOWN: tuple[Callable[..., Any], ...] = (
-    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, tried, speed, matrix, transferred, across_sets, nearest,
-    agreement, published.shown,
+    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, to_the_end, tried, speed, matrix, transferred, across_sets,
+    nearest, agreement, published.shown,
 )  # fmt: skip
 
 

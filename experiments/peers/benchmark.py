@@ -12,17 +12,18 @@ from __future__ import annotations
 import logging
 import statistics
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 
 import blackbox as bb
-from benchmarks.clock import over_bare
+from benchmarks.clock import over_bare, paired, seconds
 from experiments import ground
 from experiments.cases import Case
 from experiments.peers import adapters, settings
 from experiments.peers.rows import version
-from experiments.rows import code, commit
+from experiments.rows import Job, code, commit, ours
 from experiments.runner import Book, Real, run, says
 from experiments.studies.queries import described
 
@@ -50,6 +51,7 @@ LONG = ("foolbox HopSkipJump", "ART HopSkipJump", "ART SignOPT", "ART GeoDA")  #
 TIMED = {  # part -> target, and queries that an image is told to take
     "linf": ("resnet32", 60), "l2": ("resnet32", 60), "labels": ("resnet32", 300), "linf-mnist": ("lenet", 60),
 }  # fmt: skip
+SEARCHES = {"ripples": ours("ripples"), "hybrid, two": ours("hybrid", "two")}  # timed beside Square's, with scores
 ALONE = ("ART SimBA px", "ART SimBA dct", "ART HopSkipJump Linf")  # these take one image at a time, whatever they are given
 
 
@@ -70,11 +72,11 @@ def threat_of(kind: str, case: Case) -> bb.Threat:
 
 
 def mine(case: Case, name: str, threat: bb.Threat, budget: int, seed: int, near: tuple[int, ...]) -> dict[str, Any]:
-    """One of ours on all images of a case."""
-    oracle = bb.Oracle(case.net, access="labels" if bb.attacks.get(name).access is bb.Access.LABELS else "scores")
+    """One of ours on all images of a case; of distances those after each of ``near`` queries, [numbers of queries, images]."""
+    oracle = bb.Oracle(case.net, "labels" if bb.attacks.get(name).access is bb.Access.LABELS else "scores", case.classes)
     result = bb.attack(oracle, case.images, case.labels, name, threat, budget, seed=seed, ids=case.ids)
     if near:
-        return {"near": result.distance_at(near).T.tolist()}
+        return {"near": result.distance_at(near).tolist()}
     return {"queries": result.queries.tolist(), "found": [int(v) for v in result.success]}
 
 
@@ -109,18 +111,20 @@ def compare(s: Settings, book: Book, title: str) -> None:
 
 def clock(s: Settings, book: Book, title: str) -> None:
     """Wall time over the bare forward time of the same calls: ours and theirs with the same images in one call, told to stop at the
-    same number of queries."""
+    same number of queries. Then ours to the end, in turn: a search that fools sooner spends less time in the net, and more beside it."""
     target, budget = TIMED[title]
     kind = title.partition("-")[0]
     case = ground.case(target, s.root, count=s.batch, use="reporting")
     threat, peers = threat_of(kind, case), adapters.by_part(kind)
-    names = {p.ours for p in peers.values()} | ({"sign-flip"} if kind == "labels" else set())
+    names = {p.ours for p in peers.values()} | ({"sign-flip"} if kind == "labels" else {*SEARCHES} if kind == "linf" else set())
     for name in [*sorted(names), *peers]:
         if (s.attacks and name.replace(",", "") not in s.attacks) or "repeats" in name:
             continue
 
         def work(name: str = name) -> None:
-            if name in peers:
+            if name in SEARCHES:
+                SEARCHES[name].run(Job(case, "scores", None, budget, 0, s.root))
+            elif name in peers:
                 how = settings.chosen(peers[name])
                 peers[name].attack(case.net, case.images, case.labels, threat, budget, 0, short(how, budget))
             else:
@@ -132,6 +136,18 @@ def clock(s: Settings, book: Book, title: str) -> None:
 
         about = {"target": case.name, "batch": s.batch, "budget": budget, "one at a time": name in ALONE}
         book.row(lambda made=made, about=about: {**about, **made()}, "times", part=title, attack=name, peer=name in peers)
+    if kind == "linf":
+        for name in SEARCHES:
+            about = {"target": case.name, "batch": s.batch, "budget": s.budget}
+            book.row(lambda name=name, about=about: {**about, **to_the_end(s, case, name)}, "whole", part=title, attack=name)
+
+
+def to_the_end(s: Settings, case: Case, name: str) -> dict[str, Any]:
+    """Seconds of a search over those of Square on the same images, each until all are fooled or the budget is spent, in pairs."""
+    both = [SEARCHES[name], ours("square")]
+    jobs = [partial(row.run, Job(case, "scores", None, s.budget, 0, s.root)) for row in both]
+    every = [a / b for a, b in paired(*(partial(seconds, job) for job in jobs), s.repeats)]
+    return {"all": every, "middle": statistics.median(every)}
 
 
 def short(how: adapters.Setting, budget: int) -> adapters.Setting:

@@ -151,6 +151,14 @@ def clocks() -> Iterator[list[Any]]:
         yield [r["part"], r["target"], name, alone, len(r["all"]), Spread(r["middle"], min(r["all"]), max(r["all"]), len(r["all"])).brief]
 
 
+def to_the_end() -> Iterator[list[Any]]:
+    """Seconds of ours over Square's, each until all images are fooled or the budget is spent."""
+    source = f"{benchmark.RESULTS_IN}/time"
+    for r in results(source).get("whole", []) if has(source) else []:
+        spread = Spread(r["middle"], min(r["all"]), max(r["all"]), len(r["all"])).brief
+        yield [r["target"], r["attack"], f"{r['batch']} images", len(r["all"]), spread]
+
+
 def tried() -> Iterator[tuple[str, str, list[list[str]]]]:
     """The peers' settings: title of the part, peer, lines."""
     yield from settings.tables()

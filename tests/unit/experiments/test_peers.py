@@ -16,7 +16,8 @@ from torch import Tensor
 
 import blackbox as bb
 from experiments import measurements, runner
-from experiments.peers import adapters, settings, tables
+from experiments.cases import Case
+from experiments.peers import adapters, benchmark, settings, tables
 from experiments.peers.adapters import Meter, Meters, Peer, Setting, Spent
 from experiments.peers.turns import by_turns, seed_all
 
@@ -93,6 +94,14 @@ def test_the_distance_is_the_smallest_until_then() -> None:
     for value in (0.9, 0.6, 0.7):
         m(row(value))
     assert [round(m.distance_at(q), 2) for q in (1, 2, 3, 9)] == [math.inf, 0.45, 0.15, 0.15]
+
+
+def test_ours_distances_have_the_peers_axes() -> None:
+    """After each number of queries, those of all images."""
+    x = torch.tensor([0.45, 0.2, 0.3]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    case = Case("light", Light(), x, torch.zeros(3, dtype=torch.long), bb.L2(math.inf), x, classes=2)
+    near = benchmark.mine(case, "hop-skip-jump", case.threat, 60, 0, (20, 60))["near"]
+    assert np.shape(near) == (2, 3) and (np.array(near[1]) <= near[0]).all() and near[1][0] < near[1][2] < near[1][1]
 
 
 def test_each_image_of_a_batch_is_counted_alone() -> None:
