@@ -163,8 +163,8 @@ def agreement(found: Found) -> Rows:
 
 
 SHOWN: tuple[Callable[..., Any], ...] = (
-    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, to_the_end, tried, speed, matrix, transferred, across_sets,
-    nearest, agreement, published.shown,
+    load, table, rate, grouped, asked, every, priors, differences, beside, clocks, to_the_end, tried, speed, matrix, transferred,
+    across_sets, nearest, agreement, published.shown,
 )  # fmt: skip
 
 
