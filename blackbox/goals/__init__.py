@@ -6,10 +6,25 @@
 
 from blackbox.goals.base import Goal, GoalError
 from blackbox.goals.classes import AnyOf, NoneOf
+from blackbox.goals.detection import Detection
 from blackbox.goals.multilabel import MultiLabel
 from blackbox.goals.objective import KINDS, Objective
 from blackbox.goals.own import goal
 from blackbox.goals.regression import Regression
 from blackbox.goals.verification import Verification
+from blackbox.goals.zero_shot import ZeroShot
 
-__all__ = ["KINDS", "AnyOf", "Goal", "GoalError", "MultiLabel", "NoneOf", "Objective", "Regression", "Verification", "goal"]
+__all__ = [
+    "KINDS",
+    "AnyOf",
+    "Detection",
+    "Goal",
+    "GoalError",
+    "MultiLabel",
+    "NoneOf",
+    "Objective",
+    "Regression",
+    "Verification",
+    "ZeroShot",
+    "goal",
+]

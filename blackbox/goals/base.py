@@ -198,3 +198,32 @@ def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:
             raise GoalError(f"Expected numbers as an answer for the goal ({goal}), but it held NaN: {answer!r:.80}.", row)
         rows.append(each)
     return np.stack(rows)
+
+
+def lacking(margins: np.ndarray, nothing: float = 1.0) -> float:
+    """One loss of several conditions [j], each met from 0 on: what they are short of, added; where none is, the smallest margin.
+
+    nothing: where there are no conditions, which is as good as met.
+    """
+    short = float(np.minimum(margins, 0).sum())
+    return short if short < 0 else float(margins.min(initial=np.inf)) if len(margins) else nothing
+
+
+def labelled(values: Any, what: str, samples: int, names: Sequence[str] | None = None) -> list[int | str]:
+    """``values`` as a whole number or a word for each of the ``samples``, given once for all or one for each; words that are among the
+    ``names`` become their numbers.
+
+    Raises:
+        ValueError: there are more or fewer, or one is neither a number nor a word; says which sample.
+    """
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    every = list(listed) if isinstance(listed, list | tuple) else [listed] * samples
+    if len(every) == 1:
+        every = every * samples
+    if len(every) != samples:
+        raise ValueError(f"Expected {what} for all {samples} samples or one for each, but there were {len(every)}.")
+    known = {name: i for i, name in enumerate(names or ())}
+    for i, each in enumerate(every):
+        if isinstance(each, bool) or not isinstance(each, int | str | np.integer):
+            raise ValueError(f"Expected {what} to be a whole number or a word, but that of sample {i} was {each!r:.40}.")
+    return [known.get(each, each) if isinstance(each, str) else int(each) for each in every]

@@ -104,7 +104,7 @@ class Oracle:
         rows_per_call = None if rows_per_call is None else check_int(rows_per_call, "rows_per_call", 1)
         self.decimals = decimals
         target = as_target(model, device, any_form=self.access is Access.ANSWERS)
-        worded = self.class_names is not None and not isinstance(target, Channel)
+        worded = self.class_names is not None and self.access is not Access.ANSWERS and not isinstance(target, Channel)
         self.__target: Target = Adapted(target, class_names=self.class_names) if worded else target
         self.device = self.__target.device
         behind = info_of(self.__target)

@@ -1,0 +1,170 @@
+"""`Detection`: let an object vanish from what a detector finds, let one appear, or let it be taken for something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from blackbox.goals.base import Goal, GoalError, Setting, lacking
+from blackbox.goals.boxes import FORMS, Boxes, Label, boxes_of, label_of
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access
+
+MODES = ("vanish", "appear", "mislabel")
+
+
+class Detection(Goal):
+    """What a detector finds at given places is gone, is there, or has another label.
+
+    A box *is found* at a place if its score is at least ``score`` and its intersection over union with the place at least ``iou``.
+    ``"vanish"``: at no place a box is found, of whatever label. ``"appear"``: at every place one is found, of its label if it has one.
+    ``"mislabel"``: at every place a box of another label, or of ``label``, is found, and none of the reference's.
+
+    An answer is a dict of boxes, scores and labels, as torchvision's detectors give it; a list of one dict for each box; or rows of
+    x1, y1, x2, y2, score, label. An empty list is an answer: nothing found.
+
+    Args:
+        references: the places, in the same forms: a list with one for each sample (what the detector says of the clean inputs will do:
+            of boxes with scores those below ``score`` are left out), or a dict for all. None, with ``"appear"`` alone: anywhere.
+        mode: ``"vanish"``, ``"appear"`` or ``"mislabel"``.
+        score: from which score on a box counts, between 0 and 1.
+        iou: from which overlap on a box is at a place, between 0 and 1.
+        label: a number or a word, of the box that is to appear, or that others are to be taken for.
+
+    The loss is the score of the box that decides, less ``score``, summed over the places that are short of the goal. That of a box which
+    overlaps less than ``iou`` counts no more than its part, ``score * overlap / iou``; above it the more, the more it overlaps; so that the
+    loss is continuous where boxes move.
+
+    Raises:
+        ValueError: no such mode, a threshold out of range, or no references where there have to be some.
+    """
+
+    needs = Access.ANSWERS
+
+    def __init__(
+        self, references: Any = None, mode: str = "vanish", score: float = 0.5, iou: float = 0.5, label: Label | None = None
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"Expected mode to be one of {', '.join(MODES)}, but it was {mode!r}.")
+        for what, each in (("score", score), ("iou", iou)):
+            if not isinstance(each, int | float | np.number) or not 0 < each < 1:
+                raise ValueError(f"Expected {what} between 0 and 1, but it was {each!r}.")
+        if references is None and mode != "appear":
+            raise ValueError(f"Expected references, the boxes that were found, with mode {mode!r}, but there were none.")
+        if label is not None and mode == "vanish":
+            raise ValueError("Expected no label with mode 'vanish', where a box of any label counts, but there was one.")
+        self.references, self.mode, self.score, self.iou = references, mode, float(score), float(iou)
+        self.label = None if label is None else label_of(label)
+        self._places: list[Boxes] = []
+        self._names: dict[str, int] = {}
+
+    def bind(self, setting: Setting) -> None:
+        self._names = {name: i for i, name in enumerate(setting.names or ())}
+        if self.references is None:
+            return
+        one = isinstance(self.references, Mapping)
+        if not one and not isinstance(self.references, list | tuple):
+            raise ValueError(
+                f"Expected references as a list with an entry for each sample, or a dict for all, but they were "
+                f"{type(self.references).__name__}. An entry is {FORMS}."
+            )
+        if not one and len(self.references) != setting.samples:
+            raise ValueError(
+                f"Expected references for all {setting.samples} samples or one for each, but there were {len(self.references)}. Give them "
+                "in the order of x."
+            )
+        places = [self._place(each, i) for i, each in enumerate([self.references] if one else self.references)]
+        self._places = places * setting.samples if one else places
+
+    def _place(self, said: Any, sample: int) -> Boxes:
+        try:
+            boxes = boxes_of(said)
+        except ValueError as error:
+            raise ValueError(f"{error} So it was with the reference of sample {sample}.") from None
+        if boxes.scores is not None:
+            boxes = boxes.take(boxes.scores >= self.score)
+        if self.mode == "mislabel" and len(boxes):
+            if boxes.labels is None:
+                raise ValueError(f"Expected labels with the reference of sample {sample}, for boxes to lose them, but there were none.")
+            if self.label is not None and self._known([self.label])[0] in self._known(boxes.labels):
+                raise ValueError(f"Expected boxes of another label than {self.label!r} to be taken for it, but sample {sample} has one.")
+        if self.mode == "appear" and not len(boxes):
+            raise ValueError(
+                f"Expected a box where something is to appear for sample {sample}, but there was none. For anywhere leave the references "
+                "out."
+            )
+        return boxes
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        margins = [self._margins(answer, int(i), row) for row, (answer, i) in enumerate(zip(reply.answers or (), who, strict=True))]
+        reached = [bool((there >= 0).all() and (gone > 0).all()) for there, gone in margins]
+        return np.array([lacking(np.concatenate(each), self.score) for each in margins]), np.array(reached, bool)
+
+    def _margins(self, answer: Any, sample: int, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """At each place, how far above ``score`` a box to be found is, and how far below it one that is not to be."""
+        try:
+            found = boxes_of(answer)
+        except ValueError as error:
+            raise GoalError(f"{error} So it was with an answer for the goal ({self}).", row) from None
+        if found.scores is None:
+            raise GoalError(f"Expected a score with every box for the goal ({self}), but there were none: {answer!r:.80}.", row)
+        none = np.zeros(0)
+        if self.references is None:
+            return self._best(found, found.scores[:, None], self._given(1), row) - self.score, none
+        places = self._places[sample]
+        reach, given = self._reach(found, places), self._given(len(places))
+        if self.mode == "vanish":
+            return none, self.score - self._best(found, reach, None, row)
+        if self.mode == "appear":
+            return self._best(found, reach, given or places.labels, row) - self.score, none
+        other = self._best(found, reach, given or places.labels, row, others=given is None)
+        return other - self.score, self.score - self._best(found, reach, places.labels, row)
+
+    def _given(self, places: int) -> list[Label] | None:
+        return None if self.label is None else [self.label] * places
+
+    def _reach(self, found: Boxes, places: Boxes) -> np.ndarray:
+        """What of its score each box has at each place, [n, places]: at least ``score`` if and only if it is found there."""
+        assert found.scores is not None
+        overlap, scores = found.overlaps(places), found.scores[:, None]
+        beyond = self.score + (scores - self.score) * np.maximum(overlap - self.iou, 0) / (1 - self.iou)
+        return np.where((overlap >= self.iou) & (scores >= self.score), beyond, np.minimum(scores, self.score * overlap / self.iou))
+
+    def _best(self, found: Boxes, reach: np.ndarray, labels: Any, row: int, others: bool = False) -> np.ndarray:
+        """The most that a box has at each place, [places], 0 where there is none; of those of its label, or of ``others``."""
+        if labels is not None:
+            reach = np.where(self._alike(found, labels, row) ^ others, reach, 0.0)
+        best: np.ndarray = reach.max(0, initial=0.0)
+        return best
+
+    def _alike(self, found: Boxes, labels: list[Any], row: int) -> np.ndarray:
+        """Whether each box has the label of each place, [n, places]."""
+        if found.labels is None:
+            if not len(found):
+                return np.zeros((0, len(labels)), bool)
+            raise GoalError(f"Expected a label with every box for the goal ({self}), but there were none.", row)
+        made, wanted = self._known(found.labels), self._known(labels)
+        for one, other in ((made, wanted), (wanted, made)):
+            words = [each for each in one if isinstance(each, str)]
+            if words and other and not any(isinstance(each, str) for each in other):
+                raise GoalError(
+                    f"Expected labels that can be compared, but {words[0]!r} is a word and others are numbers. Name the classes: "
+                    "Oracle(..., classes=['cat', 'dog', ...]).",
+                    row,
+                )
+        return np.array([[each == other for other in wanted] for each in made], bool).reshape(len(made), len(wanted))
+
+    def _known(self, labels: list[Any]) -> list[Any]:
+        """Words that name a class of the oracle's as its numbers."""
+        return [self._names.get(each, each) if isinstance(each, str) else each for each in labels]
+
+    def describe(self) -> str:
+        where = "anywhere" if self.references is None else "at the places given for each image"
+        told = {
+            "vanish": "nothing is found where the objects were",
+            "appear": f"{'an object' if self.label is None else self.label} is found {where}",
+            "mislabel": f"the objects are taken for {'something else' if self.label is None else self.label}",
+        }[self.mode]
+        return f"{told} (score {self.score:g}, overlap {self.iou:g})"
