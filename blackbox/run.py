@@ -188,6 +188,7 @@ def _logged(loggers: Log, spec: RunSpec, oracle: Oracle) -> AttackLog:
         "target": oracle.name, "access": oracle.access.name.lower(), "norm": spec.threat.norm, "eps": spec.threat.eps,
         "budget": spec.most, **shared(spec), "seed": spec.seed, "objective": spec.objective.kind, "targeted": spec.objective.targeted,
         "votes": spec.votes, "eight_bit": spec.eight_bit, "images": len(spec.samples.x),
+        **({} if spec.goal is None else {"goal": str(spec.goal)}),
     }  # fmt: skip
     return AttackLog(loggers, settings, spec.most, spec.eight_bit)
 

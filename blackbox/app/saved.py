@@ -136,6 +136,7 @@ def _result(path: Path) -> AttackResult | None:
 def _examples(result: AttackResult) -> list[tuple[Tensor, str]]:
     """Fooled images first, each with what was found."""
     from blackbox.report.figures import choose
+    from blackbox.results import words
 
     shown = choose(result, EXAMPLES).tolist()
     rest = [i for i in range(len(result)) if i not in shown][: EXAMPLES - len(shown)]
@@ -143,7 +144,8 @@ def _examples(result: AttackResult) -> list[tuple[Tensor, str]]:
     for i in [*shown, *rest]:
         told = result.status[i].name.lower().replace("_", " ") if bool(result.known[i]) else "cut off, not known"
         price = f"{int(result.first_success_query[i]):,} queries" if bool(result.success[i]) else told
-        out.append((result.x_adv[i], f"sample {int(result.ids[i])}, class {int(result.y[i])}: {price}"))
+        of = f", class {int(result.y[i])}" if int(result.y[i]) >= 0 and words.with_classes(result.config) else ""
+        out.append((result.x_adv[i], f"sample {int(result.ids[i])}{of}: {price}"))
     return [pair for pair in out if pair[0].ndim == 3 and pair[0].shape[0] in (1, 3)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from blackbox import statistics
 from blackbox.plain_text import cell, lay
-from blackbox.results import incomplete
+from blackbox.results import incomplete, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def table(results: Mapping[str, AttackResult]) -> str:
     text = [*cut, _head(results), lay(_distances(results, budget) if unlimited else _successes(results, budget))]
     if not unlimited:
         best = statistics.virtual_best(results)
-        text += [_best(best)] * (len(results) > 1)
+        text += [_best(best, bool(words.goal_of(first.config)))] * (len(results) > 1)
         name, *others = results
         against = statistics.corrected([statistics.paired(first, results[other]) for other in others])
         text += [""] * bool(others) + [f"{name} against {other}: {found}" for other, found in zip(others, against, strict=True)]
@@ -36,8 +36,8 @@ def table(results: Mapping[str, AttackResult]) -> str:
     return "\n".join([*text, *([f"{warning}."] if warning else [])])
 
 
-def _best(best: statistics.VirtualBest) -> str:
-    says = f"virtual best (each image by its quickest attack): {best.success} fooled"
+def _best(best: statistics.VirtualBest, goal: bool = False) -> str:
+    says = f"virtual best (each image by its quickest attack): {best.success} {'reach the goal' if goal else 'fooled'}"
     if not best.success.n:
         return says
     quickest = ", ".join(f"{name} {rate.k}" for name, rate in best.share.items())
@@ -49,17 +49,17 @@ def _head(results: Mapping[str, AttackResult]) -> str:
     """What the results share; how many images were attacked, by the one that knows most of it."""
     result = max(results.values(), key=lambda r: int(r.clean_known.sum()))
     c, unknown = result.config, int((~result.clean_known).sum())
-    goal = c.get("goal") or ("targeted" if c["targeted"] else "untargeted")
+    which = f"inputs {words.OPEN}" if words.goal_of(c) else "images right and attacked"
     more = f" ({unknown} unknown)" if unknown else ""
     return (
-        f"{c['target']} · shows {c['access']} · {result.threat} · {goal} · budget {c['budget']:,} · seed {c['seed']} · "
-        f"{int(result.attacked.sum())} of {len(result)} images right and attacked{more}"
+        f"{c['target']} · shows {c['access']} · {result.threat} · {words.kind(c)} · budget {c['budget']:,} · seed {c['seed']} · "
+        f"{int(result.attacked.sum())} of {len(result)} {which}{more}"
     )
 
 
 def _successes(results: Mapping[str, AttackResult], budget: int) -> list[list[str]]:
     at = [q for q in AT if q < budget]
-    rows = [["attack", "fooled, %", *(f"by {q:,}" for q in at), "mean queries", "median", "distance"]]
+    rows = [["attack", words.axis(list(results.values())), *(f"by {q:,}" for q in at), "mean queries", "median", "distance"]]
     for name, r in results.items():
         early = statistics.success_at(r, at)
         mean = statistics.restricted_mean(r)
@@ -94,7 +94,8 @@ def save(results: Mapping[str, AttackResult], path: Path, target: str) -> str:
     def more(page: Page) -> None:
         if len(results) > 1 and all(math.isfinite(r.threat.eps) for r in results.values()):
             page.head("All together", 3)
-            page.text(f"{(said := _best(statistics.virtual_best(results)))[0].upper()}{said[1:]}.")
+            goal = any(words.goal_of(r.config) for r in results.values())
+            page.text(f"{(said := _best(statistics.virtual_best(results), goal))[0].upper()}{said[1:]}.")
         page.head("Files")
         page.text(
             f"Raw outcomes: outcomes.csv, one line an image and attack. Each attack's own page: {', '.join(f'{n}/' for n in results)}."

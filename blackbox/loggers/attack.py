@@ -3,7 +3,7 @@
 Groups and their steps:
 
     attack/   success_rate, mean_queries, known, unknown: so far; step: queries spent in all
-    curve/    success_rate: share of attacked images fooled within so many queries; step: queries an image
+    curve/    success_rate: share of attacked images fooled (that reached the goal) within so many queries; step: queries an image
     final/    what the result says at the end; step: queries spent in all
     example/  clean, adversarial and difference side by side; step: the query that found the example
 
@@ -106,7 +106,8 @@ class AttackLog:
         if not (self.hold and unknown.any()):
             settled = int(spent[unknown].min()) if unknown.any() else int(self.at[-1])
             self._curve(first, attacked, settled)
-        rates = {"success_rate": result.success_rate, "robust_accuracy": result.robust_accuracy}
+        rest = "withstood" if result.config.get("goal") else "robust_accuracy"  # of all: neither unchanged nor attacked it reached the goal
+        rates = {"success_rate": result.success_rate, rest: result.robust_accuracy}
         values = {name: rate.value for name, rate in rates.items() if rate.n}
         if not np.isnan(result.mean_queries):
             values["mean_queries"] = result.mean_queries

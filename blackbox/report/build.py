@@ -23,7 +23,7 @@ from blackbox.report.sections import (
     transfer,
 )
 from blackbox.report.sections.common import Item, items
-from blackbox.results import incomplete
+from blackbox.results import incomplete, words
 
 
 def write(runs: Sequence[Run], folder: Path, title: str = "", against: str = "") -> list[str]:
@@ -87,7 +87,9 @@ def compose(
     if also is not None:
         also(page)
     origin.add(page, good)
-    origin.reading(page, _least(good, chosen))
+    others = [bool(words.goal_of(i.result.config)) for i in chosen]
+    more = any(run.matrix is not None or run.evaluation is not None or run.sweep is not None or run.surrogate for run in good)
+    origin.reading(page, _least(good, chosen), any(others), more or not all(others) or not others)
     return page
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from blackbox.report import style
 from blackbox.report.figures import budgets
+from blackbox.results import words
 from blackbox.statistics import median_distance
 
 if TYPE_CHECKING:
@@ -58,6 +59,6 @@ def distances(
     style.legend(axes, "upper right")
     counts = sorted(attacked_images)
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    under = f"Of the {attacked} images that the target had right; bands are exact 95 % intervals of the median."
+    under = f"Of {words.among_all(list(results.values()), attacked)}; bands are exact 95 % intervals of the median."
     style.heading(made, title, under, height)
     return style.save(made, path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from blackbox.report.sections.common import Item, number, target_names
+from blackbox.results import words
 from blackbox.statistics import Rate, median_distance
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def queries(some: Sequence[Item], name_target: bool = False) -> str:
     r, count = best.result, len(some)
     which = f" ({best.attack}, the best of {count})" if count > 1 else ""
     on = f" of {r.config['target']}" if name_target else ""
-    return f"{_with(r)}{_reach(r, on)}{which}."
+    return f"{_with(r)}{_reach(r, on + which)}." if words.goal_of(r.config) else f"{_with(r)}{_reach(r, on)}{which}."
 
 
 def _with(r: AttackResult) -> str:
@@ -90,8 +91,9 @@ def _reach(r: AttackResult, on: str) -> str:
         found = median_distance(r, [budget])[budget]
         size = f"{number(found.value, '.3g')} [{number(found.low, '.3g')}, {number(found.high, '.3g')}]"
         return f"bring the nearest adversarial example{on} to a median {r.threat.norm} distance of {size}"
-    if goal := r.config.get("goal"):
-        return f"reached the goal ({goal}){on} for {percent(r.success_rate)} of the images"
+    if words.goal_of(r.config):
+        n = f"{r.success_rate.n:,}"
+        return f"reached the goal{on} for {percent(r.success_rate)} of {words.among(r.config, n)}. {words.sentence(r.config)[:-1]}"
     if r.config["targeted"]:
         return f"made the target{on and ' ' + str(r.config['target'])} name the class asked for on {percent(r.success_rate)} of the images"
     clean, robust = r.clean_accuracy, r.robust_accuracy
@@ -110,10 +112,11 @@ def seeds(pooled: Pooled) -> str:
         return f"{100 * t.value:.0f} % [{100 * t.low:.0f}, {100 * t.high:.0f}]"
 
     if r.config["targeted"] or r.config.get("goal") or math.isinf(r.threat.eps):
-        reach = f"succeeded on {told(rate)} of the images"
+        reach = f"succeeded on {told(rate)} of {words.among(r.config) if words.goal_of(r.config) else 'the images'}"
     else:
         reach = f"cut accuracy from {100 * r.clean_accuracy.value:.0f} % to {told(robust)}"
-    return f"{_with(r)}{reach} ({r.config['attack']}, {len(pooled.seeds)} seeds)."
+    goal = f" {words.sentence(r.config)}" if words.goal_of(r.config) else ""
+    return f"{_with(r)}{reach} ({r.config['attack']}, {len(pooled.seeds)} seeds).{goal}"
 
 
 def _standing(item: Item) -> tuple[float, float]:

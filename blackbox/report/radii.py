@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def eps_curves(
-    lines: Mapping[str, Sequence[tuple[float, Rate]]], path: Path, norm: str, title: str, under: str
+    lines: Mapping[str, Sequence[tuple[float, Rate]]], path: Path, norm: str, title: str, under: str, share: str = "fooled, %"
 ) -> Path | None:
     """A line for each name through its rates at each eps, with 95 % Wilson intervals; from eps 0, where nothing is fooled
-    that the target had right. None, and no picture, where no rate is known."""
+    that the target had right. None, and no picture, where no rate is known. share: the label of the rates."""
     lines = {name: points for name, points in lines.items() if any(rate.n for _, rate in points)}
     if not lines:
         return None
@@ -40,7 +40,7 @@ def eps_curves(
         )  # fmt: skip
     axes.set_xlim(0, 1.04 * largest)
     axes.set_ylim(0, 102)
-    style.label(axes, f"eps, {norm}", "fooled, %")
+    style.label(axes, f"eps, {norm}", share)
     style.clean(axes)
     style.legend(axes, "upper left")
     style.heading(made, title, under, height)

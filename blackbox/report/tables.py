@@ -12,7 +12,7 @@ from blackbox import statistics
 from blackbox.report import raw
 from blackbox.report.figures import budgets
 from blackbox.report.sections.common import items
-from blackbox.results import received
+from blackbox.results import received, words
 
 if TYPE_CHECKING:
     from blackbox.report.runs import Run
@@ -59,7 +59,11 @@ def attack(run: Run, name: str, result: AttackResult) -> dict[str, Any]:
         "norm": result.threat.norm, "eps": result.threat.eps, "budget": c["budget"], "targeted": c.get("targeted"),
         "seed": c.get("seed"), "images": len(result),
     }  # fmt: skip
-    for what, rate in (("clean", result.clean_accuracy), ("fooled", result.success_rate), ("robust", result.robust_accuracy)):
+    rates = {"clean": result.clean_accuracy, "fooled": result.success_rate, "robust": result.robust_accuracy}
+    if words.goal_of(c):  # of other things: in columns of their own
+        out["goal"] = words.goal_of(c)
+        rates = {"unchanged": result.unchanged, "reached": result.success_rate, "withstood": result.robust_accuracy}
+    for what, rate in rates.items():
         out |= {f"{what}_k": rate.k, f"{what}_n": rate.n, f"{what}_rate": rate.value}
         out |= {f"{what}_low": rate.low, f"{what}_high": rate.high, f"{what}_unknown": rate.unknown}
     found = result.distance[result.success]

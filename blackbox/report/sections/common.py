@@ -8,6 +8,8 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from blackbox.results import words
+
 if TYPE_CHECKING:
     from blackbox.report.runs import Run
     from blackbox.results import AttackResult
@@ -41,6 +43,7 @@ def items(runs: Sequence[Run]) -> list[Item]:
 _FIELDS: tuple[Callable[[Item], str], ...] = (
     lambda i: str(i.result.threat),
     lambda i: str(i.result.config["target"]),
+    lambda i: words.kind(i.result.config),
     lambda i: f"{i.result.config.get('access')} shown",
     lambda i: f"budget {int(i.result.config['budget']):,}",
     lambda i: f"seed {i.result.config.get('seed')}",

@@ -11,6 +11,7 @@ import numpy as np
 
 from blackbox import statistics
 from blackbox.report.sections.common import Item
+from blackbox.results import words
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -129,6 +130,9 @@ def shared(first: AttackResult, second: AttackResult) -> tuple[np.ndarray, np.nd
 
 def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
     rows, tests, apart, boundless, unknown = [], [], [], [], 0
+    aside = [other.label for other in others if words.kind(other.result.config) != words.kind(first.result.config)]
+    others = [other for other in others if other.label not in aside]
+    fools = "reaches it" if words.goal_of(first.result.config) else "fools"
     remarks: set[str] = set()
     for other in others:
         if math.isfinite(other.result.threat.eps) != math.isfinite(first.result.threat.eps):
@@ -155,12 +159,14 @@ def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
     if rows:
         for row, p in zip(rows, statistics.holm(tests), strict=True):
             row[P] = p_value(p) if row[P] else "–"
-        head = ["Other", "differs in", "Images", "Within", "first fools", "other fools", "first alone", "other alone", "p",
+        head = ["Other", "differs in", "Images", "Within", f"first {fools}", f"other {fools}", "first alone", "other alone", "p",
                 "Queries saved by the first"]  # fmt: skip
         left_out = " Unknown: images that one of the runs was cut off before it had finished; they are left out." if unknown else ""
         page.table(head, rows, _caption(first, len(rows), remarks) + left_out, left=2)
     if apart:
         page.text(f"Without an image in common, and so not compared: {', '.join(apart)}.")
+    if aside:
+        page.text(f"With another goal, and so not compared: {', '.join(aside)}.")
     if boundless:
         page.text(f"One has a radius and the other none, and so not compared: {', '.join(boundless)}.")
 
@@ -175,9 +181,10 @@ def _unlike(first: Item, other: Item) -> list[str]:
 
 
 def _caption(first: Item, tests: int, remarks: set[str]) -> str:
+    does = "reach the goal on" if words.goal_of(first.result.config) else "fool"
     text = (
         f"On the images that {first.label} (the first) and the other both attacked. Within: queries, the smaller of the two "
-        "budgets. p: McNemar's exact test that both fool as many. Saved: mean queries of the other less those of the first, with "
+        f"budgets. p: McNemar's exact test that both {does} as many. Saved: mean queries of the other less those of the first, with "
         "95 % interval over images (bootstrap-t); a failure costs all of them."
     )
     if tests > 1:

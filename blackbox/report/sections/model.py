@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from blackbox.report.sections.common import evaluated, items, target_names, without_run
+from blackbox.results import words
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -40,9 +41,10 @@ def _rows(run: Run) -> list[list[str]]:
         extra = [f"through {' → '.join(channels)}"] if (channels := run.settings.get("channels")) else []
         extra += [f"majority of {c['votes']} answers"] if c.get("votes", 1) > 1 else []
         allowed = f"{item.result.threat}{', 8-bit images' if c.get('eight_bit') else ''}"
+        allowed += f", {100 * c['mask']:.3g} % of the entries" if c.get("mask") is not None else ""
         out.append([
             "by queries", "; ".join([f"{c['target']}: {c.get('access', 'unknown')}", *extra]), allowed,
-            f"at most {int(c['budget']):,} an image", c.get("goal") or ("a given class" if c.get("targeted") else "any wrong class"),
+            f"at most {int(c['budget']):,} an image", words.goal_of(c) or _goal(c.get("targeted") or None),
             _images(run, len(item.result)),
         ])  # fmt: skip
     if (e := run.evaluation) is not None:

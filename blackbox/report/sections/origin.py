@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from blackbox.report.sections.comparison import flatten
+from blackbox.results import words
 from blackbox.statistics import few
 
 if TYPE_CHECKING:
@@ -50,15 +51,24 @@ def _environments(run: Run) -> list[dict[str, Any]]:
     return [f for f in found if isinstance(f, dict)]
 
 
-def reading(page: Page, least: int = 0) -> None:
-    """How to read the numbers. least: images of the smallest run."""
+def reading(page: Page, least: int = 0, goals: bool = False, classes: bool = True) -> None:
+    """How to read the numbers. least: images of the smallest run. goals: some run has another goal than one class; classes: some has
+    not."""
+    rates = []
+    if classes:
+        rates.append("Attack success is the share of images fooled within eps and budget, of those that the target had right.")
+    if goals:
+        rates.append(
+            "With a goal that is not one class it is the share of inputs that reached the goal within eps and budget, of those "
+            f"{words.OPEN}: an input that reaches it as it is was not attacked, and is in no rate of success."
+        )
     page.head("How to read this")
     for text in (
         "Square brackets hold 95 % intervals: Wilson's for rates, bootstrap-t over images for means, exact order statistics for "
         "medians. They say what other images of the same kind may show. "
         "The number after a rate is its count and its denominator; the bar shows the rate, the whisker its interval.",
-        "Attack success is the share of images fooled within eps and budget, of those that the target had right. A failure is "
-        "charged at the whole budget in means and medians of queries. A transfer rate without its noise rows says little.",
+        f"{' '.join(rates)} A failure is charged at the whole budget in means and medians of queries. A transfer rate without its "
+        "noise rows says little.".strip(),
         "In a gallery the difference is drawn around grey and stretched to its largest entry; for images of one channel red is "
         "more, blue less ink. What a target says of an example is what it said when the example was verified (not charged).",
         "Every number follows from the raw outcomes in the CSV files beside this page.",

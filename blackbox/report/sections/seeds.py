@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from blackbox.report import style
 from blackbox.report.sections.common import number, once, safe, without_run
+from blackbox.results import words
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FIXED = "\u00a0"  # a space at which no line ends
 HEAD = ["Run", "Attack", "Target", "Shows", "Within", "Budget", "Seeds", "Fooled, %", "by seed, %", "Robust accuracy, %",
         "Mean queries", "by seed"]  # fmt: skip
+GOAL = ["Reached, %", "by seed, %", "Withstood, %", *HEAD[10:]]
 
 
 def every(runs: Sequence[Run]) -> Iterator[tuple[Run, str, Pooled]]:
@@ -33,15 +35,28 @@ def add(page: Page, runs: Sequence[Run], folder: Path, own: bool = False) -> Non
     if not found:
         return
     page.head("Several seeds, pooled")
-    rows = [_row(*each) for each in found]
-    head, rows, left, said = once(HEAD, rows, 7, keep=2)
-    head, rows, left = without_run(head, rows, left)
-    text = "An image's seeds are averaged first; 95 % intervals are over images: for other images of this kind. By seed: the "
-    page.table(head, rows, f"{text}smallest and the largest of the seeds' own. {said}".strip(), left)
+    for other in (False, True):
+        _table(page, [each for each in found if bool(words.goal_of(each[2].results[0].config)) is other], other)
     for k, (run, name, pooled) in enumerate(found):
         label = run.label(name) or str(pooled.results[0].config["attack"])
         path = folder / ("curve.png" if own and not k else f"seeds-{safe(label)}.svg")
         page.picture(f"Success against queries over {len(pooled.seeds)} seeds", curve(pooled, path, label))
+
+
+def _table(page: Page, found: Sequence[tuple[Run, str, Pooled]], other: bool) -> None:
+    """Those that leave or reach a class, or those with an ``other`` goal."""
+    if not found:
+        return
+    rows = [_row(*each) for each in found]
+    named = [*HEAD[:7], *(["Goal"] if other else []), *(GOAL if other else HEAD[7:])]
+    if other:
+        rows = [[*row[:7], words.goal_of(pooled.results[0].config), *row[7:]] for row, (_, _, pooled) in zip(rows, found, strict=True)]
+    head, rows, left, said = once(named, rows, 7 + other, keep=2)
+    head, rows, left = without_run(head, rows, left)
+    text = "An image's seeds are averaged first; 95 % intervals are over images: for other images of this kind. By seed: the "
+    text += "smallest and the largest of the seeds' own."
+    text += f" Reached: of the inputs {words.OPEN}; withstood: of all." if other else ""
+    page.table(head, rows, f"{text} {said}".strip(), left)
 
 
 def curve(pooled: Pooled, path: Path, label: str) -> Path:
@@ -49,7 +64,7 @@ def curve(pooled: Pooled, path: Path, label: str) -> Path:
     made, axes, height = style.canvas(1)
     pooled.plot(axes, color=style.COLOURS[0], linewidth=2)
     axes.set_title("")
-    style.label(axes, "queries an image (logarithmic)", "fooled, %")
+    style.label(axes, "queries an image (logarithmic)", words.axis(pooled.results))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     style.clean(axes)
     r = pooled.results[0]
