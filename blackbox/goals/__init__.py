@@ -10,7 +10,9 @@ from blackbox.goals.detection import Detection
 from blackbox.goals.multilabel import MultiLabel
 from blackbox.goals.objective import KINDS, Objective
 from blackbox.goals.own import goal
+from blackbox.goals.ranking import Ranking
 from blackbox.goals.regression import Regression
+from blackbox.goals.segmentation import Segmentation
 from blackbox.goals.verification import Verification
 from blackbox.goals.zero_shot import ZeroShot
 
@@ -23,7 +25,9 @@ __all__ = [
     "MultiLabel",
     "NoneOf",
     "Objective",
+    "Ranking",
     "Regression",
+    "Segmentation",
     "Verification",
     "ZeroShot",
     "goal",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.goals import Detection, Goal, ZeroShot
+from blackbox.goals import Detection, Goal, Ranking, Segmentation, ZeroShot
 
 DRAWS = np.random.default_rng(11)
 X = torch.tensor(DRAWS.uniform(0.4, 0.6, (4, 16)), dtype=torch.float32)
@@ -75,7 +75,35 @@ def reach_text() -> Case:
     return lambda x: {"image_embeds": rows(x, W)}, ZeroShot(made, reach=1 - near), far.min(1)
 
 
-@pytest.mark.parametrize("case", [vanish, appear, mislabel, leave_text, reach_text])
+def maps(x: Tensor) -> Tensor:
+    """Scores of two labels for each of four pixels, of which the third nearest to another label changes where the number crosses nought."""
+    one = short(x)[:, None] + torch.tensor([1.0, -1.0, 0.0, 2.0])
+    return torch.stack([torch.zeros_like(one), one], 1).reshape(len(x), 2, 2, 2)
+
+
+def leave_map() -> Case:
+    return maps, Segmentation(np.zeros((2, 2), int), share=0.75), LEAST
+
+
+def reach_map() -> Case:
+    return maps, Segmentation(np.ones((2, 2), int), share=0.7, mode="reach"), LEAST
+
+
+def ranked(x: Tensor, *signs: int) -> Tensor:
+    """Scores of five items, of which the first comes to be the third, or the last but two, where the number crosses nought."""
+    others = torch.tensor([2.0, 3.0, 0.0, -1.0]).expand(len(x), 4)
+    return torch.cat([signs[0] * short(x)[:, None], others], 1)
+
+
+def displace() -> Case:
+    return lambda x: ranked(x, -1), Ranking(displace=0, k=3), LEAST
+
+
+def push() -> Case:
+    return lambda x: ranked(x, 1), Ranking(push=[0] * 4, k=3), LEAST
+
+
+@pytest.mark.parametrize("case", [vanish, appear, mislabel, leave_text, reach_text, leave_map, reach_map, displace, push])
 def test_the_optimum_is_reached_and_not_passed(case: Callable[[], Case]) -> None:
     target, goal, least = case()
     assert (least < 0.3).all() and (least > 0).all()  # inside the box

@@ -1,0 +1,103 @@
+"""`Ranking`: push an item out of the first k that a search finds, or into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from blackbox.goals.base import Goal, GoalError, Setting, labelled
+from blackbox.oracle.reply import Reply
+from blackbox.protocol import Access
+
+
+class Ranking(Goal):
+    """An item is no longer among the first ``k`` of a list that is retrieved for an input, or it is now.
+
+    An answer is a list of ids (whole numbers or words), the best first; a score for each item, as floats [n] (its id is its place) or
+    ``{id: score}``; or a list of the best with their scores, pairs ``(id, score)`` or dicts with ``id`` and ``score``. An empty list is an
+    answer: nothing found.
+
+    Args:
+        displace: the id of an item that is to leave the first k; for all samples or [N].
+        push: the id of one that is to come among them. One of the two is given.
+        k: how many are the first.
+
+    With scores the loss is the k-th best other score less the item's, or the reverse; an item that a list leaves out has the lowest score
+    listed. Of ids alone it is by how many places the item is short of the goal, as a part of the list. A tie reaches nothing.
+
+    Raises:
+        ValueError: both or none of displace and push, or a k below 1.
+    """
+
+    needs = Access.ANSWERS
+
+    def __init__(self, *, displace: Any = None, push: Any = None, k: int = 10) -> None:
+        if (displace is None) == (push is None):
+            raise ValueError("Expected either an item to displace or one to push, but there were both or none.")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise ValueError(f"Expected k to be a whole number of at least 1, but it was {k!r}.")
+        self.displace, self.push, self.k = displace, push, int(k)
+        self._items: list[str] = []
+
+    def bind(self, setting: Setting) -> None:
+        what, given = ("the item to push", self.push) if self.displace is None else ("the item to displace", self.displace)
+        self._items = list(map(str, labelled(given, what, setting.samples)))
+
+    def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        judged = [self._one(answer, self._items[i], row) for row, (answer, i) in enumerate(zip(reply.answers or (), who, strict=True))]
+        return np.array([loss for loss, _ in judged]), np.array([reached for _, reached in judged], bool)
+
+    def _one(self, answer: Any, item: str, row: int) -> tuple[float, bool]:
+        ids, scores, whole = self._read(answer, row)
+        if len(set(ids)) < len(ids):
+            raise GoalError(f"Expected each item once in a list for the goal ({self}), but one was there twice: {answer!r:.80}.", row)
+        if whole and (item not in ids or len(ids) <= self.k):
+            fault = f"item {item} is not one of these" if item not in ids else "it is always among the first"
+            raise GoalError(f"Expected scores of more than k={self.k} items for the goal ({self}), but of {len(ids)} {fault}.", row)
+        sign = -1 if self.displace is None else 1
+        if scores is None:
+            place = ids.index(item) if item in ids else max(len(ids), self.k)
+            out = place >= self.k
+            return sign * (place + 0.5 - self.k) / max(len(ids), 1), out if sign > 0 else not out
+        lowest = float(scores.min()) if len(scores) else 0.0
+        others = -np.sort(-scores[[each != item for each in ids]])
+        kth = float(others[self.k - 1]) if len(others) >= self.k else lowest  # on a short list it is from there that it falls out
+        loss = sign * (kth - (float(scores[ids.index(item)]) if item in ids else lowest))
+        if item not in ids or len(others) < self.k:
+            return loss, (sign > 0) is (item not in ids)
+        return loss, loss > 0
+
+    def _read(self, answer: Any, row: int) -> tuple[list[str], np.ndarray | None, bool]:
+        """The ids of an answer, their scores, if it has any, and whether these are all items."""
+        try:
+            if isinstance(answer, Mapping):
+                return self._scored(list(answer), list(answer.values()), row, True)
+            every = answer.tolist() if isinstance(answer, np.ndarray) else list(answer)
+            if every and all(isinstance(each, float) for each in every):
+                return self._scored(list(range(len(every))), every, row, True)
+            if every and all(isinstance(each, Mapping) for each in every):
+                return self._scored([each["id"] for each in every], [each["score"] for each in every], row, False)
+            if every and all(isinstance(each, list | tuple) and len(each) == 2 for each in every):
+                return self._scored([each[0] for each in every], [each[1] for each in every], row, False)
+            if not isinstance(answer, str) and all(isinstance(each, int | str) for each in every):
+                return list(map(str, every)), None, False
+        except GoalError:
+            raise
+        except (KeyError, TypeError, ValueError):
+            pass
+        raise GoalError(
+            f"Expected a list of ids, a score for each item, or pairs of both, for the goal ({self}), but it was {answer!r:.80}.", row
+        )
+
+    def _scored(self, ids: list[Any], scores: list[Any], row: int, whole: bool) -> tuple[list[str], np.ndarray, bool]:
+        values = np.array([float(each) for each in scores])
+        if np.isnan(values).any():
+            raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", row)
+        return list(map(str, ids)), values, whole
+
+    def describe(self) -> str:
+        given = self.push if self.displace is None else self.displace
+        item = f"item {given}" if isinstance(given, int | str) else "the item given for each image"
+        return f"{item} is {'among' if self.displace is None else 'no longer among'} the first {self.k}"
