@@ -172,7 +172,10 @@ class Teaching:
     """How a surrogate is trained on a target's answers."""
 
     queries: Annotated[int, typer.Option("--queries", help="Query budget for training.")] = 1600
-    arch: Annotated[str, typer.Option(help="The surrogate's net: mlp, lenet, cnn, vgg, resnet20, torchvision:NAME")] = "cnn"
+    arch: Annotated[
+        str,
+        typer.Option(help="The surrogate's net: mlp, lenet, cnn, vgg, resnet20, vit, mixer, mobilenet, densenet, torchvision:NAME"),
+    ] = "cnn"
     access: Annotated[str, typer.Option(help=ACCESS)] = "labels"
     holdout: Annotated[int, typer.Option(help="Held-out images to measure agreement on (one query each).")] = 500
     epochs: Annotated[int, typer.Option(help="Epochs over the answers.")] = 30

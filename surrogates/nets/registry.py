@@ -21,6 +21,8 @@ from blackbox.plain_text import did_you_mean
 from surrogates.nets import architectures as nets
 from surrogates.nets import libraries
 from surrogates.nets.architectures import Normalised, Shape
+from surrogates.nets.patches import Mixer, ViT
+from surrogates.nets.thin import DenseNet, MobileNet
 from surrogates.nets.weights import load_weights, read_header, save_weights
 
 __all__ = ["Normalised", "build", "from_spec", "load_weights", "names", "save_weights"]
@@ -37,6 +39,7 @@ class _Arch:
     make: Callable[[Shape, int], nn.Module]
     shape: Shape  # the default of `build`
     smallest: int = 1  # the least height and width
+    init: Callable[[nn.Module], None] | None = nets.he_init  # None: the net does it itself
 
 
 _ARCHS = {
@@ -46,7 +49,12 @@ _ARCHS = {
     "cnn": _Arch(nets.CNN, (1, 28, 28)),
     "vgg": _Arch(nets.VGG, (3, 32, 32)),
     **{f"resnet{d}": _Arch(partial(nets.ResNet, depth=d), (3, 32, 32)) for d in (20, 32, 44, 56)},
+    "vit": _Arch(ViT, (3, 32, 32), 4, None),
+    "mixer": _Arch(Mixer, (3, 32, 32), 4, None),
+    "mobilenet": _Arch(MobileNet, (3, 32, 32)),
+    "densenet": _Arch(DenseNet, (3, 32, 32)),
 }
+_PLAIN = ("mlp", "lenet", "strided", "cnn")  # nets that have no constants for colour images inside
 _PREFIX = "torchvision:"
 
 
@@ -74,13 +82,15 @@ def build(
     """Build a net whose initial weights depend on ``seed`` alone; torch's global random state is not changed.
 
     Args:
-        name: one of `names`: mlp, lenet, cnn, resnet20, resnet32, resnet44, resnet56, or ``torchvision:NAME``.
+        name: one of `names`: mlp, lenet, strided, cnn, vgg, resnet20, resnet32, resnet44, resnet56, vit, mixer, mobilenet, densenet, or
+            ``torchvision:NAME``.
         classes: their number.
-        shape: (C, H, W) of the images; by default that of the data set the net is known from (28x28 grey for mlp, lenet
-            and cnn, 32x32 colour for the ResNets, 224x224 colour for torchvision's).
-        seed: of the initial weights (He et al. 2015; torchvision's nets keep torchvision's initialisation).
-        mean, std: normalisation inside the net, a number or one a channel. By default ImageNet's constants for colour
-            ResNets and torchvision nets (what their public weights were trained with), none for the others.
+        shape: (C, H, W) of the images; by default that of the data set the net is known from (28x28 grey for mlp, lenet, strided
+            and cnn, 224x224 colour for torchvision's, 32x32 colour for the others).
+        seed: of the initial weights (He et al. 2015; Glorot & Bengio 2010 for vit and mixer; torchvision's nets keep torchvision's
+            initialisation).
+        mean, std: normalisation inside the net, a number or one a channel. By default none for mlp, lenet, strided, cnn and grey
+            images, ImageNet's constants for the others (what the ResNets' and torchvision's public weights were trained with).
 
     Raises:
         ValueError: unknown name, fewer than two classes, or a shape that the net cannot take.
@@ -102,9 +112,9 @@ def build(
     with _INIT, torch.random.fork_rng(devices=[]):
         torch.manual_seed(as_seed(seed) % 2**64)
         net = _torchvision(name, classes) if zoo else _ARCHS[name].make(size, classes)
-        if not zoo:
-            nets.he_init(net)
-    photo = size[0] == 3 and (zoo or name.startswith(("resnet", "vgg")))
+        if not zoo and (init := _ARCHS[name].init) is not None:
+            init(net)
+    photo = size[0] == 3 and name not in _PLAIN
     return Normalised(
         net,
         size,

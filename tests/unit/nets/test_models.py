@@ -14,7 +14,7 @@ import surrogates as sg
 from surrogates.nets.registry import Normalised, names
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet", "strided", "cnn", "vgg", "resnet20"])
+@pytest.mark.parametrize("name", ["mlp", "lenet", "strided", "cnn", "vgg", "resnet20", "vit", "mixer", "mobilenet", "densenet"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 12)])
 def test_every_net_takes_every_size(name: str, shape: tuple[int, int, int]) -> None:
     net = sg.build(name, 7, shape)
@@ -28,6 +28,43 @@ def test_cifar_resnets_have_the_papers_size_and_the_usual_names(depth: int, coun
     keys = list(net.net.state_dict())
     assert keys[0] == "conv1.weight" and "layer1.0.conv1.weight" in keys and "layer3.2.bn2.running_var" in keys
     assert keys[-1] == "linear.bias" and not any("shortcut" in k or "mean" in k.split(".")[0] for k in keys)
+
+
+def test_patches_cover_the_image_and_have_an_order() -> None:
+    """What no patch sees cannot change the answer; without positions a transformer would not notice that two patches changed places."""
+    for name, shape in (("vit", (3, 17, 12)), ("mixer", (1, 9, 8))):
+        net = sg.build(name, 3, shape)
+        x = torch.rand(1, *shape, requires_grad=True)
+        assert bool((torch.autograd.grad(net(x)[0, 0], x)[0] != 0).all()), f"{name} leaves pixels out"
+    vit, x = sg.build("vit", 3, (1, 16, 16)), torch.rand(1, 1, 16, 16)
+    turned = torch.cat([x[..., 2:4], x[..., :2], x[..., 4:]], 3)
+    assert not torch.allclose(vit(x), vit(turned), atol=1e-4)
+    with torch.no_grad():
+        vit.net.pos_embed.zero_()
+    assert torch.allclose(vit(x), vit(turned), atol=1e-5)
+
+
+def test_a_densenet_joins_and_a_mobilenet_adds_what_came_before() -> None:
+    from surrogates.nets.thin import _Growing, _Inverted
+
+    x = torch.rand(2, 6, 5, 5)
+    joined = _Growing(6, 4).eval()(x)
+    assert joined.shape == (2, 10, 5, 5) and torch.equal(joined[:, :6], x)
+    for stride, outside, skips in ((1, 6, True), (2, 6, False), (1, 8, False)):
+        block = _Inverted(6, outside, stride, 4).eval()
+        torch.nn.init.zeros_(block.bn3.weight)  # nothing but the skip is left
+        assert torch.equal(block(x), x) if skips else not bool(block(x).any())
+        assert block.conv2.weight.shape == (24, 1, 3, 3)  # each channel by itself
+
+
+@pytest.mark.parametrize("name", ["vit", "mixer", "mobilenet", "densenet"])
+def test_the_other_families_tell_rows_from_columns(name: str) -> None:
+    x, y = 0.5 * torch.rand(96, 1, 8, 8), torch.arange(96) % 2
+    x[y == 1, :, :, ::2] += 0.5
+    x[y == 0, :, ::2] += 0.5
+    recipe = sg.Recipe(epochs=4, batch_size=16, least_updates=4, optimiser="adam", augment=())
+    net = sg.train(sg.build(name, 2, (1, 8, 8)), (x[:64], y[:64]), recipe, seed=0)
+    assert sg.accuracy(net, (x[64:], y[64:])).value > 0.9
 
 
 def test_option_a_shortcut_is_slicing_and_zeros() -> None:
@@ -140,7 +177,7 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
     ("args", "words"),
     [
         (("resent20",), "Did you mean 'resnet20'"),
-        (("vit",), "There are mlp"),
+        (("nothing like it",), "There are mlp"),
         (("torchvision:resnet19",), "Did you mean 'resnet1"),
         (("torchvision:resnet18", 10, (1, 8, 8)), "3 channels"),
         (("mlp", 1), "at least 2 classes"),
