@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,6 +36,21 @@ def drawn(rng: np.random.Generator, n: int, count: int) -> np.ndarray:
     """How often each of n items is drawn in n draws with replacement, [count, n] float64."""
     picked = rng.integers(0, n, (count, n)) + n * np.arange(count)[:, None]
     return np.bincount(picked.ravel(), minlength=n * count).reshape(count, n).astype(np.float64)
+
+
+def weights_of(n: int, seed: int, count: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """Yield blocks of resamples of n values as weights, [b, n]. Small samples have the same ones again and again: theirs are kept."""
+    if n * count <= _NUMBERS and n < 256:
+        yield _kept(n, seed, count).astype(np.float64)
+        return
+    rng = np.random.default_rng(seed)
+    for b in blocks(n, count):
+        yield drawn(rng, n, b)
+
+
+@lru_cache(maxsize=16)
+def _kept(n: int, seed: int, count: int) -> np.ndarray:
+    return drawn(np.random.default_rng(seed), n, count).astype(np.uint8)
 
 
 def means(values: np.ndarray, among: np.ndarray, runs: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.statistics.bootstrap import RESAMPLES, blocks, drawn
+from blackbox.statistics.bootstrap import RESAMPLES, weights_of
 from blackbox.statistics.rates import Estimate, wilson_of
 
 FEW = 100
@@ -127,7 +127,7 @@ def mean_interval(
         spread = np.sqrt(np.maximum(square - shift**2, 0.0) * m / (m - 1))
         return _studentised(shift, spread, scale, m)
 
-    low, high = _ends(mean, scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(m, seed, count)]), level)
+    low, high = _ends(mean, scale / np.sqrt(n), np.concatenate([each(w) for w in weights_of(m, seed, count)]), level)
     if bounds is None:
         return low, high
     weights = _unseen(n, seed)
@@ -154,7 +154,7 @@ def ratio_interval(
         square = m * (xx / wx**2 - 2 * xy / (wx * wy) + yy / wy**2)
         return _studentised(np.log(wx / wy), np.sqrt(np.maximum(square, 0.0) / (m - 1)), scale, m)
 
-    low, high = _ends(np.log(ma / mb), scale / np.sqrt(n), np.concatenate([each(w) for w in _weights(m, seed, count)]), level)
+    low, high = _ends(np.log(ma / mb), scale / np.sqrt(n), np.concatenate([each(w) for w in weights_of(m, seed, count)]), level)
     if bounds is not None:
         weights = _unseen(n, seed)
         over, under, last = weights[:, :-1] @ a, weights[:, :-1] @ b, weights[:, -1:]
@@ -204,11 +204,6 @@ def _pairs_with_farther(
     under = np.maximum(np.minimum(b[j, k] - np.minimum(apart[j, k], 0), most / mb), b[j, k])
     x, y = np.vstack([a, over, a[j, k]]), np.vstack([b, b[i, k], under])
     return x / x.mean(0), y / y.mean(0)
-
-
-def _weights(n: int, seed: int, count: int) -> Any:
-    rng = np.random.default_rng(seed)
-    return (drawn(rng, n, b) for b in blocks(n, count))
 
 
 def _studentised(shift: np.ndarray, spread: np.ndarray, scale: np.ndarray, n: int) -> np.ndarray:
