@@ -62,7 +62,7 @@ def test_the_other_families_tell_rows_from_columns(name: str) -> None:
     x, y = 0.5 * torch.rand(96, 1, 8, 8), torch.arange(96) % 2
     x[y == 1, :, :, ::2] += 0.5
     x[y == 0, :, ::2] += 0.5
-    recipe = sg.Recipe(epochs=4, batch_size=16, least_updates=4, optimiser="adam", augment=())
+    recipe = sg.Recipe(epochs=6, batch_size=16, least_updates=4, optimiser="adam", augment=())
     net = sg.train(sg.build(name, 2, (1, 8, 8)), (x[:64], y[:64]), recipe, seed=0)
     assert sg.accuracy(net, (x[64:], y[64:])).value > 0.9
 
