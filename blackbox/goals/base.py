@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from blackbox.goals.identity import Print, own_code
 from blackbox.oracle.oracle import Oracle
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access, AccessError
@@ -98,12 +98,11 @@ class Goal:
         return self.describe()
 
     def identity(self) -> str:
-        """The goal with what it holds for each sample, by which a checkpoint recognises its run."""
-        held = hashlib.sha256()
-        for name, value in sorted(vars(self).items()):
-            plain = isinstance(value, int | float | str | list | tuple)
-            held.update(name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() if plain else b""))
-        return f"{type(self).__name__}: {self} ({held.hexdigest()[:10]})"
+        """The goal with what it holds, by which a checkpoint, a journal and `pool` recognise it: settings, per-sample content, the code
+        of functions and of a class of one's own with what these close over. What cannot be told apart is named."""
+        held = Print().add(own_code(type(self), Goal)).add(dict(sorted(vars(self).items())))
+        unknown = f", but for what each {', '.join(held.unknown)} holds" if held.unknown else ""
+        return f"{type(self).__name__}: {self} ({held.text()}{unknown})"
 
     def verdict(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the engine calls: `check`, then `judge`, as float32 and bool.

@@ -160,6 +160,11 @@ class Detection(Goal):
         """Words that name a class of the oracle's as its numbers."""
         return [self._names.get(each, each) if isinstance(each, str) else each for each in labels]
 
+    def unreached(self) -> str:
+        return {
+            "vanish": "an object is found at its place", "appear": "nothing such is found there", "mislabel": "an object has its label"
+        }[self.mode]  # fmt: skip
+
     def describe(self) -> str:
         where = "anywhere" if self.references is None else "at the places given for each image"
         told = {

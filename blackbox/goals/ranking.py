@@ -97,6 +97,9 @@ class Ranking(Goal):
             raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", row)
         return list(map(str, ids)), values, whole
 
+    def unreached(self) -> str:
+        return f"the item is {'not ' if self.displace is None else ''}among the first {self.k}"
+
     def describe(self) -> str:
         given = self.push if self.displace is None else self.displace
         item = f"item {given}" if isinstance(given, int | str) else "the item given for each image"

@@ -117,6 +117,9 @@ class Segmentation(Goal):
             raise GoalError(f"Expected whole numbers as labels [H, W] for the goal ({self}), but it held fractions.", row)
         return made
 
+    def unreached(self) -> str:
+        return "fewer pixels are wrong" if self.mode == "leave" else "fewer pixels are as the map says"
+
     def describe(self) -> str:
         what = "have a wrong label" if self.mode == "leave" else "have the label of the given map"
         return f"{100 * self.share:g} % of the pixels {what}"

@@ -88,6 +88,9 @@ class ZeroShot(Goal):
             reply = Reply(reply.access, reply.label, None, None, reply.total, answers=[each[_IMAGE] for each in answers])
         return numbers(reply, self, axes=1)
 
+    def unreached(self) -> str:
+        return "the right text is nearest" if self.reach is None else "another text is nearest"
+
     def describe(self) -> str:
         each = self._chosen
         if self.names is not None and isinstance(each, int) and 0 <= each < len(self.names):

@@ -108,7 +108,7 @@ def report(
         "objective": spec.objective.kind,
         "targeted": spec.objective.targeted,
         "goal": None if spec.goal is None else str(spec.goal),
-        **({} if spec.goal is None else {"goal_open": spec.goal.unreached()}),
+        **({} if spec.goal is None else {"goal_open": spec.goal.unreached(), "goal_identity": spec.goal.identity()}),
         "cohort": spec.cohort,
         "votes": spec.votes,
         "eight_bit": spec.eight_bit,
