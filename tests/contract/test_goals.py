@@ -15,7 +15,18 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.goals import AnyOf, Detection, Goal, MultiLabel, NoneOf, Ranking, Regression, Segmentation, Verification, ZeroShot
+from blackbox.goals import (
+    AnyOf,
+    Detection,
+    Goal,
+    MultiLabel,
+    NoneOf,
+    Ranking,
+    Regression,
+    Segmentation,
+    Verification,
+    ZeroShot,
+)
 from blackbox.goals.base import bound
 
 SHAPE, SAMPLES, BUDGET = (3, 4, 4), 3, 24
@@ -67,11 +78,10 @@ class Watched:
 
 def pairs() -> list[tuple[str, str]]:
     """Each attack with a goal that shows it enough, taken in turn."""
-    made, at = [], 0
-    for name in FREE:
+    made = []
+    for at, name in enumerate(FREE):
         kinds = [kind for kind, (access, *_) in GOALS.items() if access != "labels" or bb.attacks.get(name).access is bb.Access.LABELS]
         made.append((name, kinds[at % len(kinds)]))
-        at += 1
     return made
 
 
