@@ -31,6 +31,7 @@ _WHERE = {
     "L1": "blackbox.threat",
     "L0": "blackbox.threat",
     "Threat": "blackbox.threat",
+    "Tabular": "blackbox.tabular",
     "UnsupportedThreat": "blackbox.threat",
     "Access": "blackbox.protocol",
     "AccessError": "blackbox.protocol",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from blackbox.saved import load
     from blackbox.start_images import starts
     from blackbox.statistics import Rate
+    from blackbox.tabular import Tabular
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
 __getattr__, __dir__ = lazy(__name__, _WHERE, _MODULES)

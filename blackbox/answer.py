@@ -60,6 +60,13 @@ class Plan:
 
     def inputs(self, task: Task, start: int, stop: int) -> Tensor:
         """The target's inputs for these evaluations, [stop - start, \\*shape]; made late, so that memory is that of one call."""
+        made = self._points(task, start, stop)
+        if task.table is None:
+            return made
+        row = torch.from_numpy(self.row[start:stop]).to(made.device)  # probes, and an attack that minimises, go outside the threat
+        return task.table.shown(made, row, None if self.points is None or task.minimises else task.threat)
+
+    def _points(self, task: Task, start: int, stop: int) -> Tensor:
         if self.all_pay:
             assert self.points is not None
             return self.points if stop - start == len(self.row) else self.points[start:stop]

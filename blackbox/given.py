@@ -10,16 +10,20 @@ from blackbox.checks import as_ids, as_images, as_labels, as_mask
 from blackbox.engine.spec import Samples
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Access
+from blackbox.tabular import TableRows, Tabular
 from blackbox.threat import Threat
 
 
-def samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any) -> Samples:
+def samples(
+    oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any, table: Any = None,
+) -> Samples:  # fmt: skip
     """Check what the user gave, before any query, and put it together.
 
     Raises:
         ValueError: it says what is wrong, with which sample, and how to mend it.
     """
-    images = as_images(x, "x").cpu()
+    rows = None if table is None else _of_table(table, x, threat, mask)
+    images = as_images(x, "x").cpu() if rows is None else rows.z
     if goal is None and oracle.access is Access.ANSWERS:
         raise ValueError(
             "Expected a goal with an oracle that shows answers of any form, but there was none. Give goal=bb.goal(function), or one of "
@@ -40,10 +44,26 @@ def samples(oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: An
             f"Expected target to differ from the true label, but sample {i} has target class {int(goal[i])} and label {int(labels[i])} "
             f"({len(same)} such). Leave them out, keep = y != target, or give each image another class, (y + 1) % classes."
         )
-    starts = None if start is None else as_images(start, "start").cpu()
+    starts = None if start is None else as_images(start, "start").cpu() if rows is None else table.scale(start)
     if starts is not None and starts.shape != images.shape:
         raise ValueError(
             f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
         )
     allowed = None if mask is None else as_mask(mask, tuple(images.shape))
-    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed)
+    if rows is not None and not bool((free := rows.free).all()):
+        allowed = free
+    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed, table=rows)
+
+
+def _of_table(table: Any, x: Any, threat: Threat, mask: Any) -> TableRows:
+    """The rows of a table that are to be attacked."""
+    if not isinstance(table, Tabular):
+        raise TypeError(f"Expected table to be a blackbox.Tabular, but it was {type(table).__name__}. Try Tabular.from_data(x, ...).")
+    if mask is not None:
+        raise ValueError("Expected no mask with a table, but there was one. Name the columns that stay: Tabular(..., immutable=columns).")
+    if (threat.lower, threat.upper) != (0, 1):
+        raise ValueError(
+            f"Expected a threat over columns scaled to [0, 1] with a table, but its box was [{threat.lower:g}, {threat.upper:g}]. The "
+            "table's ranges are the box."
+        )
+    return table.rows(x)

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from blackbox.rng import Stream
 from blackbox.status import Status
+from blackbox.tabular.rows import TableRows
 from blackbox.threat import Threat
 
 S = TypeVar("S")
@@ -150,6 +151,7 @@ class Task:
             a query.
         goal: [n] the class to leave, or to reach when targeted, for an `informed` attack; None for others.
         mask: [n, \\*shape] bool, which entries may change, None where all may. The engine keeps to it: an attack need not.
+        table: rows of a table, of which ``x0`` are the scaled columns; None for other inputs. The target is asked about what it shows.
     """
 
     x0: Tensor
@@ -170,6 +172,7 @@ class Task:
     start: Tensor | None = None
     goal: Tensor | None = None
     mask: Tensor | None = None
+    table: TableRows | None = None
 
     @property
     def n(self) -> int:
@@ -236,6 +239,7 @@ class Task:
             start=pick(self.start),
             goal=pick(self.goal),
             mask=pick(self.mask),
+            table=None if self.table is None else self.table.take(index),
         )
 
 

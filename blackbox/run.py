@@ -30,9 +30,12 @@ from blackbox.plain_text import no_exit
 from blackbox.protocol import Access, AccessError, Attack
 from blackbox.results import AttackResult
 from blackbox.results.bill import Meter, report, shared
+from blackbox.tabular import Tabular
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from blackbox.loggers.attack import AttackLog
     from blackbox.loggers.logger import Log
 
@@ -43,7 +46,7 @@ VOTES = 11
 
 def attack(
     oracle: Oracle,
-    x: Tensor | np.ndarray,
+    x: Tensor | np.ndarray | pd.DataFrame,
     y: Tensor | np.ndarray | None,
     attack: str | Attack = "auto",
     threat: Threat | None = None,
@@ -56,6 +59,7 @@ def attack(
     prior: priors.Prior | None = None,
     start: Tensor | np.ndarray | None = None,
     mask: Tensor | np.ndarray | None = None,
+    table: Tabular | None = None,
     ids: Tensor | np.ndarray | None = None,
     cohort: int = 128,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -93,6 +97,8 @@ def attack(
             example found elsewhere, or an image of the class to reach. Querying them is charged.
         mask: which entries may change, bool: [\\*shape] for all images, or [N, \\*shape]; of images [channels, height, width] also
             [height, width]. Nothing outside it is ever changed, in no query.
+        table: what a row may be, for ``x`` [N, d] rows of a table in its own units, an array or a pandas table: see `blackbox.Tabular`.
+            The threat is over columns scaled to [0, 1], which a prior is shown too; ``start`` is in the table's units.
         cohort: rows that step together; affects time and memory, never a result.
         checkpoint: a file from which a killed run continues: make the same call with the same file.
         journal: the same for targets whose answers cost money or hours: every answer is in this file before the attack
@@ -137,8 +143,10 @@ def attack(
     votes = _votes(votes, oracle)
     cap = None if cap is None else check_int(cap, "cap", budget, "a whole number of queries, the budget or more")
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
-    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal)
+    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal, table)
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
+    if table is not None and eight_bit:
+        raise ValueError("Expected no eight_bit with a table, whose rows are no images, but there was. Leave it out.")
     name, chosen = resolve(attack, oracle, threat, prior, oracle.access if bound is None else bound.level(oracle.access))
     require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
     goals.check_uninformed(bound, name, chosen.informed)

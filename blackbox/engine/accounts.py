@@ -102,8 +102,7 @@ class Accounts:
         """Credit adversarial answers: those inside the threat are successes; the first counts, the nearest is kept."""
         led, device = self.ledger, cohort.task.x0.device
         row = plan.row[plan.done + hit]
-        original = cohort.task.x0[torch.from_numpy(row).to(device)]
-        distance = self.threat.distance(points[torch.from_numpy(hit).to(device)], original).numpy(force=True)
+        distance = self.distance(cohort, points[torch.from_numpy(hit).to(device)], torch.from_numpy(row).to(device))
         # a row may have several probes in a call: they are credited one after the other
         for j in [slice(None)] if plan.points is not None else [slice(j, j + 1) for j in range(len(hit))]:
             sample, reach = cohort.samples[row[j]], distance[j]
@@ -118,6 +117,12 @@ class Accounts:
                 at = hit[j][wanted]
                 number = self.query_number(cohort, plan, at)
                 self.keep(cohort, row[j][wanted], points, at, reach[wanted], inside[wanted], number)
+
+    def distance(self, cohort: Cohort, x: Tensor, row: Tensor) -> np.ndarray:
+        """The distances of inputs ``x`` [m, \\*shape] from the clean ones of rows ``row`` [m], [m]."""
+        table = cohort.task.table
+        far = self.threat.distance(x, cohort.task.x0[row]) if table is None else table.distance(self.threat, x, row)
+        return far.numpy(force=True)
 
     def query_number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:
         """The query numbers, within their rows, of evaluations ``i`` of this call."""
@@ -154,7 +159,7 @@ class Accounts:
         if cohort.k == CLEAN:
             led.close(sample, self.not_attacked)
             return
-        reach = self.threat.distance(point, cohort.task.x0[row[0] : row[0] + 1]).numpy(force=True)
+        reach = self.distance(cohort, point, torch.from_numpy(row).to(point.device))
         self.keep(cohort, row, point, np.array([0]), reach, np.array([True]), led.spent[sample])
 
     def reject(self, cohort: Cohort, claim: Claim) -> None:

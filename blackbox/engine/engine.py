@@ -34,7 +34,7 @@ class Engine:
 
     def __init__(self, spec: RunSpec, oracle: Oracle, progress: Callable[[Progress], None] | None = None) -> None:
         self.spec, self.oracle, self.progress = spec, oracle, progress
-        self.ledger = Ledger.open(spec.samples.x, len(spec.attack.parts))
+        self.ledger = Ledger.open(spec.samples.inputs, len(spec.attack.parts))
         self.carried = 0
         self.checked: int | None = 0
         self.before, self.least = 0, False

@@ -127,7 +127,7 @@ def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:
 
     clean, found = np.isfinite(ledger.loss0).nonzero()[0][:CHECKED], np.isfinite(ledger.distance).nonzero()[0][-CHECKED:]
     other = 0
-    for part, reply, loss, _ in ask(clean, spec.samples.x):
+    for part, reply, loss, _ in ask(clean, spec.samples.inputs):
         same = ledger.label0[part] == reply.label.numpy(force=True)
         if reply.rejected is not None:  # says nothing
             refused = reply.rejected.numpy(force=True)

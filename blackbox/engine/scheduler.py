@@ -78,7 +78,7 @@ class Scheduler:
         """Make a new cohort of these samples."""
         spec, oracle, given = self.spec, self.oracle, self.spec.samples
         device, index, threat, attack = oracle.device, torch.from_numpy(samples), self.spec.threat, self.spec.attack
-        x0 = given.x[index].to(device)
+        x0, table = given.x[index].to(device), None if given.table is None else given.table.take(index).to(device)
         low = high = None
         if isinstance(threat, Linf):
             low, high = (x0 - threat.eps).clamp_min(threat.lower), (x0 + threat.eps).clamp_max(threat.upper)
@@ -92,7 +92,7 @@ class Scheduler:
             access=oracle.access if spec.goal is None else spec.goal.level(oracle.access),
             targeted=spec.objective.targeted,
             minimises=attack.minimises,
-            probe=oracle.probe,
+            probe=oracle.probe if table is None else max(oracle.probe, table.layout.step),
             resolution=oracle.resolution,
             noise=oracle.noise,
             randomised=oracle.randomised,
@@ -101,9 +101,10 @@ class Scheduler:
             start=None if given.start is None else given.start[index].to(device),
             goal=given.goal[index].to(device) if attack.informed else None,
             mask=None if given.mask is None else given.mask[index].to(device),
+            table=table,
         )
         zeros = np.zeros(len(samples), np.int64)
-        return Cohort(samples, task, x0.clone(), zeros, zeros, zeros)
+        return Cohort(samples, task, (x0 if table is None else table.x).clone(), zeros, zeros, zeros)
 
     def advance(self, cohort: Cohort, tell: Tell) -> None:
         """Send an answer to the cohort's step and get its next Ask; ``cohort.ask`` is None when the cohort is finished."""

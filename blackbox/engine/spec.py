@@ -15,6 +15,7 @@ from blackbox.goals.base import Goal
 from blackbox.goals.objective import Objective
 from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Attack, Status
+from blackbox.tabular.rows import TableRows
 from blackbox.threat import Threat
 
 
@@ -24,7 +25,8 @@ class Samples:
 
     x: [N, \\*shape] float32 clean images. y: [N] true labels. goal: [N] the label to leave or the class to reach.
     ids: [N] uint64, on which a sample's draws depend. start: [N, \\*shape] images that the attack may start from.
-    mask: [N, \\*shape] bool, which entries may change; None where all may.
+    mask: [N, \\*shape] bool, which entries may change; None where all may. table: rows of a table, of which ``x`` are the scaled
+    columns.
     """
 
     x: Tensor
@@ -33,6 +35,12 @@ class Samples:
     ids: np.ndarray
     start: Tensor | None = None
     mask: Tensor | None = None
+    table: TableRows | None = None
+
+    @property
+    def inputs(self) -> Tensor:
+        """What the target is asked about the clean samples: ``x``, or the rows of a table that it stands for."""
+        return self.x if self.table is None else self.table.x
 
     @cached_property
     def aims(self) -> np.ndarray:
@@ -45,7 +53,8 @@ class Samples:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all columns, by which a checkpoint or a journal recognises its run."""
-        return fingerprint(self.x, self.y, self.goal, self.ids, *(t for t in (self.start, self.mask) if t is not None))
+        more = (self.start, self.mask, self.table and self.table.x)
+        return fingerprint(self.x, self.y, self.goal, self.ids, *(t for t in more if t is not None))
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class RunSpec:
             "budget": self.budget,
             "seed": self.seed,
             "samples": self.samples.fingerprint,
+            **({} if self.samples.table is None else {"table": repr(self.samples.table.about)}),
             "weights": oracle.weights(),
             **({} if self.shared is None else {"shared": self.shared}),
         }

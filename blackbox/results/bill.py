@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,8 @@ def report(
         "cohort": spec.cohort,
         "votes": spec.votes,
         "eight_bit": spec.eight_bit,
-        "mask": None if spec.samples.mask is None else float(spec.samples.mask.double().mean()),
+        "mask": None if spec.samples.mask is None or spec.samples.table is not None else float(spec.samples.mask.double().mean()),
+        "table": None if spec.samples.table is None else spec.samples.table.about,
         "probe": oracle.probe,
         "detection": meter.detection(int(ledger.spent.sum()) - carried),
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
@@ -129,7 +130,8 @@ def report(
         "prior": meter.prior_cost(len(spec.samples.x)),
         "parts": _parts(spec.attack, ledger),
     }
-    return AttackResult.of(ledger, spec.samples, spec.threat, config)
+    made = AttackResult.of(ledger, spec.samples, spec.threat, config)
+    return made if spec.samples.table is None else replace(made, x_clean=spec.samples.inputs.clone())
 
 
 def shared(spec: RunSpec) -> dict[str, Any]:

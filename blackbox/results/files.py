@@ -43,6 +43,8 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
     tensors = {name: getattr(result, name).contiguous().clone() for name in result.columns()}  # y and goal may be one tensor
     tensors["status"] = torch.tensor([STATUSES.index(s) for s in result.status], dtype=torch.int8)
     tensors["trace"] = result.trace.contiguous()
+    if result.x_clean is not None:
+        tensors["x_clean"] = result.x_clean.contiguous()
     save_file(
         {**tensors, "x_adv": result.x_adv.contiguous()},
         path / "examples.safetensors",

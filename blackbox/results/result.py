@@ -17,9 +17,11 @@ from blackbox.engine.spec import Samples
 from blackbox.goals.base import Goal
 from blackbox.protocol import Status
 from blackbox.results import dataset, draw, files, frame, notebook, pictures, words
+from blackbox.results.columns import changed
 from blackbox.results.ledger import of_ledger
 from blackbox.results.summary import summary
 from blackbox.statistics import Rate, outcomes
+from blackbox.tabular import Change
 from blackbox.threat import Threat
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class AttackResult:
             adversarial, which show a service what it bans, the clean check among them; -1 in a file of before.
         prints: [N] int64, a hash of each clean image, by which results on the same images are recognised; 0 unknown.
         trace: [t, 3] float64, (sample from 0 to N-1, query, distance) whenever a nearer example was found.
+        x_clean: [N, d] the clean rows of a table; None for other inputs. There ``x_adv`` is in the table's units too.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
         threat: the threat.
         config: settings and accounts of the run.
@@ -84,6 +87,7 @@ class AttackResult:
     prints: Tensor = None  # type: ignore[assignment]
     flagged: Tensor = None  # type: ignore[assignment]
     bad: Tensor = None  # type: ignore[assignment]
+    x_clean: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.status)
@@ -108,7 +112,7 @@ class AttackResult:
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """The names of the columns with one number a sample, in the order of the saved file."""
-        return tuple(f.name for f in fields(cls) if f.name not in ("x_adv", "status", "threat", "config", "trace"))
+        return tuple(f.name for f in fields(cls) if f.name not in ("x_adv", "status", "threat", "config", "trace", "x_clean"))
 
     def take(self, rows: Any) -> AttackResult:
         """Select samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, with the accounts of the run, is
@@ -119,6 +123,8 @@ class AttackResult:
         place[index] = torch.arange(len(index), dtype=torch.float64)
         trace = torch.cat([place[self.trace[:, 0].long()][:, None], self.trace[:, 1:]], 1)
         status = tuple(self.status[i] for i in index.tolist())
+        if self.x_clean is not None:
+            columns["x_clean"] = self.x_clean[index]
         return replace(self, **columns, status=status, trace=trace[trace[:, 0] >= 0])
 
     def __len__(self) -> int:
@@ -220,6 +226,10 @@ class AttackResult:
             within = self.trace[self.trace[:, 1] <= int(budget)]
             row.scatter_reduce_(0, within[:, 0].long(), within[:, 2].float(), "amin")
         return out
+
+    def changes(self) -> list[Change]:
+        """What changed in which column of a table, of each adversarial example: sample by sample, the largest change first."""
+        return changed(self)
 
     def summary(self) -> str:
         """Summarise the result in a few lines, each rate with its denominator and 95 % Wilson interval."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from blackbox.plain_text import counted
 from blackbox.protocol import Status
-from blackbox.results import ended, words
+from blackbox.results import columns, ended, words
 from blackbox.statistics import Detection, Rate, few, outcomes, restricted_mean
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def summary(result: AttackResult) -> str:
             f"distance         median {float(result.distance[result.success].median()):.4g}, "
             f"largest {float(result.distance[result.success].max()):.4g} in {result.threat.norm}"
         )
+    lines += columns.told(result)
     if c.get("probe"):
         lines.append(_coarse(c["probe"]))
     if c.get("mask") is not None:
