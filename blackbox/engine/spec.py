@@ -53,7 +53,7 @@ class Samples:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all columns, by which a checkpoint or a journal recognises its run."""
-        more = (self.start, self.mask, self.table and self.table.x)
+        more = (self.start, self.mask, None if self.table is None else self.table.x)
         return fingerprint(self.x, self.y, self.goal, self.ids, *(t for t in more if t is not None))
 
 

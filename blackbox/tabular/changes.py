@@ -31,14 +31,14 @@ def changes(table: Tabular, x: Tensor, x0: Tensor) -> list[Change]:
     for row, column in zip(*np.nonzero(moved), strict=True):
         if column < k:
             place = int(layout.numeric[column])
-            was, now = float(x0[row, place]), float(x[row, place])
-            out.append(Change(int(row), table.columns[place], was, now, float(moved[row, column])))
+            numbers = float(x0[row, place]), float(x[row, place])
+            out.append(Change(int(row), table.columns[place], *numbers, float(moved[row, column])))
         else:
             group = layout.groups[column - k]
             members = table.categorical[group.name]
             pair = (int(before[row, column - k]), int(after[row, column - k]))
-            named = [members[i] if len(members) > 1 else float(group.patterns[i, 0]) for i in pair]
-            out.append(Change(int(row), group.name, *named, 1.0))
+            was, now = (members[i] if len(members) > 1 else float(group.patterns[i, 0]) for i in pair)
+            out.append(Change(int(row), group.name, was, now, 1.0))
     return sorted(out, key=lambda c: (c.sample, -abs(c.scaled), c.column))
 
 

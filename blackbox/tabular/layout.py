@@ -5,7 +5,7 @@ An attack sees first the columns of numbers, each scaled by its range, then each
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -39,10 +39,9 @@ class Layout:
     groups: tuple[Group, ...]
 
     def to(self, device: torch.device) -> Layout:
-        return Layout(
-            *(v.to(device) for v in (self.numeric, self.low, self.high, self.integer, self.fixed, self.rising)),
-            tuple(Group(g.name, g.columns.to(device), g.patterns.to(device), g.fixed) for g in self.groups),
-        )
+        groups = tuple(Group(g.name, g.columns.to(device), g.patterns.to(device), g.fixed) for g in self.groups)
+        columns = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "groups"}
+        return Layout(**columns, groups=groups)
 
     @property
     def width(self) -> Tensor:
