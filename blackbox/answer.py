@@ -61,9 +61,12 @@ class Plan:
     def inputs(self, task: Task, start: int, stop: int) -> Tensor:
         """The target's inputs for these evaluations, [stop - start, \\*shape]; made late, so that memory is that of one call."""
         made = self._points(task, start, stop)
-        if task.table is None:
+        if task.table is None and (task.bounds is None or not task.bounds.stretched):
             return made
-        row = torch.from_numpy(self.row[start:stop]).to(made.device)  # probes, and an attack that minimises, go outside the threat
+        row = torch.from_numpy(self.row[start:stop]).to(made.device)
+        if task.table is None:
+            return task.bounds.shown(made, row)
+        # probes, and an attack that minimises, go outside the threat
         return task.table.shown(made, row, None if self.points is None or task.minimises else task.threat)
 
     def _points(self, task: Task, start: int, stop: int) -> Tensor:
@@ -83,7 +86,9 @@ class Plan:
         made = ask.x[row] + move
         if task.mask is not None:
             made = torch.where(task.mask[row], made, task.x0[row])
-        return task.clip(made).to(torch.float32)
+        if task.bounds is not None:
+            return task.bounds.take(row).clip(made).to(torch.float32)
+        return task.threat.clip(made).to(torch.float32)
 
     def add(
         self, loss: np.ndarray, adv: np.ndarray, shown: np.ndarray | None = None, rejected: np.ndarray | None = None

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.bounds import Bounds
 from blackbox.rng import Stream
 from blackbox.status import Status
 from blackbox.tabular.rows import TableRows
@@ -152,6 +153,7 @@ class Task:
         goal: [n] the class to leave, or to reach when targeted, for an `informed` attack; None for others.
         mask: [n, \\*shape] bool, which entries may change, None where all may. The engine keeps to it: an attack need not.
         table: rows of a table, of which ``x0`` are the scaled columns; None for other inputs. The target is asked about what it shows.
+        bounds: shares of eps and ranges of single entries, None where there are none. The engine keeps to them too.
     """
 
     x0: Tensor
@@ -173,6 +175,7 @@ class Task:
     goal: Tensor | None = None
     mask: Tensor | None = None
     table: TableRows | None = None
+    bounds: Bounds | None = None
 
     @property
     def n(self) -> int:
@@ -202,6 +205,8 @@ class Task:
 
     def distance(self, x: Tensor) -> Tensor:
         """The distances from the clean images in the threat's norm, [n], of what the mask lets change."""
+        if self.bounds is not None and not self.bounds.stretched:
+            return self.bounds.distance(self.threat, self.masked(x))
         return self.threat.distance(self.masked(x), self.x0)
 
     def masked(self, x: Tensor) -> Tensor:
@@ -209,17 +214,17 @@ class Task:
         return x if self.mask is None else torch.where(self.mask, x, self.x0)
 
     def clip(self, x: Tensor) -> Tensor:
-        """Clip ``x`` to the box, as is done with probes."""
-        return self.threat.clip(x)
+        """Clip ``x`` to the box and the ranges, as is done with probes."""
+        return self.threat.clip(x) if self.bounds is None else self.bounds.clip(x)
 
     def project(self, x: Tensor) -> Tensor:
         """Project ``x`` as is done with candidates: onto the threat, or only to the box for an attack that minimises."""
         x = self.masked(x)
         if self.minimises:
-            return self.threat.clip(x)
+            return self.clip(x)
         if self.low is not None and self.high is not None:  # Linf: the two bounds are computed once a cohort
             return torch.clamp(x, self.low, self.high)
-        return self.threat.project(x, self.x0)
+        return self.threat.project(x, self.x0) if self.bounds is None else self.bounds.project(self.threat, x)
 
     def take(self, keep: np.ndarray) -> Task:
         """The task of the rows in ``keep`` (a boolean mask)."""
@@ -240,6 +245,7 @@ class Task:
             goal=pick(self.goal),
             mask=pick(self.mask),
             table=None if self.table is None else self.table.take(index),
+            bounds=None if self.bounds is None else self.bounds.take(index),
         )
 
 

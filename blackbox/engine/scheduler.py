@@ -79,9 +79,12 @@ class Scheduler:
         spec, oracle, given = self.spec, self.oracle, self.spec.samples
         device, index, threat, attack = oracle.device, torch.from_numpy(samples), self.spec.threat, self.spec.attack
         x0, table = given.x[index].to(device), None if given.table is None else given.table.take(index).to(device)
-        low = high = None
-        if isinstance(threat, Linf):
+        bounds, low, high = given.bounds(threat, samples, attack.minimises, device), None, None
+        if isinstance(threat, Linf) and bounds is not None:
+            low, high = bounds.ball(threat.eps)
+        elif isinstance(threat, Linf):
             low, high = (x0 - threat.eps).clamp_min(threat.lower), (x0 + threat.eps).clamp_max(threat.upper)
+        start = None if given.start is None else given.start[index].to(device)
         task = Task(
             x0=x0,
             ids=given.ids[samples],
@@ -98,10 +101,11 @@ class Scheduler:
             randomised=oracle.randomised,
             low=low,
             high=high,
-            start=None if given.start is None else given.start[index].to(device),
+            start=start if start is None or bounds is None else bounds.seen(start),
             goal=given.goal[index].to(device) if attack.informed else None,
             mask=None if given.mask is None else given.mask[index].to(device),
             table=table,
+            bounds=bounds,
         )
         zeros = np.zeros(len(samples), np.int64)
         return Cohort(samples, task, (x0 if table is None else table.x).clone(), zeros, zeros, zeros)

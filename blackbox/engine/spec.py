@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from blackbox.bounds import Bounds
 from blackbox.checkpoint import fingerprint
 from blackbox.goals.base import Goal
 from blackbox.goals.objective import Objective
@@ -25,7 +27,8 @@ class Samples:
 
     x: [N, \\*shape] float32 clean images. y: [N] true labels. goal: [N] the label to leave or the class to reach.
     ids: [N] uint64, on which a sample's draws depend. start: [N, \\*shape] images that the attack may start from.
-    mask: [N, \\*shape] bool, which entries may change; None where all may. table: rows of a table, of which ``x`` are the scaled
+    mask: [N, \\*shape] bool, which entries may change; None where all may. weights: [N, \\*shape] the share of eps that each may
+    use. ranges: the lowest and the highest value of each, both [N, \\*shape]. table: rows of a table, of which ``x`` are the scaled
     columns.
     """
 
@@ -36,6 +39,8 @@ class Samples:
     start: Tensor | None = None
     mask: Tensor | None = None
     table: TableRows | None = None
+    weights: Tensor | None = None
+    ranges: tuple[Tensor, Tensor] | None = None
 
     @property
     def inputs(self) -> Tensor:
@@ -54,7 +59,29 @@ class Samples:
     def fingerprint(self) -> str:
         """A hash of all columns, by which a checkpoint or a journal recognises its run."""
         more = (self.start, self.mask, None if self.table is None else self.table.x)
-        return fingerprint(self.x, self.y, self.goal, self.ids, *(t for t in more if t is not None))
+        named = {"weights": self.weights, "lower": self.ranges and self.ranges[0], "upper": self.ranges and self.ranges[1]}
+        bounds = [v for name, t in named.items() if t is not None for v in (np.frombuffer(name.encode(), np.uint8), t)]
+        return fingerprint(self.x, self.y, self.goal, self.ids, *(t for t in more if t is not None), *bounds)
+
+    def bounds(self, threat: Threat, who: np.ndarray, minimises: bool = False, device: torch.device | str = "cpu") -> Bounds | None:
+        """What the entries of samples ``who`` may become, as an attack that ``minimises`` or not sees it; None: no more is said."""
+        if self.weights is None and self.ranges is None:
+            return None
+        index = torch.from_numpy(who)
+
+        def pick(v: Tensor | None) -> Tensor | None:
+            return None if v is None else v[index].to(device)
+
+        ranges = None if self.ranges is None else (self.ranges[0][index].to(device), self.ranges[1][index].to(device))
+        return Bounds.of(threat, self.x[index].to(device), pick(self.mask), pick(self.weights), ranges, minimises)
+
+    def distance(self, threat: Threat, x: Tensor, who: np.ndarray) -> np.ndarray:
+        """The distances of images ``x`` [m, \\*shape] from the clean ones of samples ``who``, [m], with their weights."""
+        if self.weights is None:
+            return threat.distance(x, self.x[torch.from_numpy(who)].to(x.device)).numpy(force=True)
+        bounds = self.bounds(threat, who, device=x.device)
+        assert bounds is not None
+        return bounds.distance(threat, x).numpy(force=True)
 
 
 @dataclass(frozen=True)
