@@ -33,6 +33,7 @@ _WHERE = {
     "Threat": "blackbox.threat",
     "Tabular": "blackbox.tabular",
     "UnsupportedThreat": "blackbox.threat",
+    "per_entry": "blackbox.bounds",
     "Access": "blackbox.protocol",
     "AccessError": "blackbox.protocol",
     "Ask": "blackbox.protocol",
@@ -71,6 +72,7 @@ __all__ = [*_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
     from blackbox import attacks, direction, estimators, goals, loggers, statistics, targets, testing
+    from blackbox.bounds import per_entry
     from blackbox.checkpoint import CheckpointError
     from blackbox.evaluation.evaluation import evaluate
     from blackbox.evaluation.space import ranges

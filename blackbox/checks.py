@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LEAST_WEIGHT = 1e-6  # of eps; less is nothing in float32
 _ROUNDING = 1e-6  # what arithmetic may have added to an entry at the edge of [0, 1]
 
 
@@ -95,27 +96,82 @@ def _first(bad: Tensor) -> int:
     return int(bad.nonzero()[0])
 
 
-def as_mask(mask: Any, shape: tuple[int, ...]) -> Tensor:
-    """Check a mask, and spread it to images of this ``shape`` [N, \\*shape]: one for all, one for each, or one of pixels.
+def spread(t: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+    """Spread what is said of entries to images of this ``shape`` [N, \\*shape]: once for all, for each, or for pixels.
 
     Raises:
-        ValueError: it is not bool, has another shape, or lets nothing of an image change; names the first such sample.
+        ValueError: it has another shape.
     """
-    t = as_tensor(mask, "mask").cpu()
-    if t.dtype != torch.bool:
-        raise ValueError(f"Expected mask to hold bools, True where an entry may change, but its dtype was {t.dtype}. Write mask != 0.")
     pixels = len(shape) == 4 and tuple(t.shape) == shape[2:]
     if not pixels and tuple(t.shape) not in (shape, shape[1:]):
         more = f", or {list(shape[2:])} for the pixels" if len(shape) == 4 else ""
         raise ValueError(
-            f"Expected mask of shape {list(shape[1:])} for all images or {list(shape)}{more}, but it had shape {list(t.shape)}."
+            f"Expected {name} of shape {list(shape[1:])} for all images or {list(shape)}{more}, but it had shape {list(t.shape)}."
         )
-    full = t.expand(shape).clone()
+    return t.expand(shape).clone()
+
+
+def as_mask(mask: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """Check a mask, and spread it to images of this ``shape`` [N, \\*shape]: one for all, one for each, or one of pixels.
+
+    Returns:
+        Which entries may change, bool, and the share of eps that each may use, float32; None where it is all or nothing.
+
+    Raises:
+        ValueError: it holds neither bools nor numbers in [0, 1], has another shape, or lets nothing of an image change; names the
+            first such sample.
+    """
+    t = as_tensor(mask, "mask").cpu()
+    if t.dtype != torch.bool and not t.is_floating_point():
+        raise ValueError(
+            "Expected mask to hold bools, True where an entry may change, or floats in [0, 1], the share of eps that it may use, "
+            f"but its dtype was {t.dtype}. Write mask != 0."
+        )
+    shares = spread(t, shape, "mask")
+    full, weights = shares != 0, None
+    if t.dtype != torch.bool:
+        if len(bad := (~((shares >= 0) & (shares <= 1))).flatten(1).any(1).nonzero()):
+            i = int(bad[0])
+            raise ValueError(
+                f"Expected mask to hold numbers in [0, 1], the share of eps that an entry may use, but for sample {i} it ranges from "
+                f"{float(shares[i].min()):g} to {float(shares[i].max()):g} ({len(bad)} such). For an eps of each entry: bb.per_entry(eps)."
+            )
+        weights = torch.where(shares < LEAST_WEIGHT, 0.0, shares.to(torch.float32))
+        full = weights > 0
+        weights = None if bool((weights == full).all()) else weights
     if len(none := (~full.flatten(1).any(1)).nonzero()):
         raise ValueError(
             f"Expected mask to let something change, but for sample {int(none[0])} it is all False ({len(none)} such). Leave them out."
         )
-    return full
+    return full, weights
+
+
+def as_ranges(ranges: Any, x: Tensor, name: str = "x") -> tuple[Tensor, Tensor]:
+    """Check the lowest and the highest value of each entry, and spread them to the images ``x`` [N, \\*shape].
+
+    Args:
+        ranges: (lower, upper), each a number, or as a mask: [\\*shape] for all images, [N, \\*shape], or [height, width].
+
+    Raises:
+        ValueError: not two, another shape, NaN, or ranges that a clean image is not in; names the first such sample.
+    """
+    if not isinstance(ranges, (tuple, list)) or len(ranges) != 2:
+        raise ValueError(f"Expected ranges to be (lower, upper), but it was {type(ranges).__name__}. Give ranges=(lower, upper).")
+    found = []
+    for what, value in zip(("lower", "upper"), ranges, strict=True):
+        t = as_tensor(value, f"ranges ({what})").cpu().to(torch.float32)
+        found.append(torch.full_like(x, float(t)) if t.ndim == 0 else spread(t, tuple(x.shape), f"ranges ({what})"))
+    lower, upper = found
+    outside = ~((x >= lower) & (x <= upper))
+    if len(bad := outside.flatten(1).any(1).nonzero()):
+        i = int(bad[0])
+        at = int(outside[i].flatten().nonzero()[0])
+        low, value, high = (float(v[i].flatten()[at]) for v in (lower, x, upper))
+        raise ValueError(
+            f"Expected ranges that the clean input lies in, but of sample {i} entry {at} is {value:g} and its range [{low:g}, {high:g}] "
+            f"({len(bad)} such). Widen them, torch.minimum(lower, {name}) and torch.maximum(upper, {name}), or leave these out."
+        )
+    return lower, upper
 
 
 def as_images(x: Any, name: str = "x") -> Tensor:

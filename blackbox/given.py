@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from blackbox.checks import as_ids, as_images, as_labels, as_mask
+from blackbox.checks import as_ids, as_images, as_labels, as_mask, as_ranges
 from blackbox.engine.spec import Samples
 from blackbox.oracle.oracle import Oracle
 from blackbox.protocol import Access
@@ -16,13 +17,14 @@ from blackbox.threat import Threat
 
 def samples(
     oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any, table: Any = None,
+    ranges: Any = None,
 ) -> Samples:  # fmt: skip
     """Check what the user gave, before any query, and put it together.
 
     Raises:
         ValueError: it says what is wrong, with which sample, and how to mend it.
     """
-    rows = None if table is None else _of_table(table, x, threat, mask)
+    rows = None if table is None else _of_table(table, x, threat, mask, ranges)
     images = as_images(x, "x").cpu() if rows is None else rows.z
     if goal is None and oracle.access is Access.ANSWERS:
         raise ValueError(
@@ -49,18 +51,31 @@ def samples(
         raise ValueError(
             f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
         )
-    allowed = None if mask is None else as_mask(mask, tuple(images.shape))
+    allowed, weights = (None, None) if mask is None else as_mask(mask, tuple(images.shape))
     if rows is not None and not bool((free := rows.free).all()):
         allowed = free
-    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed, table=rows)
+    check_weights(weights, threat)
+    inside = None if ranges is None else as_ranges(ranges, images)
+    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed, rows, weights, inside)
 
 
-def _of_table(table: Any, x: Any, threat: Threat, mask: Any) -> TableRows:
+def check_weights(weights: Tensor | None, threat: Threat) -> None:
+    """Refuse shares of eps where eps is a number of pixels. Raises: ValueError."""
+    if weights is not None and threat.p == 0:
+        raise ValueError(
+            f"Expected a mask of bools with {threat}, which counts pixels, but it held shares of eps. Write mask > 0, and ranges=(lower, "
+            "upper) for how far an entry may go."
+        )
+
+
+def _of_table(table: Any, x: Any, threat: Threat, mask: Any, ranges: Any) -> TableRows:
     """The rows of a table that are to be attacked."""
     if not isinstance(table, Tabular):
         raise TypeError(f"Expected table to be a blackbox.Tabular, but it was {type(table).__name__}. Try Tabular.from_data(x, ...).")
     if mask is not None:
         raise ValueError("Expected no mask with a table, but there was one. Name the columns that stay: Tabular(..., immutable=columns).")
+    if ranges is not None:
+        raise ValueError("Expected no ranges with a table, but there were some. They are the table's: Tabular(..., ranges=...).")
     if (threat.lower, threat.upper) != (0, 1):
         raise ValueError(
             f"Expected a threat over columns scaled to [0, 1] with a table, but its box was [{threat.lower:g}, {threat.upper:g}]. The "

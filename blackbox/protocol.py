@@ -205,9 +205,8 @@ class Task:
 
     def distance(self, x: Tensor) -> Tensor:
         """The distances from the clean images in the threat's norm, [n], of what the mask lets change."""
-        if self.bounds is not None and not self.bounds.stretched:
-            return self.bounds.distance(self.threat, self.masked(x))
-        return self.threat.distance(self.masked(x), self.x0)
+        plain = self.bounds is None or self.bounds.stretched
+        return self.threat.distance(self.masked(x), self.x0) if plain else self.bounds.distance(self.threat, self.masked(x))
 
     def masked(self, x: Tensor) -> Tensor:
         """``x`` [n, \\*shape] where the mask lets entries change, the clean image elsewhere."""
@@ -239,11 +238,7 @@ class Task:
             ids=self.ids[keep],
             rng=self.rng.take(keep),
             loss0=self.loss0.index_select(0, index),
-            low=pick(self.low),
-            high=pick(self.high),
-            start=pick(self.start),
-            goal=pick(self.goal),
-            mask=pick(self.mask),
+            **{name: pick(getattr(self, name)) for name in ("low", "high", "start", "goal", "mask")},
             table=None if self.table is None else self.table.take(index),
             bounds=None if self.bounds is None else self.bounds.take(index),
         )

@@ -60,6 +60,7 @@ def attack(
     start: Tensor | np.ndarray | None = None,
     mask: Tensor | np.ndarray | None = None,
     table: Tabular | None = None,
+    ranges: tuple[Any, Any] | None = None,
     ids: Tensor | np.ndarray | None = None,
     cohort: int = 128,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -96,7 +97,11 @@ def attack(
         start: [N, \\*shape] images to start from, for attacks that walk from an adversarial image to the original: an
             example found elsewhere, or an image of the class to reach. Querying them is charged.
         mask: which entries may change, bool: [\\*shape] for all images, or [N, \\*shape]; of images [channels, height, width] also
-            [height, width]. Nothing outside it is ever changed, in no query.
+            [height, width]. Nothing outside it is ever changed, in no query. Floats in [0, 1] say how much of eps an entry may use:
+            in Linf \\|change\\| <= mask * eps; in L2 and L1 the norm of change / mask is at most eps, and is the distance reported.
+            An eps for each entry: ``**bb.per_entry(eps)``.
+        ranges: (lower, upper), the lowest and the highest value of each entry, shaped as a mask, or a number: every query lies in
+            them, probes too. The clean images must.
         table: what a row may be, for ``x`` [N, d] rows of a table in its own units, an array or a pandas table: see `blackbox.Tabular`.
             The threat is over columns scaled to [0, 1], which a prior is shown too; ``start`` is in the table's units.
         cohort: rows that step together; affects time and memory, never a result.
@@ -143,7 +148,7 @@ def attack(
     votes = _votes(votes, oracle)
     cap = None if cap is None else check_int(cap, "cap", budget, "a whole number of queries, the budget or more")
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
-    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal, table)
+    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal, table, ranges)
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
     if table is not None and eight_bit:
         raise ValueError("Expected no eight_bit with a table, whose rows are no images, but there was. Leave it out.")

@@ -119,9 +119,11 @@ class Accounts:
                 self.keep(cohort, row[j][wanted], points, at, reach[wanted], inside[wanted], number)
 
     def distance(self, cohort: Cohort, x: Tensor, row: Tensor) -> np.ndarray:
-        """The distances of inputs ``x`` [m, \\*shape] from the clean ones of rows ``row`` [m], [m]."""
-        table = cohort.task.table
-        far = self.threat.distance(x, cohort.task.x0[row]) if table is None else table.distance(self.threat, x, row)
+        """The distances of inputs ``x`` [m, \\*shape] from the clean ones of rows ``row`` [m], which may use shares of eps, [m]."""
+        table, bounds = cohort.task.table, cohort.task.bounds
+        if table is not None:
+            return table.distance(self.threat, x, row).numpy(force=True)
+        far = self.threat.distance(x, cohort.task.x0[row]) if bounds is None else bounds.take(row).distance(self.threat, x)
         return far.numpy(force=True)
 
     def query_number(self, cohort: Cohort, plan: Plan, i: np.ndarray) -> np.ndarray:

@@ -46,9 +46,9 @@ def round_off(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> None:
 def _round(spec: RunSpec, led: Ledger, before: Tensor, who: np.ndarray, way: str) -> None:
     """Put the examples ``before`` of samples ``who``, rounded, into the ledger, with their distances."""
     index, threat = torch.from_numpy(who), spec.threat
-    original = spec.samples.x[index]
-    led.x[index] = made = rounded(before[index], original, threat, way)
-    led.distance[who] = np.where(np.isfinite(led.distance[who]), threat.distance(made, original).numpy(), np.inf)
+    given = spec.samples
+    led.x[index] = made = rounded(before[index], given.x[index], threat, way, given.bounds(threat, who))
+    led.distance[who] = np.where(np.isfinite(led.distance[who]), given.distance(threat, made, who), np.inf)
 
 
 def _try_another(

@@ -114,6 +114,7 @@ def report(
         "eight_bit": spec.eight_bit,
         "mask": None if spec.samples.mask is None or spec.samples.table is not None else float(spec.samples.mask.double().mean()),
         "table": None if spec.samples.table is None else spec.samples.table.about,
+        **bounded(spec),
         "probe": oracle.probe,
         "detection": meter.detection(int(ledger.spent.sum()) - carried),
         "verify_rows": oracle.counts["verify"] - meter.counts["verify"],
@@ -137,6 +138,16 @@ def report(
 def shared(spec: RunSpec) -> dict[str, Any]:
     """Of a run on a shared budget: its whole, and what that is an image; nothing for others."""
     return {} if spec.shared is None else {"shared_budget": {"total": len(spec.samples.x) * spec.budget, "an_image": spec.budget}}
+
+
+def bounded(spec: RunSpec) -> dict[str, Any]:
+    """Of a run with shares of eps, their mean over the entries that may change; of one with ranges, their mean width."""
+    given, out = spec.samples, {}
+    if given.weights is not None and given.mask is not None:
+        out["weights"] = float(given.weights[given.mask].double().mean())
+    if given.ranges is not None:
+        out["ranges"] = float((given.ranges[1] - given.ranges[0]).double().clamp(0, 1).mean())
+    return out
 
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:

@@ -94,7 +94,10 @@ def summary(result: AttackResult) -> str:
     if c.get("probe"):
         lines.append(_coarse(c["probe"]))
     if c.get("mask") is not None:
-        lines.append(f"mask             {100 * c['mask']:.3g} % of the entries might change, the others did not")
+        share = f", each by {100 * c['weights']:.3g} % of eps on average" if c.get("weights") is not None else ""
+        lines.append(f"mask             {100 * c['mask']:.3g} % of the entries might change{share}, the others did not")
+    if c.get("ranges") is not None:
+        lines.append(f"ranges           every query kept each entry in a range of its own, {c['ranges']:.3g} wide on average")
     if c.get("eight_bit"):
         before = Rate.of(result.success_float, outcomes.perhaps_attacked(result), result.known | result.success_float)
         lines.append(

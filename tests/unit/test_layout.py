@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each room or file may import those before it, and no other.
 _ORDER = """
     checks lazy moved rng rowwise environment
-    threat tabular statistics checkpoint plain_text plugins
+    threat bounds tabular statistics checkpoint plain_text plugins
     status protocol adopted start_images direction answer
     search stealth ascent prior
     proposals estimators candidates attacks
@@ -31,11 +31,11 @@ _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysi
 ONLY = {
     "attacks": "adopted ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search stealth threat",
     "candidates": "ascent direction prior proposals protocol rowwise search",
-    "engine": "answer checkpoint goals oracle protocol rng rowwise tabular threat",
+    "engine": "answer bounds checkpoint goals oracle protocol rng rowwise tabular threat",
 }
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (
-    "answer ascent checkpoint checks direction goals loggers oracle "
+    "answer ascent bounds checkpoint checks direction goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report saved cli app"  # they know surrogates
