@@ -86,7 +86,12 @@ def test_a_mask_of_pixels_or_one_for_all_and_what_is_no_mask() -> None:
     oracle = bb.Oracle(NET, "logits", 4)
     none = MASK.clone()
     none[1] = False
-    for mask, said in ((MASK.int(), "hold bools"), (2.0 * MASK, "for sample 0 it ranges from 0 to 2"), (MASK[:, :2], "mask of shape"), (none, "sample 1 it is all False")):
+    for mask, said in (
+        (MASK.int(), "hold bools"),
+        (2.0 * MASK, "for sample 0 it ranges from 0 to 2"),
+        (MASK[:, :2], "mask of shape"),
+        (none, "sample 1 it is all False"),
+    ):
         with pytest.raises(ValueError, match=said):
             bb.attack(oracle, X, Y, "square", bb.L2(1.0), 30, mask=mask)
     assert oracle.rows == 0
