@@ -61,12 +61,13 @@ class Plan:
     def inputs(self, task: Task, start: int, stop: int) -> Tensor:
         """The target's inputs for these evaluations, [stop - start, \\*shape]; made late, so that memory is that of one call."""
         made = self._points(task, start, stop)
-        if task.table is None and (task.bounds is None or not task.bounds.stretched):
+        stretched = task.bounds is not None and task.bounds.stretched
+        if task.table is None and not stretched:
             return made
         row = torch.from_numpy(self.row[start:stop]).to(made.device)
-        if task.table is None:
+        if task.bounds is not None and stretched:
             return task.bounds.shown(made, row)
-        # probes, and an attack that minimises, go outside the threat
+        assert task.table is not None  # probes, and an attack that minimises, go outside the threat
         return task.table.shown(made, row, None if self.points is None or task.minimises else task.threat)
 
     def _points(self, task: Task, start: int, stop: int) -> Tensor:

@@ -77,7 +77,8 @@ class Bounds:
     def take(self, index: Tensor) -> Bounds:
         """The bounds of the rows ``index``."""
         weights = None if self.weights is None else self.weights.index_select(0, index)
-        return Bounds(*(v.index_select(0, index) for v in (self.x0, self.lower, self.upper)), weights, self.stretched)
+        x0, lower, upper = (v.index_select(0, index) for v in (self.x0, self.lower, self.upper))
+        return Bounds(x0, lower, upper, weights, self.stretched)
 
     def ball(self, eps: float) -> tuple[Tensor, Tensor]:
         """The lowest and highest value of each entry within ``eps`` in Linf, in the attack's coordinates."""

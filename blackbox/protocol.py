@@ -205,8 +205,9 @@ class Task:
 
     def distance(self, x: Tensor) -> Tensor:
         """The distances from the clean images in the threat's norm, [n], of what the mask lets change."""
-        plain = self.bounds is None or self.bounds.stretched
-        return self.threat.distance(self.masked(x), self.x0) if plain else self.bounds.distance(self.threat, self.masked(x))
+        if self.bounds is None or self.bounds.stretched:
+            return self.threat.distance(self.masked(x), self.x0)
+        return self.bounds.distance(self.threat, self.masked(x))
 
     def masked(self, x: Tensor) -> Tensor:
         """``x`` [n, \\*shape] where the mask lets entries change, the clean image elsewhere."""
@@ -228,17 +229,15 @@ class Task:
     def take(self, keep: np.ndarray) -> Task:
         """The task of the rows in ``keep`` (a boolean mask)."""
         index = torch.from_numpy(keep.nonzero()[0]).to(self.x0.device)
-
-        def pick(v: Tensor | None) -> Tensor | None:
-            return None if v is None else v.index_select(0, index)
-
+        names = ("low", "high", "start", "goal", "mask")
+        kept: dict[str, Any] = {name: v if (v := getattr(self, name)) is None else v.index_select(0, index) for name in names}
         return replace(
             self,
             x0=self.x0.index_select(0, index),
             ids=self.ids[keep],
             rng=self.rng.take(keep),
             loss0=self.loss0.index_select(0, index),
-            **{name: pick(getattr(self, name)) for name in ("low", "high", "start", "goal", "mask")},
+            **kept,
             table=None if self.table is None else self.table.take(index),
             bounds=None if self.bounds is None else self.bounds.take(index),
         )
