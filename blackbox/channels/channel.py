@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,14 @@ class Channel(Wrapper):
 
     A channel describes its effect with ``own_probe``, ``own_resolution``, ``own_noise`` and ``own_randomised``; its `info`
     adds them to that of the target behind it (`blackbox.targets.TargetInfo`).
+
+    Attributes:
+        of_classes: it changes or hides scores of classes, and so cannot stand before answers of any form.
+        any_form: the answers that pass are of any form; an oracle that shows these says so.
     """
+
+    of_classes: ClassVar[bool] = False
+    any_form = False
 
     own_probe: float = 0.0
     own_resolution: float = 0.0
@@ -79,7 +86,7 @@ class Channel(Wrapper):
             rows = np.arange(self._shown, self._shown + len(x), dtype=np.uint64)
             self._shown += len(x)
         out = self.inner.predict(self.before(x, rows))
-        if isinstance(out, Tensor):
+        if isinstance(out, Tensor) or self.any_form:
             return self.after(out, rows)
         answered, rejected = split(out)
         if rejected is None:
@@ -110,6 +117,8 @@ class Scores(Channel):
     Raises:
         ValueError: the target behind shows labels only.
     """
+
+    of_classes = True
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

@@ -19,6 +19,8 @@ class LabelsOnly(Channel):
     Rounding and noise of the scores behind it are no longer visible as such, but a label may still change by chance.
     """
 
+    of_classes = True
+
     @property
     def info(self) -> TargetInfo:  # type: ignore[override]
         return replace(super().info, returns="labels", resolution=0.0, noise=0.0)

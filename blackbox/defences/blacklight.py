@@ -28,6 +28,8 @@ class Blacklight(Stateful):
     Departs from the paper: a keyed 64-bit hash replaces salted SHA-256, since nobody here tries to invert it; memory is
     cleared by `reset`, not each day. Every query is remembered, flagged ones too.
 
+    An input with no more hashes than the threshold could never be flagged; such inputs are refused.
+
     Args:
         window, step, kept, threshold: the paper's settings for 32 x 32 images; it uses ``window=50`` on large ones.
         action, accounts, lock: see `blackbox.defences.stateful.Stateful`; "replay" repeats the answer of the most similar earlier
@@ -67,6 +69,20 @@ class Blacklight(Stateful):
         nearest, shared = self.nearest(memory, feature, self.threshold)
         remember(memory, feature, number)
         return nearest if shared > self.threshold else None
+
+    def check(self, x: Tensor) -> None:
+        d = x[:1].numel()
+        if len(x) and (most := d - min(self.window, d) + 1) < self.least:
+            raise ValueError(
+                f"Expected inputs of at least {self.least + self.window - 1} entries for {self}, but they have {d}: of these it makes "
+                f"{most} hashes, and flags what shares {self.least} with an earlier one, so that it would flag nothing. Give a smaller "
+                "window= or threshold=."
+            )
+
+    @property
+    def least(self) -> int:
+        """Shared hashes below which nothing is ever flagged."""
+        return self.threshold + 1
 
     def fingerprints(self, x: Tensor) -> list[np.ndarray]:
         """The largest hashes of each image of ``x`` [m, \\*shape]: uint64, at most ``kept``, all different."""

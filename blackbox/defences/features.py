@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor, nn
 
 from blackbox.channels.channel import Channel
 from blackbox.rng import Stream
+
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+_OPEN = threading.Lock()
+
+
+def _lock_of(net: nn.Module) -> Any:
+    """The lock of a net, one for all channels around it; a thread may take it twice."""
+    with _OPEN:
+        return _LOCKS.setdefault(net, threading.RLock())
 
 
 class RandomFeatures(Channel):
@@ -39,7 +49,7 @@ class RandomFeatures(Channel):
         if not scale > 0:
             raise ValueError(f"Expected scale to be a positive standard deviation, but it was {scale}.")
         self.scale, self.layer, self.seed = float(scale), layer, seed
-        self._calls = threading.Lock()
+        self._own = threading.local()  # the rows of the call that a thread makes
         if (net := self._net()) is not None:
             self._module(net)  # a layer that is not there is reported at once
 
@@ -47,7 +57,7 @@ class RandomFeatures(Channel):
         return f"RandomFeatures {self.layer + ' ' if self.layer else ''}{self.scale:g}"
 
     def before(self, x: Tensor, rows: np.ndarray) -> Tensor:
-        self._rows = rows
+        self._own.rows = rows
         return x
 
     def predict(self, x: Tensor) -> Any:
@@ -57,18 +67,23 @@ class RandomFeatures(Channel):
                 "any target: InputNoise."
             )
         module, enters = self._module(net)
-        with self._calls:  # the hook is there for this call alone
+        caller = threading.get_ident()  # the hook is there for this call alone: other threads may use the net meanwhile
+        with _lock_of(net):
             if enters:
-                handle = module.register_forward_pre_hook(lambda _, given: (self._noised(given[0]), *given[1:]))
+                handle = module.register_forward_pre_hook(
+                    lambda _, given: (self._noised(given[0]), *given[1:]) if threading.get_ident() == caller else None
+                )
             else:
-                handle = module.register_forward_hook(lambda _, __, out: self._noised(out))
+                handle = module.register_forward_hook(
+                    lambda _, __, out: self._noised(out) if threading.get_ident() == caller else None
+                )
             try:
                 return super().predict(x)
             finally:
                 handle.remove()
 
     def _noised(self, features: Any) -> Any:
-        rows = self._rows
+        rows = self._own.rows
         if not isinstance(features, Tensor) or len(features) < len(rows):
             raise ValueError(
                 f"Expected features of one row an image at the layer {self.layer or 'before the last linear one'!r}, but they were "

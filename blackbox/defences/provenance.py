@@ -61,6 +61,10 @@ class QPA(Blacklight):
     def __str__(self) -> str:
         return "QPA"
 
+    @property
+    def least(self) -> int:
+        return min(self.link, self.threshold + 1)
+
     def empty(self) -> Any:
         return Memory(super().empty())
 

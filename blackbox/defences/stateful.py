@@ -16,6 +16,7 @@ from blackbox.checks import check_int
 from blackbox.statistics import Detection
 from blackbox.targets.answer import Answer
 from blackbox.targets.rejections import as_answer, rejecting
+from blackbox.targets.rows import rows_of
 
 
 @contextlib.contextmanager
@@ -70,6 +71,9 @@ class Stateful(Channel):
     def seen(self, memory: Any, feature: Any, number: int) -> int | None:
         """Remember query ``number``; if it is flagged, the number of the earlier query that it resembles most, else None."""
 
+    def check(self, x: Tensor) -> None:
+        """Refuse images ``x`` [m, \\*shape] that it could never flag, before they are asked about. Raises: ValueError."""
+
     def reset(self) -> None:
         """Forget every query, open every account, and restart the report."""
         self._memories = [self.empty() for _ in range(self.accounts)]
@@ -77,6 +81,7 @@ class Stateful(Channel):
         self._turn = 0
         self._flags = bytearray()
         self._answers: list[tuple[Tensor, Tensor | None]] = []
+        self._rows: list[Any] = []  # the same of answers of any form
 
     @property
     def flags(self) -> np.ndarray:
@@ -101,6 +106,7 @@ class Stateful(Channel):
                 f"each and {len(self._flags):,} queries in all. Attack with fewer flags, or give more accounts (accounts=) or a higher "
                 "lock (lock=)."
             )
+        self.check(x)
         out = self.inner.predict(x)  # first: a call that fails leaves no trace
         begin = len(self._flags)
         like: list[int | None] = []
@@ -117,7 +123,10 @@ class Stateful(Channel):
         if self.action == "reject":
             refused |= np.frombuffer(bytes(self._flags[begin:]), dtype=np.bool_)
         elif self.action == "replay":
-            out = self._replayed(out, [*like, *[None] * (len(x) - len(like))])
+            like += [None] * (len(x) - len(like))
+            out = self._rows_replayed(out, like) if self.any_form else self._replayed(out, like)
+        if self.any_form:
+            return self._without(out, torch.from_numpy(refused))
         return rejecting(out, torch.from_numpy(refused).to(x.device)) if self.action == "reject" or refused.any() else out
 
     def _next_account(self) -> int | None:
@@ -128,6 +137,22 @@ class Stateful(Channel):
                 self._turn = account + 1
                 return account
         return None
+
+    def _without(self, out: Any, refused: Tensor) -> Any:
+        """Answers of any form, without those refused here or further behind."""
+        behind = isinstance(out, Answer) and out.rejected is not None
+        if not behind and self.action != "reject" and not bool(refused.any()):
+            return out
+        refused = (refused | out.rejected.cpu()) if behind else refused
+        return Answer(torch.full((len(refused),), -1), out.scores if isinstance(out, Answer) else out, refused)
+
+    def _rows_replayed(self, out: Any, like: list[int | None]) -> Any:
+        """Answers of any form, those to flagged queries replaced by earlier ones."""
+        rows = rows_of(out.scores if isinstance(out, Answer) else out, len(like), str(self))
+        for i, number in enumerate(like):
+            rows[i] = rows[i] if number is None else self._rows[number]
+            self._rows.append(rows[i])
+        return Answer(out.label, rows, out.rejected) if isinstance(out, Answer) else rows  # type: ignore[arg-type]
 
     def _replayed(self, out: Any, like: list[int | None]) -> Any:
         """The answers, those to flagged queries replaced by earlier ones."""

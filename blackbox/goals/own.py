@@ -11,6 +11,7 @@ import numpy as np
 from blackbox.goals.base import Goal, GoalError
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
+from blackbox.targets.rows import copied
 
 
 class Own(Goal):
@@ -30,7 +31,8 @@ class Own(Goal):
 
     def _called(self, function: Callable[..., Any], what: str, kind: type, answer: Any, sample: int, row: int) -> Any:
         try:
-            return kind(function(answer, sample) if _takes_two(function) else function(answer))
+            own = copied(answer)  # it may sort or edit it: what is in the journal, and what others see, stays as it is
+            return kind(function(own, sample) if _takes_two(function) else function(own))
         except Exception as error:
             raise GoalError(
                 f"Expected the {what} of the goal ({self}) to be a {'number' if kind is float else 'truth'}, but on the answer "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from blackbox.channels.channel import Channel
 from blackbox.protocol import Access, AccessError
 from blackbox.targets.info import TargetInfo
 
@@ -32,3 +35,24 @@ def check_announced(info: TargetInfo, access: Access, classes: int, k: int, retu
         )
     if access is info.shows is Access.TOPK and info.k is not None and k > info.k:
         raise ValueError(f"Expected k of at most {info.k}, which is what {info.name} lists, but it was {k}.")
+
+
+def told_form(target: Any, any_form: bool) -> Any:
+    """The ``target``, when it and what stands before it have been told whether its answers are of any form, or of classes.
+
+    Raises:
+        ValueError: something changes scores of classes, and answers are of any form.
+    """
+    each: Any = target
+    while each is not None:
+        if any_form and getattr(each, "of_classes", False):
+            raise ValueError(
+                f"Expected nothing before answers of any form that changes scores of classes, but there was {each}. Leave it out, or let "
+                "the target change its answers itself."
+            )
+        if isinstance(each, Channel):
+            each.any_form = any_form
+        elif any_form and hasattr(each, "_any_form"):
+            each._any_form = True
+        each = getattr(each, "inner", None)
+    return target

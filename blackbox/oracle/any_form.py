@@ -46,7 +46,7 @@ class AnyForm:
         return rows, rejected
 
     def _shown(self, out: Answer) -> Any:
-        """What of an `Answer` is of any form. Raises: ValueError, if it holds labels alone."""
+        """What of an `Answer` is of any form: what stands in the place of its scores. Raises: ValueError, if it holds labels alone."""
         if out.scores is None and (out.rejected is None or not bool(out.rejected.all())):
             raise ValueError(
                 f"Expected an answer of any form from the target {self.name}, but what stands before it made labels of it, as of classes. "

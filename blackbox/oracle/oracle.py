@@ -19,7 +19,7 @@ from blackbox.channels.channel import Channel
 from blackbox.checks import as_images, check_int
 from blackbox.defences.adaptive import defences_of
 from blackbox.defences.stateful import unwatched
-from blackbox.oracle.announced import check_announced
+from blackbox.oracle.announced import check_announced, told_form
 from blackbox.oracle.call_size import CallSize
 from blackbox.oracle.journal import Journal, JournalError
 from blackbox.oracle.reply import Reply
@@ -103,7 +103,7 @@ class Oracle:
         max_rows = check_int(max_rows, "max_rows", 1)
         rows_per_call = None if rows_per_call is None else check_int(rows_per_call, "rows_per_call", 1)
         self.decimals = decimals
-        target = as_target(model, device, any_form=self.access is Access.ANSWERS)
+        target = told_form(as_target(model, device, any_form=self.access is Access.ANSWERS), self.access is Access.ANSWERS)
         worded = self.class_names is not None and self.access is not Access.ANSWERS and not isinstance(target, Channel)
         self.__target: Target = Adapted(target, class_names=self.class_names) if worded else target
         self.device = self.__target.device

@@ -62,6 +62,15 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list) else value
 
 
+def copied(value: Any) -> Any:
+    """An answer of its own: what is done to it in place is done to nothing else."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {key: copied(each) for key, each in value.items()}
+    return type(value)(map(copied, value)) if type(value) in (list, tuple) else value
+
+
 def _array(value: Tensor) -> np.ndarray:
     """A tensor in its own type, float64 too, since a number may be large; numpy has no bfloat16, and half is widened with it."""
     return (value.float() if value.dtype in (torch.bfloat16, torch.half) else value).numpy(force=True)

@@ -159,3 +159,25 @@ def test_wrong_settings_are_told(goal: Callable[[], Goal], said: str) -> None:
 
 def test_a_label_as_numpy_has_it() -> None:
     assert MultiLabel(hide=np.int64(3)).hide == [3]  # type: ignore[arg-type]
+
+
+def test_a_function_that_edits_its_answer_edits_its_own(tmp_path: Path) -> None:
+    def spoils(answer: Any) -> float:
+        was = float(answer["v"][0])
+        answer["v"].sort()
+        answer["words"].clear()
+        del answer["v"]
+        return was - 50
+
+    def rows(x: Tensor) -> list[dict[str, Any]]:
+        return [{"v": row.numpy()[::-1].copy(), "words": ["a"]} for row in x]
+
+    first, again = bb.Oracle(rows, "answers"), bb.Oracle(rows, "answers")
+    goal = bb.goal(spoils, success=lambda a: len(a["words"]) == 0, name="spoils")
+    runs = [bb.attack(o, X, None, "square", bb.Linf(0.1), 9, goal=goal, journal=tmp_path / "j") for o in (first, again)]
+    assert torch.equal(runs[0].x_adv, runs[1].x_adv) and again.rows == 0 and not bool(runs[0].success.any())
+    scores = bb.Oracle(lambda x: x, "logits", 8, returns="logits")(X)
+    before = scores.values.clone()  # type: ignore[union-attr]
+    sorts = bb.goal(lambda p: p.sort() or -1.0, access="logits")
+    sorts.bound(Setting(3, scores.access, 8)).verdict(scores, np.arange(3))
+    assert torch.equal(scores.values, before)  # type: ignore[arg-type]
