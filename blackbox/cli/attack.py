@@ -19,6 +19,7 @@ from blackbox.specs import goal, starts
 if TYPE_CHECKING:
     import torch
 
+    from blackbox.goals.base import Goal
     from blackbox.loggers.logger import Log
     from blackbox.oracle.oracle import Oracle
     from blackbox.report.pages import Page
@@ -186,17 +187,18 @@ def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget:
     return line if bill is None else f"{line}\nan image         {str(bill)[0].lower()}{str(bill)[1:]}"
 
 
-def save(result: AttackResult, path: Any, data: Any, target: str, oracle: Oracle | None = None) -> str:
+def save(result: AttackResult, path: Any, data: Any, target: str, oracle: Oracle | None = None, goal: Goal | None = None) -> str:
     """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports; returns what to say of
-    the adversarial examples as pictures. oracle: to ask whether these still fool the target."""
+    the adversarial examples as pictures. oracle: to ask whether these still fool the target, or reach the ``goal``."""
     from blackbox.report import build, figures, runs
     from blackbox.report import shown as kept
-    from blackbox.results import pictures
+    from blackbox.results import pictures, words
 
     result.save(path)
     told = "none: the images have neither 1 nor 3 channels"
     if data.shape[0] in (1, 3):
-        told = pictures.told(result.save_pictures(path / "adversarial", data.images, data.classes, oracle))
+        saved = result.save_pictures(path / "adversarial", data.images, data.classes, oracle, goal)
+        told = pictures.told(saved, bool(words.goal_of(result.config)))
     kept.of_attack(path, result, data)
     figures.examples(result, data.images, data.classes, path / "examples.png")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from blackbox.answer import Plan
 from blackbox.engine.accounts import Accounts
+from blackbox.engine.answers import keep
 from blackbox.engine.cohort import CLEAN, Cohort
 from blackbox.engine.spec import RunSpec
 from blackbox.goals.base import GoalError
@@ -81,6 +82,8 @@ class Evaluator:
                 label, sure = reply.label[part].numpy(force=True), reply.confidence()[part].numpy(force=True)
                 done = self.spec.done(reply, adv, who)[part]
                 self.accounts.check_clean(cohort, plan, label, sure, loss[part], done, no)
+                if self.spec.goal is not None:
+                    keep(self.accounts.ledger, self.spec.goal, "before", reply, who, part.start + np.flatnonzero(~done))
             else:
                 self.accounts.credit(cohort, plan, points, loss[part], adv[part])
             plan.add(loss[part], adv[part], None if shown is None or plan.points is None else shown[part], no)

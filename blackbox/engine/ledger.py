@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from blackbox.engine.cohort import Cohort
+from blackbox.goals.excerpt import packed, unpacked
 from blackbox.protocol import Status
 
 LIVE = -1
@@ -36,6 +38,7 @@ class Ledger:
         winner: the part that succeeded first, -1 where none is known.
         flagged: queries that the target rejected, or that its detector flagged.
         bad: queries charged whose answer was not what the attacker wants; a rejected one is among them.
+        answers: by the sample what a report shows of its answers, see `blackbox.engine.answers`.
         x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
 
@@ -57,6 +60,7 @@ class Ledger:
     winner: np.ndarray
     flagged: np.ndarray
     bad: np.ndarray
+    answers: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, x: Tensor, parts: int = 0) -> Ledger:
@@ -106,8 +110,9 @@ class Ledger:
 
     def state(self) -> dict[str, Tensor]:
         """The columns as tensors, to be saved."""
-        columns = {f.name: torch.as_tensor(getattr(self, f.name)).clone() for f in fields(self) if f.name != "trace"}
-        return {**columns, "trace": torch.tensor(self.trace, dtype=torch.float64).view(-1, 3)}
+        columns = {f.name: torch.as_tensor(getattr(self, f.name)).clone() for f in fields(self) if f.name not in ("trace", "answers")}
+        said = torch.from_numpy(np.frombuffer(packed(self.answers).encode(), np.uint8).copy())
+        return {**columns, "trace": torch.tensor(self.trace, dtype=torch.float64).view(-1, 3), "answers": said}
 
     @classmethod
     def restore(cls, state: dict[str, Tensor]) -> Ledger:
@@ -117,6 +122,7 @@ class Ledger:
         columns = {
             f.name: state[f.name].numpy() if f.name in state else getattr(new, f.name)
             for f in fields(cls)
-            if f.name not in ("x", "trace")
+            if f.name not in ("x", "trace", "answers")
         }
-        return cls(**columns, trace=trace, x=state["x"])
+        answers = unpacked(state["answers"].numpy().tobytes().decode()) if "answers" in state else {}
+        return cls(**columns, trace=trace, x=state["x"], answers=answers)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.engine.answers import keep
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.rounding import ROUNDINGS, rounded
 from blackbox.engine.spec import RunSpec
@@ -58,6 +59,7 @@ def _try_another(
     index = torch.from_numpy(lost)
     columns = (led.distance, led.label1, led.sure1)
     image, kept = led.x[index], [column[lost] for column in columns]
+    said = {i: led.answers[i] for i in lost.tolist() if i in led.answers}
     _round(spec, led, before, lost, way)
     new = (led.x[index] != image).flatten(1).any(1).numpy()
     inside = led.distance[lost] <= spec.threat.eps + spec.threat.tolerance
@@ -68,6 +70,7 @@ def _try_another(
         led.x[torch.from_numpy(lost[back])] = image[torch.from_numpy(back)]
         for column, old in zip(columns, kept, strict=True):
             column[lost[back]] = old[back]
+        led.answers.update({i: said[i] for i in lost[back].tolist() if i in said})
 
 
 def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column: np.ndarray) -> None:
@@ -83,6 +86,8 @@ def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column:
             if reply.rejected is not None:
                 unknown |= reply.rejected.numpy(force=True)
             ledger.label1[part] = reply.label.numpy(force=True)
+            if spec.goal is not None:
+                keep(ledger, spec.goal, "after", reply, part, np.arange(len(part)))
             ledger.sure1[part] = reply.confidence().numpy(force=True)
         column[part] = np.where(unknown & (2 * yes <= spec.votes), -1, 2 * yes > spec.votes)
         start += len(part)

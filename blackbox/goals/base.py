@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from blackbox.goals import excerpt
 from blackbox.goals.identity import Print, own_code
 from blackbox.oracle.oracle import Oracle
 from blackbox.oracle.reply import Reply
@@ -93,6 +94,18 @@ class Goal:
     def unreached(self) -> str:
         """What an input is that does not reach the goal, in words: the denominator of a success rate. Empty: nothing more is said."""
         return ""
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        """What a report shows of the answer in ``row`` of a reply, to ``sample``; see `blackbox.goals.excerpt`. By default guessed."""
+        names = getattr(self, "_names", ())
+        words = tuple(names) if isinstance(names, tuple | list | dict) else ()
+        if reply.answers is None:
+            return excerpt.classes(reply, row, words, getattr(self, "k", 1))
+        return excerpt.of(reply.answers[row], words)
+
+    def picture(self, sample: int) -> np.ndarray | None:
+        """What ``sample`` is compared with, as an image [channels, height, width] in [0, 1], for reports; None where there is none."""
+        return None
 
     def __str__(self) -> str:
         return self.describe()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, lacking
 from blackbox.goals.boxes import FORMS, Boxes, Label, boxes_of, label_of
 from blackbox.oracle.reply import Reply
@@ -159,6 +160,10 @@ class Detection(Goal):
     def _known(self, labels: list[Any]) -> list[Any]:
         """Words that name a class of the oracle's as its numbers."""
         return [self._names.get(each, each) if isinstance(each, str) else each for each in labels]
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        answers: Any = reply.answers
+        return excerpt.boxes(boxes_of(answers[row]), tuple(self._names), self.score)
 
     def unreached(self) -> str:
         return {

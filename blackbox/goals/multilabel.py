@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, numbers
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
@@ -72,6 +73,13 @@ class MultiLabel(Goal):
     def describe(self) -> str:
         told = [f"{what} {', '.join(map(str, some))}" for what, some in (("hide", self.hide), ("show", self.show)) if some]
         return f"{' and '.join(told)} (threshold {self.threshold:g})"
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        answers: Any = reply.answers
+        shown = [*self.hide, *self.show]
+        said = [float(answers[row][str(label) if isinstance(answers[row], dict) else label]) for label in shown]
+        marks = ["" if value < self.threshold else " ✓" for value in said]  # the target says that the label is there
+        return excerpt.text(", ".join(f"{label} {value:.2g}{mark}" for label, value, mark in zip(shown, said, marks, strict=True)))
 
     def unreached(self) -> str:
         hidden, shown = "a label to hide is there", "a label to show is not there"

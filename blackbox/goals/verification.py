@@ -21,6 +21,7 @@ class Verification(Goal):
         threshold: from which similarity on (``"cosine"``), or up to which distance (``"euclidean"``), two are one person.
         mode: ``"impersonate"``: be taken for the reference; ``"dodge"``: not to be.
         metric: ``"cosine"`` or ``"euclidean"``.
+        pictures: the images of the references, for reports: [channels, height, width] in [0, 1], or one for each sample.
 
     Raises:
         ValueError: no such mode or metric, or a threshold that decides nothing.
@@ -28,7 +29,9 @@ class Verification(Goal):
 
     needs = Access.ANSWERS
 
-    def __init__(self, references: Any, threshold: float, mode: str = "impersonate", metric: str = "euclidean") -> None:
+    def __init__(
+        self, references: Any, threshold: float, mode: str = "impersonate", metric: str = "euclidean", pictures: Any = None
+    ) -> None:
         if mode not in MODES or metric not in METRICS:
             raise ValueError(
                 f"Expected mode of {' or '.join(MODES)} and metric of {' or '.join(METRICS)}, but they were {mode!r} and {metric!r}."
@@ -39,9 +42,16 @@ class Verification(Goal):
             least = "between -1 and 1, a cosine," if metric == "cosine" else "above 0, a distance,"
             raise ValueError(f"Expected a threshold {least} but it was {threshold!r}.")
         self.references, self.threshold, self.mode, self.metric = references, float(threshold), mode, metric
+        self.pictures = None if pictures is None else np.asarray(pictures, dtype=np.float32)
 
     def bind(self, setting: Setting) -> None:
         self.references = per_sample(self.references, "the reference embeddings", setting.samples, axes=1)
+        shaped = self.pictures is None or (self.pictures.ndim in (3, 4) and self.pictures.shape[:-3] in ((), (1,), (setting.samples,)))
+        if self.pictures is not None and not shaped:
+            raise ValueError(
+                f"Expected pictures of the references as [channels, height, width] or one for each of {setting.samples} samples, but their "
+                f"shape was {list(self.pictures.shape)}."
+            )
         if self.metric == "cosine" and not (norms := np.linalg.norm(self.references, axis=1)).all():
             raise ValueError(f"Expected references of some length, but that of sample {int(norms.argmin())} is zero: it has no direction.")
 
@@ -57,6 +67,21 @@ class Verification(Goal):
             length = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
             near = (found * reference).sum(1) / np.maximum(length, 1e-30) - self.threshold
         return (near, near >= 0) if self.mode == "impersonate" else (-near, near < 0)
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        answers: Any = reply.answers
+        loss, _ = self.judge(Reply(reply.access, reply.label[row : row + 1], None, None, reply.total, answers=[answers[row]]),
+                             np.array([sample]))  # fmt: skip
+        near = float(loss[0]) if self.mode == "impersonate" else -float(loss[0])
+        value = self.threshold - near if self.metric == "euclidean" else self.threshold + near
+        what = "distance" if self.metric == "euclidean" else "similarity"
+        return {"form": "number", "value": value, "says": f"{what} {value:.3g}: {'the same' if near >= 0 else 'another'}"}
+
+    def picture(self, sample: int) -> np.ndarray | None:
+        if self.pictures is None:
+            return None
+        shown = np.asarray(self.pictures)
+        return shown if shown.ndim == 3 else shown[sample if len(shown) > 1 else 0]
 
     def unreached(self) -> str:
         return "not taken for the reference" if self.mode == "impersonate" else "taken for the reference"

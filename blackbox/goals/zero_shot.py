@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, labelled, numbers, per_sample
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
@@ -87,6 +88,14 @@ class ZeroShot(Goal):
                                 f"{', '.join(list(answers[0])[:8])}.", 0)  # fmt: skip
             reply = Reply(reply.access, reply.label, None, None, reply.total, answers=[each[_IMAGE] for each in answers])
         return numbers(reply, self, axes=1)
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        answers: Any = reply.answers
+        one = Reply(reply.access, reply.label[row : row + 1], None, None, reply.total, answers=[answers[row]])
+        found = self._embeddings(one)[0]
+        cosines = self.texts @ (found / max(float(np.linalg.norm(found)), 1e-30))
+        first = int(cosines.argmax())
+        return excerpt.text(f"{self.names[first] if self.names is not None else f'text {first}'}, cosine {cosines[first]:.3f}")
 
     def unreached(self) -> str:
         return "the right text is nearest" if self.reach is None else "another text is nearest"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox import statistics
-from blackbox.report import style
+from blackbox.report import marks, style
+from blackbox.report.gallery import colours
 from blackbox.results import words
 from blackbox.sweep.pictures import spread
 
@@ -76,6 +77,8 @@ def examples(result: AttackResult, images: Tensor, classes: Sequence[str], path:
     chosen = choose(result, columns)
     if not len(chosen):
         return None
+    if words.goal_of(result.config):
+        return _with_answers(result, images, classes, chosen, path)
     pairs = [(images[i], result.x_adv[i]) for i in chosen]
     heads = [f"{_name(classes, int(result.y[i]))} → {_name(classes, int(result.adv_label[i]))}" for i in chosen]
     notes = [f"{int(result.first_success_query[i]):,} queries" for i in chosen]
@@ -88,9 +91,38 @@ def examples(result: AttackResult, images: Tensor, classes: Sequence[str], path:
     return gallery(rows, heads, notes, "What the target was fooled by", under, path)
 
 
+def _with_answers(result: AttackResult, images: Tensor, classes: Sequence[str], chosen: np.ndarray, path: Path) -> Path:
+    """The same with a goal that is not one class: what the target answered under each image, and over it where it can be drawn."""
+    import torch
+
+    from blackbox.report.sections.answers import before_after, head, mask_of, said
+
+    clean, changed = (v[chosen].numpy(force=True) for v in (images, result.x_adv))
+    over = [before_after(result, int(k)) for k in chosen]
+
+    def row(at: int, some: np.ndarray) -> list[Tensor]:
+        made = [marks.drawn(colours(x), marks.of(pair[at], mask_of(result, int(k)))) for x, pair, k in zip(some, over, chosen, strict=True)]
+        return [torch.from_numpy(np.moveaxis(m.astype(np.float32) / 255, -1, 0)) for m in made]
+
+    rows = [
+        ("clean", row(0, clean)),
+        ("adversarial", row(1, changed)),
+        ("difference", list(torch.from_numpy(changed - clean))),
+    ]
+    notes = [[_cut(said(pair[at], list(map(str, classes)))) for pair in over] for at in (0, 1)]
+    notes.append([f"{int(result.first_success_query[k]):,} queries" for k in chosen])
+    under = f"{words.sentence(result.config)} {result.config['attack']} on {result.config['target']}, {result.threat}."
+    return gallery(rows, [_cut(head(result, list(map(str, classes)), int(k))) for k in chosen], notes, "What reached the goal", under, path)
+
+
+def _cut(text: str, most: int = 16) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def choose(result: AttackResult, count: int) -> np.ndarray:
-    """Fooled images, one of each class first, in file order."""
-    return spread(np.flatnonzero(result.success.numpy()), result.y.numpy(), count)
+    """Fooled images, one of each class first, in file order; those whose answers are kept, where some are."""
+    found = np.flatnonzero(result.success.numpy())
+    return spread(np.intersect1d(found, list(result.answers)) if result.answers else found, result.y.numpy(), count)
 
 
 def gallery(

@@ -11,12 +11,15 @@ import numpy as np
 from blackbox.engine.engine import Engine
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
+from blackbox.goals.base import Goal
 from blackbox.oracle.journal import Journal
 from blackbox.prior import Prior
 from blackbox.protocol import Attack
 from blackbox.results import ended
 from blackbox.results.result import AttackResult
 from blackbox.statistics import Detection
+
+MOST = 24  # references that are kept beside answers
 
 
 class Meter:
@@ -132,7 +135,19 @@ def report(
         "parts": _parts(spec.attack, ledger),
     }
     made = AttackResult.of(ledger, spec.samples, spec.threat, config)
+    if spec.goal is not None:
+        made.answers.update(_compared(spec.goal, made.answers))
     return made if spec.samples.table is None else replace(made, x_clean=spec.samples.inputs.clone())
+
+
+def _compared(goal: Goal, answers: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The first of the answers, each with what the goal compares its sample with, where that can be seen."""
+    out = {}
+    for sample in list(answers)[:MOST]:
+        picture = goal.picture(sample)
+        if picture is not None:
+            out[sample] = {**answers[sample], "reference": np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)}
+    return out
 
 
 def shared(spec: RunSpec) -> dict[str, Any]:

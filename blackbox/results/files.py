@@ -15,13 +15,15 @@ from torch import Tensor
 
 from blackbox.engine.ledger import STATUSES
 from blackbox.environment import environment
+from blackbox.goals.excerpt import packed, unpacked
 from blackbox.results import words
 from blackbox.threat import L0, L1, L2, Linf, Threat
 
 if TYPE_CHECKING:
     from blackbox.results.result import AttackResult
 
-FORMAT = "blackbox-result-1"
+FORMAT, ANSWERS = "blackbox-result-1", "answers.json"
+BESIDE = ("x_adv", "status", "threat", "config", "trace", "mask", "answers", "x_clean")  # the fields of a result that are no columns
 _THREATS: dict[str, type[Threat]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
 _SETTINGS = ("attack", "target", "access", "budget", "seed", "targeted")  # the settings that a summary needs
 
@@ -45,11 +47,16 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
     tensors["trace"] = result.trace.contiguous()
     if result.x_clean is not None:
         tensors["x_clean"] = result.x_clean.contiguous()
+    if result.mask is not None:
+        tensors["mask"] = result.mask.contiguous()
     save_file(
         {**tensors, "x_adv": result.x_adv.contiguous()},
         path / "examples.safetensors",
         {"format": FORMAT},
     )
+    (path / ANSWERS).unlink(missing_ok=True)  # of a run before
+    if result.answers:
+        (path / ANSWERS).write_text(packed(result.answers), encoding="utf-8")
     (path / "summary.txt").write_text(result.summary() + "\n")
     return path
 
@@ -73,12 +80,13 @@ def load(kind: type[AttackResult], folder: str | os.PathLike[str]) -> AttackResu
         spec = config["threat"]
         threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
         status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
-        lengths = {name: len(tensor) for name, tensor in tensors.items() if name != "trace"}
+        lengths = {name: len(tensor) for name, tensor in tensors.items() if name not in ("trace", "mask")}
         if odd := [name for name, length in lengths.items() if length != len(status)]:
             raise ValueError(f"{odd[0]} has {lengths[odd[0]]} entries for {len(status)} samples")
         if lacking := [key for key in _SETTINGS if key not in config]:
             raise ValueError(f"config.json does not say {', '.join(lacking)}")
-        return kind(status=status, threat=threat, config=config, **tensors)
+        answers = unpacked((path / ANSWERS).read_text(encoding="utf-8")) if (path / ANSWERS).exists() else {}
+        return kind(status=status, threat=threat, config=config, answers=answers, **tensors)
     except Exception as error:
         raise ValueError(f"Expected a saved result in {path}, but it could not be read: {error!r}.") from None
 
@@ -89,6 +97,20 @@ def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
 
     with safe_open(path, framework="pt") as file:
         return (file.metadata() or {}).get("format", ""), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def records(result: AttackResult) -> list[dict[str, Any]]:
+    """One dict a sample; see `AttackResult.records`."""
+    known = result.known.tolist()
+    columns = {name: getattr(result, name).tolist() for name in words.columns(result)}
+    return [
+        {
+            **{name: there(name, column[i], known[i]) for name, column in columns.items()},
+            "status": result.status[i].name.lower(),
+            "known": known[i],
+        }
+        for i in range(len(result))
+    ]
 
 
 def there(name: str, value: Any, known: bool) -> Any:

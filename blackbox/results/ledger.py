@@ -54,4 +54,20 @@ def of_ledger(ledger: Ledger, samples: Samples, config: dict[str, Any]) -> dict[
         "prints": image_hashes(samples.x),
         "flagged": torch.from_numpy(ledger.flagged.copy()),
         "bad": torch.from_numpy(ledger.bad.copy()),
+        "mask": _once(samples.mask),
+        "answers": _first(ledger, success),
     }
+
+
+MOST = 24  # examples whose answers are kept
+
+
+def _first(ledger: Ledger, success: np.ndarray) -> dict[int, dict[str, Any]]:
+    """The answers to the first examples that were verified."""
+    there = [i for i in np.flatnonzero(success).tolist() if "after" in ledger.answers.get(i, {})]
+    return {i: ledger.answers[i] for i in there[:MOST]}
+
+
+def _once(mask: Tensor | None) -> Tensor | None:
+    """A mask [N, \\*shape], once where it is the same for all samples."""
+    return mask if mask is None or bool((mask != mask[:1]).any()) else mask[:1].clone()

@@ -16,7 +16,7 @@ from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import Samples
 from blackbox.goals.base import Goal
 from blackbox.protocol import Status
-from blackbox.results import dataset, draw, files, frame, notebook, pictures, words
+from blackbox.results import dataset, draw, files, frame, notebook, pictures
 from blackbox.results.columns import changed
 from blackbox.results.ledger import of_ledger
 from blackbox.results.summary import summary
@@ -61,6 +61,9 @@ class AttackResult:
         x_clean: [N, d] the clean rows of a table; None for other inputs. There ``x_adv`` is in the table's units too.
         y, goal, ids: [N] true label, class to leave or reach, sample id.
         threat: the threat.
+        mask: [1 or N, \\*shape] which entries might change, bool or shares of eps; None where all might.
+        answers: with a goal that is not one class, by the sample's place what a report shows of the target's answers to the clean
+            input (``"before"``) and to the example (``"after"``), see `blackbox.goals.excerpt`; of a few examples.
         config: settings and accounts of the run.
     """
 
@@ -88,6 +91,8 @@ class AttackResult:
     flagged: Tensor = None  # type: ignore[assignment]
     bad: Tensor = None  # type: ignore[assignment]
     x_clean: Tensor | None = None
+    mask: Tensor | None = None
+    answers: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.status)
@@ -112,7 +117,7 @@ class AttackResult:
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """The names of the columns with one number a sample, in the order of the saved file."""
-        return tuple(f.name for f in fields(cls) if f.name not in ("x_adv", "status", "threat", "config", "trace", "x_clean"))
+        return tuple(f.name for f in fields(cls) if f.name not in files.BESIDE)
 
     def take(self, rows: Any) -> AttackResult:
         """Select samples, ``rows`` [m] (indices from 0 to N-1), in that order. The config, with the accounts of the run, is
@@ -125,7 +130,9 @@ class AttackResult:
         status = tuple(self.status[i] for i in index.tolist())
         if self.x_clean is not None:
             columns["x_clean"] = self.x_clean[index]
-        return replace(self, **columns, status=status, trace=trace[trace[:, 0] >= 0])
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[index]
+        answers = {at: self.answers[i] for at, i in enumerate(index.tolist()) if i in self.answers}
+        return replace(self, **columns, status=status, trace=trace[trace[:, 0] >= 0], mask=mask, answers=answers)
 
     def __len__(self) -> int:
         return len(self.status)
@@ -242,16 +249,7 @@ class AttackResult:
         """One dict a sample, without images: what `save` writes to outcomes.csv. None, an empty field there, is what is not
         known or not there: a label that was never asked for, the query of a success that did not come, an outcome cut off. With a
         goal that is not one class, columns that mean nothing are left out."""
-        known = self.known.tolist()
-        columns = {name: getattr(self, name).tolist() for name in words.columns(self)}
-        return [
-            {
-                **{name: files.there(name, column[i], known[i]) for name, column in columns.items()},
-                "status": self.status[i].name.lower(),
-                "known": known[i],
-            }
-            for i in range(len(self))
-        ]
+        return files.records(self)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write config.json, outcomes.csv (raw, one line a sample), examples.safetensors and summary.txt."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blackbox.report.gallery import SMALL, Gallery
-from blackbox.report.sections.common import Item, number, safe, target_names
+from blackbox.report.sections import answers
+from blackbox.report.sections.common import Item, safe, target_names
+from blackbox.results import words
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -52,10 +54,15 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
     if not found and not missing:
         return
     page.head("Clean, adversarial, difference", 3)
-    if found:
+    if any(not words.goal_of(i.result.config) for i in found):
         page.text(
             "Above: what the target said, and says now. Below each image: the class that it names, and how sure it is where it says "
             "so. Below the difference: the query that first succeeded, and by how much the difference is amplified."
+        )
+    if any(words.goal_of(i.result.config) for i in found):
+        page.text(
+            "With a goal that is not one class: above, the input's number. Below each image: what the target answers. Below the "
+            "difference: the query that first reached the goal, and by how much the difference is amplified."
         )
     for i in found:
         _put(page, room, _gallery(i, i.run.images[i.name], room), folder / f"examples-{safe(i.label)}", i.label)
@@ -115,6 +122,8 @@ def _put(page: Page, room: Room, made: Gallery | None, path: Path, label: str) -
 
 def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
     r = item.result
+    if words.goal_of(r.config):
+        return answers.gallery(item, shown, room.columns(shown.clean))
     if len(shown.index) == 0 or int(shown.index.max()) >= len(r) or not bool(r.success[shown.index].all()):
         return None
     index = shown.index[: room.columns(shown.clean)]
@@ -122,7 +131,7 @@ def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
     clean = [said(shown, int(r.clean_label[k]), float(r.clean_confidence[k])) for k in index]
     wrong = [said(shown, int(r.adv_label[k]), float(r.adv_confidence[k])) for k in index]
     change = shown.changed - shown.clean
-    far = [f"query {int(r.first_success_query[k]):,}, {factor(change[c])}" for c, k in enumerate(index)]
+    far = [f"query {int(r.first_success_query[k]):,}, {answers.factor(change[c])}" for c, k in enumerate(index)]
     return Gallery(
         item.label,
         f"{item.attack} on {r.config['target']}, {r.threat}, target shows {r.config.get('access')}.",
@@ -164,7 +173,7 @@ def _moved(title: str, target: str, threat: str, found: Mapping[str, np.ndarray]
         f"{threat}. Above: what {target} said, and says now. Below each image: the class that it names; below, by how much the "
         "difference is amplified, and what the source names.",
         heads, shown.clean[few], shown.changed[few],
-        (clean, wrong, [f"{factor(change[c])}; source: {name}" for c, name in enumerate(own)]),
+        (clean, wrong, [f"{answers.factor(change[c])}; source: {name}" for c, name in enumerate(own)]),
     )  # fmt: skip
 
 
@@ -179,9 +188,3 @@ def said(shown: Shown, label: int, sure: float) -> str:
     if label < 0:
         return "not looked at"
     return shown.name(label) + ("" if np.isnan(sure) else f", {100 * sure:.0f} %")
-
-
-def factor(change: np.ndarray) -> str:
-    """By how much the drawn difference is larger than the true one, on a scale from -1/2 to 1/2."""
-    largest = float(np.abs(change).max())
-    return f"×{number(0.5 / largest, '.3g')}" if largest else "no change"

@@ -227,7 +227,7 @@ def test_amplified_difference() -> None:
     change[0, 0, 0], change[1, 1, 1] = 0.1, -0.05
     drawn = gallery.amplified(change)
     assert drawn[0, 0].tolist() == [255, 128, 128] and drawn[1, 1].tolist() == [128, 64, 128]
-    from blackbox.report.sections.galleries import factor
+    from blackbox.report.sections.answers import factor
 
     assert factor(change) == "×5" and factor(0 * change) == "no change"
 
