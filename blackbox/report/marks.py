@@ -38,7 +38,7 @@ def of(excerpt: Mapping[str, Any] | None, mask: np.ndarray | None = None) -> Mar
 
 def _pixels(mask: np.ndarray) -> np.ndarray | None:
     """[C, H, W] or [H, W] -> [H, W] bool; None where all or none may change, so that there is no edge."""
-    flat = mask.any(0) if mask.ndim == 3 else mask != 0
+    flat: np.ndarray = np.asarray(mask.any(0) if mask.ndim == 3 else mask != 0)
     return flat if flat.ndim == 2 and flat.any() and not flat.all() else None
 
 

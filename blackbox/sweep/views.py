@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,7 +52,8 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
             column[shown.index] = torch.from_numpy(values)
             columns[name] = column
     empty = torch.zeros(len(ends), 0)
-    return AttackResult(x_adv=empty, status=tuple(ends), threat=read_threat(point.threat), config=config, **columns)
+    made: dict[str, Any] = dict(columns)
+    return AttackResult(x_adv=empty, status=tuple(ends), threat=read_threat(point.threat), config=config, **made)
 
 
 def _longer(name: str, column: np.ndarray, missing: int) -> np.ndarray:
