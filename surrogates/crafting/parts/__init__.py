@@ -32,6 +32,8 @@ from surrogates.crafting.parts.losses import (
     PoTrip,
     ProbabilityFusion,
 )
+from surrogates.crafting.parts.operations import L2T, OPERATIONS, Operators
+from surrogates.crafting.parts.paths import Integrated, Shells, Spectral
 from surrogates.crafting.parts.probes import (
     Aggregate,
     Ahead,
@@ -47,5 +49,8 @@ from surrogates.crafting.parts.probes import (
     Worst,
 )
 from surrogates.crafting.parts.resize import DEM, DI
+from surrogates.crafting.parts.style import STM
 from surrogates.crafting.parts.surgery import BPA, SGM, LinBP, Listener, Surgery, Tap
+from surrogates.crafting.parts.tuned import AWT
 from surrogates.crafting.parts.views import View
+from surrogates.crafting.parts.warp import Warp

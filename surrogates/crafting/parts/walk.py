@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
@@ -78,18 +79,41 @@ class Walk:
 
     def gradients(self, points: Iterable[Tensor], tag: str) -> Iterator[Tensor]:
         """Yield the gradient at each of ``points`` [n, \\*shape], with as many points in a call as fit."""
+
+        def call(x: Tensor, goal: Goal, rng: Stream) -> tuple[Tensor, ...]:
+            return (self.field(x, goal, rng, self.k),)
+
+        return (g for (g,) in self._together(points, tag, call))
+
+    def seen(self, points: Iterable[Tensor], tag: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the gradient at each of ``points`` [n, \\*shape] and the loss [n] there, through all nets and no view.
+
+        Raises:
+            ValueError: the source does not tell its loss (one that queries a target).
+        """
+        if not hasattr(self.source, "seen"):
+            raise ValueError("Expected gradients through nets of one's own, which tell their loss, but the source only estimates them.")
+
+        def call(x: Tensor, goal: Goal, rng: Stream) -> tuple[Tensor, ...]:
+            return tuple(self.source.seen(x, goal, rng, self.k)[:2])  # type: ignore[attr-defined]
+
+        return ((g, loss) for g, loss in self._together(points, tag, call))
+
+    def _together(
+        self, points: Iterable[Tensor], tag: str, call: Callable[[Tensor, Goal, Stream], tuple[Tensor, ...]]
+    ) -> Iterator[tuple[Tensor, ...]]:
         waiting: list[Tensor] = []
         room, done = max(1, self.rows // len(self.x0)), 0
 
-        def flush() -> Iterator[Tensor]:
+        def flush() -> Iterator[tuple[Tensor, ...]]:
             nonlocal done
             rng = join([fork(self.rng, f"{tag} {done + j}") for j in range(len(waiting))])
             index = torch.arange(len(self.x0)).repeat(len(waiting))
             goal = self.goal[index] if len(waiting) > 1 else self.goal
-            out = self.field(torch.cat(waiting), goal, rng, self.k)
+            out = call(torch.cat(waiting), goal, rng)
             done += len(waiting)
             waiting.clear()
-            yield from out.split(len(self.x0))
+            yield from zip(*(v.split(len(self.x0)) for v in out), strict=True)
 
         for point in points:
             waiting.append(point)
@@ -97,6 +121,23 @@ class Walk:
                 yield from flush()
         if waiting:
             yield from flush()
+
+    def through(
+        self, at: Tensor, change: Callable[[Tensor, int], Tensor], count: int, tag: str
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the gradient at each changed point, change(at, j) for j < ``count``, and what it is at ``at``, by the chain rule."""
+        made: deque[tuple[Tensor, Tensor]] = deque()
+
+        def points() -> Iterator[Tensor]:
+            for j in range(count):
+                with torch.enable_grad():
+                    given = at.detach().requires_grad_()
+                    made.append((given, change(given, j)))
+                yield made[-1][1].detach()
+
+        for g in self.gradients(points(), tag):
+            given, seen = made.popleft()
+            yield g, torch.autograd.grad(seen, given, g)[0]
 
     def mean(self, points: Iterable[Tensor], tag: str) -> Tensor:
         """The mean gradient over ``points``, each [n, \\*shape]."""

@@ -10,12 +10,12 @@ from blackbox import plugins
 from blackbox.plain_text import did_you_mean
 from surrogates.crafting.parts.base import Part, Parts
 from surrogates.crafting.parts.intensity import SI, Admix
-from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, targeted, views
+from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, recent, targeted, views
 from surrogates.crafting.presets.preset import Preset
 
 _ALL = (
     *fgsm.PRESETS, *neighbours.PRESETS, *views.PRESETS, *inside.PRESETS, *ensembles.PRESETS, *targeted.PRESETS,
-    *combined.PRESETS,
+    *combined.PRESETS, *recent.PRESETS,
 )  # fmt: skip
 _BY_NAME = {preset.name: preset for preset in _ALL}
 _ALIASES = {

@@ -39,6 +39,12 @@ class GradientEdits:
     show: dict[Place, list[Callable[[Tensor], None]]] = field(default_factory=dict)
 
 
+def then(edits: GradientEdits, place: Place, f: Callable[[Tensor], Tensor]) -> None:
+    """Replace an output by ``f`` of it, after what other edits make of it."""
+    before = edits.change.get(place)
+    edits.change[place] = f if before is None else lambda t: f(before(t))
+
+
 class Edit:
     """Base class of an edit of one net."""
 
