@@ -68,7 +68,7 @@ def learn(
     """Spend a query budget on a surrogate: train ``net`` in place on a target's answers to chosen images.
 
     Args:
-        net: the surrogate, fresh or already trained.
+        net: the surrogate, fresh or already trained. Images that the target rejects are paid for, and not learned from.
         oracle: the target, charged under ``"held out"`` and ``"train"``.
         pool: a Dataset (its labels are not read) or images [N, C, H, W] in [0, 1]: own data, other data, `acquire.noise`.
             Never the images on which an attack will be evaluated.
@@ -127,14 +127,16 @@ def learn(
             left = np.setdiff1d(left, choice.index)
             if not warm:
                 net.load_state_dict(initial)
+            paid = len(asked) + asked.rejected + plan.held_out
             try:
+                _check_answered(asked, held)
                 train(net, asked, recipe, seed=seed, soft=soft, validation=held)
             except ValueError as error:
                 error.answers = asked  # type: ignore[attr-defined]  # they were paid for
                 raise
             out = report(net)
-            out.queries, out.budget = len(asked) + plan.held_out, queries
-            curve = _measured(curve, net, len(asked) + plan.held_out, held, tests, truth)
+            out.queries, out.budget = paid, queries
+            curve = _measured(curve, net, paid, held, tests, truth)
             if loggers is not None:
                 loggers.scalars(curve.queries[-1], _values(curve, out))
             if progress is not None:
@@ -166,6 +168,16 @@ def _check(net: nn.Module, images: Tensor, oracle: Oracle, soft: bool | None, to
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
 
 
+def _check_answered(asked: Answers, held: Answers | None) -> None:
+    """Check that the target answered something. Raises: ValueError, it rejected everything."""
+    for what, some in (("to learn from", asked), ("held out", held)):
+        if some is not None and not len(some):
+            raise ValueError(
+                f"Expected answers from the target, but it rejected all {some.rejected} images {what}. They are paid for. Ask about other "
+                "images, or fewer at a time from one account."
+            )
+
+
 def _pool(pool: Any) -> tuple[Tensor, tuple[str, ...]]:
     if isinstance(pool, Dataset):
         return pool.images, pool.augment
@@ -192,7 +204,7 @@ def _measured(
     """Add a point to the curve."""
 
     def rate(images: Tensor, labels: Tensor) -> Rate:
-        return Rate.of((predict(net, images) == labels).numpy())
+        return Rate.of((predict(net, images) == labels).numpy(), known=(labels >= 0).numpy())  # -1: rejected, so unknown
 
     return replace(
         curve,

@@ -135,6 +135,6 @@ class Noised(Strategy):
     def select(self, now: Situation, count: int) -> Choice:
         if now.asked is None:
             return now.take(now.random(count))
-        seeds = now.asked.images[:count]  # the images of the first round come first
+        seeds = now.asked.images[now.asked.index >= 0][:count]  # those of the first round, but for what was rejected
         moved = seeds + self.size * now.rng.shared_signs(now.round, "noised", tuple(seeds.shape))
         return Choice(moved.clamp(0, 1), np.full(len(moved), -1))

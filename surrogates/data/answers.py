@@ -30,6 +30,8 @@ class Answers:
         index: [n], each image's index in the pool (-1: it was synthesised).
         classes: their number.
         augment: as in `surrogates.data.Dataset`.
+        rejected: how many images the target was asked about, and paid for, and refused to answer. Nothing is known of them, so they
+            are not among these.
     """
 
     images: Tensor
@@ -38,16 +40,17 @@ class Answers:
     index: np.ndarray
     classes: int
     augment: tuple[str, ...] = ()
+    rejected: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: Any) -> Answers:
-        """The answers at ``index``: integers [m] or a boolean mask [n]."""
+        """The answers at ``index``: integers [m] or a boolean mask [n], without a word of what was rejected."""
         at = np.asarray(index)
         i = torch.from_numpy(at)
         soft = None if self.probabilities is None else self.probabilities[i]
-        return replace(self, images=self.images[i], labels=self.labels[i], probabilities=soft, index=self.index[at])
+        return replace(self, images=self.images[i], labels=self.labels[i], probabilities=soft, index=self.index[at], rejected=0)
 
     def join(self, more: Answers) -> Answers:
         """Append ``more`` answers of the same target."""
@@ -58,23 +61,26 @@ class Answers:
             labels=torch.cat([self.labels, more.labels]),
             probabilities=torch.cat(both) if len(both) == 2 else None,
             index=np.concatenate([self.index, more.index]),
+            rejected=self.rejected + more.rejected,
         )
 
     def plain(self) -> dict[str, Any]:
         """Labels, probabilities and index without the images, to be saved."""
-        return {"labels": self.labels, "probabilities": self.probabilities, "index": torch.from_numpy(self.index)}
+        index = torch.from_numpy(self.index)
+        return {"labels": self.labels, "probabilities": self.probabilities, "index": index, "rejected": self.rejected}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any], pool: Dataset, classes: int) -> Answers:
         """The inverse of `plain`."""
         index = plain["index"]
-        return cls(pool.images[index], plain["labels"], plain["probabilities"], index.numpy(), classes, pool.augment)
+        at = index.numpy()
+        return cls(pool.images[index], plain["labels"], plain["probabilities"], at, classes, pool.augment, plain.get("rejected", 0))
 
 
 def ask(
     oracle: Oracle, pool: Any, queries: int, seed: int = 0, purpose: str = "train", topk: str = "spread"
 ) -> Answers:
-    """Query the target with ``queries`` randomly chosen images of ``pool``.
+    """Query the target with ``queries`` randomly chosen images of ``pool``; those that it rejects are paid for, and left out.
 
     Args:
         oracle: the target.
@@ -98,19 +104,27 @@ def ask(
 def ask_all(
     oracle: Oracle, x: Tensor, index: np.ndarray, augment: tuple[str, ...], purpose: str = "train", topk: str = "spread"
 ) -> Answers:
-    """Query the target with all images ``x`` [n, C, H, W], at ``index`` [n] of the pool. Raises as `ask` does."""
+    """Query the target with all images ``x`` [n, C, H, W], at ``index`` [n] of the pool. Returns and raises as `ask` does."""
     if topk not in TOPK:
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
     labels: list[Tensor] = []
     soft: list[Tensor] = []
 
+    answered: list[Tensor] = []
+
     def so_far() -> Answers:
-        n = sum(map(len, labels))
+        kept = torch.cat(answered) if answered else torch.zeros(0, dtype=torch.bool)
         probabilities = torch.cat(soft) if soft else None
         label = torch.cat(labels) if labels else torch.zeros(0, dtype=torch.int64)
-        return Answers(x[:n], label, probabilities, index[:n], oracle.classes, augment)
+        rejected = int((~kept).sum())
+        return Answers(
+            x[: len(kept)][kept.to(x.device)], label, probabilities, index[: len(kept)][kept.numpy()], oracle.classes, augment, rejected
+        )
 
     def take(reply: Reply, start: int) -> None:
+        answered.append(torch.ones(len(reply.label), dtype=torch.bool) if reply.rejected is None else ~reply.rejected.cpu())
+        if reply.rejected is not None:
+            reply = reply.take(~reply.rejected)
         labels.append(reply.label.cpu())
         if reply.access is not Access.LABELS:
             soft.append(_normalised(_shown(reply, topk), labels[-1], start))

@@ -93,7 +93,10 @@ def train(
     elif queries is not None:
         raise ValueError("Expected teacher= with queries=, but there was no teacher to spend them on. Give teacher=.")
     examples = as_examples(train_set, soft)
-    paid = len(train_set) if budget else 0
+    rejected = train_set.rejected if isinstance(train_set, Answers) else 0
+    paid = len(train_set) + rejected if budget else 0
+    if taught and rejected and not len(train_set):
+        raise ValueError(f"Expected answers from the target, but it rejected all {rejected} images. They are paid for.")
     classes = class_count(net, examples.images)
     check_examples(examples, classes, taught)
     examples, held = _held_out(examples, validation, recipe, seed, soft, classes)
@@ -104,6 +107,8 @@ def train(
     out = TrainReport(len(examples), len(held) if held else 0, paid, budget, examples.soft is not None, seed)
     if paid < budget:
         out.notes.append(f"{paid} of {budget} queries were spent: the pool holds no more images.")
+    if rejected:
+        out.notes.append(f"{rejected} of the images were rejected by the target, which says nothing of them.")
     kept = None if loggers is None else TrainLog(loggers, taught)
     told = progress if kept is None else kept.beside(progress)
     with running(loggers, described(net, recipe, seed, target=teacher.name if teacher else "", images=len(examples))):
@@ -171,11 +176,11 @@ def _taught(
 
 def _same_teacher(teacher: Oracle, answers: Answers, path: Path) -> None:
     """Ask again, uncharged, about a few images of a checkpoint: another target of the same name is refused."""
-    if teacher.randomised or teacher.flags is not None:
+    if teacher.randomised or teacher.flags is not None or not len(answers):
         return
     few = answers.take(np.arange(min(8, len(answers))))
     named = teacher(few.images, "check").label.cpu()
-    if (other := int((named != few.labels).sum())) > odd(len(few)):
+    if (other := int(((named != few.labels) & (named >= 0)).sum())) > odd(len(few)):
         raise CheckpointError(
             f"Expected the teacher of {path}, but {teacher.name}, asked again about {len(few)} of its images, answers {other} "
             "otherwise: another model of the same name? Nothing was paid. Give the model of then, or another file."

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import blackbox as bb
 import surrogates as sg
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.statistics import Rate
@@ -159,6 +160,66 @@ def test_a_target_of_one_class_says_so_and_hands_over_the_answers(parts: dict[st
     ) as error:
         sg.learn(fresh(), one, parts["pool"], queries=50, recipe=QUICK)
     assert len(error.value.answers) == 40  # type: ignore[attr-defined]
+
+
+class Rejecting:
+    """The target, which refuses to answer where ``of`` says so."""
+
+    def __init__(self, target: nn.Module, of: Any, access: str) -> None:
+        self.target, self.of, self.access = target, of, access
+
+    def __call__(self, x: Tensor) -> bb.targets.Answer:
+        scores = self.target(x).detach()
+        rejected = self.of(x)
+        scores[rejected] = torch.nan
+        label = torch.where(rejected, -1, scores.argmax(1))
+        return bb.targets.Answer(label, None if self.access == "labels" else scores, rejected)
+
+
+def dark(x: Tensor) -> Tensor:
+    return x.flatten(1).mean(1) < 0.3
+
+
+@pytest.mark.parametrize("access", ["labels", "scores"])
+@pytest.mark.parametrize("strategy", [Random(first=0.5, rounds=1), acquire.Jacobian(seeds=60, rounds=1), acquire.Noised(copies=2)])
+def test_what_is_rejected_is_paid_for_and_not_learned(
+    parts: dict[str, sg.Dataset], target: nn.Module, access: str, strategy: acquire.Strategy
+) -> None:
+    oracle = Oracle(Rejecting(target, dark, access), access, 10, **({} if access == "labels" else {"returns": "logits"}))
+    found = sg.learn(
+        fresh(), oracle, parts["pool"], strategy, queries=150, recipe=sg.Recipe(epochs=1), evaluation=parts["test"]
+    )
+    for some in (found.answers, found.held_out):
+        assert some is not None and not dark(some.images).any() and some.rejected > 0
+        assert torch.equal(some.labels, target(some.images).argmax(1))
+        assert some.probabilities is None or bool(some.probabilities.isfinite().all())
+        assert some.index[some.index >= 0].tolist() == [
+            int((parts["pool"].images == image).flatten(1).all(1).nonzero()) for image in some.images[some.index >= 0]
+        ]
+    paid = len(found.answers) + found.answers.rejected + len(found.held_out) + found.held_out.rejected  # type: ignore[arg-type, union-attr]
+    assert oracle.rows == found.curve.queries[-1] == paid and sg.report(found.net).queries == paid
+    assert found.curve.evaluation[-1].unknown == int(dark(parts["test"].images).sum())
+
+
+def test_a_teacher_that_rejects(parts: dict[str, sg.Dataset], target: nn.Module, tmp_path: Any) -> None:
+    def train(of: Any = dark) -> nn.Module:
+        teacher = Oracle(Rejecting(target, of, "labels"), "labels", 10, name="t")
+        return sg.train(fresh(), parts["pool"], sg.Recipe(epochs=1), teacher=teacher, queries=100, checkpoint=tmp_path / "c")
+
+    told = [sg.report(train()) for _ in range(2)]  # the second from the file
+    assert [r.queries for r in told] == [100, 100] and told[0].images == told[1].images < 100
+    assert any("were rejected by the target" in note for note in told[1].notes)
+    both = sg.teach([fresh()], parts["pool"], Oracle(Rejecting(target, dark, "labels"), "labels", 10), 50, sg.Recipe(epochs=1))
+    assert len(both) == 1
+
+
+def test_a_target_that_rejects_everything(parts: dict[str, sg.Dataset], target: nn.Module) -> None:
+    oracle = Oracle(Rejecting(target, lambda x: torch.ones(len(x), dtype=torch.bool), "labels"), "labels", 10)
+    with pytest.raises(ValueError, match="rejected all 40 images to learn from. They are paid for") as error:
+        sg.learn(fresh(), oracle, parts["pool"], queries=50, recipe=QUICK)
+    assert error.value.answers.rejected == 40 and oracle.rows == 50  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="rejected all 30 images"):
+        sg.train(fresh(), parts["pool"], QUICK, teacher=oracle, queries=30)
 
 
 def bad(**change: Any) -> None:
