@@ -34,6 +34,8 @@ _WHERE = {
     "Tabular": "blackbox.tabular",
     "UnsupportedThreat": "blackbox.threat",
     "per_entry": "blackbox.bounds",
+    "Patch": "blackbox.areas",
+    "Frame": "blackbox.areas",
     "Access": "blackbox.protocol",
     "AccessError": "blackbox.protocol",
     "Ask": "blackbox.protocol",
@@ -72,6 +74,7 @@ __all__ = [*_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
     from blackbox import attacks, direction, estimators, goals, loggers, statistics, targets, testing
+    from blackbox.areas import Frame, Patch
     from blackbox.bounds import per_entry
     from blackbox.checkpoint import CheckpointError
     from blackbox.evaluation.evaluation import evaluate

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blackbox.areas import Area
 from blackbox.checks import as_ids, as_images, as_labels, as_mask, as_ranges
 from blackbox.engine.spec import Samples
 from blackbox.oracle.oracle import Oracle
@@ -17,7 +18,7 @@ from blackbox.threat import Threat
 
 def samples(
     oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any, table: Any = None,
-    ranges: Any = None,
+    ranges: Any = None, seed: int = 0,
 ) -> Samples:  # fmt: skip
     """Check what the user gave, before any query, and put it together.
 
@@ -51,12 +52,21 @@ def samples(
         raise ValueError(
             f"Expected start to hold one image for each of x, shape {tuple(images.shape)}, but it had shape {tuple(starts.shape)}."
         )
+    numbers = as_ids(ids, len(images))
+    if isinstance(threat, Area) and (place := threat.mask(tuple(images.shape[1:]), numbers, seed)) is not None:
+        mask = place if mask is None else _both(place, mask)
     allowed, weights = (None, None) if mask is None else as_mask(mask, tuple(images.shape))
     if rows is not None and not bool((free := rows.free).all()):
         allowed = free
     check_weights(weights, threat)
     inside = None if ranges is None else as_ranges(ranges, images)
-    return Samples(images, labels, goal, as_ids(ids, len(images)), starts, allowed, rows, weights, inside)
+    return Samples(images, labels, goal, numbers, starts, allowed, rows, weights, inside)
+
+
+def _both(place: Tensor, mask: Any) -> Tensor:
+    """What lies in the place of a patch or a frame and in a mask of the user's."""
+    allowed, weights = as_mask(mask, tuple(place.shape))
+    return place & allowed if weights is None else place * weights
 
 
 def check_weights(weights: Tensor | None, threat: Threat) -> None:

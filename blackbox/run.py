@@ -14,6 +14,7 @@ from torch import Tensor
 from blackbox import attacks, given
 from blackbox import prior as priors
 from blackbox.adopted import as_attack
+from blackbox.areas import SEARCH, Area
 from blackbox.checks import check_int
 from blackbox.engine import sharing
 from blackbox.engine.engine import Engine
@@ -83,7 +84,7 @@ def attack(
         attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``. By
             default ``"auto"``, as on the command line, where budget and seed have the same defaults too; for the same draws
             give ``ids`` the images' numbers in their data set, as it does.
-        threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``.
+        threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``, ``L0(20)``; or any content in a part of the image, ``Patch(5)``, ``Frame(2)``.
         budget: the most queries one image may cost; its clean check is the first of them.
         target: the class to reach, one for all or [N]; None for any wrong class.
         goal: what to reach instead of a class: one of `blackbox.goals` (``bb.goals.NoneOf(classes)``, ``bb.goals.Regression(...)``) or
@@ -148,17 +149,21 @@ def attack(
     votes = _votes(votes, oracle)
     cap = None if cap is None else check_int(cap, "cap", budget, "a whole number of queries, the budget or more")
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
-    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal, table, ranges)
+    samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal, table, ranges, seed)
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
     if table is not None and eight_bit:
         raise ValueError("Expected no eight_bit with a table, whose rows are no images, but there was. Leave it out.")
-    name, chosen = resolve(attack, oracle, threat, prior, oracle.access if bound is None else bound.level(oracle.access))
-    require(chosen, name, tuple(samples.x.shape[1:]), oracle.classes)
+    level, asked, shape = oracle.access if bound is None else bound.level(oracle.access), None, tuple(samples.x.shape[1:])
+    if isinstance(threat, Area):
+        attack = SEARCH if attack == "auto" and level > Access.LABELS else attack
+        asked, threat = threat, threat.reduced(as_attack(built := _built(attack, prior)), attacks.name_of(built), shape)
+    name, chosen = resolve(attack, oracle, threat, prior, level)
+    require(chosen, name, shape, oracle.classes)
     goals.check_uninformed(bound, name, chosen.informed)
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
-    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared)
+    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared, asked)
     loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)

@@ -25,6 +25,7 @@ REGISTRY: dict[str, str] = {
     "bandits": "blackbox.attacks.bandits:Bandits",
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",
     "sparse": "blackbox.attacks.sparse:SparseRS",
+    "patch-rs": "blackbox.attacks.patch_rs:PatchRS",
     "evolution": "blackbox.attacks.evolution:Evolution",
     "zoo": "blackbox.attacks.zoo:ZOO",
     "bo": "blackbox.attacks.bo:BO",

@@ -100,6 +100,7 @@ class RunSpec:
         votes: 1, or an odd number of fresh answers, all charged, whose majority must confirm a success.
         eight_bit: at the end round every example to an 8-bit image, see `blackbox.engine.rounding`, and verify it.
         checkpoint: the file from which a killed run continues; None for none.
+        asked: the threat that was asked for, where the search runs with another: a patch, which is a mask to it.
         max_bad: the most bad queries a sample may make, see `Ledger`; None: as many as the budget.
     """
 
@@ -117,6 +118,7 @@ class RunSpec:
     max_bad: int | None = None
     goal: Goal | None = None
     shared: int | None = None
+    asked: Threat | None = None
 
     @property
     def most(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox import areas
 from blackbox.engine.engine import Engine
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
@@ -104,6 +105,7 @@ def report(
         "classes": oracle.classes,
         "reading": None if oracle.reading is None else str(oracle.reading),
         "threat": {"norm": spec.threat.norm, **asdict(spec.threat)},
+        **({} if spec.asked is None else {"area": str(spec.asked)}),
         "budget": spec.most,
         **shared(spec),
         **({} if spec.max_bad is None else {"max_bad": spec.max_bad}),
@@ -135,8 +137,8 @@ def report(
         "parts": _parts(spec.attack, ledger),
     }
     made = AttackResult.of(ledger, spec.samples, spec.threat, config)
-    if spec.goal is not None:
-        made.answers.update(_compared(spec.goal, made.answers))
+    if spec.asked is not None:
+        return areas.reported(spec.asked, made, spec.samples.x)
     return made if spec.samples.table is None else replace(made, x_clean=spec.samples.inputs.clone())
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from blackbox import areas
 from blackbox.engine.ledger import STATUSES
 from blackbox.environment import environment
 from blackbox.goals.excerpt import packed, unpacked
@@ -78,7 +79,7 @@ def load(kind: type[AttackResult], folder: str | os.PathLike[str]) -> AttackResu
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         spec = config["threat"]
-        threat = _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
+        threat = areas.read(spec) or _THREATS[spec["norm"]](float(spec["eps"]), spec["lower"], spec["upper"])
         status = tuple(STATUSES[code] for code in tensors.pop("status").tolist())
         lengths = {name: len(tensor) for name, tensor in tensors.items() if name not in ("trace", "mask")}
         if odd := [name for name, length in lengths.items() if length != len(status)]:

@@ -88,7 +88,7 @@ def summary(result: AttackResult) -> str:
     if result.success.any():
         lines.append(
             f"distance         median {float(result.distance[result.success].median()):.4g}, "
-            f"largest {float(result.distance[result.success].max()):.4g} in {result.threat.norm}"
+            f"largest {float(result.distance[result.success].max()):.4g} in {result.threat.norm}" + _share(result)
         )
     lines += columns.told(result)
     if c.get("probe"):
@@ -124,6 +124,14 @@ def summary(result: AttackResult) -> str:
         lines.append(f"warning          {unseen} examples could not be verified: {unverified(result)}")
     lines += _paid(c)
     return "\n".join([*lines, *([f"few images       {few(n)}"] if few(n := int(result.attacked.sum())) else [])])
+
+
+def _share(result: AttackResult) -> str:
+    """Of a patch or a frame, the share of the image's pixels that differ."""
+    if not result.config.get("area"):
+        return ""
+    height, width = result.x_adv.shape[-2:]
+    return f": {100 * float(result.distance[result.success].median()) / (height * width):.3g} % of the pixels"
 
 
 _CUT = (Status.ERROR, Status.REJECTED)  # told of at the top

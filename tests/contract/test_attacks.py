@@ -56,8 +56,8 @@ SOON: dict[str, Any] = {"optimum_budget": 1000}
 STEPS: dict[str, Any] = {"run_budget": 50, "optimum_budget": 400}
 FITTED: dict[str, Any] = {"run_budget": 7, "optimum_budget": 25, "samples": 3}
 ONE_POINT_A_STEP = (
-    "simba", "square", "signhunter", "parsimonious", "sparse", "evolution", "rays", "adba", "stealthy-rays", "sign-flip", "sign-opt",
-    "surfree", "gfcs", "bases", "transfer-start", "oars", "averaged", "both-ways", "ripples", "hybrid", "auto",
+    "simba", "square", "signhunter", "parsimonious", "sparse", "patch-rs", "evolution", "rays", "adba", "stealthy-rays",
+    "sign-flip", "sign-opt", "surfree", "gfcs", "bases", "transfer-start", "oars", "averaged", "both-ways", "ripples", "hybrid", "auto",
 )  # fmt: skip
 
 KNOBS: dict[str, list[dict[str, Any]]] = {
@@ -76,6 +76,8 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     # Its L2 and L1 proposals are smooth bumps of 3 x 3 pixels and more: they cannot follow the weights of a random
     # affine target, so they reach a multiple of its optimum only.
     "square": [{"optimum_factor": {"L2": 3.0, "L1": 4.0}}],
+    # One square of pixels: to hold the strongest four, wherever they are, it has to cover the whole of these images.
+    "patch-rs": [{"optimum_factor": {"L0": 4.0}}],
     # The paper's 100 is for images of thousands of entries; on 48 the guess would jump from corner to corner.
     "bandits": [{"norms": ("L2",), "optimum_budget": 1500}, {"norms": ("Linf",), "attack": attacks.build("bandits", prior_rate=10.0)}],
     # The contract's images need changes of 0.005 in all, less than these attacks' probes have by default.

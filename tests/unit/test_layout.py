@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each room or file may import those before it, and no other.
 _ORDER = """
     checks lazy moved rng rowwise environment
-    threat bounds tabular statistics checkpoint plain_text plugins
+    threat areas bounds tabular statistics checkpoint plain_text plugins
     status protocol adopted start_images direction answer
     search stealth ascent prior
     proposals estimators candidates attacks
@@ -29,7 +29,8 @@ _ORDER = """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
 # Of what stands before them, these may import no more than this.
 ONLY = {
-    "attacks": "adopted ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search stealth threat",
+    "attacks": "adopted areas ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search stealth "
+    "threat",
     "candidates": "ascent direction prior proposals protocol rowwise search",
     "engine": "answer bounds checkpoint goals oracle protocol rng rowwise tabular threat",
 }
