@@ -12,17 +12,17 @@ import surrogates as sg
 
 DRAWS = np.random.default_rng(8)
 N = 3
-NAMES = ["age", "years", "income", "weight", "sex", "red", "green", "blue", "region"]
+NAMES = ["age", "years", "income", "weight", "sex", "red", "green", "blue", "owns", "rents", "region"]
 X = np.stack(
     [
         DRAWS.integers(20, 60, N), DRAWS.integers(0, 40, N), DRAWS.uniform(1e4, 9e4, N), DRAWS.uniform(0.001, 0.003, N),
-        DRAWS.integers(0, 2, N), [0, 1, 0], [1, 0, 0], [0, 0, 1], DRAWS.integers(0, 4, N),
+        DRAWS.integers(0, 2, N), [0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0], [0, 0, 1], DRAWS.integers(0, 4, N),
     ], 1,
 ).astype(float)  # fmt: skip
 TABLE = bb.Tabular(
-    [(18, 90), (0, 45), (0, 1e5), (0.001, 0.003), (0, 1), None, None, None, (0, 3)],
-    columns=NAMES, integer=["age", "years"], categorical={"colour": ["red", "green", "blue"], "region": "region"},
-    immutable=["sex"], increasing=["age"],
+    [(18, 90), (0, 45), (0, 1e5), (0.001, 0.003), (0, 1), *[None] * 5, (0, 3)],
+    columns=NAMES, integer=["age", "years"], increasing=["age"], immutable=["sex", "owns", "rents"],
+    categorical={"colour": ["red", "green", "blue"], "home": ["owns", "rents"], "region": "region"},
 )  # fmt: skip
 SCALED = TABLE.scale(X).shape[1]
 NET = torch.nn.Linear(SCALED, 3)
@@ -69,9 +69,17 @@ def test_every_query_is_a_valid_row(name: str) -> None:
     assert torch.equal(far[result.success], result.distance[result.success])
 
 
+def test_every_candidate_of_a_search_in_a_ball_is_in_it() -> None:
+    """Whole numbers are made so towards the clean row where the nearest is outside."""
+    model, threat = Watched(), bb.Linf(0.0378)  # 2.7 years of age
+    bb.attack(bb.Oracle(model, "logits", 3), X, Y, "square", threat, 25, table=TABLE)
+    far = torch.stack([TABLE.distance(x := torch.cat(model.asked), X[i : i + 1].repeat(len(x), 0), threat) for i in range(N)]).amin(0)
+    assert bool((far <= threat.eps + threat.tolerance).all()) and bool((far > 0.03).any())
+
+
 def test_the_watch_sees_what_is_no_row() -> None:
     good = torch.tensor(X)
-    for column, value in ((0, 37.5), (0, 19.0), (1, 46.0), (2, -1.0), (4, 2.0), (5, 0.5), (8, 1.5)):
+    for column, value in ((0, 37.5), (0, 19.0), (1, 46.0), (2, -1.0), (4, 2.0), (5, 0.5), (8, 2.0), (10, 1.5)):
         bad = good.clone()
         bad[:, column] = value
         assert not all_valid(bad), NAMES[column]

@@ -100,6 +100,8 @@ def test_violations_are_told_apart_and_projected_away() -> None:
         "increasing": [False, True, False, False],
     }
     assert not TABLE.valid(x, FRAME).any() and TABLE.valid(TABLE.project(x, FRAME), FRAME).all()
+    kept = bb.Tabular.from_data(FRAME, categorical=[JOBS], immutable=JOBS)
+    assert torch.equal(kept.project(FRAME[::-1], FRAME)[:, 3:6], torch.tensor(FRAME[JOBS].to_numpy(float)))
 
 
 def broken(**cells: Any) -> pd.DataFrame:
