@@ -76,3 +76,14 @@ def test_every_query_keeps_to_shares_and_ranges(name: str) -> None:
     alone = run(name, Watched(), [2], cohort=1)
     for column in ("x_adv", "queries", "success"):
         assert torch.equal(getattr(alone, column), getattr(result, column)[[2]])
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_a_difference_at_an_entry_that_cannot_change_is_zero(two_sided: bool) -> None:
+    """It was 0 / 0, and the engine refused the attack's next point; with one side the shape did not fit either."""
+    fixed = torch.zeros(SHAPE, dtype=torch.bool)
+    fixed[:, ::2] = True
+    attack = bb.attacks.build("fd-fgsm", estimator=bb.estimators.Coordinates(two_sided=two_sided))
+    ranges = (torch.where(fixed, X, 0.1), torch.where(fixed, X, 0.9))
+    result = bb.attack(bb.Oracle(NET, "logits", 4), X, Y, attack, bb.L2(0.5), 60, ranges=ranges)
+    assert bool((result.x_adv == X)[:, fixed].all()) and bool((result.x_adv != X).any())
