@@ -137,6 +137,8 @@ def report(
         "parts": _parts(spec.attack, ledger),
     }
     made = AttackResult.of(ledger, spec.samples, spec.threat, config)
+    if spec.goal is not None:
+        made.answers.update(_compared(spec.goal, made.answers))
     if spec.asked is not None:
         return areas.reported(spec.asked, made, spec.samples.x)
     return made if spec.samples.table is None else replace(made, x_clean=spec.samples.inputs.clone())
