@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,13 +209,13 @@ def as_images(x: Any, name: str = "x") -> Tensor:
     return t.contiguous()
 
 
-def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
-    """Check class indices and convert them to int64 [count], each in [0, classes).
+def as_labels(y: Any, count: int, classes: int, name: str = "y", names: Sequence[str] | None = None) -> Tensor:
+    """Check class indices, or the words of classes with these ``names``, and convert them to int64 [count], each in [0, classes).
 
     Raises:
-        ValueError: not whole numbers, wrong length, or out of range; names the first such sample.
+        ValueError: not whole numbers or words, wrong length, or out of range; names the first such sample.
     """
-    t = as_tensor(y, name)
+    t = as_tensor(_of_words(y, name, names) if _in_words(y) else y, name)
     if t.ndim == 0:
         t = t[None].expand(count)
     if t.is_floating_point() or t.dtype == torch.bool:
@@ -235,6 +236,22 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y") -> Tensor:
             f"Expected {name} to lie in 0..{classes - 1} (there are {classes} classes), but sample {i} has {int(t[i])}."
         )
     return t.to(torch.int64).cpu().contiguous()
+
+
+def _in_words(y: Any) -> bool:
+    if isinstance(y, np.ndarray):
+        return y.dtype.kind == "U" or (y.dtype.kind == "O" and y.size > 0 and all(isinstance(each, str) for each in y.flat))
+    return isinstance(y, str) or (isinstance(y, list | tuple) and len(y) > 0 and all(isinstance(each, str) for each in y))
+
+
+def _of_words(y: Any, name: str, names: Sequence[str] | None) -> np.ndarray:
+    words, known = np.asarray(y, dtype=object), {word: i for i, word in enumerate(names or ())}
+    for i, word in enumerate(words.flat):
+        if word not in known:
+            few = f"the classes {', '.join(list(known)[:12])}" if known else "class indices, since the oracle knows no names of classes"
+            mend = "" if known else " Name them: Oracle(..., classes=['cat', 'dog', ...])."
+            raise ValueError(f"Expected {name} to hold {few}, but sample {i} has {str(word)!r}.{mend}")
+    return np.array([known[str(word)] for word in words.flat], np.int64).reshape(words.shape)
 
 
 def as_ids(ids: Any, count: int, distinct: bool = True) -> np.ndarray:

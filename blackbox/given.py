@@ -33,14 +33,14 @@ def samples(
             "blackbox.goals."
         )
     unlabelled = y is None and goal is not None
-    labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y")
+    labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y", oracle.class_names)
     threat.check_dimension(images[0].numel())
     low, high = float(images.min()), float(images.max())
     if low < threat.lower or high > threat.upper:
         raise ValueError(
             f"Expected x to lie in the threat's box [{threat.lower:g}, {threat.upper:g}], but it ranges from {low:g} to {high:g}."
         )
-    goal = labels if target is None else as_labels(target, len(labels), oracle.classes, "target")
+    goal = labels if target is None else as_labels(target, len(labels), oracle.classes, "target", oracle.class_names)
     if target is not None and len(same := (goal == labels).nonzero()):
         i = int(same[0])
         raise ValueError(

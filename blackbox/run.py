@@ -80,13 +80,13 @@ def attack(
     Args:
         oracle: the hidden target behind its counter.
         x: [N, \\*shape] floats of any dtype in [0, 1], tensor or array.
-        y: [N] true labels; None with a ``goal`` that needs none.
+        y: [N] true labels, as numbers or as words of the oracle's ``classes``; None with a ``goal`` that needs none.
         attack: a name from ``blackbox.attacks.names()`` or an attack with settings, ``blackbox.attacks.Square(p_init=.1)``. By
             default ``"auto"``, as on the command line, where budget and seed have the same defaults too; for the same draws
             give ``ids`` the images' numbers in their data set, as it does.
         threat: ``Linf(8/255)``, ``L2(.5)``, ``L1(10)``, ``L0(20)``; or any content in a part of the image, ``Patch(5)``, ``Frame(2)``.
         budget: the most queries one image may cost; its clean check is the first of them.
-        target: the class to reach, one for all or [N]; None for any wrong class.
+        target: the class to reach, a number or a word, one for all or [N]; None for any wrong class.
         goal: what to reach instead of a class: one of `blackbox.goals` (``bb.goals.NoneOf(classes)``, ``bb.goals.Regression(...)``) or
             ``bb.goal(function)``. An input that reaches it unchanged is not attacked. For attacks without a prior.
         seed: of every draw.

@@ -94,7 +94,7 @@ def evaluate(
     threat, seed, wanted = as_threat(threat), check_int(seed, "seed"), _ascending(budgets)
     begin = time.perf_counter()
     images, plain = as_images(x, "x").cpu(), oracle("labels")
-    labels, numbers = as_labels(y, len(images), plain.classes, "y"), as_ids(ids, len(images))
+    labels, numbers = as_labels(y, len(images), plain.classes, "y", plain.class_names), as_ids(ids, len(images))
     found = Evaluation([], threat, seed, labels.numpy(), numbers, prints=image_hashes(images).numpy())
     _check(attack, levels)
     top = ceiling_settings(ceiling)

@@ -135,7 +135,8 @@ def _numbers(classes: Any, setting: Setting) -> np.ndarray:
         names = list(map(str, setting.names or ()))
         if unknown := [str(word) for word in array.flat if str(word) not in names]:
             known = f"the classes {', '.join(names[:12])}" if names else "numbers, since the oracle knows no names of classes"
-            raise ValueError(f"Expected {known}, but one was {unknown[0]!r}. Name them: Oracle(..., classes=['cat', 'dog', ...]).")
+            mend = "" if names else " Name them: Oracle(..., classes=['cat', 'dog', ...])."
+            raise ValueError(f"Expected {known}, but one was {unknown[0]!r}.{mend}")
         array = np.vectorize(names.index, otypes=[np.int64])(array)
     if array.ndim not in (1, 2) or not array.size or array.dtype.kind not in "iu":
         raise ValueError(

@@ -23,7 +23,7 @@ def rows_of(out: Any, m: int, name: str) -> list[Any]:
         ValueError: of another number of rows, or of another form.
     """
     if isinstance(out, Mapping):
-        columns = {str(key): rows_of(value, m, name) for key, value in out.items()}
+        columns = {str(key): rows_of(value, m, f"{name}, under {str(key)!r},") for key, value in out.items()}
         if not columns:
             raise ValueError(f"Expected an answer for each of {m} inputs from the target {name}, but it returned an empty dict.")
         return [{key: column[row] for key, column in columns.items()} for row in range(m)]

@@ -181,3 +181,27 @@ def test_a_function_that_edits_its_answer_edits_its_own(tmp_path: Path) -> None:
     sorts = bb.goal(lambda p: p.sort() or -1.0, access="logits")
     sorts.bound(Setting(3, scores.access, 8)).verdict(scores, np.arange(3))
     assert torch.equal(scores.values, before)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda x: [{"score": 1.0}] * (len(x) - 1) + [{"scores": 1.0}], "keys score and row 2 of .*the keys scores.*sample 12"),
+        (lambda x: [{"score": 1.0}, 1.0, 1.0][: len(x)], "row 1 of a call with 3 inputs has no dict.*sample 11"),
+        (lambda x: [{"score": 1.0}] * (len(x) - 1), "one answer for each of the 3 inputs of a call, but .* returned 2"),
+        (lambda x: {"score": [1.0, 2.0]}, "for each of the 3 inputs of a call, but the target m, under 'score', returned 2"),
+    ],
+)
+def test_a_target_that_answers_otherwise_from_call_to_call(other: Callable[[Tensor], Any], said: str) -> None:
+    calls: list[int] = []
+
+    def target(x: Tensor) -> Any:
+        calls.append(len(x))
+        return other(x) if len(calls) == 3 else [{"score": float(v)} for v in number(x)]
+
+    oracle = bb.Oracle(target, "answers", name="m", rows_per_call=3)
+    goal = bb.goal(lambda a: a["score"] - 50)
+    with pytest.raises(bb.TargetError, match=said) as error:
+        bb.attack(oracle, X, None, "square", bb.Linf(0.1), 9, goal=goal, ids=[10, 11, 12])
+    kept = error.value.result
+    assert kept.queries.tolist() == [2, 2, 2] and oracle.rows == 6 and oracle.failed == 3
