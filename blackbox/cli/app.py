@@ -100,12 +100,14 @@ def evaluate(
     ceiling: Annotated[
         str | None, typer.Option(help="Settings of the white-box ensemble.", show_default="steps=50,starts=2,classes=3")
     ] = None,
+    goal: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
     --fail-under was missed, or the model is easier to fool than the --baseline. With --defence each search is shown beside one that
     knows the defence, and what a detector flags of benign queries."""
-    from blackbox.cli.evaluate import run
+    from blackbox.cli.evaluate import run, without_goal
 
+    without_goal(goal)
     run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling, defence or [])
 
 
@@ -277,10 +279,10 @@ def serve(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="attacks, channels, presets, models, data or targets; all of them by default.")
+        str, typer.Argument(help="attacks, goals, channels, presets, models, data or targets; all of them by default.")
     ] = "all",
 ) -> None:
-    """List attacks, channels, presets, targets, models or data: what each needs, its paper, its measured cost."""
+    """List attacks, goals, channels, presets, targets, models or data: what each needs, its paper, its measured cost."""
     from blackbox.cli.listing import run
 
     run(what)

@@ -13,10 +13,12 @@ from blackbox.cli import logs, options, run_folder, training
 from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
 from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, TRACEBACK, Exit
 from blackbox.cli.progress import attack_progress, say
+from blackbox.goals import base as goals
 from blackbox.specs import channels as between
 from blackbox.specs import goal, starts
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from blackbox.goals.base import Goal
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 @dataclass
 class Job:
     """What has been read and checked before the first query. goal: target classes. first: start images. answers: bought for
-    training."""
+    training. aim: what to reach instead of a class. mask: what may change."""
 
     target: specs.Model
     shown: specs.ImageSet
@@ -42,6 +44,8 @@ class Job:
     first: torch.Tensor | None
     classes: int
     answers: int = 0
+    aim: Goal | None = None
+    mask: np.ndarray | None = None
 
 
 def run(
@@ -66,7 +70,10 @@ def run(
         say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
     for line in goal.said(how.targeted, job.shown):
         say(line, common.quiet)
-    say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
+    if job.aim is not None:
+        say(f"goal             {job.aim}", common.quiet)
+    if job.access != "answers":
+        say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
     results = carry_out(job, how, common, keep, path, logs.opened(log, path))
     if job.answers:
         bill = training.bill(job.answers, next(iter(results.values())))
@@ -86,14 +93,15 @@ def prepare(
     wanted = specs.one_threat(within)
     attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [], how.defence or [])
-    most = between.access(how.access, stack)
     nets.set_threads()
     from blackbox.run import require, resolve
 
     shown = goal.others(how.targeted, specs.images(images, common.seed))
+    aim, mask = _aim(how, known, shown), specs.read_mask(how.mask, shown)
+    most = "answers" if _any_form(how, aim) else between.access(how.access, stack)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
-    shows = most if how.access else between.shown(found.model, most, found.returns)
+    shows = most if how.access or _any_form(how, aim) else between.shown(found.model, most, found.returns)
     reach = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)
@@ -105,11 +113,33 @@ def prepare(
         mine |= training.train(pool, known.own, known.arch, known.epochs, common)
     attacks = informed(attacks, list(mine.values()))
     for name, made in attacks.items():
-        require(resolve(made, oracles[name], wanted)[1], name, shown.data.shape, count)
+        bound = None if aim is None else goals.bound(aim, oracles[name], len(shown.data))
+        level = None if bound is None else bound.level(oracles[name].access)
+        chosen = resolve(made, oracles[name], wanted, level=level)[1]
+        require(chosen, name, shown.data.shape, count)
+        goals.check_uninformed(bound, name, chosen.informed)
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)
-    return Job(found, shown, wanted, shows, attacks, oracles, reach, first, count, asked or 0)
+    return Job(found, shown, wanted, shows, attacks, oracles, reach, first, count, asked or 0, aim, mask)
+
+
+def _aim(how: options.Search, known: options.Surrogates, shown: specs.ImageSet) -> Goal | None:
+    """``--goal``, which nothing may stand beside that compares classes."""
+    if how.goal is None:
+        return None
+    beside = {"--targeted": how.targeted, "--pool": how.pool, "--surrogate": known.surrogate, "--own": known.own}
+    if given := [name for name, value in beside.items() if value]:
+        what = "which names a class to reach" if given[0] in ("--targeted", "--pool") else "whose surrogates know classes alone"
+        raise ValueError(f"Expected either --goal or {given[0]}, {what}, but both were given.")
+    return specs.read_goal(how.goal, shown)
+
+
+def _any_form(how: options.Search, aim: Goal | None) -> bool:
+    """Does the target answer in a form that only the goal can read?"""
+    from blackbox.protocol import Access
+
+    return how.access is None and aim is not None and aim.needs is Access.ANSWERS
 
 
 def carry_out(
@@ -124,9 +154,10 @@ def carry_out(
         where = path if alone else path / name
         files = asdict(keep) if alone else Kept(keep.journal, keep.checkpoint).of(name)
         try:
-            with attack_progress(common.quiet, "attack" if alone else name) as progress:
+            with attack_progress(common.quiet, "attack" if alone else name, job.aim is not None) as progress:
                 results[name] = bb.attack(
-                    job.oracles[name], data.images, data.labels, made, job.threat, how.budget, target=job.goal,
+                    job.oracles[name], data.images, None if job.access == "answers" else data.labels, made, job.threat, how.budget,
+                    target=job.goal, goal=job.aim, mask=job.mask,
                     seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,
                     checkpoint=files["checkpoint"], journal=files["journal"], cache=how.cache, progress=progress, votes=how.votes,
                     eight_bit=how.eight_bit, log=log,
@@ -149,7 +180,7 @@ def carry_out(
             if isinstance(error, Exception) and not os.environ.get(TRACEBACK):
                 raise Exit(FAILED, f"{type(error).__name__}: {error} {told}") from error
             raise
-        say(f"pictures         {save(results[name], where, data, job.target.name, job.oracles[name])}", common.quiet)
+        say(f"pictures         {save(results[name], where, data, job.target.name, job.oracles[name], job.aim)}", common.quiet)
     return results
 
 
@@ -159,6 +190,8 @@ def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool)
     if not any(bool(result.success.any()) for result in results.values()):
         attacked = max(int(result.attacked.sum()) for result in results.values())
         said = f"none of the {attacked} images attacked was fooled" if attacked else "the target has every clean image wrong"
+        if any(result.config.get("goal") for result in results.values()):
+            said = f"none of the {attacked} inputs attacked reached the goal" if attacked else "every input reaches the goal as it is"
         raise Exit(NO_SUCCESS, f"No success: {said}.")
 
 

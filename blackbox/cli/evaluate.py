@@ -91,6 +91,16 @@ def run(
     bar.close(got, path, common.quiet)
 
 
+def without_goal(goal: str | None) -> None:
+    """Refuse ``--goal``, whose runs have no accuracy. Raises: ValueError."""
+    if goal is not None:
+        raise ValueError(
+            "Expected no --goal with blackbox evaluate, whose rows are accuracies, of noise, transfer and gradients too, which know "
+            f"classes alone. Give it to blackbox attack: --goal {goal!r}, once for each budget or --access, and compare the runs by "
+            "blackbox report."
+        )
+
+
 def _plan(name: str, wanted: Threat, images: int, counts: list[int], shows: list[str], mine: list[str]) -> str:
     return (
         f"plan             {name}, {wanted}: {images:,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "

@@ -1,4 +1,4 @@
-"""``blackbox list``: attacks, channels, presets, targets, models and data."""
+"""``blackbox list``: attacks, goals, channels, presets, targets, models and data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _DATA = (
 def run(what: str) -> None:
     """Print one list, or all."""
     lists: dict[str, Callable[[], tuple[str, list[str], list[list[str]]]]] = {
-        "attacks": _attacks, "channels": _channels, "presets": _presets, "targets": _targets, "models": _models, "data": _data,
+        "attacks": _attacks, "goals": _goals, "channels": _channels, "presets": _presets, "targets": _targets, "models": _models,
+        "data": _data,
     }  # fmt: skip
     if what != "all" and what not in lists:
         hint = did_you_mean(what, lists)
@@ -64,6 +65,12 @@ def _attacks() -> tuple[str, list[str], list[list[str]]]:
         ["name", "needs", "norms", "paper", "measured queries (failures at the budget)"],
         rows,
     )
+
+
+def _goals() -> tuple[str, list[str], list[list[str]]]:
+    from blackbox.specs.goal_text import FORMS
+
+    return "what an attack may be after (blackbox attack --goal)", ["goal", "reached when"], [list(form) for form in FORMS]
 
 
 def _channels() -> tuple[str, list[str], list[list[str]]]:

@@ -97,6 +97,15 @@ Defence = Annotated[
 ]
 
 
+Goal = Annotated[
+    str | None,
+    typer.Option(help="What to reach instead: none-of:3,5 top 5, regression:up=0.5, file.py:mine; see blackbox list goals."),
+]
+Mask = Annotated[
+    str | None, typer.Option(help="What of an image may change: a .npy file, or a picture, white where it may.")
+]
+
+
 @dataclass(frozen=True)
 class Search:
     """How a target is attacked."""
@@ -124,6 +133,8 @@ class Search:
         ),
     ] = False
     targeted: Targeted = None
+    goal: Goal = None
+    mask: Mask = None
     start: Annotated[
         str | None, typer.Option(help="Images to start from: npz:PATH, or the folder of a run of this verb.")
     ] = None

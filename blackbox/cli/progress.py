@@ -20,15 +20,15 @@ def eta(p: Progress) -> float:
     return p.left * p.working / p.paid if p.paid else float("inf")
 
 
-def describe(p: Progress) -> str:
+def describe(p: Progress, goal: bool = False) -> str:
     """``40 of 100 images done, 36 fooled (36 % of all), 4,210 queries, about 0:12 left``."""
     left = "" if p.done == p.total else f", about {clock(eta(p))} left"
-    return f"{p.done} of {p.total} images done, {fooled(p)}, {p.spent:,} queries{left}"
+    return f"{p.done} of {p.total} images done, {fooled(p, goal)}, {p.spent:,} queries{left}"
 
 
-def fooled(p: Progress) -> str:
-    """``36 fooled (36 % of all)``: of all images, also those that are not done."""
-    return f"{p.success} fooled ({100 * p.success / max(p.total, 1):.0f} % of all)"
+def fooled(p: Progress, goal: bool = False) -> str:
+    """``36 fooled (36 % of all)``: of all images, also those that are not done. goal: they reached one that is not a class."""
+    return f"{p.success} {'reached the goal' if goal else 'fooled'} ({100 * p.success / max(p.total, 1):.0f} % of all)"
 
 
 def clock(seconds: float) -> str:
@@ -41,13 +41,13 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def attack_progress(quiet: bool, what: str = "attack") -> Iterator[Callable[[Progress], None] | None]:
-    """A callback for ``blackbox.attack(progress=)``."""
+def attack_progress(quiet: bool, what: str = "attack", goal: bool = False) -> Iterator[Callable[[Progress], None] | None]:
+    """A callback for ``blackbox.attack(progress=)``. goal: one that is not a class."""
     if quiet:
         yield None
     elif not sys.stderr.isatty():
         line = Line()
-        yield lambda p: line(f"{what}: {describe(p)}")
+        yield lambda p: line(f"{what}: {describe(p, goal)}")
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
@@ -62,7 +62,7 @@ def attack_progress(quiet: bool, what: str = "attack") -> Iterator[Callable[[Pro
             task = bar.add_task(what, total=None, fooled="", spent="0", left="–")
 
             def live(p: Progress) -> None:
-                bar.update(task, total=p.total, completed=p.done, fooled=fooled(p), spent=f"{p.spent:,}", left=clock(eta(p)))
+                bar.update(task, total=p.total, completed=p.done, fooled=fooled(p, goal), spent=f"{p.spent:,}", left=clock(eta(p)))
 
             yield live
 

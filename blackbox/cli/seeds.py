@@ -44,7 +44,8 @@ def run(
         fooled |= any(bool(result.success.any()) for result in found)
         _pooled(found, where, common.quiet)
     if not fooled:
-        raise Exit(NO_SUCCESS, "No success: none of the images attacked was fooled with any seed.")
+        goal = "inputs attacked reached the goal" if how.goal else "images attacked was fooled"
+        raise Exit(NO_SUCCESS, f"No success: none of the {goal} with any seed.")
 
 
 def _require_own(path: Path, planned: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,13 @@ class _Classes(Goal):
         self._names: tuple[str, ...] = ()
         self._least = _SMALLEST  # a probability's, before its logarithm is taken
 
+    def name_classes(self, names: Sequence[str]) -> None:
+        """What reports call the classes where the oracle has no words for them."""
+        self._names = tuple(map(str, names))
+
     def bind(self, setting: Setting) -> None:
         self._least = max(np.float32(setting.resolution / 2), _SMALLEST)
-        self._names = tuple(map(str, setting.names or ()))
+        self._names = tuple(map(str, setting.names or self._names))
         numbers = _numbers(self.classes, setting)
         rows = numbers if numbers.ndim == 2 else numbers[None]
         if numbers.ndim == 1 and len(numbers) == setting.samples > 1 and len(set(numbers.tolist())) < len(numbers):

@@ -49,6 +49,8 @@ def oracle(
     if k and level != "topk":
         raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
     listed = parse.integer(k, "the number behind --access topk") if k else min(5, classes)
+    if level == "answers":  # of any form: the words of the data's classes are not the target's
+        model = replace(model, words=None)
     made = channels.wrap(_named_as(model, device), stack, seed)
     try:
         return (kind or bb.Oracle)(made, access=level, classes=classes, k=listed, rows_per_call=rows_per_call)

@@ -360,3 +360,36 @@ def test_ctrl_c_saves_what_was_paid_for(said: Cli, tmp_path: Path) -> None:
     saved = bb.AttackResult.load(tmp_path / "o")
     assert f"of the {int(saved.queries.sum())} queries before it" in ended.stderr and 0 < int(saved.queries.sum()) < 50
     assert any("stopped" in status.value for status in saved.status)
+
+
+class TestGoals:
+    def test_a_run_with_a_goal_and_a_mask_says_no_false_word(self, own: Path, said: Any) -> None:
+        (own / "target.py").write_text("def number(x):\n    return 10 * x.flatten(1).mean(1)\n\ndef far(a):\n    return a - 4.52\n")
+        mask = np.zeros((8, 8), bool)
+        mask[:, :6] = True
+        np.save(own / "mask.npy", mask)
+        out = said(
+            "attack", "-t", f"{own}/target.py:number", "-d", f"npz:{own}/grey.npz", "--eps", "0.1", "-b", "30", "-a", "square", "-o", "run",
+            "--goal", f"{own}/target.py:far", "--mask", f"{own}/mask.npy",
+        )  # fmt: skip
+        assert out.returncode == 0, out.stderr
+        assert "of the 12 inputs that did not reach the goal unchanged" in out.stdout and "goal             far" in out.stdout
+        assert "still reach the goal when read back" in out.stdout and "answers read as" not in out.stdout
+        result = bb.AttackResult.load(own / "run")
+        assert result.success.all() and result.mask is not None and bool((result.mask[0, 0].numpy() == mask).all())
+        assert (result.x_adv[:, 0, :, 6:] == 0.45).all() and made(own / "run")["goal"].endswith("target.py:far")
+        words = out.stdout + out.stderr + "".join((own / "run" / name).read_text() for name in ("report.md", "summary.txt", "outcomes.csv"))
+        for false in ("fooled", "accuracy", "had right", "clean_label", "adv_label", "class -1"):
+            assert false not in words, false
+
+    def test_what_cannot_be_is_said_before_a_query(self, own: Path, said: Any) -> None:
+        base = ("-t", f"{own}/target.py:brightness", "-d", f"npz:{own}/grey.npz", "--eps", "0.1")
+        for more, told in (
+            (("--goal", "none-of:0", "--targeted", "1"), "Expected either --goal or --targeted"),
+            (("--goal", "none-of:0 top 2"), "at least k=2 classes outside the set"),
+            (("--goal", "none-of:7"), "from 0 to 1, but one was 7"),
+        ):
+            out = said("attack", *base, "--classes", "2", *more)
+            assert out.returncode == 2 and told in out.stderr, (told, out.stderr)
+        out = said("evaluate", *base, "--goal", "none-of:0")
+        assert out.returncode == 2 and "Expected no --goal with blackbox evaluate" in out.stderr

@@ -1,0 +1,289 @@
+"""``--goal``: what to reach instead of a class, and ``--mask``: what of an image may change.
+
+A goal is written as NAME:SETTINGS; settings are divided by ``;`` and lists by commas. A file of arrays has an entry for each image of the
+data set, or for each one attacked, or one for all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox.plugins import is_file
+from blackbox.specs import parse
+from blackbox.specs.data import ImageSet
+
+if TYPE_CHECKING:
+    from blackbox.goals.base import Goal
+
+OWN = "label"  # the word for the class that each image has
+FORMS = (
+    ("none-of:3,5 top 5", "none of these classes is the first, or among the first 5; none-of:label top 5, each image's own class"),
+    ("any-of:cat,dog", "one of these classes is the first, or among the first k"),
+    ("multilabel:hide=A,B;show=C;threshold=0.5", "of several labels some are hidden, others shown"),
+    ("regression:up=0.5;reference=R", "a number moves up, down or either way from R: label (the class's name is a number), FILE.npy, 12.5"),
+    ("verification:REFERENCES.npy;threshold=0.6;dodge", "an embedding leaves a reference, or comes near it (impersonate); metric=cosine"),
+    ("detection:vanish;references=FILE.json", "boxes vanish, appear or are mislabelled; score=0.5;iou=0.5;label=cat"),
+    ("segmentation:MAPS.npy;share=0.5", "a share of the pixels leaves its class in a map, or reaches it (mode=reach)"),
+    ("ranking:displace=ID;k=10", "an item leaves the first k of a list, or comes among them (push=ID)"),
+    ("zero-shot:TEXTS.npz;leave=label", "another text is nearest (arrays texts and embeddings), or a given one (reach=TEXT)"),
+    ("file.py:my_goal", "a goal of one's own: a bb.goals.Goal, or a function of an answer"),
+)  # fmt: skip
+
+
+def read_goal(text: str | None, images: ImageSet) -> Goal | None:
+    """``"none-of:3,5 top 5"`` -> NoneOf([3, 5], k=5), for these images. None for None.
+
+    Raises:
+        ValueError: no such goal, or a setting that it has not; the message lists those that there are.
+    """
+    if text is None:
+        return None
+    name, colon, rest = text.strip().partition(":")
+    if is_file(text.strip()):
+        return _own(text.strip())
+    parse.one_of(name, _READERS, "--goal")
+    if not colon or not rest.strip():
+        raise ValueError(f"Expected --goal {usage(name)}, but it was {text!r}.")
+    return _READERS[name](rest.strip(), images)
+
+
+def usage(name: str) -> str:
+    """How a goal is written, by its name."""
+    return next(form for form, _ in FORMS if form.partition(":")[0] == name)
+
+
+def read_mask(path: str | None, images: ImageSet) -> np.ndarray | None:
+    """A mask from a ``.npy`` file, or from a picture, white where the image may change. None for None.
+
+    Raises:
+        ValueError: it is neither, or of another size than the images. FileNotFoundError: there is no such file.
+    """
+    if path is None:
+        return None
+    where = Path(path)
+    if not where.is_file():
+        raise FileNotFoundError(f"Expected a mask at {path}, a .npy file or a picture, but there is no such file.")
+    if where.suffix == ".npy":
+        mask = _array(path, "--mask")
+        if mask.dtype.kind in "iu":
+            mask = mask != 0
+    else:
+        from PIL import Image
+
+        try:
+            with Image.open(where) as picture:
+                mask = np.asarray(picture.convert("L")) > 127
+        except OSError as error:
+            raise ValueError(f"Expected --mask to be a .npy file or a picture, but {path} cannot be read: {error}.") from None
+    shape = images.data.shape
+    if mask.ndim == 4 and len(mask) == images.total != len(images.index):
+        mask = mask[images.index]
+    if mask.shape[-2:] != shape[-2:]:
+        size = " by ".join(map(str, mask.shape[-2:]))
+        raise ValueError(f"Expected a mask of {shape[-2]} by {shape[-1]} pixels, as the images have, but {path} has {size}.")
+    return mask
+
+
+# -- the goals -----------------------------------------------------------------------------------------------------------
+
+
+def _classes(kind: str) -> Callable[[str, ImageSet], Goal]:
+    def read(rest: str, images: ImageSet) -> Goal:
+        from blackbox import goals
+
+        found = re.fullmatch(r"(.*?)(?:\s+top\s*(\d+))?", rest)
+        assert found is not None
+        words, k = parse.words(found[1]), int(found[2] or 1)
+        known = images.data.classes
+        if words == [OWN] and OWN not in known:
+            made: Goal = getattr(goals, kind)(images.data.labels[:, None], k)
+        else:
+            made = getattr(goals, kind)([_class(word, known) for word in words], k)
+        made.name_classes(known)  # type: ignore[attr-defined]
+        return made
+
+    return read
+
+
+def _class(word: str, known: tuple[str, ...]) -> int:
+    if word in known and not word.isdigit():
+        return known.index(word)
+    if word.isdigit():
+        return int(word)
+    return known.index(parse.one_of(word, known, "a class of --goal"))
+
+
+def _multilabel(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import MultiLabel
+
+    given = _settings(rest, "multilabel", {"hide": "", "show": "", "threshold": "0.5"})
+    hide, show = ([int(w) if w.isdigit() else w for w in parse.words(given[name])] for name in ("hide", "show"))
+    return MultiLabel(hide, show, parse.number(given["threshold"], "threshold"))
+
+
+def _regression(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import Regression
+
+    given = _settings(rest, "regression", {"up": "", "down": "", "either": "", "reference": OWN})
+    ways = [way for way in ("up", "down", "either") if given[way]]
+    if len(ways) != 1:
+        raise ValueError(f"Expected one of up, down and either in --goal regression, with an amount, but there were {len(ways)}: {rest!r}.")
+    return Regression(_reference(given["reference"], images), parse.number(given[ways[0]], ways[0]), ways[0])
+
+
+def _reference(text: str, images: ImageSet) -> Any:
+    if text == OWN:
+        try:
+            values = np.array([float(name) for name in images.data.classes])
+        except ValueError:
+            raise ValueError(
+                f"Expected reference= in --goal regression, FILE.npy or a number, since the classes of the data ({images.data.classes[0]}, "
+                "…) are no numbers to move from."
+            ) from None
+        return values[images.data.labels.numpy()]
+    return _each(text, "reference", images) if text.endswith(".npy") else parse.number(text, "reference")
+
+
+def _verification(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import Verification
+    from blackbox.goals.verification import METRICS, MODES
+
+    path, *more = re.split(r"[;,]", rest)
+    given = _settings(
+        ";".join(more), "verification", {"threshold": "", "mode": "impersonate", "metric": "euclidean", "pictures": ""},
+        {**dict.fromkeys(MODES, "mode"), **dict.fromkeys(METRICS, "metric")},
+    )  # fmt: skip
+    if not given["threshold"]:
+        raise ValueError(f"Expected threshold= in --goal {usage('verification')}, but it was {rest!r}.")
+    shown = _each(given["pictures"], "pictures", images) if given["pictures"] else None
+    threshold = parse.number(given["threshold"], "threshold")
+    return Verification(_each(path, "the references", images), threshold, given["mode"], given["metric"], pictures=shown)
+
+
+def _detection(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import Detection
+    from blackbox.goals.detection import MODES
+
+    given = _settings(
+        rest, "detection", {"mode": "vanish", "references": "", "score": "0.5", "iou": "0.5", "label": ""}, dict.fromkeys(MODES, "mode")
+    )
+    found = _json(given["references"], "references", images) if given["references"] else None
+    label: Any = int(given["label"]) if given["label"].isdigit() else given["label"] or None
+    return Detection(found, given["mode"], parse.number(given["score"], "score"), parse.number(given["iou"], "iou"), label)
+
+
+def _segmentation(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import Segmentation
+    from blackbox.goals.segmentation import MODES
+
+    path, *more = re.split(r"[;,]", rest)
+    known = {"share": "0.5", "mode": "leave", "ignore": "255"}
+    given = _settings(";".join(more), "segmentation", known, dict.fromkeys(MODES, "mode"))
+    share, ignore = parse.number(given["share"], "share"), parse.integer(given["ignore"], "ignore")
+    return Segmentation(_each(path, "the maps", images), share, given["mode"], ignore)
+
+
+def _ranking(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import Ranking
+
+    given = _settings(rest, "ranking", {"displace": "", "push": "", "k": "10"})
+    items = {name: int(given[name]) if given[name].isdigit() else given[name] for name in ("displace", "push") if given[name]}
+    return Ranking(**items, k=parse.integer(given["k"], "k"))
+
+
+def _zero_shot(rest: str, images: ImageSet) -> Goal:
+    from blackbox.goals import ZeroShot
+
+    path, *more = re.split(r"[;,]", rest)
+    given = _settings(";".join(more), "zero-shot", {"leave": "", "reach": ""})
+    with np.load(_existing(path, "the texts"), allow_pickle=False) as file:
+        if "embeddings" not in file.files:
+            raise ValueError(f"Expected {path} to hold the array embeddings, and texts, but it has {', '.join(file.files) or 'none'}.")
+        embeddings, texts = file["embeddings"], file["texts"].tolist() if "texts" in file.files else None
+    chosen: dict[str, Any] = {}
+    for name in ("leave", "reach"):
+        if given[name]:
+            word = given[name]
+            chosen[name] = images.data.labels.numpy() if word == OWN else int(word) if word.isdigit() else word
+    return ZeroShot(embeddings if texts is None else dict(zip(map(str, texts), embeddings, strict=True)), **chosen)
+
+
+_READERS: dict[str, Callable[[str, ImageSet], Goal]] = {
+    "none-of": _classes("NoneOf"), "any-of": _classes("AnyOf"), "multilabel": _multilabel, "regression": _regression,
+    "verification": _verification, "detection": _detection, "segmentation": _segmentation, "ranking": _ranking, "zero-shot": _zero_shot,
+}  # fmt: skip
+
+
+def _own(text: str) -> Goal:
+    """A goal of one's own file: a `Goal`, one made by a function without arguments, or a function of an answer."""
+    from blackbox.goals import Goal, goal
+    from blackbox.specs.python_file import load
+
+    path, _, name = text.partition(":")
+    made = load(Path(path), name)[0]
+    if isinstance(made, Goal):
+        return made
+    if not callable(made) or isinstance(made, type):
+        raise ValueError(
+            f"Expected {text} to be a goal, or a function of an answer, which makes one, but it was {made!r:.60}. Return "
+            "bb.goal(function), or one of bb.goals."
+        )
+    return goal(made)
+
+
+# -- their settings ------------------------------------------------------------------------------------------------------
+
+
+def _settings(text: str, name: str, known: dict[str, str], words: dict[str, str] | None = None) -> dict[str, str]:
+    """``"vanish;score=0.6"`` as settings with their defaults. words: which may stand alone, and of which setting each is a value."""
+    out = dict(known)
+    for part in filter(None, map(str.strip, text.split(";"))):
+        key, equals, value = (each.strip() for each in part.partition("="))
+        if not equals and key in (words or {}):
+            assert words is not None
+            key, value = words[key], key
+        elif not equals or key not in known:
+            said = parse.one_of(key, [*known, *(words or {})], f"a setting of --goal {name}")
+            raise ValueError(f"Expected {said}=VALUE in --goal {usage(name)}, but it was {part!r}.")
+        out[key] = value
+    return out
+
+
+def _existing(path: str, what: str) -> Path:
+    where = Path(path.strip())
+    if not where.is_file():
+        raise FileNotFoundError(f"Expected a file of {what} of --goal at {path.strip()}, but there is none.")
+    return where
+
+
+def _array(path: str, what: str) -> np.ndarray:
+    where = _existing(path, what)
+    try:
+        found = np.load(where, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"Expected {what} of --goal as a .npy file of plain numbers, but {where} cannot be read: {error}.") from None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"Expected {what} of --goal as a .npy file, one array, but {where} holds several.")
+    return found
+
+
+def _each(path: str, what: str, images: ImageSet) -> np.ndarray:
+    """An array with an entry for each image attacked; of one for each of the data set these are taken."""
+    found = _array(path, what)
+    return found[images.index] if found.ndim and len(found) == images.total != len(images.index) else found
+
+
+def _json(path: str, what: str, images: ImageSet) -> Any:
+    where = _existing(path, what)
+    try:
+        found = json.loads(where.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Expected {what} of --goal as JSON, but {where} cannot be read: {error}.") from None
+    whole = isinstance(found, list) and len(found) == images.total != len(images.index)
+    return [found[i] for i in images.index.tolist()] if whole else found
