@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from surrogates.crafting import parts, presets
+from surrogates.crafting.parts import attention
+from surrogates.nets import registry
 
 
 class Affine(nn.Module):
@@ -74,6 +76,8 @@ def served(preset: presets.Preset, net: nn.Module) -> list[nn.Module]:
     """Nets that the preset can work with, for colour images and four classes: ``net``, where it will do."""
     if preset.parts.one("schedule") is not None:
         return [net, Residual(seed=1)]
+    if any(isinstance(part, attention.TransformerSurgery) for part in preset.parts):
+        return [registry.build("vit", 4, (3, 6, 6))]
     return [Residual()] if any(isinstance(part, parts.SGM) for part in preset.parts) else [net]
 
 

@@ -1,6 +1,7 @@
 """The parts of the crafting loop, grouped by slot; `surrogates.crafting.parts.base.SLOTS` lists the slots."""
 
 from surrogates.crafting.parts.apgd import APGD, Best, Value
+from surrogates.crafting.parts.attention import ATT, FPR, PNA, TGR, VDC, PatchOut, SelfPaced
 from surrogates.crafting.parts.base import SLOTS, Part, Parts
 from surrogates.crafting.parts.blocks import BSR, SIA
 from surrogates.crafting.parts.cfm import CFM

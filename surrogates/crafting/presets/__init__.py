@@ -10,12 +10,22 @@ from blackbox import plugins
 from blackbox.plain_text import did_you_mean
 from surrogates.crafting.parts.base import Part, Parts
 from surrogates.crafting.parts.intensity import SI, Admix
-from surrogates.crafting.presets import combined, ensembles, fgsm, inside, neighbours, recent, targeted, views
+from surrogates.crafting.presets import (
+    attention,
+    combined,
+    ensembles,
+    fgsm,
+    inside,
+    neighbours,
+    recent,
+    targeted,
+    views,
+)
 from surrogates.crafting.presets.preset import Preset
 
 _ALL = (
     *fgsm.PRESETS, *neighbours.PRESETS, *views.PRESETS, *inside.PRESETS, *ensembles.PRESETS, *targeted.PRESETS,
-    *combined.PRESETS, *recent.PRESETS,
+    *combined.PRESETS, *recent.PRESETS, *attention.PRESETS,
 )  # fmt: skip
 _BY_NAME = {preset.name: preset for preset in _ALL}
 _ALIASES = {

@@ -27,6 +27,7 @@ class GradientEdits:
         relus: True for SiLU's derivative, False for 1.
         pools: the temperature.
         sums: residual sums whose branch is rescaled.
+        calls: functions (function, arguments, keywords) -> output that take the place of a call.
         change: functions that replace an output.
         show: functions that receive an output.
     """
@@ -35,6 +36,7 @@ class GradientEdits:
     relus: dict[int, bool] = field(default_factory=dict)
     pools: dict[int, float] = field(default_factory=dict)
     sums: dict[int, Residual] = field(default_factory=dict)
+    calls: dict[int, Callable[[Any, Any, Any], Any]] = field(default_factory=dict)
     change: dict[Place, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     show: dict[Place, list[Callable[[Tensor], None]]] = field(default_factory=dict)
 
@@ -131,6 +133,8 @@ class _EditedPass(TorchFunctionMode):
             out = self._pool(*args, **kwargs)
         elif self.call in self.edits.sums:
             out = self._sum(self.edits.sums[self.call], args)
+        elif self.call in self.edits.calls:
+            out = self.edits.calls[self.call](func, args, kwargs)
         else:
             out = func(*args, **kwargs)
         return self._watch(out) if self.call in self.calls else out

@@ -26,6 +26,7 @@ PRODUCTS = {
 }  # weighted if a factor is no activation
 SUMS, JOINS = {"add", "add_"}, {"cat", "concat", "concatenate"}
 RELUS, POOLS = {"relu", "relu_"}, {"max_pool2d"}
+ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward", "softmax"}  # a softmax of at least three axes
 START = -1  # the number of the net's input, among the calls
 
 
@@ -61,7 +62,8 @@ class Residual:
     """A sum of a branch and a skip.
 
     call: the sum's number. branch, skip: their positions among its arguments. ends: the call (and place) that made the
-    branch's last tensor. fork: the same for the tensor where both start. rectified: the ReLUs inside the branch."""
+    branch's last tensor. fork: the same for the tensor where both start. rectified: the ReLUs inside the branch. inside: all
+    calls inside it."""
 
     call: int
     branch: int
@@ -69,6 +71,7 @@ class Residual:
     ends: tuple[int, int]
     fork: tuple[int, int]
     rectified: frozenset[int]
+    inside: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Trace:
         sums: branches that end in a residual sum.
         grown: the ends of branches that are concatenated to their own input (DenseNet).
         pools: 2-d max pooling.
+        attention: the calls that mix tokens by a map of weights, or compute one.
         weighted: the outputs of convolutions and linear layers.
         kinds: the functions of these calls, to detect a net whose calls change.
         layers: modules that return a tensor, in the order in which they finish, with the call and place that made it and
@@ -91,6 +95,7 @@ class Trace:
     sums: tuple[Residual, ...]
     grown: tuple[tuple[int, int], ...]
     pools: tuple[int, ...]
+    attention: tuple[int, ...]
     weighted: tuple[tuple[int, int], ...]
     kinds: Mapping[int, str]
     layers: Mapping[str, tuple[tuple[int, int], int]]
@@ -108,8 +113,8 @@ def traced(net: nn.Module, x: Tensor) -> Trace:
         for handle in handles:
             handle.remove()
     return Trace(
-        tuple(scan.relus), tuple(scan.sums), tuple(dict.fromkeys(scan.grown)), tuple(scan.pools), tuple(scan.weighted),
-        scan.kinds, scan.layers, max((node.depth for node in scan.nodes.values()), default=0),
+        tuple(scan.relus), tuple(scan.sums), tuple(dict.fromkeys(scan.grown)), tuple(scan.pools),
+        tuple(scan.attention), tuple(scan.weighted), scan.kinds, scan.layers, max((node.depth for node in scan.nodes.values()), default=0),
     )  # fmt: skip
 
 
@@ -137,6 +142,7 @@ class _Scan(TorchFunctionMode):
         self.sums: list[Residual] = []
         self.grown: list[tuple[int, int]] = []
         self.pools: list[int] = []
+        self.attention: list[int] = []
         self.weighted: list[tuple[int, int]] = []
         self.kinds: dict[int, str] = {}
         self.layers: dict[str, tuple[tuple[int, int], int]] = {}
@@ -166,7 +172,10 @@ class _Scan(TorchFunctionMode):
             self.relus.append((self.call, parents[0].summed))
         elif name in POOLS:
             self.pools.append(self.call)
-        if name in SUMS | RELUS | POOLS:
+        attends = name in ATTENTION and next(tensors([out])).ndim >= 3
+        if attends:
+            self.attention.append(self.call)
+        if name in SUMS | RELUS | POOLS or attends:
             self.kinds[self.call] = name
         weighted = name in WEIGHTED or any(isinstance(t, nn.Parameter) and t.ndim > 1 for t in given)
         weighted |= name in PRODUCTS and len(parents) < len(given)
@@ -191,8 +200,9 @@ class _Scan(TorchFunctionMode):
         fork = next(node for node in skip.ancestors() if node in inside)
         inside -= set(fork.ancestors())
         rectified = frozenset(call for call, _ in self.relus if any(node.call == call for node in inside))
-        ends = (branch.call, branch.place)
-        self.sums.append(Residual(self.call, deeper, 1 - deeper, ends, (fork.call, fork.place), rectified))
+        ends, start = (branch.call, branch.place), (fork.call, fork.place)
+        calls = frozenset(node.call for node in inside)
+        self.sums.append(Residual(self.call, deeper, 1 - deeper, ends, start, rectified, calls))
         return True
 
     def _join(self, parents: tuple[Node, ...]) -> None:

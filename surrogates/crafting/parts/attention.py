@@ -1,0 +1,298 @@
+"""Surgery on transformers during crafting: PNA, TGR, VDC, ATT and FPR; and patches of the image that stay out of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from blackbox.rng import Stream
+from blackbox.rowwise import unit
+from surrogates.crafting.goal import Goal
+from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.finish import Filter
+from surrogates.crafting.parts.surgery import Surgery
+from surrogates.crafting.parts.tuned import Memory
+from surrogates.crafting.parts.walk import Walk
+from surrogates.crafting.surgery.attention import Attention
+from surrogates.crafting.surgery.edits import edited
+
+
+class _Edits(Memory):
+    """The edits of all nets, and what they remember: within a pass in ``carried``, from step to step as `Memory`."""
+
+    def __init__(self, settings: TransformerSurgery, nets: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.settings, self.rng = settings, Stream(0, torch.zeros(0, dtype=torch.int64).numpy())
+        self.carried: dict[object, Tensor] = {}
+        self.edits = [(net, settings.kind(self, i)) for i, net in enumerate(dict.fromkeys(nets))]
+
+    def before(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> None:
+        super().before(x, goal, rng, k)
+        self.rng = rng
+        self.carried.clear()
+
+
+class _Edit(Attention):
+    """The edit of one net."""
+
+    def __init__(self, all: _Edits, net: int) -> None:
+        self.all, self.net = all, net
+        self.name = type(all.settings).__name__
+
+
+@dataclass(frozen=True)
+class TransformerSurgery(Surgery):
+    """Base class: applies one `_Edit` to each net. Raises: ValueError, at the first pass, a net without attention."""
+
+    kind: ClassVar[type[_Edit]]
+
+    @contextmanager
+    def __call__(self, nets: Sequence[nn.Module]) -> Iterator[_Edits]:
+        made = _Edits(self, nets)
+        with ExitStack() as stack:
+            for net, edit in made.edits:
+                stack.enter_context(edited(net, edit))
+            yield made
+
+
+def hooked(t: Tensor, f: object) -> Tensor:
+    """``t``, whose gradient g becomes f(g)."""
+    if t.requires_grad:
+        t = t.view_as(t)  # a hook of its own, though ``t`` be used elsewhere too
+        t.register_hook(f)  # type: ignore[arg-type]
+    return t
+
+
+class _Constant(_Edit):
+    def maps(self, layer: int, a: Tensor) -> Tensor:
+        return a.detach()
+
+
+@dataclass(frozen=True)
+class PNA(TransformerSurgery):
+    """Pay no attention: treats attention maps as constants, so that gradients pass through the values alone.
+
+    Wei et al. 2022, arXiv:2109.04176, "Towards transferable adversarial attacks on vision transformers" (AAAI).
+    """
+
+    kind = _Constant
+
+
+class _Regularised(_Edit):
+    """Extreme entries of gradients out, the rest scaled."""
+
+    def maps(self, layer: int, a: Tensor) -> Tensor:
+        return hooked(a, lambda g: self.all.settings.of_map * without_extreme_tokens(g))  # type: ignore[attr-defined]
+
+    def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        f = lambda g: self.all.settings.of_qkv * without_extremes(g)  # type: ignore[attr-defined]  # noqa: E731
+        return hooked(q, f), hooked(k, f), hooked(v, f)
+
+    def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
+        f = lambda g: self.all.settings.of_mlp * without_extremes(g)  # type: ignore[attr-defined]  # noqa: E731
+        return hooked(out, f) if feeds and out.ndim == 3 else out
+
+
+@dataclass(frozen=True)
+class TGR(TransformerSurgery):
+    """Token gradient regularisation: gradients inside a transformer lose their extreme tokens and are made smaller.
+
+    In each channel of the queries, keys and values, and of what the feed-forward parts give, the tokens with the largest and the
+    smallest gradient get none; in each attention map the row and the column of the largest and of the smallest entry. The rest is
+    multiplied by 0.75, 0.5 and 0.25.
+
+    Zhang et al. 2023, arXiv:2303.15754, "Transferable adversarial attacks on vision transformers with token gradient
+    regularization" (CVPR). Where a net multiplies by the map itself, its queries, keys and values are left as they are.
+    """
+
+    of_map: float = 0.25
+    of_qkv: float = 0.75
+    of_mlp: float = 0.5
+    kind = _Regularised
+
+
+def without_extremes(g: Tensor) -> Tensor:
+    """Set the largest and the smallest entry of each channel of ``g`` [..., tokens, channels] to zero."""
+    out = g.scatter(-2, g.argmax(-2, keepdim=True), 0.0)
+    return out.scatter(-2, g.argmin(-2, keepdim=True), 0.0)
+
+
+def without_extreme_tokens(g: Tensor) -> Tensor:
+    """Set the rows and columns of the largest and the smallest entry of each map of ``g`` [..., N, N] to zero."""
+    width, flat, keep = g.shape[-1], g.flatten(-2), torch.ones_like(g)
+    for where in (flat.argmax(-1), flat.argmin(-1)):
+        keep = keep.scatter(-2, (where // width)[..., None, None].expand(*g.shape[:-2], 1, width), 0.0)
+        keep = keep.scatter(-1, (where % width)[..., None, None].expand(*g.shape[:-1], 1), 0.0)
+    return g * keep
+
+
+class _Dense(_Edit):
+    """Gradients of deeper places join those of shallower ones of their kind."""
+
+    def maps(self, layer: int, a: Tensor) -> Tensor:
+        return hooked(a, lambda g: self._join("map", self.all.settings.of_map, g))  # type: ignore[attr-defined]
+
+    def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
+        return hooked(out, lambda g: self._join("mlp", self.all.settings.of_mlp, g)) if feeds else out  # type: ignore[attr-defined]
+
+    def _join(self, what: str, share: float, g: Tensor) -> Tensor:
+        key, carried = (self.net, what), self.all.carried
+        before = carried.get(key)
+        if before is None or before.shape != g.shape:  # a stage with other sizes begins anew
+            before = torch.zeros_like(g)
+        carried[key] = share * (before + g)
+        return g + before
+
+
+@dataclass(frozen=True)
+class VDC(TransformerSurgery):
+    """Virtual dense connections: on the way back, each attention map and each feed-forward part also gets the gradients of all
+    deeper ones, those of ``of_map`` (``of_mlp``) a block weaker from block to block.
+
+    Zhang et al. 2024, "Improving the adversarial transferability of vision transformers with virtual dense connection" (AAAI).
+    Chosen here: 0.1 for both; places are linked to those of the same kind and size.
+    """
+
+    of_map: float = 0.1
+    of_mlp: float = 0.1
+    kind = _Dense
+
+
+class _Tuned(_Edit):
+    """Extreme tokens are brought back to the mean; deep maps pass nothing."""
+
+    def maps(self, layer: int, a: Tensor) -> Tensor:
+        deep = layer >= self.all.settings.deep * self.layers  # type: ignore[attr-defined]
+        return a.detach() if deep else hooked(a, lambda g: self.all.settings.of_map * g)  # type: ignore[attr-defined]
+
+    def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return hooked(q, levelled), hooked(k, levelled), hooked(v, levelled)
+
+    def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
+        return hooked(out, levelled) if out.ndim == 3 else out
+
+
+@dataclass(frozen=True)
+class ATT(TransformerSurgery):
+    """Adaptive token tuning: tokens whose gradient is longer than the average are shortened to it, and attention maps pass on less,
+    the deepest nothing.
+
+    Ming et al. 2024, "Boosting the transferability of adversarial attack on vision transformer with adaptive token tuning"
+    (NeurIPS): adaptive re-scaling, hybrid truncation, and a self-paced patch-out (`SelfPaced`). Chosen here: the factor is the
+    average length over the token's; maps keep 0.25 of their gradient, those behind 0.75 of the depth none.
+    """
+
+    of_map: float = 0.25
+    deep: float = 0.75
+    kind = _Tuned
+
+
+def levelled(g: Tensor) -> Tensor:
+    """Shorten tokens of ``g`` [..., tokens, channels] that are longer than the average to the average."""
+    length = g.square().sum(-1, keepdim=True).sqrt()
+    return g * (length.mean(-2, keepdim=True) / length.clamp_min(1e-30)).clamp_max(1)
+
+
+class _Refined(_Edit):
+    """Weighted maps, remembered tokens."""
+
+    def maps(self, layer: int, a: Tensor) -> Tensor:
+        wide = self.all.settings.wide  # type: ignore[attr-defined]
+        if not wide:
+            return a
+        u = self.all.rng.uniform(self.all.k, f"map {layer}", tuple(a.shape[1:])).to(a)
+        u = u.repeat_interleave(len(a) // len(u), 0)  # a net that attends within windows has several maps an image
+        return (a * (1 + wide * (2 * u - 1))).clamp(0, 1)
+
+    def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
+        share, key = self.all.settings.memory, (self.net, feeds, layer)  # type: ignore[attr-defined]
+        if not share:
+            return out
+        before = self.all.get(key)
+        mixed = out if before is None else (1 - share) * out + share * before
+        self.all.put(key, mixed.detach())
+        return mixed
+
+
+@dataclass(frozen=True)
+class FPR(TransformerSurgery):
+    """Forward propagation refinement: attention maps are multiplied by random weights, and what each branch gives is mixed with
+    what it gave at the steps before.
+
+    Ren et al. 2025, arXiv:2503.15404, "Improving adversarial transferability on vision transformers via forward propagation
+    refinement" (CVPR): attention map diversification, momentum token embedding. Chosen here: weights 1 + U(+-``wide``) in all
+    layers, the products kept in [0, 1] (where one is cut off, no gradient passes); a branch keeps ``memory`` of its running mean.
+    """
+
+    wide: float = 2.0
+    memory: float = 0.2
+    kind = _Refined
+
+    def __post_init__(self) -> None:
+        if self.wide < 0 or not 0 <= self.memory < 1:
+            raise ValueError(f"Expected wide >= 0 and memory in [0, 1) for FPR, but they were {self.wide} and {self.memory}.")
+
+
+@dataclass(frozen=True)
+class PatchOut(Filter):
+    """Lets a random share ``keep`` of the image's patches take part in a step, and pulls the change outwards.
+
+    The gradient of J + ``pull`` |x - x0|, zero in the patches that stay out. Wei et al. 2022, arXiv:2109.04176: 130 of 196 patches,
+    0.1. patch: their side in pixels; by default 14 patches along the shorter side from 112 pixels on, as in the paper, 8 below (ours,
+    the size that `surrogates.build("vit")` takes).
+    """
+
+    keep: float = 130 / 196
+    pull: float = 0.1
+    patch: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1 or (self.patch is not None and self.patch < 1):
+            raise ValueError(f"Expected keep in (0, 1] and a patch of at least 1, but they were {self.keep} and {self.patch}.")
+
+    def side(self, shape: tuple[int, ...]) -> int:
+        """The side of a patch in pixels."""
+        short = min(shape[1:])
+        return self.patch or max(1, round(short / (14 if short >= 112 else 8)))
+
+    def __call__(self, g: Tensor, walk: Walk) -> Tensor:
+        side = self.side(tuple(g.shape[1:]))
+        tall, wide = (-(-length // side) for length in g.shape[2:])
+        place = self.order(g, walk, side, tall * wide).argsort(1).view(-1, 1, tall, wide)
+        inside = place < max(1, round(self.share(walk) * tall * wide))
+        mask = inside.repeat_interleave(side, 2).repeat_interleave(side, 3)[..., : g.shape[2], : g.shape[3]].to(g.device)
+        return (g + self.pull * unit(walk.x - walk.x0)) * mask
+
+    def share(self, walk: Walk) -> float:
+        """The share of patches that take part at this step."""
+        return self.keep
+
+    def order(self, g: Tensor, walk: Walk, side: int, count: int) -> Tensor:
+        """The patches [n, count] of each image in the order in which they are taken."""
+        return walk.rng.permutation(walk.k, "patch out", count)
+
+    def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
+        if len(shape) != 3:
+            raise ValueError(f"Expected images [channels, height, width] for {self}, but they had shape {shape}. Leave it out.")
+
+
+@dataclass(frozen=True)
+class SelfPaced(PatchOut):
+    """As `PatchOut`, but the patches with the largest gradients take part, and their share falls from 1 to ``keep`` over the steps
+    (for ATT; the pace and the ranking are ours)."""
+
+    pull: float = 0.0
+
+    def share(self, walk: Walk) -> float:
+        return 1 - (1 - self.keep) * walk.k / max(walk.steps - 1, 1)
+
+    def order(self, g: Tensor, walk: Walk, side: int, count: int) -> Tensor:
+        h, w = g.shape[2:]
+        wide = torch.nn.functional.pad(g.abs().sum(1), (0, -w % side, 0, -h % side))
+        size = wide.unflatten(1, (-1, side)).unflatten(3, (-1, side)).sum((2, 4)).flatten(1)
+        return size.argsort(dim=1, descending=True, stable=True)
