@@ -130,6 +130,11 @@ class Autograd:
             if hasattr(listener, "meet"):
                 listener.meet(pool)
 
+    def _tell(self, loss: Tensor) -> None:
+        for listener in self._listeners or ():
+            if hasattr(listener, "told"):
+                listener.told(loss)
+
     def with_loss(self, loss: Loss) -> Autograd:
         """The same source with another loss."""
         other = copy(self)
@@ -175,6 +180,7 @@ class Autograd:
                     answers = self.answers(given, asked, Stream(rng.seed, ids, rng.device), k, picked)
                     # the sum, never the mean: a row's gradient must not shrink with the number of rows
                     value = self.fusion(answers, asked, self.loss)
+                    self._tell(value.detach())
                     out[span] = slope(value.sum(), given, [self.nets[i] for i in picked])[: span.stop - span.start]
                     if told is not None:
                         count = where.stop - where.start

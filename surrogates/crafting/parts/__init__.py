@@ -1,7 +1,7 @@
 """The parts of the crafting loop, grouped by slot; `surrogates.crafting.parts.base.SLOTS` lists the slots."""
 
 from surrogates.crafting.parts.apgd import APGD, Best, Value
-from surrogates.crafting.parts.attention import ATT, FPR, PNA, TGR, VDC, PatchOut, SelfPaced
+from surrogates.crafting.parts.attention import ATT, FPR, PNA, TGR, VDC
 from surrogates.crafting.parts.base import SLOTS, Part, Parts
 from surrogates.crafting.parts.blocks import BSR, SIA
 from surrogates.crafting.parts.cfm import CFM
@@ -34,6 +34,7 @@ from surrogates.crafting.parts.losses import (
     ProbabilityFusion,
 )
 from surrogates.crafting.parts.operations import L2T, OPERATIONS, Operators
+from surrogates.crafting.parts.patch_out import PatchOut, SelfPaced
 from surrogates.crafting.parts.paths import Integrated, Shells, Spectral
 from surrogates.crafting.parts.probes import (
     Aggregate,
@@ -49,6 +50,8 @@ from surrogates.crafting.parts.probes import (
     Variance,
     Worst,
 )
+from surrogates.crafting.parts.pushed import P2FA, PushTap
+from surrogates.crafting.parts.redundant import LL2S
 from surrogates.crafting.parts.resize import DEM, DI
 from surrogates.crafting.parts.style import STM
 from surrogates.crafting.parts.surgery import BPA, SGM, LinBP, Listener, Surgery, Tap

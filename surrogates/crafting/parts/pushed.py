@@ -13,7 +13,7 @@ from blackbox.rng import Stream
 from blackbox.rowwise import row_norm, rows, unit
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.parts.base import Parts
-from surrogates.crafting.parts.features import Weighed, slopes
+from surrogates.crafting.parts.features import Weighed, features, slopes
 from surrogates.crafting.parts.losses import own
 from surrogates.crafting.parts.surgery import Tap, _each, _Taps
 from surrogates.crafting.parts.walk import Walk
@@ -69,34 +69,25 @@ class P2FA(Weighed):
     features of x0.
 
     Pixel2Feature attack, 2025, "Pixel2Feature attack (P2FA): rethinking the perturbed space to enhance adversarial transferability"
-    (ICML): features are perturbed at their own layer, in many directions of importance, instead of through the image. *Chosen here*:
-    steps of 0.05 of the features' length, 30 of them (as many gradients as FIA and NAA take), once before the attack; then the loss of
-    FIA.
+    (ICML): features are perturbed at their own layer, in directions of importance, instead of through the image. *Chosen here*: steps
+    of 0.05 of the features' length, 30 of them (as many gradients as FIA and NAA take), once before the attack; then the loss of
+    FIA. The paper perturbs again in each of a hundred updates.
     """
 
     length: float = 0.05
 
     def weights(self, walk: Walk) -> Tensor:
-        goal, total = walk.goal, torch.zeros(()).to(walk.x0)
-        push: Tensor | None = None
+        goal, start = walk.goal, features(walk, walk.x0)
+        size, push, total = self.length * row_norm(start), torch.zeros_like(start), torch.zeros_like(start)
         try:
             for _ in range(self.count):
-                walk.goal = goal if push is None else replace(goal, guide=(push, push))
+                walk.goal = replace(goal, guide=(push, push))
                 g = slopes(walk, walk.x0, lambda a, aim: own(a.scores, aim))
                 total = total + g
-                if push is None:
-                    push, size = torch.zeros_like(g), self.length * row_norm(self._features(walk))
-                down = unit(g) if goal.targeted else -unit(g)
-                push = push + rows(size, g) * down
+                push = push + rows(size, g) * (unit(g) if goal.targeted else -unit(g))
         finally:
             walk.goal = goal
         return total
-
-    @staticmethod
-    def _features(walk: Walk) -> Tensor:
-        from surrogates.crafting.parts.features import features
-
-        return features(walk, walk.x0)
 
     def extra(self) -> int:
         return self.count + 1

@@ -35,6 +35,9 @@ class Listener(Protocol):
     def before(self, x: Tensor, goal: Goal, rng: Stream, k: int) -> None:
         """Receive the rows that a net is about to be called with (random surgery draws here, for each row)."""
 
+    def told(self, loss: Tensor) -> None:
+        """Receive the loss [m] of these rows, over all nets; called before the gradient is taken."""
+
     def take(self) -> Tensor:
         """Return the net's features [m, ...], with graph, of the last call; called after each call of a net."""
 

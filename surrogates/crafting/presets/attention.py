@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from surrogates.crafting.parts.attention import ATT, FPR, PNA, TGR, VDC, PatchOut, SelfPaced
+from surrogates.crafting.parts.attention import ATT, FPR, PNA, TGR, VDC
 from surrogates.crafting.parts.finish import Momentum
+from surrogates.crafting.parts.patch_out import PatchOut, SelfPaced
+from surrogates.crafting.parts.redundant import LL2S
 from surrogates.crafting.presets.preset import Preset
 
 _MI = "; g as for mi-fgsm, a = eps / T, mu = 1"
@@ -54,5 +56,15 @@ PRESETS = (
         "maps A <- min(1, max(0, A (1 + U(+-2)))), outputs of branches E_k <- 0.8 E_k + 0.2 E_(k-1)" + _MI,
         Momentum() | FPR(),
         departures="the weights' range, the layers (all) and the memory are ours.",
+    ),
+    Preset(
+        "ll2s",
+        "Redundancy of a transformer's computation, learned",
+        "2025, The Sword of Damocles in ViTs: Computational Redundancy Amplifies Adversarial Transferability",
+        "2504.10804",
+        "each layer plain, with sparse maps, with permuted heads or with a sparse feed-forward part, drawn by softmax(M); M follows the "
+        "loss" + _MI,
+        Momentum() | LL2S(),
+        departures="without the paper's clean and robust tokens; the rule by which M is learned, and the shares, are ours.",
     ),
 )

@@ -6,6 +6,7 @@ from surrogates.crafting.parts.cfm import CFM
 from surrogates.crafting.parts.features import BFA, FIA, ILA, NAA, Local, SelfUniversality
 from surrogates.crafting.parts.finish import TI, Momentum
 from surrogates.crafting.parts.losses import Logit
+from surrogates.crafting.parts.pushed import P2FA, PushTap
 from surrogates.crafting.parts.resize import DI
 from surrogates.crafting.parts.surgery import BPA, SGM, LinBP, Tap
 from surrogates.crafting.presets.preset import Preset
@@ -81,6 +82,16 @@ PRESETS = (
         + _MI,
         Momentum() | BFA() | Tap(),
         departures=_TAP + " The length of a move is 28 at 224 pixels and the same RMS elsewhere.",
+    ),
+    Preset(
+        "p2fa",
+        "Pixel2Feature attack",
+        "2025, Pixel2Feature Attack (P2FA): Rethinking the Perturbed Space to Enhance Adversarial Transferability, ICML",
+        "",
+        "F_j = F(x0) - 0.05 |F(x0)| sum over i < j of g_i / |g_i|, g_i = grad_F z_y at F_i; A = hat(sum over 30 of g_j); J = -<A, F(x)>"
+        + _MI,
+        Momentum() | P2FA() | PushTap(),
+        departures=_TAP.replace("Tap(", "PushTap(") + " Features are perturbed once, before the first step, by steps of our size.",
     ),
     targeted(
         "cfm",

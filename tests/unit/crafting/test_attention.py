@@ -18,11 +18,11 @@ from blackbox.threat import L2, Linf
 from surrogates.crafting import parts, presets
 from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd
-from surrogates.crafting.parts import attention
+from surrogates.crafting.parts import attention, redundant
 from surrogates.crafting.parts.attention import levelled, without_extreme_tokens, without_extremes
 from tests.surrogate_doubles import images
 
-NAMES = ("pna-patchout", "tgr", "vdc", "att", "fpr")
+NAMES = ("pna-patchout", "tgr", "vdc", "att", "fpr", "ll2s")
 RNG = Stream(0, np.arange(3, dtype=np.uint64))
 Y = torch.arange(3)
 
@@ -152,6 +152,31 @@ def test_fpr_remembers_and_weighs() -> None:
         assert torch.allclose(anew.loss, F.cross_entropy(net(1 - x), Y, reduction="none"), atol=1e-4)
     wide = [slope(net, x, parts.FPR(2.0, 0.0), k=k) for k in (0, 0, 1)]
     assert torch.equal(wide[0], wide[1]) and not torch.allclose(wide[0], wide[2], atol=1e-6)
+
+
+def test_ll2s_changes_what_it_says_and_learns_what_raises_the_loss() -> None:
+    x, rows = images(3, (3, 8, 8)), 0.5 * torch.ones(3, 2, 4, 4)
+    made = parts.LL2S(0.5, rate=2.0).memory_of([sg.build("vit", 3, (3, 8, 8))])
+    edit, made.rng = made.edits[0][1], RNG
+    edit.layers = 4
+    for number, name in enumerate(redundant.CHANGES):
+        made.drawn[0, 0] = torch.full((3,), number)
+        turned = torch.arange(96.0).view(3, 2, 4, 4)
+        got = [edit.logits(0, rows), edit.maps(0, turned), edit.ends(0, True, rows[:, 0])]
+        same = [torch.equal(got[0], rows), torch.equal(got[2], rows[:, 0])]
+        assert same == [name != "sparse", name != "ghost"], name
+        if name == "sparse":
+            assert set(got[0].unique().tolist()) == {0.0, 0.5}
+        if name == "ghost":
+            assert set(got[2].unique().tolist()) == {0.0, 1.0}
+        order = [[int(m[0, 0]) % 32 // 16 for m in row] for row in got[1]]
+        assert all(sorted(o) == [0, 1] for o in order) and (name == "permuted" or order == [[0, 1]] * 3)
+        assert torch.equal(edit.ends(0, False, rows[:, 0]), rows[:, 0])
+    for k, loss in ((0, 1.0), (1, 2.0), (2, 0.0)):  # above the mean so far with "sparse", below it with "ghost"
+        made.before(x, Goal(Y, Y), RNG, k)
+        made.drawn[0, 0] = torch.full((3,), (0, 1, 3)[k])
+        made.told(torch.full((3,), loss))
+    assert made.get((0, 0)).argmax(1).tolist() == [1, 1, 1] and made.get((0, 0)).argmin(1).tolist() == [3, 3, 3]
 
 
 def test_patches_stay_out_whole() -> None:

@@ -23,7 +23,7 @@ from surrogates.crafting.parts.views import Draw
 from surrogates.crafting.parts.warp import plate, warped
 from tests.surrogate_doubles import Affine, Bowl, images, lighter
 
-COST = {"ops": 9000, "l2t": 100, "decowa": 400, "stm": 200, "awt": 400, "fgsra": 210, "mumodig": 70}
+COST = {"p2fa": 41, "ops": 9000, "l2t": 100, "decowa": 400, "stm": 200, "awt": 400, "fgsra": 210, "mumodig": 70}
 
 
 def rows_of(n: int, seed: int = 0) -> Stream:
@@ -48,6 +48,7 @@ class Counting(nn.Module):
 def test_g_is_what_is_really_computed(name: str) -> None:
     preset = presets.get(name)
     assert preset.cost() == COST[name] and preset.cost(nets=3) == 3 * COST[name]
+    preset = preset.swap(parts.PushTap("front")) if name == "p2fa" else preset
     preset, net = lighter(preset), Counting()
     sg.craft(net, images(2, (1, 8, 8)), torch.tensor([0, 1]), preset, threat=Linf(0.1), steps=2, chunk=2)
     looked = 1 + 1 * any(part.slot == "nets" for part in preset.parts)  # to see that the net takes the images; to trace it
@@ -215,7 +216,31 @@ def test_spectral_neighbours_without_change_are_the_point() -> None:
     assert torch.allclose(same[0], same[1], atol=1e-6)
 
 
-# -- tuned weights -----------------------------------------------------------------------------------------------------
+# -- features and weights -----------------------------------------------------------------------------------------------------
+
+
+def test_p2fa_walks_in_the_space_of_features() -> None:
+    """The same walk, with the part of the net behind the layer alone."""
+    net, x, y = Counting(), images(3, (1, 8, 8)), torch.arange(3)
+    found: list[Tensor] = []
+
+    class Kept(parts.P2FA):
+        def weights(self, walk):  # type: ignore[no-untyped-def]
+            found.append(super().weights(walk))
+            return found[-1]
+
+    sg.craft(net, x, y, Kept(4, length=0.5) | parts.PushTap("front"), threat=Linf(0.1), steps=1)
+    with torch.no_grad():
+        start = net.front(x.flatten(1))
+    at, total = start.clone(), torch.zeros_like(start)
+    for _ in range(4):
+        at.requires_grad_()
+        g = torch.autograd.grad(net.back(at.tanh()).gather(1, y[:, None]).sum(), at)[0]
+        total = total + g
+        at = at.detach() - 0.5 * start.norm(dim=1, keepdim=True) * g / g.norm(dim=1, keepdim=True)
+    assert torch.allclose(found[0], total, atol=1e-5)
+    with pytest.raises(ValueError, match="PushTap beside"):
+        sg.craft(net, x, y, parts.P2FA() | parts.Tap("front"), threat=Linf(0.1), steps=1)
 
 
 def test_awt_makes_the_loss_fall_at_the_same_image_and_starts_as_the_net_is() -> None:
