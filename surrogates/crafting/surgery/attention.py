@@ -95,5 +95,5 @@ class Attention(Edit):
             )
         n, m, width = query.shape
         parts = F.linear(query, in_proj_weight, in_proj_bias).view(n, m, 3, num_heads, width // num_heads).permute(2, 1, 3, 0, 4)
-        out = self._mixed(layer, *parts.unbind(0)).permute(2, 0, 1, 3).reshape(n, m, width)
+        out = self._mixed(layer, parts[0], parts[1], parts[2]).permute(2, 0, 1, 3).reshape(n, m, width)
         return F.linear(out, out_proj_weight, out_proj_bias), None
