@@ -258,6 +258,9 @@ def offences(tables: dict[str, dict[str, Any]] | None = None) -> Iterable[str]:
     for name, target in t["targets"].items():
         if target["use"] != t["images"][target["images"]]["use"]:
             yield f"the target {name} is for {target['use']}, but its images {target['images']} are not"
+    for name, task in t["tasks"].items():
+        if task["use"] != t["images"][task["images"]]["use"]:
+            yield f"the task {name} is for {task['use']}, but its images {task['images']} are not"
     weights = [(target.get("weights"), target["use"]) for target in t["targets"].values() if "weights" in target]
     for file in {w for w, use in weights if use == "choosing"} & {w for w, use in weights if use == "reporting"}:
         yield f"the weights {file} are for choosing and for reporting"

@@ -26,6 +26,7 @@ from experiments import (
     paths,
     published_bayesian,
     published_constants,
+    published_goals,
     published_ripples,
     published_runs,
     published_studies,
@@ -39,7 +40,7 @@ from experiments.publishable import FIGURES, Figure, Table, Words, figure, told
 # whose figures marks may name too
 MORE = (
     paths, bad_queries, nearest, ceilings, defended, published_constants, published_studies, published_ripples, published_runs,
-    published_bayesian, published_peers, robust_nets, shared_budgets,
+    published_bayesian, published_goals, published_peers, robust_nets, shared_budgets,
 )  # fmt: skip
 
 
@@ -277,8 +278,8 @@ def ground_table() -> Table:
 def chosen_table() -> Table:
     """What was chosen, on what, and whether rows show it."""
     tables = ground()
+    on = {what: ", ".join(tables["targets"][name]["title"] for name in how["targets"]) for what, how in tables["chosen"].items()}
     lines = [
-        [what, how["by"], ", ".join(tables["targets"][name]["title"] for name in how["targets"]), "kept" if how.get("rows") else "no"]
-        for what, how in tables["chosen"].items()
-    ]
+        [what, how["by"], on[what] or how["on"], "kept" if how.get("rows") else "no"] for what, how in tables["chosen"].items()
+    ]  # fmt: skip
     return Table(["what was chosen", "by", "on", "rows"], lines)
