@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, labelled
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
@@ -96,6 +97,15 @@ class Ranking(Goal):
         if np.isnan(values).any():
             raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", row)
         return list(map(str, ids)), values, whole
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        answers: Any = reply.answers
+        ids, scores, _ = self._read(answers[row], row)
+        if scores is not None:
+            ids = [ids[i] for i in np.argsort(-scores, kind="stable")]
+        item = self._items[sample]
+        place = f"item {item} in place {ids.index(item) + 1}" if item in ids else f"item {item} not listed"
+        return excerpt.text(f"{place}; first {', '.join(ids[: excerpt.SHOWN])}")
 
     def unreached(self) -> str:
         return f"the item is {'not ' if self.displace is None else ''}among the first {self.k}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
@@ -44,8 +45,10 @@ class Segmentation(Goal):
         if not isinstance(share, int | float | np.number) or not 0 < share <= 1:
             raise ValueError(f"Expected share above 0 and at most 1, of the pixels, but it was {share!r}.")
         self.references, self.share, self.mode, self.ignore = references, float(share), mode, ignore
+        self._names: tuple[str, ...] = ()
 
     def bind(self, setting: Setting) -> None:
+        self._names = tuple(setting.names or ())
         maps = [_plain(each) for each in self.references] if isinstance(self.references, list | tuple) else _plain(self.references)
         try:
             made = np.asarray(maps)
@@ -116,6 +119,11 @@ class Segmentation(Goal):
         if made.ndim == 2 and made.dtype.kind == "f" and (made != np.round(made)).any():
             raise GoalError(f"Expected whole numbers as labels [H, W] for the goal ({self}), but it held fractions.", row)
         return made
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        answers: Any = reply.answers
+        shown = self._shown(answers[row], self.references[sample].shape, row)
+        return excerpt.label_map(shown if shown.ndim == 2 else shown.argmax(0), self._names)
 
     def unreached(self) -> str:
         return "fewer pixels are wrong" if self.mode == "leave" else "fewer pixels are as the map says"

@@ -52,6 +52,13 @@ def test_it_says_itself_in_words() -> None:
     assert str(Ranking(push=[3, 4], k=1)) == "the item given for each image is among the first 1"
 
 
+def test_a_report_shows_the_place() -> None:
+    goal = Ranking(push="b").bound(Setting(1, bb.Access.ANSWERS, 10))
+    for answer, said in (([("a", 0.1), ("b", 0.9)], "item b in place 1; first b, a"), (["a", "c"], "item b not listed; first a, c")):
+        reply = bb.Oracle(lambda x, answer=answer: [answer], "answers")(torch.zeros(1, 1))
+        assert goal.excerpt(reply, 0, 0)["says"] == said
+
+
 @pytest.mark.parametrize(
     ("goal", "said"),
     [

@@ -45,6 +45,12 @@ def test_pixels_to_ignore_do_not_count() -> None:
     assert judged(Segmentation(some, 1.0), np.array([[[1, 0], [0, 2]]])) == ([-0.5], [False])
 
 
+def test_a_report_shows_the_map() -> None:
+    reply = bb.Oracle(lambda x: {"out": SCORES[None]}, "answers")(torch.zeros(1, 1))
+    shown = Segmentation(TRUE).bound(Setting(1, reply.access, 3, ["road", "car", "sky"])).excerpt(reply, 0, 0)
+    assert np.array_equal(shown["map"], TRUE) and shown["says"] == "car 50 %, road 25 %, sky 25 %"
+
+
 @pytest.mark.parametrize(
     ("goal", "said"),
     [
