@@ -29,6 +29,12 @@ def kind(config: Mapping[str, Any]) -> str:
     return goal_of(config) or ("targeted" if config.get("targeted") else "untargeted")
 
 
+def same_goal(one: AttackResult, other: AttackResult) -> bool:
+    """Whether two runs were after the same: the goals have the same words, and on as many inputs hold the same as well."""
+    ids = [r.config.get("goal_identity") for r in (one, other)]
+    return kind(one.config) == kind(other.config) and (len(one) != len(other) or None in ids or ids[0] == ids[1])
+
+
 def with_classes(config: Mapping[str, Any]) -> bool:
     """Do classes mean anything in this run? Not where the target answers in another form."""
     return config.get("access") != "answers"

@@ -130,7 +130,7 @@ def shared(first: AttackResult, second: AttackResult) -> tuple[np.ndarray, np.nd
 
 def _paired(page: Page, first: Item, others: Sequence[Item]) -> None:
     rows, tests, apart, boundless, unknown = [], [], [], [], 0
-    aside = [other.label for other in others if words.kind(other.result.config) != words.kind(first.result.config)]
+    aside = [other.label for other in others if not words.same_goal(other.result, first.result)]
     others = [other for other in others if other.label not in aside]
     fools = "reaches it" if words.goal_of(first.result.config) else "fools"
     remarks: set[str] = set()

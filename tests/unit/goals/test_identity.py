@@ -12,6 +12,7 @@ import torch
 
 import blackbox as bb
 from blackbox.goals import Detection, Goal, NoneOf, Ranking, Segmentation
+from blackbox.results import words
 from blackbox.results.pooled import pool
 
 LIMIT = 0.5
@@ -109,5 +110,6 @@ def test_runs_with_classes_given_image_by_image_are_not_pooled_with_others() -> 
     assert pool([run(0, [[0], [0]]), run(1, [[0], [0]])])
     with pytest.raises(ValueError, match="goal_identity"):
         pool([run(0, [[0], [0]]), run(1, [[0], [1]])])
+    assert words.same_goal(run(0, [[0], [0]]), run(1, [[0], [0]])) and not words.same_goal(run(0, [[0], [0]]), run(0, [[0], [1]]))
 
 
