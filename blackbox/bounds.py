@@ -94,6 +94,12 @@ class Bounds:
         lower, upper = self._outside if self.stretched else (self.lower, self.upper)
         return torch.clamp(x, lower, upper)
 
+    def clip_free(self, x: Tensor, threat: Threat) -> Tensor:
+        """Clip points of the attack, which may be flat, to the ranges; an entry that cannot change only to the box, or a slope there
+        would be 0 / 0."""
+        full = x.view_as(self.x0)
+        return torch.where(self.lower < self.upper, self.clip(full), threat.clip(full)).view_as(x)
+
     def project(self, threat: Threat, x: Tensor) -> Tensor:
         """Project images onto the threat, with these shares of its eps, and the ranges.
 

@@ -214,13 +214,8 @@ class Task:
         return x if self.mask is None else torch.where(self.mask, x, self.x0)
 
     def clip(self, x: Tensor) -> Tensor:
-        """Clip ``x`` to the box and the ranges, as is done with probes; an entry that cannot change only to the box, or a slope there
-        would be 0 / 0. ``x`` may be flat, [n, d]."""
-        if self.bounds is None:
-            return self.threat.clip(x)
-        full = x.view_as(self.x0)
-        free = self.bounds.lower < self.bounds.upper
-        return torch.where(free, self.bounds.clip(full), self.threat.clip(full)).view_as(x)
+        """Clip ``x``, which may be flat, to the box and the ranges, as is done with probes."""
+        return self.threat.clip(x) if self.bounds is None else self.bounds.clip_free(x, self.threat)
 
     def project(self, x: Tensor) -> Tensor:
         """Project ``x`` as is done with candidates: onto the threat, or only to the box for an attack that minimises."""

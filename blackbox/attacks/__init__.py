@@ -38,6 +38,7 @@ REGISTRY: dict[str, str] = {
     "ttba": "blackbox.attacks.ttba:TtBA",
     "rays": "blackbox.attacks.rays:RayS",
     "adba": "blackbox.attacks.adba:ADBA",
+    "pointwise": "blackbox.attacks.pointwise:Pointwise",
     "sign-flip": "blackbox.attacks.sign_flip:SignFlip",
     "sign-opt": "blackbox.attacks.sign_opt:SignOPT",
     "surfree": "blackbox.attacks.surfree:SurFree",

@@ -110,6 +110,8 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "geoda": _settles("geoda", attack=attacks.build("geoda", share=1.0)),
     "ars-opt": _settles("ars-opt", attack=attacks.build("ars-opt", probes=12), run_budget=50, optimum_budget=1500),
     "boundary": [{"run_budget": 50, "optimum_budget": 1500}],
+    # It moves one entry at a time, so that an example changes few: of 48 equally good ones that is near in L1, and far in L2.
+    "pointwise": [{"run_budget": 50, "optimum_budget": 1000, "optimum_factor": {"L2": 4.5, "L1": 1.4}}],
     # Adam steps by the sign of a coordinate's slope, which in L2 is longer than a gradient needs.
     "zoo": [{"optimum_factor": {"L2": 1.5}}],
     # All changes are of one size, which in L2 is longer than a gradient needs; the paper's start is not drawn.
