@@ -7,9 +7,10 @@ still learns of the target through queries alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,6 +81,60 @@ def pair(prior: Prior, i: int) -> Prior:
     chooses which."""
     m = prior.members
     return view(prior, sorted({i % m, (i + m // 2) % m}))
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """An attack in a run with a goal other than a class: its priors show two classes, 0, the goal is not reached, and 1, it is, whose
+    logits differ by the loss that the goal has on the prior's nets.
+
+    Attributes:
+        attack: with such priors. alike: [N] for each sample the first that has the same goal: rows of one goal may share a cohort.
+    """
+
+    attack: Attack
+    alike: np.ndarray
+
+    @classmethod
+    def at(cls, attack: Attack, goal: Any, setting: Any, shape: tuple[int, ...]) -> Aimed | None:
+        """The attack aimed at a `blackbox.goals.Goal`; None where it has no prior. setting: what the goal is told of the run.
+
+        Raises:
+            ValueError: a prior cannot be aimed, or the goal does not fit its nets.
+        """
+        made: list[Any] = []
+
+        def aimed(prior: Any) -> Any:
+            if not hasattr(prior, "of_goal"):
+                raise ValueError(
+                    f"Expected a prior that can be aimed at a goal ({goal}), but {prior!r:.80} shows classes alone. Make one of nets: "
+                    "surrogates.prior(nets)."
+                )
+            made.append(prior.of_goal(goal, setting, shape))
+            return made[-1]
+
+        found = with_priors(attack, aimed)
+        if not made:
+            return None
+        together = np.stack([each.alike for each in made], 1)
+        first: dict[bytes, int] = {}
+        return cls(found, np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(together)], np.int64))
+
+    def of(self, sample: int) -> Attack:
+        """The attack on samples that have the goal of this one."""
+        return with_priors(self.attack, lambda prior: prior.of_sample(sample))
+
+
+def with_priors(attack: Any, change: Callable[[Any], Any]) -> Any:
+    """The attack with each prior changed, its own and those of the attacks that it holds."""
+    if not is_dataclass(attack):
+        return attack
+    new: dict[str, Any] = {}
+    for f in fields(attack):
+        old = getattr(attack, f.name)
+        if f.init and old is not None and (f.name == "prior" or isinstance(old, Attack)):
+            new[f.name] = change(old) if f.name == "prior" else with_priors(old, change)
+    return replace(attack, **new) if any(new[name] is not getattr(attack, name) for name in new) else attack  # type: ignore[type-var]
 
 
 class _Members:

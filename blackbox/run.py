@@ -88,7 +88,7 @@ def attack(
         budget: the most queries one image may cost; its clean check is the first of them.
         target: the class to reach, a number or a word, one for all or [N]; None for any wrong class.
         goal: what to reach instead of a class: one of `blackbox.goals` (``bb.goals.NoneOf(classes)``, ``bb.goals.Regression(...)``) or
-            ``bb.goal(function)``. An input that reaches it unchanged is not attacked. For attacks without a prior.
+            ``bb.goal(function)``. An input that reaches it unchanged is not attacked.
         seed: of every draw.
         ids: [N] whole numbers that identify the samples, by default 0..N-1. A sample's result depends on (seed, id) and on
             nothing else, so a shard that passes its samples' ids gets the same results.
@@ -158,12 +158,11 @@ def attack(
         attack = SEARCH if attack == "auto" and level > Access.LABELS else attack
         asked, threat = threat, threat.reduced(as_attack(built := _built(attack, prior)), attacks.name_of(built), shape)
     name, chosen = resolve(attack, oracle, threat, prior, level)
-    require(chosen, name, shape, oracle.classes)
-    goals.check_uninformed(bound, name, chosen.informed)
+    aimed = require(chosen, name, shape, oracle, goal, len(samples.x))
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
-    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared, asked)
+    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared, asked, aimed)
     loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)
@@ -222,14 +221,21 @@ def _votes(votes: Any, oracle: Oracle) -> int:
     return int(votes)
 
 
-def require(chosen: Attack, name: str, shape: tuple[int, ...], classes: int) -> None:
-    """Refuse, before any query, an attack that cannot serve images of this shape, or whose prior does not fit them.
+def require(
+    chosen: Attack, name: str, shape: tuple[int, ...], oracle: Oracle, goal: Goal | None = None, samples: int = 1
+) -> priors.Aimed | None:
+    """Refuse, before any query, an attack that cannot serve images of this shape, or whose prior does not fit them, or the goal.
+
+    Returns:
+        With a goal the attack with its prior aimed at it; None where it has none.
 
     Raises:
         ValueError: says which, and what would fit.
     """
     chosen.check_shape(shape)
-    priors.require(chosen, name, shape, classes)
+    aimed = None if goal is None else priors.Aimed.at(chosen, goal, goals.setting_of(oracle, samples), shape)
+    priors.require(chosen if aimed is None else aimed.attack, name, shape, oracle.classes if aimed is None else 2)
+    return aimed
 
 
 def resolve(

@@ -116,8 +116,7 @@ def prepare(
         bound = None if aim is None else goals.bound(aim, oracles[name], len(shown.data))
         level = None if bound is None else bound.level(oracles[name].access)
         chosen = resolve(made, oracles[name], wanted, level=level)[1]
-        require(chosen, name, shown.data.shape, count)
-        goals.check_uninformed(bound, name, chosen.informed)
+        require(chosen, name, shown.data.shape, oracles[name], aim, len(shown.data))
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)
@@ -125,14 +124,21 @@ def prepare(
 
 
 def _aim(how: options.Search, known: options.Surrogates, shown: specs.ImageSet) -> Goal | None:
-    """``--goal``, which nothing may stand beside that compares classes."""
+    """``--goal``, which nothing may stand beside that names a class to reach, or trains nets on classes where the answers are others."""
     if how.goal is None:
         return None
-    beside = {"--targeted": how.targeted, "--pool": how.pool, "--surrogate": known.surrogate, "--own": known.own}
+    beside = {"--targeted": how.targeted, "--pool": how.pool}
     if given := [name for name, value in beside.items() if value]:
-        what = "which names a class to reach" if given[0] in ("--targeted", "--pool") else "whose surrogates know classes alone"
-        raise ValueError(f"Expected either --goal or {given[0]}, {what}, but both were given.")
-    return specs.read_goal(how.goal, shown)
+        raise ValueError(f"Expected either --goal or {given[0]}, which names a class to reach, but both were given.")
+    from blackbox.protocol import Access
+
+    aim = specs.read_goal(how.goal, shown)
+    if known.own and aim is not None and aim.needs is Access.ANSWERS:
+        raise ValueError(
+            f"Expected either --own, whose nets are trained on classes, or a goal of classes, but the goal was {aim}. Give nets that "
+            "return what the target does: --surrogate."
+        )
+    return aim
 
 
 def _any_form(how: options.Search, aim: Goal | None) -> bool:

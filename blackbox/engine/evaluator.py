@@ -23,7 +23,7 @@ class Evaluator:
     """Turns plans into calls of the oracle, computes loss and success of the answers, and passes them to the accounts."""
 
     def __init__(self, spec: RunSpec, oracle: Oracle, accounts: Accounts) -> None:
-        self.oracle, self.accounts, self.objective, self.spec = oracle, accounts, spec.objective, spec
+        self.oracle, self.accounts, self.spec = oracle, accounts, spec
         self.name = spec.name
         self.ids, self.informed = spec.samples.ids, spec.attack.informed
         self.detects = oracle.flags is not None
@@ -39,7 +39,7 @@ class Evaluator:
                     raise self._not_asked(ask, cohort)
                 plan = cohort.plan = self.accounts.admit(cohort)
                 if self.informed and plan.points is not None:
-                    plan.shown.append(np.zeros((0, self.oracle.classes), np.float32))
+                    plan.shown.append(np.zeros((0, self.spec.shown_classes(self.oracle)), np.float32))
             if left := len(plan.row) - plan.done:
                 todo.append((cohort, plan))
                 waiting += left
@@ -67,12 +67,12 @@ class Evaluator:
             raise self._not_finite(x, who)
         reply = self.submit(x, who)
         loss, adv = self.judge(reply, who)
+        shown = self.spec.shown(reply, loss, adv, self.oracle) if self.informed else None
         np.add.at(self.accounts.ledger.bad, who, ~adv)
         refused = None
         if reply.rejected is not None:  # nothing is known of such a point: it is as far from success as the clean image
             refused = reply.rejected.numpy(force=True)
             loss = np.where(refused, self.accounts.neutral(who), loss)
-        shown = self.objective.shown(reply, self.oracle.classes) if self.informed else None
         start = 0
         for (cohort, plan, n), points in zip(pieces, made, strict=True):
             part = slice(start, start + n)

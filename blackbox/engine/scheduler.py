@@ -40,6 +40,7 @@ class Scheduler:
         self.waiting = np.arange(len(spec.samples.x))
         self.cohorts: list[Cohort] = []
         self.limits: np.ndarray | None = None  # [N] the most that each sample may cost; None: the budget
+        self._attacks: dict[int, Attack] = {}  # by the first sample of its goal
 
     def run(self, answer: Callable[[list[Cohort]], None], between: Callable[[], None] | None = None) -> None:
         """Step all samples to their end. ``answer`` fills the plans of cohorts; ``between`` is called after each round."""
@@ -68,8 +69,12 @@ class Scheduler:
         return len((self.ledger.status[cohort.samples] == LIVE).nonzero()[0])
 
     def _open(self) -> None:
-        size = self.spec.cohort
-        samples, self.waiting = self.waiting[:size], self.waiting[size:]
+        chosen = np.ones(len(self.waiting), bool)
+        if self.spec.aimed is not None:  # a prior is aimed at one goal at a time
+            goal = self.spec.aimed.alike[self.waiting]
+            chosen = goal == goal[0]
+        chosen &= np.cumsum(chosen) <= self.spec.cohort
+        samples, self.waiting = self.waiting[chosen], self.waiting[~chosen]
         cohort = self.cohort_of(samples)
         cohort.ask = Ask(cohort.task.x0)  # the clean check, charged like any query
         self.cohorts.append(cohort)
@@ -102,13 +107,26 @@ class Scheduler:
             low=low,
             high=high,
             start=start if start is None or bounds is None else bounds.seen(start),
-            goal=given.goal[index].to(device) if attack.informed else None,
+            goal=self._goals(index).to(device) if attack.informed else None,
             mask=None if given.mask is None else given.mask[index].to(device),
             table=table,
             bounds=bounds,
         )
         zeros = np.zeros(len(samples), np.int64)
         return Cohort(samples, task, (x0 if table is None else table.x).clone(), zeros, zeros, zeros)
+
+    def _goals(self, index: torch.Tensor) -> torch.Tensor:
+        """The classes to leave or to reach; under a goal other than a class 0, "not reached", is to be left."""
+        return self.spec.samples.goal[index] if self.spec.goal is None else torch.zeros_like(index)
+
+    def _attack_on(self, samples: np.ndarray) -> Attack:
+        """The attack on a cohort."""
+        if self.spec.aimed is None:
+            return self.spec.attack
+        first = int(self.spec.aimed.alike[samples[0]])
+        if first not in self._attacks:
+            self._attacks[first] = self.spec.aimed.of(first)
+        return self._attacks[first]
 
     def advance(self, cohort: Cohort, tell: Tell) -> None:
         """Send an answer to the cohort's step and get its next Ask; ``cohort.ask`` is None when the cohort is finished."""
@@ -166,7 +184,7 @@ class Scheduler:
 
     def begin_step(self, cohort: Cohort) -> bool:
         """Start ``init`` or step k; True if there is an Ask, False if the step ended at once."""
-        made = _begin(self.spec.attack, cohort.task, cohort.state, cohort.k)
+        made = _begin(self._attack_on(cohort.samples), cohort.task, cohort.state, cohort.k)
         if not inspect.isgenerator(made):
             cohort.state = made
             return False

@@ -15,6 +15,7 @@ from blackbox.bounds import Bounds
 from blackbox.checkpoint import fingerprint
 from blackbox.goals.base import Goal
 from blackbox.goals.objective import Objective
+from blackbox.goals.twins import as_classes
 from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Attack, Status
 from blackbox.tabular.rows import TableRows
@@ -101,6 +102,7 @@ class RunSpec:
         eight_bit: at the end round every example to an 8-bit image, see `blackbox.engine.rounding`, and verify it.
         checkpoint: the file from which a killed run continues; None for none.
         asked: the threat that was asked for, where the search runs with another: a patch, which is a mask to it.
+        aimed: the attack with priors aimed at the goal (`blackbox.prior.Aimed`); None where it has none.
         max_bad: the most bad queries a sample may make, see `Ledger`; None: as many as the budget.
     """
 
@@ -119,6 +121,7 @@ class RunSpec:
     goal: Goal | None = None
     shared: int | None = None
     asked: Threat | None = None
+    aimed: Any = None
 
     @property
     def most(self) -> int:
@@ -133,13 +136,18 @@ class RunSpec:
         """
         if self.goal is None:
             return self.objective.judge(reply, self.samples.aims[who])
-        if reply.rejected is None:
-            return self.goal.verdict(reply, who)
-        kept = (~reply.rejected).numpy(force=True)
-        loss, adv = np.full(len(who), np.nan, np.float32), np.zeros(len(who), bool)
-        if kept.any():
-            loss[kept], adv[kept] = self.goal.verdict(reply.take(~reply.rejected), who[kept])
-        return loss, adv
+        return self.goal.verdict(reply, who)
+
+    def shown_classes(self, oracle: Oracle) -> int:
+        """How many classes an informed attack is shown: the target's, or the two of a goal (`as_classes`)."""
+        return oracle.classes if self.goal is None else 2
+
+    def shown(self, reply: Reply, loss: np.ndarray, adv: np.ndarray, oracle: Oracle) -> np.ndarray:
+        """What an informed attack is shown of a reply, [m, classes], and of the loss and success judged of it."""
+        if self.goal is None:
+            return self.objective.shown(reply, oracle.classes)
+        return as_classes(loss, adv, self.goal.level(oracle.access))
+
 
     def done(self, reply: Reply, adv: np.ndarray, who: np.ndarray) -> np.ndarray:
         """Which clean inputs are not to be attacked, by the reply to them: misclassified ones, or those that reach the goal."""

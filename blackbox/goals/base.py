@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from torch import Tensor
 
-from blackbox.goals import excerpt
+from blackbox.goals import excerpt, twins
 from blackbox.goals.identity import Print, own_code
 from blackbox.oracle.oracle import Oracle
 from blackbox.oracle.reply import Reply
@@ -40,7 +41,8 @@ class GoalError(ValueError):
 class Goal:
     """Base class of goals other than a class to leave or to reach. The engine calls it; an attack never sees it.
 
-    A subclass sets ``needs`` and writes `judge` and `describe`; `bind` and `check` where it has something to check.
+    A subclass sets ``needs`` and writes `judge` and `describe`; `bind` and `check` where it has something to check; `twin` to serve
+    surrogates.
 
     Attributes:
         needs: the least that the oracle must show: an `Access`; ``Access.ANSWERS`` for answers of any form.
@@ -87,6 +89,33 @@ class Goal:
         """
         raise NotImplementedError
 
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The loss that `judge` gives, [m], as a differentiable function of what a net returns for m inputs.
+
+        ``out``: with its graph; logits [m, C] for a goal of classes, else what the target returns too.
+
+        Raises:
+            ValueError: the net returns something else.
+        """
+        raise NotImplementedError
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether there is a `twin`, so that surrogates can be attacked for this goal."""
+        return type(self).twin is not Goal.twin
+
+    def seen_by(self, net: Callable[[Any], np.ndarray]) -> Goal:
+        """The goal for a net other than the target; ``net`` returns its outputs [k, ...] for images [k, \\*shape].
+
+        Where references are embeddings, another net's are others."""
+        return self
+
+    def alike(self, samples: int) -> np.ndarray:
+        """[samples] for each sample the first that has the very same goal, once bound.
+
+        Of one that holds anything but numbers, words, arrays and lists of these it cannot be told: each sample has its own."""
+        return twins.alike(vars(self).values(), samples)
+
     def describe(self) -> str:
         """The goal in words, for reports: what follows ``Goal:``."""
         raise NotImplementedError
@@ -118,11 +147,17 @@ class Goal:
         return f"{type(self).__name__}: {self} ({held.text()}{unknown})"
 
     def verdict(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the engine calls: `check`, then `judge`, as float32 and bool.
+        """What the engine calls: `check`, then `judge`, as float32 and bool. What was rejected has the loss NaN, and reaches nothing.
 
         Raises:
             GoalError: the answers have another form, or the loss is not a number a row, or NaN; says which row.
         """
+        if reply.rejected is not None:
+            kept = (~reply.rejected).numpy(force=True)
+            loss, reached = np.full(len(who), np.nan, np.float32), np.zeros(len(who), bool)
+            if kept.any():
+                loss[kept], reached[kept] = self.verdict(reply.take(~reply.rejected), who[kept])
+            return loss, reached
         self.check(reply)
         loss, reached = self.judge(reply, who)
         loss, reached = np.asarray(loss, dtype=np.float32), np.asarray(reached, dtype=bool)
@@ -142,6 +177,11 @@ def bound(goal: Any, oracle: Oracle, samples: int, target: Any = None) -> Goal:
     Raises:
         ValueError: there is a target class beside it, or it does not fit. AccessError: the oracle shows too little for it.
     """
+    return as_goal(goal, target).bound(setting_of(oracle, samples))
+
+
+def as_goal(goal: Any, target: Any = None) -> Goal:
+    """Check that it is a goal, and the only one. Raises: ValueError."""
     if not isinstance(goal, Goal):
         raise ValueError(
             f"Expected goal to be a blackbox.goals.Goal, but it was {goal!r:.80}. A function becomes one by bb.goal(function); a class to "
@@ -149,17 +189,13 @@ def bound(goal: Any, oracle: Oracle, samples: int, target: Any = None) -> Goal:
         )
     if target is not None:
         raise ValueError("Expected either a target class or a goal, but both were given. AnyOf(classes) is the goal to reach a class.")
+    return goal
+
+
+def setting_of(oracle: Oracle, samples: int) -> Setting:
+    """What a goal is told of a run behind this oracle."""
     resolution = max(oracle.rounding, 2 * oracle.noise)
-    return goal.bound(Setting(samples, oracle.access, oracle.classes, oracle.class_names, resolution, oracle.k))
-
-
-def check_uninformed(goal: Goal | None, name: str, informed: bool) -> None:
-    """Refuse an attack that compares a prior with the target's classes, where the goal is not one class. Raises: ValueError."""
-    if goal is not None and informed:
-        raise ValueError(
-            f"Expected an attack without a prior for the goal ({goal}), but {name} compares one with the target's classes. Take auto "
-            "without a prior, square or ripples; with labels alone hop-skip-jump or rays."
-        )
+    return Setting(samples, oracle.access, oracle.classes, oracle.class_names, resolution, oracle.k)
 
 
 def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarray:

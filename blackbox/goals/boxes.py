@@ -72,6 +72,11 @@ def boxes_of(said: Any) -> Boxes:
     return Boxes(corners, scores, labels)
 
 
+def words(what: str) -> tuple[str, ...]:
+    """How detectors call their boxes, scores or labels."""
+    return _WORDS[what]
+
+
 def label_of(each: Any) -> Label:
     """A label as a whole number or a word. Raises: ValueError, if it is neither."""
     if isinstance(each, str):

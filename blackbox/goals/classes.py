@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox.goals.base import Goal, Setting
+from blackbox.goals.twins import output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -83,6 +86,14 @@ class _Classes(Goal):
             return loss, np.logical_or.reduce(np.take_along_axis(inside, reply.classes.numpy(force=True)[:, : self.k], 1), 1)
         return loss, loss > 0
 
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of logits [m, C]; see `Goal.twin`."""
+        inside = torch.from_numpy(self._inside[who])
+        values = output(out, self, axes=1, length=inside.shape[1])
+        inside = inside.to(values.device)
+        own = values.masked_fill(~inside, -torch.inf).amax(1)
+        return own - values.masked_fill(inside, -torch.inf).topk(self.k, dim=1).values[:, -1]
+
     def _told(self, which: str, one: str) -> str:
         """``none of the classes 3, 5 is the first``; of a single class ``one`` instead, ``class 3 is not the first``."""
         some = np.asarray(self.classes)
@@ -114,6 +125,9 @@ class NoneOf(_Classes):
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss, held = super().judge(reply, who)
         return -loss, ~held if self.k == 1 or reply.access is Access.TOPK else -loss > 0
+
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        return -super().twin(out, who)
 
     def describe(self) -> str:
         return self._told("none", "is not")

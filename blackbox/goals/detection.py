@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from blackbox.goals import excerpt
+from blackbox.goals import detection_twin, excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, lacking
 from blackbox.goals.boxes import FORMS, Boxes, Label, boxes_of, label_of
 from blackbox.oracle.reply import Reply
@@ -103,6 +105,15 @@ class Detection(Goal):
         reached = [bool((there >= 0).all() and (gone > 0).all()) for there, gone in margins]
         return np.array([lacking(np.concatenate(each), self.score) for each in margins]), np.array(reached, bool)
 
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of what a detector returns, boxes with their graph; see `Goal.twin` and `detection_twin.rows_of`."""
+        losses = []
+        for found, sample in zip(detection_twin.rows_of(out), who, strict=True):
+            places = None if self.references is None else self._places[sample]
+            margins = detection_twin.margins(self, found, places, self._given(1 if places is None else len(places)))
+            losses.append(detection_twin.lacking(margins, self.score, found.scores))
+        return torch.stack(losses)
+
     def _margins(self, answer: Any, sample: int, row: int) -> tuple[np.ndarray, np.ndarray]:
         """At each place, how far above ``score`` a box to be found is, and how far below it one that is not to be."""
         try:
@@ -136,11 +147,11 @@ class Detection(Goal):
     def _best(self, found: Boxes, reach: np.ndarray, labels: Any, row: int, others: bool = False) -> np.ndarray:
         """The most that a box has at each place, [places], 0 where there is none; of those of its label, or of ``others``."""
         if labels is not None:
-            reach = np.where(self._alike(found, labels, row) ^ others, reach, 0.0)
+            reach = np.where(self.alike_boxes(found, labels, row) ^ others, reach, 0.0)
         best: np.ndarray = reach.max(0, initial=0.0)
         return best
 
-    def _alike(self, found: Boxes, labels: list[Any], row: int) -> np.ndarray:
+    def alike_boxes(self, found: Boxes, labels: list[Any], row: int) -> np.ndarray:
         """Whether each box has the label of each place, [n, places]."""
         if found.labels is None:
             if not len(found):

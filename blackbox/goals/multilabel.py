@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, numbers
+from blackbox.goals.twins import column, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -46,6 +49,19 @@ class MultiLabel(Goal):
         loss = np.concatenate(parts, 1).min(1)  # of labels one after the other: the one that is farthest from where it should be
         return loss, np.logical_and((hide < self.threshold).all(1), (show >= self.threshold).all(1))
 
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of scores [m, labels], or of a dict {label: [m]}; see `Goal.twin`."""
+
+        def scores(labels: Sequence[Any]) -> list[Tensor]:
+            if isinstance(out, Mapping):
+                return [column(out, str(label), self) for label in labels]
+            whole = output(out, self, axes=1)
+            self._check_numbers(labels, whole.shape[1])
+            return [whole[:, label] for label in labels]
+
+        parts = [self.threshold - each for each in scores(self.hide)] + [each - self.threshold for each in scores(self.show)]
+        return torch.stack(parts, 1).amin(1)
+
     def _scores(self, reply: Reply, labels: Sequence[Any]) -> np.ndarray:
         """The scores of these labels, [m, len(labels)]."""
         answers: Any = reply.answers
@@ -62,13 +78,14 @@ class MultiLabel(Goal):
                 raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", int(np.isnan(found).any(1).argmax()))
             return found
         whole = numbers(reply, self, axes=1)
-        if wrong := [label for label in labels if not isinstance(label, int | np.integer) or not 0 <= label < whole.shape[1]]:
-            raise GoalError(
-                f"Expected labels by number, from 0 to {whole.shape[1] - 1}, since an answer is a row of scores, but one was "
-                f"{wrong[0]!r}.",
-                0,
-            )
+        self._check_numbers(labels, whole.shape[1])
         return whole[:, list(labels)]
+
+    def _check_numbers(self, labels: Sequence[Any], count: int) -> None:
+        if wrong := [label for label in labels if not isinstance(label, int | np.integer) or not 0 <= label < count]:
+            raise GoalError(
+                f"Expected labels by number, from 0 to {count - 1}, since an answer is a row of scores, but one was {wrong[0]!r}.", 0
+            )
 
     def describe(self) -> str:
         told = [f"{what} {', '.join(map(str, some))}" for what, some in (("hide", self.hide), ("show", self.show)) if some]

@@ -18,9 +18,22 @@ class Own(Goal):
     """A goal that a function of an answer defines; see `goal`."""
 
     def __init__(
-        self, loss: Callable[..., Any], success: Callable[..., Any] | None, name: str, needs: Access, graded: bool
-    ) -> None:
-        self.loss, self.success, self.name, self.needs, self.graded = loss, success, name, needs, graded
+        self, loss: Callable[..., Any], success: Callable[..., Any] | None, name: str, needs: Access, graded: bool,
+        of_net: Callable[..., Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.loss, self.success, self.name, self.needs, self.graded, self.of_net = loss, success, name, needs, graded, of_net
+
+    @property
+    def differentiable(self) -> bool:
+        return self.of_net is not None
+
+    def twin(self, out: Any, who: np.ndarray) -> Any:
+        assert self.of_net is not None
+        return self.of_net(out, who) if _takes_two(self.of_net) else self.of_net(out)
+
+    def alike(self, samples: int) -> np.ndarray:
+        told = self.of_net is not None and not _takes_two(self.of_net)
+        return np.zeros(samples, np.int64) if told else np.arange(samples)
 
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss, reached = np.zeros(len(who), np.float32), np.zeros(len(who), bool)
@@ -51,6 +64,7 @@ def goal(
     name: str | None = None,
     access: str | Access = Access.ANSWERS,
     graded: bool = True,
+    twin: Callable[..., Any] | None = None,
 ) -> Own:
     """Make a goal of one's own.
 
@@ -62,15 +76,18 @@ def goal(
         name: of the goal in reports; by default the function's.
         access: what the oracle must show: ``"answers"`` of any form, or ``"labels"``, ``"scores"``, ``"logits"``.
         graded: False where the loss has two values only, so that attacks with labels alone are run.
+        twin: the loss once more, for surrogates: ``twin(out)`` or ``twin(out, who)`` -> a tensor [m] that gradients pass through,
+            from what a net returns for m inputs; ``who`` [m]: the samples. Without one there is no prior for this goal.
     """
-    for what, function in (("loss", loss), ("success", success)):
+    for what, function in (("loss", loss), ("success", success), ("twin", twin)):
         if function is not None and not callable(function):
-            raise ValueError(f"Expected the {what} of a goal to be a function of an answer, but it was {function!r:.80}.")
+            of = "what a net returns" if what == "twin" else "an answer"
+            raise ValueError(f"Expected the {what} of a goal to be a function of {of}, but it was {function!r:.80}.")
     level = Access.parse(access)
     if level is Access.TOPK:
         raise ValueError("Expected access to be answers, labels, scores or logits for a goal of one's own, but it was topk.")
     called = getattr(loss, "__name__", type(loss).__name__)
-    return Own(loss, success, name or ("a goal of one's own" if called == "<lambda>" else called), level, graded)
+    return Own(loss, success, name or ("a goal of one's own" if called == "<lambda>" else called), level, graded, twin)
 
 
 def _answers(reply: Reply) -> Any:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, labelled
+from blackbox.goals.twins import column, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -49,6 +52,23 @@ class Ranking(Goal):
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         judged = [self._one(answer, self._items[i], row) for row, (answer, i) in enumerate(zip(reply.answers or (), who, strict=True))]
         return np.array([loss for loss, _ in judged]), np.array([reached for _, reached in judged], bool)
+
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of scores for all items, [m, n] or {id: [m]}; see `Goal.twin`."""
+        if isinstance(out, Mapping):
+            ids, scores = list(map(str, out)), torch.stack([column(out, str(key), self) for key in out], 1)
+        else:
+            scores = output(out, self, axes=1)
+            ids = list(map(str, range(scores.shape[1])))
+        items = [self._items[i] for i in who]
+        if unknown := [item for item in items if item not in ids]:
+            raise ValueError(f"Expected a net that scores item {unknown[0]} for the goal ({self}), but it scores {', '.join(ids[:12])}.")
+        if len(ids) <= self.k:
+            raise ValueError(f"Expected a net that scores more than k={self.k} items for the goal ({self}), but it scores {len(ids)}.")
+        own = torch.tensor([[item == each for each in ids] for item in items], device=scores.device)
+        item = scores.masked_fill(~own, -torch.inf).amax(1)
+        loss = scores.masked_fill(own, -torch.inf).topk(self.k, dim=1).values[:, -1] - item
+        return -loss if self.displace is None else loss
 
     def _one(self, answer: Any, item: str, row: int) -> tuple[float, bool]:
         ids, scores, whole = self._read(answer, row)

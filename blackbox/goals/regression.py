@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox.goals.base import Goal, Setting, numbers, per_sample
+from blackbox.goals.twins import constant, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -46,6 +49,14 @@ class Regression(Goal):
         moved = numbers(reply, self, axes=0) - self.reference[who]
         moved = {"either": np.abs(moved), "up": moved, "down": -moved}[self.way]
         return moved - self.by[who], moved >= self.by[who]
+
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of numbers [m] or [m, 1]; see `Goal.twin`. At the reference itself either way is up."""
+        found = output(out, self, axes=0)
+        moved = found - constant(self.reference[who], found)
+        if self.way != "up":
+            moved = -moved if self.way == "down" else torch.where(moved >= 0, moved, -moved)
+        return moved - constant(self.by[who], found)
 
     def describe(self) -> str:
         far = np.unique(np.asarray(self.by, dtype=np.float64))

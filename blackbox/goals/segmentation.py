@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting
+from blackbox.goals.twins import output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -72,6 +75,33 @@ class Segmentation(Goal):
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         judged = [self._one(answer, self.references[i], row) for row, (answer, i) in enumerate(zip(reply.answers or (), who, strict=True))]
         return np.array([loss for loss, _ in judged]), np.array([reached for _, reached in judged], bool)
+
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of scores [m, C, H, W], or of a dict that has them; see `Goal.twin`."""
+        if isinstance(out, Mapping):
+            out = next((out[key] for key in _KEYS if key in out), out)
+        scores, size = output(out, self, axes=3), self.references.shape[1:]
+        if tuple(scores.shape[2:]) != size:
+            raise ValueError(
+                f"Expected a net that returns maps of {' x '.join(map(str, size))} pixels, as the references have, but it returned "
+                f"{' x '.join(map(str, scores.shape[2:]))}. Scale them, in the net."
+            )
+        return torch.stack([self._one_of_net(values, self.references[i]) for values, i in zip(scores, who, strict=True)])
+
+    def _one_of_net(self, scores: Tensor, reference: np.ndarray) -> Tensor:
+        """The loss of one row of scores [C, H, W]."""
+        counts = reference != self.ignore
+        labels = torch.from_numpy(reference[counts].astype(np.int64)).to(scores.device)
+        if int(labels.max()) >= len(scores):
+            raise ValueError(
+                f"Expected a net that scores {int(labels.max()) + 1} labels, as the reference has, but it scores {len(scores)}."
+            )
+        values, least = scores[:, torch.from_numpy(counts).to(scores.device)], math.ceil(self.share * int(counts.sum()) - 1e-9)
+        others = values.scatter(0, labels[None], -torch.inf).amax(0)
+        margins = (others - values.gather(0, labels[None])[0]).clamp(-_FAR, _FAR)
+        nearest = (margins if self.mode == "leave" else -margins).topk(least).values
+        short = nearest.clamp_max(0).sum() / least
+        return torch.where(short < 0, short, nearest.amin())
 
     def _one(self, answer: Any, reference: np.ndarray, row: int) -> tuple[float, bool]:
         shown = self._shown(answer, reference.shape, row)

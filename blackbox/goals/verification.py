@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from blackbox.goals.base import Goal, GoalError, Setting, numbers, per_sample
+from blackbox.goals.twins import constant, norm, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -21,7 +25,9 @@ class Verification(Goal):
         threshold: from which similarity on (``"cosine"``), or up to which distance (``"euclidean"``), two are one person.
         mode: ``"impersonate"``: be taken for the reference; ``"dodge"``: not to be.
         metric: ``"cosine"`` or ``"euclidean"``.
-        pictures: the images of the references, for reports: [channels, height, width] in [0, 1], or one for each sample.
+        images: the reference images, [\\*shape] or [N, \\*shape] in [0, 1]. Reports show them; and since another net puts a face
+            elsewhere, each surrogate's references are what it makes of these. Without them surrogates are taken to share the target's
+            embedding.
 
     Raises:
         ValueError: no such mode or metric, or a threshold that decides nothing.
@@ -30,7 +36,7 @@ class Verification(Goal):
     needs = Access.ANSWERS
 
     def __init__(
-        self, references: Any, threshold: float, mode: str = "impersonate", metric: str = "euclidean", pictures: Any = None
+        self, references: Any, threshold: float, mode: str = "impersonate", metric: str = "euclidean", images: Any = None
     ) -> None:
         if mode not in MODES or metric not in METRICS:
             raise ValueError(
@@ -42,15 +48,19 @@ class Verification(Goal):
             least = "between -1 and 1, a cosine," if metric == "cosine" else "above 0, a distance,"
             raise ValueError(f"Expected a threshold {least} but it was {threshold!r}.")
         self.references, self.threshold, self.mode, self.metric = references, float(threshold), mode, metric
-        self.pictures = None if pictures is None else np.asarray(pictures, dtype=np.float32)
+        self.images = None if images is None else np.asarray(images.numpy(force=True) if isinstance(images, Tensor) else images, np.float32)
+
+    def seen_by(self, net: Callable[[Any], np.ndarray]) -> Goal:
+        made = copy.copy(self)
+        if self.images is not None:
+            made.references, made.images = net(self.images), None
+        return made
 
     def bind(self, setting: Setting) -> None:
         self.references = per_sample(self.references, "the reference embeddings", setting.samples, axes=1)
-        shaped = self.pictures is None or (self.pictures.ndim in (3, 4) and self.pictures.shape[:-3] in ((), (1,), (setting.samples,)))
-        if self.pictures is not None and not shaped:
+        if self.images is not None and self.images.ndim > 3 and len(self.images) not in (1, setting.samples):
             raise ValueError(
-                f"Expected pictures of the references as [channels, height, width] or one for each of {setting.samples} samples, but their "
-                f"shape was {list(self.pictures.shape)}."
+                f"Expected one reference image for all {setting.samples} samples or one for each, but there were {len(self.images)}."
             )
         if self.metric == "cosine" and not (norms := np.linalg.norm(self.references, axis=1)).all():
             raise ValueError(f"Expected references of some length, but that of sample {int(norms.argmin())} is zero: it has no direction.")
@@ -68,6 +78,22 @@ class Verification(Goal):
             near = (found * reference).sum(1) / np.maximum(length, 1e-30) - self.threshold
         return (near, near >= 0) if self.mode == "impersonate" else (-near, near < 0)
 
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of embeddings [m, d]; see `Goal.twin`. At a distance of zero the gradient leads away (`twins.norm`)."""
+        found = output(out, self, axes=1)
+        if found.shape[1] != self.references.shape[1]:
+            raise ValueError(
+                f"Expected embeddings of {self.references.shape[1]} numbers, as the references have, but the net returns {found.shape[1]}. "
+                "Give the reference images too, Verification(..., images=...), of which each surrogate makes references of its own."
+            )
+        reference = constant(self.references[who], found)
+        if self.metric == "euclidean":
+            near = self.threshold - norm(found - reference)
+        else:
+            length = norm(found) * norm(reference)
+            near = (found * reference).sum(1) / length.clamp_min(1e-30) - self.threshold
+        return near if self.mode == "impersonate" else -near
+
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
         answers: Any = reply.answers
         loss, _ = self.judge(Reply(reply.access, reply.label[row : row + 1], None, None, reply.total, answers=[answers[row]]),
@@ -78,10 +104,10 @@ class Verification(Goal):
         return {"form": "number", "value": value, "says": f"{what} {value:.3g}: {'the same' if near >= 0 else 'another'}"}
 
     def picture(self, sample: int) -> np.ndarray | None:
-        if self.pictures is None:
+        if self.images is None:
             return None
-        shown = np.asarray(self.pictures)
-        return shown if shown.ndim == 3 else shown[sample if len(shown) > 1 else 0]
+        shown = self.images if self.images.ndim < 4 else self.images[sample if len(self.images) > 1 else 0]
+        return shown if shown.ndim == 3 else None  # other inputs are no pictures
 
     def unreached(self) -> str:
         return "not taken for the reference" if self.mode == "impersonate" else "taken for the reference"

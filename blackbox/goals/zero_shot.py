@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, labelled, numbers, per_sample
+from blackbox.goals.twins import constant, norm, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
 
@@ -79,6 +82,19 @@ class ZeroShot(Goal):
         cosines[at, of] = -np.inf
         loss = cosines.max(1) - own if self.reach is None else own - cosines.max(1)
         return loss, loss > 0
+
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The same of embeddings [m, d], or of a dict that has them; see `Goal.twin`."""
+        found = output(out[_IMAGE] if isinstance(out, Mapping) and _IMAGE in out else out, self, axes=1)
+        if found.shape[1] != self.texts.shape[1]:
+            raise ValueError(
+                f"Expected embeddings of {self.texts.shape[1]} numbers, as the texts have, but the net returns {found.shape[1]}. Give each "
+                "net a goal of its own, with the embeddings that its text encoder makes: surrogates.prior(nets, goal=[...])."
+            )
+        cosines = (found[:, None, :] * constant(self.texts, found)).sum(2) / norm(found).clamp_min(1e-30)[:, None]
+        own = constant(np.eye(len(self.texts), dtype=bool)[self._of[who]], cosines).bool()
+        loss = cosines.masked_fill(own, -torch.inf).amax(1) - cosines.masked_fill(~own, -torch.inf).amax(1)
+        return loss if self.reach is None else -loss
 
     def _embeddings(self, reply: Reply) -> np.ndarray:
         answers = reply.answers or []

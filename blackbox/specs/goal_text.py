@@ -156,14 +156,14 @@ def _verification(rest: str, images: ImageSet) -> Goal:
 
     path, *more = re.split(r"[;,]", rest)
     given = _settings(
-        ";".join(more), "verification", {"threshold": "", "mode": "impersonate", "metric": "euclidean", "pictures": ""},
+        ";".join(more), "verification", {"threshold": "", "mode": "impersonate", "metric": "euclidean", "images": ""},
         {**dict.fromkeys(MODES, "mode"), **dict.fromkeys(METRICS, "metric")},
     )  # fmt: skip
     if not given["threshold"]:
         raise ValueError(f"Expected threshold= in --goal {usage('verification')}, but it was {rest!r}.")
-    shown = _each(given["pictures"], "pictures", images) if given["pictures"] else None
+    shown = _each(given["images"], "the reference images", images) if given["images"] else None
     threshold = parse.number(given["threshold"], "threshold")
-    return Verification(_each(path, "the references", images), threshold, given["mode"], given["metric"], pictures=shown)
+    return Verification(_each(path, "the references", images), threshold, given["mode"], given["metric"], images=shown)
 
 
 def _detection(rest: str, images: ImageSet) -> Goal:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blackbox import goals
 from blackbox.checks import as_ids, as_images, as_labels, check_int
 from blackbox.plain_text import no_exit
 from blackbox.rng import Stream
@@ -24,12 +25,13 @@ from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.finish import Momentum, Projection
 from surrogates.crafting.parts.losses import Loss
 from surrogates.crafting.presets import Preset
+from surrogates.crafting.twins import BESIDE, twins_of
 
 
 def craft(
     nets: nn.Module | Sequence[nn.Module],
     x: Any,
-    y: Any,
+    y: Any = None,
     attack: str | Preset | Parts = "mi-fgsm",
     *,
     threat: Threat,
@@ -38,6 +40,7 @@ def craft(
     decay: float | None = None,
     loss: str | Loss | None = None,
     target: Any = None,
+    goal: goals.Goal | Sequence[goals.Goal] | None = None,
     eight_bit: bool = False,
     pool: tuple[Any, Any] | None = None,
     seed: int = 0,
@@ -53,12 +56,15 @@ def craft(
         nets: a net that gives logits for images in [0, 1], or several (fused by the mean of their logits, unless the
             attack has a fusion of its own).
         x: [N, \\*shape] images in [0, 1].
-        y: [N] true labels.
+        y: [N] true labels; none with a goal.
         attack: a name from `presets.names`, a `Preset`, or parts: ``Momentum() | DI() | TI()``.
         threat: norm, eps and box. The result lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
         steps, step, decay: replace the preset's T, step size (in units of the threat's norm) and momentum mu.
         loss: replaces the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
         target: a class, or [N] classes, to reach; by default the attack is untargeted.
+        goal: what to reach instead of a class, one of `blackbox.goals` that has a twin (`blackbox.goals.Goal.twin`): for all nets, or one
+            for each. The nets return what the goal reads, logits or embeddings, say, which need not be alike; its loss takes the place
+            of the preset's, of several nets their mean.
         eight_bit: return 8-bit images: changed entries are rounded to multiples of 1/255, towards ``x``, so that they stay inside the
             threat.
         pool: (images, labels) for attacks that mix in images of other classes (admix). By default ``x`` itself, so that a
@@ -73,24 +79,28 @@ def craft(
         [N, \\*shape] float32 on the device of ``x``: the last iterate, as in the papers.
 
     Raises:
-        ValueError: images, labels or targets that do not fit the nets; nets with different classes; an unknown preset; parts
-            that do not go together; steps for a one-step attack. TypeError: no threat.
+        ValueError: images, labels, targets or goals that do not fit the nets; nets with different classes; an unknown preset; parts
+            that do not go together, or whose loss is one of classes, with a goal; steps for a one-step attack. TypeError: no threat.
     """
     preset = presets.get(attack)
     x0 = as_images(x, "x")
     seed = check_int(seed, "seed")
     check_threat(threat, x0)
     home, found = x0.device, as_nets(nets)
-    parts = _parts(preset, loss, decay, eight_bit)
+    twins = None if goal is None else twins_of(goal, target, found, x0)
+    parts = _parts(preset, loss if twins is None else twins.loss(preset.name, preset.parts, loss), decay, eight_bit)
     parts.check(tuple(x0.shape[1:]), len(found))
     source = Autograd(
         found, x0, parts.one("loss") or "cross-entropy", target is not None, chunk, parts.one("fusion"), parts.all("nets"),
-        None if (plan := parts.one("schedule")) is None or plan.inner else plan, fold=True,
+        None if (plan := parts.one("schedule")) is None or plan.inner else plan, fold=True, twins=twins,
     )  # fmt: skip
-    goal = _goal(preset, parts, y, target, len(x0), source.classes).to(source.device)
+    if twins is None:
+        aim = _goal(preset, parts, y, target, len(x0), source.classes).to(source.device)
+    else:
+        aim = twins.goal(len(x0)).to(source.device)
     count, length = _schedule(preset, threat, steps, step)
     numbers = as_ids(ids, len(x0), distinct=False)
-    partners = _pool(pool, x0, goal, numbers, source.classes).to(source.device)
+    partners = _pool(pool, x0, aim, numbers, source.classes).to(source.device)
     rng, out = Stream(seed, numbers, source.device), torch.empty_like(x0)
     still = torch.ones(len(x0), dtype=torch.bool, device=source.device)
     with source.open(), no_exit("A net, or a part of the attack,"):
@@ -98,10 +108,10 @@ def craft(
         for start in range(0, len(x0), source.chunk):
             at = slice(start, start + source.chunk)
             out[at] = ascend(
-                source, x0[at].to(source.device), goal[at], threat, parts, count, length, rng.take(np.arange(len(x0))[at]),
+                source, x0[at].to(source.device), aim[at], threat, parts, count, length, rng.take(np.arange(len(x0))[at]),
                 pool=partners, still=still[at],
             ).to(home)  # fmt: skip
-    tell_of_zeros(int(still.sum()), len(x0), preset.name)
+    tell_of_zeros(int(still.sum()), len(x0), preset.name, *([] if twins is None else [BESIDE]))
     return out
 
 
@@ -158,12 +168,14 @@ def _goal(preset: Preset, parts: Parts, y: Any, target: Any, count: int, classes
 
 def _pool(pool: tuple[Any, Any] | None, x0: Tensor, goal: Goal, ids: np.ndarray, classes: int) -> Pool:
     if pool is None:
-        return Pool.ordered(x0, goal.labels, ids)
+        return Pool.ordered(x0, goal.labels if goal.who is None else goal.labels + 1, ids)
     images = as_images(pool[0], "pool")
     if images.shape[1:] != x0.shape[1:]:
         raise ValueError(
             f"Expected the pool to hold images like x, {tuple(x0.shape[1:])}, but they were {tuple(images.shape[1:])}."
         )
+    if goal.who is not None:  # without classes any image is another one
+        return Pool(images, torch.ones(len(images), dtype=torch.int64))
     return Pool(images, as_labels(pool[1], len(images), classes, "the pool's labels"))
 
 

@@ -22,6 +22,7 @@ class Goal:
         labels: [n] the true class.
         guide: tensors [n, ...] that a loss's ``prepare`` returned.
         group: how many consecutive rows of images share a goal; their logits are averaged.
+        who: [n] the samples, where the goal is one of `blackbox.goals` and the classes are 0, not reached, and 1, reached (`Twins`).
     """
 
     classes: Tensor
@@ -29,6 +30,7 @@ class Goal:
     targeted: bool = False
     guide: tuple[Tensor, ...] = ()
     group: int = 1
+    who: Tensor | None = None
 
     @classmethod
     def of(cls, classes: Tensor | Goal, targeted: bool = False) -> Goal:
@@ -38,6 +40,11 @@ class Goal:
     def __len__(self) -> int:
         return len(self.classes)
 
+    def samples(self) -> np.ndarray:
+        """[n * group] the samples of the rows of images."""
+        assert self.who is not None
+        return np.repeat(self.who.numpy(force=True), self.group)
+
     def __getitem__(self, index: slice | Tensor) -> Goal:
         return self._map(lambda v: v[index.to(v.device) if isinstance(index, Tensor) else index])
 
@@ -45,7 +52,8 @@ class Goal:
         return self._map(lambda v: v.to(device))
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> Goal:
-        return replace(self, classes=f(self.classes), labels=f(self.labels), guide=tuple(map(f, self.guide)))
+        who = None if self.who is None else f(self.who)
+        return replace(self, classes=f(self.classes), labels=f(self.labels), guide=tuple(map(f, self.guide)), who=who)
 
 
 def as_target(target: Any, labels: Tensor, classes: int) -> Tensor:

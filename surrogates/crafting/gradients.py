@@ -19,6 +19,7 @@ from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.ensemble import Schedule
 from surrogates.crafting.parts.losses import Answer, Fusion, LogitFusion, Loss, LossFusion
 from surrogates.crafting.parts.surgery import Surgery
+from surrogates.crafting.twins import Twins
 from surrogates.nets.fold import folded
 from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, no_gradient, pieces, place
 
@@ -62,6 +63,7 @@ class Autograd:
         surgeries: changes to the nets during the calls.
         schedule: which nets take part at a step; by default all.
         fold: use copies with batch norms folded (`surrogates.nets.fold`), unless there is surgery.
+        twins: the goal seen through the nets, in place of classes.
 
     The nets are used in eval mode; their flags are restored after each call.
 
@@ -83,26 +85,18 @@ class Autograd:
         surgeries: Sequence[Surgery] = (),
         schedule: Schedule | None = None,
         fold: bool = False,
+        twins: Twins | None = None,
     ) -> None:
         self.nets = as_nets(nets)
         self.loss, self.targeted, self.surgeries, self.schedule = losses.get(loss), targeted, tuple(surgeries), schedule
         self.fusion = fusion or (LossFusion() if self.loss.needs_tap else LogitFusion())
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
-        several = len(self.nets) > 1
-        counts = [
-            class_count(net, x, f"net {i} of the ensemble" if several else "the net", gradients=True)
-            for i, net in enumerate(self.nets)
-        ]
-        if len(set(counts)) > 1:
-            raise ValueError(
-                f"Expected the nets of an ensemble to have the same classes, but they have {', '.join(map(str, counts))} "
-                "classes. Craft on each alone, or build them alike."
-            )
+        self.twins = twins
         places = {place(net)[0] for net in self.nets}
         if len(places) > 1:
             raise ValueError(f"Expected all nets on one device, but they are on {', '.join(sorted(map(str, places)))}.")
-        self.classes, self.device = counts[0], places.pop()
+        self.classes, self.device = _classes(self.nets, x) if twins is None else 2, places.pop()
         self.chunk = chunk or chunk_rows(tuple(x.shape[1:]), self.device)
         self.cost = len(self.nets)
         if fold and not self.surgeries:
@@ -194,13 +188,30 @@ class Autograd:
             for listener in self._listeners or ():
                 if hasattr(listener, "before"):
                     listener.before(x, goal, rng, k)
-            scores = scores_of(self.nets[i](x.to(place(self.nets[i])[1])))
-            scores = scores if scores.dtype == torch.float64 else scores.float()
+            found = self.nets[i](x.to(place(self.nets[i])[1]))
+            if self.twins is None:
+                scores = scores_of(found)
+                scores = scores if scores.dtype == torch.float64 else scores.float()
+            else:
+                scores = self.twins.scores(i, found, goal.samples())
             if goal.group > 1:
                 scores = scores.view(-1, goal.group, scores.shape[1]).mean(1)
             taken = [listener.take() for listener in self._listeners or () if hasattr(listener, "take")]
             out.append(Answer(scores, taken[0] if taken else None))
         return out
+
+
+def _classes(nets: Sequence[nn.Module], x: Tensor) -> int:
+    """The number of classes of all nets. Raises: ValueError, they have different ones."""
+    counts = [
+        class_count(net, x, f"net {i} of the ensemble" if len(nets) > 1 else "the net", gradients=True) for i, net in enumerate(nets)
+    ]
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"Expected the nets of an ensemble to have the same classes, but they have {', '.join(map(str, counts))} "
+            "classes. Craft on each alone, or build them alike."
+        )
+    return counts[0]
 
 
 def slope(total: Tensor, given: Tensor, nets: Sequence[nn.Module], keep: bool = False) -> Tensor:

@@ -8,36 +8,45 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blackbox.goals import Goal
+from blackbox.goals.base import Setting
 from blackbox.prior import Prior, Pull, agree
 from blackbox.targets.outputs import scores_of
 from surrogates.crafting.gradients import as_nets, slope
+from surrogates.crafting.twins import Twins, goals_of
 from surrogates.nets.architectures import Normalised
 from surrogates.nets.fold import folded
 from surrogates.nets.predict import chunk_rows, class_count, cut, frozen, pieces, place
 
 
-def prior(nets: Any, *, chunk: int | None = None) -> Prior:
+def prior(nets: Any, *, goal: Goal | Sequence[Goal] | None = None, chunk: int | None = None) -> Prior:
     """Use surrogates as an attack's prior: ``bb.attack(oracle, x, y, "hybrid", threat, prior=surrogates.prior(nets))``.
 
     Args:
-        nets: a net or several that give logits for images in [0, 1], with the same classes, in the target's order.
+        nets: a net or several that give logits for images in [0, 1], with the same classes, in the target's order; with a goal, what
+            the target returns too.
+        goal: where the attack has a goal that is another one on these nets, such as with references in a space of their own: one for
+            all nets, or one for each. By default the attack's. It is for the prior alone: success is the attack's.
         chunk: images a call; by default a quarter of what `craft` takes, and a 64th (one CIFAR image, on a CPU) where an
             attack says that few rows are left, since every call is padded to its size. A result may change in its last
             bits with ``chunk``, never with the batch.
 
     Raises:
-        ValueError: no net; nets with different classes, for different images, or on different devices.
+        ValueError: no net; nets with different classes, for different images, or on different devices; no goals.
     """
-    return NetPrior(nets, chunk)
+    return NetPrior(nets, chunk, goal)
 
 
 class NetPrior:
     """Gives logits and gradients of M nets, and counts them. See `blackbox.prior.Prior`."""
 
-    def __init__(self, nets: nn.Module | Sequence[nn.Module], chunk: int | None = None) -> None:
+    def __init__(
+        self, nets: nn.Module | Sequence[nn.Module], chunk: int | None = None, goal: Goal | Sequence[Goal] | None = None
+    ) -> None:
         try:
             self.nets = as_nets(nets)
         except (TypeError, ValueError):
@@ -47,6 +56,7 @@ class NetPrior:
         if chunk is not None and chunk < 1:
             raise ValueError(f"Expected chunk to be at least 1, but it was {chunk}.")
         self.chunk, self.few = chunk, False
+        self.goals = None if goal is None else goals_of(goal, len(self.nets))
         self._spent = {"gradients": 0, "passes": 0, "zeros": 0}  # one count, shared by all views
         self._members: Sequence[int] = range(len(self.nets))
         self._fits: tuple[tuple[int, ...], int] = ((), 0)
@@ -60,11 +70,12 @@ class NetPrior:
             raise ValueError(f"Expected all nets on one device, but they are on {', '.join(sorted(map(str, places)))}.")
         self.device = places.pop()
         counts = {net.classes for net in self.nets if isinstance(net, Normalised)}
-        if len(counts) > 1:
+        if len(counts) > 1 and self.goals is None:
             raise ValueError(
-                f"Expected the nets of a prior to have the same number of classes, but they have {sorted(counts)}."
+                f"Expected the nets of a prior to have the same number of classes, but they have {sorted(counts)}. Where these are no "
+                "classes, say what they are attacked for: prior(nets, goal=...)."
             )
-        self.classes = counts.pop() if counts else 0  # other modules show it only on images
+        self.classes = counts.pop() if len(counts) == 1 else 0  # other modules show it only on images
         digest = hashlib.sha256()
         for net in self.nets:
             for name, value in net.state_dict().items():
@@ -76,7 +87,8 @@ class NetPrior:
         self._loose = [net for net in self._lean if any(net is given for given in self.nets)]
 
     def __repr__(self) -> str:  # names the nets: a checkpoint compares it
-        return f"prior({self.members} nets, {self.digest})"
+        own = "" if self.goals is None else f", for {'; '.join(dict.fromkeys(goal.identity() for goal in self.goals))}"
+        return f"prior({self.members} nets, {self.digest}{own})"
 
     @property
     def members(self) -> int:
@@ -102,8 +114,18 @@ class NetPrior:
         out._members = self._members if members is None else [self._members[m] for m in members]
         return out
 
+    def of_goal(self, goal: Goal, setting: Setting, shape: tuple[int, ...]) -> GoalPrior:
+        """The prior aimed at a goal of the run; see `blackbox.prior.Aimed`."""
+        what = "net {} of the prior" if len(self.nets) > 1 else "the prior's net"
+        return GoalPrior(self, Twins(goal if self.goals is None else self.goals, self.nets, setting, tuple(shape), what))
+
     def check(self, shape: tuple[int, ...], classes: int) -> None:
         shape = tuple(shape)
+        if self.goals is not None:
+            raise ValueError(
+                f"Expected a goal for the attack as there is for its prior ({self.goals[0]}), but there was none. Give it to both: "
+                "blackbox.attack(..., goal=goal, prior=prior)."
+            )
         if self._fits == (shape, classes):
             return
         grey = torch.full((1, *shape), 0.5)
@@ -160,7 +182,38 @@ class NetPrior:
         return out
 
     def _scores(self, x: Tensor) -> Tensor:
-        return torch.stack([scores_of(net(x.to(place(net)[1]))).float() for net in (self._lean[m] for m in self._members)], 1)
+        return torch.stack([self._read(m, self._lean[m](x.to(place(self._lean[m])[1])), len(x)) for m in self._members], 1)
+
+    def _read(self, member: int, out: Any, rows: int) -> Tensor:
+        scores: Tensor = scores_of(out).float()
+        return scores
+
+
+class GoalPrior(NetPrior):
+    """The nets of a `NetPrior`, each seen as two classes: a goal is not reached, or reached. See `blackbox.prior.Aimed`.
+
+    Attributes:
+        alike: [N] for each sample the first that has the same goal.
+        who: the sample whose goal it is.
+    """
+
+    def __init__(self, whole: NetPrior, twins: Twins) -> None:
+        vars(self).update(vars(whole))
+        self.twins, self.who, self.classes = twins, 0, 2
+        self.alike = twins.alike
+        self.few = True  # rows of one goal are few, and how many must not decide
+
+    def of_sample(self, sample: int) -> GoalPrior:
+        """The same aimed at the goal of another sample."""
+        out = copy.copy(self)
+        out.who = sample
+        return out
+
+    def check(self, shape: tuple[int, ...], classes: int) -> None:
+        """Checked when it was aimed."""
+
+    def _read(self, member: int, out: Any, rows: int) -> Tensor:
+        return self.twins.scores(member, out, np.full(rows, self.who)).float()
 
 
 def _named(nets: Any) -> str:

@@ -105,6 +105,23 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
         ValueError: the net does not take such images, or was built for others, or does not return one score a class; or, where
             gradients are wanted, it writes into the images, or lets no gradient pass.
     """
+    out = first_output(net, x, name, gradients, scores_of)
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:
+        came = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"Expected {name} to answer an image with one score a class, shape [1, classes], but it gave {came}."
+        )
+    if gradients:
+        if not out.requires_grad:
+            raise no_gradient(net)
+        _warn_of_probabilities(net, x, out.detach(), name)
+    return out.shape[1]
+
+
+def first_output(
+    net: nn.Module, x: Tensor, name: str, gradients: bool, read: Callable[[Any, str], Any] = lambda out, name: out
+) -> Any:
+    """What ``net`` returns for the first image of ``x``, read by ``read``. Raises as `class_count` does, of the images alone."""
     shape = tuple(x.shape[1:])
     expects = net.shape if isinstance(net, Normalised) else None
     if expects and expects != shape:
@@ -121,7 +138,7 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
             given = x[:1].to(device, dtype, copy=True)  # a copy, since a net may normalise in place
             if gradients:
                 given = given.requires_grad_().clone()  # a leaf cannot be normalised in place
-            out = scores_of(net(given), name)
+            out = read(net(given), name)
     except (Exception, SystemExit) as error:
         if str(error).startswith("Expected"):
             raise
@@ -129,21 +146,12 @@ def class_count(net: nn.Module, x: Tensor, name: str = "the net", gradients: boo
             f"Expected images that {name} takes, but on images of shape {shape} it raised {type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else ''}."
         ) from error
-    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1 or out.shape[1] < 2:
-        came = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(
-            f"Expected {name} to answer an image with one score a class, shape [1, classes], but it gave {came}."
-        )
     if gradients and given._version:
         raise ValueError(
             f"Expected {name} not to modify its input, so that gradients can be taken, but it writes into it. Give it "
             "a copy: x - mean in place of x.sub_(mean)."
         )
-    if gradients:
-        if not out.requires_grad:
-            raise no_gradient(net)
-        _warn_of_probabilities(net, x, out.detach(), name)
-    return out.shape[1]
+    return out
 
 
 def no_gradient(*nets: nn.Module) -> ValueError:

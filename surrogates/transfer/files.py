@@ -31,6 +31,7 @@ def save(matrix: TransferMatrix, folder: Path) -> Path:
     threats = [{"norm": t.norm, "eps": t.eps, "lower": t.lower, "upper": t.upper} for t in matrix.threats]
     names = {"sources": matrix.sources, "targets": matrix.targets, "attacks": matrix.attacks, "threats": threats}
     rest = {"d": matrix.d, "seed": matrix.seed, "queries": matrix.queries, "runs": matrix.runs, "stopped": matrix.stopped}
+    rest |= {} if matrix.goal is None else {"goal": matrix.goal}
     (folder / "transfer.json").write_text(json.dumps({"format": 1} | names | rest, indent=1) + "\n", encoding="utf-8")
     return folder
 
@@ -49,7 +50,7 @@ def load(folder: Path, cls: type[TransferMatrix]) -> TransferMatrix:
         fixed: dict[str, Any] = {name: arrays[name] for name in _ARRAYS} | {"goals": arrays.get("goals")}
         fixed |= names | {"threats": threats} | {k: raw[k] for k in ("d", "seed", "queries")}
         fixed["runs"] = tuple(Run(*run) for run in raw.get("runs", ()))  # older files have none
-        fixed["stopped"] = raw.get("stopped")
+        fixed |= {name: raw.get(name) for name in ("stopped", "goal")}
         return cls(**fixed)
     except Exception as error:
         raise ValueError(

@@ -43,6 +43,9 @@ class TransferMatrix:
     **Rates** state their denominators with ``given``: ``"all"``, ``"target-correct"``, ``"both-correct"``,
     ``"source-fooled"``; see `conditions.GIVEN`. Only ``"all"`` ever counts an image that the target gets wrong clean. With goals,
     "wrong" and "fooled" mean "named the goal", and a condition also requires that the clean image was not named so.
+
+    **With a goal of `blackbox.goals`** (``goal``, in words) the labels are all 0, "not reached", and 1 is "reached": ``"target-correct"``
+    are then the images that do not reach it unchanged on the target, and ``"fooled"`` are those that reach it.
     """
 
     sources: tuple[str, ...]
@@ -68,6 +71,7 @@ class TransferMatrix:
     queries: dict[str, int] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     stopped: dict[str, str] | None = None
+    goal: str | None = None
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -77,6 +81,7 @@ class TransferMatrix:
     def empty(
         cls, sources: tuple[str, ...], targets: tuple[str, ...], attacks: tuple[str, ...], threats: tuple[Threat, ...],
         labels: np.ndarray, goals: np.ndarray | None, ids: np.ndarray, d: int, seed: int = 0, runs: tuple[Run, ...] = (),
+        goal: str | None = None,
     ) -> TransferMatrix:  # fmt: skip
         """Make a matrix in which no target has been queried yet."""
         s, t, a, e, n = len(sources), len(targets), len(attacks), len(threats), len(labels)
@@ -91,7 +96,7 @@ class TransferMatrix:
             sources, targets, attacks, threats, np.asarray(labels, dtype=np.int64), goals, ids, blank(s, n), blank(t, n),
             blank(s, a, e, n), blank(s, a, e, t, n), nothing(s, a, e, n), nothing(s, a, e, n), blank(e, 2, t, n),
             nothing(e, 2, n), nothing(e, 2, n), np.zeros(a, dtype=np.int64), np.zeros((s, a), dtype=np.int64), d, seed,
-            runs=runs,
+            runs=runs, goal=goal,
         )  # fmt: skip
 
     def __len__(self) -> int:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.checkpoint import fingerprint
-from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.checks import as_ids, as_images, check_int
+from blackbox.goals import Goal
 from blackbox.oracle.kept import beside, kept
 from blackbox.oracle.oracle import Oracle
 from blackbox.results import ended
@@ -23,7 +24,7 @@ from surrogates.crafting import presets
 from surrogates.crafting.craft import craft
 from surrogates.crafting.goal import as_target
 from surrogates.crafting.presets import Preset
-from surrogates.nets.predict import class_count, logits
+from surrogates.transfer.judges import Judges, Labels
 from surrogates.transfer.matrix import TransferMatrix
 from surrogates.transfer.noise import gaussian_noise, uniform_noise
 from surrogates.transfer.runs import Retrained, Run, Source, expand, seeds_of
@@ -47,11 +48,12 @@ def transfer_matrix(
     sources: Mapping[str, Source | Retrained],
     targets: Mapping[str, Oracle],
     x: Any,
-    y: Any,
+    y: Any = None,
     attacks: Sequence[str | Preset] = ("fgsm", "mi-fgsm"),
     threats: Sequence[Threat] = (Linf(8 / 255),),
     *,
     target: Any = None,
+    goal: Goal | Mapping[str, Goal | Sequence[Goal]] | None = None,
     steps: int | None = None,
     seed: int | Sequence[int] = 0,
     ids: Any = None,
@@ -71,10 +73,13 @@ def transfer_matrix(
             under ``"noise"``: N, N x sources (trainings x seeds of each) x attacks x threats, and N x (2 an Linf threat, 1
             another) queries.
         x: [N, \\*shape] images in [0, 1].
-        y: [N] true labels.
+        y: [N] true labels; none with a goal.
         attacks: names from `presets.names` or `Preset`s.
         threats: the radii to compare.
         target: a class, or [N] classes, to reach (targeted transfer).
+        goal: what to reach instead of a class, one of `blackbox.goals`: for all, or by the names of sources (of several nets one for
+            all or one for each) and targets, whose references may be in spaces of their own. Rates are then of the images that do not
+            reach it unchanged.
         steps: T for all multi-step attacks, instead of each preset's own.
         seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
         chunk: images a call of a source.
@@ -89,9 +94,10 @@ def transfer_matrix(
             (`run-NAME.journal`). The same call crafts again, and pays for no answer twice.
 
     Raises:
-        ValueError: images, labels or nets that do not fit; a target that is not an Oracle, or has other classes than a
-            source. TargetError: a target failed; ``error.result`` is the matrix so far, with every answer that came: what is
-            missing is unknown. So it is with any other exception that ends the measurement early, such as ctrl-C.
+        ValueError: images, labels, goals or nets that do not fit; a target that is not an Oracle, or has other classes than a
+            source. AccessError: a target shows too little for its goal. TargetError: a target failed; ``error.result`` is the
+            matrix so far, with every answer that came: what is missing is unknown. So it is with any other exception that ends the
+            measurement early, such as ctrl-C.
     """
     images = as_images(x, "x")
     _check_kinds(sources, targets, attacks, threats)
@@ -103,13 +109,14 @@ def transfer_matrix(
     seeds = seeds_of(seed)
     rows = expand(sources, seeds)
     nets = {label: members for label, _, members in rows}
-    classes = _classes(nets, targets, images)
-    labels = as_labels(y, len(images), classes, "y")
-    goals = None if target is None else as_target(target, labels, classes)
+    judges = Labels(nets, targets, images) if goal is None else Judges(goal, rows, targets, images, target)
+    labels = judges.labels(y)
+    goals = None if target is None else as_target(target, labels, judges.classes)
     numbers = as_ids(ids, len(images))
     matrix = TransferMatrix.empty(
         tuple(nets), tuple(targets), tuple(r.name for r in chosen), tuple(threats), labels.numpy(),
         None if goals is None else goals.numpy(), numbers, images[0].numel(), seeds[0], tuple(run for _, run, _ in rows),
+        judges.goal,
     )  # fmt: skip
     for a, preset in enumerate(chosen):
         matrix.steps[a] = (steps or preset.steps) if preset.steps > 1 else 1
@@ -123,22 +130,23 @@ def transfer_matrix(
             try:
                 while start < len(shown):  # call by call, so that what was answered before a failure is kept
                     part = slice(start, start + oracle.next_rows(len(shown) - start))
-                    into[t, part] = oracle.submit(shown[part], purpose).label.cpu().numpy()
+                    into[t, part] = judges.of_target(name, oracle.submit(shown[part], purpose), part)
                     start = part.stop
             finally:
                 matrix.queries[name] = matrix.queries.get(name, 0) + oracle.spent - before
 
     def crafted(run: str, nets: Sequence[nn.Module], attack: Preset, threat: Threat, steps: int, seed: int) -> Tensor:
         return craft(
-            nets, images, labels, attack, threat=threat, steps=steps, target=goals, seed=seed, ids=numbers, chunk=chunk
-        )
+            nets, images, labels, attack, threat=threat, steps=steps, target=goals, seed=seed, ids=numbers, chunk=chunk,
+            goal=judges.of_source(run),
+        )  # fmt: skip
 
     try:
         with contextlib.ExitStack() as stack:
             for name, oracle in targets.items():
                 file = journal if journal is None or len(targets) == 1 else beside(journal, name)
                 stack.enter_context(kept(oracle, file, images=fingerprint(images, labels, numbers), seed=seeds[0]))
-            _fill(matrix, images, rows, chosen, make or crafted, show, keep, noise, progress or (lambda line: None))
+            _fill(matrix, images, rows, chosen, judges, make or crafted, show, keep, noise, progress or (lambda line: None))
     except BaseException as error:
         matrix.stopped = ended.why(error)
         error.result = matrix  # type: ignore[attr-defined]
@@ -151,6 +159,7 @@ def _fill(
     images: Tensor,
     rows: Sequence[tuple[str, Run, tuple[nn.Module, ...]]],
     chosen: Sequence[Preset],
+    judges: Labels | Judges,
     make: Maker,
     show: Callable[[Tensor, str, np.ndarray], None],
     keep: Keeper | None,
@@ -160,7 +169,7 @@ def _fill(
     """Craft every cell and query the targets with it; ``show`` writes their answers into the matrix."""
     say("clean images")
     for s, (_, _, members) in enumerate(rows):
-        matrix.clean_source[s] = _labels(members, images)
+        matrix.clean_source[s] = judges.on_source(matrix.sources[s], members, images)
     show(images, "clean", matrix.clean_target)
     for e, threat in enumerate(matrix.threats):
         largest = torch.zeros(len(images))
@@ -171,7 +180,7 @@ def _fill(
                 keep(label, preset, threat, made)
             matrix.l2[s, a, e], matrix.linf[s, a, e] = _sizes(made - images)
             largest = torch.maximum(largest, torch.from_numpy(matrix.l2[s, a, e]))
-            matrix.adv_source[s, a, e] = _labels(members, made)
+            matrix.adv_source[s, a, e] = judges.on_source(label, members, made)
             show(made, "transfer", matrix.adv_target[s, a, e])
         if noise:
             say(f"noise, {threat}")
@@ -187,13 +196,6 @@ def _fill(
 def _sizes(change: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """L2 and Linf norm of each row, [n]."""
     return row_norm(change).cpu().numpy(), row_norm(change, np.inf).cpu().numpy()
-
-
-def _labels(nets: tuple[nn.Module, ...], x: Tensor) -> np.ndarray:
-    total = logits(nets[0], x)
-    for net in nets[1:]:
-        total = total + logits(net, x)
-    return total.argmax(1).numpy()
 
 
 def _check_kinds(sources: Any, targets: Any, attacks: Any, threats: Any) -> None:
@@ -222,14 +224,3 @@ def _check_names(
                 "counted: blackbox.Oracle(model, access='labels', classes=...)."
             )
 
-
-def _classes(nets: Mapping[str, tuple[nn.Module, ...]], targets: Mapping[str, Oracle], images: Tensor) -> int:
-    counts = {f"source {name!r}": class_count(members[0], images, f"source {name!r}") for name, members in nets.items()}
-    counts |= {f"target {name!r}": oracle.classes for name, oracle in targets.items()}
-    (first, expected), *others = counts.items()
-    for name, count in others:
-        if count != expected:
-            raise ValueError(
-                f"Expected sources and targets to have the same number of classes, but {first} has {expected} and {name} has {count}."
-            )
-    return expected

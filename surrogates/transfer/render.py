@@ -14,7 +14,7 @@ import numpy as np
 from blackbox.plain_text import lay
 from blackbox.results import ended
 from blackbox.statistics import Rate, TwoLevel, few
-from surrogates.transfer.conditions import AMONG, GIVEN, check_given
+from surrogates.transfer.conditions import GIVEN, among, check_given, told
 from surrogates.transfer.noise import KINDS
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def table(matrix: TransferMatrix, given: str) -> str:
     """See `TransferMatrix.table`."""
     check_given(given)
     head = ["threat", "source", "attack", "G", "RMS", *matrix.targets]
-    clean = ["", "", "clean accuracy", "", "", *(cell(matrix.clean_accuracy(t)) for t in matrix.targets)]
+    word = "clean accuracy" if matrix.goal is None else "clean, not reached"
+    clean = ["", "", word, "", "", *(cell(matrix.clean_accuracy(t)) for t in matrix.targets)]
     blocks: list[list[list[str]]] = [[clean]]
     for e, threat in enumerate(matrix.threats):
         block = []
@@ -89,12 +90,13 @@ def table(matrix: TransferMatrix, given: str) -> str:
     goal = " Wrong means: named the goal." if matrix.goals is not None else ""
     repeated = len(matrix.runs) > len({r.source for r in matrix.runs})
     means = " (means over trainings: for other trainings and images)" if repeated else ""
-    note = f" Noise rows: {AMONG[noise_given(given)]}." if noise_given(given) != given else ""
+    note = f" Noise rows: {among(noise_given(given), matrix.goal)}." if noise_given(given) != given else ""
     cut = incomplete(matrix)
     return "\n".join(
         [
             *([f"{cut}."] if cut else []),
-            f"Transfer rate ({AMONG[given]}): {GIVEN[given]}.{goal}{note}",
+            *([] if matrix.goal is None else [f"Goal: {matrix.goal}."]),
+            f"Transfer rate ({among(given, matrix.goal)}): {told(given, matrix.goal)}.{goal}{note}",
             f"{len(matrix)} images; 95 % Wilson intervals{means}; G gradients an image; RMS of the change in units of 1/255.",
             first,
             *body,
@@ -174,9 +176,9 @@ def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
     label = max(len(name) for rows in panels for name, _, _ in rows)
     left, cell_w, cell_h = 0.35 + 0.078 * label, max(1.18, 0.08 * max(map(len, matrix.targets)) + 0.2), 0.52
     head, foot, gap = 1.34, 0.48, 0.3
-    goal = " Wrong: names the goal." if matrix.goals is not None else ""
+    goal = " Wrong: names the goal." if matrix.goals is not None else "" if matrix.goal is None else f" Goal: {matrix.goal}."
     under = fill(
-        GIVEN[given][0].upper() + GIVEN[given][1:] + "." + goal, max(60, int(len(panels) * width * cell_w * 14))
+        (said := told(given, matrix.goal))[0].upper() + said[1:] + "." + goal, max(60, int(len(panels) * width * cell_w * 14))
     )
     head += 0.16 * under.count("\n")
     total_w = max(left + len(panels) * width * cell_w + (len(panels) - 1) * gap + 0.3, 6.4)
@@ -193,7 +195,8 @@ def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
         axes.imshow(np.ma.masked_invalid(values), cmap=shades, norm=Normalize(0, 1), aspect="auto")
         _annotate(axes, rows)
         clean = [(t, matrix.clean_accuracy(t)) for t in matrix.targets]
-        names = [f"{t}\nclean {f'{100 * rate.value:.0f} %' if rate.n else 'unknown'}" for t, rate in clean]
+        word = "clean" if matrix.goal is None else "clean, not reached:"
+        names = [f"{t}\n{word} {f'{100 * rate.value:.0f} %' if rate.n else 'unknown'}" for t, rate in clean]
         axes.set_xticks(range(width), names, fontsize=8.5, color=_INK)
         axes.xaxis.tick_top()
         axes.set_yticks(range(len(rows)), [name if p == 0 else "" for name, _, _ in rows], fontsize=9, color=_INK)
@@ -203,10 +206,10 @@ def plot(matrix: TransferMatrix, path: Path, given: str) -> Path:
             side.set_visible(False)
     note = f"{len(matrix)} images · rows: crafted on (source · attack) · columns: target · 95 % Wilson intervals"
     if noise_given(given) != given:
-        note += f" · noise rows: {AMONG[noise_given(given)]}"
+        note += f" · noise rows: {among(noise_given(given), matrix.goal)}"
     edge = 0.14 / total_w
     figure.text(
-        edge, 1 - 0.12 / total_h, f"Transfer rate ({AMONG[given]})", fontsize=12, weight="bold", color=_INK, va="top"
+        edge, 1 - 0.12 / total_h, f"Transfer rate ({among(given, matrix.goal)})", fontsize=12, weight="bold", color=_INK, va="top"
     )
     figure.text(edge, 1 - 0.37 / total_h, under, fontsize=8.5, color=_PALE, va="top")
     figure.text(edge, 0.14 / total_h, note, fontsize=7.5, color=_PALE, va="bottom")

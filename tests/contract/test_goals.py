@@ -64,7 +64,7 @@ GOALS: dict[str, tuple[str, Callable[[Tensor], Any], Callable[[slice], Goal]]] =
     "ZeroShot": ("answers", outputs, lambda rows: ZeroShot(torch.eye(8), leave=Y[rows])),
     "one's own": ("answers", outputs, lambda rows: bb.goal(lambda a: float(a[1] - a[0]) - 3)),
 }
-FREE = [name for name in bb.attacks.names() if not bb.attacks.get(name).needs_prior and name not in ("bayes-linear", "greedy-pixel")]
+FREE = [name for name in bb.attacks.names() if not bb.attacks.get(name).needs_prior]
 
 
 class Watched:

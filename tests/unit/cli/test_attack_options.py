@@ -382,12 +382,26 @@ class TestGoals:
         for false in ("fooled", "accuracy", "had right", "clean_label", "adv_label", "class -1"):
             assert false not in words, false
 
+    def test_surrogates_serve_a_goal(self, own: Path, said: Any) -> None:
+        (own / "target.py").write_text(
+            "import torch\ndef number(x):\n    return 10 * x.flatten(1).mean(1)\n\ndef far(a):\n    return a - 4.6\n"
+            "net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1))\ntorch.nn.init.constant_(net[1].weight, 1.0)\n"
+        )
+        base = ("attack", "-t", f"{own}/target.py:number", "-d", f"npz:{own}/grey.npz", "--eps", "0.1", "-b", "30", "-a", "hybrid")
+        base = (*base, "--surrogate", f"{own}/target.py:net", "-o", "run")
+        out = said(*base, "--goal", "regression:up=5.4")  # from the labels, which are 0, to 5.4 of at most 5.5
+        assert out.returncode == 0 and "prior " in out.stdout, out.stderr
+        assert int(bb.AttackResult.load(own / "run").queries.max()) <= 3
+        out = said(*base, "--goal", f"{own}/target.py:far")
+        assert out.returncode == 2 and "a goal with a twin" in out.stderr, out.stderr
+
     def test_what_cannot_be_is_said_before_a_query(self, own: Path, said: Any) -> None:
         base = ("-t", f"{own}/target.py:brightness", "-d", f"npz:{own}/grey.npz", "--eps", "0.1")
         for more, told in (
             (("--goal", "none-of:0", "--targeted", "1"), "Expected either --goal or --targeted"),
             (("--goal", "none-of:0 top 2"), "at least k=2 classes outside the set"),
             (("--goal", "none-of:7"), "from 0 to 1, but one was 7"),
+            (("--goal", "regression:up=2", "--own", f"npz:{own}/grey.npz"), "Expected either --own, whose nets are trained on classes"),
         ):
             out = said("attack", *base, "--classes", "2", *more)
             assert out.returncode == 2 and told in out.stderr, (told, out.stderr)

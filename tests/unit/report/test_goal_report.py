@@ -74,7 +74,7 @@ def test_boxes_and_the_masks_edge_are_drawn_and_no_word_is_of_classes(tmp_path: 
 def test_a_reference_and_the_distances_to_it(tmp_path: Path) -> None:
     other = numbers(X).roll(1, 0)
     far = (numbers(X) - other).norm(dim=1)
-    goal = Verification(other.numpy(), float(far.min()) * 0.95, pictures=X.roll(1, 0).numpy())
+    goal = Verification(other.numpy(), float(far.min()) * 0.95, images=X.roll(1, 0).numpy())
     result, gallery = pictured(tmp_path, bb.Oracle(numbers, "answers"), goal)
     assert "Goal: taken for the reference" in gallery.caption and "(not taken for the reference)" in result.summary()
     i = next(iter(result.answers))
