@@ -467,3 +467,18 @@ def test_goals_are_indexed_like_tensors() -> None:
     part = g[torch.tensor([3, 1])]
     assert part.labels.tolist() == [0, 1] and part.guide[0].tolist() == [3.0, 1.0] and part.targeted and len(part) == 2
     assert len(g[1:4]) == 3 and Goal.of(Y).labels is Y
+
+
+def test_points_that_the_target_rejects_have_no_slope() -> None:
+    net, x, y = Affine(16, classes=2), images(4), torch.tensor([0, 1, 0, 1])
+
+    def moody(points: torch.Tensor) -> bb.targets.Answer:
+        rejected = points.flatten(1)[:, 3] > 0.5  # both or one of the probes of the fourth entry
+        scores = net(points).detach()
+        return bb.targets.Answer(torch.where(rejected, -1, scores.argmax(1)), scores.masked_fill(rejected[:, None], torch.nan), rejected)
+
+    oracles = [bb.Oracle(target, access="logits", classes=2, returns="logits") for target in (net, moody)]
+    whole, part = (Queried(oracle, Coordinates(), T, (1, 4, 4))(x, y, RNG.take(np.arange(4)), 0) for oracle in oracles)
+    assert bool(part.isfinite().all())
+    kept = x.flatten(1)[:, 3] <= 0.4
+    assert torch.allclose(whole[kept], part[kept]) and 0 < int(kept.sum()) < 4
