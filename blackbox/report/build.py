@@ -11,6 +11,7 @@ from blackbox.report.pages import Page
 from blackbox.report.runs import Run
 from blackbox.report.sections import (
     accounts,
+    columns,
     comparison,
     evaluations,
     galleries,
@@ -72,6 +73,7 @@ def compose(
     queries.add(page, chosen, folder, own and not any(run.pooled for run in good))
     accounts.add(page, chosen)
     one = [i for i in chosen if not i.run.again(i.name)]  # the first seed of each
+    columns.add(page, one)
     galleries.add(page, one, folder, room)
     if with_matrix:
         page.head("Transfer")

@@ -95,13 +95,14 @@ def _with_answers(result: AttackResult, images: Tensor, classes: Sequence[str], 
     """The same with a goal that is not one class: what the target answered under each image, and over it where it can be drawn."""
     import torch
 
-    from blackbox.report.sections.answers import before_after, head, mask_of, said
+    from blackbox.report.sections.answers import before_after, changeable, head, said
 
     clean, changed = (v[chosen].numpy(force=True) for v in (images, result.x_adv))
     over = [before_after(result, int(k)) for k in chosen]
 
     def row(at: int, some: np.ndarray) -> list[Tensor]:
-        made = [marks.drawn(colours(x), marks.of(pair[at], mask_of(result, int(k)))) for x, pair, k in zip(some, over, chosen, strict=True)]
+        edges = [changeable(result, int(k), b - a) for k, a, b in zip(chosen, clean, changed, strict=True)]
+        made = [marks.drawn(colours(x), marks.of(pair[at], edge)) for x, pair, edge in zip(some, over, edges, strict=True)]
         return [torch.from_numpy(np.moveaxis(m.astype(np.float32) / 255, -1, 0)) for m in made]
 
     rows = [

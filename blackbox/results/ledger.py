@@ -54,7 +54,7 @@ def of_ledger(ledger: Ledger, samples: Samples, config: dict[str, Any]) -> dict[
         "prints": image_hashes(samples.x),
         "flagged": torch.from_numpy(ledger.flagged.copy()),
         "bad": torch.from_numpy(ledger.bad.copy()),
-        "mask": _once(samples.mask),
+        "mask": None if samples.table is not None else _once(samples.mask if samples.weights is None else samples.weights),
         "answers": _first(ledger, success),
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.areas import Patch
 from blackbox.goals.excerpt import named
 from blackbox.report import marks
 from blackbox.report.gallery import Gallery, colours
@@ -29,11 +30,11 @@ def gallery(item: Item, shown: Shown, columns: int) -> Gallery | None:
         return None
     over = [before_after(r, int(k)) for k in shown.index[:columns]]
     beside = any(_beside(each) for pair in over for each in pair) or any("reference" in each for each in r.answers.values())
-    drawn = r.mask is not None or beside
+    drawn = r.mask is not None or isinstance(r.threat, Patch) or beside
     count = min(columns, COLUMNS) if drawn else columns
     index, over = shown.index[:count].tolist(), over[:count]
     change = (shown.changed - shown.clean)[:count]
-    masks = [mask_of(r, k) for k in index]
+    masks = [changeable(r, k, change[c]) for c, k in enumerate(index)]
     return Gallery(
         item.label,
         f"{words.sentence(r.config)} {item.attack} on {r.config['target']}, {r.threat}, target shows {r.config.get('access')}."
@@ -68,9 +69,16 @@ def head(result: AttackResult, classes: Sequence[str], sample: int) -> str:
     return f"{int(result.ids[sample])}{name}"
 
 
-def mask_of(result: AttackResult, sample: int) -> np.ndarray | None:
-    """What of a sample might change, [\\*shape] bool; None where all might."""
-    if result.mask is None:
+def changeable(result: AttackResult, sample: int, change: np.ndarray) -> np.ndarray | None:
+    """What of a sample might change, [\\*shape] bool; of a patch whose place was searched, where it came to lie, by the ``change``
+    [\\*shape]. None where all might."""
+    if result.mask is None and isinstance(result.threat, Patch) and change.ndim == 3:
+        place = np.zeros(change.shape[-2:], bool)
+        rows, across = np.nonzero((change != 0).any(0))
+        if len(rows):
+            place[rows.min() : rows.max() + 1, across.min() : across.max() + 1] = True
+        return place
+    if result.mask is None or result.x_clean is not None:
         return None
     mask: np.ndarray = (result.mask[sample if len(result.mask) > 1 else 0] != 0).numpy(force=True)
     return mask

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from blackbox.report import marks
 from blackbox.report.gallery import SMALL, Gallery
 from blackbox.report.sections import answers
 from blackbox.report.sections.common import Item, safe, target_names
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from blackbox.report.pages import Page
     from blackbox.report.runs import Run
     from blackbox.report.shown import Shown
+    from blackbox.results import AttackResult
     from blackbox.sweep.study import Point
     from blackbox.sweep.table import Table
 
@@ -50,7 +52,7 @@ class Room:
 def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
     """A gallery for each result that kept images."""
     found = [i for i in chosen if i.name in i.run.images]
-    missing = [i for i in chosen if i.name not in i.run.images and i.result.success.any() and i.result.x_adv[0].numel()]
+    missing = [i for i in chosen if i.name not in i.run.images and i.result.success.any() and _pictures(i.result)]
     if not found and not missing:
         return
     page.head("Clean, adversarial, difference", 3)
@@ -71,6 +73,11 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
             f"No clean images were kept by {', '.join(i.label for i in missing)}. (blackbox.report.shown.keep does, and so does "
             "blackbox attack of this version.)"
         )
+
+
+def _pictures(result: AttackResult) -> bool:
+    """Can its examples be looked at? Not rows of a table, nor those of a sweep, which keeps none."""
+    return result.x_clean is None and result.x_adv.ndim == 4 and result.x_adv[0].numel() > 0
 
 
 def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None:
@@ -131,12 +138,14 @@ def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
     clean = [said(shown, int(r.clean_label[k]), float(r.clean_confidence[k])) for k in index]
     wrong = [said(shown, int(r.adv_label[k]), float(r.adv_confidence[k])) for k in index]
     change = shown.changed - shown.clean
+    edges = [marks.of(None, answers.changeable(r, int(k), change[c])) for c, k in enumerate(index)]
     far = [f"query {int(r.first_success_query[k]):,}, {answers.factor(change[c])}" for c, k in enumerate(index)]
     return Gallery(
         item.label,
-        f"{item.attack} on {r.config['target']}, {r.threat}, target shows {r.config.get('access')}.",
+        f"{item.attack} on {r.config['target']}, {r.threat}, target shows {r.config.get('access')}."
+        + (" Outlined: what might change." if any(edges) else ""),
         [_became(shown, int(r.y[k]), int(r.clean_label[k]), int(r.adv_label[k])) for k in index],
-        shown.clean[few], shown.changed[few], (clean, wrong, far),
+        shown.clean[few], shown.changed[few], (clean, wrong, far), (edges, edges),
     )  # fmt: skip
 
 

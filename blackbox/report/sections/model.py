@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 HEAD = ["Runs", "Way", "Target, and what it shows", "Change allowed", "Queries", "Goal", "Images"]
 
 
+_UNITS = {  # are there rows of tables, and nothing else?
+    (False, False): "Images are in [0, 1].",
+    (True, True): "Rows are in their table's own units; norms are over columns scaled by their ranges.",
+    (True, False): "Images are in [0, 1], rows of tables in their own units; norms are over columns scaled by their ranges.",
+}
+
+
 def add(page: Page, runs: Sequence[Run]) -> None:
     """One line for each threat model; runs that share one share its line."""
     found: dict[tuple[str, ...], list[str]] = {}
@@ -28,9 +35,10 @@ def add(page: Page, runs: Sequence[Run]) -> None:
     page.head("Threat model")
     head, rows, left = without_run(HEAD, [[", ".join(names), *row] for row, names in found.items()], len(HEAD))
     page.table(head, rows, left=left)
+    rows = [i.result.x_clean is not None for run in runs for i in items([run])]
     page.text(
-        "Images are in [0, 1]. A query is one image evaluated by the target; the check of the clean image, probes and failed "
-        "tries are all charged. The attacker sees nothing of the target but what is written here."
+        f"{_UNITS[any(rows), bool(rows) and all(rows)]} A query is one image evaluated by the target; the check of the clean image, "
+        "probes and failed tries are all charged. The attacker sees nothing of the target but what is written here."
     )
 
 

@@ -16,7 +16,8 @@ from blackbox.cli import attack as verb
 from blackbox.goals import Detection, Goal, NoneOf, Regression, Verification
 from blackbox.report import build, marks, runs, shown
 from blackbox.report.gallery import Gallery
-from blackbox.report.sections import answers
+from blackbox.report.pages import Page, Table
+from blackbox.report.sections import answers, columns, galleries
 from blackbox.report.sections.common import Item
 
 X = torch.tensor(np.random.default_rng(1).uniform(0.2, 0.8, (5, 1, 8, 8)), dtype=torch.float32)
@@ -146,3 +147,39 @@ def test_answers_outlive_a_stop_and_a_start_from_a_checkpoint(tmp_path: Path) ->
     result.save(tmp_path / "saved")
     again = bb.AttackResult.load(tmp_path / "saved")
     assert again.answers == result.answers and len(again.take([4, 0]).answers) == sum(i in result.answers for i in (4, 0))
+
+
+def test_a_patch_is_framed_where_it_came_to_lie_and_a_frame_as_it_is_given(tmp_path: Path) -> None:
+    y = numbers(X).argmax(1)
+    oracle = bb.Oracle(numbers, "scores", 4)
+    for name, threat in (("patch", bb.Patch(3)), ("frame", bb.Frame(1))):
+        bb.attack(oracle, X, y, "auto", threat, 100, seed=1).save(tmp_path / name)
+        result = bb.AttackResult.load(tmp_path / name)
+        i = int(result.success.nonzero()[0])
+        place = answers.changeable(result, i, (result.x_adv[i] - X[i]).numpy())
+        assert place is not None and not (result.x_adv[i] != X[i]).numpy()[..., ~place.reshape(-1, 8, 8)[0]].any()
+        assert place.reshape(-1, 8, 8)[0].sum() == (9 if name == "patch" else 28)
+    shown.of_attack(tmp_path / "patch", bb.AttackResult.load(tmp_path / "patch"), DATA)
+    (run,) = runs.read_all([tmp_path / "patch"])
+    made = galleries._gallery(Item(run, "", run.attacks[""]), run.images[""], galleries.Room(1))
+    assert made is not None and made.marked and "Outlined" in made.caption
+
+
+def test_changed_columns_of_a_table(tmp_path: Path) -> None:
+    x = np.array([[1.0, 20.0, 1, 0], [3.0, 40.0, 0, 1], [2.0, 30.0, 1, 0]])
+    names = ["years", "income", "job_a", "job_b"]
+    table = bb.Tabular.from_data(x, columns=names, integer=["income"], categorical={"job": names[2:]})
+    oracle = bb.Oracle(lambda v: torch.stack([v[:, 0] + v[:, 2], torch.full_like(v[:, 0], 2.5)], 1), "logits", 2)
+    y = [0 if row[0] + row[2] > 2.5 else 1 for row in x]
+    bb.attack(oracle, x, y, "square", bb.Linf(0.4), 60, table=table).save(tmp_path)
+    (run,) = runs.read_all([tmp_path])
+    result = run.attacks[""]
+    page = Page("t")
+    columns.add(page, [Item(run, "", result)])
+    often, examples = (block for block in page.blocks if isinstance(block, Table))
+    first = {row[0]: row[2] for row in often.rows}
+    assert first["years"].n == int(result.success.sum()) and first["years"].k == sum(c.column == "years" for c in result.changes())  # type: ignore[union-attr]
+    k = int(result.success.nonzero()[0])
+    change = next(c for c in result.changes() if c.sample == k)
+    assert f"{change.column} {change.before:.6g} → {change.after:.6g}" in str(examples.rows[0][2])
+    assert result.mask is None and "No clean images were kept" not in build.compose([run], tmp_path).markdown()
