@@ -35,9 +35,9 @@ def add(page: Page, runs: Sequence[Run]) -> None:
     page.head("Threat model")
     head, rows, left = without_run(HEAD, [[", ".join(names), *row] for row, names in found.items()], len(HEAD))
     page.table(head, rows, left=left)
-    rows = [i.result.x_clean is not None for run in runs for i in items([run])]
+    tables = [i.result.x_clean is not None for run in runs for i in items([run])]
     page.text(
-        f"{_UNITS[any(rows), bool(rows) and all(rows)]} A query is one image evaluated by the target; the check of the clean image, "
+        f"{_UNITS[any(tables), bool(tables) and all(tables)]} A query is one image evaluated by the target; the check of the clean image, "
         "probes and failed tries are all charged. The attacker sees nothing of the target but what is written here."
     )
 
