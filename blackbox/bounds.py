@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -116,6 +116,19 @@ class Bounds:
         size = row_norm(change / w, threat.p)
         shrunk = _ellipsoid(change, w, threat.eps) if threat.p == 2 else _octahedron(change, w, threat.eps)
         return self.clip(torch.where(rows(size > threat.eps, x), moved(self.x0, shrunk), x))
+
+    def scaled(self, threat: Threat, x: Tensor) -> Tensor:
+        """Project images onto the same set along other ways: as the threat does it where each change is divided by its share.
+
+        For ascent along the threat's steepest direction by these shares, whose steps and projections are then those of an image
+        in which all entries have the whole eps.
+        """
+        if self.weights is None or threat.p in (0, math.inf) or threat.eps == math.inf:
+            return self.project(threat, x)
+        change = torch.where(self.weights > 0, (x - self.x0) / self.weights, 0.0)
+        free = replace(threat, lower=-math.inf, upper=math.inf)
+        inside = free.project(change, torch.zeros_like(change))
+        return self.clip(torch.where(inside == change, x, moved(self.x0, self.weights.double() * inside.double())))
 
     def distance(self, threat: Threat, x: Tensor) -> Tensor:
         """The distances of images ``x`` [n, \\*shape] from the clean ones, [n], each change divided by its weight."""

@@ -10,10 +10,17 @@ from torch import Tensor
 from blackbox.rng import Stream
 from blackbox.rowwise import row_norm, row_sum, rows, unit
 from blackbox.threat import Threat
+from surrogates.crafting.kept import ends_of, share_of
 
 
 def random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int = 0, tag: str = "start") -> Tensor:
     """Uniform points [n, \\*shape] in the ball of radius eps around 0, one draw a row, for step ``k`` and ``tag``."""
+    point = _random_point(threat, rng, shape, k, tag)
+    share = share_of(threat, point)
+    return point if share is None else share * point
+
+
+def _random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int, tag: str) -> Tensor:
     d = math.prod(shape)
     more = {"start": ("radius", "sign")}.get(tag, (f"{tag} radius", f"{tag} sign"))
     if threat.p == math.inf:
@@ -38,13 +45,17 @@ def move(threat: Threat, g: Tensor, x: Tensor, step: float | Tensor) -> Tensor:
         step = rows(step, g) if threat.p != 1 else step[:, None]
     if threat.p != 1:
         return step * threat.steepest(g)
-    flat = g.flatten(1)
-    wall = torch.where(flat > 0, threat.upper - x.flatten(1), x.flatten(1) - threat.lower) * (flat != 0)
+    share, (lower, upper) = share_of(threat, x), ends_of(threat, x)
+    flat = (g if share is None else g * share).flatten(1)
+    wall = (torch.where(g > 0, upper - x, x - lower)).flatten(1) * (flat != 0)
+    if share is not None:  # how far the bound is, where a change counts as many times as its share is small
+        wall = wall / torch.where(share > 0, share, 1.0).flatten(1)
     order = flat.abs().argsort(dim=1, descending=True, stable=True)
     room = wall.gather(1, order).double()
     used = room.cumsum(1) - room
     amount = torch.minimum(room, (step - used).clamp_min(0)).to(x.dtype)
-    return (torch.zeros_like(flat).scatter(1, order, amount) * flat.sign()).view_as(x)
+    made = (torch.zeros_like(flat).scatter(1, order, amount) * flat.sign()).view_as(x)
+    return made if share is None else share * made
 
 
 def stretched(x: Tensor, z: Tensor, want: Tensor, threat: Threat) -> Tensor:

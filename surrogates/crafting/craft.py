@@ -20,6 +20,7 @@ from surrogates.crafting import presets
 from surrogates.crafting.ascent import ascend
 from surrogates.crafting.goal import Goal, Pool, as_target
 from surrogates.crafting.gradients import Autograd, as_nets
+from surrogates.crafting.kept import Limits
 from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.finish import Momentum, Projection
@@ -41,6 +42,8 @@ def craft(
     loss: str | Loss | None = None,
     target: Any = None,
     goal: goals.Goal | Sequence[goals.Goal] | None = None,
+    mask: Any = None,
+    ranges: tuple[Any, Any] | None = None,
     eight_bit: bool = False,
     pool: tuple[Any, Any] | None = None,
     seed: int = 0,
@@ -58,13 +61,15 @@ def craft(
         x: [N, \\*shape] images in [0, 1].
         y: [N] true labels; none with a goal.
         attack: a name from `presets.names`, a `Preset`, or parts: ``Momentum() | DI() | TI()``.
-        threat: norm, eps and box. The result lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
+        threat: norm, eps and box; or a patch in a given or random place, or a frame. The result
+            lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
         steps, step, decay: replace the preset's T, step size (in units of the threat's norm) and momentum mu.
         loss: replaces the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
         target: a class, or [N] classes, to reach; by default the attack is untargeted.
         goal: what to reach instead of a class, one of `blackbox.goals` that has a twin (`blackbox.goals.Goal.twin`): for all nets, or one
             for each. The nets return what the goal reads, logits or embeddings, say, which need not be alike; its loss takes the place
             of the preset's, of several nets their mean.
+        mask, ranges: which entries may change, or by what share of eps, and in which range each stays, as in `blackbox.attack`.
         eight_bit: return 8-bit images: changed entries are rounded to multiples of 1/255, towards ``x``, so that they stay inside the
             threat.
         pool: (images, labels) for attacks that mix in images of other classes (admix). By default ``x`` itself, so that a
@@ -85,7 +90,9 @@ def craft(
     preset = presets.get(attack)
     x0 = as_images(x, "x")
     seed = check_int(seed, "seed")
-    check_threat(threat, x0)
+    numbers = as_ids(ids, len(x0), distinct=False)
+    limits = Limits.of(threat, x0, mask, ranges, numbers, seed)
+    check_threat(threat := limits.threat, x0)
     home, found = x0.device, as_nets(nets)
     twins = None if goal is None else twins_of(goal, target, found, x0)
     parts = _parts(preset, loss if twins is None else twins.loss(preset.name, preset.parts, loss), decay, eight_bit)
@@ -99,7 +106,6 @@ def craft(
     else:
         aim = twins.goal(len(x0)).to(source.device)
     count, length = _schedule(preset, threat, steps, step)
-    numbers = as_ids(ids, len(x0), distinct=False)
     partners = _pool(pool, x0, aim, numbers, source.classes).to(source.device)
     rng, out = Stream(seed, numbers, source.device), torch.empty_like(x0)
     still = torch.ones(len(x0), dtype=torch.bool, device=source.device)
@@ -108,8 +114,8 @@ def craft(
         for start in range(0, len(x0), source.chunk):
             at = slice(start, start + source.chunk)
             out[at] = ascend(
-                source, x0[at].to(source.device), aim[at], threat, parts, count, length, rng.take(np.arange(len(x0))[at]),
-                pool=partners, still=still[at],
+                source, x0[at].to(source.device), aim[at], limits.at(at, source.device), parts, count, length,
+                rng.take(np.arange(len(x0))[at]), pool=partners, still=still[at],
             ).to(home)  # fmt: skip
     tell_of_zeros(int(still.sum()), len(x0), preset.name, *([] if twins is None else [BESIDE]))
     return out

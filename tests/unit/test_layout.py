@@ -36,7 +36,7 @@ ONLY = {
 }
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (
-    "answer ascent bounds checkpoint checks direction goals loggers oracle "
+    "answer areas ascent bounds checkpoint checks direction goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report saved cli app"  # they know surrogates
