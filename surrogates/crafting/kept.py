@@ -105,8 +105,8 @@ class Limits:
 
         box = (torch.full_like(x, self.threat.lower), torch.full_like(x, self.threat.upper))
         ranges = box if self.ranges is None else (self.ranges[0][where].to(x.device), self.ranges[1][where].to(x.device))
-        kind = {"Linf": _Linf, "L2": _L2, "L1": _L1}[self.threat.norm]
-        made = kind(self.threat.eps, self.threat.lower, self.threat.upper)
+        kinds: dict[str, type[Threat]] = {"Linf": _Linf, "L2": _L2, "L1": _L1}
+        made = kinds[self.threat.norm](self.threat.eps, self.threat.lower, self.threat.upper)
         object.__setattr__(made, "plain", self.threat)
         object.__setattr__(made, "bounds", Bounds.of(self.threat, x, pick(self.mask), pick(self.weights), ranges))
         return made
