@@ -74,12 +74,15 @@ class Attention(Edit):
         if enable_gqa:
             raise ValueError(f"Expected as many keys as queries for {self.name}, but the net shares them (enable_gqa). Leave it out.")
         q, k, v = self.qkv(layer, query, key, value)
-        z = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
+        # rows of whole cache lines: on some processors the last bit of a product depends on where a row lies (`nets.predict.pieces`)
+        count, more = k.shape[-2], (0, 0, 0, -k.shape[-2] % 16)
+        z = (q @ F.pad(k, more).mT)[..., :count] * (q.shape[-1] ** -0.5 if scale is None else scale)
         if is_causal:
             z = z.masked_fill(torch.ones(z.shape[-2:], dtype=torch.bool, device=z.device).triu(1), -torch.inf)
         if attn_mask is not None:
             z = z.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else z + attn_mask
-        return self.maps(layer, self.logits(layer, z).softmax(-1)) @ v
+        a = self.maps(layer, self.logits(layer, z).softmax(-1))
+        return F.pad(a, (0, more[3])) @ F.pad(v, more)
 
     def _module(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,

@@ -20,7 +20,7 @@ from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd
 from surrogates.crafting.parts import attention, redundant
 from surrogates.crafting.parts.attention import levelled, without_extreme_tokens, without_extremes
-from tests.surrogate_doubles import images
+from tests.surrogate_doubles import images, transformer
 
 NAMES = ("pna-patchout", "tgr", "vdc", "att", "fpr", "ll2s")
 RNG = Stream(0, np.arange(3, dtype=np.uint64))
@@ -63,7 +63,7 @@ def transformers() -> dict[str, nn.Module]:
     torch.manual_seed(0)
     tv = VisionTransformer(8, 4, 2, 2, 8, 16, num_classes=3)
     nn.init.normal_(tv.heads.head.weight)  # type: ignore[union-attr]
-    return {"ours": sg.build("vit", 3, (3, 8, 8)), "torchvision": tv.eval(), "softmax": Written("softmax")}
+    return {"ours": transformer(3, (3, 8, 8)), "torchvision": tv.eval(), "softmax": Written("softmax")}
 
 
 def test_attention_is_found_however_it_is_written() -> None:
@@ -88,20 +88,20 @@ def test_a_net_without_attention_is_refused_in_one_sentence(name: str) -> None:
 
 def test_two_edits_of_one_attention_are_refused() -> None:
     with pytest.raises(ValueError, match="one part that edits the attention"):
-        sg.craft(sg.build("vit", 3, (1, 8, 8)), images(3, (1, 8, 8)), Y, parts.PNA() | parts.TGR(), threat=Linf(0.1), steps=1)
+        sg.craft(transformer(3, (1, 8, 8)), images(3, (1, 8, 8)), Y, parts.PNA() | parts.TGR(), threat=Linf(0.1), steps=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_has_the_same_result_in_any_batch(name: str) -> None:
-    net, x, y = sg.build("vit", 4, (3, 8, 8), seed=1), images(7, (3, 8, 8)), torch.arange(7) % 4
+    net, x, y = transformer(4, (3, 8, 8), seed=1), images(7, (3, 8, 8)), torch.arange(7) % 4
     assert presets.get(name).cost() == 10
 
     def run(at: list[int]) -> Tensor:
-        return sg.craft(net, x[at], y[at], name, threat=L2(0.5), steps=3, ids=at, chunk=4)
+        return sg.craft(net, x[at], y[at], name, threat=L2(0.5), steps=2, ids=at, chunk=4)
 
     whole, order = run(list(range(7))), [4, 0, 2, 6, 1, 3, 5]
     assert torch.equal(run(order), whole[order]) and torch.equal(run([5]), whole[5:6])
-    mine = sg.craft(net, x, y, "mi-fgsm", threat=L2(0.5), steps=3)
+    mine = sg.craft(net, x, y, "mi-fgsm", threat=L2(0.5), steps=2)
     assert not torch.allclose(whole, mine, atol=1e-3)
 
 
@@ -131,13 +131,13 @@ def test_vdc_adds_what_is_deeper() -> None:
     g = [torch.full((1, 2), v) for v in (1.0, 2.0, 4.0)]  # from the deepest on
     assert [float(edit._join("mlp", 0.5, v)[0, 0]) for v in g] == [1.0, 2.5, 5.25]  # 4 + 0.5 * (2 + 0.5 * 1)
     assert float(edit._join("mlp", 0.5, torch.ones(1, 3))[0, 0]) == 1  # of another size: anew
-    net, x = sg.build("vit", 3, (3, 8, 8)), images(3, (3, 8, 8))
+    net, x = transformer(3, (3, 8, 8)), images(3, (3, 8, 8))
     assert torch.allclose(slope(net, x, parts.VDC(0.0, 0.0)), slope(net, x), atol=1e-6)
     assert not torch.allclose(slope(net, x, parts.VDC()), slope(net, x), atol=1e-6)
 
 
 def test_fpr_remembers_and_weighs() -> None:
-    net, x = sg.build("vit", 3, (3, 8, 8)), images(3, (3, 8, 8))
+    net, x = transformer(3, (3, 8, 8)), images(3, (3, 8, 8))
     source = Autograd(net, x, surgeries=(parts.FPR(0.0, 0.5),), chunk=3)
     with source.open(), torch.no_grad():
         first = source.seen(x, Y, RNG, 0)
@@ -156,7 +156,7 @@ def test_fpr_remembers_and_weighs() -> None:
 
 def test_ll2s_changes_what_it_says_and_learns_what_raises_the_loss() -> None:
     x, rows = images(3, (3, 8, 8)), 0.5 * torch.ones(3, 2, 4, 4)
-    made = parts.LL2S(0.5, rate=2.0).memory_of([sg.build("vit", 3, (3, 8, 8))])
+    made = parts.LL2S(0.5, rate=2.0).memory_of([transformer(3, (3, 8, 8))])
     edit, made.rng = made.edits[0][1], RNG
     edit.layers = 4
     for number, name in enumerate(redundant.CHANGES):
