@@ -1,6 +1,6 @@
 """Refiners: averages and samples of weights, which make better surrogates. The given net is not changed.
 
-`swa`, `ema` and `sam` return one net, `lgv` and `swag` a list of nets that can be passed to `craft`. After weights were
+`swa`, `ema`, `sam` and `sasd_ws` return one net, `lgv` and `swag` a list of nets that can be passed to `craft`. After weights were
 averaged or drawn, batch norm's statistics are re-estimated on the training images. No query is made: give the `Answers`
 that the net was trained on.
 """
@@ -8,7 +8,7 @@ that the net was trained on.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,18 +17,20 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from blackbox.rng import Stream
 from surrogates.data.answers import Answers
-from surrogates.nets.predict import class_count, place
+from surrogates.nets.predict import class_count, logits, place
 from surrogates.training.examples import as_examples, batches, check_examples
 from surrogates.training.loop import Progress, Watch, settings
 from surrogates.training.recipe import Recipe, TrainReport
+from surrogates.training.sharpness import SAM
 from surrogates.training.train import TrainSet, run_loop
-from surrogates.training.update import Batch, Update, still_statistics
 
 AGAIN = Recipe(epochs=10, schedule="constant", warmup=0.0)
 """Further training at a high constant rate: 10 epochs, momentum 0.9, weight decay 1e-4 (Gubri et al. 2022, arXiv:2207.13129).
 The rate, unless given, is half of that for training from scratch: 0.05 for nets with batch norm, as in the paper."""
 DRAWN = replace(AGAIN, weight_decay=5e-4)
 """As `AGAIN`, with the weight decay of Li et al. 2023 (arXiv:2302.05086)."""
+SHARP = replace(AGAIN, schedule="cosine")
+"""As `AGAIN`, with a rate that falls to zero, since one net is wanted and not many (ours)."""
 
 
 def swa(
@@ -167,43 +169,6 @@ def swag(
     return [drawn(i) for i in range(count)]
 
 
-@dataclass(frozen=True)
-class SAM(Update):
-    """Sharpness-aware minimisation: takes the gradient at weights one ascent step of length ``rho`` away.
-
-    Foret et al. 2021, arXiv:2010.01412, algorithm 1. It costs two passes an update; batch norm's running statistics come
-    from the first one, at the weights themselves.
-
-    Args:
-        rho: Euclidean length over all weights; 0.05 (the paper's for CIFAR and ImageNet).
-    """
-
-    rho: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rho < np.inf:
-            raise ValueError(f"Expected rho to be positive, but it was {self.rho!r}.")
-
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        weights = [p for p in batch.net.parameters() if p.requires_grad]
-        loss, scores = batch.loss()
-        slopes = torch.autograd.grad(loss, weights, allow_unused=True)
-        length = torch.stack([g.norm() for g in slopes if g is not None]).norm().clamp_min(1e-12)
-        kept = [p.detach().clone() for p in weights]
-        with torch.no_grad():
-            for p, g in zip(weights, slopes, strict=True):
-                if g is not None:
-                    p.add_(self.rho * g / length)
-        batch.optimiser.zero_grad(set_to_none=True)
-        with still_statistics(batch.net):
-            batch.loss()[0].backward()
-        with torch.no_grad():
-            for p, w in zip(weights, kept, strict=True):
-                p.copy_(w)
-        batch.optimiser.step()
-        return loss.detach(), scores.detach()
-
-
 def sam(
     net: nn.Module,
     train_set: TrainSet,
@@ -216,6 +181,40 @@ def sam(
     """Train a copy of ``net`` (fresh or already trained) with `SAM`; arguments as for `swa`, ``rho`` as for `SAM`."""
     run = _Run(net, train_set, replace(recipe or Recipe(), update=SAM(rho)), seed)
     run.go(None, progress)
+    return run.settled(run.net)
+
+
+def sasd_ws(
+    net: nn.Module,
+    train_set: TrainSet,
+    recipe: Recipe = SHARP,
+    *,
+    rho: float = 0.05,
+    scale: float = 0.9,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Sharpness-aware self-distillation with weight scaling: a copy learns the net's own probabilities with `SAM`, and its weights are
+    then made smaller.
+
+    Wu et al. 2024, "Improving transferable targeted adversarial attacks with model self-enhancement" (CVPR). Scaling is the rule by
+    which one net stands for the mean of those that are left when weights are dropped: all convolutions and linear layers but the last
+    one get ``scale`` times their weights, batch norm keeps its statistics. Chosen here: 0.9, labels of the images before they are
+    augmented, and the recipe; in a net without batch norm scaling hardly changes the direction of gradients.
+
+    Args:
+        net: an already trained net. rho: as for `SAM`. The rest as for `swa`; labels of ``train_set`` are not used.
+    """
+    if not 0 < scale <= 1:
+        raise ValueError(f"Expected scale in (0, 1], but it was {scale!r}.")
+    run = _Run(net, train_set, replace(recipe, update=SAM(rho)), seed, again=True)
+    soft = logits(net, run.examples.images).softmax(1)
+    run.examples, run.report.soft = replace(run.examples, soft=soft), True
+    run.go(None, progress)
+    _at_least(1, run.epochs, "epoch")
+    layers = [part for part in run.net.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear))]
+    for part in layers[:-1]:
+        part.weight.data *= scale
     return run.settled(run.net)
 
 

@@ -1,4 +1,4 @@
-"""`Update`: the step on one batch, here plain gradient descent; others are `averaging.SAM` and those of `adversarial`."""
+"""`Update`: the step on one batch, here plain gradient descent; others are `sharpness.SAM` and those of `adversarial`."""
 
 from __future__ import annotations
 

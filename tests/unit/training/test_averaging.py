@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 import surrogates as sg
 from blackbox.threat import Linf
 from surrogates.training import averaging as refine
+from surrogates.training.update import Update
 from tests.surrogate_doubles import Affine, images
 
 X = images(64, (1, 4, 4))
@@ -116,6 +118,21 @@ def test_sam_counts_each_image_once_in_running_statistics() -> None:
     assert found[1].momentum == 0.1  # type: ignore[index]
 
 
+def test_sasd_learns_what_the_net_knows_and_scales_all_layers_but_the_last() -> None:
+    """A net is at the minimum of its own distillation, where hard labels pull it away; scaling is of the weights alone."""
+    affine, start = Affine(16), net()
+    flat = replace(FEW, weight_decay=0.0, least_updates=1)
+    torch.testing.assert_close(refine.sasd_ws(affine, (X, Y), flat, rho=1e-6).w, affine.w, atol=1e-4, rtol=0)
+    assert float((refine.sam(affine, (X, Y), flat, rho=1e-6).w - affine.w).detach().abs().max()) > 0.01
+    whole, scaled = (refine.sasd_ws(start, (X, Y), FEW, scale=s, seed=1).state_dict() for s in (1.0, 0.5))
+    for name, value in whole.items():
+        torch.testing.assert_close(scaled[name], value * 0.5 if name == "0.weight" else value, atol=0, rtol=0)
+    soft = F.softmax(start(X), 1).detach()
+    answers = sg.Answers(X, Y, soft, np.arange(64), 3)
+    other = sg.train(net(), answers, replace(FEW, update=refine.SAM()), seed=1)
+    torch.testing.assert_close(other.state_dict()["4.weight"], whole["4.weight"], atol=1e-5, rtol=0)
+
+
 def test_half_the_usual_rate_unless_told() -> None:
     mean = refine.swa(net(), (X, Y), replace(refine.AGAIN, epochs=1, least_updates=1, batch_size=16))
     assert sg.report(mean).lr == 0.05
@@ -129,6 +146,7 @@ BAD: list[tuple[Any, str]] = [
     (lambda: refine.swag(net(), (X, Y), FEW, count=0), "count of at least 1"),
     (lambda: refine.swag(net(), (X, Y), replace(FEW, epochs=1)), "at least 2 epochs"),
     (lambda: refine.SAM(0.0), "rho to be positive"),
+    (lambda: refine.sasd_ws(net(), (X, Y), FEW, scale=0.0), "scale in (0, 1]"),
     (lambda: refine.swa(net(), (X, Y), replace(FEW, held_out=0.2)), "without held_out"),
     (lambda: refine.swa(net(), (X, torch.ones(64, dtype=torch.int64)), FEW), "at least two classes"),
 ]
@@ -141,14 +159,14 @@ def test_bad_input_gets_a_sentence(call: Any, words: str) -> None:
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("refiner", [refine.swa, refine.ema, refine.lgv, refine.swag])
+@pytest.mark.parametrize("refiner", [refine.swa, refine.ema, refine.lgv, refine.swag, refine.sasd_ws])
 def test_a_run_that_diverges_is_refused_not_averaged(refiner: Any) -> None:
     with pytest.raises(ValueError, match="diverged"), pytest.warns(UserWarning, match="Diverged"):
         refiner(sg.build("mlp", 3, (1, 4, 4)), (X, Y), replace(FEW, lr=1e20))
 
 
 def test_what_came_before_divergence_is_kept() -> None:
-    class Mine(refine.Update):
+    class Mine(Update):
         """Goes wrong in the third epoch."""
 
         def __call__(self, batch: Any) -> Any:
