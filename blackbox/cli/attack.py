@@ -59,10 +59,11 @@ def run(
     told = {**asdict(how), **asdict(keep), **asdict(known), **asdict(images), **asdict(nets)}
     channels, nets_given = told.pop("channel") or [], told.pop("surrogate") or []
     used = {name: parameters(made) for name, made in job.attacks.items()}
+    allowed = {"area": str(job.threat)} if how.patch or how.frame else {"norm": job.threat.norm, "eps": job.threat.eps}
     del told["settings"]  # they stand among the parameters
     run_folder.write_config(path, {
         "verb": "attack", **told, "target": job.target.spec, "parameters": used if len(used) > 1 else next(iter(used.values())),
-        "threat": {"norm": job.threat.norm, "eps": job.threat.eps}, "access": job.access, "channels": channels,
+        "threat": allowed, "access": job.access, "channels": channels,
         "surrogates": nets_given, "answers": job.answers, "n": len(job.shown.data), "left_out": job.shown.left_out, "classes": job.classes,
         "seed": common.seed, "device": str(next(iter(job.oracles.values())).device),
     })  # fmt: skip
@@ -90,10 +91,12 @@ def prepare(
     nets: options.Nets, common: options.Run, keep: options.Keep,
 ) -> Job:  # fmt: skip
     """Read and check everything, and train surrogates where asked; no query before it all fits together."""
-    wanted = specs.one_threat(within)
-    attacks = specs.build(how.attack, how.settings or [])
+    area = specs.area(how.patch, how.frame, within)
+    wanted = area or specs.one_threat(within)
+    attacks = specs.build("patch-rs" if area and how.attack == "auto" else how.attack, how.settings or [])
     stack = between.read(how.channel or [], how.defence or [])
     nets.set_threads()
+    from blackbox.adopted import as_attack
     from blackbox.run import require, resolve
 
     shown = goal.others(how.targeted, specs.images(images, common.seed))
@@ -115,7 +118,8 @@ def prepare(
     for name, made in attacks.items():
         bound = None if aim is None else goals.bound(aim, oracles[name], len(shown.data))
         level = None if bound is None else bound.level(oracles[name].access)
-        chosen = resolve(made, oracles[name], wanted, level=level)[1]
+        searched = wanted if area is None else area.reduced(as_attack(made), name, shown.data.shape)
+        chosen = resolve(made, oracles[name], searched, level=level)[1]
         require(chosen, name, shown.data.shape, oracles[name], aim, len(shown.data))
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)

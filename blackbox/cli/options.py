@@ -101,6 +101,10 @@ Goal = Annotated[
     str | None,
     typer.Option(help="What to reach instead: none-of:3,5 top 5, regression:up=0.5, file.py:mine; see blackbox list goals."),
 ]
+Patch = Annotated[
+    str | None,
+    typer.Option(help="Instead of --eps: anything in a rectangle: 8, 8x6; its place searched, or @random, @ROW,COLUMN."),
+]
 Mask = Annotated[
     str | None, typer.Option(help="What of an image may change: a .npy file, or a picture, white where it may.")
 ]
@@ -135,6 +139,8 @@ class Search:
     targeted: Targeted = None
     goal: Goal = None
     mask: Mask = None
+    patch: Patch = None
+    frame: Annotated[int | None, typer.Option(help="Instead of --eps: anything in the outermost pixels, so many wide.")] = None
     start: Annotated[
         str | None, typer.Option(help="Images to start from: npz:PATH, or the folder of a run of this verb.")
     ] = None

@@ -28,6 +28,7 @@ _WHERE = {
     "Within": "blackbox.specs.options",
     "oracle": "blackbox.specs.target",
     "retrying": "blackbox.specs.target",
+    "area": "blackbox.specs.threat",
     "one_threat": "blackbox.specs.threat",
     "read_threat": "blackbox.specs.threat",
     "threats": "blackbox.specs.threat",
@@ -43,6 +44,6 @@ if TYPE_CHECKING:
     from blackbox.specs.model import SURROGATE_FILE, Model, free, models, one_model, several, sources
     from blackbox.specs.options import Images, Nets, Within
     from blackbox.specs.target import oracle, retrying
-    from blackbox.specs.threat import one_threat, read_threat, threats
+    from blackbox.specs.threat import area, one_threat, read_threat, threats
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

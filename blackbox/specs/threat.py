@@ -8,7 +8,10 @@ from blackbox.specs import parse
 from blackbox.specs.options import Within
 
 if TYPE_CHECKING:
+    from blackbox.areas import Area
     from blackbox.threat import Threat
+
+PLACES = ("free", "random")
 
 
 def kinds() -> dict[str, type[Threat]]:
@@ -45,6 +48,33 @@ def one_threat(within: Within) -> Threat:
     if len(found) > 1:
         raise ValueError(f"Expected one eps here, but there were {len(found)}. Run the verb once for each.")
     return found[0]
+
+
+def area(patch: str | None, frame: int | None, within: Within) -> Area | None:
+    """Read ``--patch 8x6@10,4`` or ``--frame 3``; None where neither is given.
+
+    Raises:
+        ValueError: both, or one beside a radius; no such size or place.
+    """
+    if patch is None and frame is None:
+        return None
+    given = [name for name, value in (("--patch", patch), ("--frame", frame), ("--eps", within.eps), ("--norm", within.norm),
+                                      ("--threat", within.threat)) if value is not None]  # fmt: skip
+    if len(given) > 1:
+        raise ValueError(f"Expected one of --patch, --frame and --eps, but {' and '.join(given)} were given.")
+    from blackbox.areas import Frame, Patch
+
+    if frame is not None:
+        return Frame(frame)
+    assert patch is not None
+    size, at, place = patch.lower().partition("@")
+    sides = [parse.integer(word, "--patch") for word in size.split("x")]
+    if len(sides) > 2:
+        raise ValueError(f"Expected --patch as a side, 8, or HEIGHTxWIDTH, 8x6, but it was {patch!r}.")
+    corner = [parse.integer(word, "the place of --patch") for word in parse.words(place)] if at and place not in PLACES else []
+    if at and place not in PLACES and len(corner) != 2:
+        raise ValueError(f"Expected the place of --patch as @random or @ROW,COLUMN, but it was {patch!r}.")
+    return Patch(sides[0] if len(sides) == 1 else tuple(sides), tuple(corner) or place or "free")
 
 
 def read_threat(text: str) -> Threat:

@@ -121,3 +121,18 @@ def test_masks_from_arrays_and_pictures(tmp_path: Path) -> None:
         read_mask(str(tmp_path / "no.png"), IMAGES)
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_mask("not.png", IMAGES)
+
+
+def test_patches_and_frames() -> None:
+    from blackbox.areas import Frame, Patch
+    from blackbox.specs import Within, area
+
+    none = Within()
+    assert area(None, None, none) is None and area(None, 2, none) == Frame(2) and area("8", None, none) == Patch(8)
+    assert area("8x6@random", None, none) == Patch((8, 6), "random") and area("8x6@10,4", None, none) == Patch((8, 6), (10, 4))
+    for patch, frame, within, told in (
+        ("8", 2, none, "--patch and --frame were given"), ("8", None, Within(eps="1"), "--patch and --eps"),
+        ("8@4", None, none, "@random or @ROW,COLUMN"), ("8x6x2", None, none, "HEIGHTxWIDTH"), ("big", None, none, "a whole number"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=told):
+            area(patch, frame, within)
