@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox import areas
 from blackbox.threat import L1, L2, Linf, Threat
 from surrogates.transfer.runs import Run
 
@@ -28,7 +30,7 @@ def save(matrix: TransferMatrix, folder: Path) -> Path:
     if matrix.goals is not None:
         arrays["goals"] = matrix.goals
     np.savez_compressed(folder / "transfer.npz", **arrays)
-    threats = [{"norm": t.norm, "eps": t.eps, "lower": t.lower, "upper": t.upper} for t in matrix.threats]
+    threats = [{"norm": t.norm, **asdict(t)} for t in matrix.threats]
     names = {"sources": matrix.sources, "targets": matrix.targets, "attacks": matrix.attacks, "threats": threats}
     rest = {"d": matrix.d, "seed": matrix.seed, "queries": matrix.queries, "runs": matrix.runs, "stopped": matrix.stopped}
     rest |= {} if matrix.goal is None else {"goal": matrix.goal}
@@ -45,7 +47,7 @@ def load(folder: Path, cls: type[TransferMatrix]) -> TransferMatrix:
         raw = json.loads((folder / "transfer.json").read_text(encoding="utf-8"))
         with np.load(folder / "transfer.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        threats = tuple(_NORMS[t["norm"]](t["eps"], t["lower"], t["upper"]) for t in raw["threats"])
+        threats = tuple(areas.read(t) or _NORMS[t["norm"]](t["eps"], t["lower"], t["upper"]) for t in raw["threats"])
         names = {k: tuple(raw[k]) for k in ("sources", "targets", "attacks")}
         fixed: dict[str, Any] = {name: arrays[name] for name in _ARRAYS} | {"goals": arrays.get("goals")}
         fixed |= names | {"threats": threats} | {k: raw[k] for k in ("d", "seed", "queries")}

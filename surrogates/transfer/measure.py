@@ -23,6 +23,7 @@ from blackbox.threat import Linf, Threat, as_threat
 from surrogates.crafting import presets
 from surrogates.crafting.craft import craft
 from surrogates.crafting.goal import as_target
+from surrogates.crafting.kept import Limits
 from surrogates.crafting.presets import Preset
 from surrogates.transfer.judges import Judges, Labels
 from surrogates.transfer.matrix import TransferMatrix
@@ -54,6 +55,8 @@ def transfer_matrix(
     *,
     target: Any = None,
     goal: Goal | Mapping[str, Goal | Sequence[Goal]] | None = None,
+    mask: Any = None,
+    ranges: tuple[Any, Any] | None = None,
     steps: int | None = None,
     seed: int | Sequence[int] = 0,
     ids: Any = None,
@@ -80,6 +83,7 @@ def transfer_matrix(
         goal: what to reach instead of a class, one of `blackbox.goals`: for all, or by the names of sources (of several nets one for
             all or one for each) and targets, whose references may be in spaces of their own. Rates are then of the images that do not
             reach it unchanged.
+        mask, ranges: of crafted images and of noise, as in `craft`; a patch or a frame may be among the threats.
         steps: T for all multi-step attacks, instead of each preset's own.
         seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
         chunk: images a call of a source.
@@ -113,6 +117,7 @@ def transfer_matrix(
     labels = judges.labels(y)
     goals = None if target is None else as_target(target, labels, judges.classes)
     numbers = as_ids(ids, len(images))
+    limits = [Limits.of(threat, images, mask, ranges, numbers, seeds[0]) for threat in threats]
     matrix = TransferMatrix.empty(
         tuple(nets), tuple(targets), tuple(r.name for r in chosen), tuple(threats), labels.numpy(),
         None if goals is None else goals.numpy(), numbers, images[0].numel(), seeds[0], tuple(run for _, run, _ in rows),
@@ -138,7 +143,7 @@ def transfer_matrix(
     def crafted(run: str, nets: Sequence[nn.Module], attack: Preset, threat: Threat, steps: int, seed: int) -> Tensor:
         return craft(
             nets, images, labels, attack, threat=threat, steps=steps, target=goals, seed=seed, ids=numbers, chunk=chunk,
-            goal=judges.of_source(run),
+            goal=judges.of_source(run), mask=mask, ranges=ranges,
         )  # fmt: skip
 
     try:
@@ -146,7 +151,7 @@ def transfer_matrix(
             for name, oracle in targets.items():
                 file = journal if journal is None or len(targets) == 1 else beside(journal, name)
                 stack.enter_context(kept(oracle, file, images=fingerprint(images, labels, numbers), seed=seeds[0]))
-            _fill(matrix, images, rows, chosen, judges, make or crafted, show, keep, noise, progress or (lambda line: None))
+            _fill(matrix, images, limits, rows, chosen, judges, make or crafted, show, keep, noise, progress or (lambda line: None))
     except BaseException as error:
         matrix.stopped = ended.why(error)
         error.result = matrix  # type: ignore[attr-defined]
@@ -157,6 +162,7 @@ def transfer_matrix(
 def _fill(
     matrix: TransferMatrix,
     images: Tensor,
+    limits: Sequence[Limits],
     rows: Sequence[tuple[str, Run, tuple[nn.Module, ...]]],
     chosen: Sequence[Preset],
     judges: Labels | Judges,
@@ -184,9 +190,9 @@ def _fill(
             show(made, "transfer", matrix.adv_target[s, a, e])
         if noise:
             say(f"noise, {threat}")
-            kinds = {1: gaussian_noise(images, largest.to(images.device), threat, matrix.seed, matrix.ids)}
+            kinds = {1: gaussian_noise(images, largest.to(images.device), limits[e], matrix.seed, matrix.ids)}
             if threat.norm == "Linf":
-                kinds[0] = uniform_noise(images, threat, matrix.seed, matrix.ids)
+                kinds[0] = uniform_noise(images, limits[e], matrix.seed, matrix.ids)
             for kind, noisy in sorted(kinds.items()):
                 matrix.noise_l2[e, kind], matrix.noise_linf[e, kind] = _sizes(noisy - images)
             for kind, noisy in sorted(kinds.items()):

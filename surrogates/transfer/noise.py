@@ -14,31 +14,34 @@ from blackbox.rng import Stream
 from blackbox.rowwise import row_norm
 from blackbox.threat import L2, Threat
 from surrogates.crafting.ball import stretched
+from surrogates.crafting.kept import Limits, share_of
 
 KINDS = ("linf", "rms")
 _PIECE = 8_000_000  # numbers at once, to bound memory
 
 
-def uniform_noise(x: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
+def uniform_noise(x: Tensor, threat: Threat | Limits, seed: int, ids: np.ndarray) -> Tensor:
     """Add noise drawn uniformly from [-eps, eps] to every entry of ``x`` [n, \\*shape], then clip to the box.
 
     Matched Linf: no entry moves by more than eps; clipping may make an image's largest change slightly smaller.
     """
 
     def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
-        return threat.clip(part + (2 * rng.uniform(0, "noise", _shape(x)) - 1) * threat.eps)
+        here = _of(threat, where)
+        return here.clip(part + _shared(here, (2 * rng.uniform(0, "noise", _shape(x)) - 1) * here.eps))
 
     return _each(x, seed, ids, one)
 
 
-def gaussian_noise(x: Tensor, length: Tensor, threat: Threat, seed: int, ids: np.ndarray) -> Tensor:
+def gaussian_noise(x: Tensor, length: Tensor, threat: Threat | Limits, seed: int, ids: np.ndarray) -> Tensor:
     """Add Gaussian noise to ``x`` [n, \\*shape] whose Euclidean length *after* clipping to the box is ``length`` [n].
 
     Matched RMS: the length divided by the root of the number of entries. See `crafting.ball.stretched`.
     """
 
     def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
-        return stretched(part, rng.normal(0, "noise", _shape(x)), length[where].to(part), threat)
+        here = _of(threat, where)
+        return stretched(part, _shared(here, rng.normal(0, "noise", _shape(x))), length[where].to(part), here)
 
     return _each(x, seed, ids, one)
 
@@ -50,6 +53,17 @@ def same_length_noise(
     baseline for any table of minimum-norm or amplified perturbations."""
     numbers = np.arange(len(x), dtype=np.uint64) if ids is None else np.asarray(ids, dtype=np.uint64)
     return gaussian_noise(x, row_norm(made - x), threat or L2(math.inf), seed, numbers)
+
+
+def _of(threat: Threat | Limits, where: slice) -> Threat:
+    """The threat of these rows."""
+    return threat.at(where) if isinstance(threat, Limits) else threat
+
+
+def _shared(threat: Threat, change: Tensor) -> Tensor:
+    """A change by the shares that the entries may use."""
+    share = share_of(threat, change)
+    return change if share is None else share * change
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:

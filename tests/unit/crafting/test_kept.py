@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -71,3 +73,24 @@ def test_what_cannot_be() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             sg.craft(NET, X, Y, **more)
+
+
+def test_a_transfer_matrix_and_its_noise_keep_to_them(tmp_path: Path) -> None:
+    asked: list[torch.Tensor] = []
+
+    def hidden(x: torch.Tensor) -> torch.Tensor:
+        asked.append(x.clone())
+        return NET(x)
+
+    patch = bb.Patch(3, location=(2, 2))
+    oracle = bb.Oracle(hidden, "labels", 2)
+    more = {"mask": WEIGHTS, "ranges": (LOWER, UPPER)}
+    made = sg.transfer_matrix({"a": NET}, {"b": oracle}, X, Y, ["i-fgsm"], [bb.Linf(0.1), bb.L2(0.3), patch], **more)
+    images = torch.cat(asked).view(-1, *X.shape)  # clean; crafted, noise of two kinds; crafted, noise; crafted, noise
+    assert len(images) == 8 and bool(((images >= LOWER) & (images <= UPPER)).all())
+    assert torch.equal(images[:, WEIGHTS == 0], X[WEIGHTS == 0].expand(8, -1))
+    outside = ~patch.mask(SHAPE, np.arange(4, dtype=np.uint64), 0)
+    assert torch.equal(images[6:, outside], X[outside].expand(2, -1))
+    assert bool((images[1:] != X).flatten(2).any(2).all())
+    assert bool((made.noise_l2[2, 1] <= 1.001 * made.l2[0, 0, 2]).all())
+    assert sg.TransferMatrix.load(made.save(tmp_path)).threats[2] == patch
