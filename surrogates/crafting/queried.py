@@ -40,8 +40,6 @@ class Queried:
         kind: ``"margin"`` or ``"cross-entropy"``.
         targeted: goals given as bare classes are classes to reach, not to leave.
 
-    A point that the target rejects is paid for, and takes the mean loss of the others around its image: nothing is known of it.
-
     Attributes:
         cost: queries an image at each call (not gradients).
     """
@@ -74,17 +72,6 @@ class Queried:
         classes = aim.classes.numpy(force=True)
 
         def evaluate(points: Tensor, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            found, reached = loss.judge(self.oracle(points, purpose=self.purpose), classes[row])
-            return _without_slope(found, row), reached
+            return loss.judge(self.oracle(points, purpose=self.purpose), classes[row])
 
         return run_steps(self.estimator.estimate(task, x, k), task, evaluate)
-
-
-def _without_slope(loss: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Losses [m] of points around the images ``row`` [m], NaN replaced by the mean of the others of the image, or by 0."""
-    unknown = np.isnan(loss)
-    for image in np.unique(row[unknown]):
-        of = row == image
-        known = loss[of & ~unknown]
-        loss[of & unknown] = known.mean() if len(known) else 0.0
-    return loss
