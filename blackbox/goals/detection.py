@@ -22,8 +22,8 @@ class Detection(Goal):
     """What a detector finds at given places is gone, is there, or has another label.
 
     A box *is found* at a place if its score is at least ``score`` and its intersection over union with the place at least ``iou``.
-    ``"vanish"``: at no place a box is found, of whatever label. ``"appear"``: at every place one is found, of its label if it has one.
-    ``"mislabel"``: at every place a box of another label, or of ``label``, is found, and none of the reference's.
+    ``"vanish"``: at no place a box is found, of whatever label, or of ``label``. ``"appear"``: at every place one is found, of its label
+    if it has one. ``"mislabel"``: at every place a box of another label, or of ``label``, is found, and none of the reference's.
 
     An answer is a dict of boxes, scores and labels, as torchvision's detectors give it; a list of one dict for each box; or rows of
     x1, y1, x2, y2, score, label. An empty list is an answer: nothing found.
@@ -34,7 +34,7 @@ class Detection(Goal):
         mode: ``"vanish"``, ``"appear"`` or ``"mislabel"``.
         score: from which score on a box counts, between 0 and 1.
         iou: from which overlap on a box is at a place, between 0 and 1.
-        label: a number or a word, of the box that is to appear, or that others are to be taken for.
+        label: a number or a word, of the boxes that are to vanish or to appear, or that others are to be taken for.
 
     The loss is the score of the box that decides, less ``score``, summed over the places that are short of the goal. That of a box which
     overlaps less than ``iou`` counts no more than its part, ``score * overlap / iou``; above it the more, the more it overlaps; so that the
@@ -56,8 +56,6 @@ class Detection(Goal):
                 raise ValueError(f"Expected {what} between 0 and 1, but it was {each!r}.")
         if references is None and mode != "appear":
             raise ValueError(f"Expected references, the boxes that were found, with mode {mode!r}, but there were none.")
-        if label is not None and mode == "vanish":
-            raise ValueError("Expected no label with mode 'vanish', where a box of any label counts, but there was one.")
         self.references, self.mode, self.score, self.iou = references, mode, float(score), float(iou)
         self.label = None if label is None else label_of(label)
         self._places: list[Boxes] = []
@@ -128,7 +126,7 @@ class Detection(Goal):
         places = self._places[sample]
         reach, given = self._reach(found, places), self._given(len(places))
         if self.mode == "vanish":
-            return none, self.score - self._best(found, reach, None, row)
+            return none, self.score - self._best(found, reach, given, row)
         if self.mode == "appear":
             return self._best(found, reach, given or places.labels, row) - self.score, none
         other = self._best(found, reach, given or places.labels, row, others=given is None)
@@ -184,7 +182,7 @@ class Detection(Goal):
     def describe(self) -> str:
         where = "anywhere" if self.references is None else "at the places given for each image"
         told = {
-            "vanish": "nothing is found where the objects were",
+            "vanish": f"{'nothing' if self.label is None else f'no {self.label}'} is found where the objects were",
             "appear": f"{'an object' if self.label is None else self.label} is found {where}",
             "mislabel": f"the objects are taken for {'something else' if self.label is None else self.label}",
         }[self.mode]

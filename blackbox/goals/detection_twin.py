@@ -50,7 +50,7 @@ def margins(goal: Detection, found: Found, places: Boxes | None, wanted: Any) ->
         return _best(goal, found, found.scores[:, None], wanted) - goal.score
     reach = _reach(goal, found, places)
     if goal.mode == "vanish":
-        return goal.score - _best(goal, found, reach, None)
+        return goal.score - _best(goal, found, reach, wanted)
     if goal.mode == "appear":
         return _best(goal, found, reach, wanted or places.labels) - goal.score
     other = _best(goal, found, reach, wanted or places.labels, others=wanted is None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.goals import excerpt
-from blackbox.goals.base import Goal, GoalError, numbers
+from blackbox.goals.base import Goal, GoalError, Setting, numbers
 from blackbox.goals.twins import column, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
@@ -22,7 +22,8 @@ class MultiLabel(Goal):
     An answer is a row of one score a label, or a dict {label: score} of all labels.
 
     Args:
-        hide, show: labels, by their number in the row or their name in the dict.
+        hide, show: labels, by their number in the row or their name in the dict; in a row also by their word among the oracle's
+            ``classes``.
         threshold: from which score on a label is said to be there.
 
     Raises:
@@ -42,6 +43,10 @@ class MultiLabel(Goal):
         if not (isinstance(threshold, int | float | np.number) and np.isfinite(threshold)):
             raise ValueError(f"Expected threshold to be a finite number, but it was {threshold!r}.")
         self.threshold = float(threshold)
+        self._names: tuple[str, ...] = ()
+
+    def bind(self, setting: Setting) -> None:
+        self._names = tuple(setting.names or ())
 
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         hide, show = self._scores(reply, self.hide), self._scores(reply, self.show)
@@ -56,8 +61,7 @@ class MultiLabel(Goal):
             if isinstance(out, Mapping):
                 return [column(out, str(label), self) for label in labels]
             whole = output(out, self, axes=1)
-            self._check_numbers(labels, whole.shape[1])
-            return [whole[:, label] for label in labels]
+            return [whole[:, label] for label in self._columns(labels, whole.shape[1])]
 
         parts = [self.threshold - each for each in scores(self.hide)] + [each - self.threshold for each in scores(self.show)]
         return torch.stack(parts, 1).amin(1)
@@ -78,14 +82,18 @@ class MultiLabel(Goal):
                 raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", int(np.isnan(found).any(1).argmax()))
             return found
         whole = numbers(reply, self, axes=1)
-        self._check_numbers(labels, whole.shape[1])
-        return whole[:, list(labels)]
+        return whole[:, self._columns(labels, whole.shape[1])]
 
-    def _check_numbers(self, labels: Sequence[Any], count: int) -> None:
-        if wrong := [label for label in labels if not isinstance(label, int | np.integer) or not 0 <= label < count]:
+    def _columns(self, labels: Sequence[Any], count: int) -> list[int]:
+        """The places of labels in a row of ``count`` scores."""
+        made = [self._names.index(label) if label in self._names else label for label in labels]
+        if wrong := [label for label in made if not isinstance(label, int | np.integer) or not 0 <= label < count]:
             raise GoalError(
-                f"Expected labels by number, from 0 to {count - 1}, since an answer is a row of scores, but one was {wrong[0]!r}.", 0
+                f"Expected labels by number, from 0 to {count - 1}, or words of Oracle(..., classes=[...]), since an answer is a row of "
+                f"scores, but one was {wrong[0]!r}.",
+                0,
             )
+        return list(map(int, made))
 
     def describe(self) -> str:
         told = [f"{what} {', '.join(map(str, some))}" for what, some in (("hide", self.hide), ("show", self.show)) if some]
@@ -93,8 +101,9 @@ class MultiLabel(Goal):
 
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
         answers: Any = reply.answers
-        shown = [*self.hide, *self.show]
-        said = [float(answers[row][str(label) if isinstance(answers[row], dict) else label]) for label in shown]
+        shown, answer = [*self.hide, *self.show], answers[row]
+        keys = list(map(str, shown)) if isinstance(answer, dict) else self._columns(shown, len(answer))
+        said = [float(answer[key]) for key in keys]
         marks = ["" if value < self.threshold else " ✓" for value in said]  # the target says that the label is there
         return excerpt.text(", ".join(f"{label} {value:.2g}{mark}" for label, value, mark in zip(shown, said, marks, strict=True)))
 

@@ -49,6 +49,7 @@ def test_the_loss_is_continuous_where_a_box_moves_and_where_it_goes_out() -> Non
 def test_a_label_counts_where_it_is_given() -> None:
     cat, dog = (PLACE, 0.9, 1), (PLACE, 0.8, 2)
     assert judged(Detection(CAT), found(dog)) == ([-0.3], [False])  # vanished is what is not found as anything
+    assert judged(Detection(CAT, label=1), found(dog), found(cat, dog)) == ([0.5, -0.4], [True, False])  # or not as this
     assert judged(Detection(CAT, "appear"), found(dog)) == ([-0.5], [False])
     wrong = Detection(CAT, "mislabel")
     assert judged(wrong, found(cat), found(dog), found(cat, dog), found()) == ([-0.9, 0.3, -0.4, -0.5], [False, True, False, False])
@@ -92,7 +93,6 @@ def test_what_a_detector_says_of_the_clean_inputs_is_a_reference() -> None:
         (lambda: Detection(CAT, score=50), "score between 0 and 1, but it was 50"),
         (lambda: Detection(CAT, iou=0), "iou between 0 and 1"),
         (lambda: Detection(), "references, the boxes that were found"),
-        (lambda: Detection(CAT, label=1), "no label with mode 'vanish'"),
         (lambda: Detection([CAT] * 3), "for all 2 samples or one for each, but there were 3"),
         (lambda: Detection([CAT, {"boxes": [[0, 0, 1]]}]), "shape \\[n, 4\\].*sample 1"),
         (lambda: Detection([CAT, {"boxes": [[5, 0, 1, 1]]}]), "x1 <= x2.*sample 1"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.goals import AnyOf, NoneOf
+from blackbox.goals import AnyOf, MultiLabel, NoneOf
 
 WORDS = ["safe", "nudity", "violence"]
 W = torch.tensor(np.random.default_rng(0).normal(size=(8, 3)), dtype=torch.float32)
@@ -53,6 +53,15 @@ def test_words_do_what_numbers_do(answer: Any, tmp_path: Path) -> None:
         assert with_words.success.any() and torch.equal(with_words.success, with_numbers.success)
     with_words.save(tmp_path)
     assert "violence" in bb.AttackResult.load(tmp_path).summary()
+
+
+def test_labels_of_a_row_of_scores_have_words_too() -> None:
+    oracle = bb.Oracle(scores, "answers", classes=WORDS)
+    goals = [MultiLabel(hide=[hide], threshold=0.3) for hide in ("safe", 0)]
+    words, numbers = (bb.attack(oracle, X, None, "square", bb.Linf(0.4), 16, goal=goal) for goal in goals)
+    assert torch.equal(words.x_adv, numbers.x_adv) and words.success.any() and "hide safe" in words.summary()
+    with pytest.raises(bb.goals.GoalError, match="or words of Oracle.*but one was 'sfae'"):
+        bb.attack(oracle, X, None, "square", bb.Linf(0.4), 16, goal=MultiLabel(hide=["sfae"]))
 
 
 def test_a_word_that_is_none_is_told_with_its_sample() -> None:
