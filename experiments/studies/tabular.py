@@ -6,6 +6,8 @@ whole years, one-hot jobs and homes, codes of regions, a column that stays and t
 that it was not fitted on. Ours have a `blackbox.Tabular`; what ART's may do is in `experiments.peers.tabular`. Labels: the smallest
 L2 change over scaled columns after some numbers of queries. Scores: fooled within an L2 radius. The clean check is the first query.
 
+``diabetes`` is a table of numbers instead of classes, ours alone: no peer's attack has such a goal and counts.
+
 ``--use choosing`` measures every setting on other rows with another model, fitted on fewer rows; with what came nearest there
 ``--use reporting`` is run. A file a table and use: results/tabular/TABLE.json, results/tabular/choosing-TABLE.json.
 
@@ -24,7 +26,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor
 
 import blackbox as bb
@@ -32,10 +35,12 @@ from experiments.peers import tabular as peers
 from experiments.rows import commit
 from experiments.runner import Book, load, run, says
 
-TABLES = ("cancer", "credit")
+TABLES = ("cancer", "credit", "diabetes")
+MOVED = ("square", "simba", "evolution")
 LABELS = ("pointwise", "hop-skip-jump", "boundary", "sign-opt", "tangent", "surfree", "opt", "cgba")
 SCORES = ("square", "simba", "signhunter", "bayes-linear", "evolution")
 EPS = {"cancer": 0.4, "credit": 0.1}
+RISE, RADIUS = 30.0, 0.25  # of the diabetes numbers, whose deviation is 77
 BUDGETS = (50, 100, 250, 500)
 
 
@@ -126,6 +131,32 @@ def case_of(name: str, s: Settings) -> Case:
     return Case(bb.Tabular.from_data(frame, **kinds), model, torch.from_numpy(rows[right]), y[right], EPS[name])
 
 
+def diabetes(s: Settings) -> dict[str, Any]:
+    """A number instead of a class: scikit-learn's diabetes data, in their own units, and its HistGradientBoostingRegressor.
+
+    Age, s1 and s6 are whole numbers, age only grows, sex stays. The progression that it foretells is to rise by ``RISE`` within an L2 radius.
+    """
+    data = load_diabetes(scaled=False, as_frame=True)
+    rows = data.data.to_numpy(np.float64)
+    report, fit = np.split(np.random.default_rng(7).permutation(len(rows)), [120])
+    model = HistGradientBoostingRegressor(max_iter=60, random_state=s.seed).fit(rows[fit], data.target.to_numpy()[fit])
+    table = bb.Tabular.from_data(data.data, integer=["age", "s1", "s6"], categorical=["sex"], immutable=["sex"], increasing=["age"])
+    x = torch.from_numpy(rows[report[: s.count]])
+    return {"table": table, "model": model, "x": x, "before": model.predict(x.numpy())}
+
+
+def moved(of: dict[str, Any], name: str, seed: int) -> dict[str, Any]:
+    """One attack of ours on the numbers."""
+    begun = time.perf_counter()
+    oracle = bb.Oracle(lambda x: of["model"].predict(x.numpy()), access="answers")
+    goal = bb.goals.Regression(reference=of["before"], by=RISE, way="up")
+    r = bb.attack(oracle, of["x"], None, name, bb.L2(RADIUS), BUDGETS[-1], goal=goal, table=of["table"], seed=seed)
+    if not of["table"].valid(r.x_adv, of["x"]).all():
+        raise ValueError(f"Expected {name} to find valid rows alone, but it did not.")
+    seconds = round(time.perf_counter() - begun, 1)
+    return {"queries": r.queries.tolist(), "found": [int(v) for v in r.success], "seconds": seconds, "commit": commit()}
+
+
 def nearest(result: bb.AttackResult) -> list[list[float | None]]:
     """The smallest distance of each row after each number of queries; None where there is none."""
     return [[round(float(d), 5) if math.isfinite(d) else None for d in row] for row in result.distance_at(BUDGETS)]
@@ -161,13 +192,13 @@ def arts(of: Case, how: peers.Setting, held: bool, seed: int) -> dict[str, Any]:
 
 
 def entrants(name: str, s: Settings) -> tuple[dict[str, tuple[str, ...]], list[peers.Setting]]:
-    """Of ours and of ART's: all to choose among; to report, three of ours and the best setting of each of ART's."""
+    """Of ours and of ART's: all to choose among; to report, three of ours (and `zoo`) and the best setting of each of ART's."""
     if s.use == "choosing":
         return {"labels": LABELS, "scores": SCORES}, list(peers.SETTINGS)
     best = {access: best_of_ours(name, access) for access in ("labels", "scores")}
     some = {
         "labels": tuple(dict.fromkeys([best["labels"], "hop-skip-jump", "boundary"])),
-        "scores": tuple(dict.fromkeys([best["scores"], "square"])),
+        "scores": tuple(dict.fromkeys([best["scores"], "square", "zoo"])),
     }
     return some, [best_of_arts(name, peer) for peer in dict.fromkeys(how.peer for how in peers.SETTINGS)]
 
@@ -207,6 +238,14 @@ def best_of_arts(name: str, peer: str) -> peers.Setting:
 def measure(s: Settings) -> None:
     torch.set_num_threads(1)
     for name in s.tables:
+        if name == "diabetes":
+            if s.use == "choosing":  # nothing is chosen there
+                continue
+            number, book = diabetes(s), Book("tabular/diabetes", s, same=("use", "rows"))
+            book.put(case={"n": len(number["x"]), "rise": RISE, "eps": RADIUS, "budgets": BUDGETS})
+            for attack in MOVED:
+                book.row(lambda number=number, attack=attack: moved(number, attack, s.seed), toolkit="ours", attack=attack, seed=s.seed)
+            continue
         of = case_of(name, s)
         book = Book(f"tabular/{name}" if s.use == "reporting" else f"tabular/choosing-{name}", s, same=("use", "rows"))
         told = {"what": of.table.about(), "model": type(of.model).__name__, "n": len(of.x), "budgets": BUDGETS, "eps": of.eps}
