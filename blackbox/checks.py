@@ -203,6 +203,7 @@ def as_images(x: Any, name: str = "x") -> Tensor:
     if bool((bad := (low < 0) | (high > 1)).any()):
         i = _first(bad)
         hint = " Divide by 255?" if float(high[i]) > 2 else " Normalising belongs to the target, behind the oracle."
+        hint = " Rows of a table? Say what they may be: attack(..., table=blackbox.Tabular.from_data(x))." if t.ndim == 2 else hint
         raise ValueError(
             f"Expected {name} to lie in [0, 1], but sample {i} ranges from {float(low[i]):g} to {float(high[i]):g}.{hint}"
         )

@@ -162,6 +162,8 @@ def test_what_does_not_go_with_a_table_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             bb.attack(oracle, FRAME, [0] * 4, "square", **{"threat": bb.L2(1), "table": TABLE, **more})
+    with pytest.raises(ValueError, match="Rows of a table"):
+        bb.attack(oracle, FRAME.to_numpy(float), [0] * 4, "square", bb.L2(1))
     with pytest.raises(TypeError, match="to be a blackbox.Tabular"):
         bb.attack(oracle, FRAME, [0] * 4, "square", bb.L2(1), table={"age": 1})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="range for each column that may change, but 'b' has none"):
