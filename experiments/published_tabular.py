@@ -23,7 +23,7 @@ def kept(table: str) -> dict[str, Any]:
 def rows_of(table: str) -> dict[str, dict[str, Any]]:
     """The rows that count distances, by name: of ours with labels, and of ART's ``held`` (behind the projection) and ``raw``."""
     out = {}
-    for row in kept(table)["rows"]:
+    for row in [*kept(table)["rows"], *results(f"{FOLDER}/{table}-raw")["rows"]]:
         if row["toolkit"] == "ours" and row["access"] == "labels":
             out[row["attack"]] = row
         elif row["toolkit"] == "art":

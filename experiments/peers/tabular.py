@@ -60,12 +60,23 @@ class Counter:
         self.clean = table.rows(x)
         low, high = np.array(table.ranges).T
         self.low, self.width = low, np.where(high > low, high - low, 1.0)
+        self.integer = np.array([name in table.integer for name in table.columns])
         self.rows = 1
         self.reached: list[tuple[int, np.ndarray, float]] = []
         self.scaled = self.to_scaled(x.numpy())
 
     def to_scaled(self, x: np.ndarray) -> np.ndarray:
         return ((x - self.low) / self.width).astype(np.float32)
+
+    def to_rows(self, z: np.ndarray) -> np.ndarray:
+        """Back to the table's units; what float32 adds to a column that was not moved, or to a whole number, is no violation."""
+        z = z.astype(np.float32)
+        x = self.low + z.astype(np.float64) * self.width
+        whole = self.integer & (np.abs(x - np.round(x)) < 1e-5 * self.width)
+        x = np.where(whole, np.round(x), x)
+        x = np.where((z >= 0) & (z <= 1), x.clip(self.low, self.low + self.width), x)
+        found: np.ndarray = np.where(z == self.scaled, self.clean.x.numpy(), x)
+        return found
 
     def valid(self, x: np.ndarray) -> np.ndarray:
         """The nearest valid rows."""
@@ -85,7 +96,7 @@ class Counter:
         z = np.atleast_2d(z)
         if len(z) == 1 and self.rows == 1 and np.array_equal(z.astype(np.float32), self.scaled):
             return self.predict(self.clean.x.numpy())  # the clean check, which is paid
-        x = self.low + z.astype(np.float64) * self.width
+        x = self.to_rows(z)
         x = self.valid(x) if self.held else x
         if (room := self.budget - self.rows) <= 0:
             raise Spent

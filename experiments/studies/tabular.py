@@ -49,7 +49,7 @@ class Settings:
     use: str = says("reporting", "of the rows: reporting, or choosing", ("reporting", "choosing"))
     tables: tuple[str, ...] = says(TABLES, "which tables", TABLES)
     rows: int = says(120, "that a model has right, at most; to choose, a fourth")
-    only: str = says("", "ours or ART's: the others are not measured", ("", "ours", "art"))
+    only: str = says("", "ours, ART's held to valid rows, or raw: the others are not measured", ("", "ours", "held", "raw"))
 
     @property
     def count(self) -> int:
@@ -247,21 +247,27 @@ def measure(s: Settings) -> None:
             for attack in MOVED:
                 book.row(lambda number=number, attack=attack: moved(number, attack, s.seed), toolkit="ours", attack=attack, seed=s.seed)
             continue
-        of = case_of(name, s)
-        book = Book(f"tabular/{name}" if s.use == "reporting" else f"tabular/choosing-{name}", s, same=("use", "rows"))
-        told = {"what": of.table.about(), "model": type(of.model).__name__, "n": len(of.x), "budgets": BUDGETS, "eps": of.eps}
-        book.put(case=told)
-        if s.use == "reporting":
-            book.put(best={access: best_of_ours(name, access) for access in ("labels", "scores")})
-        some, arts_of = entrants(name, s)
-        for access, attacks in some.items() if s.only != "art" else ():
-            for attack in attacks:
-                key = {"toolkit": "ours", "attack": attack, "access": access, "seed": s.seed}
-                book.row(lambda of=of, attack=attack, access=access: ours(of, attack, access, s.seed), **key)
-        for how in arts_of if s.only != "ours" else ():
-            for held in (True, False) if s.use == "reporting" else (True,):
-                key = {"toolkit": "art", "attack": how.peer, "setting": how.label, "held": held, "seed": s.seed}
-                book.row(lambda of=of, how=how, held=held: arts(of, how, held, s.seed), **key)
+        of, (some, arts_of) = case_of(name, s), entrants(name, s)
+        if s.only != "raw":
+            book = Book(f"tabular/{name}" if s.use == "reporting" else f"tabular/choosing-{name}", s, same=("use", "rows"))
+            book.put(case={"what": of.table.about(), "model": type(of.model).__name__, "n": len(of.x), "budgets": BUDGETS, "eps": of.eps})
+            if s.use == "reporting":
+                book.put(best={access: best_of_ours(name, access) for access in ("labels", "scores")})
+            for access, attacks in some.items() if s.only != "held" else ():
+                for attack in attacks:
+                    key = {"toolkit": "ours", "attack": attack, "access": access, "seed": s.seed}
+                    book.row(lambda of=of, attack=attack, access=access: ours(of, attack, access, s.seed), **key)
+            if s.only != "ours":
+                peers_of(book, of, arts_of, True, s.seed)
+        if s.only in ("", "raw") and s.use == "reporting":
+            peers_of(Book(f"tabular/{name}-raw", s, same=("use", "rows")), of, arts_of, False, s.seed)
+
+
+def peers_of(book: Book, of: Case, settings: list[peers.Setting], held: bool, seed: int) -> None:
+    """ART's rows, held to valid rows or raw."""
+    for how in settings:
+        key = {"toolkit": "art", "attack": how.peer, "setting": how.label, "held": held, "seed": seed}
+        book.row(lambda how=how: arts(of, how, held, seed), **key)
 
 
 if __name__ == "__main__":
