@@ -16,6 +16,7 @@ from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
 from surrogates.crafting import parts, presets
 from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.parts import operations, paths
 from surrogates.crafting.parts.operations import OPERATIONS, operated
 from surrogates.crafting.parts.paths import lowered
 from surrogates.crafting.parts.style import styled
@@ -108,18 +109,12 @@ def test_a_turn_is_a_turn() -> None:
         assert abs(int(where[i]) % 9 - across) <= 1.1 and abs(int(where[i]) // 9 - down) <= 1.1
 
 
-def test_operators_take_as_many_as_they_say() -> None:
+def test_operators_take_as_many_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = images(200, (1, 4, 4)), torch.zeros(200, dtype=torch.int64)
     drawn = Draw(rows_of(200), 0, y, Goal(y, y))
     seen: list[Tensor] = []
-    from surrogates.crafting.parts import operations
-
-    plain = operations.operated
-    operations.operated = lambda x, on, rng, k: (seen.append(on), x)[1]  # type: ignore[assignment]
-    try:
-        parts.Operators(1, 2, 4)(x, drawn)
-    finally:
-        operations.operated = plain  # type: ignore[assignment]
+    monkeypatch.setattr(operations, "operated", lambda x, on, rng, k: (seen.append(on), x)[1])
+    parts.Operators(1, 2, 4)(x, drawn)
     assert set(seen[0].sum(1).tolist()) == {2, 3, 4} and bool(seen[0].any(0).all())
 
 
@@ -141,6 +136,19 @@ def test_l2t_learns_the_one_operation_that_helps() -> None:
     m = found["m"]
     assert bool((m[:, OPERATIONS.index("darken")] > m[:, OPERATIONS.index("flip")] + 0.5).all())
     assert torch.allclose(m.sum(1), torch.zeros(2), atol=1e-4)  # the score has no component along all logits at once
+
+
+def test_l2t_draws_what_it_has_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+    monkeypatch.setattr(operations, "operated", lambda x, on, rng, k: (drawn.append(on), x * 1)[1])
+
+    class Sure(parts.L2T):
+        def __call__(self, walk, at):  # type: ignore[no-untyped-def]
+            walk.kept["probe"] = 50.0 * F.one_hot(torch.tensor([3, 0, 9]), len(OPERATIONS)).float()
+            return super().__call__(walk, at)
+
+    sg.craft(Affine(16), images(3), torch.arange(3), Sure(2), threat=Linf(0.1), steps=1)
+    assert [on.nonzero().tolist() for on in drawn] == [[[0, 3], [1, 0], [2, 9]]] * 2
 
 
 # -- warping, style, paths, spectra -----------------------------------------------------------------------------------
@@ -180,7 +188,7 @@ def test_style_takes_over_means_and_deviations() -> None:
     assert torch.allclose(seen, x)
 
 
-def test_levels_are_below_and_integrated_gradients_of_a_plane_are_its_slopes() -> None:
+def test_levels_are_below_and_integrated_gradients_of_a_plane_are_its_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
     x = images(3, (1, 4, 4))
     low = lowered(x, 4, rows_of(3), 0)
     assert bool((low <= x).all()) and all(len(row.unique()) <= 4 for row in low)
@@ -194,14 +202,8 @@ def test_levels_are_below_and_integrated_gradients_of_a_plane_are_its_slopes() -
             found.append(super().__call__(walk, at))
             return found[-1]
 
-    from surrogates.crafting.parts import paths
-
-    plain = paths.operated
-    paths.operated = lambda x, on, rng, k: x * 1  # type: ignore[assignment]
-    try:
-        sg.craft(net, x, y, Kept(2, regions=1), threat=Linf(0.1), steps=1, loss="margin")
-    finally:
-        paths.operated = plain  # type: ignore[assignment]
+    monkeypatch.setattr(paths, "operated", lambda x, on, rng, k: x * 1)
+    sg.craft(net, x, y, Kept(2, regions=1), threat=Linf(0.1), steps=1, loss="margin")
     with torch.no_grad():
         w = (net.w[1 - y] - net.w[y]).view_as(x)
     hat = lambda v: v / v.abs().mean((1, 2, 3), keepdim=True)  # noqa: E731
