@@ -89,21 +89,11 @@ def warped(x: Tensor, moves: Tensor, mesh: int) -> Tensor:
 def plate(h: int, w: int, mesh: int) -> np.ndarray:
     """How far each pixel follows each point of the mesh, [h w, mesh^2] float32: thin-plate interpolation, with sum 1 a pixel
     (Bookstein 1989)."""
+    from scipy.interpolate import RBFInterpolator
+
     line = np.linspace(-1, 1, mesh)
     points = np.stack(np.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2)
     across, down = ((2 * np.arange(side) + 1) / side - 1 for side in (w, h))
     pixels = np.stack(np.meshgrid(across, down, indexing="xy"), -1).reshape(-1, 2)
-
-    def kernel(a: np.ndarray) -> np.ndarray:
-        square = ((a[:, None] - points[None]) ** 2).sum(2)
-        return 0.5 * square * np.log(np.where(square > 0, square, 1))
-
-    def plane(a: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.ones((len(a), 1)), a], 1)
-
-    n = len(points)
-    system = np.zeros((n + 3, n + 3))
-    system[:n, :n], system[:n, n:], system[n:, :n] = kernel(points), plane(points), plane(points).T
-    right = np.concatenate([np.eye(n), np.zeros((3, n))])
-    out = np.concatenate([kernel(pixels), plane(pixels)], 1) @ np.linalg.solve(system, right)
-    return out.astype(np.float32)
+    made: np.ndarray = RBFInterpolator(points, np.eye(len(points)), kernel="thin_plate_spline", degree=1)(pixels)
+    return made.astype(np.float32)
