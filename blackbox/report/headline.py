@@ -52,6 +52,8 @@ def sweep(table: Table) -> str:
         best, same = max(points.items(), key=lambda each: sum(table.rate(p).value for p in each[1]) / len(each[1]))
         rate = percent(table.rate(same[0])) if len(same) == 1 else pooled_percent(table.pooled(same))
         parts.append(f"{names[target]} by {best.what} ({read_threat(best.threat)}, {best.budget:,} queries an image): {rate}")
+    if table.goal:
+        return f"The goal ({table.goal}) was reached most: {'; '.join(parts)} of {words.among({'goal': table.goal})}."
     return f"Most fooled: {'; '.join(parts)}."
 
 

@@ -15,7 +15,7 @@ _WHERE = {
     "widen": "blackbox.specs.data",
     "goals": "blackbox.specs.goal",
     "read_goal": "blackbox.specs.goal_text",
-    "read_mask": "blackbox.specs.goal_text",
+    "read_mask": "blackbox.specs.goal_files",
     "Model": "blackbox.specs.model",
     "SURROGATE_FILE": "blackbox.specs.model",
     "free": "blackbox.specs.model",
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from blackbox.specs.attack import build, settings
     from blackbox.specs.data import ImageSet, images, own, widen
     from blackbox.specs.goal import goals
-    from blackbox.specs.goal_text import read_goal, read_mask
+    from blackbox.specs.goal_files import read_mask
+    from blackbox.specs.goal_text import read_goal
     from blackbox.specs.model import SURROGATE_FILE, Model, free, models, one_model, several, sources
     from blackbox.specs.options import Images, Nets, Within
     from blackbox.specs.target import oracle, retrying

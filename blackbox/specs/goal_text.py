@@ -1,4 +1,4 @@
-"""``--goal``: what to reach instead of a class, and ``--mask``: what of an image may change.
+"""``--goal``: what to reach instead of a class.
 
 A goal is written as NAME:SETTINGS; settings are divided by ``;`` and lists by commas. A file of arrays has an entry for each image of the
 data set, or for each one attacked, or one for all.
@@ -6,7 +6,6 @@ data set, or for each one attacked, or one for all.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from blackbox.plugins import is_file
 from blackbox.specs import parse
 from blackbox.specs.data import ImageSet
+from blackbox.specs.goal_files import each, existing, listed
 
 if TYPE_CHECKING:
     from blackbox.goals.base import Goal
@@ -53,41 +53,18 @@ def read_goal(text: str | None, images: ImageSet) -> Goal | None:
     return _READERS[name](rest.strip(), images)
 
 
+def any_form(text: str) -> bool:
+    """Does a goal, as written, need answers of any form instead of classes?"""
+    from blackbox.protocol import Access
+
+    if is_file(text.strip()):
+        return _own(text.strip()).needs is Access.ANSWERS
+    return parse.one_of(text.strip().partition(":")[0], _READERS, "--goal") not in ("none-of", "any-of")
+
+
 def usage(name: str) -> str:
     """How a goal is written, by its name."""
     return next(form for form, _ in FORMS if form.partition(":")[0] == name)
-
-
-def read_mask(path: str | None, images: ImageSet) -> np.ndarray | None:
-    """A mask from a ``.npy`` file, or from a picture, white where the image may change. None for None.
-
-    Raises:
-        ValueError: it is neither, or of another size than the images. FileNotFoundError: there is no such file.
-    """
-    if path is None:
-        return None
-    where = Path(path)
-    if not where.is_file():
-        raise FileNotFoundError(f"Expected a mask at {path}, a .npy file or a picture, but there is no such file.")
-    if where.suffix == ".npy":
-        mask = _array(path, "--mask")
-        if mask.dtype.kind in "iu":
-            mask = mask != 0
-    else:
-        from PIL import Image
-
-        try:
-            with Image.open(where) as picture:
-                mask = np.asarray(picture.convert("L")) > 127
-        except OSError as error:
-            raise ValueError(f"Expected --mask to be a .npy file or a picture, but {path} cannot be read: {error}.") from None
-    shape = images.data.shape
-    if mask.ndim == 4 and len(mask) == images.total != len(images.index):
-        mask = mask[images.index]
-    if mask.shape[-2:] != shape[-2:]:
-        size = " by ".join(map(str, mask.shape[-2:]))
-        raise ValueError(f"Expected a mask of {shape[-2]} by {shape[-1]} pixels, as the images have, but {path} has {size}.")
-    return mask
 
 
 # -- the goals -----------------------------------------------------------------------------------------------------------
@@ -147,7 +124,7 @@ def _reference(text: str, images: ImageSet) -> Any:
                 "…) are no numbers to move from."
             ) from None
         return values[images.data.labels.numpy()]
-    return _each(text, "reference", images) if text.endswith(".npy") else parse.number(text, "reference")
+    return each(text, "reference", images) if text.endswith(".npy") else parse.number(text, "reference")
 
 
 def _verification(rest: str, images: ImageSet) -> Goal:
@@ -161,9 +138,9 @@ def _verification(rest: str, images: ImageSet) -> Goal:
     )  # fmt: skip
     if not given["threshold"]:
         raise ValueError(f"Expected threshold= in --goal {usage('verification')}, but it was {rest!r}.")
-    shown = _each(given["images"], "the reference images", images) if given["images"] else None
+    shown = each(given["images"], "the reference images", images) if given["images"] else None
     threshold = parse.number(given["threshold"], "threshold")
-    return Verification(_each(path, "the references", images), threshold, given["mode"], given["metric"], images=shown)
+    return Verification(each(path, "the references", images), threshold, given["mode"], given["metric"], images=shown)
 
 
 def _detection(rest: str, images: ImageSet) -> Goal:
@@ -173,7 +150,7 @@ def _detection(rest: str, images: ImageSet) -> Goal:
     given = _settings(
         rest, "detection", {"mode": "vanish", "references": "", "score": "0.5", "iou": "0.5", "label": ""}, dict.fromkeys(MODES, "mode")
     )
-    found = _json(given["references"], "references", images) if given["references"] else None
+    found = listed(given["references"], "references", images) if given["references"] else None
     label: Any = int(given["label"]) if given["label"].isdigit() else given["label"] or None
     return Detection(found, given["mode"], parse.number(given["score"], "score"), parse.number(given["iou"], "iou"), label)
 
@@ -186,7 +163,7 @@ def _segmentation(rest: str, images: ImageSet) -> Goal:
     known = {"share": "0.5", "mode": "leave", "ignore": "255"}
     given = _settings(";".join(more), "segmentation", known, dict.fromkeys(MODES, "mode"))
     share, ignore = parse.number(given["share"], "share"), parse.integer(given["ignore"], "ignore")
-    return Segmentation(_each(path, "the maps", images), share, given["mode"], ignore)
+    return Segmentation(each(path, "the maps", images), share, given["mode"], ignore)
 
 
 def _ranking(rest: str, images: ImageSet) -> Goal:
@@ -202,7 +179,7 @@ def _zero_shot(rest: str, images: ImageSet) -> Goal:
 
     path, *more = re.split(r"[;,]", rest)
     given = _settings(";".join(more), "zero-shot", {"leave": "", "reach": ""})
-    with np.load(_existing(path, "the texts"), allow_pickle=False) as file:
+    with np.load(existing(path, "the texts"), allow_pickle=False) as file:
         if "embeddings" not in file.files:
             raise ValueError(f"Expected {path} to hold the array embeddings, and texts, but it has {', '.join(file.files) or 'none'}.")
         embeddings, texts = file["embeddings"], file["texts"].tolist() if "texts" in file.files else None
@@ -253,37 +230,3 @@ def _settings(text: str, name: str, known: dict[str, str], words: dict[str, str]
             raise ValueError(f"Expected {said}=VALUE in --goal {usage(name)}, but it was {part!r}.")
         out[key] = value
     return out
-
-
-def _existing(path: str, what: str) -> Path:
-    where = Path(path.strip())
-    if not where.is_file():
-        raise FileNotFoundError(f"Expected a file of {what} of --goal at {path.strip()}, but there is none.")
-    return where
-
-
-def _array(path: str, what: str) -> np.ndarray:
-    where = _existing(path, what)
-    try:
-        found = np.load(where, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"Expected {what} of --goal as a .npy file of plain numbers, but {where} cannot be read: {error}.") from None
-    if not isinstance(found, np.ndarray):
-        raise ValueError(f"Expected {what} of --goal as a .npy file, one array, but {where} holds several.")
-    return found
-
-
-def _each(path: str, what: str, images: ImageSet) -> np.ndarray:
-    """An array with an entry for each image attacked; of one for each of the data set these are taken."""
-    found = _array(path, what)
-    return found[images.index] if found.ndim and len(found) == images.total != len(images.index) else found
-
-
-def _json(path: str, what: str, images: ImageSet) -> Any:
-    where = _existing(path, what)
-    try:
-        found = json.loads(where.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"Expected {what} of --goal as JSON, but {where} cannot be read: {error}.") from None
-    whole = isinstance(found, list) and len(found) == images.total != len(images.index)
-    return [found[i] for i in images.index.tolist()] if whole else found

@@ -11,9 +11,11 @@ from typing import Any
 
 from blackbox import specs
 from blackbox.specs import goal
+from blackbox.specs.goal_files import files_print
 from blackbox.specs.model import file_print
 from blackbox.sweep.study import Study
 
+GOAL = "goal"  # under which a plan keeps the hash of a goal's files
 _LOADING = threading.RLock()  # threads share what is loaded, and must not load it twice
 
 
@@ -93,6 +95,12 @@ def check_method(name: str, there: str) -> None:
     """Refuse an attack or preset of one's own that is another here than where the study was planned."""
     if there:
         _expect(name, there, method_print(name))
+
+
+def check_goal(text: str | None, there: str) -> None:
+    """Refuse a goal whose files are others here than where the study was planned."""
+    if text is not None and there:
+        _expect(f"the files of {text}", there, files_print(text))
 
 
 def forget() -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from blackbox.specs.goal_files import files_print
 from blackbox.specs.model import file_print
 from blackbox.sweep import loading
+from blackbox.sweep.loading import GOAL
 from blackbox.sweep.study import Point, Study
 
 FORMAT = 1
@@ -48,6 +50,8 @@ class Plan:
         specs = {spec for grid in (study.attack, study.transfer) if grid is not None for spec in grid.targets}
         specs |= set(study.transfer.sources) if study.transfer else set()
         files = {spec: file_print(spec, study.own_endpoint) for spec in sorted(specs)}
+        if study.attack is not None and study.attack.goal is not None:
+            files[GOAL] = files_print(study.attack.goal)
         files |= {name: found for name in loading.methods(study) if (found := loading.method_print(name))}
         return cls(study, len(data.index), {"": loading.data_print(study), **files})
 
@@ -83,6 +87,8 @@ class Plan:
         files = [self.prints[point.target], self.prints.get(point.source, "")]
         if (method := self.prints.get(self._methods.get(point.what, point.what))) is not None:  # one's own attack, or a package's
             files.append(method)
+        if point.kind == "attack" and self.prints.get(GOAL):
+            files.append(self.prints[GOAL])
         fixed, how = self._settings[point.kind]
         return json.dumps([FORMAT, point, fixed, how, self.prints[""], files], sort_keys=True)
 
@@ -95,7 +101,8 @@ class Plan:
         how |= {k: v for k, v in (("returns", study.returns), ("batch", study.batch)) if v is not None}  # newer than old stores
         grids = {"attack": study.attack, "transfer": study.transfer}
         fixed = {kind: grid.model_dump() for kind, grid in grids.items() if grid is not None}
-        return {kind: ({k: v for k, v in grid.items() if k not in varied}, how) for kind, grid in fixed.items()}
+        newer = [("goal", None)]  # than old stores
+        return {kind: ({k: v for k, v in grid.items() if k not in varied and (k, v) not in newer}, how) for kind, grid in fixed.items()}
 
     @cached_property
     def _methods(self) -> dict[str, str]:

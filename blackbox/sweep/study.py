@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from blackbox.plain_text import did_you_mean
 from blackbox.plugins import is_file
+from blackbox.specs.goal_text import any_form
 from blackbox.specs.threat import read_threat
 
 if TYPE_CHECKING:
@@ -113,31 +114,42 @@ class Attacks(_Grid):
     votes: Annotated[int, Field(ge=1)] | None = None
     eight_bit: bool = False
     targeted: str | None = None
+    goal: str | None = None
 
     @model_validator(mode="after")
     def _fit(self) -> Attacks:
         """Every attack must serve every threat and be shown enough; checked before any cell runs."""
         from blackbox import attacks
         from blackbox.protocol import Access
-        from blackbox.specs import channels
 
         if self.votes is not None and self.votes % 2 == 0:
-            raise ValueError(
-                f"Expected votes to be an odd number, so that there is a majority, but it was {self.votes}."
-            )
-        shown = Access.parse(channels.access(self.access, channels.read(self.channels)).partition(":")[0])
+            raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {self.votes}.")
+        if self.goal is not None and self.targeted is not None:
+            raise ValueError("Expected either targeted or a goal, but both were given.")
+        shown = Access.SCORES if self.any_form else Access.parse(self.shows.partition(":")[0])
         for named in self.attacks:
             kind = attacks.get(named.name)
             for text in self.threats:
                 if read_threat(text).norm not in kind.norms:
-                    raise ValueError(
-                        f"Expected a threat in {' or '.join(kind.norms)} for {named.name}, but it was {text}."
-                    )
+                    raise ValueError(f"Expected a threat in {' or '.join(kind.norms)} for {named.name}, but it was {text}.")
             if shown < kind.access:
                 raise ValueError(
                     f"Expected access to at least {kind.access.name.lower()} for {named.name}, but it was {shown.name.lower()}."
                 )
         return self
+
+
+    @property
+    def any_form(self) -> bool:
+        """Do the targets answer in a form that only the goal can read?"""
+        return self.access is None and self.goal is not None and any_form(self.goal)
+
+    @property
+    def shows(self) -> str:
+        """The access level: as it is given, else scores, or answers for the goal, or what the channels leave."""
+        from blackbox.specs import channels
+
+        return "answers" if self.any_form else channels.access(self.access, channels.read(self.channels))
 
 
 class Transfer(_Grid):

@@ -44,6 +44,12 @@ class Table:
             outcomes[point] = joined(found[cell.key] for cell in some if cell.key in found)
         return cls(plan, outcomes, failures or {}, len(found), len(cells))
 
+    @property
+    def goal(self) -> str:
+        """The goal of its query attacks that is not one class, as it is written; empty where it is one."""
+        grid = self.plan.study.attack
+        return "" if grid is None else grid.goal or ""
+
     def rate(self, point: Point) -> Rate:
         """Images fooled, of those that the target had right (and, with a goal, did not call the goal)."""
         found = self.outcomes[point]
@@ -111,9 +117,10 @@ class Table:
         out = []
         for point in self.outcomes:
             rate, noise, (mean, median) = self.rate(point), self.noise(point), self.queries(point)
+            found = "reached" if self.goal and point.kind == "attack" else "fooled"
             asked = self.outcomes[point].get("queries")
             out.append({
-                **point._asdict(), "images": len(self.outcomes[point].get("y", ())), "fooled": rate.k, "of": rate.n,
+                **point._asdict(), "images": len(self.outcomes[point].get("y", ())), found: rate.k, "of": rate.n,
                 "rate": rate.value, "low": rate.low, "high": rate.high, "unknown": rate.unknown,
                 "noise": noise.value if noise else "",
                 "mean_queries": mean, "median_queries": median, "spent": int(asked.sum()) if asked is not None else "",
@@ -129,7 +136,8 @@ class Table:
             if not points:
                 continue
             extra = ["budget", "mean queries"] if kind == "attack" else ["source", "noise"]
-            rows = [["target", head, "threat", "seed", *extra, "fooled, % [95 %]", "n"]]
+            share = "reached" if self.goal and kind == "attack" else "fooled"
+            rows = [["target", head, "threat", "seed", *extra, f"{share}, % [95 %]", "n"]]
             for p in points:
                 noise, rate = self.noise(p), self.rate(p)
                 more = (
@@ -143,6 +151,10 @@ class Table:
                     rows.append(self._pooled_row(points))
             out.append(lay(rows, left=3))
         told = ["fooled: of the images that the target had right, with Wilson interval"]
+        if self.goal:
+            told[0] = f"Goal: {self.goal}; reached: of the inputs that did not reach it unchanged, with Wilson interval"
+            if self.plan.study.transfer is not None:
+                told[0] += "\nfooled: of the images that the target had right"
         if self.several():
             told[0] += "; pooled: an image's seeds are averaged first, and the interval is over images"
         if warning := few(self.plan.count):
@@ -163,7 +175,7 @@ class Table:
         path.mkdir(parents=True, exist_ok=True)
         records = self.records()
         with open(path / "rates.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(records[0]))
+            writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
             writer.writeheader()
             # NaN, of what is not known, is an empty field
             writer.writerows({name: "" if value != value else value for name, value in r.items()} for r in records)

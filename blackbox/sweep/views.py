@@ -34,16 +34,17 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     found, grid = table.outcomes.get(point, {}), table.plan.study.attack
     if not found or grid is None:
         return None
+    access = "answers" if grid.any_form else grid.access or "scores"
     config = {
-        "attack": point.what, "target": point.target, "access": grid.access or "scores", "budget": point.budget,
+        "attack": point.what, "target": point.target, "access": access, "budget": point.budget,
         "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
-        "stopped": MISSING,
+        "stopped": MISSING, "goal": grid.goal,
     }  # fmt: skip
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
     missing = table.unknown(point)
     columns = {name: torch.from_numpy(_longer(name, np.array(found[name]), missing)) for name in names.split()}
     ends = [
-        Status.SUCCESS if s else Status.BUDGET if a else Status.CLEAN_WRONG
+        Status.SUCCESS if s else Status.BUDGET if a else Status.CLEAN_WRONG if grid.goal is None else Status.REACHED
         for s, a in zip(found["success"], found["attacked"], strict=True)
     ] + [Status.ERROR] * missing
     if shown is not None:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from blackbox.oracle.kept import Kept
 from blackbox.specs.threat import read_threat
 from blackbox.sweep import loading, pictures
 from blackbox.sweep.columns import pack
-from blackbox.sweep.loading import images
+from blackbox.sweep.loading import GOAL, images
 from blackbox.sweep.study import Point
 
 _Outcomes = tuple[dict[str, Any], bytes | None]  # columns, and images to look at
@@ -110,15 +111,18 @@ def _attack(
     model, shown = specs.retrying(loading.model(text, point.target, prints[point.target]), retries), images(study)
     count = study.classes or len(shown.data.classes)
     stack = channels.read(grid.channels)
-    access = channels.access(grid.access, stack)
+    access = grid.shows
+    loading.check_goal(grid.goal, prints.get(GOAL, ""))
     # what channels draw goes by the row's number, so each block has draws of its own
     oracle = specs.oracle(model, access, count, None, study.rows, stack, (point.seed << 32) + start)
     goal = specs.goals(grid.targeted, shown, count, point.seed)
-    x = shown.data.images[start:stop]
+    block = replace(shown, data=shown.data.take(slice(start, stop)), index=shown.index[start:stop])
+    x = block.data.images
     result = bb.attack(
-        oracle, x, shown.data.labels[start:stop],
+        oracle, x, None if access == "answers" else block.data.labels,
         bb.attacks.build(named.name, **named.settings), read_threat(point.threat), point.budget,
-        target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, seed=point.seed, ids=shown.index[start:stop],
+        target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, goal=specs.read_goal(grid.goal, block), seed=point.seed,
+        ids=block.index,
         votes=grid.votes, eight_bit=grid.eight_bit, **files,
     )  # fmt: skip
     unseen = int((result.success & (result.verified < 0)).sum())

@@ -50,7 +50,19 @@ def gallery(item: Item, shown: Shown, columns: int) -> Gallery | None:
 def before_after(result: AttackResult, sample: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The excerpts of the answers to a clean input and to its example; empty where they were not kept."""
     kept = result.answers.get(sample, {})
+    if not kept and words.with_classes(result.config):  # a sweep keeps labels alone
+        columns = ((result.clean_label, result.clean_confidence), (result.adv_label, result.adv_confidence))
+        before, after = (_label(int(label[sample]), float(sure[sample])) for label, sure in columns)
+        return before, after
     return kept.get("before", {}), kept.get("after", {})
+
+
+def _label(label: int, sure: float) -> dict[str, Any]:
+    """The excerpt of an answer of which the first class alone is known."""
+    if label < 0:
+        return {}
+    told = f"{label}" + ("" if np.isnan(sure) else f" {100 * sure:.0f} %")
+    return {"form": "classes", "classes": [label], "sure": None if np.isnan(sure) else [sure], "names": None, "says": told}
 
 
 def said(excerpt: dict[str, Any], classes: Sequence[str] = ()) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from blackbox.report.sections import galleries, queries, transfer
 from blackbox.report.sections.common import Item, number, once, target_names
 from blackbox.report.sections.seeds import percent
+from blackbox.results.words import OPEN
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -46,7 +47,7 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
     if not points:
         return
     first = min(p.seed for p in points)
-    head = ["Target", "Attack", "Within", "Budget", "Fooled, %", "Mean queries", "Median"]
+    head = ["Target", "Attack", "Within", "Budget", "Reached, %" if table.goal else "Fooled, %", "Mean queries", "Median"]
     groups: dict[tuple[str, str, str, str], list] = {}
     for p in points:
         groups.setdefault((p.target, p.what, str(read_threat(p.threat)), f"{p.budget:,}"), []).append(p)
@@ -63,7 +64,8 @@ def _attacks(page: Page, run: Run, table: Table, folder: Path) -> None:
     more = f" {len(rows) - ROWS:,} more rows are in sweep.csv." if len(rows) > ROWS else ""
     pooled = "an image's seeds are averaged first, and the interval is over images"
     over = f" Rates and queries are of seed {first}; pooled: {pooled}." if seeds > 1 else ""
-    caption = f"Fooled: of the images that the target had right, with 95 % Wilson interval.{over} {said}{more}".strip()
+    what = f"Goal: {table.goal}. Reached: of the inputs {OPEN}" if table.goal else "Fooled: of the images that the target had right"
+    caption = f"{what}, with 95 % Wilson interval.{over} {said}{more}".strip()
     page.table(head, rows[:ROWS], caption, left)
     found = [(p, result(table, p)) for p in points if p.seed == first]
     for p, r in found:

@@ -25,7 +25,8 @@ from blackbox.goals import (
 )
 from blackbox.goals.base import Setting
 from blackbox.protocol import Access
-from blackbox.specs.goal_text import _READERS, FORMS, read_goal, read_mask
+from blackbox.specs.goal_files import read_mask
+from blackbox.specs.goal_text import _READERS, FORMS, read_goal
 
 DATA = sg.Dataset(torch.rand(3, 1, 4, 4), torch.tensor([2, 0, 1]), ("cat", "dog", "owl"))
 IMAGES = specs.ImageSet(DATA, np.array([4, 1, 3]), "toy", 6)

@@ -118,3 +118,31 @@ def test_data_that_changed_since_are_read_anew(here: Path) -> None:
     assert asked(here) and not same(first, second)
     with Store("store.sqlite", look=True) as store:
         assert len(store.done()) == 2 * first.total
+
+
+def test_a_study_with_a_goal_says_its_own_words(here: Path) -> None:
+    import blackbox as bb
+
+    (here / "far.py").write_text("def sums(x):\n    return x.flatten(1).sum(1)\n\n\ndef far(answer):\n    return answer - %s\n")
+    data = np.load("data.npz")
+    sums = data["images"].reshape(len(data["images"]), -1).sum(1)
+    limit = float(np.sort(sums)[-2]) - 0.01  # two reach it unchanged
+    (here / "far.py").write_text((here / "far.py").read_text() % limit)
+    grid = {"targets": ["far.py:sums"], "attacks": ["square"], "threats": ["linf:0.2"], "budgets": [30], "goal": "far.py:far"}
+    made = Study(**study().model_dump() | {"attack": grid, "transfer": None})
+    table = made.run("s")
+    (point,) = table.outcomes
+    module = runpy.run_path("far.py")
+    oracle = bb.Oracle(module["sums"], "answers")
+    alone = bb.attack(oracle, data["images"], None, "square", bb.Linf(0.2), 30, goal=bb.goal(module["far"]))
+    assert table.rate(point) == alone.success_rate and alone.success_rate.n == len(sums) - 2
+    text, record = str(table), table.records()[0]
+    assert "Goal: far.py:far; reached: of the inputs that did not reach it unchanged" in text and "fooled" not in text
+    assert record["reached"] == alone.success_rate.k and "fooled" not in record
+    one = result(table, point)
+    assert one is not None and one.config["goal"] == "far.py:far" and "accuracy" not in one.summary()
+    before = Plan.of(made).first[point]
+    (here / "far.py").write_text((here / "far.py").read_text() + "\n")
+    assert Plan.of(made).first[point] != before, "another file is another goal"
+    with pytest.raises(ValueError, match="either targeted or a goal"):
+        Study(**made.model_dump() | {"attack": grid | {"targeted": "1"}})
