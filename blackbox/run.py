@@ -157,7 +157,7 @@ def attack(
     if isinstance(threat, Area):
         attack = SEARCH if attack == "auto" and level > Access.LABELS else attack
         asked, threat = threat, threat.reduced(as_attack(built := _built(attack, prior)), attacks.name_of(built), shape)
-    name, chosen = resolve(attack, oracle, threat, prior, level)
+    name, chosen = resolve(attack, oracle, threat, prior, None if bound is None else level)
     aimed = require(chosen, name, shape, oracle, goal, len(samples.x))
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
@@ -243,8 +243,9 @@ def resolve(
 ) -> tuple[str, Attack]:
     """Return the attack's name and the attack, checked to support the norm and the access level.
 
-    level: what the attack sees, where that is not what the oracle shows. The attack's `settle` may replace it: one name may stand
-    for different searches at different access levels.
+    level: what the attack sees through a goal that is not one class; None: one class, and what the oracle shows. The attack's
+    `settle` may replace it: one name may stand for different searches at different access levels. Through a goal it sees losses but
+    no scores of classes, so that it settles on no more than for the top k.
 
     Raises:
         ValueError: a prior for an attack that takes none, or that has settings already.
@@ -254,13 +255,13 @@ def resolve(
     chosen, name = as_attack(built), attacks.name_of(built)
     if threat.norm not in chosen.norms:
         raise UnsupportedThreat(f"Expected a threat in {' or '.join(chosen.norms)} for {name}, but it was {threat}.")
-    level = oracle.access if level is None else level
-    if level < chosen.access:
+    shows = oracle.access if level is None else level
+    if shows < chosen.access:
         raise AccessError(
             f"Expected an oracle that shows at least {chosen.access.name.lower()} for {name}, "
-            f"but this one shows {level.name.lower()} only."
+            f"but this one shows {shows.name.lower()} only."
         )
-    return name, chosen.settle(level, threat)
+    return name, chosen.settle(shows if level is None else min(shows, Access.TOPK), threat)
 
 
 def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:

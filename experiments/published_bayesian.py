@@ -81,7 +81,7 @@ def fifty_of_longer(one: str, *others: str) -> Table:
         for folder, other in ((folder, other) for other in others for folder in ("queries", "robust")):
             if one not in some or not has(source := f"{folder}/{target}"):
                 continue
-            key = {"attack": other, "seed": 0} | ({"access": "scores", "goal": "untargeted"} if folder == "queries" else {})
+            key = {"attack": other, "seed": 0, "budget": 1000} | ({"access": "scores", "goal": "untargeted"} if folder == "queries" else {})
             absent = not any(all(r.get(k) == v for k, v in key.items()) for r in results(source)["rows"])
             if absent or [title, other] in [line[:2] for line in lines]:
                 continue

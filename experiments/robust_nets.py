@@ -9,7 +9,7 @@ import numpy as np
 
 from blackbox import statistics
 from experiments.measurements import grounded, has, of_targets, results
-from experiments.publishable import Figure, Table, figure, mean_of, share_of
+from experiments.publishable import Figure, Table, figure, mean_of, ratio_of, share_of
 
 
 def _ensemble(name: str, kept: dict[str, Any]) -> np.ndarray | None:
@@ -48,6 +48,20 @@ def robust_table(use: str = "reporting", *budgets: str) -> Table:
                 mean_of(queries, budget),
             ])  # fmt: skip
     return Table(["target", "images", "attack", "budget", "leaves", "above the ensemble", "mean queries"], lines)
+
+
+@figure
+def handover_table() -> Table:
+    """The rows on which `ripples-linear`'s settings were chosen: what is fooled, mean queries, and these over those of ripples."""
+    lines = []
+    for name, title, kept in of_targets("handover", "choosing"):
+        plain = next(r for r in kept["rows"] if r["attack"] == "ripples")
+        for r in kept["rows"]:
+            queries, budget = np.array(r["queries"]), r["budget"]
+            same = r["queries"] == plain["queries"]
+            over = "" if r is plain else "the same" if same else ratio_of(queries, np.array(plain["queries"]), budget)
+            lines.append([title, len(kept["ids"]), r["attack"], share_of(np.array(r["found"], dtype=bool)), mean_of(queries, budget), over])
+    return Table(["target", "images", "attack", "fooled", "mean queries", "over ripples"], lines)
 
 
 @figure

@@ -21,6 +21,7 @@ REGISTRY: dict[str, str] = {
     "square": "blackbox.attacks.square:Square",
     "ripples": "blackbox.attacks.ripples:Ripples",
     "bayes-linear": "blackbox.attacks.bayes_linear:BayesLinear",
+    "ripples-linear": "blackbox.attacks.ripples_linear:RipplesLinear",
     "signhunter": "blackbox.attacks.signhunter:SignHunter",
     "bandits": "blackbox.attacks.bandits:Bandits",
     "parsimonious": "blackbox.attacks.parsimonious:Parsimonious",

@@ -12,7 +12,7 @@ from blackbox.threat import Threat
 
 CHOICE: dict[tuple[bool, str], str] = {
     # (scores or more, norm): measured is Linf with scores (`docs/results`), the others are our judgement
-    (True, "Linf"): "ripples",
+    (True, "Linf"): "ripples-linear",
     (True, "L2"): "ripples",
     (True, "L1"): "square",
     (True, "L0"): "sparse",

@@ -4,6 +4,8 @@ queries    Attacks by queries on the robust targets, and on two ordinary ones, w
            Every image's queries are kept, the clean check charged. On targets that are reported on the white-box rows are those of
            results/ceiling; for the one that settings are chosen on they are measured here.
 settings   Those of `bayes-linear`, on the target for choosing (they were tried by hand; this repeats it).
+handover   Those of `ripples-linear`, beside `ripples` and `bayes-linear` alone: from which share of the margin on that a wave takes
+           away an image stays with ripples. On the targets for choosing, ordinary ones too, each in a file, results/handover/TARGET.json.
 proposals  What does one query gain, by what it proposes? On the target for choosing. From corners of the ball that have a share of
            the white-box gradient's signs, one proposal of each kind is tried many times; kept is how much of the way that is left
            to the signs' own corner it gains on average, where it is taken only if it gains. `learned` proposes the corner that a
@@ -23,7 +25,7 @@ from torch import Tensor
 from blackbox.estimators import LinearMap, Smooth, gram_of
 from experiments import ground
 from experiments.cases import Case
-from experiments.rows import Job, measured, ours
+from experiments.rows import Job, Row, measured, ours
 from experiments.runner import Book, Real, run, says
 from experiments.studies import ceiling
 from experiments.studies.queries import described
@@ -36,7 +38,7 @@ SHARES = (0.5, 0.6, 0.7, 0.8)
 
 @dataclass(frozen=True)
 class Settings(Real):
-    study: str = says("queries", "queries, settings or proposals", ("queries", "settings", "proposals"))
+    study: str = says("queries", "queries, settings, handover or proposals", ("queries", "settings", "handover", "proposals"))
     targets: tuple[str, ...] = says((*ROBUST, *ORDINARY), "of experiments/ground.toml")
     attacks: tuple[str, ...] = says(ATTACKS, "registered names, with their own settings")
     budgets: tuple[int, ...] = says((1000,), "queries an image")
@@ -75,6 +77,24 @@ def settings(s: Settings) -> None:
     for options in GRID:
         row, job = ours("bayes-linear", **options), Job(case, "scores", None, s.budgets[0], seed, s.root)
         book.row(partial(measured, row, job), attack=row.attack, seed=seed, budget=job.budget)
+
+
+HANDOVER: tuple[Row, ...] = (
+    ours("ripples"), *(ours("ripples-linear", little=share, trial=5, noise=0.2) for share in (0.35, 0.6, 1.0)),
+    *(ours("ripples-linear", little=share, trial=3, noise=0.045) for share in (0.2, 0.35, 0.6)),
+)  # fmt: skip
+CHOOSING = ("cnna_adv", "mnist_nat", "resnet20", "own_cnn", "own_vgg")
+
+
+def handover(s: Settings) -> None:
+    for target in [name for name in s.targets if name in CHOOSING] or CHOOSING:
+        case = ground.case(target, s.root, use="choosing")
+        book = Book(f"handover/{target}", s)
+        book.put(command=f"python -m experiments.studies.robust --study handover --targets {target}", **described(target, case))
+        for row in (*HANDOVER, *([ours("bayes-linear")] if target in ROBUST else [])):
+            for seed in s.seeds or ground.seeds("choosing")[:1]:
+                job = Job(case, row.access, None, s.budgets[0], seed, s.root)
+                book.row(partial(measured, row, job), attack=row.attack, seed=seed, budget=job.budget)
 
 
 # ---- what a query gains -------------------------------------------------------------------------------------------------------
@@ -201,7 +221,7 @@ KINDS: dict[str, Any] = {
 
 
 def measure(s: Settings) -> None:
-    {"queries": queries, "settings": settings, "proposals": proposals}[s.study](s)
+    {"queries": queries, "settings": settings, "handover": handover, "proposals": proposals}[s.study](s)
 
 
 if __name__ == "__main__":

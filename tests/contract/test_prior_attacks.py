@@ -166,7 +166,7 @@ def test_the_smallest_budgets(name: str, budget: int) -> None:
 
 def test_auto_chooses() -> None:
     for access, norm, prior, choice in (
-        ("scores", "Linf", None, "Ripples("),
+        ("scores", "Linf", None, "RipplesLinear("),
         ("labels", "Linf", None, "RippleLabels("),
         ("labels", "L2", None, "Tangent("),
         ("scores", "Linf", LinearPrior.noise(), "Hybrid("),
