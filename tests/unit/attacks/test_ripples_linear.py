@@ -18,7 +18,7 @@ Y = torch.zeros(3, dtype=torch.int64)
 
 
 def smooth_target(share: float) -> Affine:
-    """Linear with a smooth gradient, to which short waves do nothing; a point turns the class that gains ``share`` of what the best does."""
+    """Linear, the gradient smooth: short waves do nothing; a point turns the class that gains ``share`` of what the best does."""
     w = torch.from_numpy(Smooth(3.0).draw(np.random.default_rng(3).standard_normal((2, *SHAPE), dtype=np.float32)))
     g = w[1] - w[0]
     return Affine(w, torch.tensor([0.0, -0.1 * share * float(g.abs().sum()) - 0.5 * float(g.sum())]))
