@@ -54,7 +54,7 @@ def robust_table(use: str = "reporting", *budgets: str) -> Table:
 def handover_table() -> Table:
     """The rows on which `ripples-linear`'s settings were chosen: what is fooled, mean queries, and these over those of ripples."""
     lines = []
-    for name, title, kept in of_targets("handover", "choosing"):
+    for _, title, kept in of_targets("handover", "choosing"):
         plain = next(r for r in kept["rows"] if r["attack"] == "ripples")
         for r in kept["rows"]:
             queries, budget = np.array(r["queries"]), r["budget"]
