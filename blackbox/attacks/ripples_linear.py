@@ -125,7 +125,7 @@ class RipplesLinear(Attack):
                 return best, of(end.value, lambda v: v.new_zeros(t.n, *v.shape[1:]).index_copy_(0, index, v))
             a = yield Ask(t.x0.index_copy(0, index, ask.x.to(t.x0)), mask=some, part=part)
             best = best.updated(a)[0]
-            tell = Tell(*(None if v is None else v.index_select(0, index) for v in a))
+            tell = Tell(*(None if v is None else v.index_select(0, index) for v in a))  # type: ignore[arg-type]
 
 
 def among(made: Any, mask: Tensor) -> Any:
