@@ -145,7 +145,8 @@ def _examples(result: AttackResult) -> list[tuple[Tensor, str]]:
         told = result.status[i].name.lower().replace("_", " ") if bool(result.known[i]) else "cut off, not known"
         price = f"{int(result.first_success_query[i]):,} queries" if bool(result.success[i]) else told
         of = f", class {int(result.y[i])}" if int(result.y[i]) >= 0 and words.with_classes(result.config) else ""
-        out.append((result.x_adv[i], f"sample {int(result.ids[i])}{of}: {price}"))
+        now = f"; now {said['says']}" if (said := result.answers.get(i, {}).get("after")) else ""
+        out.append((result.x_adv[i], f"sample {int(result.ids[i])}{of}: {price}{now}"))
     return [pair for pair in out if pair[0].ndim == 3 and pair[0].shape[0] in (1, 3)]
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.cli import attack as verb
+from blackbox.app import saved
 from blackbox.goals import Detection, Goal, NoneOf, Regression, Verification
-from blackbox.report import build, marks, runs, shown
+from blackbox.report import build, headline, marks, runs, shown
 from blackbox.report.gallery import Gallery
 from blackbox.report.pages import Page, Table
 from blackbox.report.sections import answers, columns, galleries
@@ -53,15 +53,16 @@ def test_boxes_and_the_masks_edge_are_drawn_and_no_word_is_of_classes(tmp_path: 
     mask[2:7] = True
     oracle, goal = bb.Oracle(found, "answers", ["cat", "dog"]), Detection(found(X))
     result, gallery = pictured(tmp_path, oracle, goal, mask=mask)
-    verb.save(result, tmp_path, DATA, oracle.name, oracle, goal)
-    text = (tmp_path / "report.md").read_text() + (tmp_path / "report.html").read_text()
+    text = result.summary() + gallery.caption + headline.queries([Item(runs.Run("", tmp_path), "", result)])
     rate = result.success_rate
     for said in (
-        "Goal: nothing is found where the objects were", f"of the {rate.n} inputs that did not reach the goal unchanged", "Reached, %",
-        "an object is found at its place", f"still reach{'es' * (rate.k == 1)} the goal when read back",
+        "Goal: nothing is found where the objects were", f"of the {rate.n} inputs that did not reach the goal unchanged",
+        "an object is found at its place", f"reached the goal for {headline.percent(rate)} of the {rate.n} inputs",
     ):  # fmt: skip
         assert said in text, said
     assert not [word for word in FALSE if word in text.lower()]
+    captions = [said for _, said in saved.opened(tmp_path).examples]  # as the app shows it
+    assert "; now nothing" in captions[0] and not [said for said in captions if "class" in said]
     assert "dog" in gallery.says[0][0] and gallery.says[1][0] == "nothing"
     clean, changed, difference = (row[0] for row in gallery.rows)
     assert clean.shape == (224, 224, 3)
@@ -183,3 +184,25 @@ def test_changed_columns_of_a_table(tmp_path: Path) -> None:
     change = next(c for c in result.changes() if c.sample == k)
     assert f"{change.column} {change.before:.6g} → {change.after:.6g}" in str(examples.rows[0][2])
     assert result.mask is None and "No clean images were kept" not in build.compose([run], tmp_path).markdown()
+
+
+def test_a_log_names_the_goal_and_no_accuracy() -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.settings: dict[str, Any] = {}
+            self.names: set[str] = set()
+
+        def start(self, settings: Any) -> None:
+            self.settings = dict(settings)
+
+        def scalars(self, step: int, values: Any) -> None:
+            self.names |= {*values}
+
+        def images(self, step: int, pictures: Any) -> None: ...
+
+        def end(self, status: str) -> None: ...
+
+    log, goal = Kept(), Regression(numbers(X)[:, 0], by=0.5, way="up")
+    bb.attack(bb.Oracle(lambda x: numbers(x)[:, 0], "answers"), X, None, "square", bb.Linf(0.2), 30, goal=goal, log=log)
+    assert log.settings["goal"] == "the number moves up by 0.5"
+    assert "final/withstood" in log.names and not [name for name in log.names if "accuracy" in name]
