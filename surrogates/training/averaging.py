@@ -2,7 +2,7 @@
 
 `swa`, `ema`, `sam` and `sasd_ws` return one net, `lgv` and `swag` a list of nets that can be passed to `craft`. After weights were
 averaged or drawn, batch norm's statistics are re-estimated on the training images. No query is made: give the `Answers`
-that the net was trained on.
+that the net was trained on. `choose` says which of them carries furthest.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from blackbox.rng import Stream
 from surrogates.data.answers import Answers
 from surrogates.nets.predict import class_count, logits, place
+from surrogates.training.choosing import Choice as Choice
+from surrogates.training.choosing import choose as choose
 from surrogates.training.examples import as_examples, batches, check_examples
 from surrogates.training.loop import Progress, Watch, settings
 from surrogates.training.recipe import Recipe, TrainReport
