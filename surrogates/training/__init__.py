@@ -2,12 +2,11 @@
 
 from surrogates.training.adversarial import Adversarial, Free
 from surrogates.training.averaging import SAM, ema, lgv, sam, sasd_ws, swa, swag
-from surrogates.training.choosing import Choice, choose
 from surrogates.training.recipe import Recipe, TrainReport
 from surrogates.training.train import report, train
 from surrogates.training.update import Batch, Update
 
 __all__ = [
-    "SAM", "Adversarial", "Batch", "Choice", "Free", "Recipe", "TrainReport", "Update", "choose", "ema", "lgv", "report", "sam", "sasd_ws",
+    "SAM", "Adversarial", "Batch", "Free", "Recipe", "TrainReport", "Update", "ema", "lgv", "report", "sam", "sasd_ws",
     "swa", "swag", "train",
 ]  # fmt: skip

@@ -210,6 +210,19 @@ def test_levels_are_below_and_integrated_gradients_of_a_plane_are_its_slopes(mon
     assert torch.allclose(found[0], hat(w) + hat(x * w), atol=1e-4)
 
 
+def test_a_changed_points_gradient_goes_back_through_the_change() -> None:
+    found: list[tuple[Tensor, Tensor]] = []
+
+    class Through(parts.Shells):
+        def __call__(self, walk, at):  # type: ignore[no-untyped-def]
+            found.extend(walk.through(at, lambda x, j: (j + 2) * x, 3, "test"))
+            return found[0][1]
+
+    sg.craft(Affine(16), images(3), torch.arange(3), Through(3), threat=Linf(0.1), steps=1, chunk=6)
+    for j, (there, here) in enumerate(found):
+        assert torch.allclose(here, (j + 2) * there) and bool(here.any())
+
+
 def test_spectral_neighbours_without_change_are_the_point() -> None:
     net, x, y = sg.build("cnn", 3, (1, 8, 8)), images(3, (1, 8, 8)), torch.arange(3)
     two = [sg.craft(net, x, y, a, threat=L2(0.3), steps=2) for a in (parts.Momentum() | parts.Spectral(2, 0.0, 0.0), "mi-fgsm")]
