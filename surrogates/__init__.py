@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from surrogates.data import Answers, Dataset, ask, load, split
     from surrogates.nets import accuracy, build, fidelity, from_spec, load_weights, predict, save_weights
     from surrogates.nets import registry as models
-    from surrogates.training import Recipe, TrainReport, report, train
     from surrogates.training import adversarial as robust
     from surrogates.training import averaging as refine
+    from surrogates.training.recipe import Recipe, TrainReport
+    from surrogates.training.train import report, train  # not from the room: mypy may take its file of that name
     from surrogates.transfer import Comparison, Retrained, TransferMatrix, same_length_noise, transfer_matrix
     from surrogates.transfer.compare import compare
 
