@@ -33,3 +33,15 @@ def peer_pairs(verdict: str, ours: str, peer: str, title: str = "") -> Words:
 def peer_table(title: str = "", ours: str = "") -> Table:
     """The pairs whose title begins so, of an attack of ours or of all."""
     return Table(COLUMNS, [line for line in tables.beside(title) if not ours or line[2] == ours])
+
+
+@figure
+def peer_clocks() -> Table:
+    """Wall time over the bare forward time of the same calls."""
+    return Table(("comparison", "target", "attack", "in a call", "runs", "wall over forward"), list(tables.clocks()))
+
+
+@figure
+def wall_to_the_end() -> Table:
+    """Wall time of ours over Square's, each until all images are fooled or the budget is spent."""
+    return Table(("target", "attack", "in a call", "runs", "wall over Square's"), list(tables.to_the_end()))
