@@ -213,7 +213,8 @@ def _purity(axes: Any, found: dict[str, Any], top: int) -> None:
         axes.bar(np.arange(1, top + 1) + 0.27 * (i - 1), share, 0.26, color=style.COLOURS[(1, 0, 5)[i]], label=text)
     axes.set(xticks=range(1, top + 1), xlabel=f"images of the commonest label among the top {top}", ylabel="share")
     axes.set_title("Do units mean more than directions?", weight="bold")
-    axes.legend()
+    axes.set_ylim(top=1.45 * axes.get_ylim()[1])  # room for the legend above the bars
+    axes.legend(loc="upper left")
 
 
 def _table(axes: Any, rows: list[dict[str, Any]], title: str) -> None:
