@@ -15,7 +15,7 @@ from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, TRACEBACK, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.goals import base as goals
 from blackbox.specs import channels as between
-from blackbox.specs import goal, starts
+from blackbox.specs import goal, goal_text, starts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def prepare(
     from blackbox.adopted import as_attack
     from blackbox.run import require, resolve
 
-    shown = goal.others(how.targeted, specs.images(images, common.seed))
+    shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=how.goal is None or not goal_text.any_form(how.goal)))
     aim, mask = _aim(how, known, shown), specs.read_mask(how.mask, shown)
     most = "answers" if _any_form(how, aim) else between.access(how.access, stack)
     count = nets.classes or len(shown.data.classes)

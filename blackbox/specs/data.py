@@ -30,7 +30,7 @@ class ImageSet:
     left_out: int = 0
 
 
-def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> ImageSet:
+def images(chosen: Images, seed: int = 0, default_split: str = "attack", labelled: bool = True) -> ImageSet:
     """Load data and choose ``n`` images.
 
     Args:
@@ -38,12 +38,13 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack") -> Imag
             sets. ``pick``: ``first`` n in file order, ``spread`` evenly over the file order (a folder is sorted by class),
             or ``random``. ``size``, ``class_names``: as in `surrogates.data.folders.folder`.
         default_split: the digits' part where no split is given.
+        labelled: whether labels are needed; an npz file may lack them else.
     """
     spec, split, size, classes = chosen.data, chosen.split, chosen.size, chosen.class_names
     import surrogates as sg
 
     kind = spec.partition(":")[0].lower()
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"labelled": False} if kind == "npz" and not labelled else {}
     if size is not None:
         more["size"] = size
     if classes is not None:

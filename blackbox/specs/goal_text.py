@@ -116,6 +116,7 @@ def _regression(rest: str, images: ImageSet) -> Goal:
 
 def _reference(text: str, images: ImageSet) -> Any:
     if text == OWN:
+        _labels(images)
         try:
             values = np.array([float(name) for name in images.data.classes])
         except ValueError:
@@ -123,7 +124,7 @@ def _reference(text: str, images: ImageSet) -> Any:
                 f"Expected reference= in --goal regression, FILE.npy or a number, since the classes of the data ({images.data.classes[0]}, "
                 "…) are no numbers to move from."
             ) from None
-        return values[images.data.labels.numpy()]
+        return values[_labels(images)]
     return each(text, "reference", images) if text.endswith(".npy") else parse.number(text, "reference")
 
 
@@ -187,8 +188,18 @@ def _zero_shot(rest: str, images: ImageSet) -> Goal:
     for name in ("leave", "reach"):
         if given[name]:
             word = given[name]
-            chosen[name] = images.data.labels.numpy() if word == OWN else int(word) if word.isdigit() else word
+            chosen[name] = _labels(images) if word == OWN else int(word) if word.isdigit() else word
     return ZeroShot(embeddings if texts is None else dict(zip(map(str, texts), embeddings, strict=True)), **chosen)
+
+
+def _labels(images: ImageSet) -> np.ndarray:
+    """The labels of the images. Raises: ValueError, where the data have none."""
+    from surrogates.data.loaders import UNLABELLED
+
+    if images.data.classes == UNLABELLED:
+        raise ValueError(f"Expected labels with the data {images.spec}, for {OWN} in --goal, but they have none. Put them into the file.")
+    labels: np.ndarray = images.data.labels.numpy()
+    return labels
 
 
 _READERS: dict[str, Callable[[str, ImageSet], Goal]] = {

@@ -77,7 +77,12 @@ def digits() -> Dataset:
     return Dataset(images, torch.from_numpy(raw.target.astype(np.int64)), tuple("0123456789"), "digits")
 
 
-def npz(path: str | Path, name: str | None = None, classes: Sequence[str] | str | Path | None = None) -> Dataset:
+UNLABELLED = ("none", "none")  # the classes of data without labels
+
+
+def npz(
+    path: str | Path, name: str | None = None, classes: Sequence[str] | str | Path | None = None, labelled: bool = True
+) -> Dataset:
     """Load the arrays ``images`` and ``labels`` of a .npz file.
 
     Args:
@@ -85,6 +90,7 @@ def npz(path: str | Path, name: str | None = None, classes: Sequence[str] | str 
             with C of 1 or 3; labels are whole numbers [N].
         name: for reports.
         classes: names in index order, or a file of them; by default 0 .. the largest label.
+        labelled: whether labels are needed; where not, and there are none, all are 0, of the classes `UNLABELLED`.
 
     Raises:
         FileNotFoundError: no such file. ValueError: not such a file (says what is wrong).
@@ -95,13 +101,14 @@ def npz(path: str | Path, name: str | None = None, classes: Sequence[str] | str 
     try:
         with np.load(path, allow_pickle=False) as file:
             found = list(getattr(file, "files", []))
-            lacking = [key for key in ("images", "labels") if key not in found]
+            lacking = [key for key in ("images", "labels")[: 1 + labelled] if key not in found]
             if lacking:
                 raise ValueError(
                     f"Expected {path} to hold the arrays images and labels, but it lacks {' and '.join(lacking)} "
                     f"(it has {', '.join(found) or 'none'})."
                 )
-            images, labels = file["images"], file["labels"]
+            images = file["images"]
+            labels = file["labels"] if "labels" in found else np.zeros(len(images), np.int64)
     except ValueError as error:
         if str(error).startswith("Expected"):
             raise
@@ -115,6 +122,8 @@ def npz(path: str | Path, name: str | None = None, classes: Sequence[str] | str 
         raise ValueError(f"Expected the labels in {path} to be whole numbers, but their dtype was {labels.dtype}.")
     if classes is not None:
         known = class_names(classes)
+    elif "labels" not in found:
+        known = UNLABELLED
     else:
         known = tuple(str(c) for c in range(max(int(labels.max(initial=0)) + 1, 2)))
     return Dataset(as_pixels(images, str(path)), torch.from_numpy(labels.astype(np.int64)), known, name or path.stem)

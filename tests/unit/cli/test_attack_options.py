@@ -368,8 +368,9 @@ class TestGoals:
         mask = np.zeros((8, 8), bool)
         mask[:, :6] = True
         np.save(own / "mask.npy", mask)
+        np.savez(own / "plain.npz", images=np.full((12, 1, 8, 8), 0.45, np.float32))  # such a goal needs no labels
         out = said(
-            "attack", "-t", f"{own}/target.py:number", "-d", f"npz:{own}/grey.npz", "--eps", "0.1", "-b", "30", "-a", "square", "-o", "run",
+            "attack", "-t", f"{own}/target.py:number", "-d", f"npz:{own}/plain.npz", "--eps", "0.1", "-b", "30", "-a", "square", "-o", "run",
             "--goal", f"{own}/target.py:far", "--mask", f"{own}/mask.npy",
         )  # fmt: skip
         assert out.returncode == 0, out.stderr
@@ -404,6 +405,11 @@ class TestGoals:
             (("--goal", "regression:up=2", "--own", f"npz:{own}/grey.npz"), "Expected either --own, whose nets are trained on classes"),
         ):
             out = said("attack", *base, "--classes", "2", *more)
+            assert out.returncode == 2 and told in out.stderr, (told, out.stderr)
+        np.savez(own / "plain.npz", images=np.full((2, 1, 8, 8), 0.45, np.float32))
+        plain = ("-t", f"{own}/target.py:brightness", "-d", f"npz:{own}/plain.npz", "--eps", "0.1")
+        for goal, told in (("regression:up=1", "Expected labels with the data"), ("none-of:0", "it lacks labels")):
+            out = said("attack", *plain, "--goal", goal)
             assert out.returncode == 2 and told in out.stderr, (told, out.stderr)
         out = said("evaluate", *base, "--goal", "none-of:0")
         assert out.returncode == 2 and "Expected no --goal with blackbox evaluate" in out.stderr
