@@ -370,7 +370,8 @@ class TestGoals:
         np.save(own / "mask.npy", mask)
         np.savez(own / "plain.npz", images=np.full((12, 1, 8, 8), 0.45, np.float32))  # such a goal needs no labels
         out = said(
-            "attack", "-t", f"{own}/target.py:number", "-d", f"npz:{own}/plain.npz", "--eps", "0.1", "-b", "30", "-a", "square", "-o", "run",
+            "attack", "-t", f"{own}/target.py:number", "-d", f"npz:{own}/plain.npz",
+            "--eps", "0.1", "-b", "30", "-a", "square", "-o", "run",
             "--goal", f"{own}/target.py:far", "--mask", f"{own}/mask.npy",
         )  # fmt: skip
         assert out.returncode == 0, out.stderr
