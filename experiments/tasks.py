@@ -53,6 +53,7 @@ class Line:
     goal: Callable[[Tensor], bb.goals.Goal]  # of the places of its images among the task's
     images: int = 0
     start: Tensor | None = None  # [n, *shape] where walks begin
+    prior: Any = None  # surrogates, of an attack that takes some
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def measured(task: Ready, line: Line, s: Settings, threat: bb.Threat, seed: int)
     attack: Any = Noise() if line.attack == NOISE else line.attack
     budget = s.draws + 1 if line.attack == NOISE else s.budget
     oracle = line.oracle()
-    more = {} if line.start is None else {"start": line.start[some]}
+    more: dict[str, Any] = {} if line.start is None else {"start": line.start[some]}
+    more |= {} if line.prior is None else {"prior": line.prior}
     result = bb.attack(
         oracle, task.images[some], None, attack, threat, budget, goal=line.goal(some), seed=seed, ids=task.ids[some], **more
     )
