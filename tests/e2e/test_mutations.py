@@ -80,6 +80,11 @@ FAULTS = [
         f"{ENGINE}::TestOnePointAStep::test_same_in_any_company",
     ),
     Fault(
+        "a prior is aimed at another image's goal", "blackbox/engine/scheduler.py",
+        "self.spec.aimed.of(first)", "self.spec.aimed.of(0)",
+        "tests/contract/test_prior_goals.py::test_a_net_with_another_embedding_makes_references_of_its_own",
+    ),
+    Fault(
         "a minority confirms", "blackbox/engine/confirmation.py",
         "self.majority, self.spec = spec.votes // 2 + 1,", "self.majority, self.spec = spec.votes // 2,",
         "tests/unit/engine/test_confirmation.py",
