@@ -60,6 +60,8 @@ def test_each_image_has_its_own_goal_whatever_its_neighbours_have() -> None:
 
 def test_nets_with_other_embeddings_have_goals_of_their_own() -> None:
     small = nn.Sequential(NET, nn.Linear(4, 2))
+    with torch.no_grad():
+        small[1].weight.copy_(torch.tensor([[0.5, -0.2, 0.1, 0.3], [0.1, 0.4, -0.5, 0.2]]))
     goals = [Verification(NET(X[:1])[0].detach(), 0.5), Verification(small(X[:1])[0].detach(), 0.5)]
     made = sg.craft([NET, small], X[1:], None, "pgd", threat=EPS, steps=40, step=0.005, goal=goals)
     before, after = (sum((net(v) - net(X[:1])).norm(dim=1) for net in (NET, small)) for v in (X[1:], made))

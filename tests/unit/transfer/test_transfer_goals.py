@@ -15,18 +15,26 @@ from blackbox.goals import NoneOf, Regression, Verification
 
 DRAWS = np.random.default_rng(6)
 X = torch.tensor(DRAWS.uniform(0.4, 0.6, (5, 1, 4, 4)), dtype=torch.float32)
-NET = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-with torch.no_grad():
-    NET[1].weight.copy_(torch.tensor(DRAWS.normal(size=(3, 16))))
+
+
+def linear(given: int, made: int) -> nn.Linear:
+    out = nn.Linear(given, made)
+    with torch.no_grad():
+        for p in out.parameters():
+            p.copy_(torch.tensor(DRAWS.normal(size=p.shape)))
+    return out
+
+
+NET = nn.Sequential(nn.Flatten(), linear(16, 3))
 FACE = torch.full((1, 4, 4), 0.5)
-WIDE = nn.Sequential(NET, nn.Linear(3, 6))
+WIDE = nn.Sequential(NET, linear(3, 6))
 
 
 def test_who_reaches_the_goal_unchanged_is_in_no_rate_but_that_of_all(tmp_path: Path) -> None:
     """The number is to rise by a share of the most that it can; two images have risen already."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
+    net = nn.Sequential(nn.Flatten(), linear(16, 1))
     clean = net(X).detach()[:, 0]
-    most = 0.1 * float(net[1].weight.abs().sum())
+    most = 0.1 * net[1].weight.abs().sum().item()
     reference = clean - torch.tensor([0.0, 0.0, 0.0, most, most])
     asked = bb.Oracle(net, "answers")
     m = sg.transfer_matrix({"own": net}, {"t": asked}, X, None, ["fgsm"], [bb.Linf(0.1)], goal=Regression(reference, 0.9 * most, "up"))
@@ -43,7 +51,7 @@ def test_who_reaches_the_goal_unchanged_is_in_no_rate_but_that_of_all(tmp_path: 
 
 
 def test_sources_and_targets_may_have_references_in_spaces_of_their_own() -> None:
-    near = 0.6 * float((NET(X) - NET(FACE[None])).norm(dim=1).min())
+    near = 0.6 * (NET(X) - NET(FACE[None])).norm(dim=1).min().item()
     one = Verification(NET(FACE[None])[0].detach(), near, images=FACE)
     each = {"own": [one, one], "t": one, "wide": Verification(WIDE(FACE[None])[0].detach(), near / 3)}
     oracles = {"t": bb.Oracle(NET, "answers"), "wide": bb.Oracle(WIDE, "answers")}
