@@ -50,6 +50,16 @@ def test_projection_is_the_nearest_point(threat: bb.Threat) -> None:
         assert bool((((other - made) * way).flatten(1).sum(1) < 1e-4).all())
 
 
+@pytest.mark.parametrize("threat", [bb.Linf(0.1), bb.L2(0.4), bb.L1(1.5)], ids=str)
+def test_rounding_leads_no_small_share_out_of_the_ball(threat: bb.Threat) -> None:
+    """float32 rounds an entry by 3e-8; divided by a share of 1e-3 that is far more than the tolerance."""
+    bounds = Bounds.of(threat, X, None, torch.full_like(X, 1e-3), None)
+    assert bounds is not None
+    made = bounds.project(threat, X + 0.1 * torch.tensor(DRAWS.normal(size=X.shape), dtype=torch.float32))
+    far = bounds.distance(threat, made)
+    assert bool((far <= threat.eps + threat.tolerance).all()) and bool((far >= 0.9 * threat.eps).all())
+
+
 ALL = (("square", bb.Linf(0.05)), ("square", bb.L2(0.3)), ("sparse", bb.L0(4)), ("square", bb.L1(1)), ("surfree", bb.L2(0.3)))
 
 
