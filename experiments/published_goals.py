@@ -11,7 +11,7 @@ from experiments.publishable import Figure, Table, figure, ratio_of, share_of
 
 FOLDER, NOISE = "goals", "noise"
 FIRST = 100  # queries
-NAMED = {NOISE: "noise of the same size", "ripples": "`ripples` (what `auto` takes)"}
+NAMED = {NOISE: "noise of the same size", "ripples": "ripples (what auto takes)"}
 
 
 def tasks(*names: str) -> dict[str, dict[str, Any]]:
@@ -51,7 +51,7 @@ def goal_table(name: str) -> Table:
     for (access, attack), rows in sorted(lines(name).items(), key=_place):
         floor = attack == NOISE
         cells.append([
-            access, NAMED.get(attack, f"`{attack}`"), rows.n, "" if floor else by_then(rows, FIRST),
+            access, NAMED.get(attack, attack), rows.n, "" if floor else by_then(rows, FIRST),
             [rows.rate(), f"in {rows.budget - 1} draws"] if floor else rows.rate(), "" if floor else rows.mean(),
         ])  # fmt: skip
     return Table(["the service shows", "attack", "n", f"success at {FIRST}", f"at {budget:,}", "mean queries"], cells)

@@ -38,21 +38,21 @@ class Panel:
     difference: bool = False
 
 
-def fooled(task: Ready, line: Line, budget: int) -> tuple[list[int], Tensor, list[Any], list[Any]]:
-    """Places of three images that reach the goal, what was found of them, and the answers to both."""
+def fooled(task: Ready, line: Line, budget: int, count: int = SHOWN) -> tuple[list[int], Tensor, list[Any], list[Any]]:
+    """Places of some images that reach the goal, what was found of them, and the answers to both."""
     places: list[int] = []
     kept: list[Tensor] = []
     threat = ground.threat(ground.entry("tasks", task.name)["threat"])
     seed = ground.seeds("reporting")[0]
-    for place_ in torch.linspace(0, len(task.ids) - 1, 3 * SHOWN).long().tolist():
+    for place_ in torch.linspace(2, len(task.ids) - 1, 3 * SHOWN).long().tolist():
         some = torch.tensor([place_])
         result = bb.attack(
             line.oracle(), task.images[some], None, line.attack, threat, budget, goal=line.goal(some), seed=seed, ids=task.ids[some]
         )
-        if bool(result.success[0]) and len(places) < SHOWN:
+        if bool(result.success[0]) and len(places) < count:
             places.append(place_)
             kept.append(result.x_adv[0])
-        if len(places) == SHOWN:
+        if len(places) == count:
             break
     found = torch.stack(kept)
     clean, now = line.oracle()(task.images[places]), line.oracle()(found)
@@ -73,7 +73,7 @@ def page(path: Path, title: str, under: str, rows: Sequence[Sequence[Panel]], wo
     from matplotlib.patches import Rectangle
 
     across = len(rows[0])
-    height = 0.75 + len(rows) * (WIDTH / across + words)
+    height = 0.7 + len(rows) * (WIDTH / across + words - 0.12)
     with sheet(path, title, under, WIDTH, height, rows=len(rows), columns=across) as (_, axes):
         for line, panels in zip(axes, rows, strict=True):
             for axis, panel in zip(line, panels, strict=True):
@@ -87,11 +87,11 @@ def page(path: Path, title: str, under: str, rows: Sequence[Sequence[Panel]], wo
 def faces(s: tasks.Settings, path: Path) -> None:
     rows = []
     portraits = packaged.faces(s.unpacked, 150)
+    net = tasks.fast(packaged.descriptor(s.unpacked), portraits)
+    everybody = net(portraits)
     for mode in ("dodge", "impersonate"):
         task, lines = goal_faces.verification(s, mode)
         places, found, clean, now = fooled(task, next(lines), s.budget)
-        net = tasks.fast(packaged.descriptor(s.unpacked), portraits)
-        everybody = net(portraits)
         for i, at in enumerate(places[:2]):
             who = int(task.ids[at])
             other = portraits[who].flip(2) if mode == "dodge" else portraits[goal_faces.others(everybody)[who]]
@@ -99,23 +99,23 @@ def faces(s: tasks.Settings, path: Path) -> None:
             apart = [float(np.linalg.norm(answer - reference)) for answer in (clean[i], now[i])]
             said = ["one person" if d <= packaged.SAME_PERSON else "two people" for d in apart]
             rows.append([
-                Panel(other, f"{mode}: the reference"), Panel(task.images[at], f"{apart[0]:.2f}, {said[0]}"),
-                Panel(found[i], f"{apart[1]:.2f}, {said[1]}"), Panel(found[i] - task.images[at], "the change", difference=True),
+                Panel(other, f"the reference\nto {mode}"), Panel(task.images[at], f"{apart[0]:.3f}\n{said[0]}"),
+                Panel(found[i], f"{apart[1]:.3f}\n{said[1]}"), Panel(found[i] - task.images[at], "the change", difference=True),
             ])  # fmt: skip
-    page(path, "A face for another, or no longer for itself", "distance from the reference's descriptor; one person up to 0.6", rows)
+    page(path, "A face for another, or no longer for itself", "distance from the reference's descriptor; one person up to 0.6", rows, 0.3)
 
 
 def pairs(
     s: tasks.Settings, path: Path, made: tuple[Ready, Any], title: str, under: str, words: Callable[[Any], str], below: float = 0.3,
-    boxes: Callable[[Any], Sequence[Sequence[float]]] = lambda answer: (),
+    boxes: Callable[[Any], Sequence[Sequence[float]]] = lambda answer: (), count: int = SHOWN, true: Callable[[int], str] | None = None,
 ) -> None:  # fmt: skip
-    """Three images in rows: as it was, as it was found, the change."""
+    """Images in rows: as it was, as it was found, the change. true: what is right for a sample's place, said below the change."""
     task, lines = made
-    places, found, clean, now = fooled(task, next(iter(lines)), s.budget)
+    places, found, clean, now = fooled(task, next(iter(lines)), s.budget, count)
     rows = [
         [
             Panel(task.images[at], words(clean[i]), boxes(clean[i])), Panel(found[i], words(now[i]), boxes(now[i])),
-            Panel(found[i] - task.images[at], "the change", difference=True),
+            Panel(found[i] - task.images[at], f"the change\n\ntrue class:\n{true(at)}" if true else "the change", difference=True),
         ] for i, at in enumerate(places)
     ]  # fmt: skip
     page(path, title, under, rows, below)
@@ -131,7 +131,13 @@ def top_five(s: tasks.Settings, path: Path) -> None:
     given = goal_photographs.Settings(data=s.data, packages=s.packages)
     made = goal_photographs.top_five(given)
     under = "what the net lists of the photograph"
-    pairs(s, path, made, "Out of the first five", under, lambda listed: "\n".join(short[j] for j, _ in listed), 0.85)
+    data, ids = ground.images("photographs", s.root, 192)
+    labels = dict(zip(ids.tolist(), data.labels.tolist(), strict=True))
+
+    def true(at: int) -> str:
+        return short[labels[int(made[0].ids[at])]]
+
+    pairs(s, path, made, "Out of the first five", under, lambda listed: "\n".join(short[j] for j, _ in listed), 1.0, count=2, true=true)
 
 
 def moderation(s: tasks.Settings, path: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_table_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.
     file.write_text(json.dumps(about))
     monkeypatch.setattr(measurements, "RESULTS", tmp_path)
     first, floor, last = published_goals.goal_table("face_age").rows
-    assert first[:3] == ["the age", "`square`", 40] and (first[3].value, first[4].value) == (0.5, 0.75)
+    assert first[:3] == ["the age", "square", 40] and (first[3].value, first[4].value) == (0.5, 0.75)
     assert first[5].value == pytest.approx((50 + 200 + 1000 + 90) / 4) and last[5].value == pytest.approx((500 + 3 * 1000) / 4)
     assert floor[1] == "noise of the same size" and floor[4][0].value == 0.25 and floor[5] == ""
     assert published_goals.goal_over("face_age", "yes or no", "rays", "square", "the age").value == pytest.approx(3500 / 1340)
