@@ -52,7 +52,7 @@ def rejecting_table() -> Table:
     for _, title, found in of_targets("defences"):
         for defence in DETECTORS:
             alarms = [benign(found, defence, stream) for stream in STREAMS]
-            for attack in ("square", "hop-skip-jump"):
+            for attack in ("square", "hop-skip-jump", "ripples"):
                 alone, knows = (row(found, defence, attack, k) for k in (False, True))
                 if alone is None:
                     continue

@@ -1,7 +1,7 @@
 """What defences that answer back leave: Square and HopSkipJump as they are, and as attackers who know the defence.
 
 Detectors that reject (Blacklight, PIHA, QPA), with one account for all images together: Square on scores, HopSkipJump on labels,
-alone and inside `oars`. Noise in the features (random features), in the input, and scores that bend the loss (AAA): Square, alone
+alone and inside `oars`; with --attacks others beside them, such as ripples, whose first queries are far apart anyway. Noise in the features (random features), in the input, and scores that bend the loss (AAA): Square, alone
 and inside `averaged` or `both-ways`. Beside each its cost to those who attack nobody: the share of benign queries that are
 flagged (`blackbox.evaluation.benign`), or the clean accuracy. The defender sets noise on the images for choosing: the largest
 of some sizes that costs at most two points of clean accuracy there; and so AAA's temperature.
@@ -42,6 +42,7 @@ LEFT = {"cifar": "raw-filtered", "mnist": "digits-second"}  # images for choosin
 class Settings(Real):
     targets: tuple[str, ...] = says(("poolcnn", "resnet2b_adv"), "of experiments/ground.toml")
     defences: tuple[str, ...] = says(("none", *KNOWING), "which")
+    attacks: tuple[str, ...] = says(("square", "hop-skip-jump"), "registered names; all but square meet detectors alone")
     budget: int = says(1000, "queries an image")
     images: int = says(100, "so many of a target's")
     seed: int = says(0, "of attacks and defences")
@@ -128,7 +129,7 @@ def measure(s: Settings) -> None:
         defended = Defended(s, target, case)
         for name in s.defences:
             book.row(partial(defended.cost, name), among="benign", defence_name=name)
-        for attack in ("square", "hop-skip-jump"):
+        for attack in s.attacks:
             for name in s.defences if attack == "square" else [n for n in s.defences if n in DETECTORS]:
                 for knowing in (False, True) if KNOWING.get(name) in bb.attacks.names() else (False,):
                     key = {"defence_name": name, "attack": attack, "knowing": knowing, "budget": s.budget, "seed": s.seed}
