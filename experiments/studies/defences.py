@@ -1,7 +1,8 @@
 """What defences that answer back leave: Square and HopSkipJump as they are, and as attackers who know the defence.
 
 Detectors that reject (Blacklight, PIHA, QPA), with one account for all images together: Square on scores, HopSkipJump on labels,
-alone and inside `oars`; with --attacks others beside them, such as ripples, whose first queries are far apart anyway. Noise in the features (random features), in the input, and scores that bend the loss (AAA): Square, alone
+alone and inside `oars`; with --attacks others beside them, such as ripples, whose first queries are far apart anyway. Noise in
+the features (random features), in the input, and scores that bend the loss (AAA): Square, alone
 and inside `averaged` or `both-ways`. Beside each its cost to those who attack nobody: the share of benign queries that are
 flagged (`blackbox.evaluation.benign`), or the clean accuracy. The defender sets noise on the images for choosing: the largest
 of some sizes that costs at most two points of clean accuracy there; and so AAA's temperature.
