@@ -30,6 +30,8 @@ def per_entry(eps: Any, norm: type[Threat] = Linf) -> dict[str, Any]:
     Raises:
         ValueError: a negative or infinite eps, none above 0, or an L0 threat, which counts pixels.
     """
+    if not (isinstance(norm, type) and issubclass(norm, Threat)):
+        raise ValueError(f"Expected norm to be bb.Linf, bb.L2 or bb.L1 itself, but it was {norm!r:.40}. The eps says how far.")
     t = as_tensor(eps, "eps").to(torch.float64)
     if norm is L0:
         raise ValueError("Expected norm to be Linf, L2 or L1, but it was L0, which counts pixels. Say with mask= which may change.")

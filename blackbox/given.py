@@ -60,6 +60,8 @@ def samples(
         allowed = free
     check_weights(weights, threat)
     inside = None if ranges is None else as_ranges(ranges, images)
+    if inside is not None:
+        _check_room(threat, allowed, *inside)
     return Samples(images, labels, goal, numbers, starts, allowed, rows, weights, inside)
 
 
@@ -75,6 +77,17 @@ def check_weights(weights: Tensor | None, threat: Threat) -> None:
         raise ValueError(
             f"Expected a mask of bools with {threat}, which counts pixels, but it held shares of eps. Write mask > 0, and ranges=(lower, "
             "upper) for how far an entry may go."
+        )
+
+
+def _check_room(threat: Threat, mask: Tensor | None, lower: Tensor, upper: Tensor) -> None:
+    """Refuse ranges that let nothing of an image change: all its queries would be of the clean one. Raises: ValueError."""
+    free = lower.clamp_min(threat.lower) < upper.clamp_max(threat.upper)
+    if len(none := (~(free if mask is None else free & mask).flatten(1).any(1)).nonzero()):
+        more = "" if mask is None else " where its mask lets it"
+        raise ValueError(
+            f"Expected ranges that let something change{more}, but the ends of those of sample {int(none[0])} are the same ({len(none)} "
+            "such). Leave them out."
         )
 
 

@@ -156,18 +156,32 @@ class Goal:
             kept = (~reply.rejected).numpy(force=True)
             loss, reached = np.full(len(who), np.nan, np.float32), np.zeros(len(who), bool)
             if kept.any():
-                loss[kept], reached[kept] = self.verdict(reply.take(~reply.rejected), who[kept])
+                try:
+                    loss[kept], reached[kept] = self.verdict(reply.take(~reply.rejected), who[kept])
+                except GoalError as error:
+                    error.row = None if error.row is None else int(np.flatnonzero(kept)[error.row])
+                    raise
             return loss, reached
-        self.check(reply)
-        loss, reached = self.judge(reply, who)
-        loss, reached = np.asarray(loss, dtype=np.float32), np.asarray(reached, dtype=bool)
+        try:
+            self.check(reply)
+            loss, reached = map(_plain, self.judge(reply, who))
+            said = np.asarray(reached)
+            loss, reached = np.asarray(loss, dtype=np.float32), said.astype(bool)
+        except GoalError:
+            raise
+        except Exception as error:  # of a goal of one's own: these answers were paid for, and the engine counts them
+            raise GoalError(
+                f"Expected from the goal ({self}) a loss and a success for each of {len(who)} answers, but it raised "
+                f"{type(error).__name__}: {str(error).rstrip('.')}."
+            ) from error
         if loss.shape != (len(who),) or reached.shape != (len(who),):
             raise GoalError(
                 f"Expected from the goal ({self}) a loss and a success for each of {len(who)} answers, but their shapes were "
                 f"{loss.shape} and {reached.shape}."
             )
-        if np.isnan(loss).any():
-            raise GoalError(f"Expected a number from the goal ({self}), but the loss was NaN.", int(np.isnan(loss).argmax()))
+        for what, values in (("loss", loss), ("success", said)):
+            if values.dtype.kind == "f" and np.isnan(values).any():
+                raise GoalError(f"Expected a number from the goal ({self}), but the {what} was NaN.", int(np.isnan(values).argmax()))
         return np.clip(loss, -_LARGEST, _LARGEST), reached
 
 
@@ -207,7 +221,7 @@ def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarra
         ValueError: of another length, or not finite; says which sample.
     """
     try:
-        array = np.asarray(values.numpy(force=True) if hasattr(values, "numpy") else values, dtype=np.float64)
+        array = np.asarray([_plain(each) for each in values] if isinstance(values, list | tuple) else _plain(values), dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"Expected {what} to be numbers, as many for each sample, but it was {values!r:.80}.") from None
     if array.ndim == axes:
@@ -223,6 +237,10 @@ def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarra
     if bad.any():
         raise ValueError(f"Expected {what} to be finite, but that of sample {int(bad.argmax())} is not. Leave such samples out.")
     return array
+
+
+def _plain(values: Any) -> Any:
+    return values.numpy(force=True) if isinstance(values, Tensor) else values
 
 
 def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:

@@ -73,11 +73,12 @@ class MultiLabel(Goal):
             if wrong := [label for label in labels if str(label) not in answers[0]]:
                 known = ", ".join(list(answers[0])[:12])
                 raise GoalError(f"Expected labels that the target scores, {known}, but one was {wrong[0]!r}.", 0)
-            try:
-                rows = [[float(answer[str(label)]) for label in labels] for answer in answers]
-            except (KeyError, TypeError, ValueError):
-                raise GoalError(f"Expected a dict of scores from every call for the goal ({self}).") from None
-            found = np.array(rows, dtype=np.float64).reshape(len(answers), len(labels))
+            found = np.zeros((len(answers), len(labels)))
+            for row, answer in enumerate(answers):
+                try:
+                    found[row] = [float(answer[str(label)]) for label in labels]
+                except (IndexError, KeyError, TypeError, ValueError):
+                    raise GoalError(f"Expected a dict of scores for the goal ({self}), but it was {answer!r:.80}.", row) from None
             if np.isnan(found).any():
                 raise GoalError(f"Expected numbers as scores for the goal ({self}), but one was NaN.", int(np.isnan(found).any(1).argmax()))
             return found

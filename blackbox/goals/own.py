@@ -39,17 +39,17 @@ class Own(Goal):
         loss, reached = np.zeros(len(who), np.float32), np.zeros(len(who), bool)
         for row, (answer, sample) in enumerate(zip(_answers(reply), who.tolist(), strict=True)):
             loss[row] = self._called(self.loss, "loss", float, answer, sample, row)
-            reached[row] = loss[row] > 0 if self.success is None else self._called(self.success, "success", bool, answer, sample, row)
+            reached[row] = loss[row] > 0 if self.success is None else self._called(self.success, "success", _truth, answer, sample, row)
         return loss, reached
 
-    def _called(self, function: Callable[..., Any], what: str, kind: type, answer: Any, sample: int, row: int) -> Any:
+    def _called(self, function: Callable[..., Any], what: str, kind: Callable[[Any], Any], answer: Any, sample: int, row: int) -> Any:
         try:
             own = copied(answer)  # it may sort or edit it: what is in the journal, and what others see, stays as it is
             return kind(function(own, sample) if _takes_two(function) else function(own))
         except Exception as error:
             raise GoalError(
                 f"Expected the {what} of the goal ({self}) to be a {'number' if kind is float else 'truth'}, but on the answer "
-                f"{answer!r:.80} it raised {type(error).__name__}: {error}",
+                f"{answer!r:.80} it raised {type(error).__name__}: {str(error).rstrip('.')}.",
                 row,
             ) from error
 
@@ -88,6 +88,12 @@ def goal(
         raise ValueError("Expected access to be answers, labels, scores or logits for a goal of one's own, but it was topk.")
     called = getattr(loss, "__name__", type(loss).__name__)
     return Own(loss, success, name or ("a goal of one's own" if called == "<lambda>" else called), level, graded, twin)
+
+
+def _truth(said: Any) -> bool:
+    if said is None or isinstance(said, str) or said != said:  # a forgotten return, a word, NaN: each is a truth to Python
+        raise ValueError(f"{said!r} is neither true nor false")
+    return bool(said)
 
 
 def _answers(reply: Reply) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Range = tuple[float, float]
+_CODES = 100_000  # of a category: each is a scaled column
 
 
 def names_of(columns: Any, count: int) -> tuple[str, ...]:
@@ -91,7 +92,8 @@ def ranges_of(ranges: Any, names: Sequence[str], default: Mapping[str, Range]) -
     """A range for each column: the one given, else the ``default``, else None.
 
     Raises:
-        ValueError: an unknown column, or no range: not two finite numbers, or the first above the second.
+        ValueError: an unknown column, no range (not two finite numbers, or the first above the second), or another range than the
+            ``default``, which is that of one-hot columns.
     """
     if isinstance(ranges, Mapping):
         given = {named(column, names, "ranges"): pair for column, pair in ranges.items()}
@@ -109,6 +111,11 @@ def ranges_of(ranges: Any, names: Sequence[str], default: Mapping[str, Range]) -
             raise ValueError(f"Expected the range of column {name!r} to be a pair (lowest, highest), but it was {pair!r}.") from None
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise ValueError(f"Expected the range of column {name!r} to be finite, the lowest first, but it was ({low:g}, {high:g}).")
+        if name in default and (low, high) != default[name]:
+            raise ValueError(
+                f"Expected the range of the one-hot column {name!r} to be (0, 1), but it was ({low:g}, {high:g}). Leave its range out; a "
+                "category that must not be chosen is left out of the group, with its column immutable."
+            )
         out.append((low, high))
     return tuple(out)
 
@@ -139,13 +146,24 @@ def check_kinds(
                 f"Expected immutable to hold all columns of the category {title!r} or none, but {held[0]!r} is in it and {free!r} is "
                 "not. Name all."
             )
+    free = False
     for name, pair in zip(names, ranges, strict=True):
         if pair is None and name not in immutable:
             raise ValueError(
                 f"Expected a range for each column that may change, but {name!r} has none. Give ranges={{{name!r}: (lowest, highest)}}, "
                 "make the table with Tabular.from_data, or name the column in immutable."
             )
-        if pair is not None and name in integer and math.ceil(pair[0]) > math.floor(pair[1]):
+        code = len(groups.get(one_hot.get(name, ""), ())) == 1
+        whole = code or name in integer
+        if pair is not None and whole and math.ceil(pair[0]) > math.floor(pair[1]):
             raise ValueError(f"Expected a whole number in the range of column {name!r}, but there is none in ({pair[0]:g}, {pair[1]:g}).")
-    if set(immutable) >= set(names):
-        raise ValueError("Expected something of a row to be free to change, but all columns are immutable.")
+        if pair is not None and code and pair[1] - pair[0] > _CODES:
+            raise ValueError(
+                f"Expected a column of categories to hold {_CODES} codes at most, but the range of {name!r} is ({pair[0]:g}, {pair[1]:g}). "
+                "Name it in integer, if it holds numbers, or in immutable instead."
+            )
+        many = len(groups.get(one_hot.get(name, ""), ())) > 1  # one of several columns that are 0 or 1, whatever was seen of it
+        one = pair is not None and not many and (pair[0] == pair[1] or (whole and math.ceil(pair[0]) == math.floor(pair[1])))
+        free = free or (name not in immutable and not one)
+    if not free:
+        raise ValueError("Expected something of a row to be free to change, but all columns are immutable, or have one value.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -54,6 +55,11 @@ class Tabular:
 
     def __post_init__(self) -> None:
         given = self.columns
+        if not isinstance(self.ranges, Mapping | Sequence | np.ndarray):
+            raise ValueError(
+                f"Expected ranges as a pair (lowest, highest) for each column, or a mapping of columns to pairs, but they were "
+                f"{self.ranges!r:.40}. Tabular.from_data(X) learns them."
+            )
         if given is None and isinstance(self.ranges, Mapping):
             if not all(isinstance(name, str) for name in self.ranges):
                 raise ValueError("Expected columns=names with ranges for some of the columns, but there were none. Give all the names.")
@@ -93,6 +99,9 @@ class Tabular:
         names = read.names_of(found, rows.shape[1])
         _check_finite(rows, names)
         learned = dict(zip(names, zip(rows.amin(0).tolist(), rows.amax(0).tolist(), strict=True), strict=True))
+        for group in read.groups_of(categorical, names).values():
+            if len(group) > 1:  # of a category that these rows lack, a row may be all the same
+                learned.update(dict.fromkeys(group, (0.0, 1.0)))
         chosen = {read.named(column, names, "ranges"): pair for column, pair in (ranges or {}).items()}
         return cls({**learned, **chosen}, names, integer, categorical, immutable, increasing)
 
@@ -169,7 +178,7 @@ class Tabular:
         for title, members in self.categorical.items():
             place = torch.tensor([at[m] for m in members])
             low, high = self.ranges[at[members[0]]]
-            codes = torch.arange(round(low), round(high) + 1, dtype=torch.float64)[:, None]
+            codes = torch.arange(math.ceil(low), math.floor(high) + 1, dtype=torch.float64)[:, None]
             patterns = codes if len(members) == 1 else torch.eye(len(members), dtype=torch.float64)
             groups.append(Group(title, place, patterns, members[0] in self.immutable))
         low, high = torch.tensor(ends, dtype=torch.float64).view(-1, 2).T

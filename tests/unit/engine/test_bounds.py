@@ -165,9 +165,13 @@ def test_what_cannot_be_is_refused_before_any_query() -> None:
         ({"ranges": low}, "ranges to be"),
         ({"ranges": (low[:, :2], 1)}, r"ranges \(lower\) of shape"),
         ({"ranges": (nan, 1)}, "its range"),
+        ({"ranges": (torch.cat([low[:1], X[1:]]), X)}, r"the ends of those of sample 1 are the same \(3 such\)"),
+        ({"ranges": (X - (WEIGHTS > 0.5).float() * 0.1, X), "mask": WEIGHTS <= 0.5}, "sample 0 are the same"),
     ):
         with pytest.raises(ValueError, match=said):
             bb.attack(target, X, Y, "square", bb.Linf(0.1), 30, **more)
     with pytest.raises(ValueError, match="mask of bools with L0 4"):
         bb.attack(target, X, Y, "sparse", bb.L0(4), 30, mask=WEIGHTS)
+    with pytest.raises(ValueError, match=r"bb\.L2 or bb\.L1 itself"):
+        bb.per_entry(WEIGHTS, bb.L2(1))  # type: ignore[arg-type]
     assert target.rows == 0

@@ -104,6 +104,21 @@ def test_violations_are_told_apart_and_projected_away() -> None:
     assert torch.equal(kept.project(FRAME[::-1], FRAME)[:, 3:6], torch.tensor(FRAME[JOBS].to_numpy(float)))
 
 
+def test_categories_that_no_row_has_and_codes_between_whole_numbers() -> None:
+    seen = np.array([[0.0, 1.0, 0.0, 0.1], [1.0, 0.0, 0.0, 0.9]])
+    table, other = bb.Tabular.from_data(seen, categorical=[[0, 1, 2]]), np.array([[0.0, 0.0, 1.0, 0.1]])
+    assert torch.equal(table.project(other, seen[:1]), torch.tensor(other)) and table.valid(other, seen[:1]).all()
+    table.rows(other)
+    coded = bb.Tabular([(0.5, 3.5), (0, 1)], categorical=[0])
+    rows = coded.project(np.array([[0.0, 0.0], [9.0, 0.0]]), np.array([[2.0, 0.0]] * 2))
+    assert rows[:, 0].tolist() == [1.0, 3.0] and coded.valid(rows, rows).all()
+
+
+def test_a_table_needs_ranges() -> None:
+    with pytest.raises(ValueError, match="Expected ranges as a pair .* but they were None"):
+        bb.Tabular(None)
+
+
 def broken(**cells: Any) -> pd.DataFrame:
     out = FRAME.copy().astype(object)
     for column, value in cells.items():
@@ -124,6 +139,10 @@ def broken(**cells: Any) -> pd.DataFrame:
         ({"ranges": {"age": 3}}, "range of column 'age' to be a pair"),
         ({"ranges": {"age": (20.2, 20.8)}, "integer": ["age"]}, "whole number in the range of column 'age'"),
         ({"immutable": list(FRAME.columns)}, "all columns are immutable"),
+        ({"immutable": list(FRAME.columns)[1:], "ranges": {"age": (30, 30)}}, "or have one value"),
+        ({"categorical": [JOBS], "ranges": {"job_none": (0, 0)}}, r"one-hot column 'job_none' to be \(0, 1\)"),
+        ({"categorical": ["region"], "ranges": {"region": (0.1, 0.9)}}, "whole number in the range of column 'region'"),
+        ({"categorical": ["income"], "ranges": {"income": (0, 1e9)}}, "100000 codes at most, but the range of 'income'"),
         ({"categorical": [[]]}, "one is empty"),
         ({"columns": list("aabcdef")}, "'a' occurs 2 times"),
     ],
