@@ -146,7 +146,7 @@ def check_kinds(
                 f"Expected immutable to hold all columns of the category {title!r} or none, but {held[0]!r} is in it and {free!r} is "
                 "not. Name all."
             )
-    free = False
+    movable = False
     for name, pair in zip(names, ranges, strict=True):
         if pair is None and name not in immutable:
             raise ValueError(
@@ -164,6 +164,6 @@ def check_kinds(
             )
         many = len(groups.get(one_hot.get(name, ""), ())) > 1  # one of several columns that are 0 or 1, whatever was seen of it
         one = pair is not None and not many and (pair[0] == pair[1] or (whole and math.ceil(pair[0]) == math.floor(pair[1])))
-        free = free or (name not in immutable and not one)
-    if not free:
+        movable = movable or (name not in immutable and not one)
+    if not movable:
         raise ValueError("Expected something of a row to be free to change, but all columns are immutable, or have one value.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -55,7 +55,7 @@ class Tabular:
 
     def __post_init__(self) -> None:
         given = self.columns
-        if not isinstance(self.ranges, Mapping | Sequence | np.ndarray):
+        if not hasattr(self.ranges, "__len__"):
             raise ValueError(
                 f"Expected ranges as a pair (lowest, highest) for each column, or a mapping of columns to pairs, but they were "
                 f"{self.ranges!r:.40}. Tabular.from_data(X) learns them."
