@@ -11,7 +11,7 @@ from experiments.publishable import Figure, Table, figure, ratio_of, share_of
 
 FOLDER, NOISE = "goals", "noise"
 FIRST = 100  # queries
-NAMED = {NOISE: "noise of the same size", "ripples": "ripples (what auto takes)"}
+NAMED = {NOISE: "noise of the same size"}
 
 
 def tasks(*names: str) -> dict[str, dict[str, Any]]:
