@@ -40,7 +40,7 @@ def shared_budget_table(use: str = "reporting") -> Table:
             dear = _as_dear(long[:n], shared[:n])
             spent = [mean_of(np.array([r["queries"] for r in rows[:n]])) for rows in (plain, shared)]
             lines.append([
-                title, len(kept["ids"]), f"`{attack}`", budget, share_of(one), share_of(two), _more(two, one), share_of(dear),
+                title, len(kept["ids"]), attack, budget, share_of(one), share_of(two), _more(two, one), share_of(dear),
                 _more(two, dear), *spent,
             ])  # fmt: skip
     columns = ["plain fools", "shared fools", "more", "plain for as many queries", "more than that", "plain: queries an image", "shared"]
