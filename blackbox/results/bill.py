@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from blackbox import areas
+from blackbox.checkpoint import fingerprint
 from blackbox.engine.engine import Engine
 from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
@@ -160,13 +161,16 @@ def shared(spec: RunSpec) -> dict[str, Any]:
 
 
 def bounded(spec: RunSpec) -> dict[str, Any]:
-    """Of a run with shares of eps, their mean over the entries that may change; of one with ranges, their mean width."""
-    given, out = spec.samples, {}
+    """Of a run with shares of eps, their mean over the entries that may change; of one with ranges, their mean width; and of what a
+    user gave of these, or of a mask, a hash, by which `pool` tells two of the same size apart."""
+    given, out = spec.samples, dict[str, Any]()
     if given.weights is not None and given.mask is not None:
         out["weights"] = float(given.weights[given.mask].double().mean())
     if given.ranges is not None:
         out["ranges"] = float((given.ranges[1] - given.ranges[0]).double().clamp(0, 1).mean())
-    return out
+    own = spec.asked is None and given.table is None  # the place of a patch may be drawn from the seed
+    held = [v for v in ((given.mask, given.weights) if own else ()) + (given.ranges or ()) if v is not None]
+    return {**out, "bounds": fingerprint(*held)} if held else out
 
 
 def _parts(attack: Attack, ledger: Ledger) -> dict[str, dict[str, int]] | None:

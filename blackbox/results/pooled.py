@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 SEEDS = "seeds.json"
 _ALIKE = (
     "attack", "parameters", "target", "access", "classes", "budget", "targeted", "objective", "votes", "eight_bit", "probe",
-    "goal", "goal_identity", "mask", "weights", "ranges", "max_bad", "shared_budget",
+    "goal", "goal_identity", "mask", "weights", "ranges", "bounds", "table", "max_bad", "shared_budget",
 )  # fmt: skip
+_TOLD = {"bounds": "the hash of mask and ranges"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +195,11 @@ def pool(results: Sequence[AttackResult]) -> Pooled:
         raise ValueError("Expected at least one result to pool, but there was none.")
     for other in runs[1:]:
         for name in _ALIKE:
-            if (mine := runs[0].config.get(name)) != (its := other.config.get(name)):
+            mine, its = (json.loads(json.dumps(run.config.get(name), default=str)) for run in (runs[0], other))  # as it is saved
+            if mine != its:
                 raise ValueError(
-                    f"Expected runs that differ in their seeds alone, but {name} is {mine!r} in one and {its!r} in another. Pool each by "
-                    "itself."
+                    f"Expected runs that differ in their seeds alone, but {_TOLD.get(name, name)} is {mine!r} in one and {its!r} in "
+                    "another. Pool each by itself."
                 )
         if str(other.threat) != str(runs[0].threat):
             raise ValueError(f"Expected runs within one threat, but it is {runs[0].threat} in one and {other.threat} in another.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,32 @@ def made(seed: int, first: list[int], unknown: int = 0, **config) -> bb.AttackRe
         x_adv=torch.zeros(N, 1, 2, 2), status=status, verified=torch.full((N,), -1, dtype=torch.int8), ids=torch.arange(N),
         threat=bb.Linf(0.1), config=settings, **columns,
     )  # fmt: skip
+
+
+def test_runs_on_other_parts_of_the_input_are_told_apart(tmp_path: Path) -> None:
+    x, y = torch.full((2, 1, 4, 4), 0.5), torch.zeros(2, dtype=torch.int64)
+    left = torch.zeros(4, 4, dtype=torch.bool)
+    left[:, :2] = True
+
+    def run(seed: int, x: torch.Tensor = x, threat: bb.Threat | None = None, **more: Any) -> bb.AttackResult:
+        oracle = bb.Oracle(lambda x: torch.stack([1 + x.flatten(1)[:, 0], x.flatten(1)[:, 1]], 1), classes=2, returns="logits")
+        return bb.attack(oracle, x, y, "square", threat or bb.L2(0.1), 3, seed=seed, **more)
+
+    for one, two in (
+        ({"mask": left}, {"mask": ~left}),
+        ({"mask": left * 0.5 + 0.25}, {"mask": ~left * 0.5 + 0.25}),
+        ({"ranges": (0.25, 0.75)}, {"ranges": (0.5, 1.0)}),
+    ):
+        with pytest.raises(ValueError, match="the hash of mask and ranges is"):
+            bb.pool([run(0, **one), run(1, **two)])
+        run(0, **one).save(tmp_path / "one")
+        assert bb.pool([bb.load(tmp_path / "one"), run(1, **one)]).seeds == (0, 1)
+    tables = [bb.Tabular([(0, 1)] * 16, immutable=column) for column in ([3], [4])]
+    with pytest.raises(ValueError, match="but table is"):
+        bb.pool([run(seed, x.flatten(1), table=table) for seed, table in enumerate(tables)])
+    run(0, x.flatten(1), table=tables[0]).save(tmp_path / "table")
+    bb.pool([bb.load(tmp_path / "table"), run(1, x.flatten(1), table=tables[0])])
+    bb.pool([run(seed, threat=bb.Patch(1, location="random")) for seed in (0, 1)])
 
 
 def test_rates_and_means_are_over_seeds_and_images() -> None:
