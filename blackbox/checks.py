@@ -216,6 +216,8 @@ def as_labels(y: Any, count: int, classes: int, name: str = "y", names: Sequence
     Raises:
         ValueError: not whole numbers or words, wrong length, or out of range; names the first such sample.
     """
+    if hasattr(y, "to_numpy") and (column := np.asarray(y)).dtype.kind in "OU":  # a column of pandas: words, whatever its type there
+        y = column
     t = as_tensor(_of_words(y, name, names) if _in_words(y) else y, name)
     if t.ndim == 0:
         t = t[None].expand(count)

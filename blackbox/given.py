@@ -33,6 +33,11 @@ def samples(
             "blackbox.goals."
         )
     unlabelled = y is None and goal is not None
+    if y is None and not unlabelled:
+        raise ValueError(
+            "Expected y, the true class of each input, but it was None. Without one give goal=, one of blackbox.goals; a target that "
+            "answers in boxes, embeddings or numbers has Oracle(..., access='answers')."
+        )
     labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y", oracle.class_names)
     threat.check_dimension(images[0].numel())
     low, high = float(images.min()), float(images.max())

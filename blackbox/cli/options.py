@@ -29,7 +29,7 @@ Log = Annotated[
     list[str] | None,
     typer.Option("--log", help="Live curves: tensorboard, csv, mlflow (:FOLDER), wandb (:PROJECT), file.py:Logger; repeatable."),
 ]
-ACCESS = "What the target shows: labels, topk, topk:K, scores, logits."
+ACCESS = "What the target shows: labels, topk, topk:K, scores, logits, answers (of any form, for a --goal)."
 
 
 Levels = Annotated[

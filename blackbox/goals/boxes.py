@@ -54,7 +54,7 @@ def boxes_of(said: Any) -> Boxes:
         corners = np.asarray(columns["boxes"], dtype=np.float64)
         scores = None if columns["scores"] is None else np.asarray(columns["scores"], dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):
-        raise ValueError(f"Expected {FORMS}, but it was {said!r:.80}.") from None
+        raise _unread(said) from None
     if corners.size == 0:
         corners = corners.reshape(0, 4)
     if corners.ndim != 2 or corners.shape[1] != 4:
@@ -108,7 +108,7 @@ def _columns(said: Any) -> dict[str, Any]:
     if table.size == 0:
         return {"boxes": np.zeros((0, 4)), "scores": np.zeros(0), "labels": []}
     if table.ndim != 2 or table.shape[1] not in (4, 5, 6):
-        raise ValueError(f"Expected {FORMS}, but it was {said!r:.80}.")
+        raise _unread(said)
     width = table.shape[1]
     return {
         "boxes": table[:, :4], "scores": table[:, 4] if width > 4 else None, "labels": table[:, 5].tolist() if width > 5 else None
@@ -118,8 +118,13 @@ def _columns(said: Any) -> dict[str, Any]:
 def _by_key(said: Mapping[Any, Any], whole: Any) -> dict[str, Any]:
     found = {what: next((said[word] for word in words if word in said), None) for what, words in _WORDS.items()}
     if found["boxes"] is None:
-        raise ValueError(f"Expected {FORMS}, but it was {whole!r:.80}.")
+        raise _unread(whole)
     return found
+
+
+def _unread(said: Any) -> ValueError:
+    shown = text if len(text := repr(said)) <= 80 else f"{text[:79]}…"
+    return ValueError(f"Expected {FORMS}, but it was {shown}. Turn it into one of these in a function around the target.")
 
 
 def _corners(box: Any) -> Any:

@@ -55,7 +55,10 @@ class Detection(Goal):
             if not isinstance(each, int | float | np.number) or not 0 < each < 1:
                 raise ValueError(f"Expected {what} between 0 and 1, but it was {each!r}.")
         if references is None and mode != "appear":
-            raise ValueError(f"Expected references, the boxes that were found, with mode {mode!r}, but there were none.")
+            raise ValueError(
+                f"Expected references, the boxes that were found, with mode {mode!r}, but there were none. Give what the detector "
+                "says of the clean inputs: Detection(oracle(x).answers); on the command line references=FILE.json, a list with an entry for each image."
+            )
         self.references, self.mode, self.score, self.iou = references, mode, float(score), float(iou)
         self.label = None if label is None else label_of(label)
         self._places: list[Boxes] = []
@@ -161,7 +164,7 @@ class Detection(Goal):
             if words and other and not any(isinstance(each, str) for each in other):
                 raise GoalError(
                     f"Expected labels that can be compared, but {words[0]!r} is a word and others are numbers. Name the classes: "
-                    "Oracle(..., classes=['cat', 'dog', ...]).",
+                    "Oracle(..., classes=['cat', 'dog', ...]), or --class-names; or give the label as the detector writes it.",
                     row,
                 )
         return np.array([[each == other for other in wanted] for each in made], bool).reshape(len(made), len(wanted))

@@ -72,7 +72,7 @@ def boxes(found: Boxes, names: Sequence[str] = (), least: float = 0.0) -> dict[s
     labels = ["" if found.labels is None else named(found.labels[i], names) for i in order.tolist()]
     scores = None if found.scores is None else found.scores[order].astype(np.float32)
     sure = [""] * len(order) if scores is None else [f" {100 * s:.0f} %" for s in scores.tolist()]
-    told = [f"{label}{s}".strip() for label, s in zip(labels, sure, strict=True)]
+    told = [f"{label}{':' if s and label.isdigit() else ''}{s}".strip() for label, s in zip(labels, sure, strict=True)]  # 1: 97 %
     more = f" and {len(order) - 3} more" if len(order) > 3 else ""
     says = (", ".join(word or "a box" for word in told[:3]) + more) if told else "nothing"
     return {"form": "boxes", "corners": found.corners[order].astype(np.float32), "scores": scores, "labels": labels, "says": says}

@@ -74,8 +74,9 @@ def queries(some: Sequence[Item], name_target: bool = False) -> str:
     best = min(known, key=_distance if walks == {True} else _standing)
     r, count = best.result, len(some)
     which = f" ({best.attack}, the best of {count})" if count > 1 else ""
-    on = f" of {r.config['target']}" if name_target else ""
-    return f"{_with(r)}{_reach(r, on + which)}." if words.goal_of(r.config) else f"{_with(r)}{_reach(r, on)}{which}."
+    said = words.goal_of(r.config)
+    on = f" {'on' if said else 'of'} {r.config['target']}" if name_target else ""  # "the goal of detector" would be the detector's own
+    return f"{_with(r)}{_reach(r, on + which)}." if said else f"{_with(r)}{_reach(r, on)}{which}."
 
 
 def _with(r: AttackResult) -> str:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -61,6 +62,7 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("seed 1.5", {"seed": 1.5}, ValueError, "seed to be a whole number, but it was 1.5"),
     ("a seed in words", {"seed": "0"}, ValueError, "seed to be a whole number, but it was '0'"),
     ("labels as words", {"y": np.array(list("abcde"))}, ValueError, "class indices, since the oracle knows no names of classes"),
+    ("no labels and no goal", {"y": None}, ValueError, r"true class of each input, but it was None.*access='answers'"),
     ("target true", {"target": True}, ValueError, "target to hold class indices as integers, but its dtype was torch.bool"),
     ("ids twice", {"ids": [1, 2, 2, 3, 4]}, ValueError, "ids to differ from each other"),
     ("ids negative", {"ids": [-1, 2, 7, 3, 4]}, ValueError, "none negative"),
@@ -98,6 +100,13 @@ def test_arrays_are_as_good_as_tensors(given: type) -> None:
     x = torch.from_numpy(X.numpy().astype(given)).float()
     b = bb.attack(bb.Oracle(P.target, "logits", 3), x, Y, "square", bb.Linf(0.1), 9)
     assert torch.equal(a.x_adv, b.x_adv) and torch.equal(a.queries, b.queries)
+
+
+@pytest.mark.parametrize("kind", ["object", "category", "str"])
+def test_labels_in_a_column_of_words(kind: str) -> None:
+    words = pd.Series(["abc"[i] for i in Y.tolist()], index=range(7, 7 + len(Y)), dtype=kind)
+    a = bb.attack(bb.Oracle(P.target, "logits", classes=["a", "b", "c"]), X, words, "square", bb.Linf(0.1), 9)
+    assert torch.equal(a.y, Y)
 
 
 @pytest.mark.parametrize("kind", ["u2", "u4", "u8", ">i8", "i1"])

@@ -128,3 +128,19 @@ def test_answers_that_are_none_name_the_sample_and_what_was_paid_is_kept(answer:
     with pytest.raises(GoalError, match=f"{said}.*sample 7") as error:
         bb.attack(oracle, torch.zeros(1, 4), None, "square", bb.Linf(0.1), 5, goal=Detection(CAT, "mislabel"), ids=[7])
     assert error.value.result.queries.tolist() == [1] and oracle.rows == 1  # type: ignore[attr-defined]
+
+
+def test_a_refusal_says_how_to_mend_it() -> None:
+    with pytest.raises(ValueError, match=r"Detection\(oracle\(x\)\.answers\); on the command line references=FILE\.json"):
+        Detection(mode="vanish")
+    with pytest.raises(ValueError, match=r"but it was \{'detections': \[\]\}\. Turn it into one of these in a function"):
+        judged(Detection(CAT), {"detections": []})
+    with pytest.raises(ValueError, match=r"^[^…]*…\. Turn it"):
+        judged(Detection(CAT), {"detections": ["a long answer"] * 20})
+
+
+def test_a_line_tells_the_number_of_a_class_from_the_score() -> None:
+    oracle = bb.Oracle(lambda x: [found((PLACE, 0.97, 1)), found((PLACE, 0.97, "cat"))], "answers")
+    reply = oracle.submit(torch.zeros(2, 1), "user")
+    goal = Detection(CAT).bound(Setting(2, reply.access, 10, None))
+    assert [goal.excerpt(reply, row, row)["says"] for row in range(2)] == ["1: 97 %", "cat 97 %"]

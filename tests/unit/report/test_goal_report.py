@@ -55,6 +55,8 @@ def test_boxes_and_the_masks_edge_are_drawn_and_no_word_is_of_classes(tmp_path: 
     result, gallery = pictured(tmp_path, oracle, goal, mask=mask)
     text = result.summary() + gallery.caption + headline.queries([Item(runs.Run("", tmp_path), "", result)])
     rate = result.success_rate
+    two = headline.queries([Item(runs.Run("", tmp_path), "", result)], name_target=True)
+    assert f"reached the goal on {result.config['target']} for" in two, "the goal is the attacker's, not the target's"
     for said in (
         "Goal: nothing is found where the objects were", f"of the {rate.n} inputs that did not reach the goal unchanged",
         "an object is found at its place", f"reached the goal for {headline.percent(rate)} of the {rate.n} inputs",
