@@ -54,7 +54,8 @@ def lines(table: Tabular, x: Tensor, x0: Tensor, most: int = 6) -> list[str]:
     for name, some in often[:most]:
         if isinstance(some[0].before, float) and name not in table.categorical:
             moves = np.array([float(c.after) - float(c.before) for c in some])
-            told = f"by a median of {np.median(np.abs(moves)):.4g} ({100 * np.median([abs(c.scaled) for c in some]):.3g} % of its range)"
+            far = float(f"{np.median(np.abs(moves)):.4g}")  # four digits, but 19,130 and not 1.913e+04
+            told = f"by a median of {far:,.6g} ({100 * np.median([abs(c.scaled) for c in some]):.3g} % of its range)"
             told += f", up in {int((moves > 0).sum())}, down in {int((moves < 0).sum())}"
         else:
             pairs = [f"{c.before} to {c.after}" for c in some]

@@ -40,12 +40,12 @@ def _columns(page: Page, r: AttackResult, found: Sequence[Change]) -> None:
     often = sorted(by_column.items(), key=lambda each: (-len(each[1]), each[0]))
     rows: list[list[str | Rate]] = []
     for name, some in often[:ROWS]:
-        if all(isinstance(c.before, float) and isinstance(c.after, float) for c in some):
+        if name not in r.config["table"]["categorical"]:  # whose codes may be numbers too, of no order and no size
             moves = np.array([float(c.after) - float(c.before) for c in some])
-            far, share = number(float(np.median(np.abs(moves))), ".4g"), f"{100 * float(np.median([abs(c.scaled) for c in some])):.3g} %"
+            far, share = number(float(f"{np.median(np.abs(moves)):.4g}"), ",.6g"), f"{100 * float(np.median([abs(c.scaled) for c in some])):.3g} %"
             how = f"{int((moves > 0).sum())} up, {int((moves < 0).sum())} down"
         else:
-            (most, times), far, share = Counter(f"{c.before} → {c.after}" for c in some).most_common(1)[0], "–", "–"
+            (most, times), far, share = Counter(f"{_value(c.before)} → {_value(c.after)}" for c in some).most_common(1)[0], "–", "–"
             how = f"{most}, {times} times"
         rows.append([name, how, Rate(len(some), n), far, share])
     more = f" {len(often) - ROWS} more columns changed." if len(often) > ROWS else ""

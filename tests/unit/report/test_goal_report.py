@@ -188,6 +188,21 @@ def test_changed_columns_of_a_table(tmp_path: Path) -> None:
     assert result.mask is None and "No clean images were kept" not in build.compose([run], tmp_path).markdown()
 
 
+def test_a_code_of_a_category_goes_neither_up_nor_down(tmp_path: Path) -> None:
+    x = np.array([[0, 20_000.0], [2, 90_000.0], [1, 50_000.0]])
+    table = bb.Tabular.from_data(x, columns=["job", "income"], categorical=["job"])
+    oracle = bb.Oracle(lambda v: torch.stack([v[:, 0] + v[:, 1] / 1e5, torch.full_like(v[:, 0], 1.1)], 1), "logits", 2)
+    result = bb.attack(oracle, x[[0, 1]], [1, 0], "square", bb.L2(1.4), 60, table=table)
+    result.save(tmp_path)
+    (run,) = runs.read_all([tmp_path])
+    page = Page("t")
+    columns.add(page, [Item(run, "", run.attacks[""])])
+    rows = {row[0]: row for row in next(block for block in page.blocks if isinstance(block, Table)).rows}
+    assert "→" in str(rows["job"][1]) and rows["job"][3:] == ["–", "–"], rows["job"]
+    assert "up" in str(rows["income"][1]) and "," in str(rows["income"][3]), rows["income"]
+    assert "e+" not in result.summary()
+
+
 def test_a_log_names_the_goal_and_no_accuracy() -> None:
     class Kept:
         def __init__(self) -> None:
