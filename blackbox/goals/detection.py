@@ -57,8 +57,8 @@ class Detection(Goal):
         if references is None and mode != "appear":
             raise ValueError(
                 f"Expected references, the boxes that were found, with mode {mode!r}, but there were none. Give what the detector "
-                "says of the clean inputs: Detection(oracle(x).answers); on the command line references=FILE.json, a list with an entry for "
-                "each image."
+                "says of the clean inputs: Detection(oracle(x).answers); on the command line references=FILE.json, a list with an "
+                "entry for each image."
             )
         self.references, self.mode, self.score, self.iou = references, mode, float(score), float(iou)
         self.label = None if label is None else label_of(label)

@@ -42,7 +42,8 @@ def _columns(page: Page, r: AttackResult, found: Sequence[Change]) -> None:
     for name, some in often[:ROWS]:
         if name not in r.config["table"]["categorical"]:  # whose codes may be numbers too, of no order and no size
             moves = np.array([float(c.after) - float(c.before) for c in some])
-            far, share = number(float(f"{np.median(np.abs(moves)):.4g}"), ",.6g"), f"{100 * float(np.median([abs(c.scaled) for c in some])):.3g} %"
+            far = number(float(f"{np.median(np.abs(moves)):.4g}"), ",.6g")
+            share = f"{100 * float(np.median([abs(c.scaled) for c in some])):.3g} %"
             how = f"{int((moves > 0).sum())} up, {int((moves < 0).sum())} down"
         else:
             (most, times), far, share = Counter(f"{_value(c.before)} → {_value(c.after)}" for c in some).most_common(1)[0], "–", "–"
