@@ -87,7 +87,7 @@ class Tabular:
         ranges: Mapping[Any, Any] | None = None,
     ) -> Tabular:  # fmt: skip
         """A table whose ranges are the smallest and the largest values of rows ``x`` [n, d], an array or a pandas table, whose
-        column names it takes. ``ranges``: for some columns instead of those.
+        column names it takes; of one-hot columns 0 and 1, whatever occurs. ``ranges``: for some columns instead of those.
 
         Raises:
             ValueError: as `Tabular`; or the rows hold words or NaN.
