@@ -70,8 +70,8 @@ def goal(
 
     Args:
         loss: ``loss(answer)`` or ``loss(answer, i)`` -> number; ``i`` is the sample, from 0. Negative until the goal is reached, larger
-            is nearer. An answer is one row of what the target returns (arrays as numpy, keys of dicts as words); of an oracle that shows scores or
-            logits an array [C], of one that shows labels a number.
+            is nearer. An answer is one row of what the target returns (arrays as numpy, keys of dicts as words); of an oracle that shows
+            scores or logits an array [C], of one that shows labels a number.
         success: ``success(answer)`` or ``success(answer, i)`` -> truth; by default, where the loss is above 0. None, NaN or a word
             is no truth, and ends the run.
         name: of the goal in reports; by default the function's.
