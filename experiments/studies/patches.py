@@ -74,7 +74,7 @@ WAYS: dict[str, tuple[Any, bb.Threat]] = {
 def inputs(target: str, s: Settings) -> tuple[nn.Module, Tensor, Tensor, list[int], str]:
     """The net, images that it has right, their labels and places in their file, and the file."""
     if target != SIGNS:
-        case = ground.case(target, s.root)
+        case = ground.case(target, s.root, use="choosing" if s.study == "choose" else "reporting")
         keep = torch.arange(min(COUNT, len(case.images))) * len(case.images) // min(COUNT, len(case.images))
         ids = torch.arange(len(case.images)) if case.ids is None else case.ids
         return case.net, case.images[keep], case.labels[keep], ids[keep].tolist(), case.among

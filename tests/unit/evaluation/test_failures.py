@@ -124,7 +124,7 @@ def test_either_or(tmp_path: Path) -> None:
 def test_examples_that_could_not_be_verified_are_noted(whole: tuple[Any, Target]) -> None:
     """A verification call that fails ends nothing: every image is known, and the table says what was not checked."""
     noted = 0
-    for call in range(3, whole[1].calls + 1):
+    for call in range(whole[1].calls * 3 // 4, whole[1].calls + 1):
         try:
             found = go(Target(call))
         except bb.TargetError:
