@@ -12,7 +12,7 @@ from experiments.paths import rated
 from experiments.publishable import Table, figure, mean_of
 
 WAYS = {
-    "patch-rs": "`patch-rs`, place searched", "patch-rs, place given": "`patch-rs`, place drawn", "square, place given": "`square`, place drawn",
+    "patch-rs": "patch-rs, place searched", "patch-rs, place given": "patch-rs, place drawn", "square, place given": "square, place drawn",
     "random patches": "random patches",
 }  # fmt: skip
 SIGNS = "net for traffic signs"
