@@ -102,7 +102,7 @@ KNOBS: dict[str, list[dict[str, Any]]] = {
     "stealthy-hop-skip-jump": _settles("stealthy-hop-skip-jump", optimum_budget=6000),
     # A difference of two distances tells one direction of 48; ten a step.
     "opt": [{"run_budget": 60, "optimum_budget": 1000, "optimum_factor": {"L2": 1.5}}],
-    "stealthy-opt": [{"run_budget": 60, "optimum_budget": 1200, "optimum_factor": {"L2": 1.5}}],
+    "stealthy-opt": [{"run_budget": 60, "optimum_budget": 2000, "optimum_factor": {"L2": 1.5}}],
     "adba": _settles("adba", randomised=False),
     # In a subspace the optimum of a target with random weights cannot be reached; with all of the space it must be.
     "qeba": [
