@@ -1,4 +1,4 @@
-"""blackbox: attacks on image classifiers through queries alone, counted to the row.
+"""blackbox: attacks on models through queries alone, counted to the row.
 
     run            `attack`: check, run, report; `engine/` runs it, `results/` holds its result
     protocol       what an attack is: Ask, Tell, Task, Attack; `answer` is how an Ask becomes points and a Tell

@@ -63,10 +63,16 @@ def marks(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def rewritten(text: str, made: Callable[[str], str]) -> str:
-    """The text with what ``made`` gives for the words of each mark ``m`` inside of it; code stays as it is."""
+    """The text with what ``made`` gives for the words of each mark ``m`` inside of it; code stays as it is.
+
+    Raises:
+        ValueError: a figure holds a backtick: what stands between two would be taken for code by the next run, and never change again.
+    """
 
     def one(mark: re.Match[str]) -> str:
         inside = made(mark[2].strip()) if mark[1] == "m" else mark[3]
+        if "`" in inside:
+            raise ValueError(f"Expected no backticks inside of a mark, but what {mark[2]!r} gives has some. Leave them out of its figure.")
         return f"<!-- {mark[1]}: {mark[2]} -->{inside}<!-- /m -->"
 
     parts, end = [], 0

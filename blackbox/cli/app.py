@@ -33,7 +33,7 @@ from blackbox.cli.options import (
 
 app = typer.Typer(
     name="blackbox",
-    help="Black-box attacks on image classifiers you own: queries counted to the row, transfer rates with intervals.",
+    help="Black-box attacks on models you own: queries counted to the row, transfer rates with intervals.",
     epilog="Exit codes: 0 done, 1 target or machine failed, 2 wrong command, file or setting, 3 no success, 4 a gate failed. "
     "Start with: blackbox demo",
     no_args_is_help=True,

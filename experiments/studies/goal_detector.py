@@ -1,4 +1,4 @@
-"""Do the objects that a detector finds vanish, or get other names, under a change that nobody sees?
+"""Do the objects that a detector finds vanish, or get other names, under a small change?
 
 NanoDet, trained on COCO, on photographs in which it finds something at a score of 0.35, where its authors draw boxes. *Vanish*: at none
 of those places a box is found, of whatever label (overlap of a half). *Mislabel*: at every place one of another label, and none of its own.

@@ -119,6 +119,8 @@ def test_marks_are_rewritten_and_code_is_not() -> None:
     text = "a <!-- m: x 1 -->old<!-- /m -->\n```sh\n<!-- m: x 1 -->code<!-- /m -->\n```\n<!-- cited: A 2017 -->84<!-- /m -->\n"
     new = marks.rewritten(text, lambda words: f"<{words}>")
     assert new == text.replace("old", "<x 1>") and marks.rewritten(new, lambda words: f"<{words}>") == new
+    with pytest.raises(ValueError, match="Expected no backticks inside of a mark, but what 'x 1' gives has some"):
+        marks.rewritten(text, lambda words: f"`{words}`")
 
 
 # -- what can be published ------------------------------------------------------------------------------------------
