@@ -112,8 +112,8 @@ class AttackContract(AttackRuns):
             return self._run(norm_case, labelled, threat, self.run_budget, target=bent, **settings)
 
         whole = go()
-        turned = go(rows=order, cohort=2, rows_per_call=1)
-        expect_same(whole, turned, order, "in another order, in cohorts of 2, with one row a call")
+        turned = go(rows=order, cohort=2, rows_per_call=2)
+        expect_same(whole, turned, order, "in another order, in cohorts of 2, with two rows a call")
         expect_same(whole, go(rows=part, cohort=1, rows_per_call=4), part, f"for the shard {part}, one by one")
 
     def test_seeds(self, norm_case: Case) -> None:

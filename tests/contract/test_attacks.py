@@ -52,7 +52,7 @@ def _told(name: str, knobs: dict[str, Any] | None = None, **settings: Any) -> li
 
 
 # Queries enough for almost all; less where each step is a query, so that a run has as many steps.
-SOON: dict[str, Any] = {"run_budget": 100, "optimum_budget": 1000}
+SOON: dict[str, Any] = {"run_budget": 80, "optimum_budget": 1000}
 STEPS: dict[str, Any] = {"run_budget": 30, "optimum_budget": 400}
 FITTED: dict[str, Any] = {"run_budget": 7, "optimum_budget": 25, "samples": 3}
 ONE_POINT_A_STEP = (
@@ -160,11 +160,16 @@ def _class_name(name: str, i: int) -> str:
     return "Test" + "".join(part.capitalize() for part in name.split("-")) + ("" if i == 0 else str(i + 1))
 
 
+def _halfway(self: AttackContract, calls: int) -> set[int]:
+    """One stop in each run; `test_engine` stops at any call, and by ctrl-C."""
+    return {calls // 2}
+
+
 for _name in REGISTRY:
     for _i, _knobs in enumerate(KNOBS.get(_name, [{}])):
         _class = _class_name(_name, _i)
         _base, _usual = _knobs.get("contract", AttackContract), STEPS if _name in ONE_POINT_A_STEP else SOON
-        globals()[_class] = type(_class, (_base,), {"attack": _name, "__module__": __name__, **_usual, **_knobs})
+        globals()[_class] = type(_class, (_base,), {"attack": _name, "__module__": __name__, "stops": _halfway, **_usual, **_knobs})
 
 
 @pytest.mark.parametrize("name", REGISTRY)
