@@ -32,7 +32,8 @@ def facts(name: str) -> dict[str, Any]:
     import blackbox as bb
 
     kind = bb.attacks.get(name)
-    minimises, informed = getattr(kind, "minimises", False), getattr(kind, "informed", False)
+    minimises = getattr(kind, "minimises", False)
+    informed = getattr(kind, "informed", False) and bb.attacks.takes_prior(kind)
     labels = kind.access == bb.Access.LABELS
     norm = next(norm for norm in EPS if norm in kind.norms)
     return {
