@@ -28,6 +28,7 @@ from blackbox.goals import (
     ZeroShot,
 )
 from blackbox.goals.base import bound
+from blackbox.testing import Recording
 
 SHAPE, SAMPLES, BUDGET = (3, 4, 4), 3, 24
 DRAWS = np.random.default_rng(8)
@@ -67,15 +68,6 @@ GOALS: dict[str, tuple[str, Callable[[Tensor], Any], Callable[[slice], Goal]]] =
 FREE = [name for name in bb.attacks.names() if not bb.attacks.get(name).needs_prior]
 
 
-class Watched:
-    def __init__(self, model: Callable[[Tensor], Any]) -> None:
-        self.model, self.asked = model, list[Tensor]()
-
-    def __call__(self, x: Tensor) -> Any:
-        self.asked.append(x.clone())
-        return self.model(x)
-
-
 def pairs() -> list[tuple[str, str]]:
     """Each attack with a goal that shows it enough, taken in turn."""
     made = []
@@ -92,12 +84,12 @@ def test_an_attack_with_a_goal(name: str, kind: str) -> None:
     threat = {"Linf": bb.Linf(0.2), "L2": bb.L2(1.0), "L0": bb.L0(10)}[cls.norms[0]]
 
     def run(rows: slice) -> tuple[bb.AttackResult, bb.Oracle, Tensor]:
-        seen = Watched(model)
+        seen = Recording(model)
         oracle = bb.Oracle(seen, access, WORDS)
         result = bb.attack(
             oracle, X[rows], None, name, threat, BUDGET, goal=make(rows), mask=MASK[rows], ids=np.arange(SAMPLES)[rows]
         )
-        return result, oracle, torch.cat(seen.asked)
+        return result, oracle, seen.shown
 
     result, oracle, asked = run(slice(None))
     assert oracle.rows == int(result.queries.sum()) and int(result.queries.max()) <= BUDGET and result.attacked.any()

@@ -9,6 +9,8 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.testing import Recording
+from tests.each_attack import shown_to, threat_of
 
 SHAPE = (3, 8, 8)
 DRAWS = np.random.default_rng(5)
@@ -20,18 +22,6 @@ with torch.no_grad():
     Y = NET(X).argmax(1)
 
 
-class Watched:
-    """The net, and every image that it was asked about."""
-
-    def __init__(self) -> None:
-        self.asked: list[Tensor] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.asked.append(x.clone())
-        out: Tensor = NET(x)
-        return out
-
-
 def changed_outside(x: Tensor) -> bool:
     """Whether images [m, *shape] each differ from every clean one outside its mask."""
     same = torch.stack([((x == X[i]) | MASK[i]).flatten(1).all(1) for i in range(len(X))])
@@ -40,24 +30,21 @@ def changed_outside(x: Tensor) -> bool:
 
 @pytest.mark.parametrize("name", bb.attacks.names())
 def test_no_query_changes_anything_outside(name: str) -> None:
-    cls = bb.attacks.get(name)
-    prior = sg.prior([NET]) if getattr(cls, "needs_prior", False) else None
-    model = Watched()
-    oracle = bb.Oracle(model, "labels" if cls.access is bb.Access.LABELS and name not in ("auto", "hybrid", "ripples") else "logits", 4)
-    norm = "Linf" if "Linf" in cls.norms else cls.norms[0]
-    threat = {"Linf": bb.Linf(0.3), "L2": bb.L2(2.0), "L1": bb.L1(20.0), "L0": bb.L0(20)}[norm]
-    more = {} if prior is None else {"prior": prior}
+    more = {"prior": sg.prior([NET])} if getattr(bb.attacks.get(name), "needs_prior", False) else {}
+    model = Recording(NET)
+    oracle = bb.Oracle(model, shown_to(name), 4)
+    threat = threat_of(name, bb.Linf(0.3), bb.L2(2.0), bb.L0(20))
     result = bb.attack(oracle, X, Y, name, threat, 40, mask=MASK, **more)
-    assert not changed_outside(torch.cat(model.asked)) and oracle.rows == int(result.queries.sum())
+    assert not changed_outside(model.shown) and oracle.rows == int(result.queries.sum())
     assert bool(((result.x_adv == X) | MASK).all())
     reach = threat.distance(result.x_adv, X)[result.success]
     assert bool((reach <= threat.eps + threat.tolerance).all()) and torch.equal(reach, result.distance[result.success])
 
 
 def test_without_a_mask_a_query_does() -> None:
-    model = Watched()
+    model = Recording(NET)
     bb.attack(bb.Oracle(model, "logits", 4), X, Y, "square", bb.Linf(0.3), 10)
-    assert changed_outside(torch.cat(model.asked))
+    assert changed_outside(model.shown)
 
 
 def test_the_optimum_inside_the_mask_is_reached_and_no_more() -> None:

@@ -14,6 +14,7 @@ import blackbox as bb
 import surrogates as sg
 from blackbox.goals import Regression, Verification
 from blackbox.prior import with_priors
+from blackbox.testing import Recording
 from blackbox.testing.priors import LinearPrior
 
 SHAPE = (1, 4, 4)
@@ -96,15 +97,10 @@ def test_every_attack_with_a_prior_serves_goals_under_the_contract(name: str) ->
         attack, prior = bb.attacks.build("oars", attack=bb.attacks.build("transfer-start", prior=prior)), None
     cls = bb.attacks.get(attack) if isinstance(attack, str) else attack
     threat = EPS if "Linf" in cls.norms else bb.L2(0.4)
-    asked: list[Tensor] = []
-
-    def watched(x: Tensor) -> Any:
-        asked.append(x.clone())
-        return model(x)
-
+    watched = Recording(model)
     more: dict[str, Any] = {"threat": threat, "budget": 5 if name == "p-bo" else 12, "mask": mask, "prior": prior}
     result = run(attack, goal, watched, **more)
-    outside = torch.stack([((torch.cat(asked) == X[i]) | mask[i]).flatten(1).all(1) for i in range(len(X))])
+    outside = torch.stack([((watched.shown == X[i]) | mask[i]).flatten(1).all(1) for i in range(len(X))])
     assert bool(outside.any(0).all())
     assert bool((threat.distance(result.x_adv, X)[result.success] <= threat.eps + threat.tolerance).all())
     alone = run(attack, goal, model, **more, cohort=1)

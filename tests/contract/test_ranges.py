@@ -12,6 +12,8 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.testing import Recording
+from tests.each_attack import shown_to, threat_of
 
 SHAPE = (3, 6, 6)
 DRAWS = np.random.default_rng(7)
@@ -25,15 +27,9 @@ with torch.no_grad():
     Y = NET(X).argmax(1)
 
 
-class Watched:
-    """The net, and every image that it was asked about."""
-
-    def __init__(self) -> None:
-        self.asked: list[Tensor] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.asked.append(x.clone())
-        return torch.stack([NET(row[None])[0] for row in x])  # row by row: the same answers in any company
+def answers(x: Tensor) -> Tensor:
+    """The net row by row: the same answers in any company."""
+    return torch.stack([NET(row[None])[0] for row in x])
 
 
 def outside(asked: Tensor, lower: Tensor, upper: Tensor) -> int:
@@ -47,25 +43,22 @@ def prior() -> object:
     return sg.prior([NET])
 
 
-def run(name: str, model: Watched, rows: list[int], cohort: int = 128, **more: object) -> bb.AttackResult:
-    cls = bb.attacks.get(name)
-    if getattr(cls, "needs_prior", False):
+def run(name: str, model: Recording, rows: list[int], cohort: int = 128, **more: object) -> bb.AttackResult:
+    if getattr(bb.attacks.get(name), "needs_prior", False):
         more["prior"] = prior()
-    labels = cls.access is bb.Access.LABELS and name not in ("auto", "hybrid", "ripples")
-    norm = "Linf" if "Linf" in cls.norms else cls.norms[0]
-    threat = {"Linf": bb.Linf(0.3), "L2": bb.L2(2.0), "L1": bb.L1(20.0), "L0": bb.L0(20)}[norm]
-    oracle = bb.Oracle(model, "labels" if labels else "logits", 4, rows_per_call=None if cohort > 1 else 1)
-    weights = WEIGHTS if norm != "L0" else WEIGHTS > 0
+    threat = threat_of(name, bb.Linf(0.3), bb.L2(2.0), bb.L0(20))
+    oracle = bb.Oracle(model, shown_to(name), 4, rows_per_call=None if cohort > 1 else 1)
+    weights = WEIGHTS if threat.norm != "L0" else WEIGHTS > 0
     columns = {"mask": weights[rows], "ranges": (LOWER[rows], UPPER[rows])}
     return bb.attack(oracle, X[rows], Y[rows], name, threat, 10 if name == "bo" else 24, ids=rows, cohort=cohort, **columns, **more)
 
 
 @pytest.mark.parametrize("name", bb.attacks.names())
 def test_every_query_keeps_to_shares_and_ranges(name: str) -> None:
-    model = Watched()
+    model = Recording(answers)
     result = run(name, model, [0, 1, 2])
     lower, upper = (torch.where(WEIGHTS > 0, bound, X) for bound in (LOWER.clamp_min(0), UPPER.clamp_max(1)))
-    assert outside(torch.cat(model.asked), lower, upper) == 0
+    assert outside(model.shown, lower, upper) == 0
     assert bool(((result.x_adv >= lower) & (result.x_adv <= upper)).all())
     change = (result.x_adv - X).abs() / torch.where(WEIGHTS > 0, WEIGHTS, 1.0)
     if result.threat.norm != "L0":
@@ -73,7 +66,7 @@ def test_every_query_keeps_to_shares_and_ranges(name: str) -> None:
         reach, own = far[result.threat.norm][result.success], result.threat
         assert bool((reach <= own.eps * (1 + 1e-6)).all())
         assert bool(((reach - result.distance[result.success]).abs() < 1e-6 * own.eps).all())
-    alone = run(name, Watched(), [2], cohort=1)
+    alone = run(name, Recording(answers), [2], cohort=1)
     for column in ("x_adv", "queries", "success"):
         assert torch.equal(getattr(alone, column), getattr(result, column)[[2]])
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.testing import Recording
+from tests.each_attack import shown_to, threat_of
 
 DRAWS = np.random.default_rng(8)
 N = 3
@@ -31,17 +33,11 @@ with torch.no_grad():
     Y = NET(TABLE.scale(X)).argmax(1)
 
 
-class Watched:
-    """A target on rows of the table, and every row that it was asked about."""
-
-    def __init__(self) -> None:
-        self.asked: list[Tensor] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        assert x.dtype == torch.float64 and x.shape[1] == len(NAMES)
-        self.asked.append(x.clone())
-        out: Tensor = NET(TABLE.layout.scale(x))
-        return out
+def answers(x: Tensor) -> Tensor:
+    """A target on rows of the table, in its own units."""
+    assert x.dtype == torch.float64 and x.shape[1] == len(NAMES)
+    out: Tensor = NET(TABLE.layout.scale(x))
+    return out
 
 
 def all_valid(x: Tensor) -> bool:
@@ -54,14 +50,12 @@ SERVED = [name for name in bb.attacks.names() if not getattr(bb.attacks.get(name
 
 @pytest.mark.parametrize("name", SERVED)
 def test_every_query_is_a_valid_row(name: str) -> None:
-    cls, model = bb.attacks.get(name), Watched()
-    more = {"prior": sg.prior([NET])} if getattr(cls, "needs_prior", False) else {}
-    access = "labels" if cls.access is bb.Access.LABELS and name not in ("auto", "hybrid", "ripples") else "logits"
-    oracle = bb.Oracle(model, access, 3)
-    norm = next(n for n in ("L2", "Linf", "L0", "L1") if n in cls.norms)
-    threat = {"Linf": bb.Linf(0.4), "L2": bb.L2(1.1), "L1": bb.L1(1.5), "L0": bb.L0(3)}[norm]
+    model = Recording(answers)
+    more = {"prior": sg.prior([NET])} if getattr(bb.attacks.get(name), "needs_prior", False) else {}
+    oracle = bb.Oracle(model, shown_to(name), 3)
+    threat = threat_of(name, bb.L2(1.1), bb.Linf(0.4), bb.L0(3))
     result = bb.attack(oracle, X, Y, name, threat, 8 if name.endswith("bo") else 25, table=TABLE, **more)
-    asked = torch.cat(model.asked)
+    asked = model.shown
     assert all_valid(asked) and oracle.rows == int(result.queries.sum()) and len(asked) >= oracle.rows
     assert TABLE.valid(result.x_adv, X).all() and result.x_adv.dtype == torch.float64
     far = TABLE.distance(result.x_adv, X, threat)
@@ -71,9 +65,9 @@ def test_every_query_is_a_valid_row(name: str) -> None:
 
 def test_every_candidate_of_a_search_in_a_ball_is_in_it() -> None:
     """Whole numbers are made so towards the clean row where the nearest is outside."""
-    model, threat = Watched(), bb.Linf(0.0378)  # 2.7 years of age
+    model, threat = Recording(answers), bb.Linf(0.0378)  # 2.7 years of age
     bb.attack(bb.Oracle(model, "logits", 3), X, Y, "square", threat, 25, table=TABLE)
-    far = torch.stack([TABLE.distance(x := torch.cat(model.asked), X[i : i + 1].repeat(len(x), 0), threat) for i in range(N)]).amin(0)
+    far = torch.stack([TABLE.distance(x := model.shown, X[i : i + 1].repeat(len(x), 0), threat) for i in range(N)]).amin(0)
     assert bool((far <= threat.eps + threat.tolerance).all()) and bool((far > 0.03).any())
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.testing import Recording
 
 SHAPE = (3, 8, 8)
 DRAWS = np.random.default_rng(11)
@@ -18,17 +19,9 @@ with torch.no_grad():
     Y = NET(X).argmax(1)
 
 
-def watched(asked: list[Tensor]) -> bb.Oracle:
-    def model(x: Tensor) -> Tensor:
-        asked.append(x.clone())
-        return NET(x)
-
-    return bb.Oracle(model, "logits", 4)
-
-
-def changes(asked: list[Tensor]) -> Tensor:
+def changes(seen: Recording) -> Tensor:
     """[m, height, width]: the pixels that differ from the nearest clean image, of all images asked about."""
-    images = torch.cat(asked)
+    images = seen.shown
     each = torch.stack([(images != x).any(1) for x in X])
     nearest = each.flatten(2).sum(2).argmin(0)
     return each[nearest, torch.arange(len(images))]
@@ -37,24 +30,19 @@ def changes(asked: list[Tensor]) -> Tensor:
 @pytest.mark.parametrize("name", ["patch-rs", "auto"])
 @pytest.mark.parametrize("size", [3, (2, 4)])
 def test_a_free_patch_moves_and_is_all_that_changes(name: str, size: object) -> None:
-    asked: list[Tensor] = []
     threat = bb.Patch(size)
-
-    def certain(x: Tensor) -> Tensor:  # is never fooled, so that the search goes on
-        asked.append(x.clone())
-        return NET(x) + torch.tensor([1000.0, 0, 0, 0])
-
-    result = bb.attack(bb.Oracle(certain, "logits", 4), X, [0, 0, 0], name, threat, 60)
+    seen = Recording(lambda x: NET(x) + torch.tensor([1000.0, 0, 0, 0]))  # is never fooled, so that the search goes on
+    result = bb.attack(bb.Oracle(seen, "logits", 4), X, [0, 0, 0], name, threat, 60)
     assert not bool(result.success.any()) and result.config["attack"] == "patch-rs"
     assert result.config["area"] == f"patch {threat.size[0]}x{threat.size[1]} free"
     corners = set()
-    for pixels in changes(asked):
+    for pixels in changes(seen):
         if pixels.any():
             down, across = pixels.nonzero().T
             assert int(down.max() - down.min()) < threat.size[0] and int(across.max() - across.min()) < threat.size[1]
             corners.add((int(down.min()), int(across.min())))
     assert len(corners) > 10
-    result = bb.attack(watched([]), X, Y, name, threat, 60)
+    result = bb.attack(bb.Oracle(NET, "logits", 4), X, Y, name, threat, 60)
     assert bool(result.success.all()) and torch.equal(result.distance, threat.distance(result.x_adv, X))
     assert result.threat.eps == threat.size[0] * threat.size[1] and "of the pixels" in result.summary()
 
@@ -62,11 +50,11 @@ def test_a_free_patch_moves_and_is_all_that_changes(name: str, size: object) -> 
 @pytest.mark.parametrize("name", ["patch-rs", "square", "simba", "sparse", "signhunter", "rays"])
 @pytest.mark.parametrize("threat", [bb.Patch((3, 2), location=(4, 5)), bb.Patch(4, location="random"), bb.Frame(1)], ids=str)
 def test_a_place_that_is_given_serves_every_attack(name: str, threat: bb.Threat) -> None:
-    asked: list[Tensor] = []
-    oracle = watched(asked)
+    seen = Recording(NET)
+    oracle = bb.Oracle(seen, "logits", 4)
     result = bb.attack(oracle, X, Y, name, threat, 40)
     mask = threat.mask(SHAPE, np.arange(3, dtype=np.uint64), 0)[:, 0]
-    where = torch.stack([~(pixels & ~m).any() for pixels in changes(asked) for m in mask]).view(-1, 3)
+    where = torch.stack([~(pixels & ~m).any() for pixels in changes(seen) for m in mask]).view(-1, 3)
     assert bool(where.any(1).all()) and oracle.rows == int(result.queries.sum())
     assert not bool(((result.x_adv != X) & ~mask[:, None]).any())
     assert bool((result.distance[result.success] <= mask[0].sum()).all()) and str(result.threat) == str(threat)
@@ -92,7 +80,7 @@ def test_projection_keeps_the_window_that_changes_most() -> None:
 
 
 def test_a_saved_result_keeps_its_area(tmp_path: object) -> None:
-    result = bb.attack(watched([]), X, Y, "square", bb.Patch(3, location=(1, 2)), 20)
+    result = bb.attack(bb.Oracle(NET, "logits", 4), X, Y, "square", bb.Patch(3, location=(1, 2)), 20)
     again = bb.AttackResult.load(result.save(str(tmp_path)))
     assert again.threat == result.threat and again.threat.eps == 9 and again.summary() == result.summary()
 
@@ -107,7 +95,7 @@ def test_a_saved_result_keeps_its_area(tmp_path: object) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_before_any_query(threat: bb.Threat, attack: str, said: str) -> None:
-    oracle = watched([])
+    oracle = bb.Oracle(NET, "logits", 4)
     with pytest.raises(ValueError, match=said):
         bb.attack(oracle, X, Y, attack, threat, 40)
     assert oracle.rows == 0

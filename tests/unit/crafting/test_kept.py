@@ -10,6 +10,7 @@ import torch
 
 import blackbox as bb
 import surrogates as sg
+from blackbox.testing import Recording
 
 SHAPE = (3, 6, 6)
 DRAWS = np.random.default_rng(3)
@@ -76,17 +77,12 @@ def test_what_cannot_be() -> None:
 
 
 def test_a_transfer_matrix_and_its_noise_keep_to_them(tmp_path: Path) -> None:
-    asked: list[torch.Tensor] = []
-
-    def hidden(x: torch.Tensor) -> torch.Tensor:
-        asked.append(x.clone())
-        return NET(x)
-
+    hidden = Recording(NET)
     patch = bb.Patch(3, location=(2, 2))
     oracle = bb.Oracle(hidden, "labels", 2)
     more = {"mask": WEIGHTS, "ranges": (LOWER, UPPER)}
     made = sg.transfer_matrix({"a": NET}, {"b": oracle}, X, Y, ["i-fgsm"], [bb.Linf(0.1), bb.L2(0.3), patch], **more)
-    images = torch.cat(asked).view(-1, *X.shape)  # clean; crafted, noise of two kinds; crafted, noise; crafted, noise
+    images = hidden.shown.view(-1, *X.shape)  # clean; crafted, noise of two kinds; crafted, noise; crafted, noise
     assert len(images) == 8 and bool(((images >= LOWER) & (images <= UPPER)).all())
     assert torch.equal(images[:, WEIGHTS == 0], X[WEIGHTS == 0].expand(8, -1))
     outside = ~patch.mask(SHAPE, np.arange(4, dtype=np.uint64), 0)
