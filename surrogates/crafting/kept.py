@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from blackbox.threat import L1, L2, Linf, Threat
 
 
 class _Kept:
-    """A threat whose rows have bounds: points of others, and of none of these shapes, it takes as any."""
+    """A threat under bounds of given rows; what has another shape than these it treats as the plain threat does."""
 
     bounds: Bounds
     plain: Threat
@@ -32,7 +32,7 @@ class _Kept:
         return self.plain.steepest(g) if share is None else share * self.plain.steepest(share * g)
 
     def fits(self, x: Tensor) -> bool:
-        return hasattr(self, "bounds") and x.shape == self.bounds.x0.shape
+        return x.shape == self.bounds.x0.shape
 
 
 class _Linf(_Kept, Linf):
@@ -45,6 +45,15 @@ class _L2(_Kept, L2):
 
 class _L1(_Kept, L1):
     pass
+
+
+def _bounded(plain: Threat, bounds: Bounds) -> Threat:
+    """The threat ``plain`` under ``bounds``."""
+    kinds: dict[str, type[Threat]] = {"Linf": _Linf, "L2": _L2, "L1": _L1}
+    made = kinds[plain.norm](plain.eps, plain.lower, plain.upper)
+    object.__setattr__(made, "plain", plain)
+    object.__setattr__(made, "bounds", bounds)
+    return made
 
 
 def share_of(threat: Any, like: Tensor) -> Tensor | None:
@@ -61,6 +70,13 @@ def ends_of(threat: Any, like: Tensor) -> tuple[Any, Any]:
     if not isinstance(threat, _Kept) or not threat.fits(like):
         return threat.lower, threat.upper
     return threat.bounds.lower, threat.bounds.upper
+
+
+def around(threat: Threat, eps: float, x: Tensor) -> Threat:
+    """The threat with another radius, around points ``x`` of its rows instead of the clean images; their entries keep their limits."""
+    if not isinstance(threat, _Kept):
+        return type(threat)(eps, threat.lower, threat.upper)
+    return _bounded(replace(threat.plain, eps=eps), replace(threat.bounds, x0=x))
 
 
 @dataclass(frozen=True)
@@ -105,8 +121,6 @@ class Limits:
 
         box = (torch.full_like(x, self.threat.lower), torch.full_like(x, self.threat.upper))
         ranges = box if self.ranges is None else (self.ranges[0][where].to(x.device), self.ranges[1][where].to(x.device))
-        kinds: dict[str, type[Threat]] = {"Linf": _Linf, "L2": _L2, "L1": _L1}
-        made = kinds[self.threat.norm](self.threat.eps, self.threat.lower, self.threat.upper)
-        object.__setattr__(made, "plain", self.threat)
-        object.__setattr__(made, "bounds", Bounds.of(self.threat, x, pick(self.mask), pick(self.weights), ranges))
-        return made
+        bounds = Bounds.of(self.threat, x, pick(self.mask), pick(self.weights), ranges)
+        assert bounds is not None, "there are ranges"
+        return _bounded(self.threat, bounds)

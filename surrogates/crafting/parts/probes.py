@@ -17,6 +17,7 @@ from torch import Tensor
 
 from blackbox.rowwise import row_dot, row_norm, rows
 from surrogates.crafting.ball import move
+from surrogates.crafting.kept import around
 from surrogates.crafting.parts.base import Part, Parts
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Worst(Probe):
     def __call__(self, walk: Walk, at: Tensor) -> Tensor:
         if walk.k < self.late * walk.steps:
             return walk.gradient(at)
-        ball = type(walk.threat)(self.reach * walk.threat.eps, walk.threat.lower, walk.threat.upper)
+        ball = around(walk.threat, self.reach * walk.threat.eps, at)
         n = ball.project(at + walk.ball("worst", self.reach), at)
         for j in range(self.inner):
             down = -walk.gradient(n, f"worst {j}")

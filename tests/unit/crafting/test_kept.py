@@ -60,6 +60,21 @@ def test_a_patch_is_filled_and_nothing_else(threat: bb.Threat) -> None:
     assert torch.allclose(made[mask], (SLOPE > 0).float()[mask])  # every entry of a linear net's best patch is at an end
 
 
+@pytest.mark.parametrize("threat", [bb.Linf(0.1), bb.L2(0.3), bb.L1(0.3)], ids=str)
+def test_the_worst_neighbour_is_looked_for_inside_too(threat: bb.Threat) -> None:
+    asked: list[torch.Tensor] = []
+
+    class Seen(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            asked.append(x.detach().clone())
+            return NET(x)
+
+    made = sg.craft(Seen(), X, Y, "rap", threat=threat, steps=4, mask=WEIGHTS, loss="margin")
+    seen = torch.stack([x[: len(X)] for x in asked if len(x) >= len(X)])
+    assert torch.equal(seen[:, WEIGHTS == 0], X[WEIGHTS == 0].expand(len(seen), -1)) and bool((seen[1:] != X).any())
+    assert torch.equal(made[WEIGHTS == 0], X[WEIGHTS == 0]) and bool((gained(made) > 0).all())
+
+
 def test_what_is_all_changes_nothing() -> None:
     plain = sg.craft(NET, X, Y, "pgd", threat=bb.L2(0.5), steps=4)
     for more in ({"mask": torch.ones(SHAPE)}, {"ranges": (0, 1)}, {"mask": torch.ones(6, 6, dtype=torch.bool)}):
