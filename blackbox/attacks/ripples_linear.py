@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from blackbox.estimators.answers import SIDE, Answers
 from blackbox.proposals.ripples import drawings
 from blackbox.protocol import Access, Ask, Attack, Steps, Task, Tell
 from blackbox.threat import Threat
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,14 @@ class RipplesLinear(Attack):
         linear: BayesLinear.State  # of other rows it knows nothing
 
     def init(self, t: Task) -> Steps[State]:
-        o, told = begin(t, Best(t.x0, t.loss0, t.x0.new_zeros(t.n, 0)), self.makers), []
-        made = waves(t, o, self.makers, WAVES)
-        tell: Any = None
-        while True:
-            try:
-                ask = made.send(tell)
-            except StopIteration as end:
-                o = end.value
-                break
-            tell = yield ask
-            told.append(tell)
+        told: list[Tell] = []
+        opened = begin(t, Best(t.x0, t.loss0, t.x0.new_zeros(t.n, 0)), self.makers)
+
+        def remembered(a: Tell) -> Tell:
+            told.append(a)
+            return a
+
+        o = yield from relayed(waves(t, opened, self.makers, WAVES), told=remembered)
         some = o.waiting & (o.taken < self.little) & ~drawings(t) & (max(t.grid[1:]) <= SIDE)
         best, counts = yield from square_start(t, o._replace(waiting=o.waiting & ~some), self.makers, STRIPES)
         linear = self.linear.init(t)
@@ -96,47 +95,50 @@ class RipplesLinear(Attack):
         best, counts, regresses, linear = Best(s.x, s.loss, s.shown), s.counts, s.regresses, s.linear
         if k == self.trial and bool((back := regresses & (linear.noise > self.noise)).any()):
             regresses = regresses & ~back
-            best, counts = yield from self.again(t, Opened(best, counts, s.taken, back))
+            best, after = yield from square_start(t, Opened(best, counts, s.taken, back), self.makers, STRIPES)
+            counts = where(back, after, counts)
         others = ~regresses
         if bool(others.any()):
             scene, every = Scene.alone(t, best, k), torch.ones_like(counts.tried)
             made = turn(scene, self.makers, counts, every, square_of(self.makers), MAKERS)
-            best, after, _ = yield from among(made, others)
-            counts = Counts(*(torch.where(others[:, None], new, old) for new, old in zip(after, counts, strict=True)))
+            best, after, _ = yield from relayed(made, lambda ask: ask._replace(mask=others))
+            counts = where(others, after, counts)
         if bool(regresses.any()):
             best, linear = yield from self.regressed(t, best, regresses, linear, k)
         return self.State(*best, counts, s.taken, regresses, linear)
 
-    def again(self, t: Task, o: Opened) -> Steps[tuple[Best, Counts]]:
-        """The rows that wait begin as Square."""
-        best, counts = yield from square_start(t, o, self.makers, STRIPES)
-        return best, Counts(*(torch.where(o.waiting[:, None], new, old) for new, old in zip(counts, o.counts, strict=True)))
-
     def regressed(self, t: Task, best: Best, some: Tensor, s: BayesLinear.State, k: int) -> Steps[tuple[Best, BayesLinear.State]]:
         """A step of the regression in the rows ``some`` [n]."""
         index, part = some.nonzero()[:, 0], len(self.parts) - 1
-        made: Generator[Ask, Tell, BayesLinear.State]
-        made = self.linear.step(t.take(some.numpy(force=True)), of(s, lambda v: v.index_select(0, index)), k)
-        tell: Any = None
-        while True:
-            try:
-                ask = made.send(tell)
-            except StopIteration as end:
-                return best, of(end.value, lambda v: v.new_zeros(t.n, *v.shape[1:]).index_copy_(0, index, v))
-            a = yield Ask(t.x0.index_copy(0, index, ask.x.to(t.x0)), mask=some, part=part)
+
+        def ours(ask: Ask) -> Ask:
+            return Ask(t.x0.index_copy(0, index, ask.x.to(t.x0)), mask=some, part=part)
+
+        def theirs(a: Tell) -> Tell:
+            nonlocal best
             best = best.updated(a)[0]
-            tell = Tell(*(None if v is None else v.index_select(0, index) for v in a))  # type: ignore[arg-type]
+            return Tell(*(None if v is None else v.index_select(0, index) for v in a))  # type: ignore[arg-type]
+
+        made = self.linear.step(t.take(some.numpy(force=True)), of(s, lambda v: v.index_select(0, index)), k)
+        after = yield from relayed(made, ours, theirs)
+        return best, of(after, lambda v: v.new_zeros(t.n, *v.shape[1:]).index_copy_(0, index, v))
 
 
-def among(made: Any, mask: Tensor) -> Any:
-    """Run a generator of Asks in the rows ``mask`` [n] alone."""
+def relayed(made: Generator[Ask, Tell, T], asked: Any = None, told: Any = None) -> Steps[T]:
+    """Run a generator of Asks to its end, with each Ask as ``asked`` makes it and each Tell as ``told`` does."""
     tell: Any = None
     while True:
         try:
             ask = made.send(tell)
         except StopIteration as end:
-            return end.value
-        tell = yield ask._replace(mask=mask)
+            return end.value  # type: ignore[no-any-return]
+        tell = yield ask if asked is None else asked(ask)
+        tell = tell if told is None else told(tell)
+
+
+def where(some: Tensor, new: Counts, old: Counts) -> Counts:
+    """The new counts of the rows ``some`` [n], the old ones of the others."""
+    return Counts(*(torch.where(some[:, None], a, b) for a, b in zip(new, old, strict=True)))
 
 
 def of(s: BayesLinear.State, do: Any) -> BayesLinear.State:
