@@ -14,6 +14,7 @@ from blackbox.goals.identity import Print, own_code
 from blackbox.oracle.oracle import Oracle
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access, AccessError
+from blackbox.targets.rows import plain
 
 _LARGEST = np.float32(1e12)  # of a loss: the difference of two is finite
 
@@ -164,7 +165,7 @@ class Goal:
             return loss, reached
         try:
             self.check(reply)
-            loss, reached = map(_plain, self.judge(reply, who))
+            loss, reached = map(plain, self.judge(reply, who))
             said = np.asarray(reached)
             loss, reached = np.asarray(loss, dtype=np.float32), said.astype(bool)
         except GoalError:
@@ -221,7 +222,7 @@ def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarra
         ValueError: of another length, or not finite; says which sample.
     """
     try:
-        array = np.asarray([_plain(each) for each in values] if isinstance(values, list | tuple) else _plain(values), dtype=np.float64)
+        array = np.asarray(plain(values), dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"Expected {what} to be numbers, as many for each sample, but it was {values!r:.80}.") from None
     if array.ndim == axes:
@@ -237,10 +238,6 @@ def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarra
     if bad.any():
         raise ValueError(f"Expected {what} to be finite, but that of sample {int(bad.argmax())} is not. Leave such samples out.")
     return array
-
-
-def _plain(values: Any) -> Any:
-    return values.numpy(force=True) if isinstance(values, Tensor) else values
 
 
 def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:

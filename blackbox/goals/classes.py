@@ -13,6 +13,7 @@ from blackbox.goals.base import Goal, Setting
 from blackbox.goals.twins import output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
+from blackbox.targets.rows import plain
 
 _SMALLEST = np.float32(1e-30)
 
@@ -142,10 +143,8 @@ def _numbers(classes: Any, setting: Setting) -> np.ndarray:
     Raises:
         ValueError: no classes, or none that the target has.
     """
-    if hasattr(classes, "numpy"):
-        classes = classes.numpy(force=True)
     try:
-        array = np.asarray(classes)
+        array = np.asarray(plain(classes))
     except ValueError:
         raise ValueError(
             "Expected as many classes for each sample, [N, j], but the sets had different lengths. Fill short ones up: name a class twice."

@@ -15,6 +15,7 @@ from blackbox.goals.base import Goal, GoalError, Setting
 from blackbox.goals.twins import output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
+from blackbox.targets.rows import plain
 
 MODES = ("leave", "reach")
 _KEYS = ("out", "logits")  # how torchvision and transformers call them
@@ -52,9 +53,8 @@ class Segmentation(Goal):
 
     def bind(self, setting: Setting) -> None:
         self._names = tuple(setting.names or ())
-        maps = [_plain(each) for each in self.references] if isinstance(self.references, list | tuple) else _plain(self.references)
         try:
-            made = np.asarray(maps)
+            made = np.asarray(plain(self.references))
         except ValueError:
             made = np.zeros(0)
         if made.ndim not in (2, 3) or made.dtype.kind not in "iub":
@@ -161,7 +161,3 @@ class Segmentation(Goal):
     def describe(self) -> str:
         what = "have a wrong label" if self.mode == "leave" else "have the label of the given map"
         return f"{100 * self.share:g} % of the pixels {what}"
-
-
-def _plain(values: Any) -> Any:
-    return values.numpy(force=True) if hasattr(values, "numpy") else values

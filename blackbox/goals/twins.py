@@ -13,6 +13,7 @@ from torch import Tensor
 
 from blackbox.protocol import Access
 from blackbox.targets.outputs import scores_of
+from blackbox.targets.rows import plain
 
 
 def output(out: Any, goal: Any, axes: int, length: int | None = None) -> Tensor:
@@ -69,7 +70,7 @@ def as_classes(loss: np.ndarray, reached: np.ndarray, level: Access) -> np.ndarr
 
 def alike(held: Iterable[Any], samples: int) -> np.ndarray:
     """[samples] for each sample the first of which all values that a goal holds are the same; see `Goal.alike`."""
-    values = [value.numpy(force=True) if isinstance(value, Tensor) else value for value in held]
+    values = list(map(plain, held))
     if not all(map(_is_plain, values)):
         return np.arange(samples)
     own = [value for value in values if _has_entries(value, samples)]
@@ -88,4 +89,4 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, int | float | str | np.ndarray | np.generic | Tensor)
+    return value is None or isinstance(value, int | float | str | np.ndarray | np.generic)

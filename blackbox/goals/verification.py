@@ -13,6 +13,7 @@ from blackbox.goals.base import Goal, GoalError, Setting, numbers, per_sample
 from blackbox.goals.twins import constant, norm, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
+from blackbox.targets.rows import plain
 
 MODES, METRICS = ("impersonate", "dodge"), ("cosine", "euclidean")
 
@@ -48,7 +49,7 @@ class Verification(Goal):
             least = "between -1 and 1, a cosine," if metric == "cosine" else "above 0, a distance,"
             raise ValueError(f"Expected a threshold {least} but it was {threshold!r}.")
         self.references, self.threshold, self.mode, self.metric = references, float(threshold), mode, metric
-        self.images = None if images is None else np.asarray(images.numpy(force=True) if isinstance(images, Tensor) else images, np.float32)
+        self.images = None if images is None else np.asarray(plain(images), np.float32)
 
     def seen_by(self, net: Callable[[Any], np.ndarray]) -> Goal:
         made = copy.copy(self)

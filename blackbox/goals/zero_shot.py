@@ -14,6 +14,7 @@ from blackbox.goals.base import Goal, GoalError, Setting, labelled, numbers, per
 from blackbox.goals.twins import constant, norm, output
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
+from blackbox.targets.rows import plain
 
 _IMAGE = "image_embeds"  # how transformers calls it
 
@@ -42,7 +43,7 @@ class ZeroShot(Goal):
         if (leave is None) == (reach is None):
             raise ValueError("Expected either the text to leave or the one to reach, but there were both or none. Give leave=y, say.")
         self.names = list(map(str, texts)) if isinstance(texts, Mapping) else None
-        listed = [_plain(each) for each in texts.values()] if isinstance(texts, Mapping) else _plain(texts)
+        listed = plain(list(texts.values()) if isinstance(texts, Mapping) else texts)
         self.texts = per_sample(listed, "the embeddings of the texts", len(listed), axes=1)
         if len(self.texts) < 2:
             raise ValueError(f"Expected two texts or more, but there were {len(self.texts)}.")
@@ -124,7 +125,3 @@ class ZeroShot(Goal):
         if self.reach is None:
             return f"another text than {repr(each) if one else 'the right one'} is nearest, of {len(self.texts)}"
         return f"the text {repr(each) if one else 'given for each image'} is nearest, of {len(self.texts)}"
-
-
-def _plain(values: Any) -> Any:
-    return values.numpy(force=True) if hasattr(values, "numpy") else values
