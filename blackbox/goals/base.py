@@ -126,12 +126,9 @@ class Goal:
         return ""
 
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
-        """What a report shows of the answer in ``row`` of a reply, to ``sample``; see `blackbox.goals.excerpt`. By default guessed."""
-        names = getattr(self, "_names", ())
-        words = tuple(names) if isinstance(names, tuple | list | dict) else ()
-        if reply.answers is None:
-            return excerpt.classes(reply, row, words, getattr(self, "k", 1))
-        return excerpt.of(reply.answers[row], words)
+        """What a report shows of the answer in ``row`` of a reply, to ``sample``; see `blackbox.goals.excerpt`. By default the first
+        class, or of another answer what its form suggests."""
+        return excerpt.classes(reply, row) if reply.answers is None else excerpt.of(reply.answers[row])
 
     def picture(self, sample: int) -> np.ndarray | None:
         """What ``sample`` is compared with, as an image [channels, height, width] in [0, 1], for reports; None where there is none."""

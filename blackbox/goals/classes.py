@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.goals import excerpt
 from blackbox.goals.base import Goal, Setting
 from blackbox.goals.twins import output
 from blackbox.oracle.reply import Reply
@@ -94,6 +95,9 @@ class _Classes(Goal):
         inside = inside.to(values.device)
         own = values.masked_fill(~inside, -torch.inf).amax(1)
         return own - values.masked_fill(inside, -torch.inf).topk(self.k, dim=1).values[:, -1]
+
+    def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
+        return excerpt.classes(reply, row, self._names, self.k)
 
     def _told(self, which: str, one: str) -> str:
         """``none of the classes 3, 5 is the first``; of a single class ``one`` instead, ``class 3 is not the first``."""

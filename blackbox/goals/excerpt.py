@@ -26,11 +26,11 @@ BOXES = 60  # drawn
 SIDE = 160  # of a map; larger ones are made smaller
 
 
-def of(answer: Any, names: Sequence[str] = ()) -> dict[str, Any]:
+def of(answer: Any) -> dict[str, Any]:
     """The excerpt of an answer whose form is guessed: boxes, a map, a number, a row of numbers, else what it prints."""
     if _like_boxes(answer):
         try:
-            return boxes(boxes_of(answer), names)
+            return boxes(boxes_of(answer))
         except ValueError:
             return text(answer)
     if isinstance(answer, Mapping):

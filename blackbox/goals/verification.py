@@ -96,9 +96,7 @@ class Verification(Goal):
         return near if self.mode == "impersonate" else -near
 
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
-        answers: Any = reply.answers
-        loss, _ = self.judge(Reply(reply.access, reply.label[row : row + 1], None, None, reply.total, answers=[answers[row]]),
-                             np.array([sample]))  # fmt: skip
+        loss, _ = self.judge(reply.one(row), np.array([sample]))
         near = float(loss[0]) if self.mode == "impersonate" else -float(loss[0])
         value = self.threshold - near if self.metric == "euclidean" else self.threshold + near
         what = "distance" if self.metric == "euclidean" else "similarity"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,13 +104,11 @@ class ZeroShot(Goal):
             if _IMAGE not in answers[0]:
                 raise GoalError(f"Expected an embedding for the goal ({self}), or a dict with {_IMAGE}, but the answer had "
                                 f"{', '.join(list(answers[0])[:8])}.", 0)  # fmt: skip
-            reply = Reply(reply.access, reply.label, None, None, reply.total, answers=[each[_IMAGE] for each in answers])
+            reply = replace(reply, answers=[each[_IMAGE] for each in answers])
         return numbers(reply, self, axes=1)
 
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
-        answers: Any = reply.answers
-        one = Reply(reply.access, reply.label[row : row + 1], None, None, reply.total, answers=[answers[row]])
-        found = self._embeddings(one)[0]
+        found = self._embeddings(reply.one(row))[0]
         cosines = self.texts @ (found / max(float(np.linalg.norm(found)), 1e-30))
         first = int(cosines.argmax())
         return excerpt.text(f"{self.names[first] if self.names is not None else f'text {first}'}, cosine {cosines[first]:.3f}")

@@ -70,6 +70,10 @@ class Reply:
         kept = None if self.answers is None else [a for a, wanted in zip(self.answers, rows.tolist(), strict=True) if wanted]
         return Reply(self.access, self.label[rows], values, classes, self.total, answers=kept)
 
+    def one(self, row: int) -> Reply:
+        """The reply to one image, ``row`` from 0, which was answered."""
+        return self.take(torch.arange(len(self.label), device=self.label.device) == row)
+
     def confidence(self) -> Tensor:
         """The probability of the predicted class, [m] float32; NaN where only labels are shown, or nothing."""
         if self.values is None:
