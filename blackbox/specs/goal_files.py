@@ -43,7 +43,7 @@ def read_mask(path: str | None, images: ImageSet) -> np.ndarray | None:
         except OSError as error:
             raise ValueError(f"Expected --mask to be a .npy file or a picture, but {path} cannot be read: {error}.") from None
     shape = images.data.shape
-    if mask.ndim == 4 and len(mask) == images.total != len(images.index):
+    if mask.ndim == 4 and _of_all(len(mask), images):
         mask = mask[images.index]
     if mask.shape[-2:] != shape[-2:]:
         size = " by ".join(map(str, mask.shape[-2:]))
@@ -52,34 +52,41 @@ def read_mask(path: str | None, images: ImageSet) -> np.ndarray | None:
 
 
 def existing(path: str, what: str) -> Path:
+    """The path of a file that is there. Raises: FileNotFoundError."""
     where = Path(path.strip())
     if not where.is_file():
-        raise FileNotFoundError(f"Expected a file of {what} of --goal at {path.strip()}, but there is none.")
+        raise FileNotFoundError(f"Expected a file of {what} at {path.strip()}, but there is none.")
     return where
 
 
 def array(path: str, what: str) -> np.ndarray:
+    """The one array of a ``.npy`` file. Raises: FileNotFoundError; ValueError: it is no such file."""
     where = existing(path, what)
     try:
         found = np.load(where, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"Expected {what} of --goal as a .npy file of plain numbers, but {where} cannot be read: {error}.") from None
+        raise ValueError(f"Expected {what} as a .npy file of plain numbers, but {where} cannot be read: {error}.") from None
     if not isinstance(found, np.ndarray):
-        raise ValueError(f"Expected {what} of --goal as a .npy file, one array, but {where} holds several.")
+        raise ValueError(f"Expected {what} as a .npy file, one array, but {where} holds several.")
     return found
 
 
 def each(path: str, what: str, images: ImageSet) -> np.ndarray:
     """An array with an entry for each image attacked; of one for each of the data set these are taken."""
-    found = array(path, what)
-    return found[images.index] if found.ndim and len(found) == images.total != len(images.index) else found
+    found = array(path, f"{what} of --goal")
+    return found[images.index] if found.ndim and _of_all(len(found), images) else found
 
 
 def listed(path: str, what: str, images: ImageSet) -> Any:
-    where = existing(path, what)
+    """What a JSON file holds; of a list, the entries of the images attacked, as in `each`."""
+    where = existing(path, f"{what} of --goal")
     try:
         found = json.loads(where.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"Expected {what} of --goal as JSON, but {where} cannot be read: {error}.") from None
-    whole = isinstance(found, list) and len(found) == images.total != len(images.index)
-    return [found[i] for i in images.index.tolist()] if whole else found
+    return [found[i] for i in images.index.tolist()] if isinstance(found, list) and _of_all(len(found), images) else found
+
+
+def _of_all(count: int, images: ImageSet) -> bool:
+    """Are these entries of the whole data set, of which only some images are attacked?"""
+    return count == images.total != len(images.index)

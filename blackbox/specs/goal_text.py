@@ -100,7 +100,7 @@ def _multilabel(rest: str, images: ImageSet) -> Goal:
     from blackbox.goals import MultiLabel
 
     given = _settings(rest, "multilabel", {"hide": "", "show": "", "threshold": "0.5"})
-    hide, show = ([int(w) if w.isdigit() else w for w in parse.words(given[name])] for name in ("hide", "show"))
+    hide, show = (list(map(_named, parse.words(given[name]))) for name in ("hide", "show"))
     return MultiLabel(hide, show, parse.number(given["threshold"], "threshold"))
 
 
@@ -116,7 +116,7 @@ def _regression(rest: str, images: ImageSet) -> Goal:
 
 def _reference(text: str, images: ImageSet) -> Any:
     if text == OWN:
-        _labels(images)
+        labels = _labels(images)
         try:
             values = np.array([float(name) for name in images.data.classes])
         except ValueError:
@@ -124,17 +124,17 @@ def _reference(text: str, images: ImageSet) -> Any:
                 f"Expected reference= in --goal regression, FILE.npy or a number, since the classes of the data ({images.data.classes[0]}, "
                 "…) are no numbers to move from."
             ) from None
-        return values[_labels(images)]
-    return each(text, "reference", images) if text.endswith(".npy") else parse.number(text, "reference")
+        return values[labels]
+    return each(text, "the reference", images) if text.endswith(".npy") else parse.number(text, "reference")
 
 
 def _verification(rest: str, images: ImageSet) -> Goal:
     from blackbox.goals import Verification
     from blackbox.goals.verification import METRICS, MODES
 
-    path, *more = re.split(r"[;,]", rest)
+    path, more = _file_first(rest)
     given = _settings(
-        ";".join(more), "verification", {"threshold": "", "mode": "impersonate", "metric": "euclidean", "images": ""},
+        more, "verification", {"threshold": "", "mode": "impersonate", "metric": "euclidean", "images": ""},
         {**dict.fromkeys(MODES, "mode"), **dict.fromkeys(METRICS, "metric")},
     )  # fmt: skip
     if not given["threshold"]:
@@ -151,8 +151,8 @@ def _detection(rest: str, images: ImageSet) -> Goal:
     given = _settings(
         rest, "detection", {"mode": "vanish", "references": "", "score": "0.5", "iou": "0.5", "label": ""}, dict.fromkeys(MODES, "mode")
     )
-    found = listed(given["references"], "references", images) if given["references"] else None
-    label: Any = int(given["label"]) if given["label"].isdigit() else given["label"] or None
+    found = listed(given["references"], "the references", images) if given["references"] else None
+    label = _named(given["label"]) if given["label"] else None
     return Detection(found, given["mode"], parse.number(given["score"], "score"), parse.number(given["iou"], "iou"), label)
 
 
@@ -160,9 +160,9 @@ def _segmentation(rest: str, images: ImageSet) -> Goal:
     from blackbox.goals import Segmentation
     from blackbox.goals.segmentation import MODES
 
-    path, *more = re.split(r"[;,]", rest)
+    path, more = _file_first(rest)
     known = {"share": "0.5", "mode": "leave", "ignore": "255"}
-    given = _settings(";".join(more), "segmentation", known, dict.fromkeys(MODES, "mode"))
+    given = _settings(more, "segmentation", known, dict.fromkeys(MODES, "mode"))
     share, ignore = parse.number(given["share"], "share"), parse.integer(given["ignore"], "ignore")
     return Segmentation(each(path, "the maps", images), share, given["mode"], ignore)
 
@@ -171,24 +171,20 @@ def _ranking(rest: str, images: ImageSet) -> Goal:
     from blackbox.goals import Ranking
 
     given = _settings(rest, "ranking", {"displace": "", "push": "", "k": "10"})
-    items = {name: int(given[name]) if given[name].isdigit() else given[name] for name in ("displace", "push") if given[name]}
+    items = {name: _named(given[name]) for name in ("displace", "push") if given[name]}
     return Ranking(**items, k=parse.integer(given["k"], "k"))
 
 
 def _zero_shot(rest: str, images: ImageSet) -> Goal:
     from blackbox.goals import ZeroShot
 
-    path, *more = re.split(r"[;,]", rest)
-    given = _settings(";".join(more), "zero-shot", {"leave": "", "reach": ""})
-    with np.load(existing(path, "the texts"), allow_pickle=False) as file:
+    path, more = _file_first(rest)
+    given = _settings(more, "zero-shot", {"leave": "", "reach": ""})
+    with np.load(existing(path, "the texts of --goal"), allow_pickle=False) as file:
         if "embeddings" not in file.files:
             raise ValueError(f"Expected {path} to hold the array embeddings, and texts, but it has {', '.join(file.files) or 'none'}.")
         embeddings, texts = file["embeddings"], file["texts"].tolist() if "texts" in file.files else None
-    chosen: dict[str, Any] = {}
-    for name in ("leave", "reach"):
-        if given[name]:
-            word = given[name]
-            chosen[name] = _labels(images) if word == OWN else int(word) if word.isdigit() else word
+    chosen: dict[str, Any] = {name: _labels(images) if word == OWN else _named(word) for name, word in given.items() if word}
     return ZeroShot(embeddings if texts is None else dict(zip(map(str, texts), embeddings, strict=True)), **chosen)
 
 
@@ -226,6 +222,17 @@ def _own(text: str) -> Goal:
 
 
 # -- their settings ------------------------------------------------------------------------------------------------------
+
+
+def _file_first(rest: str) -> tuple[str, str]:
+    """``"FILE.npy;share=0.5,reach"`` -> the path, and the settings behind it."""
+    path, *more = re.split(r"[;,]", rest)
+    return path, ";".join(more)
+
+
+def _named(word: str) -> int | str:
+    """What a word names: a number where it is one."""
+    return int(word) if word.isdigit() else word
 
 
 def _settings(text: str, name: str, known: dict[str, str], words: dict[str, str] | None = None) -> dict[str, str]:

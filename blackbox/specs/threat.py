@@ -71,10 +71,10 @@ def area(patch: str | None, frame: int | None, within: Within) -> Area | None:
     sides = [parse.integer(word, "--patch") for word in size.split("x")]
     if len(sides) > 2:
         raise ValueError(f"Expected --patch as a side, 8, or HEIGHTxWIDTH, 8x6, but it was {patch!r}.")
-    corner = [parse.integer(word, "the place of --patch") for word in parse.words(place)] if at and place not in PLACES else []
-    if at and place not in PLACES and len(corner) != 2:
+    corner = tuple(parse.integer(word, "the place of --patch") for word in parse.words(place)) if at and place not in PLACES else None
+    if corner is not None and len(corner) != 2:
         raise ValueError(f"Expected the place of --patch as @random or @ROW,COLUMN, but it was {patch!r}.")
-    return Patch(sides[0] if len(sides) == 1 else tuple(sides), tuple(corner) or place or "free")
+    return Patch(sides[0] if len(sides) == 1 else tuple(sides), corner or place or "free")
 
 
 def read_threat(text: str) -> Threat:
