@@ -61,14 +61,27 @@ def existing(path: str, what: str) -> Path:
 
 def array(path: str, what: str) -> np.ndarray:
     """The one array of a ``.npy`` file. Raises: FileNotFoundError; ValueError: it is no such file."""
+    found = _loaded(path, what, ".npy")
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"Expected {what} as a .npy file, one array, but {path.strip()} holds several.")
+    return found
+
+
+def arrays(path: str, what: str) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz`` file by their names. Raises: FileNotFoundError; ValueError: it is no such file."""
+    found = _loaded(path, what, ".npz")
+    if isinstance(found, np.ndarray):
+        raise ValueError(f"Expected {what} as a .npz file, arrays with names, but {path.strip()} holds one without.")
+    return found
+
+
+def _loaded(path: str, what: str, form: str) -> np.ndarray | dict[str, np.ndarray]:
     where = existing(path, what)
     try:
         found = np.load(where, allow_pickle=False)
+        return found if isinstance(found, np.ndarray) else dict(found)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"Expected {what} as a .npy file of plain numbers, but {where} cannot be read: {error}.") from None
-    if not isinstance(found, np.ndarray):
-        raise ValueError(f"Expected {what} as a .npy file, one array, but {where} holds several.")
-    return found
+        raise ValueError(f"Expected {what} as a {form} file of plain numbers, but {where} cannot be read: {error}.") from None
 
 
 def each(path: str, what: str, images: ImageSet) -> np.ndarray:

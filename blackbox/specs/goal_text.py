@@ -16,7 +16,7 @@ import numpy as np
 from blackbox.plugins import is_file
 from blackbox.specs import parse
 from blackbox.specs.data import ImageSet
-from blackbox.specs.goal_files import each, existing, listed
+from blackbox.specs.goal_files import arrays, each, listed
 
 if TYPE_CHECKING:
     from blackbox.goals.base import Goal
@@ -180,10 +180,13 @@ def _zero_shot(rest: str, images: ImageSet) -> Goal:
 
     path, more = _file_first(rest)
     given = _settings(more, "zero-shot", {"leave": "", "reach": ""})
-    with np.load(existing(path, "the texts of --goal"), allow_pickle=False) as file:
-        if "embeddings" not in file.files:
-            raise ValueError(f"Expected {path} to hold the array embeddings, and texts, but it has {', '.join(file.files) or 'none'}.")
-        embeddings, texts = file["embeddings"], file["texts"].tolist() if "texts" in file.files else None
+    held = arrays(path, "the texts of --goal")
+    if "embeddings" not in held:
+        raise ValueError(f"Expected {path} to hold the array embeddings, and texts, but it has {', '.join(held) or 'none'}.")
+    embeddings = held["embeddings"]
+    texts = held["texts"].tolist() if "texts" in held else None
+    if texts is not None and len(texts) != len(embeddings):
+        raise ValueError(f"Expected {path} to hold a text for each of {len(embeddings)} embeddings, but there are {len(texts)} texts.")
     chosen: dict[str, Any] = {name: _labels(images) if word == OWN else _named(word) for name, word in given.items() if word}
     return ZeroShot(embeddings if texts is None else dict(zip(map(str, texts), embeddings, strict=True)), **chosen)
 

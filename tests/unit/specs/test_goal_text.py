@@ -67,6 +67,10 @@ def test_boxes_maps_lists_and_texts(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", embeddings=np.eye(3), texts=["a", "b", "c"])
     text = read_goal(f"zero-shot:{tmp_path}/t.npz;leave=label", IMAGES)
     assert isinstance(text, ZeroShot) and text.leave.tolist() == [2, 0, 1] and text.names == ["a", "b", "c"]
+    np.savez(tmp_path / "two.npz", embeddings=np.eye(3), texts=["a", "b"])
+    for name, said in (("two.npz", "a text for each of 3 embeddings, but there are 2"), ("m.npy", "texts of --goal as a .npz file")):
+        with pytest.raises(ValueError, match=said):
+            read_goal(f"zero-shot:{tmp_path}/{name};leave=label", IMAGES)
 
 
 def test_one_of_ones_own(tmp_path: Path) -> None:
