@@ -21,8 +21,6 @@ from blackbox.results import ended
 from blackbox.results.result import AttackResult
 from blackbox.statistics import Detection
 
-MOST = 24  # references that are kept beside answers
-
 
 class Meter:
     """Measures what oracle, prior and journal count during a run: reads each at the start, and again for the report."""
@@ -146,9 +144,9 @@ def report(
 
 
 def _compared(goal: Goal, answers: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """The first of the answers, each with what the goal compares its sample with, where that can be seen."""
+    """The answers whose samples the goal compares with something that can be seen, each with that."""
     out = {}
-    for sample in list(answers)[:MOST]:
+    for sample in answers:
         picture = goal.picture(sample)
         if picture is not None:
             out[sample] = {**answers[sample], "reference": np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)}
