@@ -71,8 +71,9 @@ def boxes(found: Boxes, names: Sequence[str] = (), least: float = 0.0) -> dict[s
     order = order[:BOXES]
     labels = ["" if found.labels is None else named(found.labels[i], names) for i in order.tolist()]
     scores = None if found.scores is None else found.scores[order].astype(np.float32)
-    sure = [""] * len(order) if scores is None else [f" {100 * s:.0f} %" for s in scores.tolist()]
-    told = [f"{label}{':' if s and label.isdigit() else ''}{s}".strip() for label, s in zip(labels, sure, strict=True)]  # 1: 97 %
+    sure = [None] * len(order) if scores is None else scores.tolist()
+    apart = [f"{label}:" if scores is not None and label.isdigit() else label for label in labels]  # 1: 97 %
+    told = list(map(with_score, apart, sure))
     more = f" and {len(order) - 3} more" if len(order) > 3 else ""
     says = (", ".join(word or "a box" for word in told[:3]) + more) if told else "nothing"
     return {"form": "boxes", "corners": found.corners[order].astype(np.float32), "scores": scores, "labels": labels, "says": says}
@@ -103,7 +104,7 @@ def classes(reply: Reply, row: int, names: Sequence[str] = (), count: int = 1) -
         first = p.argsort(descending=True, stable=True)[:count].tolist()
         first, sure = [label, *(c for c in first if c != label)][:count], None
         sure = [float(p[c]) for c in first]
-    told = [named(c, names) + ("" if sure is None else f" {100 * sure[i]:.0f} %") for i, c in enumerate(first)]
+    told = [with_score(named(c, names), p) for c, p in zip(first, sure or [None] * len(first), strict=True)]
     return {"form": "classes", "classes": first, "sure": sure, "names": [named(c, names) for c in first] if names else None,
             "says": ", ".join(told)}  # fmt: skip
 
@@ -111,6 +112,11 @@ def classes(reply: Reply, row: int, names: Sequence[str] = (), count: int = 1) -
 def named(label: Any, names: Sequence[str] = ()) -> str:
     """A class by its name, else by its number or word."""
     return names[label] if isinstance(label, int) and 0 <= label < len(names) else str(label)
+
+
+def with_score(label: str, score: float | None) -> str:
+    """``cat 97 %``; one of the two where the other is not there."""
+    return f"{label}{'' if score is None else f' {100 * score:.0f} %'}".strip()
 
 
 def _like_boxes(answer: Any) -> bool:

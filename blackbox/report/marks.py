@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.goals.excerpt import with_score
+
 SIDE, LETTERS = 224, 15  # pixels, about, of an image that is drawn over; and of the words
 BOX, EDGE = (178, 58, 72), ((0, 0, 0), (255, 255, 255))  # the colours of boxes, and of a mask's edge: seen on any ground
 _INK = (255, 255, 255)
@@ -31,8 +33,8 @@ def of(excerpt: Mapping[str, Any] | None, mask: np.ndarray | None = None) -> Mar
     if not excerpt or excerpt.get("form") != "boxes":
         return Marks(mask=edge)
     scores = excerpt["scores"]
-    sure = [""] * len(excerpt["corners"]) if scores is None else [f" {100 * s:.0f} %" for s in scores.tolist()]
-    words = tuple(f"{label}{s}".strip() for label, s in zip(excerpt["labels"], sure, strict=True))
+    sure = [None] * len(excerpt["corners"]) if scores is None else scores.tolist()
+    words = tuple(map(with_score, excerpt["labels"], sure))
     return Marks(np.asarray(excerpt["corners"]), words, edge)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blackbox.areas import Patch
-from blackbox.goals.excerpt import named
+from blackbox.goals.excerpt import named, with_score
 from blackbox.report import marks
 from blackbox.report.gallery import Gallery, colours
 from blackbox.report.sections.common import number
@@ -23,11 +23,9 @@ COLUMNS = 5  # of pictures that are drawn over
 Row = tuple[str, list[np.ndarray], list[str]]
 
 
-def gallery(item: Item, shown: Shown, columns: int) -> Gallery | None:
-    """The gallery; None where the images kept are not of this run."""
+def gallery(item: Item, shown: Shown, columns: int) -> Gallery:
+    """The gallery of a run, of images that were kept of it; at most so many ``columns``."""
     r = item.result
-    if len(shown.index) == 0 or int(shown.index.max()) >= len(r) or not bool(r.success[shown.index].all()):
-        return None
     over = [before_after(r, int(k)) for k in shown.index[:columns]]
     beside = any(_beside(each) for pair in over for each in pair) or any("reference" in each for each in r.answers.values())
     drawn = r.mask is not None or isinstance(r.threat, Patch) or beside
@@ -61,8 +59,9 @@ def _label(label: int, sure: float) -> dict[str, Any]:
     """The excerpt of an answer of which the first class alone is known."""
     if label < 0:
         return {}
-    told = f"{label}" + ("" if np.isnan(sure) else f" {100 * sure:.0f} %")
-    return {"form": "classes", "classes": [label], "sure": None if np.isnan(sure) else [sure], "names": None, "says": told}
+    known = None if np.isnan(sure) else sure
+    told = with_score(str(label), known)
+    return {"form": "classes", "classes": [label], "sure": None if known is None else [known], "names": None, "says": told}
 
 
 def said(excerpt: dict[str, Any], classes: Sequence[str] = ()) -> str:
@@ -70,7 +69,7 @@ def said(excerpt: dict[str, Any], classes: Sequence[str] = ()) -> str:
     if excerpt.get("form") == "classes" and excerpt.get("names") is None and classes:
         sure = excerpt["sure"] or [None] * len(excerpt["classes"])
         pairs = zip(excerpt["classes"], sure, strict=True)
-        return ", ".join(named(c, classes) + ("" if p is None else f" {100 * p:.0f} %") for c, p in pairs)
+        return ", ".join(with_score(named(c, classes), p) for c, p in pairs)
     return str(excerpt.get("says", "answer not kept"))
 
 

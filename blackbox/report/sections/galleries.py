@@ -128,11 +128,12 @@ def _put(page: Page, room: Room, made: Gallery | None, path: Path, label: str) -
 
 
 def _gallery(item: Item, shown: Shown, room: Room) -> Gallery | None:
+    """The gallery; None where the images kept are not of this run."""
     r = item.result
-    if words.goal_of(r.config):
-        return answers.gallery(item, shown, room.columns(shown.clean))
     if len(shown.index) == 0 or int(shown.index.max()) >= len(r) or not bool(r.success[shown.index].all()):
         return None
+    if words.goal_of(r.config):
+        return answers.gallery(item, shown, room.columns(shown.clean))
     index = shown.index[: room.columns(shown.clean)]
     few = slice(0, len(index))
     clean = [said(shown, int(r.clean_label[k]), float(r.clean_confidence[k])) for k in index]
