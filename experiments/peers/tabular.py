@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from experiments.peers.adapters import Spent
+from experiments.peers.adapters import Spent, of_ours
 from experiments.peers.turns import seed_all
 
 Predict = Callable[[np.ndarray], np.ndarray]  # rows [m, d] in the table's units -> probabilities [m, C]
@@ -140,7 +140,6 @@ def run(
 
     kind, counters, wrong = getattr(evasion, how.peer), [], []
     norm = {} if how.peer != "HopSkipJump" else {"norm": 2}
-    targeted = {"targeted": False}
     free = np.array([name not in table.immutable for name in table.columns], dtype=np.float32)
     for i in range(len(x)):
         counter = Counter(predict, table, x[i : i + 1], int(y[i]), budget, held)
@@ -148,14 +147,10 @@ def run(
         seed_all(seed + i)
         model = BlackBoxClassifier(counter, counter.scaled.shape[1:], 2, clip_values=(0.0, 1.0))
         try:
-            attack = kind(model, verbose=False, **norm, **targeted, **how.options)
+            attack = kind(model, verbose=False, targeted=False, **norm, **how.options)
             more = {"mask": free[None]} if how.peer == "HopSkipJump" else {}
             attack.generate(counter.scaled.copy(), np.eye(2, dtype=np.float32)[[int(y[i])]], **more)
         except Exception as error:
-            if not _spent(error):
+            if not of_ours(error):
                 wrong.append(f"row {i}: {type(error).__name__}: {str(error)[:80]}")
     return counters, wrong
-
-
-def _spent(error: BaseException | None) -> bool:
-    return error is not None and (isinstance(error, Spent) or _spent(error.__cause__ or error.__context__))
