@@ -39,13 +39,19 @@ class Case:
     data: str = ""
 
 
+def spread_over(total: int, most: int = 0) -> Tensor:
+    """So many places, evenly spread over ``total``; all of them where there are no more, or for 0."""
+    count = min(most or total, total)
+    return torch.arange(count) * total // count
+
+
 def chosen(net: nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> Tensor:
     """The places of the first ``count`` images that the net classifies as labelled, or of so many spread evenly over all
     of these."""
     index = (sg.predict(net, data.images) == data.labels).nonzero()[:, 0]
     if len(index) < count:
         raise ValueError(f"Expected {count} correctly classified images, but {data.name} has {len(index)}.")
-    return index[torch.arange(count) * len(index) // count] if spread else index[:count]
+    return index[spread_over(len(index), count)] if spread else index[:count]
 
 
 def both_right(nets: Iterable[nn.Module], data: sg.Dataset) -> sg.Dataset:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -98,14 +99,19 @@ def _net(name: str, root: Path) -> nn.Module:
         return members(target["own"], root)[0]
     path = root / "weights" / f"{target['weights']}.safetensors"
     if "loader" in target:
-        folder = str((root / "loaders").resolve())
-        if folder not in sys.path:
-            sys.path.append(folder)
-        return importlib.import_module(target["loader"]).load(str(path)).eval()  # type: ignore[no-any-return]
+        return loader(target["loader"], root).load(str(path)).eval()  # type: ignore[no-any-return]
     data = data_of(name)
     if data == "imagenet":  # this one holds its own normalisation
         return sg.from_spec(f"{target['spec']}:{path}", classes=1000, shape=(3, target["side"], target["side"]), mean=0, std=1)
     return sg.from_spec(f"{target['spec']}:{path}", shape=SHAPES[data])
+
+
+def loader(name: str, root: Path) -> ModuleType:
+    """A module of the data folder's loaders."""
+    folder = str((root / "loaders").resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(name)
 
 
 def images(name: str, root: Path, side: int | None = None) -> tuple[sg.Dataset, Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import blackbox as bb
 from experiments import ground
+from experiments.cases import spread_over
 from experiments.rows import code, commit
 from experiments.runner import Book, Real, says
 
@@ -112,8 +113,7 @@ def decided(wrong: Callable[[Any, int], bool], name: str) -> Callable[[Tensor], 
 def measured(task: Ready, line: Line, s: Settings, threat: bb.Threat, seed: int) -> dict[str, Any]:
     """What a file keeps of a row: of each image the queries it was charged until it was fooled, or in all, and whether it was."""
     begun = time.perf_counter()
-    count = min(line.images or len(task.ids), len(task.ids))
-    some = torch.arange(count) * len(task.ids) // count
+    some = spread_over(len(task.ids), line.images)
     attack: Any = Noise() if line.attack == NOISE else line.attack
     budget = s.draws + 1 if line.attack == NOISE else s.budget
     oracle = line.oracle()

@@ -11,8 +11,6 @@ Run it on nets that are yours or that you may test.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from torchvision.ops import batched_nms
 
 import blackbox as bb
 from experiments import ground, tasks
+from experiments.cases import spread_over
 from experiments.runner import run, says
 from experiments.tasks import Line, Ready, fast
 
@@ -48,8 +47,7 @@ class Raw(nn.Module):
 
     def __init__(self, root: Path) -> None:
         super().__init__()
-        sys.path.append(str((root / "loaders").resolve()))
-        self.graph = importlib.import_module("tfjs_graph").load(str(root / "tfjs" / "nanodet.json"))
+        self.graph = ground.loader("tfjs_graph", root).load(str(root / "tfjs" / "nanodet.json"))
 
     def forward(self, x: Tensor) -> Tensor:
         x = (255 * x.flip(1) - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
@@ -89,8 +87,7 @@ def task(root: Path, name: str, photographs: int) -> tuple[Ready, Iterator[Line]
     net = detector(root)
     clean = net(data.images)
     some = torch.tensor([i for i, answer in enumerate(clean) if found(answer)])
-    count = min(photographs or len(some), len(some))
-    kept = some[torch.arange(count) * len(some) // count]
+    kept = some[spread_over(len(some), photographs)]
     references = [clean[i] for i in kept.tolist()]
     more = {"photographs": [len(some), len(data)], "objects": [found(answer) for answer in references]}
     mode = "vanish" if name == VANISH else "mislabel"

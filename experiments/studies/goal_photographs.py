@@ -25,6 +25,7 @@ from torch import Tensor, nn
 import blackbox as bb
 from blackbox.testing import Moderation
 from experiments import ground, packaged, tasks
+from experiments.cases import spread_over
 from experiments.runner import run, says
 from experiments.tasks import Line, Ready, fast, outside
 
@@ -76,8 +77,7 @@ def moderation(s: Settings, url: str) -> tuple[Ready, Iterator[Line]]:
     net = fast(nn.Sequential(packaged.moderation(s.unpacked), nn.Softmax(1)), images)
     safe = [packaged.MODERATION.index(word) for word in packaged.SAFE]
     kept = outside(~np.isin(net(images).round(DECIMALS).argmax(1), safe))
-    count = min(s.photographs or len(kept), len(kept))
-    some = kept[torch.arange(count) * len(kept) // count]
+    some = kept[spread_over(len(kept), s.photographs)]
     words = list(packaged.MODERATION)
 
     def goal(places: Tensor) -> bb.goals.Goal:

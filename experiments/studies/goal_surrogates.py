@@ -20,6 +20,7 @@ from torch import Tensor
 import blackbox as bb
 import surrogates as sg
 from experiments import ground, nets, tasks
+from experiments.cases import spread_over
 from experiments.runner import run, says
 from experiments.tasks import Line, Ready, outside
 
@@ -38,8 +39,7 @@ def lines(s: Settings) -> tuple[Ready, Iterator[Line]]:
     with torch.inference_mode():
         first = torch.cat([hidden(part) for part in data.images.split(32)]).topk(FIRST, dim=1).indices
     kept = outside(~(first == data.labels[:, None]).any(1).numpy())
-    count = min(s.images or len(kept), len(kept))
-    kept = kept[torch.arange(count) * len(kept) // count]
+    kept = kept[spread_over(len(kept), s.images)]
     labels = data.labels[kept]
     own = [nets.trained(s.root, replace(plan, data="raw")) for plan in (nets.CNN, nets.VGG)]
 

@@ -9,7 +9,6 @@ pictures   Some of the first examples.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 import blackbox as bb
 from experiments import ground
+from experiments.cases import spread_over
 from experiments.rows import code, commit
 from experiments.runner import DOCS, Book, Real, each, run, says
 
@@ -75,19 +75,16 @@ def inputs(target: str, s: Settings) -> tuple[nn.Module, Tensor, Tensor, list[in
     """The net, images that it has right, their labels and places in their file, and the file."""
     if target != SIGNS:
         case = ground.case(target, s.root, use="choosing" if s.study == "choose" else "reporting")
-        keep = torch.arange(min(COUNT, len(case.images))) * len(case.images) // min(COUNT, len(case.images))
+        keep = spread_over(len(case.images), COUNT)
         ids = torch.arange(len(case.images)) if case.ids is None else case.ids
         return case.net, case.images[keep], case.labels[keep], ids[keep].tolist(), case.among
-    sys.path.append(str((s.root / "loaders").resolve()))
-    import small_cnn
-
-    net = small_cnn.load(str(s.root / "weights" / "gtsrb_mmr.safetensors")).eval()
+    net = ground.loader("small_cnn", s.root).load(str(s.root / "weights" / "gtsrb_mmr.safetensors")).eval()
     with np.load(s.root / "gtsrb.npz") as file:
         images = torch.from_numpy(file["images32"]).permute(0, 3, 1, 2).float() / 255
         labels = torch.from_numpy(file["labels"])
     with torch.no_grad():
         right = (net(images).argmax(1) == labels).nonzero()[:, 0]
-    keep = right[torch.arange(COUNT) * len(right) // COUNT]
+    keep = right[spread_over(len(right), COUNT)]
     return net, images[keep], labels[keep], keep.tolist(), "gtsrb.npz"
 
 

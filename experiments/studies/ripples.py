@@ -27,7 +27,7 @@ from torch import Tensor
 import blackbox as bb
 from blackbox.candidates import without_prior
 from experiments import ground
-from experiments.cases import Case
+from experiments.cases import Case, spread_over
 from experiments.rows import Job, commit, measured, ours
 from experiments.runner import Book, Real, each, run, says
 from experiments.studies.queries import described
@@ -189,7 +189,7 @@ def jpeg(s: Settings, target: str) -> None:
     seen = behind(channel, whole.net)
     right = margin(seen, whole.images, whole.labels) > 0
     some = right.nonzero()[:, 0]
-    some = some[torch.arange(count) * len(some) // count]
+    some = some[spread_over(len(some), count)]
     case = replace(whole, images=whole.images[some], labels=whole.labels[some], ids=whole.ids[some] if whole.ids is not None else None)
     before = ground.case(target, s.root, among="jpeg-pairs", use="reporting")
     if len(before.images) > count:
@@ -231,7 +231,7 @@ def measure(s: Settings) -> None:
         seed = ground.seeds(use)[0]
         case = ground.case(target, s.root, use=use)
         count = min(len(case.images), s.images, COUNT.get(case.data, s.images), DEAR.get(target, s.images))
-        some = torch.arange(count) * len(case.images) // count
+        some = spread_over(len(case.images), count)
         case = replace(case, images=case.images[some], labels=case.labels[some], ids=case.ids[some] if case.ids is not None else None)
         book = Book(f"ripples/{target}", s, same=("moves", "images"))
         book.put(command=command(s, target), commit=commit(), **described(target, case))
