@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import blackbox as bb
+from experiments.ground import entry
 from experiments.measurements import Rows, ground, has, results
 from experiments.publishable import Figure, Table, figure, ratio_of, share_of
 
@@ -14,28 +15,22 @@ FIRST = 100  # queries
 NAMED = {NOISE: "noise of the same size"}
 
 
-def tasks(*names: str) -> dict[str, dict[str, Any]]:
-    """What stands in the files of these tasks, or of all that were measured.
+def kept(name: str) -> dict[str, Any]:
+    """What stands in a task's file.
 
     Raises:
         ValueError: a task that is not on the ground, or that was measured on what is kept for choosing.
     """
-    tables, found = ground(), {}
-    for name in names or tables["tasks"]:
-        if name not in tables["tasks"]:
-            raise ValueError(f"Expected one of the tasks of experiments/ground.toml ({', '.join(tables['tasks'])}), but it was {name!r}.")
-        if names or has(f"{FOLDER}/{name}"):
-            found[name] = results(f"{FOLDER}/{name}")
-            among = tables["images"][found[name]["images"]["among"]]
-            seeds = {row["seed"] for row in found[name]["rows"]}
-            if "choosing" in (tables["tasks"][name]["use"], among["use"]) or not seeds <= set(tables["seeds"]["reporting"]):
-                raise ValueError(f"Expected goals/{name}.json to rest on what is for reporting. See experiments/ground.toml.")
+    about, found = entry("tasks", name), results(f"{FOLDER}/{name}")
+    seeds = {row["seed"] for row in found["rows"]}
+    if "choosing" in (about["use"], entry("images", found["images"]["among"])["use"]) or not seeds <= set(ground()["seeds"]["reporting"]):
+        raise ValueError(f"Expected goals/{name}.json to rest on what is for reporting. See experiments/ground.toml.")
     return found
 
 
 def lines(name: str) -> dict[tuple[str, str], Rows]:
     """The rows of a task by what the service shows and the attack."""
-    found = tasks(name)[name]
+    found = kept(name)
     return {(row["access"], row["attack"]): Rows(f"{FOLDER}/{name}", (row,), {"ids": row["ids"]}) for row in found["rows"]}
 
 
@@ -46,9 +41,9 @@ def by_then(rows: Rows, queries: int) -> Figure:
 @figure
 def goal_table(name: str) -> Table:
     """Of a task each attack: the share of images that reach the goal within 100 queries and within the budget, and mean queries."""
-    budget = max(rows.budget for rows in lines(name).values())
-    cells = []
-    for (access, attack), rows in sorted(lines(name).items(), key=_place):
+    some = lines(name)
+    budget, cells = max(rows.budget for rows in some.values()), []
+    for (access, attack), rows in sorted(some.items(), key=_place):
         floor = attack == NOISE
         cells.append([
             access, NAMED.get(attack, attack), rows.n, "" if floor else by_then(rows, FIRST),
@@ -66,10 +61,10 @@ def _place(item: tuple[tuple[str, str], Rows]) -> tuple[int, bool]:
 @figure
 def goal_tasks() -> Table:
     """The tasks: net, goal, images, threat."""
-    tables = ground()["tasks"]
+    measured = [(about, kept(name)) for name, about in ground()["tasks"].items() if has(f"{FOLDER}/{name}")]
     made = [
-        [about["title"], about["net"], about["goal"], tasks(name)[name]["images"]["what"], len(tasks(name)[name]["ids"]), about["threat"]]
-        for name, about in tables.items() if has(f"{FOLDER}/{name}")
+        [about["title"], about["net"], about["goal"], found["images"]["what"], len(found["ids"]), about["threat"]]
+        for about, found in measured
     ]  # fmt: skip
     return Table(["task", "net", "goal", "images", "n", "threat"], made)
 
@@ -79,12 +74,6 @@ def goal_rate(name: str, access: str, attack: str, queries: str = "") -> Figure:
     """The share of a row's images that reach the goal within so many queries, by default the budget."""
     rows = lines(name)[access, attack]
     return by_then(rows, int(queries)) if queries else rows.rate()
-
-
-@figure
-def goal_mean(name: str, access: str, attack: str) -> Figure:
-    """Mean queries, failures at the budget."""
-    return lines(name)[access, attack].mean()
 
 
 @figure
@@ -99,4 +88,4 @@ def goal_over(name: str, access: str, attack: str, base: str, other: str = "") -
 @figure
 def goal_count(name: str, what: str) -> bb.Rate:
     """A count that a task's file holds, ``[k, n]``: pairs within the threshold, photographs."""
-    return bb.Rate(*tasks(name)[name][what])
+    return bb.Rate(*kept(name)[what])

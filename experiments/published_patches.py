@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+import blackbox as bb
 from experiments import ground
 from experiments.measurements import results
 from experiments.paths import rated
@@ -36,7 +37,7 @@ def patch_table() -> Table:
 
 
 @figure
-def patch_fooled(target: str, way: str, first: str = "fooled_1000") -> Any:
-    """The images of a target that a way fools."""
+def patch_fooled(target: str, way: str) -> bb.Rate:
+    """The images of a target that a way fools within a thousand queries."""
     (row,) = [r for r in results("patches")["rows"] if (r["target"], r["way"]) == (target, way)]
-    return rated(row[first], row["name"])
+    return rated(row["fooled_1000"], row["name"])

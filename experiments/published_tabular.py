@@ -11,7 +11,6 @@ from experiments.measurements import results
 from experiments.publishable import Figure, Table, Words, figure, mean_of, ratio_of, share_of
 
 FOLDER = "tabular"
-TITLES = {"cancer": "breast cancer, LightGBM", "credit": "credit, XGBoost"}
 KINDS = ("ranges", "integer", "categorical", "immutable", "increasing")
 
 
@@ -24,11 +23,13 @@ def rows_of(table: str) -> dict[str, dict[str, Any]]:
     """The rows that count distances, by name: of ours with labels, and of ART's that are held to valid rows."""
     out = {}
     for row in kept(table)["rows"]:
-        if row["toolkit"] == "ours" and row["access"] == "labels":
-            out[row["attack"]] = row
-        elif row["toolkit"] == "art" and row["held"]:
-            out[f"ART {row['attack']}"] = row
+        if row["access"] == "labels" if row["toolkit"] == "ours" else row["held"]:
+            out[named(row)] = row
     return out
+
+
+def named(row: dict[str, Any]) -> str:
+    return str(row["attack"]) if row["toolkit"] == "ours" else f"ART {row['attack']}"
 
 
 def near(table: str, name: str, queries: int) -> np.ndarray:
@@ -48,12 +49,6 @@ def _share(hit: np.ndarray) -> bb.Rate:
 def tabular_rows(table: str) -> int:
     """How many rows were attacked."""
     return int(kept(table)["case"]["n"])
-
-
-@figure
-def tabular_best(table: str, access: str = "labels") -> Words:
-    """Which of ours was chosen, on other rows and with another model."""
-    return Words(str(kept(table)["best"][access]))
 
 
 @figure
@@ -98,8 +93,14 @@ def tabular_broken(table: str) -> Table:
         some = [f"{kind} {int(hit.sum())}" for kind, hit in zip(KINDS, breaks, strict=True) if hit.any()]
         still = np.array([v is not None for v in row["near"][-1]])
         of = [_share(raw), int((breaks.any(0) & raw).sum()), "; ".join(some) or "none", _share(still)]
-        lines.append([f"ART {row['attack']}", len(raw), *of])
+        lines.append([named(row), len(raw), *of])
     return Table(["attack", "n", "fooled by what it sent", "of these no valid row", "what they break", "fooled once projected"], lines)
+
+
+def within(row: dict[str, Any], budget: int) -> list[Any]:
+    """A line: what a row's search fooled or reached within the radius, and its mean queries with failures at the budget."""
+    found = np.array(row["found"], dtype=bool)
+    return [named(row), len(found), share_of(found), mean_of(np.where(found, row["queries"], budget), budget)]
 
 
 @figure
@@ -113,20 +114,15 @@ def tabular_scores(table: str) -> Table:
             lines.append([f"{name}, labels", len(found), share_of(found), ""])
     for row in kept(table)["rows"]:
         if "found" in row and (row["toolkit"] == "ours" or row["held"]):
-            found = np.array(row["found"], dtype=bool)
-            cost = np.where(found, row["queries"], budget)
-            name = row["attack"] if row["toolkit"] == "ours" else f"ART {row['attack']}"
-            lines.append([name, len(found), share_of(found), mean_of(cost, budget)])
+            lines.append(within(row, budget))
     return Table(["attack", "n", "fooled within the radius", "mean queries, failures at the budget"], lines)
 
 
 @figure
 def tabular_moved() -> Table:
     """The diabetes numbers that rose within the radius, and the mean queries."""
-    lines, budget = [], kept("diabetes")["case"]["budgets"][-1]
-    for row in kept("diabetes")["rows"]:
-        found = np.array(row["found"], dtype=bool)
-        lines.append([row["attack"], len(found), share_of(found), mean_of(np.where(found, row["queries"], budget), budget)])
+    diabetes = kept("diabetes")
+    lines = [within(row, diabetes["case"]["budgets"][-1]) for row in diabetes["rows"]]
     return Table(["attack", "n", "rose by as much", "mean queries, failures at the budget"], lines)
 
 

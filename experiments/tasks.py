@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,6 @@ from experiments.runner import Book, Real, says
 
 FOLDER = "goals"
 NOISE = "noise"
-WARNED = 100  # below so many images a page warns of the width of intervals
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ class Settings(Real):
     draws: int = says(20, "queries an image that noise has, after the clean check")
     few: int = says(30, "images of walks that see labels alone, which cost the most")
 
+    def budget_of(self, attack: str) -> int:
+        return self.draws + 1 if attack == NOISE else self.budget
+
     @property
     def unpacked(self) -> Path:
         return Path(self.packages)
@@ -114,8 +117,7 @@ def measured(task: Ready, line: Line, s: Settings, threat: bb.Threat, seed: int)
     """What a file keeps of a row: of each image the queries it was charged until it was fooled, or in all, and whether it was."""
     begun = time.perf_counter()
     some = spread_over(len(task.ids), line.images)
-    attack: Any = Noise() if line.attack == NOISE else line.attack
-    budget = s.draws + 1 if line.attack == NOISE else s.budget
+    attack, budget = Noise() if line.attack == NOISE else line.attack, s.budget_of(line.attack)
     oracle = line.oracle()
     more: dict[str, Any] = {} if line.start is None else {"start": line.start[some]}
     more |= {} if line.prior is None else {"prior": line.prior}
@@ -133,25 +135,23 @@ def measured(task: Ready, line: Line, s: Settings, threat: bb.Threat, seed: int)
     }  # fmt: skip
 
 
-def measure(s: Settings, task: Ready, lines: Iterable[Line], seed: int | None = None) -> None:
+def measure(s: Settings, task: Ready, lines: Iterable[Line]) -> None:
     """Measure the lines that the settings name, and keep each as it comes."""
     about = ground.entry("tasks", task.name)
     images = ground.entry("images", about["images"])
     book = Book(f"{FOLDER}/{task.name}", s, same=("budget", "draws", "few"))
-    module = about["by"]
     book.put(
-        command=f"python -m {module}",
+        command=f"python -m {about['by']}",
         task={"name": task.name, **{key: about[key] for key in ("use", "title", "net", "goal", "threat")}},
         images={"among": about["images"], "what": images["what"], "n": len(task.ids)},
         ids=task.ids.tolist(),
         **task.more,
     )
+    threat, seed = ground.threat(about["threat"]), ground.seeds("reporting")[0]
     for line in lines:
         if not s.attacks or line.attack in s.attacks:
-            at = ground.seeds("reporting")[0] if seed is None else seed
-            budget = s.draws + 1 if line.attack == NOISE else s.budget
-            key = {"attack": line.attack, "access": line.access, "seed": at, "budget": budget}
-            book.row(lambda line=line, at=at: measured(task, line, s, ground.threat(about["threat"]), at), **key)  # type: ignore[misc]
+            key = {"attack": line.attack, "access": line.access, "seed": seed, "budget": s.budget_of(line.attack)}
+            book.row(partial(measured, task, line, s, threat, seed), **key)
 
 
 def outside(reached: np.ndarray) -> Tensor:

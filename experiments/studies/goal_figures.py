@@ -49,7 +49,7 @@ def fooled(task: Ready, line: Line, budget: int, count: int = SHOWN) -> tuple[li
         result = bb.attack(
             line.oracle(), task.images[some], None, line.attack, threat, budget, goal=line.goal(some), seed=seed, ids=task.ids[some]
         )
-        if bool(result.success[0]) and len(places) < count:
+        if bool(result.success[0]):
             places.append(place_)
             kept.append(result.x_adv[0])
         if len(places) == count:
