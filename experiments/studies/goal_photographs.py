@@ -15,7 +15,7 @@ What must lie in ``--packages`` is told in experiments/packaged.py. Run it on ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +58,14 @@ def top_five(s: Settings) -> tuple[Ready, Iterator[Line]]:
     return Ready(TOP_FIVE, data.images[kept], ids[kept], {}), lines
 
 
+def moderated(s: Settings) -> Callable[[Tensor], np.ndarray]:
+    """The moderation net: images -> a probability for each of its words."""
+    return fast(nn.Sequential(packaged.moderation(s.unpacked), nn.Softmax(1)), torch.zeros(2, 3, 224, 224))
+
+
 def service(s: Settings) -> Moderation:
     """The net as others run it: on its own port, one image a request, words and rounded scores."""
-    net = fast(nn.Sequential(packaged.moderation(s.unpacked), nn.Softmax(1)), torch.zeros(2, 3, 224, 224))
+    net = moderated(s)
     return Moderation(lambda x: net(torch.from_numpy(x)).round(DECIMALS), packaged.MODERATION, token=TOKEN, top=len(packaged.MODERATION))
 
 
@@ -74,7 +79,7 @@ def client(url: str) -> bb.targets.Rest:
 def moderation(s: Settings, url: str) -> tuple[Ready, Iterator[Line]]:
     data, ids = ground.images("photographs", s.root, 224)
     images = (255 * data.images).round() / 255  # a PNG holds no other
-    net = fast(nn.Sequential(packaged.moderation(s.unpacked), nn.Softmax(1)), images)
+    net = moderated(s)
     safe = [packaged.MODERATION.index(word) for word in packaged.SAFE]
     kept = outside(~np.isin(net(images).round(DECIMALS).argmax(1), safe))
     some = kept[spread_over(len(kept), s.photographs)]
