@@ -134,7 +134,7 @@ def case_of(name: str, s: Settings) -> Case:
 def diabetes(s: Settings) -> dict[str, Any]:
     """A number instead of a class: scikit-learn's diabetes data, in their own units, and its HistGradientBoostingRegressor.
 
-    Age, s1 and s6 are whole numbers, age only grows, sex stays. The progression that it foretells is to rise by ``RISE`` within an L2
+    Age, s1 and s6 are whole numbers, age only grows, sex stays. The progression that it predicts is to rise by ``RISE`` within an L2
     radius.
     """
     data = load_diabetes(scaled=False, as_frame=True)
