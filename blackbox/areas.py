@@ -132,10 +132,7 @@ class Patch(Area):
         if self.free:
             return None
         top, left = self.places(shape, ids, seed).unbind(1)
-        down, across = torch.arange(shape[1]), torch.arange(shape[2])
-        tall = (down >= top[:, None]) & (down < top[:, None] + self.size[0])
-        wide = (across >= left[:, None]) & (across < left[:, None] + self.size[1])
-        return (tall[:, None, :, None] & wide[:, None, None, :]).expand(-1, *shape).clone()
+        return _rectangles(top, left, self.size, shape[1], shape[2]).expand(-1, *shape).clone()
 
     def places(self, shape: tuple[int, ...], ids: np.ndarray, seed: int) -> Tensor:
         """Row and column of the patches, [N, 2] int64: the same for all, or drawn."""
@@ -164,10 +161,7 @@ class Patch(Area):
         inside = sums[:, h:, w:] - sums[:, :-h, w:] - sums[:, h:, :-w] + sums[:, :-h, :-w]
         best = inside.flatten(1).argmax(1)
         top, left = best // inside.shape[2], best % inside.shape[2]
-        down, across = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-        tall = (down >= top[:, None]) & (down < top[:, None] + h)
-        wide = (across >= left[:, None]) & (across < left[:, None] + w)
-        return torch.where(rows(fits, x) | (tall[:, None, :, None] & wide[:, None, None, :]), x, x0)
+        return torch.where(rows(fits, x) | _rectangles(top, left, self.size, height, width), x, x0)
 
 
 @dataclass(frozen=True)
@@ -212,6 +206,14 @@ def drawn(rng: Stream, k: int, tag: str, size: tuple[int, int], shape: tuple[int
     room = torch.tensor([shape[1] - size[0] + 1, shape[2] - size[1] + 1])
     u = rng.uniform(k, tag, 2)
     return (u.double() * room.to(u.device)).long().clamp_max(room.to(u.device) - 1)
+
+
+def _rectangles(top: Tensor, left: Tensor, size: tuple[int, int], height: int, width: int) -> Tensor:
+    """Where the patches of this size lie whose first rows and columns are ``top`` and ``left`` [n], [n, 1, height, width] bool."""
+    down, across = torch.arange(height, device=top.device), torch.arange(width, device=top.device)
+    tall = (down >= top[:, None]) & (down < top[:, None] + size[0])
+    wide = (across >= left[:, None]) & (across < left[:, None] + size[1])
+    return tall[:, None, :, None] & wide[:, None, None, :]
 
 
 def _extent(any_: Tensor) -> Tensor:
