@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import check_int
+from blackbox.checks import as_mask, check_int
 from blackbox.rng import Stream
 from blackbox.rowwise import rows
 from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
@@ -221,6 +221,15 @@ def _extent(any_: Tensor) -> Tensor:
     at = torch.arange(any_.shape[1], device=any_.device)
     first, last = torch.where(any_, at, any_.shape[1]).amin(1), torch.where(any_, at, -1).amax(1)
     return (last - first + 1).clamp_min(0)
+
+
+def within(place: Tensor, mask: Any) -> Tensor:
+    """What lies in the ``place`` [N, \\*shape] of a patch or a frame, and in a mask of the user's, of bools or of shares of eps; None is
+    all of it."""
+    if mask is None:
+        return place
+    allowed, weights = as_mask(mask, tuple(place.shape))
+    return place & allowed if weights is None else place * weights
 
 
 def reported(threat: Threat, result: Any, x: Tensor) -> Any:

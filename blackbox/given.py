@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from blackbox.areas import Area
+from blackbox.areas import Area, within
 from blackbox.checks import as_ids, as_images, as_labels, as_mask, as_ranges
 from blackbox.engine.spec import Samples
 from blackbox.oracle.oracle import Oracle
@@ -59,7 +59,7 @@ def samples(
         )
     numbers = as_ids(ids, len(images))
     if isinstance(threat, Area) and (place := threat.mask(tuple(images.shape[1:]), numbers, seed)) is not None:
-        mask = place if mask is None else _both(place, mask)
+        mask = within(place, mask)
     allowed, weights = (None, None) if mask is None else as_mask(mask, tuple(images.shape))
     if rows is not None and not bool((free := rows.free).all()):
         allowed = free
@@ -68,12 +68,6 @@ def samples(
     if inside is not None:
         _check_room(threat, allowed, *inside)
     return Samples(images, labels, goal, numbers, starts, allowed, rows, weights, inside)
-
-
-def _both(place: Tensor, mask: Any) -> Tensor:
-    """What lies in the place of a patch or a frame and in a mask of the user's."""
-    allowed, weights = as_mask(mask, tuple(place.shape))
-    return place & allowed if weights is None else place * weights
 
 
 def check_weights(weights: Tensor | None, threat: Threat) -> None:

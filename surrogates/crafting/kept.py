@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.areas import Area
+from blackbox.areas import Area, within
 from blackbox.bounds import Bounds
 from blackbox.checks import as_mask, as_ranges
 from blackbox.threat import L1, L2, Linf, Threat
@@ -105,8 +105,7 @@ class Limits:
                     'location="random".'
                 )
             threat = Linf(threat.upper - threat.lower, threat.lower, threat.upper)
-            given = (None, None) if mask is None else as_mask(mask, tuple(x.shape))
-            mask = place if given[0] is None else place & given[0] if given[1] is None else place * given[1]
+            mask = within(place, mask)
         allowed, weights = (None, None) if mask is None else as_mask(mask, tuple(x.shape))
         return cls(threat, x, allowed, weights, None if ranges is None else as_ranges(ranges, x.cpu()))
 
