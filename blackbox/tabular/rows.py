@@ -50,17 +50,19 @@ class TableRows:
         made = self.layout.settled(numbers, choice, x0)
         if threat is None or threat.eps == math.inf:
             return made
-        reach, clean = threat.eps + threat.tolerance, self.layout.choices(x0)
+        reach = threat.eps + threat.tolerance
         if threat.p == math.inf:  # entry by entry
             far = self.layout.change(made, x0).abs() > reach
             if not bool(far.any()):
                 return made
-            return self.layout.settled(numbers, choice if threat.eps >= 1 else clean, x0, far[:, : len(self.layout.numeric)])
-        for keep in (choice, clean):
+            kept = choice if threat.eps >= 1 else self.layout.choices(x0)
+            return self.layout.settled(numbers, kept, x0, far[:, : len(self.layout.numeric)])
+        for stay in (False, True):
             far = threat.distance(change := self.layout.change(made, x0), torch.zeros_like(change)) > reach
             if not bool(far.any()):
                 break
-            nearer = self.layout.settled(numbers, keep, x0, torch.ones_like(numbers, dtype=torch.bool))
+            kept = self.layout.choices(x0) if stay else choice
+            nearer = self.layout.settled(numbers, kept, x0, torch.ones_like(numbers, dtype=torch.bool))
             made = torch.where(far[:, None], nearer, made)
         return made
 
