@@ -148,7 +148,6 @@ class RunSpec:
             return self.objective.shown(reply, oracle.classes)
         return as_classes(loss, adv, self.goal.level(oracle.access))
 
-
     def done(self, reply: Reply, adv: np.ndarray, who: np.ndarray) -> np.ndarray:
         """Which clean inputs are not to be attacked, by the reply to them: misclassified ones, or those that reach the goal."""
         return reply.label.numpy(force=True) != self.samples.labels[who] if self.goal is None else adv

@@ -138,7 +138,6 @@ class Attacks(_Grid):
                 )
         return self
 
-
     @property
     def any_form(self) -> bool:
         """Do the targets answer in a form that only the goal can read?"""

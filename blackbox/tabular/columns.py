@@ -153,7 +153,8 @@ def check_kinds(
                 f"Expected a range for each column that may change, but {name!r} has none. Give ranges={{{name!r}: (lowest, highest)}}, "
                 "make the table with Tabular.from_data, or name the column in immutable."
             )
-        code = len(groups.get(one_hot.get(name, ""), ())) == 1
+        members = len(groups[one_hot[name]]) if name in one_hot else 0
+        code, many = members == 1, members > 1  # of several columns each is 0 or 1, whatever was seen of it
         whole = code or name in integer
         if pair is not None and whole and math.ceil(pair[0]) > math.floor(pair[1]):
             raise ValueError(f"Expected a whole number in the range of column {name!r}, but there is none in ({pair[0]:g}, {pair[1]:g}).")
@@ -162,7 +163,6 @@ def check_kinds(
                 f"Expected a column of categories to hold {_CODES} codes at most, but the range of {name!r} is ({pair[0]:g}, {pair[1]:g}). "
                 "Name it in integer, if it holds numbers, or in immutable instead."
             )
-        many = len(groups.get(one_hot.get(name, ""), ())) > 1  # one of several columns that are 0 or 1, whatever was seen of it
         one = pair is not None and not many and (pair[0] == pair[1] or (whole and math.ceil(pair[0]) == math.floor(pair[1])))
         movable = movable or (name not in immutable and not one)
     if not movable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -249,9 +249,8 @@ def _numbers(x: Any, name: str) -> Tensor:
 
 
 def _column(column: Any, title: str, name: str) -> np.ndarray:
-    convert: Callable[[Any], np.ndarray] = np.asarray
-    values = convert(column)
-    if values.dtype.kind in "OUS" or values.dtype.kind not in "biuf":
+    values: np.ndarray = np.asarray(column)
+    if values.dtype.kind not in "biuf":
         try:
             values = values.astype(np.float64)
         except (TypeError, ValueError):
