@@ -153,11 +153,8 @@ def attack(
     bound = None if goal is None else goals.bound(goal, oracle, len(samples.x), target)
     if table is not None and eight_bit:
         raise ValueError("Expected no eight_bit with a table, whose rows are no images, but there was. Leave it out.")
-    level, asked, shape = oracle.access if bound is None else bound.level(oracle.access), None, tuple(samples.x.shape[1:])
-    if isinstance(threat, Area):
-        attack = SEARCH if attack == "auto" and level > Access.LABELS else attack
-        asked, threat = threat, threat.reduced(as_attack(built := _built(attack, prior)), attacks.name_of(built), shape)
-    name, chosen = resolve(attack, oracle, threat, prior, None if bound is None else level)
+    shape, asked = tuple(samples.x.shape[1:]), threat if isinstance(threat, Area) else None
+    name, chosen, threat = resolve(attack, oracle, threat, shape, prior, None if bound is None else bound.level(oracle.access))
     aimed = require(chosen, name, shape, oracle, goal, len(samples.x))
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
@@ -239,9 +236,11 @@ def require(
 
 
 def resolve(
-    attack: str | Attack, oracle: Oracle, threat: Threat, prior: priors.Prior | None = None, level: Access | None = None
-) -> tuple[str, Attack]:
-    """Return the attack's name and the attack, checked to support the norm and the access level.
+    attack: str | Attack, oracle: Oracle, threat: Threat, shape: tuple[int, ...], prior: priors.Prior | None = None,
+    level: Access | None = None,
+) -> tuple[str, Attack, Threat]:  # fmt: skip
+    """Return the attack's name, the attack, checked to support the norm and the access level, and the threat that it searches in: the
+    one given, but that a patch or a frame is reduced to what the attack knows (`blackbox.areas`), in images of this ``shape``.
 
     level: what the attack sees through a goal that is not one class; None: one class, and what the oracle shows. The attack's
     `settle` may replace it: one name may stand for different searches at different access levels. Through a goal it sees losses but
@@ -251,17 +250,21 @@ def resolve(
         ValueError: a prior for an attack that takes none, or that has settings already.
         UnsupportedThreat, AccessError, TypeError: it cannot be run so. No query has been made.
     """
+    shows = oracle.access if level is None else level
+    if isinstance(threat, Area) and attack == "auto" and shows > Access.LABELS:
+        attack = SEARCH
     built = _built(attack, prior)
     chosen, name = as_attack(built), attacks.name_of(built)
+    if isinstance(threat, Area):
+        threat = threat.reduced(chosen, name, shape)
     if threat.norm not in chosen.norms:
         raise UnsupportedThreat(f"Expected a threat in {' or '.join(chosen.norms)} for {name}, but it was {threat}.")
-    shows = oracle.access if level is None else level
     if shows < chosen.access:
         raise AccessError(
             f"Expected an oracle that shows at least {chosen.access.name.lower()} for {name}, "
             f"but this one shows {shows.name.lower()} only."
         )
-    return name, chosen.settle(shows if level is None else min(shows, Access.TOPK), threat)
+    return name, chosen.settle(shows if level is None else min(shows, Access.TOPK), threat), threat
 
 
 def _built(attack: str | Attack, prior: priors.Prior | None) -> Any:

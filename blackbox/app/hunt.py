@@ -131,7 +131,7 @@ class Hunt:
         if leave is None:
             leave = int(self.bench.look(self.target, self.shot.image[None], "clean").label[0])
         oracle.watch(leave, self.stop, self.pace)
-        resolve(attack, oracle, bb.Linf(self.eps))
+        resolve(attack, oracle, bb.Linf(self.eps), tuple(self.shot.image.shape))
         box: dict[str, Any] = {}
 
         def work() -> None:

@@ -96,7 +96,6 @@ def prepare(
     attacks = specs.build("patch-rs" if area and how.attack == "auto" else how.attack, how.settings or [])
     stack = between.read(how.channel or [], how.defence or [])
     nets.set_threads()
-    from blackbox.adopted import as_attack
     from blackbox.run import require, resolve
 
     shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=how.goal is None or not goal_text.any_form(how.goal)))
@@ -118,8 +117,7 @@ def prepare(
     for name, made in attacks.items():
         bound = None if aim is None else goals.bound(aim, oracles[name], len(shown.data))
         level = None if bound is None else bound.level(oracles[name].access)
-        searched = wanted if area is None else area.reduced(as_attack(made), name, shown.data.shape)
-        chosen = resolve(made, oracles[name], searched, level=level)[1]
+        chosen = resolve(made, oracles[name], wanted, shown.data.shape, level=level)[1]
         require(chosen, name, shown.data.shape, oracles[name], aim, len(shown.data))
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
