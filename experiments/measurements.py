@@ -7,7 +7,6 @@ A file of experiments/results/queries keeps a row for each attack and seed, with
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.ground import ground as ground  # tables name it beside what is read here
 from experiments.publishable import Figure, Middle, mean_of, median_of, ratio_of, share_of
 from experiments.runner import RESULTS
 
@@ -158,9 +158,3 @@ def of_targets(folder: str, use: str = "reporting") -> Iterator[tuple[str, str, 
             found = results(source)
             grounded(source, found, [r["seed"] for r in found["rows"]], use)
             yield name, target["title"], found
-
-
-@lru_cache(maxsize=1)
-def ground() -> dict[str, Any]:
-    """The tables of experiments/ground.toml."""
-    return tomllib.loads((Path(__file__).parent / "ground.toml").read_text(encoding="utf-8"))
