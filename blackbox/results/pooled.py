@@ -103,21 +103,15 @@ class Pooled:
         cut = [f"{told}." for r, s in zip(self.results, self.seeds, strict=True) if (told := incomplete(r, f"seed {s}"))]
         each = [100 * rate.value for rate in self.per_seed().values()]
         means = [r.mean_queries for r in self.results]
-        goal = words.goal_of(c)
         most = max(self.results, key=lambda r: int(r.clean_known.sum()))
         success = self._told(self.success_rate, lambda r: r.success_rate)
         robust = self._told(self.robust_accuracy, lambda r: r.robust_accuracy)
         return "\n".join([
             *cut,
             f"{c['attack']} on {c['target']} · sees {c['access']} · {first.threat} · "
-            f"{'' if goal else words.kind(c) + ' · '}budget {c['budget']:,} · "
+            f"{'' if words.goal_of(c) else words.kind(c) + ' · '}budget {c['budget']:,} · "
             f"{_seeds(len(self.results))}: {', '.join(map(str, self.seeds))}",
-            *([f"goal             {goal}"] if goal else []),
-            f"unchanged        {most.unchanged}  of all inputs: reached the goal as they were, and were not attacked" if goal else
-            f"clean accuracy   {most.clean_accuracy}  of all images",
-            f"attack success   {success}  of {words.among(c) if goal else f'images {words.HAD_RIGHT}'}; by seed {_spread(each, '.0f')} %",
-            f"withstood        {robust}  of all inputs: did not reach the goal, neither unchanged nor attacked" if goal else
-            f"robust accuracy  {robust}  of all images: right and not fooled",
+            *words.rates(most, f"{success}  of {words.denominator(c)}; by seed {_spread(each, '.0f')} %", robust),
             f"queries          mean {_number(self.mean_queries)} an attacked image (failures charged at {c['budget']:,}); "
             f"by seed {_spread(means, '.1f')}; {sum(int(r.queries.sum()) for r in self.results):,} spent in all",
             "intervals        95 %, for other images of this kind: an image's seeds are averaged first",

@@ -201,15 +201,11 @@ def _held(result: AttackResult) -> list[str]:
     if not (again := int((result.verified == 0).sum())):
         return []
     return [
-        f"that held        {result.verified_rate}  of {_denominator(result)}: adversarial again in a verification query "
+        f"that held        {result.verified_rate}  of {words.denominator(result.config)}: adversarial again in a verification query "
         "(not charged)",
         f"warning          {again} examples were not adversarial in their verification query: the target's answers depend on the "
         f"batch or on chance, and the success above counts lucky answers. To count only what a majority confirms, {remedy(result)}",
     ]
-
-
-def _denominator(result: AttackResult) -> str:
-    return words.among(result.config) if words.goal_of(result.config) else f"images {words.HAD_RIGHT}"
 
 
 def remedy(result: AttackResult) -> str:
@@ -222,19 +218,8 @@ def remedy(result: AttackResult) -> str:
 def _rates(result: AttackResult) -> list[str]:
     """The three rates, each with its denominator; with another goal than a class they are of other things."""
     c, rate = result.config, result.success_rate
-    if words.goal_of(c):
-        among = words.among(c, f"{rate.n:,}") if not rate.unknown else words.among(c)
-        return [
-            f"goal             {words.goal_of(c)}",
-            f"unchanged        {result.unchanged}  of all inputs: reached the goal as they were, and were not attacked",
-            f"attack success   {rate}  of {among}{words.meaning(c)}",
-            f"withstood        {result.robust_accuracy}  of all inputs: did not reach the goal, neither unchanged nor attacked",
-        ]
-    return [
-        f"clean accuracy   {result.clean_accuracy}  of all images",
-        f"attack success   {rate}  of images {words.HAD_RIGHT}",
-        f"robust accuracy  {result.robust_accuracy}  of all images: right and not fooled",
-    ]
+    among = words.denominator(c, "" if rate.unknown else f"{rate.n:,}")
+    return words.rates(result, f"{rate}  of {among}{words.meaning(c)}", result.robust_accuracy)
 
 
 def _queries(result: AttackResult) -> list[str]:

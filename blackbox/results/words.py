@@ -55,6 +55,29 @@ def among_all(results: Sequence[AttackResult], count: str = "") -> str:
     return f"{many}images that {HAD_RIGHT}, or {OPEN}"
 
 
+def denominator(config: Mapping[str, Any], count: str = "") -> str:
+    """The same in a line of a summary."""
+    return among(config, count) if goal_of(config) else f"images {HAD_RIGHT}"
+
+
+def rates(result: AttackResult, success: str, withstood: object) -> list[str]:
+    """The lines of a summary with the three rates: of the inputs as they were, of attacks that succeeded, and of what is left.
+
+    success: the rate with its denominator. withstood: the rate."""
+    if goal := goal_of(result.config):
+        return [
+            f"goal             {goal}",
+            f"unchanged        {result.unchanged}  of all inputs: reached the goal as they were, and were not attacked",
+            f"attack success   {success}",
+            f"withstood        {withstood}  of all inputs: did not reach the goal, neither unchanged nor attacked",
+        ]
+    return [
+        f"clean accuracy   {result.clean_accuracy}  of all images",
+        f"attack success   {success}",
+        f"robust accuracy  {withstood}  of all images: right and not fooled",
+    ]
+
+
 def meaning(config: Mapping[str, Any]) -> str:
     """What an input is that did not reach the goal, in brackets, where the goal says so; else empty."""
     said = config.get("goal_open")
