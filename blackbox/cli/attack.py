@@ -100,10 +100,10 @@ def prepare(
 
     shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=how.goal is None or not goal_text.any_form(how.goal)))
     aim, mask = _aim(how, known, shown), specs.read_mask(how.mask, shown)
-    most = "answers" if _any_form(how, aim) else between.access(how.access, stack)
+    most = "answers" if (any_form := _any_form(how, aim)) else between.access(how.access, stack)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
-    shows = most if how.access or _any_form(how, aim) else between.shown(found.model, most, found.returns)
+    shows = most if how.access or any_form else between.shown(found.model, most, found.returns)
     reach = specs.goals(how.targeted, shown, count, common.seed)
     mine = surrogate_nets(attacks, known.surrogate or [], known.own, shown, count, nets)
     pool = None if known.own is None else training.read(known.own, shown, count)

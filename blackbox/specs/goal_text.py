@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.plugins import is_file
+from blackbox.plugins import file_print, is_file
 from blackbox.specs import parse
 from blackbox.specs.data import ImageSet
 from blackbox.specs.goal_files import arrays, each, listed
@@ -208,7 +209,14 @@ _READERS: dict[str, Callable[[str, ImageSet], Goal]] = {
 
 
 def _own(text: str) -> Goal:
-    """A goal of one's own file: a `Goal`, one made by a function without arguments, or a function of an answer."""
+    """A goal of one's own file: a `Goal`, one made by a function without arguments, or a function of an answer. The file is run when
+    it is first asked for, and again when it has changed."""
+    return _made(text, Path(text.partition(":")[0]).resolve(), file_print(text))
+
+
+@lru_cache(maxsize=4)  # it is asked for by each block of a sweep, and whether it needs labels before there are images
+def _made(text: str, where: Path, content: str) -> Goal:
+    """See `_own`; ``where`` the file lies, and a hash of its ``content``, tell one that was made before."""
     from blackbox.goals import Goal, goal
     from blackbox.specs.python_file import load
 

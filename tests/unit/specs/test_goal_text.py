@@ -79,6 +79,9 @@ def test_one_of_ones_own(tmp_path: Path) -> None:
     )
     loss = read_goal(f"{tmp_path}/g.py:far", IMAGES)
     assert loss is not None and loss.describe() == "far" and isinstance(read_goal(f"{tmp_path}/g.py:made", IMAGES), NoneOf)
+    assert read_goal(f"{tmp_path}/g.py:far", IMAGES) is loss, "the file is not run for each block of a sweep"
+    (tmp_path / "g.py").write_text("wrong = 3\n\ndef far(answer):\n    return answer - 4\n")
+    assert read_goal(f"{tmp_path}/g.py:far", IMAGES) is not loss
     with pytest.raises(ValueError, match="function of an answer, which makes one, but it was 3"):
         read_goal(f"{tmp_path}/g.py:wrong", IMAGES)
 
