@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @dataclass
 class Job:
     """What has been read and checked before the first query. goal: target classes. first: start images. answers: bought for
-    training. aim: what to reach instead of a class. mask: what may change."""
+    training. aim: the goal where that is not one class. mask: what may change."""
 
     target: specs.Model
     shown: specs.ImageSet
@@ -126,12 +126,13 @@ def prepare(
 
 
 def _aim(how: options.Search, known: options.Surrogates, shown: specs.ImageSet) -> Goal | None:
-    """``--goal``, which nothing may stand beside that names a class to reach, or trains nets on classes where the answers are others."""
+    """The goal of ``--goal``. Raises: ValueError: an option beside it is for a class to reach, or trains nets on classes where the
+    target answers in another form."""
     if how.goal is None:
         return None
     beside = {"--targeted": how.targeted, "--pool": how.pool}
     if given := [name for name, value in beside.items() if value]:
-        raise ValueError(f"Expected either --goal or {given[0]}, which names a class to reach, but both were given.")
+        raise ValueError(f"Expected either --goal or {given[0]}, which is for a class to reach, but both were given.")
     from blackbox.protocol import Access
 
     aim = specs.read_goal(how.goal, shown)
