@@ -32,16 +32,6 @@ class Boxes(NamedTuple):
         labels = None if self.labels is None else [label for label, kept in zip(self.labels, rows.tolist(), strict=True) if kept]
         return Boxes(self.corners[rows], None if self.scores is None else self.scores[rows], labels)
 
-    def overlaps(self, others: Boxes) -> np.ndarray:
-        """Intersection over union of each with each of the others, [n, k]; a box without area overlaps nothing."""
-        if not len(self) or not len(others):
-            return np.zeros((len(self), len(others)))
-        import torch
-        from torchvision.ops import box_iou
-
-        found = box_iou(torch.from_numpy(self.corners), torch.from_numpy(others.corners))
-        return found.nan_to_num(nan=0.0).numpy()
-
 
 def boxes_of(said: Any) -> Boxes:
     """Read boxes from what a detector answers, in any of `FORMS`.

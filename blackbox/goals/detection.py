@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.goals import detection_twin, excerpt
+from blackbox.goals import detection_margins, excerpt
 from blackbox.goals.base import Goal, GoalError, Setting, lacking
 from blackbox.goals.boxes import FORMS, Boxes, Label, boxes_of, label_of
 from blackbox.oracle.reply import Reply
@@ -93,7 +93,7 @@ class Detection(Goal):
         if self.mode == "mislabel" and len(boxes):
             if boxes.labels is None:
                 raise ValueError(f"Expected labels with the reference of sample {sample}, for boxes to lose them, but there were none.")
-            if self.label is not None and self._known([self.label])[0] in self._known(boxes.labels):
+            if self.label is not None and self.known([self.label])[0] in self.known(boxes.labels):
                 raise ValueError(f"Expected boxes of another label than {self.label!r} to be taken for it, but sample {sample} has one.")
         if self.mode == "appear" and not len(boxes):
             raise ValueError(
@@ -108,70 +108,30 @@ class Detection(Goal):
         return np.array([lacking(np.concatenate(each), self.score) for each in margins]), np.array(reached, bool)
 
     def twin(self, out: Any, who: np.ndarray) -> Tensor:
-        """The same of what a detector returns, boxes with their graph; see `Goal.twin` and `detection_twin.rows_of`."""
+        """The same of what a detector returns, boxes with their graph; see `Goal.twin` and `detection_margins.rows_of`."""
         losses = []
-        for found, sample in zip(detection_twin.rows_of(out), who, strict=True):
-            places = None if self.references is None else self._places[sample]
-            margins = detection_twin.margins(self, found, places, self._given(1 if places is None else len(places)))
-            losses.append(detection_twin.lacking(margins, self.score, found.scores))
+        for found, sample in zip(detection_margins.rows_of(out), who, strict=True):
+            margins = torch.cat(detection_margins.margins(self, found, self._at(sample)))
+            losses.append(detection_margins.lacking(margins, self.score, found.scores))
         return torch.stack(losses)
 
     def _margins(self, answer: Any, sample: int, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """At each place, how far above ``score`` a box to be found is, and how far below it one that is not to be."""
+        """See `detection_margins.margins`."""
         try:
             found = boxes_of(answer)
         except ValueError as error:
             raise GoalError(f"{error} So it was with an answer for the goal ({self}).", row) from None
         if found.scores is None:
             raise GoalError(f"Expected a score with every box for the goal ({self}), but there were none: {answer!r:.80}.", row)
-        none = np.zeros(0)
-        if self.references is None:
-            return self._best(found, found.scores[:, None], self._given(1), row) - self.score, none
-        places = self._places[sample]
-        reach, given = self._reach(found, places), self._given(len(places))
-        if self.mode == "vanish":
-            return none, self.score - self._best(found, reach, given, row)
-        if self.mode == "appear":
-            return self._best(found, reach, given or places.labels, row) - self.score, none
-        other = self._best(found, reach, given or places.labels, row, others=given is None)
-        return other - self.score, self.score - self._best(found, reach, places.labels, row)
+        there, gone = detection_margins.margins(self, detection_margins.of_answer(found), self._at(sample), row)
+        return there.numpy(), gone.numpy()
 
-    def _given(self, places: int) -> list[Label] | None:
-        return None if self.label is None else [self.label] * places
+    def _at(self, sample: int) -> Boxes | None:
+        """The places of a sample; None, anywhere."""
+        return None if self.references is None else self._places[sample]
 
-    def _reach(self, found: Boxes, places: Boxes) -> np.ndarray:
-        """What of its score each box has at each place, [n, places]: at least ``score`` if and only if it is found there."""
-        assert found.scores is not None
-        overlap, scores = found.overlaps(places), found.scores[:, None]
-        beyond = self.score + (scores - self.score) * np.maximum(overlap - self.iou, 0) / (1 - self.iou)
-        return np.where((overlap >= self.iou) & (scores >= self.score), beyond, np.minimum(scores, self.score * overlap / self.iou))
-
-    def _best(self, found: Boxes, reach: np.ndarray, labels: Any, row: int, others: bool = False) -> np.ndarray:
-        """The most that a box has at each place, [places], 0 where there is none; of those of its label, or of ``others``."""
-        if labels is not None:
-            reach = np.where(self.alike_boxes(found, labels, row) ^ others, reach, 0.0)
-        best: np.ndarray = reach.max(0, initial=0.0)
-        return best
-
-    def alike_boxes(self, found: Boxes, labels: list[Any], row: int) -> np.ndarray:
-        """Whether each box has the label of each place, [n, places]."""
-        if found.labels is None:
-            if not len(found):
-                return np.zeros((0, len(labels)), bool)
-            raise GoalError(f"Expected a label with every box for the goal ({self}), but there were none.", row)
-        made, wanted = self._known(found.labels), self._known(labels)
-        for one, other in ((made, wanted), (wanted, made)):
-            words = [each for each in one if isinstance(each, str)]
-            if words and other and not any(isinstance(each, str) for each in other):
-                raise GoalError(
-                    f"Expected labels that can be compared, but {words[0]!r} is a word and others are numbers. Name the classes: "
-                    "Oracle(..., classes=['cat', 'dog', ...]), or --class-names; or give the label as the detector writes it.",
-                    row,
-                )
-        return np.array([[each == other for other in wanted] for each in made], bool).reshape(len(made), len(wanted))
-
-    def _known(self, labels: list[Any]) -> list[Any]:
-        """Words that name a class of the oracle's as its numbers."""
+    def known(self, labels: list[Any]) -> list[Any]:
+        """Labels, of which words that name a class of the oracle's are its number."""
         return [self._names.get(each, each) if isinstance(each, str) else each for each in labels]
 
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
