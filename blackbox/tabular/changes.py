@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,31 @@ class Change(NamedTuple):
     before: float | str
     after: float | str
     scaled: float
+
+
+class Moves(NamedTuple):
+    """How one column of numbers changed in several rows. far: the median change, of four digits. share: the same of the column's
+    range. up, down: in how many rows."""
+
+    far: float
+    share: float
+    up: int
+    down: int
+
+    @classmethod
+    def of(cls, some: Sequence[Change]) -> Moves:
+        """Those of a column's changes."""
+        moves = np.array([float(c.after) - float(c.before) for c in some])
+        far = float(f"{np.median(np.abs(moves)):.4g}")  # 19,130 and not 1.913e+04
+        return cls(far, float(np.median([abs(c.scaled) for c in some])), int((moves > 0).sum()), int((moves < 0).sum()))
+
+
+def by_column(found: Iterable[Change]) -> list[tuple[str, list[Change]]]:
+    """The changes of each column, the columns that changed most often first."""
+    out: dict[str, list[Change]] = {}
+    for change in found:
+        out.setdefault(change.column, []).append(change)
+    return sorted(out.items(), key=lambda each: (-len(each[1]), each[0]))
 
 
 def changes(table: Tabular, x: Tensor, x0: Tensor) -> list[Change]:
@@ -44,19 +70,13 @@ def changes(table: Tabular, x: Tensor, x0: Tensor) -> list[Change]:
 
 def lines(table: Tabular, x: Tensor, x0: Tensor, most: int = 6) -> list[str]:
     """The columns that changed most often in rows ``x0`` [n, d], a line each."""
-    found, n = changes(table, x, x0), len(x)
-    by_column: dict[str, list[Change]] = {}
-    for change in found:
-        by_column.setdefault(change.column, []).append(change)
-    often = sorted(by_column.items(), key=lambda item: (-len(item[1]), item[0]))
+    often, n = by_column(changes(table, x, x0)), len(x)
     width = max((len(name) for name, _ in often[:most]), default=0)
     out = []
     for name, some in often[:most]:
-        if isinstance(some[0].before, float) and name not in table.categorical:
-            moves = np.array([float(c.after) - float(c.before) for c in some])
-            far = float(f"{np.median(np.abs(moves)):.4g}")  # four digits, but 19,130 and not 1.913e+04
-            told = f"by a median of {far:,.6g} ({100 * np.median([abs(c.scaled) for c in some]):.3g} % of its range)"
-            told += f", up in {int((moves > 0).sum())}, down in {int((moves < 0).sum())}"
+        if name not in table.categorical:
+            moves = Moves.of(some)
+            told = f"by a median of {moves.far:,.6g} ({100 * moves.share:.3g} % of its range), up in {moves.up}, down in {moves.down}"
         else:
             pairs = [f"{c.before} to {c.after}" for c in some]
             told = f"most often {max(sorted(set(pairs)), key=pairs.count)}"

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from blackbox.report.sections.answers import before_after, said
 from blackbox.report.sections.common import Item, number
 from blackbox.statistics import Rate
+from blackbox.tabular.changes import Moves, by_column
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -34,17 +33,12 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
 
 def _columns(page: Page, r: AttackResult, found: Sequence[Change]) -> None:
     n = int(r.success.sum())
-    by_column: dict[str, list[Change]] = {}
-    for change in found:
-        by_column.setdefault(change.column, []).append(change)
-    often = sorted(by_column.items(), key=lambda each: (-len(each[1]), each[0]))
+    often = by_column(found)
     rows: list[list[str | Rate]] = []
     for name, some in often[:ROWS]:
         if name not in r.config["table"]["categorical"]:  # whose codes may be numbers too, of no order and no size
-            moves = np.array([float(c.after) - float(c.before) for c in some])
-            far = number(float(f"{np.median(np.abs(moves)):.4g}"), ",.6g")
-            share = f"{100 * float(np.median([abs(c.scaled) for c in some])):.3g} %"
-            how = f"{int((moves > 0).sum())} up, {int((moves < 0).sum())} down"
+            moves = Moves.of(some)
+            far, share, how = number(moves.far, ",.6g"), f"{100 * moves.share:.3g} %", f"{moves.up} up, {moves.down} down"
         else:
             (most, times), far, share = Counter(f"{_value(c.before)} → {_value(c.after)}" for c in some).most_common(1)[0], "–", "–"
             how = f"{most}, {times} times"
