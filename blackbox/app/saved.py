@@ -28,7 +28,8 @@ class Saved:
     incomplete: the sentence that says which outcomes are unknown, empty where all are known. command: that wrote it, if known.
     summary: its summary.txt. pictures: PNG files. head, rows: the first lines of its
     table; total: how many there are. raw: the table has raw outcomes, not rates. examples: (image
-    [C, H, W], caption) of a query attack. galleries: of the points of a sweep. problems: what of a sweep cannot be read.
+    [C, H, W], caption) of a query attack. galleries: of the points of a sweep. problems: what of a sweep cannot be read. goal: of a
+    sweep, where that is not one class.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Saved:
     examples: list[tuple[Tensor, str]] = field(default_factory=list)
     galleries: list[Gallery] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    goal: str = ""
 
 
 def found(root: str | Path, most: int = 100) -> list[str]:
@@ -81,13 +83,13 @@ def opened(folder: str | Path) -> Saved:
     cut, summary = _incomplete(_summary(path, result))
     name = next((name for name in _TABLES if (path / name).is_file()), None)
     head, rows, total = _table(path / name) if name else ([], [], 0)
-    galleries, problems = _sweep(path) if verb == "sweep" else ([], [])
+    galleries, problems, goal = _sweep(path) if verb == "sweep" else ([], [], "")
     pictures = sorted(p for p in path.glob("*.png") if p.stat().st_size <= MOST_BYTES)
     examples = _examples(result) if result is not None else []
     title, raw = f"{verb or 'attack'} · {path.name}", name is None or name.startswith("outcomes")
     return Saved(
         path, title, str(run.get("command", "")), cut, summary or _settings(run), pictures, head, rows, total, raw=raw,
-        examples=examples, galleries=galleries, problems=problems,
+        examples=examples, galleries=galleries, problems=problems, goal=goal,
     )  # fmt: skip
 
 
@@ -105,17 +107,17 @@ def _incomplete(summary: str) -> tuple[str, str]:
     return (first, rest) if first.startswith(INCOMPLETE) else ("", summary)
 
 
-def _sweep(path: Path) -> tuple[list[Gallery], list[str]]:
-    """The galleries that ``blackbox report`` shows of a sweep, and what of it cannot be read."""
+def _sweep(path: Path) -> tuple[list[Gallery], list[str], str]:
+    """The galleries that ``blackbox report`` shows of a sweep, what of it cannot be read, and its goal."""
     from blackbox.report import runs
     from blackbox.report.sections import galleries
 
     run = runs.read(path, path.name)
     if run.sweep is None:
-        return [], run.problems
+        return [], run.problems, ""
     room = galleries.Room(len(run.images))
     found = [gallery for _, gallery in galleries.pictured(run, run.sweep, room) if gallery is not None]
-    return found, run.problems
+    return found, run.problems, run.sweep.goal
 
 
 def _settings(run: dict[str, Any]) -> str:
