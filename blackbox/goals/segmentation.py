@@ -90,13 +90,10 @@ class Segmentation(Goal):
 
     def _one_of_net(self, scores: Tensor, reference: np.ndarray) -> Tensor:
         """The loss of one row of scores [C, H, W]."""
-        counts = reference != self.ignore
-        labels = torch.from_numpy(reference[counts].astype(np.int64)).to(scores.device)
-        if int(labels.max()) >= len(scores):
-            raise ValueError(
-                f"Expected a net that scores {int(labels.max()) + 1} labels, as the reference has, but it scores {len(scores)}."
-            )
-        values, least = scores[:, torch.from_numpy(counts).to(scores.device)], math.ceil(self.share * int(counts.sum()) - 1e-9)
+        counts, wanted, least = self._counted(reference)
+        if wanted.max() >= len(scores):
+            raise ValueError(f"Expected a net that scores {wanted.max() + 1} labels, as the reference has, but it scores {len(scores)}.")
+        labels, values = torch.from_numpy(wanted).to(scores.device), scores[:, torch.from_numpy(counts).to(scores.device)]
         others = values.scatter(0, labels[None], -torch.inf).amax(0)
         margins = (others - values.gather(0, labels[None])[0]).clamp(-_FAR, _FAR)
         nearest = (margins if self.mode == "leave" else -margins).topk(least).values
@@ -105,8 +102,7 @@ class Segmentation(Goal):
 
     def _one(self, answer: Any, reference: np.ndarray, row: int) -> tuple[float, bool]:
         shown = self._shown(answer, reference.shape, row)
-        counts = reference != self.ignore
-        labels, least = reference[counts].astype(np.int64), math.ceil(self.share * int(counts.sum()) - 1e-9)
+        counts, labels, least = self._counted(reference)
         values = shown[..., counts]  # [C, n] or [n]
         found = values if values.ndim == 1 else values.argmax(0)
         there = int(((found != labels) if self.mode == "leave" else (found == labels)).sum())
@@ -123,6 +119,12 @@ class Segmentation(Goal):
         nearest = -np.partition(-margins, least - 1)[:least]
         short = float(np.minimum(nearest, 0).sum(dtype=np.float64)) / least
         return short if short < 0 else float(nearest.min()), there >= least
+
+    def _counted(self, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Which pixels of a map count, [H, W] bool, their labels, [n], and how many of them at least have to be as the goal says."""
+        counts = reference != self.ignore
+        labels = reference[counts].astype(np.int64)
+        return counts, labels, math.ceil(self.share * len(labels) - 1e-9)
 
     def _shown(self, answer: Any, size: tuple[int, ...], row: int) -> np.ndarray:
         """The scores [C, H, W] or labels [H, W] of an answer, a copy."""
