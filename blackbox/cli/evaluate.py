@@ -95,8 +95,8 @@ def without_goal(goal: str | None) -> None:
     """Refuse ``--goal``, whose runs have no accuracy. Raises: ValueError."""
     if goal is not None:
         raise ValueError(
-            "Expected no --goal with blackbox evaluate, whose rows are accuracies, of noise, transfer and gradients too, which know "
-            f"classes alone. Give it to blackbox attack: --goal {goal!r}, once for each budget or --access, and compare the runs by "
+            "Expected no --goal with blackbox evaluate: its rows are accuracies, and those of noise, transfer and gradients know classes "
+            f"alone. Give it to blackbox attack: --goal {goal!r}, once for each budget or --access, and compare the runs by "
             "blackbox report."
         )
 

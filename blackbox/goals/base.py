@@ -108,13 +108,13 @@ class Goal:
     def seen_by(self, net: Callable[[Any], np.ndarray]) -> Goal:
         """The goal for a net other than the target; ``net`` returns its outputs [k, ...] for images [k, \\*shape].
 
-        Where references are embeddings, another net's are others."""
+        A goal whose references are embeddings takes those that the net makes. By default the goal itself."""
         return self
 
     def alike(self, samples: int) -> np.ndarray:
-        """[samples] for each sample the first that has the very same goal, once bound.
+        """For each sample the first one with the same goal, [samples]; of a goal that is bound.
 
-        Of one that holds anything but numbers, words, arrays and lists of these it cannot be told: each sample has its own."""
+        Where a goal holds anything but numbers, words, arrays and lists of these, that cannot be told: each sample is its own first."""
         return twins.alike(vars(self).values(), samples)
 
     def describe(self) -> str:
@@ -122,7 +122,7 @@ class Goal:
         raise NotImplementedError
 
     def unreached(self) -> str:
-        """What an input is that does not reach the goal, in words: the denominator of a success rate. Empty: nothing more is said."""
+        """What holds of an input that does not reach the goal, in words, to explain the denominator of a success rate; may be empty."""
         return ""
 
     def excerpt(self, reply: Reply, row: int, sample: int) -> dict[str, Any]:
@@ -261,9 +261,9 @@ def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:
 
 
 def lacking(margins: np.ndarray, nothing: float = 1.0) -> float:
-    """One loss of several conditions [j], each met from 0 on: what they are short of, added; where none is, the smallest margin.
+    """One loss from the ``margins`` [j] of several conditions, each met from 0 on: the sum of the negative ones, else the smallest.
 
-    nothing: where there are no conditions, which is as good as met.
+    nothing: the loss where there are no conditions, which counts as met.
     """
     short = float(np.minimum(margins, 0).sum())
     return short if short < 0 else float(margins.min(initial=np.inf)) if len(margins) else nothing

@@ -94,7 +94,9 @@ class Detection(Goal):
             if boxes.labels is None:
                 raise ValueError(f"Expected labels with the reference of sample {sample}, for boxes to lose them, but there were none.")
             if self.label is not None and self.known([self.label])[0] in self.known(boxes.labels):
-                raise ValueError(f"Expected boxes of another label than {self.label!r} to be taken for it, but sample {sample} has one.")
+                raise ValueError(
+                    f"Expected boxes of another label than {self.label!r} to be taken for it, but sample {sample} has one of this label."
+                )
         if self.mode == "appear" and not len(boxes):
             raise ValueError(
                 f"Expected a box where something is to appear for sample {sample}, but there was none. For anywhere leave the references "

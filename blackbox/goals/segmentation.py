@@ -69,7 +69,10 @@ class Segmentation(Goal):
             if (each == self.ignore).all():
                 raise ValueError(f"Expected pixels that count, but all in the reference of sample {i} have the label {self.ignore}.")
             if (each[each != self.ignore] < 0).any():
-                raise ValueError(f"Expected labels of at least 0, but the reference of sample {i} has {each.min()}. Or is it ignore=?")
+                raise ValueError(
+                    f"Expected labels of at least 0, but the reference of sample {i} has {each.min()}. If such pixels do not count, give "
+                    f"ignore={each.min()}."
+                )
         self.references = np.broadcast_to(every, (setting.samples, *every.shape[1:]))
 
     def judge(self, reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -106,7 +106,7 @@ class AttackLog:
         if not (self.hold and unknown.any()):
             settled = int(spent[unknown].min()) if unknown.any() else int(self.at[-1])
             self._curve(first, attacked, settled)
-        rest = "withstood" if result.config.get("goal") else "robust_accuracy"  # of all: neither unchanged nor attacked it reached the goal
+        rest = "withstood" if result.config.get("goal") else "robust_accuracy"  # of all: they did not reach it, unchanged or attacked
         rates = {"success_rate": result.success_rate, rest: result.robust_accuracy}
         values = {name: rate.value for name, rate in rates.items() if rate.n}
         if not np.isnan(result.mean_queries):

@@ -30,7 +30,7 @@ def kind(config: Mapping[str, Any]) -> str:
 
 
 def same_goal(one: AttackResult, other: AttackResult) -> bool:
-    """Whether two runs were after the same: the goals have the same words, and on as many inputs hold the same as well."""
+    """Whether two runs had the same goal: in the same words, and where they have as many inputs, with the same content."""
     ids = [r.config.get("goal_identity") for r in (one, other)]
     return kind(one.config) == kind(other.config) and (len(one) != len(other) or None in ids or ids[0] == ids[1])
 
@@ -85,7 +85,7 @@ def meaning(config: Mapping[str, Any]) -> str:
 
 
 def reached(config: Mapping[str, Any]) -> str:
-    """What an attack that succeeds makes of an input: it ..."""
+    """What is said of an input whose attack succeeded."""
     return "reaches the goal" if goal_of(config) else "is fooled"
 
 
