@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from blackbox.rng import Stream
 from blackbox.rowwise import rows
+from surrogates.crafting.parts.back import Back
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.probes import Probe
 from surrogates.crafting.parts.views import Draw, View, fork
@@ -121,7 +122,7 @@ class L2T(Probe):
         logits: Tensor = walk.kept.get("probe", torch.zeros(len(at), len(OPERATIONS)).to(at))
         shares = logits.double().softmax(1)
         taken: list[Tensor] = []
-        made: deque[tuple[Tensor, Tensor]] = deque()
+        back = Back()
 
         def points() -> Iterator[Tensor]:
             for j in range(self.copies):
@@ -129,15 +130,11 @@ class L2T(Probe):
                 drawn = rng.uniform(walk.k, "which", self.operations).double()
                 which = (shares.cumsum(1)[:, None, :-1] <= drawn[:, :, None]).sum(2)
                 taken.append(F.one_hot(which, len(OPERATIONS)).sum(1).to(shares))
-                with torch.enable_grad():
-                    given = at.detach().requires_grad_()
-                    made.append((given, operated(given, taken[-1] > 0, rng, walk.k)))
-                yield made[-1][1].detach()
+                yield back.change(at, partial(operated, on=taken[-1] > 0, rng=rng, k=walk.k))
 
         total, losses = torch.zeros_like(at), []
         for g, loss in walk.seen(points(), "l2t"):
-            given, seen = made.popleft()
-            total += torch.autograd.grad(seen, given, g)[0]
+            total += back.gradient(g)
             losses.append(loss.double())
         value = torch.stack(losses, 1)
         value = (value - value.mean(1, keepdim=True)) / value.std(1, correction=0, keepdim=True).clamp_min(1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blackbox.rng import Stream
+from surrogates.crafting.parts.back import Back
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.intensity import SSA
 from surrogates.crafting.parts.operations import OPERATIONS, operated
@@ -101,7 +103,7 @@ class Integrated(Probe):
         return 1 + self.count
 
     def __call__(self, walk: Walk, at: Tensor) -> Tensor:
-        lengths: deque[tuple[Tensor, Tensor, Tensor]] = deque()
+        back, lengths = Back(), deque[Tensor]()
 
         def points() -> Iterator[Tensor]:
             yield at
@@ -109,22 +111,16 @@ class Integrated(Probe):
                 rng = fork(walk.rng, f"path {j}")
                 one = (rng.uniform(walk.k, "operation", 1) * len(OPERATIONS)).long().clamp_max(len(OPERATIONS) - 1)
                 on = F.one_hot(one[:, 0], len(OPERATIONS)).bool()
-                with torch.enable_grad():
-                    given = at.detach().requires_grad_()
-                    seen = operated(given, on, rng, walk.k)
-                low = lowered(seen.detach(), self.regions, rng, walk.k)
+                end = back.change(at, partial(operated, on=on, rng=rng, k=walk.k))
+                low = lowered(end, self.regions, rng, walk.k)
                 share = (self.place + 0.1 * (2 * rng.uniform(walk.k, "place", (1, 1, 1)) - 1)).clamp(0, 1)
-                lengths.append((given, seen, seen.detach() - low))
-                yield low + share * lengths[-1][2]
+                lengths.append(end - low)
+                yield low + share * lengths[-1]
 
-        first, total = None, torch.zeros_like(at)
-        for g in walk.gradients(points(), "path"):
-            if first is None:
-                first = g
-                continue
-            given, seen, length = lengths.popleft()
-            total += torch.autograd.grad(seen, given, g * length)[0]
-        assert first is not None
+        found = walk.gradients(points(), "path")
+        first, total = next(found), torch.zeros_like(at)
+        for g in found:
+            total += back.gradient(g * lengths.popleft())
         return walk.hat(first) + walk.hat(total)
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
@@ -17,6 +16,7 @@ from blackbox.rng import Stream
 from blackbox.threat import Threat
 from surrogates.crafting.ball import random_point
 from surrogates.crafting.goal import Goal, Pool
+from surrogates.crafting.parts.back import Back
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.views import fork, join
 from surrogates.nets.predict import cut, pieces
@@ -126,18 +126,9 @@ class Walk:
         self, at: Tensor, change: Callable[[Tensor, int], Tensor], count: int, tag: str
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the gradient at each changed point, change(at, j) for j < ``count``, and what it is at ``at``, by the chain rule."""
-        made: deque[tuple[Tensor, Tensor]] = deque()
-
-        def points() -> Iterator[Tensor]:
-            for j in range(count):
-                with torch.enable_grad():
-                    given = at.detach().requires_grad_()
-                    made.append((given, change(given, j)))
-                yield made[-1][1].detach()
-
-        for g in self.gradients(points(), tag):
-            given, seen = made.popleft()
-            yield g, torch.autograd.grad(seen, given, g)[0]
+        back = Back()
+        points = (back.change(at, lambda x, j=j: change(x, j)) for j in range(count))  # type: ignore[misc]
+        return ((g, back.gradient(g)) for g in self.gradients(points, tag))
 
     def mean(self, points: Iterable[Tensor], tag: str) -> Tensor:
         """The mean gradient over ``points``, each [n, \\*shape]."""

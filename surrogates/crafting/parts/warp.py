@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from surrogates.crafting.parts.back import Back
 from surrogates.crafting.parts.base import Parts
 from surrogates.crafting.parts.probes import Probe
 
@@ -44,25 +44,17 @@ class Warp(Probe):
         return self.count * (2 if self.rho else 1)
 
     def __call__(self, walk: Walk, at: Tensor) -> Tensor:
-        unit = 2 / (self.mesh - 1) * self.scale
-        moved = lambda j: unit * (2 * walk.rng.uniform(walk.k, f"warp {j}", (self.mesh**2, 2)) - 1)  # noqa: E731
+        far, drawn = 2 / (self.mesh - 1) * self.scale, (self.mesh**2, 2)
+        moved = [far * (2 * walk.rng.uniform(walk.k, f"warp {j}", drawn) - 1) for j in range(self.count)]
 
         def harmless() -> Iterator[Tensor]:
             """The moves after their step."""
-            first: deque[tuple[Tensor, Tensor]] = deque()
+            back = Back()
+            bent = (back.change(move, lambda by: warped(at, by, self.mesh)) for move in moved)
+            for move, g in zip(moved, walk.gradients(bent, "bent"), strict=True):
+                yield move - self.rho * back.gradient(g).sign()
 
-            def bent() -> Iterator[Tensor]:
-                for j in range(self.count):
-                    with torch.enable_grad():
-                        given = moved(j).requires_grad_()
-                        first.append((given, warped(at, given, self.mesh)))
-                    yield first[-1][1].detach()
-
-            for g in walk.gradients(bent(), "bent"):
-                given, seen = first.popleft()
-                yield given.detach() - self.rho * torch.autograd.grad(seen, given, g)[0].sign()
-
-        moves = harmless() if self.rho else (moved(j) for j in range(self.count))
+        moves = harmless() if self.rho else iter(moved)
         total = torch.zeros_like(at)
         for _, g in walk.through(at, lambda x, j: warped(x, next(moves), self.mesh), self.count, "warp"):
             total += g
