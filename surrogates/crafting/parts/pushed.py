@@ -19,7 +19,7 @@ from surrogates.crafting.parts.surgery import Tap, _each, _Taps
 from surrogates.crafting.parts.walk import Walk
 from surrogates.crafting.surgery.edits import Edit, GradientEdits, edited, then
 from surrogates.crafting.surgery.graph import Trace
-from surrogates.crafting.surgery.hooks import block_before
+from surrogates.crafting.surgery.hooks import layer_of
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,9 @@ class _Push(Edit):
         self.layer, self.net, self.taps = layer, net, taps
 
     def add(self, trace: Trace, edits: GradientEdits) -> None:
-        layer = self.layer if isinstance(self.layer, str) else block_before(trace, self.net, self.layer)
-        if layer not in trace.layers:
-            raise ValueError(
-                f"Expected a layer that makes one tensor from the image, but {layer} does not. There are {', '.join(trace.layers)}."
-            )
-        then(edits, trace.layers[layer][0], self._pushed)
-        edits.show.setdefault(trace.layers[layer][0], []).append(self.taps.look)
+        place = trace.layers[layer_of(trace, self.net, self.layer)][0]
+        then(edits, place, self._pushed)
+        edits.show.setdefault(place, []).append(self.taps.look)
 
     def _pushed(self, out: Tensor) -> Tensor:
         return out if self.taps.push is None else out + self.taps.push.to(out)

@@ -142,6 +142,16 @@ def block_before(trace: Trace, net: nn.Module, share: float) -> str:
     return (blocks or within)[-1]
 
 
+def layer_of(trace: Trace, net: nn.Module, layer: str | float) -> str:
+    """The name of the layer that is meant by a name or a share of the depth. Raises: ValueError, it makes no tensor of its own."""
+    name = layer if isinstance(layer, str) else block_before(trace, net, layer)
+    if name not in trace.layers:
+        raise ValueError(
+            f"Expected a layer that makes one tensor from the image, but {name} does not. There are {', '.join(trace.layers)}."
+        )
+    return name
+
+
 def _share(start: float) -> float:
     if not 0 <= start < 1:
         raise ValueError(f"Expected start to be a share in [0, 1) of the net's ReLUs, but it was {start!r}.")
@@ -214,12 +224,5 @@ class _Look(Edit):
     net: nn.Module
 
     def add(self, trace: Trace, edits: GradientEdits) -> None:
-        layer = self.seen.layer
-        if not isinstance(layer, str):
-            layer = block_before(trace, self.net, layer)
-        if layer not in trace.layers:
-            raise ValueError(
-                f"Expected a layer that makes one tensor from the image, but {layer} does not. There are {', '.join(trace.layers)}."
-            )
-        self.seen.layer = layer
+        layer = self.seen.layer = layer_of(trace, self.net, self.seen.layer)
         edits.show.setdefault(trace.layers[layer][0], []).append(self.seen.show)
