@@ -71,6 +71,12 @@ class Part:
         return f"{type(self).__name__}({inside})" if inside else type(self).__name__
 
 
+def check_images(part: Part, shape: tuple[int, ...]) -> None:
+    """Refuse anything but images for a part that works on their pixels. Raises: ValueError."""
+    if len(shape) != 3:
+        raise ValueError(f"Expected images [channels, height, width] for {part}, but they had shape {shape}. Leave it out.")
+
+
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blackbox.rowwise import unit
-from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.base import Parts, check_images
 from surrogates.crafting.parts.finish import Filter
 from surrogates.crafting.parts.walk import Walk
 
@@ -52,8 +52,7 @@ class PatchOut(Filter):
         return walk.rng.permutation(walk.k, "patch out", count)
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
-        if len(shape) != 3:
-            raise ValueError(f"Expected images [channels, height, width] for {self}, but they had shape {shape}. Leave it out.")
+        check_images(self, shape)
 
 
 @dataclass(frozen=True)

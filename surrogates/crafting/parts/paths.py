@@ -14,7 +14,7 @@ from torch import Tensor
 
 from blackbox.rng import Stream
 from surrogates.crafting.parts.back import Back
-from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.base import Parts, check_images
 from surrogates.crafting.parts.intensity import SSA
 from surrogates.crafting.parts.operations import OPERATIONS, operated
 from surrogates.crafting.parts.probes import Probe
@@ -124,15 +124,14 @@ class Integrated(Probe):
         return walk.hat(first) + walk.hat(total)
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
-        if len(shape) != 3:
-            raise ValueError(f"Expected images [channels, height, width] for {self}, but they had shape {shape}. Leave it out.")
+        check_images(self, shape)
 
 
 def lowered(x: Tensor, regions: int, rng: Stream, k: int) -> Tensor:
     """Round each entry of ``x`` [m, c, h, w] down to a level: 0 (or the entry itself, below it) and ``regions`` - 1 random ones."""
     out = x.clamp_max(0)
-    for r, level in enumerate(rng.uniform(k, "levels", (max(regions - 1, 1),)).sort(1).values.unbind(1)):
-        if r < regions - 1:
-            level = level.view(-1, 1, 1, 1)
-            out = torch.where(x >= level, level.expand_as(x), out)
+    if regions == 1:
+        return out
+    for level in rng.uniform(k, "levels", (regions - 1, 1, 1, 1)).sort(1).values.unbind(1):
+        out = torch.where(x >= level, level.expand_as(x), out)
     return out

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from surrogates.crafting.parts.back import Back
-from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.base import Parts, check_images
 from surrogates.crafting.parts.probes import Probe
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class Warp(Probe):
         return total / self.count
 
     def check(self, parts: Parts, shape: tuple[int, ...], nets: int) -> None:
-        if len(shape) != 3:
-            raise ValueError(f"Expected images [channels, height, width] for {self}, but they had shape {shape}. Leave it out.")
+        check_images(self, shape)
 
 
 def warped(x: Tensor, moves: Tensor, mesh: int) -> Tensor:
