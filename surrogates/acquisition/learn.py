@@ -68,8 +68,8 @@ def learn(
     """Spend a query budget on a surrogate: train ``net`` in place on a target's answers to chosen images.
 
     Args:
-        net: the surrogate, fresh or already trained. Images that the target rejects are paid for, and not learned from.
-        oracle: the target, charged under ``"held out"`` and ``"train"``.
+        net: the surrogate, fresh or already trained.
+        oracle: the target, charged under ``"held out"`` and ``"train"``. Images that it rejects are paid for, and not learned from.
         pool: a Dataset (its labels are not read) or images [N, C, H, W] in [0, 1]: own data, other data, `acquire.noise`.
             Never the images on which an attack will be evaluated.
         strategy: a name from `acquire.names`, or a `Strategy`.

@@ -46,7 +46,7 @@ class Answers:
         return len(self.labels)
 
     def take(self, index: Any) -> Answers:
-        """The answers at ``index``: integers [m] or a boolean mask [n], without a word of what was rejected."""
+        """The answers at ``index``: integers [m] or a boolean mask [n]; ``rejected`` is then 0."""
         at = np.asarray(index)
         i = torch.from_numpy(at)
         soft = None if self.probabilities is None else self.probabilities[i]
@@ -109,7 +109,6 @@ def ask_all(
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
     labels: list[Tensor] = []
     soft: list[Tensor] = []
-
     answered: list[Tensor] = []
 
     def so_far() -> Answers:
