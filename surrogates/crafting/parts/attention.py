@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ class _Edits(Memory):
 
     def __init__(self, settings: TransformerSurgery, nets: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.settings, self.rng = settings, Stream(0, torch.zeros(0, dtype=torch.int64).numpy())
+        self.settings: Any = settings  # each edit knows which
+        self.rng = Stream(0, torch.zeros(0, dtype=torch.int64).numpy())
         self.carried: dict[object, Tensor] = {}
         self.edits = [(net, settings.kind(self, i)) for i, net in enumerate(dict.fromkeys(nets))]
 
@@ -60,11 +61,11 @@ class TransformerSurgery(Surgery):
         return _Edits(self, nets)
 
 
-def hooked(t: Tensor, f: object) -> Tensor:
+def hooked(t: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     """``t``, whose gradient g becomes f(g)."""
     if t.requires_grad:
         t = t.view_as(t)  # a hook of its own, though ``t`` be used elsewhere too
-        t.register_hook(f)  # type: ignore[arg-type]
+        t.register_hook(f)
     return t
 
 
@@ -87,14 +88,14 @@ class _Regularised(_Edit):
     """Extreme entries of gradients out, the rest scaled."""
 
     def maps(self, layer: int, a: Tensor) -> Tensor:
-        return hooked(a, lambda g: self.all.settings.of_map * without_extreme_tokens(g))  # type: ignore[attr-defined]
+        return hooked(a, lambda g: self.all.settings.of_map * without_extreme_tokens(g))
 
     def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        f = lambda g: self.all.settings.of_qkv * without_extremes(g)  # type: ignore[attr-defined]  # noqa: E731
+        f = lambda g: self.all.settings.of_qkv * without_extremes(g)  # noqa: E731
         return hooked(q, f), hooked(k, f), hooked(v, f)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
-        f = lambda g: self.all.settings.of_mlp * without_extremes(g)  # type: ignore[attr-defined]  # noqa: E731
+        f = lambda g: self.all.settings.of_mlp * without_extremes(g)  # noqa: E731
         return hooked(out, f) if feeds and out.ndim == 3 else out
 
 
@@ -135,10 +136,10 @@ class _Dense(_Edit):
     """Gradients of deeper places join those of shallower ones of their kind."""
 
     def maps(self, layer: int, a: Tensor) -> Tensor:
-        return hooked(a, lambda g: self._join("map", self.all.settings.of_map, g))  # type: ignore[attr-defined]
+        return hooked(a, lambda g: self._join("map", self.all.settings.of_map, g))
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
-        return hooked(out, lambda g: self._join("mlp", self.all.settings.of_mlp, g)) if feeds else out  # type: ignore[attr-defined]
+        return hooked(out, lambda g: self._join("mlp", self.all.settings.of_mlp, g)) if feeds else out
 
     def _join(self, what: str, share: float, g: Tensor) -> Tensor:
         key, carried = (self.net, what), self.all.carried
@@ -167,8 +168,8 @@ class _Tuned(_Edit):
     """Extreme tokens are brought back to the mean; deep maps pass nothing."""
 
     def maps(self, layer: int, a: Tensor) -> Tensor:
-        deep = layer >= self.all.settings.deep * self.layers  # type: ignore[attr-defined]
-        return a.detach() if deep else hooked(a, lambda g: self.all.settings.of_map * g)  # type: ignore[attr-defined]
+        deep = layer >= self.all.settings.deep * self.layers
+        return a.detach() if deep else hooked(a, lambda g: self.all.settings.of_map * g)
 
     def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return hooked(q, levelled), hooked(k, levelled), hooked(v, levelled)
@@ -202,7 +203,7 @@ class _Refined(_Edit):
     """Weighted maps, remembered tokens."""
 
     def maps(self, layer: int, a: Tensor) -> Tensor:
-        wide = self.all.settings.wide  # type: ignore[attr-defined]
+        wide = self.all.settings.wide
         if not wide:
             return a
         u = self.all.rng.uniform(self.all.k, f"map {layer}", tuple(a.shape[1:])).to(a)
@@ -210,7 +211,7 @@ class _Refined(_Edit):
         return (a * (1 + wide * (2 * u - 1))).clamp(0, 1)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
-        share, key = self.all.settings.memory, (self.net, feeds, layer)  # type: ignore[attr-defined]
+        share, key = self.all.settings.memory, (self.net, feeds, layer)
         if not share:
             return out
         before = self.all.get(key)

@@ -37,7 +37,7 @@ class _Learned(_Edits):
 
     def told(self, loss: Tensor) -> None:
         """Make the changes of these rows likelier where the loss is larger than the row's mean so far, else less likely."""
-        now, mean, rate = loss.double().cpu(), self.get("mean"), self.settings.rate  # type: ignore[attr-defined]
+        now, mean, rate = loss.double().cpu(), self.get("mean"), self.settings.rate
         better = torch.zeros_like(now) if mean is None else (now - mean).sign()
         self.put("mean", now if mean is None else mean + (now - mean) / (self.k + 1))
         for place, which in self.drawn.items():
@@ -59,7 +59,7 @@ class _Redundant(_Edit):
         return u.repeat_interleave(len(t) // len(u), 0)
 
     def logits(self, layer: int, z: Tensor) -> Tensor:
-        kept = self._draw("sparse", layer, z, tuple(z.shape[1:])) >= self.all.settings.share  # type: ignore[attr-defined]
+        kept = self._draw("sparse", layer, z, tuple(z.shape[1:])) >= self.all.settings.share
         return torch.where(self._is("sparse", layer, z) & ~kept, torch.zeros_like(z), z)
 
     def maps(self, layer: int, a: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class _Redundant(_Edit):
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         if not feeds or layer >= self.layers:
             return out
-        share = self.all.settings.share  # type: ignore[attr-defined]
+        share = self.all.settings.share
         kept = self._draw("ghost", layer, out, tuple(out.shape[1:])) >= share
         return torch.where(self._is("ghost", layer, out), out * kept / (1 - share), out)
 
