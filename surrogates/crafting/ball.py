@@ -10,14 +10,12 @@ from torch import Tensor
 from blackbox.rng import Stream
 from blackbox.rowwise import row_norm, row_sum, rows, unit
 from blackbox.threat import Threat
-from surrogates.crafting.kept import ends_of, share_of
+from surrogates.crafting.kept import ends_of, share_of, shared
 
 
 def random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int = 0, tag: str = "start") -> Tensor:
     """Uniform points [n, \\*shape] in the ball of radius eps around 0, one draw a row, for step ``k`` and ``tag``."""
-    point = _random_point(threat, rng, shape, k, tag)
-    share = share_of(threat, point)
-    return point if share is None else share * point
+    return shared(threat, _random_point(threat, rng, shape, k, tag))
 
 
 def _random_point(threat: Threat, rng: Stream, shape: tuple[int, ...], k: int, tag: str) -> Tensor:

@@ -65,6 +65,12 @@ def share_of(threat: Any, like: Tensor) -> Tensor | None:
     return free if bounds.weights is None else free * bounds.weights
 
 
+def shared(threat: Any, change: Tensor) -> Tensor:
+    """A change by the shares that the entries of its rows may use."""
+    share = share_of(threat, change)
+    return change if share is None else share * change
+
+
 def ends_of(threat: Any, like: Tensor) -> tuple[Any, Any]:
     """The lowest and the highest value of the entries of rows ``like``."""
     if not isinstance(threat, _Kept) or not threat.fits(like):

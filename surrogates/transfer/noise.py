@@ -14,7 +14,7 @@ from blackbox.rng import Stream
 from blackbox.rowwise import row_norm
 from blackbox.threat import L2, Threat
 from surrogates.crafting.ball import stretched
-from surrogates.crafting.kept import Limits, share_of
+from surrogates.crafting.kept import Limits, shared
 
 KINDS = ("linf", "rms")
 _PIECE = 8_000_000  # numbers at once, to bound memory
@@ -28,7 +28,7 @@ def uniform_noise(x: Tensor, threat: Threat | Limits, seed: int, ids: np.ndarray
 
     def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
         here = _of(threat, where)
-        return here.clip(part + _shared(here, (2 * rng.uniform(0, "noise", _shape(x)) - 1) * here.eps))
+        return here.clip(part + shared(here, (2 * rng.uniform(0, "noise", _shape(x)) - 1) * here.eps))
 
     return _each(x, seed, ids, one)
 
@@ -41,7 +41,7 @@ def gaussian_noise(x: Tensor, length: Tensor, threat: Threat | Limits, seed: int
 
     def one(part: Tensor, rng: Stream, where: slice) -> Tensor:
         here = _of(threat, where)
-        return stretched(part, _shared(here, rng.normal(0, "noise", _shape(x))), length[where].to(part), here)
+        return stretched(part, shared(here, rng.normal(0, "noise", _shape(x))), length[where].to(part), here)
 
     return _each(x, seed, ids, one)
 
@@ -58,12 +58,6 @@ def same_length_noise(
 def _of(threat: Threat | Limits, where: slice) -> Threat:
     """The threat of these rows."""
     return threat.at(where) if isinstance(threat, Limits) else threat
-
-
-def _shared(threat: Threat, change: Tensor) -> Tensor:
-    """A change by the shares that the entries may use."""
-    share = share_of(threat, change)
-    return change if share is None else share * change
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:
