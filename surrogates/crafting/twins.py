@@ -56,18 +56,20 @@ class Twins:
     def reached(self, nets: Sequence[nn.Module], x: Tensor) -> np.ndarray:
         """Whether each image [N, \\*shape] reaches the goal on the nets, by the mean of their losses, [N] bool."""
         total = torch.zeros(len(x))
-        who = torch.arange(len(x))
         for i, net in enumerate(nets):
-            device, dtype = place(net)
-            with frozen([net]), torch.no_grad():
-                total += piecewise(
-                    lambda part, rows, i=i, net=net, device=device, dtype=dtype: self.scores(
-                        i, net(part.to(device, dtype)), rows.numpy()
-                    )[:, 1].float().cpu(),
-                    chunk_rows(tuple(x.shape[1:]), device), x, who,
-                )  # fmt: skip
+            total += self._halves(i, net, x)
         found: np.ndarray = (total > 0).numpy()
         return found
+
+    def _halves(self, i: int, net: nn.Module, x: Tensor) -> Tensor:
+        """Half the loss on a net, the logit of "reached", for images [N, \\*shape]: [N] float32 on the CPU."""
+        device, dtype = place(net)
+
+        def half(part: Tensor, who: Tensor) -> Tensor:
+            return self.scores(i, net(part.to(device, dtype)), who.numpy())[:, 1].float().cpu()
+
+        with frozen([net]), torch.no_grad():
+            return piecewise(half, chunk_rows(tuple(x.shape[1:]), device), x, torch.arange(len(x)))
 
     def goal(self, samples: int) -> CraftGoal:
         """The class to leave, for all samples: 0, not reached."""
