@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal
-from surrogates.crafting.parts.surgery import Surgery
+from surrogates.crafting.parts.surgery import Surgery, _each
 from surrogates.crafting.surgery.edits import Edit, GradientEdits, edited, then
 from surrogates.crafting.surgery.graph import Trace
 
@@ -36,12 +36,10 @@ class AWT(Surgery):
             raise ValueError(f"Expected rate >= 0 and most in [0, 1) for AWT, but they were {self.rate} and {self.most}.")
 
     @contextmanager
-    def __call__(self, nets: Sequence[nn.Module]) -> Iterator[_Tuner]:
-        tuner = _Tuner(self)
-        with ExitStack() as stack:
-            for i, net in enumerate(dict.fromkeys(nets)):
-                stack.enter_context(edited(net, _Tuned(tuner, i)))
-            yield tuner
+    def __call__(self, nets: Sequence[nn.Module]) -> Iterator[Memory]:
+        memory = Memory()
+        with _each(nets, lambda net: edited(net, _Tuned(self, memory))):
+            yield memory
 
 
 class Memory:
@@ -63,17 +61,11 @@ class Memory:
         self.kept[what, self.rows] = value
 
 
-class _Tuner(Memory):
-    def __init__(self, settings: AWT) -> None:
-        super().__init__()
-        self.settings = settings
-
-
 class _Tuned(Edit):
     """The factors of one net."""
 
-    def __init__(self, tuner: _Tuner, net: int) -> None:
-        self.tuner, self.net = tuner, net
+    def __init__(self, settings: AWT, memory: Memory) -> None:
+        self.settings, self.memory = settings, memory
 
     def add(self, trace: Trace, edits: GradientEdits) -> None:
         if len(trace.weighted) < 2:
@@ -82,19 +74,19 @@ class _Tuned(Edit):
             then(edits, at, partial(self, layer))
 
     def __call__(self, layer: int, out: Tensor) -> Tensor:
-        key, rows = (self.net, layer), self.tuner.rows
+        key, rows = (self, layer), self.memory.rows
         axis = 1 if out.ndim == 4 else out.ndim - 1
-        factor = self.tuner.get(key)
+        factor = self.memory.get(key)
         if factor is None:
             factor = torch.ones(len(out), out.shape[axis]).to(out)
         shape = [len(out), *(out.shape[i] if i == axis else 1 for i in range(1, out.ndim))]
         plain, changed = out.detach(), out * factor.view(shape)
 
         def tune(g: Tensor) -> None:
-            s = self.tuner.settings
+            s = self.settings
             slope = (g * plain).movedim(axis, 1).flatten(2).sum(2) if out.ndim > 2 else g * plain
             slope = slope / slope.abs().mean(1, keepdim=True).clamp_min(1e-30)
-            self.tuner.kept[key, rows] = (factor - s.rate * slope).clamp(1 - s.most, 1 + s.most)
+            self.memory.kept[key, rows] = (factor - s.rate * slope).clamp(1 - s.most, 1 + s.most)
 
         changed.register_hook(tune)
         return changed
