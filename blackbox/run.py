@@ -251,7 +251,7 @@ def resolve(
         UnsupportedThreat, AccessError, TypeError: it cannot be run so. No query has been made.
     """
     shows = oracle.access if level is None else level
-    if isinstance(threat, Area) and attack == "auto" and shows > Access.LABELS:
+    if isinstance(threat, Area) and shows > Access.LABELS and attack in ("auto", attacks.build("auto")):
         attack = SEARCH
     built = _built(attack, prior)
     chosen, name = as_attack(built), attacks.name_of(built)

@@ -93,7 +93,7 @@ def prepare(
     """Read and check everything, and train surrogates where asked; no query before it all fits together."""
     area = specs.area(how.patch, how.frame, within)
     wanted = area or specs.one_threat(within)
-    attacks = specs.build("patch-rs" if area and how.attack == "auto" else how.attack, how.settings or [])
+    attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [], how.defence or [])
     nets.set_threads()
     from blackbox.run import require, resolve

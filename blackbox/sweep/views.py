@@ -34,9 +34,8 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     found, grid = table.outcomes.get(point, {}), table.plan.study.attack
     if not found or grid is None:
         return None
-    access = "answers" if grid.any_form else grid.access or "scores"
     config = {
-        "attack": point.what, "target": point.target, "access": access, "budget": point.budget,
+        "attack": point.what, "target": point.target, "access": grid.shows, "budget": point.budget,
         "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
         "stopped": MISSING, "goal": grid.goal,
     }  # fmt: skip

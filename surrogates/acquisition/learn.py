@@ -193,7 +193,7 @@ def _ask(
     except BaseException as error:
         part = getattr(error, "result", None)
         if asked is not None and isinstance(part, Answers):
-            error.result = asked.join(part) if len(part) else asked  # type: ignore[attr-defined]
+            error.result = asked.join(part) if len(part) or part.rejected else asked  # type: ignore[attr-defined]
         raise
     return new if asked is None else asked.join(new)
 

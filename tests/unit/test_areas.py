@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import blackbox as bb
+from blackbox import attacks
 from blackbox.testing import Recording
 
 SHAPE = (3, 8, 8)
@@ -27,9 +30,9 @@ def changes(seen: Recording) -> Tensor:
     return each[nearest, torch.arange(len(images))]
 
 
-@pytest.mark.parametrize("name", ["patch-rs", "auto"])
+@pytest.mark.parametrize("name", ["patch-rs", "auto", attacks.build("auto")])
 @pytest.mark.parametrize("size", [3, (2, 4)])
-def test_a_free_patch_moves_and_is_all_that_changes(name: str, size: object) -> None:
+def test_a_free_patch_moves_and_is_all_that_changes(name: Any, size: object) -> None:
     threat = bb.Patch(size)
     seen = Recording(lambda x: NET(x) + torch.tensor([1000.0, 0, 0, 0]))  # is never fooled, so that the search goes on
     result = bb.attack(bb.Oracle(seen, "logits", 4), X, [0, 0, 0], name, threat, 60)
@@ -48,7 +51,9 @@ def test_a_free_patch_moves_and_is_all_that_changes(name: str, size: object) -> 
 
 
 @pytest.mark.parametrize("name", ["patch-rs", "square", "simba", "sparse", "signhunter", "rays"])
-@pytest.mark.parametrize("threat", [bb.Patch((3, 2), location=(4, 5)), bb.Patch(4, location="random"), bb.Frame(1)], ids=str)
+@pytest.mark.parametrize(
+    "threat", [bb.Patch((3, 2), location=(4, 5)), bb.Patch(4, location="random"), bb.Frame(1)], ids=str
+)
 def test_a_place_that_is_given_serves_every_attack(name: str, threat: bb.Threat) -> None:
     seen = Recording(NET)
     oracle = bb.Oracle(seen, "logits", 4)
@@ -64,7 +69,9 @@ def test_a_random_place_is_a_function_of_seed_and_id() -> None:
     patch = bb.Patch(3, location="random")
     ids = np.arange(40, dtype=np.uint64)
     places = patch.places(SHAPE, ids, 0)
-    assert torch.equal(patch.places(SHAPE, ids[5:7], 0), places[5:7]) and not torch.equal(patch.places(SHAPE, ids, 1), places)
+    assert torch.equal(patch.places(SHAPE, ids[5:7], 0), places[5:7]) and not torch.equal(
+        patch.places(SHAPE, ids, 1), places
+    )
     assert places.min() == 0 and places.max() == 5 and len({tuple(p) for p in places.tolist()}) > 20
 
 

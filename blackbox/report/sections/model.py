@@ -80,7 +80,7 @@ def _rows(run: Run) -> list[list[str]]:
         study, count = run.sweep.plan.study, run.sweep.plan.count
         images = f"{count:,} of {study.images.data}"
         if (a := study.attack) is not None:
-            shows = f"{', '.join(target_names(a.targets).values())}: {'answers' if a.any_form else a.access or 'scores'}"
+            shows = f"{', '.join(target_names(a.targets).values())}: {a.shows}"
             budget = f"at most {', '.join(f'{b:,}' for b in a.budgets)} an image"
             out.append(["by queries", shows, _threats(a.threats), budget, a.goal or _goal(a.targeted), images])
         if (t := study.transfer) is not None:

@@ -222,6 +222,22 @@ def test_a_target_that_rejects_everything(parts: dict[str, sg.Dataset], target: 
         sg.train(fresh(), parts["pool"], QUICK, teacher=oracle, queries=30)
 
 
+def test_a_target_that_rejects_and_then_fails(parts: dict[str, sg.Dataset], target: nn.Module) -> None:
+    """What it rejected in the part that it did not finish was paid for too."""
+    answered, rejected = [], []  # rows of each call
+
+    def of(x: Tensor) -> Tensor:
+        if sum(rejected) >= 20:
+            raise ConnectionError("not today")
+        (rejected if sum(answered) >= 90 else answered).append(len(x))
+        return torch.full((len(x),), bool(rejected))
+
+    oracle = Oracle(Rejecting(target, of, "labels"), "labels", 10, rows_per_call=10)
+    with pytest.raises(bb.TargetError) as error:
+        sg.learn(fresh(), oracle, parts["pool"], Random(first=0.5, rounds=1), queries=180, recipe=sg.Recipe(epochs=1))
+    assert error.value.result.rejected == sum(rejected) == oracle.rows - sum(answered) > 0  # type: ignore[attr-defined]
+
+
 def bad(**change: Any) -> None:
     oracle = change.pop("oracle", Oracle(lambda x: x.flatten(1)[:, :3], "scores", 3, returns="logits"))
     args: dict[str, Any] = {"net": sg.build("mlp", 3, (1, 4, 4)), "oracle": oracle, "pool": images(20), "queries": 10}

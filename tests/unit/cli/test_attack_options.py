@@ -397,6 +397,13 @@ class TestGoals:
         out = said(*base, "--goal", f"{own}/target.py:far")
         assert out.returncode == 2 and "a goal with a twin" in out.stderr, out.stderr
 
+    @pytest.mark.parametrize(("shows", "search"), [("labels", "auto"), ("scores", "patch-rs")])
+    def test_auto_fills_a_patch_with_what_the_target_shows(self, shows: str, search: str, own: Path, said: Any) -> None:
+        base = ("attack", "-t", f"{own}/target.py:brightness", "-d", f"npz:{own}/grey.npz", "-b", "30", "--access", shows, "-o", "run")
+        out = said(*base, "--patch", "6@random")
+        assert out.returncode == 0, out.stderr
+        assert bb.AttackResult.load(own / "run").config["attack"] == search
+
     def test_what_cannot_be_is_said_before_a_query(self, own: Path, said: Any) -> None:
         base = ("-t", f"{own}/target.py:brightness", "-d", f"npz:{own}/grey.npz", "--eps", "0.1")
         for more, told in (

@@ -237,7 +237,7 @@ def test_a_sweep_becomes_a_matrix_and_results() -> None:
     from blackbox.sweep import Plan, Study, Table, views
 
     study = Study(
-        attack={"targets": "digits:knn", "attacks": "square", "threats": "linf:0.1", "budgets": 9},
+        attack={"targets": "digits:knn", "attacks": "square", "threats": "linf:0.1", "budgets": 9, "channels": ["topk:3"]},
         transfer={"sources": "s", "targets": ["a", "b"], "presets": "fgsm", "threats": ["linf:0.1", "linf:0.2"]},
     )
     plan, known = Plan(study, 4, {}), matrix()
@@ -265,6 +265,7 @@ def test_a_sweep_becomes_a_matrix_and_results() -> None:
     assert got.noise_rate("a", bb.Linf(0.1), "linf").n == 4
     result = views.result(table, ask)
     assert result is not None and (result.success_rate.k, result.success_rate.n) == (2, 3) and result.mean_queries == 7
+    assert result.config["access"] == "topk:3", "what the channels leave"
 
 
 def test_run_json_is_no_longer_needed_for_a_result_from_python(tmp_path: Path) -> None:
