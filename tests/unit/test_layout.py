@@ -24,6 +24,7 @@ _ORDER = """
     goals answer engine given loggers results run
     testing serving
     specs evaluation sweep report saved
+    league
     app cli __main__
 """
 _ORDER_OF_SURROGATES = "data nets crafting transfer training acquisition analysis"
@@ -39,7 +40,7 @@ _GROUND = (
     "answer areas ascent bounds checkpoint checks direction goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
-_FACES = "specs evaluation sweep report saved cli app"  # they know surrogates
+_FACES = "specs evaluation sweep report saved league cli app"  # they know surrogates
 _LATE = (
     "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette "
     "transformers keras jax xgboost lightgbm robustbench ai_edge_litert tensorboard wandb mlflow optuna ray PIL"

@@ -1,0 +1,1 @@
+"""The league: a benchmark of black-box attacks whose counts the target's side keeps and signs (docs/how-to/league.md)."""
