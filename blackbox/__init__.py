@@ -32,6 +32,8 @@ _WHERE = {
     "L0": "blackbox.threat",
     "Threat": "blackbox.threat",
     "Tabular": "blackbox.tabular",
+    "Tariff": "blackbox.tariff",
+    "Bill": "blackbox.tariff",
     "UnsupportedThreat": "blackbox.threat",
     "per_entry": "blackbox.bounds",
     "Patch": "blackbox.areas",
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from blackbox.start_images import starts
     from blackbox.statistics import Rate
     from blackbox.tabular import Tabular
+    from blackbox.tariff import Bill, Tariff
     from blackbox.threat import L0, L1, L2, Linf, Threat, UnsupportedThreat
 
 __getattr__, __dir__ = lazy(__name__, _WHERE, _MODULES)

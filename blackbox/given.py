@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,3 +105,21 @@ def _of_table(table: Any, x: Any, threat: Threat, mask: Any, ranges: Any) -> Tab
             "table's ranges are the box."
         )
     return table.rows(x)
+
+
+VOTES = 11
+"""Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
+(binomial tail), so a thousand queries with a hundred lucky hits yield 0.03 false successes; 5 answers would yield 0.9."""
+
+
+def votes(value: Any, randomised: bool) -> int:
+    """How many fresh answers confirm a success: those asked for, or as many as a target needs that answers by chance.
+
+    Raises:
+        ValueError: no odd number.
+    """
+    if value is None:
+        return VOTES if randomised else 1
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1 or value % 2 == 0:
+        raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {value!r}.")
+    return int(value)

@@ -32,6 +32,7 @@ from blackbox.protocol import Access, AccessError, Attack
 from blackbox.results import AttackResult
 from blackbox.results.bill import Meter, report, shared
 from blackbox.tabular import Tabular
+from blackbox.tariff import Tariff
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
 
 if TYPE_CHECKING:
@@ -39,11 +40,6 @@ if TYPE_CHECKING:
 
     from blackbox.loggers.attack import AttackLog
     from blackbox.loggers.logger import Log
-
-VOTES = 11
-"""Under a target that answers wrongly one time in ten, a majority of 11 confirms a false claim with probability 3e-4
-(binomial tail), so a thousand queries with a hundred lucky hits yield 0.03 false successes; 5 answers would yield 0.9."""
-
 
 def attack(
     oracle: Oracle,
@@ -70,6 +66,7 @@ def attack(
     progress: Callable[[Progress], None] | None = None,
     votes: int | None = None,
     max_bad: int | None = None,
+    tariff: Tariff | None = None,
     eight_bit: bool = False,
     log: Any = None,
     shared_budget: bool = False,
@@ -115,9 +112,12 @@ def attack(
         progress: called with a `blackbox.engine.Progress` a few times a second.
         votes: how many fresh answers, an odd number, all charged, confirm a success; the majority decides, and a row that
             cannot pay for them has no success. The answer that claimed the success is not one of them. By default 1 (no
-            confirmation), and `VOTES` if the oracle is randomised. A misclassified clean image is confirmed in the same way.
+            confirmation), and 11 if the oracle is randomised. A misclassified clean image is confirmed in the same way.
         max_bad: the most *bad* queries of an image, those that are not adversarial (``AttackResult.bad``), its clean check among
             them: a service that bans what it sees there allows few. Never exceeded: probes are cut to as many as may all be bad.
+        tariff: prices of queries, flagged ones and the rest: ``bb.Tariff(query=.01, flagged=2, lock_out=5, most=3)``. An image's search
+            stops when its next query could cost more than is left of ``most``, or at the lock-out; ``result.bill`` is what was paid.
+            ``"auto"`` is then a stealthy search where labels alone are shown and a query that the service bans for is dear.
         eight_bit: report 8-bit images only: every entry that the attack changed is rounded to a multiple of 1/255 (the others
             stay, so give 8-bit images), and success is that of the rounded example, verified without charge;
             ``success_float`` keeps the success before rounding. An example is rounded towards the original; only where that
@@ -143,10 +143,12 @@ def attack(
     """
     if not isinstance(oracle, Oracle):
         raise TypeError(f"Expected an Oracle, but it was {type(oracle).__name__}. Wrap the model: blackbox.Oracle(model, ...).")
+    if tariff is not None and not isinstance(tariff, Tariff):
+        raise TypeError(f"Expected a blackbox.Tariff, but tariff was {tariff!r:.80}. Give blackbox.Tariff(query=0.01, flagged=1).")
     threat = as_threat(threat)
     budget, seed = check_int(budget, "budget", 1, "a whole number of queries"), check_int(seed, "seed")
     cohort = check_int(cohort, "cohort", 1, "a whole number of rows")
-    votes = _votes(votes, oracle)
+    votes = given.votes(votes, oracle.randomised)
     cap = None if cap is None else check_int(cap, "cap", budget, "a whole number of queries, the budget or more")
     max_bad = None if max_bad is None else check_int(max_bad, "max_bad", 1, "a whole number of queries")
     samples = given.samples(oracle, threat, x, y, target, ids, start, mask, goal, table, ranges, seed)
@@ -154,12 +156,18 @@ def attack(
     if table is not None and eight_bit:
         raise ValueError("Expected no eight_bit with a table, whose rows are no images, but there was. Leave it out.")
     shape, asked = tuple(samples.x.shape[1:]), threat if isinstance(threat, Area) else None
-    name, chosen, threat = resolve(attack, oracle, threat, shape, prior, None if bound is None else bound.level(oracle.access))
+    shows = oracle.access if bound is None else bound.level(oracle.access)
+    if tariff is not None:
+        budget, plain = tariff.budget(budget), prior is None and table is None and shows is Access.LABELS
+        attack = tariff.search(attack, threat.norm, plain, oracle.flags is not None)
+    name, chosen, threat = resolve(attack, oracle, threat, shape, prior, None if bound is None else shows)
     aimed = require(chosen, name, shape, oracle, goal, len(samples.x))
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
-    spec = RunSpec(chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared, asked, aimed)
+    spec = RunSpec(
+        chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared, asked, aimed, tariff
+    )
     loggers = opened(log)
     book = _open_journal(journal, cache, spec, oracle)
     kept = None if loggers is None else _logged(loggers, spec, oracle)
@@ -208,14 +216,6 @@ def _logged(loggers: Log, spec: RunSpec, oracle: Oracle) -> AttackLog:
 
 
 # -- check -----------------------------------------------------------------------------------------------------------
-
-
-def _votes(votes: Any, oracle: Oracle) -> int:
-    if votes is None:
-        return VOTES if oracle.randomised else 1
-    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)) or votes < 1 or votes % 2 == 0:
-        raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {votes!r}.")
-    return int(votes)
 
 
 def require(

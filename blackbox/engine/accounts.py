@@ -28,7 +28,7 @@ class Accounts:
     def __init__(self, spec: RunSpec, ledger: Ledger, limits: np.ndarray | None = None) -> None:
         self.ledger, self.budget, self.max_bad, self.threat, self.votes = ledger, spec.budget, spec.max_bad, spec.threat, spec.votes
         self.minimises, self.parts, self.labels = spec.attack.minimises, spec.attack.parts, spec.samples.labels
-        self.not_attacked, self.limits = spec.not_attacked, limits
+        self.not_attacked, self.limits, self.tariff = spec.not_attacked, limits, spec.tariff
 
     def admit(self, cohort: Cohort) -> Plan:
         """Decide, before any call, which rows pay for the current Ask: live, in its mask, within budget."""
@@ -41,10 +41,13 @@ class Accounts:
         return Plan.of(ask, cohort.task, live, self.left(cohort.samples))
 
     def left(self, who: Any) -> Any:
-        """How many queries the samples ``who`` may still make at once: of their budget or of a shared one, and of bad ones, which
-        all might be."""
-        left = (self.budget if self.limits is None else self.limits[who]) - self.ledger.spent[who]
-        return left if self.max_bad is None else np.minimum(left, self.max_bad - self.ledger.bad[who])
+        """How many queries the samples ``who`` may still make at once: of their budget or of a shared one, of bad ones, which all
+        might be, and of a tariff."""
+        led = self.ledger
+        left = (self.budget if self.limits is None else self.limits[who]) - led.spent[who]
+        if self.tariff is not None:
+            left = np.minimum(left, self.tariff.left(led.spent[who], led.flagged[who], led.bad[who]))
+        return left if self.max_bad is None else np.minimum(left, self.max_bad - led.bad[who])
 
     def neutral(self, who: np.ndarray) -> np.ndarray:
         """The losses [m] that stand for points which the target rejected: those of the clean images; -1 where that was rejected."""

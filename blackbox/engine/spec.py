@@ -19,6 +19,7 @@ from blackbox.goals.twins import as_classes
 from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Attack, Status
 from blackbox.tabular.rows import TableRows
+from blackbox.tariff import Tariff
 from blackbox.threat import Threat
 
 
@@ -104,6 +105,7 @@ class RunSpec:
         asked: the threat that was asked for, where the search runs with another: a patch, which is a mask to it.
         aimed: the attack with priors aimed at the goal (`blackbox.prior.Aimed`); None where it has none.
         max_bad: the most bad queries a sample may make, see `Ledger`; None: as many as the budget.
+        tariff: what a sample may cost in money, and after how many flagged queries it is locked out; None: no limit.
     """
 
     attack: Attack
@@ -122,6 +124,7 @@ class RunSpec:
     shared: int | None = None
     asked: Threat | None = None
     aimed: Any = None
+    tariff: Tariff | None = None
 
     @property
     def most(self) -> int:
@@ -171,6 +174,7 @@ class RunSpec:
             f"noise={oracle.noise}, randomised={oracle.randomised}",
             "votes": self.votes,
             **({} if self.max_bad is None else {"bad queries": self.max_bad}),
+            **({} if self.tariff is None else {"tariff": repr(self.tariff)}),
             "budget": self.budget,
             "seed": self.seed,
             "samples": self.samples.fingerprint,

@@ -70,6 +70,7 @@ def attack(run: Run, name: str, result: AttackResult) -> dict[str, Any]:
     return out | {
         "mean_queries": mean.value, "mean_queries_low": mean.low, "mean_queries_high": mean.high,
         "median_queries": result.median_queries, "spent": int(result.queries.sum()),
+        **({"money": result.bill.total} if "tariff" in c else {}),
         "median_distance": float(found.median()) if len(found) else math.nan,
         "complete": result.complete, "stopped": (c.get("stopped") or {}).get("error"), "sent": received(result),
         "not_verified": int((result.verified == 0).sum()), "failed_rows": c.get("failed_rows"),

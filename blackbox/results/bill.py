@@ -15,6 +15,7 @@ from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import RunSpec
 from blackbox.goals.base import Goal
 from blackbox.oracle.journal import Journal
+from blackbox.oracle.oracle import Oracle
 from blackbox.prior import Prior
 from blackbox.protocol import Attack
 from blackbox.results import ended
@@ -108,6 +109,7 @@ def report(
         "budget": spec.most,
         **shared(spec),
         **({} if spec.max_bad is None else {"max_bad": spec.max_bad}),
+        **({} if spec.tariff is None else {"tariff": asdict(spec.tariff), "flags": _flags(oracle, ledger)}),
         "seed": spec.seed,
         "objective": spec.objective.kind,
         "targeted": spec.objective.targeted,
@@ -141,6 +143,11 @@ def report(
     if spec.asked is not None:
         return areas.reported(spec.asked, made, spec.samples.x)
     return made if spec.samples.table is None else replace(made, x_clean=spec.samples.inputs.clone())
+
+
+def _flags(oracle: Oracle, ledger: Ledger) -> bool:
+    """Whether the target is known to flag queries: it has a detector, or rejected one."""
+    return oracle.flags is not None or bool(ledger.flagged.any())
 
 
 def _compared(goal: Goal, answers: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:

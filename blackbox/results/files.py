@@ -40,7 +40,8 @@ def save(result: AttackResult, folder: str | os.PathLike[str]) -> Path:
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     with open(path / "outcomes.csv", "w", newline="") as f:
         records = result.records()
-        writer = csv.DictWriter(f, fieldnames=[*words.columns(result), "status", "known"])
+        paid = ["money"] if "tariff" in result.config else []
+        writer = csv.DictWriter(f, fieldnames=[*words.columns(result), *paid, "status", "known"])
         writer.writeheader()
         writer.writerows(records)
     tensors = {name: getattr(result, name).contiguous().clone() for name in result.columns()}  # y and goal may be one tensor
@@ -102,11 +103,12 @@ def _tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
 
 def records(result: AttackResult) -> list[dict[str, Any]]:
     """One dict a sample; see `AttackResult.records`."""
-    known = result.known.tolist()
+    known, paid = result.known.tolist(), result.money.tolist() if "tariff" in result.config else None
     columns = {name: getattr(result, name).tolist() for name in words.columns(result)}
     return [
         {
             **{name: there(name, column[i], known[i]) for name, column in columns.items()},
+            **({} if paid is None else {"money": paid[i]}),
             "status": result.status[i].name.lower(),
             "known": known[i],
         }

@@ -38,6 +38,7 @@ def to_pandas(result: AttackResult) -> pd.DataFrame:
         "status": pandas.Series([s.name.lower() for s in result.status], dtype="string"),
         "queries": array(result.queries),
         "bad": whole(result.bad, array(result.bad) >= 0),
+        **({"flagged": array(result.flagged), "money": array(result.money)} if "tariff" in c else {}),
         "first_success_query": whole(first, first > 0),
         "distance": array(result.distance),
         "verified": yes(again == 1, again >= 0),

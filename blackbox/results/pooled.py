@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SEEDS = "seeds.json"
 _ALIKE = (
     "attack", "parameters", "target", "access", "classes", "budget", "targeted", "objective", "votes", "eight_bit", "probe",
-    "goal", "goal_identity", "mask", "weights", "ranges", "bounds", "table", "max_bad", "shared_budget",
+    "goal", "goal_identity", "mask", "weights", "ranges", "bounds", "table", "max_bad", "tariff", "shared_budget",
 )  # fmt: skip
 _TOLD = {"bounds": "the hash of mask and ranges"}
 

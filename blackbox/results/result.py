@@ -16,12 +16,13 @@ from blackbox.engine.ledger import Ledger
 from blackbox.engine.spec import Samples
 from blackbox.goals.base import Goal
 from blackbox.protocol import Status
-from blackbox.results import dataset, draw, files, frame, notebook, pictures
+from blackbox.results import dataset, draw, files, frame, money, notebook, pictures
 from blackbox.results.columns import changed
 from blackbox.results.ledger import of_ledger
 from blackbox.results.summary import summary
 from blackbox.statistics import Rate, outcomes
 from blackbox.tabular import Change
+from blackbox.tariff import Bill
 from blackbox.threat import Threat
 
 if TYPE_CHECKING:
@@ -144,11 +145,8 @@ class AttackResult:
 
     @property
     def known(self) -> Tensor:
-        """Of which images it is known whether the attack fools them, [N] bool.
-
-        Unknown are those that the end of the run cut off (`Status.ERROR`), unless their success had been found before, and
-        those whose clean image the target rejected (`Status.REJECTED`).
-        """
+        """Of which images it is known whether the attack fools them, [N] bool: not of those that the end of the run cut off
+        (`Status.ERROR`) without a success, nor of those whose clean image the target rejected (`Status.REJECTED`)."""
         return self._ended | self.success
 
     @property
@@ -211,15 +209,23 @@ class AttackResult:
         cost = self._charged()
         return float(np.median(cost.numpy())) if len(cost) else float("nan")
 
+    @property
+    def money(self) -> Tensor:
+        """What the queries of each image cost, [N] float64, by the run's tariff; NaN without one."""
+        return money.each(self)
+
+    @property
+    def bill(self) -> Bill:
+        """What the run cost: its queries and, by its tariff, the money; see `blackbox.Bill`."""
+        return money.bill(self)
+
     def _charged(self) -> Tensor:
         queries = torch.where(self.success, self.queries, torch.tensor(self.config["budget"]))
         return queries[self.attacked & self._ended].to(torch.float64)
 
     def curve(self, budgets: list[int] | tuple[int, ...] | np.ndarray) -> list[Rate]:
-        """The success rate within each number of queries, among attacked images; constant above the run's budget.
-
-        Of an image that was cut off it is known that it was not fooled before its last query.
-        """
+        """The success rate within each number of queries, among attacked images; constant above the run's budget. Of an image that
+        was cut off it is known that it was not fooled before its last query."""
         among = outcomes.perhaps_attacked(self)
         return [Rate.of(outcomes.within(self, int(b)), among, outcomes.known_within(self, int(b))) for b in budgets]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from blackbox.plain_text import counted
 from blackbox.protocol import Status
-from blackbox.results import columns, ended, words
+from blackbox.results import columns, ended, money, words
 from blackbox.statistics import Detection, Rate, few, outcomes, restricted_mean
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def summary(result: AttackResult) -> str:
         lines.append(_bad(result))
     if said := flagged(result):
         lines.append(f"flagged          {said}")
+    lines += money.told(result)
     others = [
         s
         for s in Status

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each room or file may import those before it, and no other.
 _ORDER = """
     checks lazy moved rng rowwise environment
-    threat areas bounds tabular statistics checkpoint plain_text plugins
+    threat areas bounds tabular statistics tariff checkpoint plain_text plugins
     status protocol adopted start_images direction answer
     search stealth ascent prior
     proposals estimators candidates attacks
@@ -33,7 +33,7 @@ ONLY = {
     "attacks": "adopted areas ascent candidates direction estimators plain_text plugins prior proposals protocol rowwise search stealth "
     "threat",
     "candidates": "ascent direction prior proposals protocol rowwise search",
-    "engine": "answer bounds checkpoint goals oracle protocol rng rowwise tabular threat",
+    "engine": "answer bounds checkpoint goals oracle protocol rng rowwise tabular tariff threat",
 }
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (

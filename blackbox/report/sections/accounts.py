@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from blackbox.protocol import Status
 from blackbox.report.sections.common import Item, count, number
-from blackbox.results import flagged, received, remedy, unverified
+from blackbox.results import flagged, money, received, remedy, unverified
 from blackbox.statistics import Detection
+from blackbox.tariff import short
 
 if TYPE_CHECKING:
     from blackbox.report.pages import Page
@@ -22,6 +23,7 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
     columns = [
         ("Queries charged", lambda c, r: f"{int(r.queries.sum()):,}"),
         ("sent to the target", lambda c, r: f"{n:,}" if (n := received(r)) is not None else "–"),
+        ("money", lambda c, r: short(r.bill.total) if "tariff" in c else "–"),
         ("most an image", lambda c, r: f"{int(r.queries.max()):,}" if len(r) else "–"),
         ("verification queries (not charged)", lambda c, r: count(c.get("verify_rows"))),
         ("of these no longer adversarial", lambda c, r: count(int((r.verified == 0).sum()))),
@@ -49,6 +51,8 @@ def add(page: Page, chosen: Sequence[Item]) -> None:
             page.text(f"{i.label}: {Detection(**found)}.")
         if said := flagged(i.result):
             page.text(f"{i.label}: {said}.")
+        for line in money.told(i.result):
+            page.text(f"{i.label}: {line.partition(' ')[2].strip()}.")
     _warnings(page, chosen)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 import blackbox as bb
 from blackbox.protocol import Ask, Status, Task
 from blackbox.rng import Stream
-from blackbox.run import VOTES
+from blackbox.given import VOTES
 from blackbox.targets import FunctionTarget, Noisy
 from blackbox.testing import Affine, Failing, Recording, affine_problem
 from tests.toys import Bisection, Fuzz, RandomSigns, Script
