@@ -41,7 +41,9 @@ class Flagging:
         return Answer(scores.argmax(1), scores, no) if self.often else scores
 
 
-def run(target: Any, attack: Any, tariff: bb.Tariff | None, eps: float = 0.02, budget: int = 200, access: str = "scores", **more: Any) -> Any:
+def run(
+    target: Any, attack: Any, tariff: bb.Tariff | None, eps: float = 0.02, budget: int = 200, access: str = "scores", **more: Any
+) -> bb.AttackResult:
     oracle = bb.Oracle(target, access, CLASSES, returns="logits")
     x = getattr(target, "x", PROBLEM.x)
     return bb.attack(oracle, x, PROBLEM.y[: len(x)], attack, bb.L2(eps), budget, tariff=tariff, **more)
