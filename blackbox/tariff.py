@@ -58,7 +58,7 @@ class Tariff:
             return
         _amount(self.most, "most, the money that an image may cost,", 0.0)
         if not self.worst:
-            raise ValueError(f"Expected a price of a query with most={self.most:g}, but queries cost nothing. Give query=, flagged= or bad=.")
+            raise ValueError(f"Expected a price of a query with most={self.most:g}, but it costs nothing. Give query=, flagged= or bad=.")
         if self.most < self.worst * (1 - _GRAIN):
             raise ValueError(
                 f"Expected most to pay for a query at least, {self.worst:g} if it is flagged and bad, but it was {self.most:g}. "

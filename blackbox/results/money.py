@@ -47,10 +47,11 @@ def told(result: AttackResult) -> list[str]:
         return []
     of = each(result)[result.attacked]
     most = "" if prices.most is None else f", at most {short(prices.most)} allowed"
-    an_image = f"; an attacked image cost {short(float(of.mean()))} on average and {short(float(of.max()))} at most{most}" if len(of) else ""
+    mean, top = (short(float(of.mean())), short(float(of.max()))) if len(of) else ("–", "–")
+    an_image = f"; an attacked image cost {mean} on average and {top} at most{most}" if len(of) else ""
     lines = [f"money            {bill(result)}{an_image}"]
     if prices.flagged and not result.config.get("flags"):
-        lines.append("note             the target flagged no query, and has no detector that could: the price of flagged ones was never paid")
+        lines.append("note             the target flagged no query, and has no detector: the price of flagged ones was never paid")
     if prices.lock_out is not None:
         many = int(prices.locked(result.flagged.numpy()).sum())
         lines.append(f"lock-out         {counted(many, 'image was', 'images were')} locked out, after {prices.lock_out:,} flagged queries")

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.given import VOTES
 from blackbox.protocol import Ask, Status, Task
 from blackbox.rng import Stream
-from blackbox.given import VOTES
 from blackbox.targets import FunctionTarget, Noisy
 from blackbox.testing import Affine, Failing, Recording, affine_problem
 from tests.toys import Bisection, Fuzz, RandomSigns, Script

@@ -25,8 +25,8 @@ CLASSES = len(PROBLEM.target.weight)
 
 
 class Flagging:
-    """Rejects each query whose first entry is in an odd hundredth; keeps a book of its own: of each query the nearest image, and whether it was
-    flagged or bad."""
+    """Rejects each query whose sum is in an even hundredth, and keeps a book of its own: of each query the nearest image, and whether
+    it was flagged or bad."""
 
     def __init__(self, often: int = 2, images: int = 5) -> None:
         self.often, self.x, self.book = often, PROBLEM.x[:images], list[Tensor]()
