@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from blackbox.statistics import TwoLevel, rank_correlation, two_level
     from surrogates import acquisition as acquire
     from surrogates import data
-    from surrogates.acquisition import learn, teach
+    from surrogates.acquisition import extract, learn, teach
     from surrogates.analysis import (
         Alignment,
         Decomposition,
@@ -59,7 +59,7 @@ _MODULES = {
 }
 _ROOMS = {
     "blackbox.statistics": "TwoLevel rank_correlation two_level",
-    "surrogates.acquisition": "learn teach",
+    "surrogates.acquisition": "extract learn teach",
     "surrogates.analysis": "Alignment Decomposition DirectionalProbe Factorial alignment decompose factorial gradient_size "
     "loss_variability",
     "surrogates.crafting": "Ceiling ascend ceiling craft prior",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import blackbox as bb
 from surrogates.crafting import parts, presets
 from surrogates.crafting.parts import attention
 from surrogates.nets import ViT
@@ -23,6 +25,12 @@ class Affine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1) @ self.w.T + self.b
+
+    def centred(self) -> Affine:
+        """The same, with a bias that leaves no class ahead at a grey image."""
+        with torch.no_grad():
+            self.b.copy_(-self.w.sum(1) / 2)
+        return self
 
 
 class Bowl(nn.Module):
@@ -91,3 +99,17 @@ def served(preset: presets.Preset, net: nn.Module) -> list[nn.Module]:
 def _fewer(part: parts.Part) -> parts.Part:
     have = {f.name for f in fields(part)} & {"copies", "count"}
     return replace(part, **{name: min(getattr(part, name), 3) for name in have})  # type: ignore[arg-type]
+
+
+class Rejecting:
+    """The target, which refuses to answer where ``of`` says so."""
+
+    def __init__(self, target: nn.Module, of: Any, access: str) -> None:
+        self.target, self.of, self.access = target, of, access
+
+    def __call__(self, x: Tensor) -> bb.targets.Answer:
+        scores = self.target(x).detach()
+        rejected = self.of(x)
+        scores[rejected] = torch.nan
+        label = torch.where(rejected, -1, scores.argmax(1))
+        return bb.targets.Answer(label, None if self.access == "labels" else scores, rejected)

@@ -49,7 +49,7 @@ def digits_bench(seed: int = 0, most: float | None = None) -> Bench:
         net = sg.build("mlp", classes=10, shape=own.shape, seed=seed)
         recipe = sg.Recipe(epochs=10, optimiser="adam", lr=2e-3)
         teacher = digits.oracle("svm-rbf", "labels", 256)
-        return ready(sg.train(net, specs.widen(own, 1600, seed), recipe, seed=seed, teacher=teacher, queries=1600))
+        return ready(sg.train(net, sg.acquire.widened(own, 1600, seed), recipe, seed=seed, teacher=teacher, queries=1600))
 
     def supervised() -> nn.Module:
         net = sg.build("cnn", classes=10, shape=own.shape, seed=seed)

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox import specs
 from blackbox.cli import demo_text as text
 from blackbox.cli import run_folder
 from blackbox.cli.demo_settings import Outcome, Settings
@@ -77,7 +76,7 @@ def measure(settings: Settings, quiet: bool) -> Outcome:
     teacher = oracle(settings, settings.teacher, "labels")
     recipe = sg.Recipe(epochs=settings.epochs, optimiser="adam", lr=settings.lr)
     net = sg.build(settings.arch, classes=10, shape=own.shape, seed=seed)
-    shown = specs.widen(own, settings.label_queries, seed)
+    shown = sg.acquire.widened(own, settings.label_queries, seed)
     sg.train(net, shown, recipe, seed=seed, teacher=teacher, queries=settings.label_queries)
     paid = teacher.rows
     agreement = sg.fidelity(net, teacher, victims.images)

@@ -50,7 +50,7 @@ def run(
     sg.acquire.get(how.strategy)  # an unknown one is refused before the first query
     # a strategy that selects needs more images than queries; one that generates its images needs seeds only
     wanted = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}.get(how.strategy, CHOICE * how.queries)
-    shown = specs.widen(own, wanted, seed)
+    shown = sg.acquire.widened(own, wanted, seed)
     run_folder.write_config(path, {
         "verb": "surrogate", "target": found.spec, "access": how.access, "queries": how.queries, "strategy": how.strategy,
         "arch": how.arch, "recipe": asdict(recipe), **asdict(keep), **asdict(images), **asdict(nets), "own_images": len(own),

@@ -12,7 +12,6 @@ _WHERE = {
     "ImageSet": "blackbox.specs.data",
     "images": "blackbox.specs.data",
     "own": "blackbox.specs.data",
-    "widen": "blackbox.specs.data",
     "goals": "blackbox.specs.goal",
     "read_goal": "blackbox.specs.goal_text",
     "read_mask": "blackbox.specs.goal_files",
@@ -38,7 +37,7 @@ __all__ = list(_WHERE)
 
 if TYPE_CHECKING:
     from blackbox.specs.attack import build, settings
-    from blackbox.specs.data import ImageSet, images, own, widen
+    from blackbox.specs.data import ImageSet, images, own
     from blackbox.specs.goal import goals
     from blackbox.specs.goal_files import read_mask
     from blackbox.specs.goal_text import read_goal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from surrogates import Dataset
 
 PICKS = ("spread", "first", "random")
-NOISE = 0.1  # the largest noise on an entry of a copy
 
 
 @dataclass(frozen=True)
@@ -113,33 +112,3 @@ def _pick(total: int, n: int | None, pick: str, seed: int) -> np.ndarray:
     from blackbox.checks import as_seed
 
     return np.sort(np.random.Generator(np.random.Philox(as_seed(seed))).permutation(total)[:n])
-
-
-def widen(own: Dataset, count: int, seed: int) -> Dataset:
-    """Extend ``own`` to ``count`` images with copies, each shifted by up to an eighth of the side, with uniform noise.
-
-    Repeating a query brings nothing new, but the answer to a changed copy shows on which side of the boundary it lies (ours;
-    cf. Papernot et al. 2017, arXiv:1602.02697, who move images along the surrogate's Jacobian instead).
-    """
-    import torch
-
-    extra = count - len(own)
-    if extra <= 0:
-        return own
-    rng = np.random.Generator(np.random.Philox(key=[seed & (1 << 64) - 1, 2]))
-    index = torch.from_numpy(np.resize(np.arange(len(own)), extra))
-    images = own.images[index]
-    reach = max(1, min(own.shape[1:]) // 8)
-    moves = rng.integers(-reach, reach + 1, (extra, 2))
-    padded = torch.nn.functional.pad(images, (reach,) * 4, mode="replicate")
-    h, w = own.shape[1:]
-    shifted = torch.stack(
-        [padded[i, :, reach + a : reach + a + h, reach + b : reach + b + w] for i, (a, b) in enumerate(moves.tolist())]
-    )
-    noise = torch.from_numpy(rng.uniform(-NOISE, NOISE, tuple(shifted.shape)).astype(np.float32))
-    copies = own.take(index)
-    return replace(
-        own,
-        images=torch.cat([own.images, (shifted + noise).clamp(0, 1)]),
-        labels=torch.cat([own.labels, copies.labels]),
-    )

@@ -14,20 +14,26 @@ A strategy is a frozen dataclass with two methods, `Strategy.plan` (how many que
     dfal          the images nearest to the surrogate's own boundary, far from one another
     jacobian      new images along the surrogate's Jacobian, from a handful of seeds
     noised        half of the queries on images, half on the same images under noise: for targets that show labels only
+
+A pool may be data of the target's kind, another data set (`fitted`), procedural pictures (`procedural`), or noise (`noise`). Without any,
+`data_free` learns to make images; `surrogates.extract` chooses between all of these.
 """
 
 from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
 from surrogates.acquisition.bagged import Bag, bagged
 from surrogates.acquisition.base import Bill, Choice, Rounds, Situation, Strategy, bill
 from surrogates.acquisition.curve import AgreementCurve, plot
+from surrogates.acquisition.data_free import DFME, MAZE, DataFree, DataFreeLearned, Generator, HardLabel, data_free
+from surrogates.acquisition.extract import Extraction, extract
 from surrogates.acquisition.learn import Learned, learn
-from surrogates.acquisition.pools import noise
+from surrogates.acquisition.pools import fitted, noise, procedural, widened
 from surrogates.acquisition.random import Distil, Random
 from surrogates.acquisition.strategies import get, names
 from surrogates.acquisition.synthetic import Jacobian, Noised
 from surrogates.acquisition.teach import teach
 
 __all__ = [
-    "DFAL", "AgreementCurve", "Bag", "Bill", "Choice", "Distil", "Jacobian", "KCenter", "Learned", "Noised", "Random",
-    "Rounds", "Situation", "Strategy", "Uncertainty", "bagged", "bill", "get", "learn", "names", "noise", "plot", "teach",
+    "DFAL", "DFME", "MAZE", "AgreementCurve", "Bag", "Bill", "Choice", "DataFree", "DataFreeLearned", "Distil", "Extraction", "Generator",
+    "HardLabel", "Jacobian", "KCenter", "Learned", "Noised", "Random", "Rounds", "Situation", "Strategy", "Uncertainty", "bagged", "bill",
+    "data_free", "extract", "fitted", "get", "learn", "names", "noise", "plot", "procedural", "teach", "widened",
 ]  # fmt: skip

@@ -114,23 +114,27 @@ class Bill:
     """The queries of a strategy.
 
     held_out: to choose epochs and to measure agreement. rounds: to train on, a number a round. evaluation: outside the
-    budget. budget: what may be spent."""
+    budget. budget: what may be spent. estimate: of a generator's gradient through the target. transfer: to see what carries over."""
 
     held_out: int
     rounds: tuple[int, ...]
     evaluation: int
     budget: int
+    estimate: int = 0
+    transfer: int = 0
 
     @property
     def total(self) -> int:
         """The queries charged to the budget."""
-        return self.held_out + sum(self.rounds)
+        return self.held_out + sum(self.rounds) + self.estimate + self.transfer
 
     def __str__(self) -> str:
         rounds = " + ".join(f"{n:,}" for n in self.rounds)
         held = f"{self.held_out:,} held out + " if self.held_out else ""
+        estimate = f" + {self.estimate:,} to estimate gradients" if self.estimate else ""
+        transfer = f" + {self.transfer:,} to see what carries over" if self.transfer else ""
         apart = f"; {self.evaluation:,} more to evaluate, apart" if self.evaluation else ""
-        return f"{self.total:,} of {self.budget:,} queries: {held}{rounds} to learn from{apart}"
+        return f"{self.total:,} of {self.budget:,} queries: {held}{rounds} to learn from{estimate}{transfer}{apart}"
 
 
 def bill(strategy: Strategy, queries: int, pool: int, held_out: float = 0.2, evaluation: int = 0) -> Bill:

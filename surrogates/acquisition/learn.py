@@ -93,13 +93,13 @@ def learn(
         TargetError: the target failed; ``error.result`` holds the `Answers` that were paid for.
     """
     chosen, name = get(strategy), strategy if isinstance(strategy, str) else type(strategy).__name__
-    images, augment = _pool(pool)
-    tests = None if evaluation is None else _pool(evaluation)[0]
+    images, augment = pool_of(pool)
+    tests = None if evaluation is None else pool_of(evaluation)[0]
     queries = check_int(queries, "queries", 1)
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if recipe.held_out:
         raise ValueError("Expected a recipe without held_out: the share held out is learn's own held_out=.")
-    _check(net, images, oracle, soft, topk)
+    check_fit(net, images, oracle, soft, topk)
     plan = bill(chosen, queries, len(images), held_out, 0 if tests is None else len(tests))
     if recipe.patience is not None and not plan.held_out:
         raise ValueError(
@@ -129,14 +129,14 @@ def learn(
                 net.load_state_dict(initial)
             paid = len(asked) + asked.rejected + plan.held_out
             try:
-                _check_answered(asked, held)
+                check_answered(asked, held)
                 train(net, asked, recipe, seed=seed, soft=soft, validation=held)
             except ValueError as error:
                 error.answers = asked  # type: ignore[attr-defined]  # they were paid for
                 raise
             out = report(net)
             out.queries, out.budget = paid, queries
-            curve = _measured(curve, net, paid, held, tests, truth)
+            curve = measured(curve, net, paid, held, tests, truth)
             if loggers is not None:
                 loggers.scalars(curve.queries[-1], _values(curve, out))
             if progress is not None:
@@ -154,7 +154,8 @@ def _values(curve: AgreementCurve, report: TrainReport) -> dict[str, float]:
     return values
 
 
-def _check(net: nn.Module, images: Tensor, oracle: Oracle, soft: bool | None, topk: str) -> None:
+def check_fit(net: nn.Module, images: Tensor, oracle: Oracle, soft: bool | None, topk: str) -> None:
+    """Check that net, images and target fit together. Raises: ValueError."""
     if (count := class_count(net, images)) != oracle.classes:
         raise ValueError(
             f"Expected a net with the target's {oracle.classes} classes, but it has {count}. "
@@ -168,7 +169,7 @@ def _check(net: nn.Module, images: Tensor, oracle: Oracle, soft: bool | None, to
         raise ValueError(f"Expected topk to be one of {', '.join(TOPK)}, but it was {topk!r}.")
 
 
-def _check_answered(asked: Answers, held: Answers | None) -> None:
+def check_answered(asked: Answers, held: Answers | None) -> None:
     """Check that the target answered something. Raises: ValueError, it rejected everything."""
     for what, some in (("to learn from", asked), ("held out", held)):
         if some is not None and not len(some):
@@ -178,7 +179,8 @@ def _check_answered(asked: Answers, held: Answers | None) -> None:
             )
 
 
-def _pool(pool: Any) -> tuple[Tensor, tuple[str, ...]]:
+def pool_of(pool: Any) -> tuple[Tensor, tuple[str, ...]]:
+    """The images of a pool, and its augmentations."""
     if isinstance(pool, Dataset):
         return pool.images, pool.augment
     return as_images(pool, "pool"), ()
@@ -198,7 +200,7 @@ def _ask(
     return new if asked is None else asked.join(new)
 
 
-def _measured(
+def measured(
     curve: AgreementCurve, net: nn.Module, spent: int, held: Answers | None, tests: Tensor | None, truth: Tensor | None
 ) -> AgreementCurve:
     """Add a point to the curve."""

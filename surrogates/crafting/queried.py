@@ -23,6 +23,15 @@ class _Estimator(Protocol):  # structurally `blackbox.estimators.Estimator`, whi
     def estimate(self, t: Task, x: Tensor, k: int) -> Any: ...
 
 
+def free_task(oracle: Oracle, x: Tensor, rng: Stream, threat: Threat, targeted: bool = False) -> Task:
+    """A task for an estimator outside a search: at images ``x`` [n, \\*shape], clipped to the box alone, without a budget."""
+    return Task(
+        x, rng.ids, threat, rng, 1 << 62, torch.zeros(len(x), device=x.device), oracle.access, targeted,
+        minimises=True,  # the ball is not around x
+        probe=oracle.probe, resolution=oracle.resolution, noise=oracle.noise, randomised=oracle.randomised,
+    )  # fmt: skip
+
+
 class Queried:
     """Estimates the gradient of a hidden target's loss from its answers, for `surrogates.ascend` and its parts:
 
@@ -63,12 +72,7 @@ class Queried:
         x = self.threat.clip(x)  # a look-ahead point may lie outside the box, where the target cannot be queried
         aim = Goal.of(goal, self.targeted)
         loss = Objective(self.kind, aim.targeted, self.oracle.rounding)
-        task = Task(
-            x, rng.ids, self.threat, rng, 1 << 62, torch.zeros(len(x), device=x.device), self.oracle.access, aim.targeted,
-            minimises=True,  # points are clipped to the box alone: the ball is not around x
-            probe=self.oracle.probe, resolution=self.oracle.resolution, noise=self.oracle.noise,
-            randomised=self.oracle.randomised,
-        )  # fmt: skip
+        task = free_task(self.oracle, x, rng, self.threat, aim.targeted)
         classes = aim.classes.numpy(force=True)
 
         def evaluate(points: Tensor, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

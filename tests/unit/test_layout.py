@@ -37,7 +37,7 @@ ONLY = {
 }
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (
-    "answer areas ascent bounds checkpoint checks direction goals loggers oracle "
+    "answer areas ascent bounds checkpoint checks direction estimators goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report saved league cli app"  # they know surrogates

@@ -12,13 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import blackbox as bb
 import surrogates as sg
 from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.statistics import Rate
 from surrogates import acquisition as acquire
 from surrogates.acquisition import AgreementCurve, Choice, Jacobian, Random, Rounds, Situation, Strategy
-from tests.surrogate_doubles import images
+from tests.surrogate_doubles import Rejecting, images
 
 QUICK = sg.Recipe(epochs=4)
 
@@ -160,20 +159,6 @@ def test_a_target_of_one_class_says_so_and_hands_over_the_answers(parts: dict[st
     ) as error:
         sg.learn(fresh(), one, parts["pool"], queries=50, recipe=QUICK)
     assert len(error.value.answers) == 40  # type: ignore[attr-defined]
-
-
-class Rejecting:
-    """The target, which refuses to answer where ``of`` says so."""
-
-    def __init__(self, target: nn.Module, of: Any, access: str) -> None:
-        self.target, self.of, self.access = target, of, access
-
-    def __call__(self, x: Tensor) -> bb.targets.Answer:
-        scores = self.target(x).detach()
-        rejected = self.of(x)
-        scores[rejected] = torch.nan
-        label = torch.where(rejected, -1, scores.argmax(1))
-        return bb.targets.Answer(label, None if self.access == "labels" else scores, rejected)
 
 
 def dark(x: Tensor) -> Tensor:
