@@ -218,7 +218,7 @@ def test_a_target_that_rejects_and_then_fails(parts: dict[str, sg.Dataset], targ
         return torch.full((len(x),), bool(rejected))
 
     oracle = Oracle(Rejecting(target, of, "labels"), "labels", 10, rows_per_call=10)
-    with pytest.raises(bb.TargetError) as error:
+    with pytest.raises(TargetError) as error:
         sg.learn(fresh(), oracle, parts["pool"], Random(first=0.5, rounds=1), queries=180, recipe=sg.Recipe(epochs=1))
     assert error.value.result.rejected == sum(rejected) == oracle.rows - sum(answered) > 0  # type: ignore[attr-defined]
 
