@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from blackbox.statistics import TwoLevel, rank_correlation, two_level
     from surrogates import acquisition as acquire
     from surrogates import data
-    from surrogates.acquisition import extract, learn, teach
+    from surrogates.acquisition.extract import extract  # not from the room: mypy may take its file of that name
+    from surrogates.acquisition.learn import learn
+    from surrogates.acquisition.teach import teach
     from surrogates.analysis import (
         Alignment,
         Decomposition,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from surrogates.training import adversarial as robust
     from surrogates.training import averaging as refine
     from surrogates.training.recipe import Recipe, TrainReport
-    from surrogates.training.train import report, train  # not from the room: mypy may take its file of that name
+    from surrogates.training.train import report, train
     from surrogates.transfer import Comparison, Retrained, TransferMatrix, same_length_noise, transfer_matrix
     from surrogates.transfer.compare import compare
 
