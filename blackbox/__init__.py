@@ -5,6 +5,7 @@
     attacks/       one paper a file; on `estimators/` (gradients from queries), `proposals/` (what a random search tries),
                    `search` (bisections), `ascent` and `direction` (the loop of FGSM), `candidates/` (what `hybrid` chooses among)
     oracle/        counts queries to a target; `targets/`, `channels/`, `defences/` are what it wraps
+    image_set/     a set of images as one sample: `universal`, one change for all of them
     goals/, threat what success means, and what may be changed
     statistics/    rates, curves, intervals, tests
     specs/         text -> target, data, threat, attack; `cli/`, `sweep/`, `evaluation/`, `report/`, `app/` are the faces
@@ -50,6 +51,11 @@ _WHERE = {
     "AttackResult": "blackbox.results",
     "Pooled": "blackbox.results.pooled",
     "pool": "blackbox.results.pooled",
+    "Measured": "blackbox.image_set",
+    "Universal": "blackbox.change",
+    "UniversalResult": "blackbox.image_set",
+    "universal": "blackbox.image_set",
+    "universal_rate": "blackbox.image_set",
     "Rate": "blackbox.statistics.rates",
     "attack": "blackbox.run",
     "evaluate": "blackbox.evaluation.evaluation",
@@ -78,11 +84,13 @@ if TYPE_CHECKING:
     from blackbox import attacks, direction, estimators, goals, loggers, statistics, targets, testing
     from blackbox.areas import Frame, Patch
     from blackbox.bounds import per_entry
+    from blackbox.change import Universal
     from blackbox.checkpoint import CheckpointError
     from blackbox.evaluation.evaluation import evaluate
     from blackbox.evaluation.space import ranges
     from blackbox.evaluation.tuning import tune, variants
     from blackbox.goals.own import goal
+    from blackbox.image_set import Measured, UniversalResult, universal, universal_rate
     from blackbox.oracle.oracle import Oracle, Reply, TargetError
     from blackbox.proposals import bases
     from blackbox.protocol import Access, AccessError, Ask, Attack, Status, Steps, Task, Tell

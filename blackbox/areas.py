@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,8 @@ class Patch(Area):
         location: ``"free"``: the place is searched with the content, by ``"patch-rs"``; ``"random"``: drawn for each image, from seed
             and id; or the (row, column) of its first pixel. Of the last two any attack serves. For a place of each image's own:
             ``threat=bb.Linf(1)`` and a mask of its own.
+        universal: one patch for all images is no threat of an attack on each: `blackbox.universal` finds one by queries,
+            `surrogates.universal` from nets, within this threat.
         lower, upper: the box of valid images.
 
     Raises:
@@ -100,8 +102,14 @@ class Patch(Area):
 
     size: Any
     location: Any = "free"
+    universal: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, universal: bool) -> None:
+        if universal:
+            raise ValueError(
+                "Expected a patch without universal=True, which says what is attacked and not what may change, but it was given. One "
+                f'patch for all images: blackbox.universal(oracle, x, y, "{SEARCH}", Patch({self.size!r})), or surrogates.universal.'
+            )
         size = self.size if isinstance(self.size, (tuple, list)) else (self.size, self.size)
         if len(size) != 2:
             raise ValueError(f"Expected size to be a side in pixels or (height, width), but it was {self.size!r}.")

@@ -8,6 +8,7 @@
     gradients     where a gradient comes from: autograd through nets; `queried` from a target's answers
     surgery/      a net changed for crafting: hooks, and edits of its graph
     minimum_norm/ the nearest adversarial example instead of the worst within eps
+    universal/    one change for all images: ascent, sums of minimal changes, a generator
     prior         nets as the prior knowledge of a query attack
 """
 
@@ -20,5 +21,9 @@ from surrogates.crafting.minimum_norm import MinimumNorm
 from surrogates.crafting.presets import Preset
 from surrogates.crafting.prior import prior
 from surrogates.crafting.queried import Queried
+from surrogates.crafting.universal import universal
 
-__all__ = ["Autograd", "Ceiling", "Goal", "Gradient", "MinimumNorm", "Pool", "Preset", "Queried", "ascend", "ceiling", "craft", "prior"]
+__all__ = [
+    "Autograd", "Ceiling", "Goal", "Gradient", "MinimumNorm", "Pool", "Preset", "Queried", "ascend", "ceiling", "craft", "prior",
+    "universal",
+]  # fmt: skip

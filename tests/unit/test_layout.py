@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each room or file may import those before it, and no other.
 _ORDER = """
     checks lazy moved rng rowwise environment
-    threat areas bounds tabular statistics tariff checkpoint plain_text plugins
+    threat areas bounds tabular statistics tariff checkpoint plain_text plugins change
     status protocol adopted start_images direction answer
     search stealth ascent prior
     proposals estimators candidates attacks
     targets channels defences oracle
-    goals answer engine given loggers results run
+    goals answer engine given loggers results run image_set
     testing serving
     specs evaluation sweep report saved
     league
@@ -37,7 +37,7 @@ ONLY = {
 }
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (
-    "answer areas ascent bounds checkpoint checks direction estimators goals loggers oracle "
+    "answer areas ascent bounds change checkpoint checks direction estimators goals loggers oracle "
     "plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report saved league cli app"  # they know surrogates
