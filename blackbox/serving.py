@@ -25,7 +25,7 @@ from blackbox.targets import wire
 from blackbox.targets.address import is_loopback
 from blackbox.targets.batches import check_shape
 
-__all__ = ["Refused", "Server", "Service"]
+__all__ = ["Handler", "Refused", "Server", "Service"]
 
 _Row = tuple[bytes, int, np.ndarray | None, bool | None]  # the image's fingerprint, label, scores, whether it was rejected
 _LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: the bytes that are read, and the seconds to wait for more
@@ -154,7 +154,7 @@ class Service:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a `Service` at ``host``, on a free port where ``port`` is 0; `url` says where.
+    """Serves a `Service` at ``host``, on a free port where ``port`` is 0; `url` says where. handler: what answers a request.
 
     Raises:
         OSError: the port is taken.
@@ -163,10 +163,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 32
 
-    def __init__(self, service: Service, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, service: Any, host: str = "127.0.0.1", port: int = 0, handler: type[Handler] | None = None) -> None:
         self.service = service
         self.local = is_loopback(host)
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), handler or Handler)
 
     @property
     def url(self) -> str:
@@ -177,18 +177,28 @@ class Server(ThreadingHTTPServer):
         """Ignore a client that closed the connection in the middle of a request."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests to a `Service`. Others derive from it, with `gets` and `posts` of their own."""
+
     server: Server
     protocol_version = "HTTP/1.1"  # connections stay open between requests
     disable_nagle_algorithm = True
     wbufsize = -1  # headers and body leave together
     timeout = 600  # seconds that a silent connection is kept
 
+    def gets(self) -> dict[str, Any]:
+        """What answers GET, by path: functions that return plain values, or a body and its type."""
+        return {wire.INFO: self.server.service.info, wire.COUNTS: self.server.service.counts}
+
+    def posts(self) -> dict[str, Any]:
+        """The same of POST."""
+        return {wire.PREDICT: self._predict}
+
     def do_GET(self) -> None:
-        self._serve({wire.INFO: self.server.service.info, wire.COUNTS: self.server.service.counts})
+        self._serve(self.gets())
 
     def do_POST(self) -> None:
-        self._serve({wire.PREDICT: self._predict})
+        self._serve(self.posts())
 
     def _serve(self, known: dict[str, Any]) -> None:
         length = self.headers.get("Content-Length", "")
@@ -212,15 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(403, f"Expected a request to this machine, but it was to {name[:80]!r}.")
 
     def _predict(self) -> tuple[bytes, str]:
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip()
-        if kind not in (wire.NPY, wire.JSON):
-            raise Refused(415, f"Expected Content-Type {wire.NPY} or {wire.JSON}, but it was {kind[:80]!r}.")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
-            raise Refused(411, "Expected Content-Length, but there was none.")
-        if int(length) > self.server.service.most:
-            raise Refused(413, f"Expected at most {self.server.service.most:,} bytes, but there were {int(length):,}.")
-        body, self._unread = self.rfile.read(int(length)), 0
+        body, kind = self.body(wire.NPY, wire.JSON)
         try:
             said = wire.unpack(body, kind, ("images", "keys"))
         except ValueError as error:
@@ -228,6 +230,23 @@ class _Handler(BaseHTTPRequestHandler):
         if "images" not in said:
             raise Refused(400, "Expected images, but there were none.")
         return wire.pack(self.server.service.answer(said["images"], said.get("keys")), kind), kind
+
+    def body(self, *kinds: str) -> tuple[bytes, str]:
+        """The body of the request, which must have one of these types, and its type.
+
+        Raises:
+            Refused: another type, or more bytes than the service takes.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip()
+        if kind not in kinds:
+            raise Refused(415, f"Expected Content-Type {' or '.join(kinds)}, but it was {kind[:80]!r}.")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit():
+            raise Refused(411, "Expected Content-Length, but there was none.")
+        if int(length) > self.server.service.most:
+            raise Refused(413, f"Expected at most {self.server.service.most:,} bytes, but there were {int(length):,}.")
+        body, self._unread = self.rfile.read(int(length)), 0
+        return body, kind
 
     def _drain(self) -> None:
         """Read the rest of a body, within limits: a client that is still sending when the connection closes never sees why."""

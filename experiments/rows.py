@@ -6,9 +6,6 @@ the same images, the same budget and the same way to count: an image's clean che
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.util
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.league.source import code
 from experiments import ground
 from experiments.cases import Case
 
@@ -148,40 +146,3 @@ def commit() -> str:
         return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "blackbox", "surrogates") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-ROOMS = ("attacks", "candidates", "proposals", "estimators", "search", "ascent", "direction", "rng", "threat")
-
-
-_LISTS = ("blackbox", "blackbox.attacks", "blackbox.estimators")  # they only name what is there
-
-
-@lru_cache(maxsize=64)
-def code(attack: str) -> str:
-    """A hash of an attack's module and of the search's modules that it imports, without comments and docstrings: it changes only
-    where what the attack does may have changed."""
-    texts: dict[str, str] = {}
-    todo = [bb.attacks.get(attack).__module__]
-    while todo:
-        name = todo.pop()
-        if name in texts or name.split(".")[:1] != ["blackbox"] or name in _LISTS or not {*name.split(".")[1:2]} <= {*ROOMS}:
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            continue
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                todo += [node.module, *(f"{node.module}.{one.name}" for one in node.names if _module(f"{node.module}.{one.name}"))]
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                body[0].value.value = None
-        texts[name] = ast.dump(tree)
-    return hashlib.sha256("\n".join(texts[name] for name in sorted(texts)).encode()).hexdigest()[:10]
-
-
-def _module(name: str) -> bool:
-    try:
-        return name.startswith("blackbox.") and importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # its parent is no package: a name in a module
-        return False

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from blackbox.cli import league
 from blackbox.cli.gate import Gate
 from blackbox.cli.options import (
     ACCESS,
@@ -42,12 +43,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(league.app)
 
 
 @app.callback(invoke_without_command=True)
-def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
         import blackbox
 

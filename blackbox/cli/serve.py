@@ -51,7 +51,7 @@ def run(
     except OSError as error:
         raise ValueError(f"Expected {host}:{port} to be free to listen at, but: {error.strerror or error}.") from None
     what = f"topk:{listed}" if listed else shows
-    with server, _asked_to_stop() as stop:
+    with server, asked_to_stop() as stop:
         print(f"serving          {oracle.name} at {server.url}", flush=True)  # scripts wait for this line, also with --quiet
         say(f"shows            {what} of {count} classes for images of {'×'.join(map(str, shown.shape))}", quiet)
         say(f"next             blackbox attack --target {server.url} --eps …    Ctrl-C stops", quiet)
@@ -69,7 +69,7 @@ def run(
 
 
 @contextlib.contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
+def asked_to_stop() -> Iterator[threading.Event]:
     """Set by Ctrl-C, or by a request to end. (An interrupt that is raised can be lost: Python drops it in a callback, say.)"""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -15,6 +15,7 @@ from blackbox.engine.answers import keep
 from blackbox.engine.cohort import CLEAN, Cohort
 from blackbox.engine.spec import RunSpec
 from blackbox.goals.base import GoalError
+from blackbox.oracle.asking import asking
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
 from blackbox.protocol import Ask
 
@@ -123,7 +124,8 @@ class Evaluator:
         """Make one charged call with a row for each of the samples ``who``; an error names the sample."""
         try:
             before = len(self._flags()) if self.detects else 0
-            reply = self.oracle.submit(x, "attack")
+            with asking(self.ids[who]):
+                reply = self.oracle.submit(x, "attack")
             if self.detects or reply.rejected is not None:
                 self._count_flags(reply, who, before)
             return reply

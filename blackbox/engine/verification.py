@@ -14,6 +14,7 @@ from blackbox.engine.ledger import Ledger
 from blackbox.engine.rounding import ROUNDINGS, rounded
 from blackbox.engine.spec import RunSpec
 from blackbox.goals.base import GoalError
+from blackbox.oracle.asking import asking
 from blackbox.oracle.oracle import Oracle, TargetError
 
 
@@ -81,7 +82,8 @@ def _ask(spec: RunSpec, oracle: Oracle, ledger: Ledger, who: np.ndarray, column:
         index = torch.from_numpy(part)
         yes, unknown = np.zeros(len(part), np.int64), np.zeros(len(part), np.bool_)
         for _ in range(spec.votes):
-            reply = oracle.submit(ledger.x[index].to(oracle.device), "verify")
+            with asking(spec.samples.ids[part], charged=False):
+                reply = oracle.submit(ledger.x[index].to(oracle.device), "verify")
             yes += spec.judge(reply, part)[1]
             if reply.rejected is not None:
                 unknown |= reply.rejected.numpy(force=True)

@@ -26,11 +26,13 @@ class EntryError(ValueError):
     """An entry, or a file of it, that cannot be read; one sentence."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What the models of the league have in common: unknown fields are refused, and nothing is changed later."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-class Image(_Part):
+class Image(Part):
     """What became of one image in one session.
 
     Args:
@@ -58,7 +60,7 @@ class Image(_Part):
     seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Session(_Part):
+class Session(Part):
     """One attack on one target with one seed.
 
     Args:
@@ -88,11 +90,12 @@ class Row(NamedTuple):
     image: Image
 
 
-class Entry(_Part):
+class Entry(Part):
     """One attack in one scenario.
 
     Args:
-        attack: its name. parameters: its settings, as it shows them. source: the hash of its source, given to the server before it
+        attack: its name. parameters: its settings, as it shows them; settings: those that were given, ``["p_init=.1"]``.
+        source: the hash of its source, given to the server before it
             opened a target. floor: shown as a floor of the table (noise, Square).
         player: the account of the host that played. scenario: its name. scenario_hash: of the file's content.
         surrogates: names from the scenario's pool whose gradients were used. labels: answers that a surrogate was trained with.
@@ -103,6 +106,7 @@ class Entry(_Part):
     format: Literal["blackbox-league-1"] = FORMAT  # type: ignore[assignment]
     attack: Annotated[str, Field(min_length=1)]
     parameters: str
+    settings: list[str] = []
     source: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     floor: bool = False
     player: Annotated[str, Field(min_length=1)]

@@ -43,7 +43,7 @@ _GROUND = (
 _FACES = "specs evaluation sweep report saved league cli app"  # they know surrogates
 _LATE = (
     "torchvision matplotlib sklearn gradio dask distributed onnxruntime rich typer pandas pyarrow timm jinja2 httpx starlette "
-    "transformers keras jax xgboost lightgbm robustbench ai_edge_litert tensorboard wandb mlflow optuna ray PIL"
+    "transformers keras jax xgboost lightgbm robustbench ai_edge_litert tensorboard wandb mlflow optuna ray PIL cryptography"
 )
 BLACKBOX, SURROGATES = _ORDER.split(), _ORDER_OF_SURROGATES.split()
 GROUND, FACES, LATE = set(_GROUND.split()), set(_FACES.split()), set(_LATE.split())

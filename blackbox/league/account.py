@@ -1,0 +1,153 @@
+"""`Account`: what the server signs of one session; and the journal's lines, chained so that its last hash stands for all of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from blackbox.league.entry import FORMAT, Count, EntryError, Part
+
+FIRST = "0" * 64  # the hash before the first line
+
+
+class Question(NamedTuple):
+    """One line of the journal: a row that was asked about and the answer that was given.
+
+    n: its place in the session, from 0. image: its id. print: the hash of its 8-bit entries (`blackbox.league.material.print_of`).
+    label: -1 if it was rejected. scores: [C] float32, None where labels alone are shown. flagged: by a detector. rejected: no answer.
+    inside: the threat and mask. adversarial: what the goal wants.
+    """
+
+    n: int
+    image: int
+    print: str
+    label: int
+    scores: np.ndarray | None
+    flagged: bool
+    rejected: bool
+    inside: bool
+    adversarial: bool
+
+    @property
+    def hit(self) -> bool:
+        """Is this an example: adversarial, and inside?"""
+        return self.inside and self.adversarial
+
+    def line(self) -> str:
+        """As a line of JSON, the same to the byte whenever it is written."""
+        scores = None if self.scores is None else base64.b64encode(self.scores.astype("<f4").tobytes()).decode()
+        return json.dumps([*self[:4], scores, *(int(v) for v in self[5:])], separators=(",", ":"))
+
+    @classmethod
+    def read(cls, line: str) -> Question:
+        """The inverse of `line`. Raises: EntryError, it is none."""
+        try:
+            n, image, print_, label, scores, *marks = json.loads(line)
+            flagged, rejected, inside, adversarial = map(bool, marks)
+            shown = None if scores is None else np.frombuffer(base64.b64decode(scores), "<f4")
+            return cls(int(n), int(image), str(print_), int(label), shown, flagged, rejected, inside, adversarial)
+        except (ValueError, TypeError):
+            raise EntryError(f"Expected a line of a journal, but it was {line[:60]!r}. The journal was edited, or breaks off.") from None
+
+
+def chained(head: str, lines: Iterable[str]) -> str:
+    """The hash of a journal that ended in ``head``, after more lines."""
+    for line in lines:
+        head = hashlib.sha256(f"{head}\n{line}".encode()).hexdigest()
+    return head
+
+
+class ImageAccount(Part):
+    """One image in one session. print: of the clean image. clean: the target's label of it, looked up without charge when the session
+    was opened. goal: the class to reach. rows: answered; flagged, rejected, bad (not adversarial), outside (the threat): of them."""
+
+    image: int
+    label: int
+    print: str
+    clean: int
+    goal: int | None = None
+    rows: Count = 0
+    flagged: Count = 0
+    rejected: Count = 0
+    bad: Count = 0
+    outside: Count = 0
+
+    @property
+    def attacked(self) -> bool:
+        """Was it unchanged not what the goal wants?"""
+        return self.clean == self.label if self.goal is None else self.clean != self.goal
+
+
+class Account(Part):
+    """What the server knows of a session.
+
+    Args:
+        server: its version of this package. scenario, scenario_hash, target, sealed, seed, budget, player: which session it is.
+        model: a hash that binds the host to the target: of its file, or of the sealed slot (`blackbox.league.sealed`).
+        attack, parameters, source: as they were given before; entered, opened, closed: seconds since 1970. closed: None while it is open.
+        stopped: why it ended early, if it did. earlier: sessions that this player had opened before on this target and seed.
+        about: what an answer tells, as the player was told. restarts: how often the server began anew while it was open.
+        rows: answered. journal: the hash of its last line.
+    """
+
+    format: Literal["blackbox-league-1"] = FORMAT  # type: ignore[assignment]
+    server: str
+    scenario: str
+    scenario_hash: str
+    target: str
+    sealed: bool
+    model: str
+    seed: Count
+    budget: Count
+    player: str
+    attack: str
+    parameters: str
+    source: str
+    entered: float
+    opened: float
+    closed: float | None = None
+    stopped: str | None = None
+    earlier: Count = 0
+    about: dict[str, Any] = Field(default_factory=dict)
+    restarts: Count = 0
+    rows: Count
+    journal: str
+    images: Annotated[list[ImageAccount], Field(min_length=1)]
+
+    @property
+    def seconds(self) -> float:
+        """How long it was open."""
+        return max((self.closed or self.opened) - self.opened, 0.0)
+
+    @classmethod
+    def of(cls, body: str) -> Account:
+        """Read the body of a signed account. Raises: EntryError, it is none."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"])) or "the whole"
+            said = f"Expected a signed account, but of {where}: {fault['msg']}. It is of another version, or was edited."
+            raise EntryError(said) from None
+
+
+def scores_of(asked: Sequence[Question]) -> np.ndarray | None:
+    """The scores of several answers, [m, C] float32; None where labels alone are shown."""
+    rows = [question.scores for question in asked if question.scores is not None]
+    return np.stack(rows).astype("<f4") if rows else None
+
+
+def counted(image: ImageAccount, asked: Iterable[Question]) -> ImageAccount:
+    """The account of an image about which these questions were asked."""
+    found = list(asked)
+    counts: dict[str, Any] = {
+        "rows": len(found), "flagged": sum(q.flagged for q in found), "rejected": sum(q.rejected for q in found),
+        "bad": sum(not q.adversarial for q in found), "outside": sum(not q.inside for q in found),
+    }  # fmt: skip
+    return image.model_copy(update=counts)

@@ -1,0 +1,80 @@
+"""Play an entry again from its journal: does the attack ask what the journal says that it asked?
+
+No target is needed: the signed answers are given again. It proves that the source which was entered made these questions, on a machine
+where the arithmetic is the same to the bit; on another, a difference proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox.league import source
+from blackbox.league import verify as verifying
+from blackbox.league.account import Question, scores_of
+from blackbox.league.client import LeagueError
+from blackbox.league.entry import SCENARIO, SOURCE, Entry
+from blackbox.league.material import Material, print_of
+from blackbox.league.play import Attempt, Session, search
+from blackbox.league.verify import Game
+from blackbox.plugins import is_file
+
+
+class Journal:
+    """Answers from a journal what was asked before, at the same place, and refuses anything else."""
+
+    def __init__(self, game: Game) -> None:
+        self.asked = {image.image: asked for image, asked in zip(game.account.images, game.asked, strict=True)}
+        self.read = 0
+
+    def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
+        """As `blackbox.league.client.Player.ask`."""
+        found: list[Question] = []
+        for levels, sample, at in zip(images, ids, places, strict=True):
+            if at >= len(self.asked[sample]) or self.asked[sample][at].print != print_of(levels):
+                raise LeagueError(f"Expected question {at} about image {sample} as the journal has it, but the source asks another.")
+            found.append(self.asked[sample][at])
+        self.read += len(found)
+        return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": scores_of(found)}
+
+
+def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: str = "", data: str | None = None) -> list[str]:
+    """Play every session of an entry again.
+
+    Args:
+        attack: as it was given to ``blackbox league run``; by default the entry's name, for attacks of this package. What is run is the
+            source at hand, which must be the one that was entered.
+
+    Returns:
+        Why the entry is refused, a sentence each.
+    """
+    entry, where = Entry.read(folder), Path(folder)
+    attempt = Attempt(attack or entry.attack.partition(" ")[0], entry.settings, entry.surrogates, entry.attack)
+    if source.texts(attempt.spec) != source.read(where / SOURCE):
+        what = "the file's" if is_file(attempt.spec) else "this package's"
+        return [f"Expected the source that was entered, to play it again, but {what} is another. Take the one in {where / SOURCE}."]
+    scenario = verifying.scenario_of(where / SCENARIO)
+    made, _ = attempt.build(scenario, data)
+    out = []
+    for session in entry.sessions:
+        game = verifying.game_of(where, session, key)
+        out += [f"{session.target}, seed {session.seed}: {fault}" for fault in _session(game, session, made, material)]
+    return out
+
+
+def _session(game: Game, session: Session, attack: Any, material: Material) -> list[str]:
+    a, journal = game.account, Journal(game)
+    said = {
+        "session": 0, "about": a.about, "ids": [i.image for i in a.images], "labels": [i.label for i in a.images],
+        "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
+        "mask": None if material.mask is None else material.mask.astype(int).ravel().tolist(),
+    }  # fmt: skip
+    _, stopped = search(journal, material.scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
+    if stopped and stopped.startswith("Expected question"):
+        return [stopped]
+    if journal.read != a.rows and not a.stopped:
+        return [f"Expected the source to ask the {a.rows} questions of the journal, but it asked {journal.read}."]
+    return []

@@ -1,0 +1,123 @@
+"""The examples that an entry claims: 8 bits, inside threat and mask, asked about and answered so, and adversarial when looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from blackbox import specs
+from blackbox.league.account import Question
+from blackbox.league.material import as_floats, as_levels, print_of
+from blackbox.league.scenario import Scenario
+from blackbox.results import AttackResult
+
+if TYPE_CHECKING:
+    from blackbox.league.targets import Targets
+    from blackbox.league.verify import Game, Verdict
+
+CLOSE = 1e-3
+"""Of a probability: an example that misses its goal by no more, when it is looked at again, may have been adversarial in another batch."""
+
+
+def result_of(game: Game) -> AttackResult:
+    """The saved result of a session. Raises: EntryError, it cannot be read."""
+    from blackbox.league.entry import EntryError
+
+    try:
+        return AttackResult.load(Path(game.folder) / "result")
+    except (FileNotFoundError, ValueError) as error:
+        raise EntryError(str(error)) from None
+
+
+def faults(game: Game, scenario: Scenario, notes: list[str]) -> Iterator[str]:
+    """What is wrong with the claims of a session, in the light of its journal."""
+    result, images, threat = result_of(game), game.account.images, specs.read_threat(scenario.threat)
+    if result.ids.tolist() != [image.image for image in images]:
+        yield "Expected the result to hold the images of the account in their order, but it holds others."
+        return
+    if (result.threat.norm, float(result.threat.eps)) != (threat.norm, float(threat.eps)):
+        yield f"Expected the result under {scenario.threat}, but it is under {result.threat}."
+    if result.x_adv.shape != game.clean.shape:
+        yield f"Expected examples of shape {game.clean.shape}, but they have {tuple(result.x_adv.shape)}."
+        return
+    clean = as_floats(game.clean)
+    distance = threat.distance(result.x_adv, clean)
+    for i, claimed in enumerate(game.session.images):
+        if claimed.success != (bool(result.success[i]) and images[i].attacked):
+            said = "success" if claimed.success else "failure"
+            yield f"Expected the outcome of image {claimed.image} as its result has it, but the entry says {said}."
+        if int(result.queries[i]) != images[i].rows and not game.account.stopped:
+            yield f"Expected {images[i].rows} queries of image {claimed.image} in the result too, but it has {int(result.queries[i])}."
+        if claimed.success:
+            yield from _example(game, scenario, i, result.x_adv[i], float(distance[i]))
+
+
+def _example(game: Game, scenario: Scenario, i: int, x: torch.Tensor, distance: float) -> Iterator[str]:
+    """What is wrong with one claimed example."""
+    claimed, asked = game.session.images[i], game.asked[i]
+    told, threat = f"the example of image {claimed.image}", specs.read_threat(scenario.threat)
+    if not bool(x.isfinite().all()) or float(x.min()) < 0 or float(x.max()) > 1:
+        yield f"Expected {told} to lie in [0, 1], but it does not."
+        return
+    levels = as_levels(x[None])
+    if float((as_floats(levels)[0] - x).abs().max()) > 1e-6:
+        yield f"Expected {told} to be an 8-bit image, but its entries are no multiples of 1/255."
+        return
+    if distance > threat.eps + threat.tolerance:
+        yield f"Expected {told} inside {scenario.threat}, but its distance is {distance:.6g}."
+    if claimed.distance is None or abs(claimed.distance - distance) > 1e-5 * max(1.0, distance):
+        yield f"Expected the distance of {told}, {distance:.6g}, but the entry has {claimed.distance}."
+    same = [q for q in asked if q.print == print_of(levels[0])]
+    if not same:
+        yield f"Expected {told} to be one that the server was asked about, but it is in no row of the journal about that image."
+    elif not _won(same, scenario.votes):
+        inside = all(q.inside for q in same)
+        why = "the server did not answer so" if inside else "the server found it outside the threat or the mask"
+        yield f"Expected {told} to be adversarial, but {why}."
+    if not 0 < claimed.first_success_query <= len(asked) or not any(q.hit for q in asked[: claimed.first_success_query]):
+        yield f"Expected a success in the first {claimed.first_success_query} queries of image {claimed.image}, but the journal has none."
+
+
+def _won(same: list[Question], votes: int) -> bool:
+    """Did the answers about one image make it an example: one, or with votes the majority of those after the first?"""
+    if votes == 1:
+        return any(q.hit for q in same)
+    yes, no = sum(q.hit for q in same[1:]), sum(not q.hit for q in same[1:])
+    return yes > votes // 2 and yes > no
+
+
+def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]:
+    """Look the claimed examples up at the target itself, as the 8-bit images that they are."""
+    name, result = game.session.target, result_of(game)
+    oracle = targets.oracle(name, 0)
+    if oracle.randomised:
+        verdict.notes.append(f"{name}: its answers are random, so that examples were not looked at again; the journal's votes count.")
+        return
+    if targets.model_hash(name) != game.account.model:
+        yield f"Expected the target {name} that the server signed, but the one at hand is another model, or another file."
+        return
+    rows = [i for i, image in enumerate(game.session.images) if image.success]
+    if not rows:
+        return
+    reply = targets.answers(name, as_levels(result.x_adv[rows]))
+    for at, i in enumerate(rows):
+        verdict.checked += 1
+        if not _nearly(reply, at, game.account.images[i]):
+            image, said = game.session.images[i].image, int(reply.label[at])
+            yield f"Expected the example of image {image} to be adversarial again, but the target says {said}."
+
+
+def _nearly(reply: Any, at: int, image: Any) -> bool:
+    """Is an answer what the goal wants, or so near that another batch may decide?"""
+    label = int(reply.label[at])
+    if label >= 0 and (label != image.label if image.goal is None else label == image.goal):
+        return True
+    if reply.values is None or label < 0 or reply.classes is not None:
+        return False
+    p = np.asarray(reply.one(at).probabilities()[0])
+    wanted = np.delete(p, image.label).max() if image.goal is None else p[image.goal]
+    return bool(p[label] - wanted <= CLOSE)

@@ -1,0 +1,287 @@
+"""`Host`: the league's server without its network. It counts, flags, keeps the book, holds to budgets, and signs."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import blackbox
+from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted
+from blackbox.league.book import Book
+from blackbox.league.material import Material, print_of
+from blackbox.league.signing import Signed, key_id, sign
+from blackbox.league.targets import Targets
+from blackbox.oracle import Oracle, TargetError
+from blackbox.serving import Refused
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+TARGET_ENDED = 410  # HTTP's "gone": this session is over, another attempt at the same call is of no use
+
+
+@dataclass
+class Open:
+    """A session that is being played. asked: the questions about each image, by its row. head: the journal's last hash."""
+
+    id: int
+    account: Account
+    material: Material
+    oracle: Oracle
+    asked: list[list[Question]]
+    head: str = FIRST
+    rows: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Host:
+    """Serves scenarios.
+
+    Args:
+        targets: of the scenarios, by their hashes. book: the journal. key: that signs. players: tokens by name; None lets anybody play
+            under any name. max_rows: images of a call.
+    """
+
+    def __init__(
+        self, targets: dict[str, Targets], book: Book, key: Ed25519PrivateKey, players: dict[str, str] | None = None, max_rows: int = 256
+    ) -> None:
+        self.targets, self.book, self.key, self.players, self.max_rows = targets, book, key, players, max_rows
+        self.key_id = key_id(key.public_key())
+        self._open: dict[int, Open] = {}
+        self._lock = threading.Lock()  # of the book and of what is open
+        self.answered = 0
+
+    def info(self) -> dict[str, Any]:
+        """What is played here."""
+        return {
+            "server": blackbox.__version__, "key": self.key_id, "max_rows": self.max_rows,
+            "scenarios": {digest: each.material.scenario.name for digest, each in self.targets.items()},
+        }  # fmt: skip
+
+    def enter(self, player: str, token: str, scenario: str, attack: str, source: str, parameters: str) -> dict[str, Any]:
+        """Take the hash of an attack's source, before any target is opened with it.
+
+        Raises:
+            Refused: another source or other settings have been entered under this name; no such scenario or player.
+        """
+        self._check(player, token)
+        found = self._targets(scenario).material
+        with self._lock:
+            known = self.book.entry(player, attack, found.hash)
+            if known is None:
+                self.book.enter(player, attack, found.scenario.name, found.hash, source, parameters, time.time())
+            elif known[1:3] != (source, parameters):
+                raise Refused(
+                    409,
+                    f"Expected the source and settings that {player} entered as {attack}, but they are others now. A change is another "
+                    "attack: give it another name (--name).",
+                )
+        return {"entered": True}
+
+    def open(self, player: str, token: str, scenario: str, attack: str, target: str, seed: int) -> dict[str, Any]:
+        """Open a session, or go on with it, and say what is played.
+
+        Raises:
+            Refused: the attack has not been entered, or there is no such target. (A session that was closed can be opened to read what
+                was asked; new questions are refused: there is no second draw.)
+        """
+        self._check(player, token)
+        targets = self._targets(scenario)
+        with self._lock:
+            entry = self.book.entry(player, attack, scenario)
+            if entry is None:
+                raise Refused(409, f"Expected the source of {attack} to be entered before a target is opened, but it was not.")
+            if seed not in targets.material.scenario.seeds or target not in targets.names:
+                raise Refused(404, f"Expected a target and seed of {targets.material.scenario.name}, but they were {target!r} and {seed}.")
+            known = self.book.session(entry[0], target, seed)
+            if known is None:
+                game = self._begin(targets, entry, player, attack, target, seed)
+            elif known[0] in self._open:
+                game = self._open[known[0]]
+            else:
+                game = self._again(targets, *known)
+        return {
+            "session": game.id, "max_rows": self.max_rows, "about": game.account.about, "ids": game.material.ids.tolist(),
+            "labels": game.material.labels.tolist(), "goals": None if game.material.goals is None else game.material.goals.tolist(),
+            "rows": game.rows, "mask": None if game.material.mask is None else game.material.mask.astype(int).ravel().tolist(),
+        }  # fmt: skip
+
+    def _begin(self, targets: Targets, entry: Any, player: str, attack: str, target: str, seed: int) -> Open:
+        m, secret = targets.material, secrets.randbits(31)
+        clean = targets.clean_labels(target)
+        images = [
+            ImageAccount(
+                image=int(m.ids[i]), label=int(m.labels[i]), print=print_of(m.levels[i]), clean=int(clean[i]),
+                goal=None if m.goals is None else int(m.goals[i]),
+            )
+            for i in range(len(m.ids))
+        ]  # fmt: skip
+        oracle = targets.oracle(target, secret)
+        account = Account(
+            server=blackbox.__version__, scenario=m.scenario.name, scenario_hash=m.hash, target=target,
+            sealed=m.scenario.target(target).sealed, model=targets.model_hash(target), seed=seed, budget=m.scenario.budget, player=player,
+            attack=attack, parameters=entry[2], source=entry[1], entered=entry[3], opened=time.time(),
+            earlier=self.book.earlier(player, m.hash, target, seed), about=targets.about(oracle), rows=0, journal=FIRST,
+            images=images,
+        )  # fmt: skip
+        number = self.book.open(entry[0], secret, account)
+        game = self._open[number] = Open(number, account, m, oracle, [[] for _ in images])
+        return game
+
+    def _again(self, targets: Targets, number: int, secret: int, account: Account) -> Open:
+        """Take up a session after a restart: what was asked is read from the book, and defences that remember are shown it again."""
+        m = targets.material
+        if account.closed is None:
+            account = account.model_copy(update={"restarts": account.restarts + 1})
+        game = Open(number, account, m, targets.oracle(account.target, secret), [[] for _ in account.images])
+        place = {int(image): row for row, image in enumerate(m.ids)}
+        lines = self.book.lines(number)
+        for question in map(Question.read, lines):
+            game.asked[place[question.image]].append(question)
+        game.head, game.rows = chained(FIRST, lines), len(lines)
+        kept = [row for row in self.book.pixels(number) if row is not None]
+        if kept:
+            rows = np.frombuffer(b"".join(kept), np.uint8).reshape(-1, *m.levels.shape[1:])
+            for start in range(0, len(rows), self.max_rows):
+                targets.submit(game.oracle, rows[start : start + self.max_rows])
+        self.book.update(number, account)
+        self._open[number] = game
+        return game
+
+    def images(self, session: int, player: str, token: str) -> np.ndarray:
+        """The clean images of a session, [N, \\*shape] uint8."""
+        return self._game(session, player, token).material.levels
+
+    def ask(
+        self, session: int, player: str, token: str, images: np.ndarray, ids: list[int], places: list[int]
+    ) -> list[Question]:
+        """Answer images [m, \\*shape] uint8 about the samples ``ids``, each the ``places``-th question about its sample, from 0.
+
+        A question that was answered before, at the same place, gets the same answer and costs nothing.
+
+        Raises:
+            Refused: a place that was another question's, a question past the budget, or an image that the rules forbid. Nothing is
+                charged, and no row is answered.
+        """
+        game = self._game(session, player, token)
+        m, rows = game.material, self._rows(game.material, images, ids, places)
+        with game.lock:
+            prints = [print_of(each) for each in images]
+            ahead = [len(asked) for asked in game.asked]
+            fresh = []
+            for i, (row, at) in enumerate(zip(rows, places, strict=True)):
+                if at < len(game.asked[row]):
+                    if game.asked[row][at].print != prints[i]:
+                        raise Refused(409, f"Expected question {at} about image {ids[i]} as it was asked before, but it is another.")
+                    continue
+                if at != ahead[row]:
+                    raise Refused(409, f"Expected question {ahead[row]} about image {ids[i]}, but it was question {at}.")
+                if at >= m.scenario.budget:
+                    most = f"at most {m.scenario.budget} queries about image {ids[i]}"
+                    raise Refused(403, f"Expected {most}, but there would be more. None was answered.")
+                ahead[row] += 1
+                fresh.append(i)
+            if fresh and game.account.closed is not None:
+                raise Refused(TARGET_ENDED, "Expected no new question in a session that was closed: there is no second draw.")
+            if fresh:
+                self._answer(game, images[fresh], rows[fresh], [prints[i] for i in fresh])
+            return [game.asked[row][at] for row, at in zip(rows, places, strict=True)]
+
+    def _answer(self, game: Open, images: np.ndarray, rows: np.ndarray, prints: list[str]) -> None:
+        """Ask the target, and write the answers into the book before anybody sees them."""
+        m = game.material
+        inside, kept = m.inside(images, rows), m.unmasked(images, rows)
+        for i, ok in enumerate(inside if m.scenario.queries == "inside" else kept):
+            if not ok:
+                what = f"an image inside {m.scenario.threat}" if kept[i] else "an image that is changed only where the mask lets it"
+                raise Refused(403, f"Expected {what}, but row {i}, about image {int(m.ids[rows[i]])}, is not. None was answered.")
+        before = 0 if game.oracle.flags is None else len(game.oracle.flags)
+        try:
+            reply = self.targets[m.hash].submit(game.oracle, images)
+        except TargetError as error:
+            raise Refused(TARGET_ENDED, str(error)) from error
+        flags = np.zeros(len(images), bool) if game.oracle.flags is None else game.oracle.flags[before:]
+        rejected = np.zeros(len(images), bool) if reply.rejected is None else reply.rejected.numpy(force=True)
+        labels = reply.label.tolist()
+        shown = None if reply.values is None else reply.values.numpy(force=True)
+        new = [
+            Question(
+                game.rows + i, int(m.ids[row]), prints[i], labels[i], None if shown is None else shown[i], bool(flags[i]),
+                bool(rejected[i]), bool(inside[i]), m.adversarial(labels[i], row),
+            )
+            for i, row in enumerate(rows)
+        ]  # fmt: skip
+        lines = [question.line() for question in new]
+        keeps = game.oracle.flags is not None or game.oracle.randomised  # to be shown again after a restart
+        pixels = [each.tobytes() if keeps else None for each in images]
+        with self._lock:
+            self.book.write(game.id, [(q.n, line, kept) for q, line, kept in zip(new, lines, pixels, strict=True)])
+            self.answered += len(new)
+        game.head, game.rows = chained(game.head, lines), game.rows + len(new)
+        for row, question in zip(rows, new, strict=True):
+            game.asked[row].append(question)
+
+    def close(self, session: int, player: str, token: str, stopped: str | None) -> Signed:
+        """End a session for good, and sign its account. Once more, it is signed again."""
+        game = self._game(session, player, token)
+        with game.lock:
+            if game.account.closed is None:
+                game.account = self._account(game).model_copy(update={"closed": time.time(), "stopped": stopped})
+                with self._lock:
+                    self.book.update(game.id, game.account)
+            return sign(game.account.model_dump_json(), self.key)
+
+    def account(self, session: int, player: str, token: str) -> Signed:
+        """The signed account as it stands."""
+        game = self._game(session, player, token)
+        with game.lock:
+            return sign(self._account(game).model_dump_json(), self.key)
+
+    def journal(self, session: int, player: str, token: str) -> list[str]:
+        """The lines of a session."""
+        game = self._game(session, player, token)
+        with self._lock:
+            return self.book.lines(game.id)
+
+    @staticmethod
+    def _account(game: Open) -> Account:
+        if game.account.closed is not None:
+            return game.account
+        images = [counted(image, asked) for image, asked in zip(game.account.images, game.asked, strict=True)]
+        return game.account.model_copy(update={"rows": game.rows, "journal": game.head, "images": images})
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def _check(self, player: str, token: str) -> None:
+        if not player or len(player) > 64 or not player.isprintable():
+            raise Refused(400, f"Expected a name of at most 64 letters for the player, but it was {player!r:.80}.")
+        if self.players is not None and not secrets.compare_digest(self.players.get(player, "").encode() or b"\0", token.encode()):
+            raise Refused(403, f"Expected a player that the host has registered, with their token, but it was {player!r}.")
+
+    def _targets(self, scenario: str) -> Targets:
+        if scenario not in self.targets:
+            names = ", ".join(each.material.scenario.name for each in self.targets.values())
+            raise Refused(404, f"Expected a scenario that is played here, {names}, the same to the byte, but its hash is {scenario[:12]}.")
+        return self.targets[scenario]
+
+    def _game(self, session: int, player: str, token: str) -> Open:
+        self._check(player, token)
+        game = self._open.get(session)
+        if game is None or game.account.player != player:
+            raise Refused(404, "Expected a session that this player has open, but there is none. Open it again: it goes on where it was.")
+        return game
+
+    def _rows(self, m: Material, images: np.ndarray, ids: list[int], places: list[int]) -> np.ndarray:
+        """The row of each sample that is asked about."""
+        if not len(images) == len(ids) == len(places) or not 0 < len(ids) <= self.max_rows:
+            counts = f"{len(images)}, {len(ids)} and {len(places)}"
+            raise Refused(400, f"Expected 1 to {self.max_rows} images, each with a sample and a place, but there were {counts}.")
+        where = {int(image): row for row, image in enumerate(m.ids)}
+        if unknown := [i for i in ids if i not in where]:
+            raise Refused(400, f"Expected images of {m.scenario.name}, but {unknown[0]} is none of them.")
+        return np.array([where[i] for i in ids])

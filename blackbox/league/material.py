@@ -1,0 +1,151 @@
+"""`Material`: the images of a scenario as they are played, 8 bits an entry, with labels, classes to reach, and what may change."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox import specs
+from blackbox.league.scenario import Scenario, read
+from blackbox.specs import goal
+from blackbox.specs.goal_files import read_mask
+from blackbox.sweep.study import Images
+
+if TYPE_CHECKING:
+    from blackbox.threat import Threat
+
+LEVELS = 255
+
+
+@dataclass(frozen=True)
+class Material:
+    """levels: [N, \\*shape] uint8, the clean images. labels: [N]. ids: [N], their places in the data. goals: [N] classes to reach, or
+    None. mask: [\\*shape] bool, or None where all may change. hash: of the scenario's file."""
+
+    scenario: Scenario
+    hash: str
+    levels: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    goals: np.ndarray | None
+    mask: np.ndarray | None
+    classes: int
+    data: Any = None
+
+    @property
+    def threat(self) -> Threat:
+        return specs.read_threat(self.scenario.threat)
+
+    def nets(self) -> specs.Nets:
+        """How its models are loaded."""
+        s = self.scenario
+        return specs.Nets(self.classes, s.mean, s.std, returns=s.returns, batch=s.batch)
+
+    def adversarial(self, label: int, row: int) -> bool:
+        """Whether an answer about image ``row`` is what the goal wants."""
+        return label >= 0 and (label != self.labels[row] if self.goals is None else label == self.goals[row])
+
+    def inside(self, levels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Which images [m, \\*shape] uint8 are inside the threat around their clean ones, and changed only where they may be, [m] bool."""
+        clean = self.levels[rows]
+        near = self.threat.distance(as_floats(levels), as_floats(clean)).numpy() <= self.threat.eps + self.threat.tolerance
+        return near & self.unmasked(levels, rows)
+
+    def unmasked(self, levels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Which images are changed only where the mask lets them, [m] bool."""
+        if self.mask is None:
+            return np.ones(len(levels), bool)
+        return ~((levels != self.levels[rows]) & ~self.mask).reshape(len(levels), -1).any(1)
+
+
+def as_floats(levels: np.ndarray) -> Tensor:
+    """8-bit images as floats in [0, 1]."""
+    return torch.from_numpy(np.array(levels)).to(torch.float32) / LEVELS
+
+
+def as_levels(x: Tensor) -> np.ndarray:
+    """Floats in [0, 1] as 8-bit images, each entry rounded to the nearest."""
+    return (x.double() * LEVELS).round().to(torch.uint8).numpy(force=True)
+
+
+def print_of(levels: np.ndarray) -> str:
+    """The hash of one 8-bit image, its shape included."""
+    return hashlib.sha256(f"{levels.shape}".encode() + np.ascontiguousarray(levels).tobytes()).hexdigest()
+
+
+def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Material:
+    """Read a scenario and its images; relative paths in it are relative to the folder ``data``.
+
+    Raises:
+        ValueError, FileNotFoundError: no scenario, or data that are not there.
+    """
+    scenario, digest = read(path)
+    with beneath(data):
+        found = goal.others(scenario.targeted, _images(scenario.images))
+        classes = scenario.classes or len(found.data.classes)
+        reached = specs.goals(scenario.targeted, found, classes, 0)
+        mask = read_mask(scenario.mask, found)
+    count = len(found.data)
+    goals = None if reached is None else np.broadcast_to(np.asarray(reached, np.int64), (count,)).copy()
+    shape = tuple(found.data.shape)
+    allowed = None if mask is None else np.broadcast_to(mask.astype(bool), shape if mask.ndim <= len(shape) else mask.shape).copy()
+    if allowed is not None and allowed.shape != shape:
+        raise ValueError(f"Expected one mask for all images of {scenario.name}, shape {shape}, but it had shape {allowed.shape}.")
+    levels = as_levels(found.data.images)
+    return Material(scenario, digest, levels, found.data.labels.numpy(), found.index, goals, allowed, classes, found.data)
+
+
+def _images(chosen: Images) -> specs.ImageSet:
+    return specs.images(specs.Images(**chosen.model_dump()))
+
+
+@contextlib.contextmanager
+def beneath(data: str | os.PathLike[str] | None) -> Iterator[None]:
+    """In this context relative paths start at the folder ``data``.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if data is None:
+        yield
+        return
+    if not Path(data).is_dir():
+        raise FileNotFoundError(f"Expected a folder of data at {data}, but there is none.")
+    with contextlib.chdir(data):
+        yield
+
+
+def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> list[tuple[str, str, float | None, float | None]]:
+    """How much of the surrogates' training data is the target's, pixel by pixel.
+
+    Returns:
+        For each surrogate and target: their names, the share of the surrogate's training images that are training images of the target,
+        and the share of the attacked images that the surrogate was trained on; None where a side is not known.
+    """
+    attacked = _prints(material.levels)
+    out = []
+    with beneath(data):
+        owned = {target.name: _trained_on(target.trained_on) for target in material.scenario.targets}
+        for surrogate in material.scenario.surrogates:
+            own = _trained_on(surrogate.trained_on)
+            seen = None if own is None else len(attacked & own) / len(attacked)
+            for name, theirs in owned.items():
+                out.append((surrogate.name, name, None if own is None or theirs is None else len(own & theirs) / len(own), seen))
+    return out
+
+
+def _trained_on(chosen: Images | None) -> set[bytes] | None:
+    return None if chosen is None else _prints(as_levels(_images(chosen).data.images))
+
+
+def _prints(levels: np.ndarray) -> set[bytes]:
+    return {hashlib.sha256(each.tobytes()).digest() for each in np.ascontiguousarray(levels)}

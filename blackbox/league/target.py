@@ -1,0 +1,86 @@
+"""`LeagueTarget`: a target of the league as an `Oracle` takes it. Each row is sent as an 8-bit image, for the sample it belongs to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.league.client import Away, Host, LeagueError
+from blackbox.league.material import LEVELS, as_floats, as_levels, print_of
+from blackbox.oracle.asking import asked
+from blackbox.protocol import Access
+from blackbox.targets.answer import Answer
+from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.rejections import as_answer
+from blackbox.threat import eight_bit
+
+_RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
+
+
+class LeagueTarget(Described):
+    """Asks a host about the samples of one session.
+
+    A row is rounded to 8 bits towards its clean image, so that it is inside every threat that the float was inside of. What is asked to
+    verify an example is answered from memory: the server charges all that it is asked.
+
+    Args:
+        host: that answers. name: of the target. session: its number. clean: [N, \\*shape] uint8. ids: [N]. about: as the server tells.
+        max_rows: of a call.
+    """
+
+    def __init__(
+        self, host: Host, name: str, session: int, clean: np.ndarray, ids: list[int], about: dict[str, Any], max_rows: int
+    ) -> None:
+        self.host, self.session = host, session
+        self.clean = as_floats(clean)
+        self._row = {int(sample): row for row, sample in enumerate(ids)}
+        self._places: Counter[int] = Counter()
+        self._known: dict[tuple[int, str], tuple[int, np.ndarray | None, bool]] = {}
+        self.failure: BaseException | None = None
+        self.device = torch.device("cpu")
+        self.info = TargetInfo(
+            name=name, returns=_RETURNS[about["access"]], classes=about["classes"], shows=Access.parse(about["access"]), k=about["k"],
+            shape=tuple(clean.shape[1:]), max_rows=max_rows, probe=1 / LEVELS, resolution=about["resolution"],
+            precision=about["precision"], noise=about["noise"], randomised=about["randomised"],
+        )  # fmt: skip
+
+    def rounded(self, x: Tensor, ids: Any) -> np.ndarray:
+        """Floats [m, \\*shape] about the samples ``ids`` as 8-bit images."""
+        rows = torch.tensor([self._row[int(sample)] for sample in ids])
+        return as_levels(eight_bit(x.cpu(), self.clean[rows]))
+
+    def predict(self, x: Tensor) -> Any:
+        now = asked()
+        if now is None or len(now.ids) != len(x):
+            raise RuntimeError("Expected to be asked about the samples of a run of blackbox.attack, but it was not said about which.")
+        ids = [int(sample) for sample in now.ids]
+        levels = self.rounded(x, ids)
+        prints = [print_of(each) for each in levels]
+        if now.charged:
+            self._ask(levels, ids, prints)
+        rows = [self._known[key] for key in zip(ids, prints, strict=True)]
+        labels = torch.tensor([label for label, _, _ in rows])
+        shown = [scores for _, scores, _ in rows]
+        scores = None if any(row is None for row in shown) else torch.from_numpy(np.stack(shown))  # type: ignore[arg-type]
+        if any(rejected for *_, rejected in rows):
+            return as_answer({"labels": labels, "scores": scores, "rejected": np.array([rejected for *_, rejected in rows])})
+        return labels if scores is None else Answer(labels, scores)
+
+    def _ask(self, levels: np.ndarray, ids: list[int], prints: list[str]) -> None:
+        """Ask about 8-bit images, each at the next place of its sample."""
+        places = []
+        for sample in ids:
+            places.append(self._places[sample])
+            self._places[sample] += 1
+        try:
+            said = self.host.ask(self.session, levels, ids, places)
+        except (LeagueError, Away) as error:
+            self.failure = error
+            raise
+        for i, key in enumerate(zip(ids, prints, strict=True)):
+            scores = None if said["scores"] is None else np.array(said["scores"][i])
+            self._known[key] = (int(said["labels"][i]), scores, bool(said["rejected"][i]))

@@ -1,0 +1,85 @@
+"""`Targets`: the models of a scenario, loaded once, and an oracle of its own for each session."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from blackbox import specs
+from blackbox.league import sealed as sealing
+from blackbox.league.material import Material, as_floats, beneath
+from blackbox.oracle import Oracle, Reply
+from blackbox.specs import channels
+
+
+class Targets:
+    """Those of one scenario.
+
+    Args:
+        material: of the scenario. sealed: what fills its slots. data: the folder that relative paths start from. only: the names of those
+            to load; all by default.
+
+    Raises:
+        ValueError, FileNotFoundError: one is not there, or does not fit the images.
+    """
+
+    def __init__(
+        self, material: Material, sealed: sealing.Sealed | None = None, data: str | os.PathLike[str] | None = None,
+        only: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        self.material, scenario = material, material.scenario
+        self.names = [target.name for target in scenario.targets if only is None or target.name in only]
+        self._models: dict[str, specs.Model] = {}
+        self._hashes: dict[str, str] = {}
+        self._clean: dict[str, np.ndarray] = {}
+        with beneath(data):
+            for name in self.names:
+                spec, seed, self._hashes[name] = sealing.chosen(scenario.target(name), sealed, scenario)
+                found = specs.models(spec, material.data, material.classes, material.nets(), seed)
+                if len(found) != 1:
+                    raise ValueError(f"Expected one model for {name} of {scenario.name}, but its spec names {len(found)}.")
+                self._models[name] = found[0]
+        level, _, k = scenario.attacker.feedback.partition(":")
+        self.k = None if level != "topk" else int(k) if k else min(5, material.classes)
+        self._level, self._stack = level, scenario.stack()
+        if self.k is not None:  # as any served target: a channel leaves the k largest of its scores
+            self._level, self._stack = "scores", [*self._stack, *channels.read([f"topk:{self.k}"])]
+        self.lock = threading.Lock()  # one call at a time: sessions share the models
+
+    def model_hash(self, name: str) -> str:
+        """The hash that binds the host to this target."""
+        return self._hashes[name]
+
+    def oracle(self, name: str, seed: int) -> Oracle:
+        """A new oracle for the target, with channels and defences that have seen nothing. seed: of their draws."""
+        return specs.oracle(self._models[name], self._level, self.material.classes, stack=self._stack, seed=seed)
+
+    def clean_labels(self, name: str) -> np.ndarray:
+        """The target's labels of the clean images, [N]; nothing is charged, and no defence remembers it."""
+        if name not in self._clean:
+            self._clean[name] = self.labels(name, self.material.levels)
+        return self._clean[name]
+
+    def labels(self, name: str, images: np.ndarray) -> np.ndarray:
+        """The target's labels of images [m, \\*shape] uint8, -1 for those it rejects, looked up by a new oracle, unwatched."""
+        return np.array(self.answers(name, images).label.tolist(), np.int64)
+
+    def answers(self, name: str, images: np.ndarray) -> Reply:
+        """The reply to images, looked up by a new oracle, unwatched."""
+        with self.lock:
+            return self.oracle(name, 0)(as_floats(images), "check")
+
+    def submit(self, oracle: Oracle, images: np.ndarray) -> Reply:
+        """Make one call about images [m, \\*shape] uint8."""
+        with self.lock:
+            return oracle.submit(as_floats(images).to(oracle.device), "serve")
+
+    def about(self, oracle: Oracle) -> dict[str, Any]:
+        """What a client is told of the target, as of any served one."""
+        return {
+            "classes": oracle.classes, "access": "topk" if self.k else oracle.access.name.lower(), "k": self.k, "noise": oracle.noise,
+            "resolution": oracle.rounding, "precision": oracle.precision, "randomised": oracle.randomised,
+        }  # fmt: skip

@@ -1,0 +1,292 @@
+"""``blackbox league verify``: compare an entry with what the server signed, and look at its examples again. It trusts nothing else.
+
+What holds then: so many rows were answered, with these answers, in this order, about these images, within the budget, after this source
+had been named; and each claimed example is one of them. What cannot hold: that this source asked, unless it is run again
+(`blackbox.league.again`); which gradients of its own nets an entrant took; who is behind a name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import blackbox
+from blackbox import attacks
+from blackbox.league import claims, source
+from blackbox.league import scenario as scenarios
+from blackbox.league.account import FIRST, Account, Question, chained, counted
+from blackbox.league.book import Book
+from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, SOURCE, Entry, EntryError, Session, read_model
+from blackbox.league.floors import FLOORS
+from blackbox.league.material import Material, load, print_of
+from blackbox.league.scenario import Scenario
+from blackbox.league.signing import Signed, holds, key_id
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from blackbox.league.targets import Targets
+
+
+@dataclass
+class Verdict:
+    """refusals: why the entry is refused, a sentence each; none where it is taken. notes: what was not looked at, and what is odd.
+    checked: examples that their target was asked about again."""
+
+    refusals: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checked: int = 0
+
+    @property
+    def taken(self) -> bool:
+        """Is the entry taken?"""
+        return not self.refusals
+
+
+@dataclass(frozen=True)
+class Game:
+    """One session of an entry with all that belongs to it. asked: the questions about each image, by its place in the account."""
+
+    session: Session
+    folder: Path
+    account: Account
+    asked: list[list[Question]]
+    clean: np.ndarray
+
+
+def verify(
+    folder: str | os.PathLike[str], key: Ed25519PublicKey, *, material: Material | None = None, targets: Targets | None = None,
+    book: Book | None = None,
+) -> Verdict:  # fmt: skip
+    """Check an entry.
+
+    Args:
+        folder: of the entry. key: the public key of the server. material: the scenario's own images, to compare with; None leaves it out.
+        targets: that are asked about the examples again; None leaves it out. book: the server's journal, of the host.
+    """
+    where, verdict = Path(folder), Verdict()
+    try:
+        entry = Entry.read(where)
+        scenario = _scenario(where, entry)
+    except (EntryError, FileNotFoundError, ValueError) as error:
+        verdict.refusals.append(str(error))
+        return verdict
+    verdict.refusals += [*_sessions(entry, scenario), *_source(where, entry), *_declared(entry, scenario)]
+    players: set[str] = set()
+    for session in entry.sessions:
+        told = f"{session.target}, seed {session.seed}"
+        try:
+            game = game_of(where, session, key)
+            players.add(game.account.player)
+            faults = [*_same(entry, game), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
+            faults += [] if material is None else _images(game, material)
+            faults += [] if targets is None or session.target not in targets.names else claims.asked_again(game, targets, verdict)
+            faults += [] if book is None else _booked(entry, game, book)
+        except EntryError as error:
+            faults = [str(error)]
+        verdict.refusals += [f"{told}: {fault}" for fault in faults]
+    if len(players) > 1:
+        verdict.refusals.append(f"Expected one player in an entry, but its sessions are those of {' and '.join(sorted(players))}.")
+    if book is not None:
+        verdict.refusals += _left_out(entry, book)
+    return verdict
+
+
+# -- what belongs to the whole entry -------------------------------------------------------------------------------------
+
+
+def scenario_of(path: Path) -> Scenario:
+    """The scenario that lies beside an entry."""
+    return scenarios.read(path)[0]
+
+
+def _scenario(where: Path, entry: Entry) -> Scenario:
+    """The scenario that lies beside the entry. Raises: EntryError, it is not the one that the entry names."""
+    if not (where / SCENARIO).is_file():
+        raise EntryError(f"Expected the scenario {entry.scenario} in {where}, but there is no {SCENARIO}.")
+    found, digest = scenarios.read(where / SCENARIO)
+    if (digest, found.name) != (entry.scenario_hash, entry.scenario):
+        raise EntryError(
+            f"Expected the scenario of hash {entry.scenario_hash[:12]}, as the entry says, but it is {digest[:12]}: another version."
+        )
+    return found
+
+
+def _sessions(entry: Entry, scenario: Scenario) -> Iterator[str]:
+    """Is there one session for each target and seed, and no other?"""
+    wanted = [(target.name, seed) for target in scenario.targets for seed in scenario.seeds]
+    have = [(session.target, session.seed) for session in entry.sessions]
+    for pair in wanted:
+        if have.count(pair) != 1:
+            yield f"Expected one session on {pair[0]} with seed {pair[1]}, but there were {have.count(pair)}."
+    for session in entry.sessions:
+        if (session.target, session.seed) not in wanted:
+            yield f"Expected sessions of {scenario.name} alone, but there is one on {session.target} with seed {session.seed}."
+        if Path(session.folder).name != session.folder or session.folder in ("", ".", ".."):
+            yield f"Expected the folder of a session inside the entry, but it was {session.folder!r}."
+
+
+def _source(where: Path, entry: Entry) -> Iterator[str]:
+    """Is the source beside the entry the one whose hash was entered, and an attack of this package what it is called?"""
+    try:
+        texts = source.read(where / SOURCE)
+    except EntryError as error:
+        yield str(error)
+        return
+    if source.digest(texts) != entry.source:
+        yield f"Expected the source whose hash was entered, {entry.source[:12]}, but that beside the entry is {source.digest(texts)[:12]}."
+    name = FLOORS.get(entry.attack, entry.attack.partition(" ")[0])
+    same = entry.environment.get("versions", {}).get("blackbox") == blackbox.__version__
+    if same and (name in attacks.REGISTRY or entry.attack in FLOORS) and source.texts(name) != texts:
+        yield f"Expected the source of {entry.attack} as this package has it, but it is another. Give it a name of its own."
+
+
+def _declared(entry: Entry, scenario: Scenario) -> Iterator[str]:
+    """Do gradients and surrogates fit the scenario, and is the environment told?"""
+    try:
+        scenario.pool(entry.surrogates)
+    except ValueError as error:
+        yield str(error)
+    gradients = sum(row.image.gradients for row in entry.rows())
+    if gradients and not entry.surrogates:
+        yield f"Expected no gradients without a surrogate of the pool, but the entry reports {gradients:,.10g}."
+    missing = [name for name in ("blackbox", "python", "torch", "numpy") if name not in entry.environment.get("versions", {})]
+    if missing:
+        yield f"Expected the environment with the versions of {', '.join(missing)}, but the entry does not tell them."
+
+
+# -- what belongs to one session -----------------------------------------------------------------------------------------
+
+
+def game_of(where: Path, session: Session, key: Ed25519PublicKey) -> Game:
+    """Read a session's files. Raises: EntryError, one cannot be read, is signed by another key, or does not fit the signed account."""
+    folder = where / Path(session.folder).name
+    signed = read_model(Signed, folder / ACCOUNT)
+    if signed.key != key_id(key):
+        raise EntryError(f"Expected an account signed with the key {key_id(key)}, but it was signed with another, {signed.key}.")
+    if not holds(signed, key):
+        raise EntryError("Expected the account as the server signed it, but the signature does not fit: it was edited.")
+    account = Account.of(signed.body)
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise EntryError(f"Expected the journal of the session at {folder / JOURNAL}, but it cannot be read.") from None
+    if chained(FIRST, lines) != account.journal:
+        raise EntryError(
+            f"Expected the journal whose hash was signed, of {account.rows} rows, but this one, of {len(lines)}, is another: it was "
+            "edited, cut, or belongs to another session."
+        )
+    place = {image.image: row for row, image in enumerate(account.images)}
+    asked: list[list[Question]] = [[] for _ in account.images]
+    for question in map(Question.read, lines):
+        if question.image not in place:
+            raise EntryError(f"Expected questions about the images of the account, but one is about {question.image}.")
+        asked[place[question.image]].append(question)
+    return Game(session, folder, account, asked, _clean(where, account))
+
+
+def _clean(where: Path, account: Account) -> np.ndarray:
+    """The clean images, whose hashes are signed. Raises: EntryError, they are others."""
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(where / IMAGES)["images"]
+    except Exception:
+        raise EntryError(f"Expected the clean images at {where / IMAGES}, but the file cannot be read.") from None
+    if len(found) != len(account.images):
+        raise EntryError(f"Expected {len(account.images)} clean images, as many as the account has, but there were {len(found)}.")
+    for levels, image in zip(found, account.images, strict=True):
+        if print_of(levels) != image.print:
+            raise EntryError(f"Expected the clean image {image.image} whose hash was signed, but it is another.")
+    return found
+
+
+def _same(entry: Entry, game: Game) -> Iterator[str]:
+    """Is the account that of this entry's attack on this target?"""
+    a, s = game.account, game.session
+    pairs = {
+        "attack": (entry.attack, a.attack), "settings": (entry.parameters, a.parameters),
+        "hash of the source": (entry.source, a.source),
+        "player": (entry.player, a.player), "scenario": (entry.scenario_hash, a.scenario_hash), "target": (s.target, a.target),
+        "seed": (s.seed, a.seed), "budget": (s.budget, a.budget), "sealed or not": (s.sealed, a.sealed),
+        "earlier sessions": (s.earlier, a.earlier),
+        "reason to stop": (s.stopped, a.stopped), "server's key": (s.key, read_model(Signed, game.folder / ACCOUNT).key),
+    }  # fmt: skip
+    for what, (claimed, signed) in pairs.items():
+        if claimed != signed:
+            yield f"Expected the {what} that the server signed, {signed!r:.80}, but the entry has {claimed!r:.80}."
+    if a.closed is None:
+        yield "Expected a session that the server closed, but it was still open when its account was signed."
+    if not a.entered <= a.opened:
+        yield "Expected the source to be entered before the target was opened, but it was entered after."
+
+
+def _counts(game: Game, scenario: Scenario) -> Iterator[str]:
+    """Do journal, account and entry count the same, within the budget?"""
+    a, s = game.account, game.session
+    if a.budget != scenario.budget:
+        yield f"Expected the scenario's budget of {scenario.budget} queries, but the session had {a.budget}."
+    if [image.image for image in a.images] != [image.image for image in s.images]:
+        gone = {image.image for image in a.images} - {image.image for image in s.images}
+        yield f"Expected every image of the account in its order, but the entry {f'leaves out {sorted(gone)}' if gone else 'has others'}."
+        return
+    if a.rows != sum(map(len, game.asked)):
+        yield f"Expected {a.rows} rows in the journal, as the account says, but there were {sum(map(len, game.asked))}."
+    for image, claimed, asked in zip(a.images, s.images, game.asked, strict=True):
+        if counted(image, asked) != image:
+            yield f"Expected the account of image {image.image} to count what its journal holds, but it does not."
+        if image.rows > scenario.budget:
+            yield f"Expected at most {scenario.budget} queries about image {image.image}, but there were {image.rows}."
+        if (claimed.label, claimed.attacked) != (image.label, image.attacked):
+            yield f"Expected label and clean answer of image {image.image} as signed, but the entry has others."
+        for what, there, signed in (
+            ("queries", claimed.queries, image.rows), ("flagged queries", claimed.flagged, image.flagged),
+            ("rejected queries", claimed.rejected, image.rejected), ("bad queries", claimed.bad, image.bad),
+            ("seconds", round(claimed.seconds, 6), round(a.seconds / len(a.images), 6)),
+        ):  # fmt: skip
+            if there != signed:
+                yield f"Expected {signed} {what} of image {image.image}, which the server counted, but the entry has {there}."
+
+
+def _images(game: Game, material: Material) -> Iterator[str]:
+    """Are the signed images those of the scenario's own data?"""
+    rows = zip(material.ids, material.levels, material.labels, strict=True)
+    own = {int(sample): (print_of(levels), int(label)) for sample, levels, label in rows}
+    for image in game.account.images:
+        if own.get(image.image) != (image.print, image.label):
+            yield f"Expected image {image.image} as the scenario's data have it, but the server played another."
+    if len(own) != len(game.account.images):
+        yield f"Expected the {len(own)} images of the scenario, but the server played {len(game.account.images)}."
+
+
+# -- what the host's journal knows -----------------------------------------------------------------------------------------
+
+
+def _booked(entry: Entry, game: Game, book: Book) -> Iterator[str]:
+    """Is the session in the host's journal, with the same account?"""
+    a = game.account
+    found = book.entry(a.player, a.attack, a.scenario_hash)
+    known = None if found is None else book.session(found[0], a.target, a.seed)
+    if known is None:
+        yield "Expected the session in the host's journal, but it is not there: the account is another server's."
+    elif known[2] != a or chained(FIRST, book.lines(known[0])) != a.journal:
+        yield "Expected the account as the host's journal has it, but it differs: another session was put in its place."
+
+
+def _left_out(entry: Entry, book: Book) -> Iterator[str]:
+    """Does the host know of other players who entered the same source?"""
+    what = (entry.source, entry.parameters, entry.scenario_hash)
+    own = {(a.player, a.attack) for _, a in book.sessions() if (a.source, a.parameters, a.scenario_hash) == what}
+    others = sorted(f"{player} as {attack}" for player, attack in own if (player, attack) != (entry.player, entry.attack))
+    if others:
+        yield f"Expected one draw of a source with its settings, but the host's journal has it also by {', '.join(others)}."
+
+
+def material_of(folder: str | os.PathLike[str], data: str | None = None) -> Material:
+    """The scenario of an entry with its own images. Raises: ValueError, FileNotFoundError; the data are not there."""
+    return load(Path(folder) / SCENARIO, data)

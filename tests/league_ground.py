@@ -1,0 +1,133 @@
+"""A league on a few tiny images and a linear target, in this process: what tests play, and cheat, in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox.league import signing
+from blackbox.league.account import scores_of
+from blackbox.league.book import Book
+from blackbox.league.entry import ACCOUNT, Entry
+from blackbox.league.host import Host
+from blackbox.league.material import load
+from blackbox.league.play import Attempt, play
+from blackbox.league.targets import Targets
+from blackbox.league.verify import Verdict, verify
+
+SHAPE, COUNT, CLASSES, BUDGET = (1, 6, 6), 5, 3, 30
+TARGET = """
+import torch
+def answer(x):
+    weights = torch.randn(36, 3, generator=torch.Generator().manual_seed({seed}))
+    return (x.flatten(1) @ weights).softmax(1)
+"""
+SCENARIO = """
+name = "tiny"
+threat = "{threat}"
+queries = "{queries}"
+budget = {budget}
+seeds = {seeds}
+{more}
+[images]
+data = "npz:images.npz"
+[[targets]]
+name = "open"
+model = "one.py:answer"
+[[surrogates]]
+name = "twin"
+model = "one.py:answer"
+[attacker]
+access = "queries"
+feedback = "{feedback}"
+quality = "none"
+quantity = 0
+"""
+
+
+class Direct:
+    """A player who calls the host without a network."""
+
+    def __init__(self, host: Host, name: str = "me") -> None:
+        self.host, self.who = host, {"player": name, "token": ""}
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        return lambda *given: getattr(self.host, verb)(*given, **self.who)
+
+    def info(self) -> dict[str, Any]:
+        return self.host.info()
+
+    def enter(self, scenario: str, attack: str, source: str, parameters: str) -> None:
+        self.host.enter(**self.who, scenario=scenario, attack=attack, source=source, parameters=parameters)
+
+    def open(self, scenario: str, attack: str, target: str, seed: int) -> dict[str, Any]:
+        return self.host.open(**self.who, scenario=scenario, attack=attack, target=target, seed=seed)
+
+    def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
+        found = self.host.ask(session, **self.who, images=images, ids=ids, places=places)
+        return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": scores_of(found)}
+
+    def close(self, session: int, stopped: str | None = None) -> dict[str, Any]:
+        return self.host.close(session, **self.who, stopped=stopped).model_dump()
+
+
+class Ground:
+    """A folder with a scenario, keys and a host. ``settings`` replace those of `SCENARIO`."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(3)
+        images = (rng.integers(60, 196, (COUNT, *SHAPE)) / 255).astype(np.float32)
+        (folder / "one.py").write_text(TARGET.format(seed=1))
+        labels = _labels(images)
+        np.savez(folder / "images.npz", images=images, labels=labels)
+        usual = {"threat": "linf:40/255", "queries": "anywhere", "budget": BUDGET, "seeds": [0], "more": "", "feedback": "scores"}
+        self.scenario = folder / "tiny.toml"
+        self.scenario.write_text(SCENARIO.format(**{**usual, **settings}))
+        self.private, self.public = signing.make(folder / "keys")
+        self.key = signing.public(self.public)
+        self.material = load(self.scenario, folder)
+        self.targets = Targets(self.material, None, folder)
+        self.host = self.begin()
+
+    def begin(self, name: str = "journal.sqlite") -> Host:
+        """A host on the journal of this name, as after a restart."""
+        private = signing.private(self.private)
+        self.book = Book(self.folder / name, signing.key_id(private.public_key()))
+        return Host({self.material.hash: self.targets}, self.book, private)
+
+    def player(self, name: str = "me") -> Any:
+        return Direct(self.host, name)
+
+    def play(self, attack: str = "square", out: str = "entry", player: Any = None, **how: Any) -> Path:
+        """Play an attack; the folder of the entry."""
+        play(Attempt(attack, **how), str(self.scenario), player or self.player(), self.folder / out, str(self.folder))
+        return self.folder / out
+
+    def verify(self, entry: Path, book: bool = False) -> Verdict:
+        return verify(entry, self.key, material=self.material, targets=self.targets, book=self.book if book else None)
+
+
+def _labels(images: np.ndarray) -> np.ndarray:
+    import torch
+
+    names: dict[str, Any] = {}
+    exec(TARGET.format(seed=1), names)
+    found: np.ndarray = names["answer"](torch.from_numpy(images)).argmax(1).numpy()
+    return found
+
+
+def edit(entry: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the values of an entry.json."""
+    values = json.loads((entry / "entry.json").read_text())
+    change(values)
+    (entry / "entry.json").write_text(json.dumps(values))
+
+
+def signed(entry: Path) -> Path:
+    """The signed account of the first session."""
+    return entry / Entry.read(entry).sessions[0].folder / ACCOUNT
