@@ -200,7 +200,8 @@ class Teaching:
     strategy: Annotated[
         str,
         typer.Option(
-            help="Which images are queried: distil, random, active, uncertainty, k-center, dfal, jacobian, noised."
+            help="Which images are queried: distil, random, active, uncertainty, k-center, dfal, jacobian, noised; or, without images of "
+            "one's own, those of a generator: dfme, maze, hard-label (labels)."
         ),
     ] = "distil"
 

@@ -47,9 +47,12 @@ def run(
     if nets.device is not None:
         net = net.to(nets.device)
     path = run_folder.create(common.out, "surrogate", found.name)
-    sg.acquire.get(how.strategy)  # an unknown one is refused before the first query
+    generated = how.strategy in sg.acquire.data_free_names()
+    if not generated:
+        sg.acquire.get(how.strategy)  # an unknown one is refused before the first query
     # a strategy that selects needs more images than queries; one that generates its images needs seeds only
-    wanted = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}.get(how.strategy, CHOICE * how.queries)
+    few = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}
+    wanted = 0 if generated else few.get(how.strategy, CHOICE * how.queries)
     shown = sg.acquire.widened(own, wanted, seed)
     run_folder.write_config(path, {
         "verb": "surrogate", "target": found.spec, "access": how.access, "queries": how.queries, "strategy": how.strategy,
@@ -57,9 +60,10 @@ def run(
         "shown_images": len(shown), "held_out": len(kept), "classes": count, "seed": seed, "device": nets.device or "cpu",
     })  # fmt: skip
     shows = oracle.access.name.lower()
+    about = f"{len(own):,} images of one's own{' and changed copies of them' if len(shown) > len(own) else ''}"
+    about = "a generator's images" if generated else about
     say(
-        f"plan             {how.arch} from the {shows} of {found.name}: at most {how.queries:,} queries on "
-        f"{len(own):,} images of one's own{' and changed copies of them' if len(shown) > len(own) else ''}; "
+        f"plan             {how.arch} from the {shows} of {found.name}: at most {how.queries:,} queries on {about}; "
         f"{len(kept):,} more to measure agreement",
         quiet,
     )
@@ -114,6 +118,14 @@ def learn(
         spent = sg.report(net).queries  # in all attempts
         with files.calls(oracle, "fidelity", images=fingerprint(kept.images)):
             return net, spent, sg.fidelity(net, oracle, kept.images), []
+    if how.strategy in sg.acquire.data_free_names():
+        made = sg.acquire.data_free(
+            net, oracle, how.strategy, queries=how.queries, recipe=recipe, evaluation=kept, seed=common.seed,
+            journal=keep.journal or keep.checkpoint,
+        )  # fmt: skip
+        say(f"bill             {made.bill}", common.quiet)
+        made.curve.save(path / "curve.json")
+        return net, oracle.spent, made.curve.evaluation[-1], [*made.curve.table().splitlines()[1:], *made.notes]
     chosen = sg.acquire.get(how.strategy)
     say(f"bill             {sg.acquire.bill(chosen, how.queries, len(shown), 0.0, len(kept))}", common.quiet)
     got = sg.learn(

@@ -24,6 +24,7 @@ from surrogates.acquisition.bagged import Bag, bagged
 from surrogates.acquisition.base import Bill, Choice, Rounds, Situation, Strategy, bill
 from surrogates.acquisition.curve import AgreementCurve, plot
 from surrogates.acquisition.data_free import DFME, MAZE, DataFree, DataFreeLearned, Generator, HardLabel, data_free
+from surrogates.acquisition.data_free import names as data_free_names
 from surrogates.acquisition.extract import Extraction, extract
 from surrogates.acquisition.learn import Learned, learn
 from surrogates.acquisition.pools import fitted, noise, procedural, widened
@@ -35,5 +36,5 @@ from surrogates.acquisition.teach import teach
 __all__ = [
     "DFAL", "DFME", "MAZE", "AgreementCurve", "Bag", "Bill", "Choice", "DataFree", "DataFreeLearned", "Distil", "Extraction", "Generator",
     "HardLabel", "Jacobian", "KCenter", "Learned", "Noised", "Random", "Rounds", "Situation", "Strategy", "Uncertainty", "bagged", "bill",
-    "data_free", "extract", "fitted", "get", "learn", "names", "noise", "plot", "procedural", "teach", "widened",
+    "data_free", "data_free_names", "extract", "fitted", "get", "learn", "names", "noise", "plot", "procedural", "teach", "widened",
 ]  # fmt: skip

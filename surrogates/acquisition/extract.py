@@ -15,7 +15,7 @@ from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle
 from blackbox.rng import Stream
 from blackbox.statistics import Rate
-from blackbox.threat import Linf, Threat
+from blackbox.threat import Linf, Threat, as_threat
 from surrogates.acquisition.base import Bill
 from surrogates.acquisition.curve import AgreementCurve
 from surrogates.acquisition.data_free import methods
@@ -23,6 +23,7 @@ from surrogates.acquisition.data_free.loop import data_free
 from surrogates.acquisition.learn import learn
 from surrogates.acquisition.pools import fitted, procedural, widened
 from surrogates.acquisition.strategies import get
+from surrogates.crafting import presets
 from surrogates.crafting.craft import craft
 from surrogates.data.answers import Answers, ask_all
 from surrogates.data.dataset import Dataset
@@ -135,7 +136,8 @@ def extract(
             query); the target gives all images one class, or rejects all of a kind (``error.answers`` holds what was paid for).
         TargetError: the target failed; ``error.result`` holds the `Answers` to learn from that were paid for.
     """
-    threat = Linf(EPS) if threat is None else threat
+    threat = as_threat(Linf(EPS) if threat is None else threat)
+    presets.get(attack)  # an unknown one is refused before the first query
     size = _shape(shape, data, test, arch)
     plan = _plan(oracle, check_int(budget, "budget", 1), size, data, other, test, strategy, check_int(seed, "seed"))
     net = build(arch, oracle.classes, size, seed) if isinstance(arch, str) else arch
@@ -152,7 +154,7 @@ def extract(
             held = ask_all(oracle, plan.spare, np.arange(len(plan.spare)), (), "held out")
             transfer = _transfer(net, oracle, held, plan, threat, attack, seed)
     except BaseException as error:
-        error.result = answers  # type: ignore[attr-defined]  # they were paid for, and the net is trained on them
+        error.result = error.answers = answers  # type: ignore[attr-defined]  # they were paid for
         raise
     agreement = Rate.of((predict(net, held.images) == held.labels).numpy())
     bill = replace(bill, budget=budget, held_out=len(held) + held.rejected, transfer=min(plan.crafted, len(held)))
@@ -164,11 +166,10 @@ def extract(
 def _transfer(net: nn.Module, oracle: Oracle, held: Answers, plan: _Plan, threat: Threat, attack: str, seed: int) -> Rate:
     """How many examples crafted on the copy, at images whose class the target has told, change it."""
     if not len(held):
-        error = ValueError(
+        raise ValueError(
             f"Expected answers from the target, but it rejected all {held.rejected} images held out. They are paid for. Give other "
             "images to measure on: test=."
         )
-        raise error
     x, labels = held.images[: plan.crafted], held.labels[: plan.crafted]
     made = craft(net, x, labels, attack, threat=threat, seed=seed)
     now = oracle(made, purpose="transfer").label.cpu()
@@ -193,6 +194,8 @@ def _plan(
     oracle: Oracle, budget: int, shape: tuple[int, int, int], data: Any, other: Any, test: Any, strategy: str | None, seed: int
 ) -> _Plan:
     held = min(max(round(HELD * budget), 1), MOST_HELD) if test is None else len(_images(test, "test"))
+    if test is not None and (came := tuple(_images(test, "test").shape[1:])) != shape:
+        raise ValueError(f"Expected images to measure on of shape {shape}, but it was {came}. Resize them: acquire.fitted(test, {shape}).")
     given = data if data is not None else other if strategy not in methods.names() else None
     if test is None and given is not None:
         if (have := len(_images(given, "data"))) < 2:

@@ -13,6 +13,6 @@ At a few thousand queries pictures that nobody had to learn to make, `surrogates
 
 from surrogates.acquisition.data_free.generator import Generator
 from surrogates.acquisition.data_free.loop import DataFreeLearned, data_free
-from surrogates.acquisition.data_free.methods import DFME, MAZE, DataFree, HardLabel
+from surrogates.acquisition.data_free.methods import DFME, MAZE, DataFree, HardLabel, names
 
-__all__ = ["DFME", "MAZE", "DataFree", "DataFreeLearned", "Generator", "HardLabel", "data_free"]
+__all__ = ["DFME", "MAZE", "DataFree", "DataFreeLearned", "Generator", "HardLabel", "data_free", "names"]

@@ -143,6 +143,8 @@ def test_what_cannot_be_extracted_is_said_before_the_first_query() -> None:
         (100, {"data": own(), "shape": (1, 8, 8)}, r"Give other sizes as other="),
         (100, {"data": own(1)}, "at least 2 images, one of them to measure on, but there was 1"),
         (100, {"shape": SHAPE, "strategy": "dfne"}, "Expected the name of a strategy"),
+        (100, {"shape": SHAPE, "test": torch.rand(20, 1, 8, 8)}, r"images to measure on of shape \(1, 6, 6\), but it was \(1, 8, 8\)"),
+        (100, {"shape": SHAPE, "attack": "mi-fgms"}, "mi-fgsm"),
     ):
         with pytest.raises(ValueError, match=message):
             sg.extract(oracle, budget, **options)  # type: ignore[arg-type]
@@ -174,8 +176,12 @@ def test_rejected_and_one_class() -> None:
     bright = Rejecting(target(), lambda x: x.flatten(1).mean(1) > 0.5, "scores")
     oracle = Oracle(bright, "scores", 3, returns="logits")
     got = sg.extract(oracle, 200, data=own(), arch="mlp", recipe=QUICK)
-    assert oracle.rows == got.bill.total + (got.bill.transfer < 10) * 0 and got.answers.rejected and got.held_out.rejected
+    assert oracle.rows == got.bill.total and got.answers.rejected and got.held_out.rejected
     assert got.bill.held_out == 20 == len(got.held_out) + got.held_out.rejected
+    silent = Oracle(Rejecting(target(), lambda x: torch.tensor([len(x) == 20]).expand(len(x)), "scores"), "scores", 3, returns="logits")
+    with pytest.raises(ValueError, match="it rejected all 20 images held out") as failed:
+        sg.extract(silent, 200, data=own(), arch="mlp", recipe=QUICK)
+    assert len(failed.value.answers) == 170 and silent.rows == 190  # type: ignore[attr-defined]
     one = Oracle(lambda x: torch.full((len(x),), 1), "labels", 3)
     with pytest.raises(ValueError, match="at least two classes, but the target answered 1 for all of the 170 images") as error:
         sg.extract(one, 200, data=own(), arch="mlp", recipe=QUICK)

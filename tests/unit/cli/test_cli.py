@@ -359,6 +359,15 @@ def test_surrogate_then_transfer(said: Cli, tmp_path: Path) -> None:
     assert matrix.rate("s1", "knn", "mi-fgsm", "Linf 0.2") == by_hand
 
 
+def test_a_surrogate_of_a_generators_images(said: Cli, tmp_path: Path) -> None:
+    words = ("--queries", "200", "--arch", "mlp", "--epochs", "1", "--holdout", "20")
+    out = said("surrogate", "--target", "digits:svm-rbf", "--access", "scores", "--strategy", "dfme", *words, "--out", "s1")
+    assert out.returncode == 0, out.stderr
+    assert "at most 200 queries on a generator's images" in out.stdout and "200 to train, 20 to measure; 220 in all" in out.stdout
+    assert "to estimate gradients" in out.stdout and (tmp_path / "s1" / "curve.json").exists()
+    sentence(said("surrogate", "--target", "digits:svm-rbf", "--strategy", "dfme", *words), 2, "hard-label")
+
+
 def test_transfer_and_surrogate_errors(said: Cli) -> None:
     sentence(
         said("transfer", "--from", "digits:knn", "--to", "digits:mlp", "--eps", "0.1"),

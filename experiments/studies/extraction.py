@@ -1,0 +1,230 @@
+"""How far does a copy get that learned from a target's answers, by what its owner had: data, other data, or nothing?
+
+--study measure   Each way of spending 250 to 3,000 answers of a net for digits (three seeds: another target, another copy), and 1,000 or
+                  5,000 of other people's CIFAR net (one seed): agreement with the target on images that nobody asked about, and
+                  whether MI-FGSM's examples made on the copy change the target's class. Both are looked at outside the budget.
+--study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, other seeds.
+--study pictures  What generators made.
+
+Digits: scikit-learn's, of which targets, owners and measurements have parts of their own; `other` are crops of its two photographs.
+CIFAR: the owner's images are those for surrogates, `other` are crops of ImageNet photographs.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import blackbox as bb
+import surrogates as sg
+from experiments import ground
+from experiments.figures import curve, sheet
+from experiments.runner import DOCS, Book, Real, counted, each, run, says
+from surrogates import acquisition as acquire
+
+DIGITS, CIFAR = "digits", "resnet8"
+BUDGETS = {DIGITS: (250, 1000, 3000), CIFAR: (1000, 5000)}
+EPS = {DIGITS: 0.15, CIFAR: 8 / 255}
+EPOCHS = {250: 30, 1000: 20, 3000: 10, 5000: 6}
+FEW = 40  # images of one's own, to choose
+ACTIVE = acquire.KCenter(rounds=3)
+
+
+@dataclass(frozen=True)
+class Settings(Real):
+    study: str = says("measure", "measure, choose or pictures", ("measure", "choose", "pictures"))
+    target: str = says(DIGITS, f"{DIGITS}, or {CIFAR} of experiments/ground.toml", (DIGITS, CIFAR))
+    budgets: tuple[int, ...] = says((), "queries; by default those of the target")
+    ways: tuple[str, ...] = says((), "by default all")
+
+    @property
+    def called(self) -> str:
+        return "choosing" if self.study == "choose" else self.target
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A target and an attacker's images. test: nobody asks about them but to measure."""
+
+    target: nn.Module
+    own: Tensor
+    other: Callable[[int], Tensor]
+    test: Tensor
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.test.shape[1:])
+
+    def pool(self, kind: str, count: int) -> Any:
+        """So many images of this kind."""
+        if kind == "data":
+            return acquire.widened(sg.Dataset(self.own, torch.zeros(len(self.own), dtype=torch.int64), ("unknown",)), count, self.seed)
+        if kind == "few":
+            return acquire.widened(sg.Dataset(self.own[:FEW], torch.zeros(FEW, dtype=torch.int64), ("unknown",)), count, self.seed)
+        if kind == "few and mixed":
+            return torch.cat([self.own[:FEW], acquire.procedural(self.shape, count - FEW, "mixed", self.seed).images])
+        if kind == "other":
+            return self.other(count)
+        if kind == "noise":
+            return acquire.noise(self.shape, count, seed=self.seed)
+        return acquire.procedural(self.shape, count, kind, self.seed)
+
+
+def crops(photographs: list[Tensor], size: int, channels: int, seed: int, count: int) -> Tensor:
+    """Random squares of photographs [3, h, w], at least twice as large as an image, made small."""
+    rng, out = np.random.Generator(np.random.Philox(seed)), []
+    for _ in range(count):
+        picture = photographs[int(rng.integers(len(photographs)))]
+        side = int(rng.integers(2 * size, min(picture.shape[1:]) // 2))
+        top, left = (int(rng.integers(0, n - side + 1)) for n in picture.shape[1:])
+        out.append(acquire.fitted(picture[None, :, top : top + side, left : left + side], (channels, size, size)).images)
+    return torch.cat(out)
+
+
+@lru_cache(maxsize=4)
+def digits(seed: int, choosing: bool) -> Case:
+    """Of the digits the first 800 to choose with, the others to report."""
+    from sklearn.datasets import load_sample_images
+
+    whole = sg.load("digits")
+    half = whole.take(slice(0, 800)) if choosing else whole.take(slice(800, None))
+    part = sg.split(half, {"target": 400, "own": 200 if choosing else 300, "test": 200})
+    target = sg.train(sg.build("cnn", 10, (1, 8, 8), seed), part["target"], sg.Recipe(epochs=20), seed=seed)
+    photographs = [torch.from_numpy(p.copy()).permute(2, 0, 1).float() / 255 for p in load_sample_images().images]
+    return Case(target, part["own"].images, partial(crops, photographs, 8, 1, seed), part["test"].images, seed)
+
+
+@lru_cache(maxsize=1)
+def cifar(s: Settings, seed: int) -> Case:
+    photographs = list(sg.load(f"folder:{s.root / 'imagenet' / 'val'}", size=256).images)
+    own = sg.load(f"npz:{s.root / 'cifar10_raw_train.npz'}").images
+    own = own[torch.from_numpy(np.random.Generator(np.random.Philox(seed)).permutation(len(own)))]
+    test = ground.images("raw", s.root)[0].images
+    return Case(ground.net(CIFAR, s.root), own, partial(crops, photographs, 32, 3, seed), test, seed)
+
+
+# way: (access, strategy, kind of pool); no pool: a method without data, or extract with what is there
+WAYS: dict[str, tuple[str, Any, str]] = {
+    "data": ("scores", "distil", "data"), "data, active": ("scores", ACTIVE, "data"), "other data": ("scores", "distil", "other"),
+    "dead leaves": ("scores", "distil", "dead leaves"), "mixed pictures": ("scores", "distil", "mixed"),
+    "noise": ("scores", "distil", "noise"), "DFME": ("scores", "dfme", ""), "MAZE": ("scores", "maze", ""),
+    "data, labels": ("labels", "distil", "data"), "mixed pictures, labels": ("labels", "distil", "mixed"),
+    "generator, labels": ("labels", "hard-label", ""),
+    "extract, data": ("scores", "extract", "data"), "extract, other data": ("scores", "extract", "other"),
+    "extract, nothing": ("scores", "extract", ""),
+}  # fmt: skip
+CHOICES: dict[str, tuple[str, Any, str]] = {
+    **{kind: ("scores", "distil", kind) for kind in ("mixed", "dead leaves", "spectrum", "gratings", "noise", "few", "few and mixed")},
+    "DFME": ("scores", "dfme", ""), "DFME, non-saturating": ("scores", acquire.DFME(loss="non-saturating"), ""),
+    "generator, labels": ("labels", "hard-label", ""),
+    "generator, labels, non-saturating": ("labels", acquire.HardLabel(loss="non-saturating"), ""),
+}  # fmt: skip
+
+
+def spend(way: tuple[str, Any, str], budget: int, of: Case, eps: float) -> dict[str, Any]:
+    """A row: the outcomes of the images to measure on, what was spent, and what happened."""
+    access, strategy, kind = way
+    oracle, begun = bb.Oracle(of.target, access, 10, returns="logits", rows_per_call=64), time.perf_counter()
+    net, recipe = sg.build("lenet", 10, of.shape, of.seed + 1), sg.Recipe(epochs=EPOCHS[budget])
+    notes, along = (), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of collapses, which are noted
+        if strategy == "extract":
+            given = {"data": {"data": of.own}, "other": {"other": of.other(budget)}}.get(kind, {})
+            got = sg.extract(oracle, budget, shape=of.shape, arch=net, recipe=recipe, seed=of.seed, **given)
+            bill = got.bill
+        elif kind:
+            count = max(budget, len(of.own)) if kind == "data" else budget
+            bill = sg.learn(net, oracle, of.pool(kind, count), strategy, queries=budget, recipe=recipe, held_out=0, seed=of.seed).bill
+        else:
+            made = acquire.data_free(net, oracle, strategy, queries=budget, recipe=recipe, evaluation=of.test, seed=of.seed)
+            bill, notes = made.bill, made.notes
+            along = [[q, r.k, r.n] for q, r in zip(made.curve.queries, made.curve.evaluation, strict=True)][:-1]
+    assert oracle.rows == bill.total == budget
+    theirs = sg.predict(of.target, of.test)
+    x_adv = sg.craft(net, of.test, theirs, "mi-fgsm", threat=bb.Linf(eps), seed=of.seed)
+    return {
+        "bill": str(bill), "notes": list(notes), "along": along, "agreement": each(sg.predict(net, of.test) == theirs),
+        "transfer": each(sg.predict(of.target, x_adv) != theirs), "row_seconds": round(time.perf_counter() - begun, 1),
+    }  # fmt: skip
+
+
+def measure(s: Settings) -> None:
+    if s.study == "pictures":
+        print("wrote", pictures(s))
+        return
+    choosing = s.study == "choose"
+    book = Book(f"extraction_{s.called}", s)
+    ways = CHOICES if choosing else WAYS
+    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if s.target == CIFAR else None]
+    for budget in s.budgets or ((250, 1000) if choosing else BUDGETS[s.target]):
+        for seed in seeds:
+            of = digits(seed, choosing) if s.target == DIGITS else cifar(s, seed)
+            for name in s.ways or ways:
+                if name.startswith("few") and budget < FEW:
+                    continue
+                make = partial(spend, ways[name], budget, of, EPS[s.target])
+                book.row(make, way=name, access=ways[name][0], budget=budget, seed=seed)
+    if not choosing:
+        print("wrote", draw(book.found["rows"], s))
+
+
+def draw(rows: list[dict[str, Any]], s: Settings) -> Any:
+    """Agreement and transfer against queries; all seeds of a way together."""
+    what = "a net for digits, three seeds" if s.target == DIGITS else "ResNet-8 on CIFAR-10, one seed"
+    path = DOCS / f"extraction_{s.target}.png"
+    with sheet(path, "A copy of what it was asked", f"{what}; 95 % Wilson intervals", 10.2, 5.4, columns=2) as (made, ((left, right),)):
+        for i, way in enumerate(w for w in WAYS if not w.startswith("extract")):
+            some = [r for r in rows if r["way"] == way]
+            at = sorted({r["budget"] for r in some})
+            for axes, column in ((left, "agreement"), (right, "transfer")):
+                pooled = [counted("".join(r[column] for r in some if r["budget"] == b)) for b in at]
+                if pooled:
+                    curve(axes, at, pooled, i, way)
+        for axes, name in ((left, "same class as the target, %"), (right, "class changed by MI-FGSM on the copy, %")):
+            axes.set(xlabel="queries charged", ylabel=name, xscale="log", ylim=(0, 101))
+            axes.set_xticks(BUDGETS[s.target], [f"{b:,}" for b in BUDGETS[s.target]])
+            axes.minorticks_off()
+        made.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4)
+    return path
+
+
+def pictures(s: Settings) -> Any:
+    """Draw what the generators made after the largest budget, beside what else is asked about."""
+    import matplotlib.pyplot as plt
+
+    of = digits(0, False) if s.target == DIGITS else cifar(s, 0)
+    budget, shown = BUDGETS[s.target][-1 if s.target == DIGITS else 0], {}
+    for name in ("data", "other data", "dead leaves", "mixed pictures"):
+        pool = of.pool(WAYS[name][2], 10)
+        shown[name] = (pool.images if isinstance(pool, sg.Dataset) else pool)[:10]
+    for name in ("DFME", "MAZE", "generator, labels"):
+        access, method, _ = WAYS[name]
+        oracle = bb.Oracle(of.target, access, 10, returns="logits", rows_per_call=64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            net = sg.build("lenet", 10, of.shape, 1)
+            shown[name] = acquire.data_free(net, oracle, method, queries=budget, recipe=sg.Recipe(epochs=1)).images(10)
+    fig, grid = plt.subplots(len(shown), 10, figsize=(8.4, 0.84 * len(shown)), layout="constrained")
+    for line, (name, images) in zip(grid, shown.items(), strict=True):
+        for axes, image in zip(line, images, strict=True):
+            axes.imshow(image.permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.axis("off")
+        line[0].text(-0.2, 0.5, name, transform=line[0].transAxes, va="center", ha="right", fontsize=8)
+    path = DOCS / f"extraction_made_{s.target}.png"
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
+    return path
+
+
+if __name__ == "__main__":
+    run(Settings, measure)
