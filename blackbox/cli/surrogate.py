@@ -47,13 +47,7 @@ def run(
     if nets.device is not None:
         net = net.to(nets.device)
     path = run_folder.create(common.out, "surrogate", found.name)
-    generated = how.strategy in sg.acquire.data_free_names()
-    if not generated:
-        sg.acquire.get(how.strategy)  # an unknown one is refused before the first query
-    # a strategy that selects needs more images than queries; one that generates its images needs seeds only
-    few = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}
-    wanted = 0 if generated else few.get(how.strategy, CHOICE * how.queries)
-    shown = sg.acquire.widened(own, wanted, seed)
+    shown = sg.acquire.widened(own, wanted(how), seed)
     run_folder.write_config(path, {
         "verb": "surrogate", "target": found.spec, "access": how.access, "queries": how.queries, "strategy": how.strategy,
         "arch": how.arch, "recipe": asdict(recipe), **asdict(keep), **asdict(images), **asdict(nets), "own_images": len(own),
@@ -61,7 +55,7 @@ def run(
     })  # fmt: skip
     shows = oracle.access.name.lower()
     about = f"{len(own):,} images of one's own{' and changed copies of them' if len(shown) > len(own) else ''}"
-    about = "a generator's images" if generated else about
+    about = "a generator's images" if how.strategy in sg.acquire.data_free_names() else about
     say(
         f"plan             {how.arch} from the {shows} of {found.name}: at most {how.queries:,} queries on {about}; "
         f"{len(kept):,} more to measure agreement",
@@ -93,6 +87,21 @@ def run(
     files = f"{specs.SURROGATE_FILE}, summary.txt, surrogate.json, training.json, outcomes.csv, run.json"
     say(f"saved            {path}/: {files}{', curve.json' if rounds else ''}", quiet)
     say(f"next             blackbox transfer --from {path} --to {target} --data {unseen(images.data)} --eps …", quiet)
+
+
+def wanted(how: options.Teaching) -> int:
+    """The number of images to choose from: more than queries for a strategy that selects, seeds only for one that generates its images.
+
+    Raises:
+        ValueError: no such strategy.
+    """
+    import surrogates as sg
+
+    if how.strategy in sg.acquire.data_free_names():
+        return 0
+    sg.acquire.get(how.strategy)
+    few = {"distil": how.queries, "noised": -(-how.queries // 2), "jacobian": 0}
+    return few.get(how.strategy, CHOICE * how.queries)
 
 
 def unseen(data: str) -> str:
