@@ -87,11 +87,18 @@ class Ground:
         np.savez(folder / "images.npz", images=images, labels=labels)
         usual = {"threat": "linf:40/255", "queries": "anywhere", "budget": BUDGET, "seeds": [0], "more": "", "feedback": "scores"}
         self.scenario = folder / "tiny.toml"
+        mask = np.ones(SHAPE[1:], bool)
+        mask[5] = False
+        np.save(folder / "mask.npy", mask)
         self.scenario.write_text(SCENARIO.format(**{**usual, **settings}))
         self.private, self.public = signing.make(folder / "keys")
         self.key = signing.public(self.public)
-        self.material = load(self.scenario, folder)
-        self.targets = Targets(self.material, None, folder)
+        self.again()
+
+    def again(self) -> None:
+        """Serve the scenario as the file has it now."""
+        self.material = load(self.scenario, self.folder)
+        self.targets = Targets(self.material, None, self.folder)
         self.host = self.begin()
 
     def begin(self, name: str = "journal.sqlite") -> Host:

@@ -30,6 +30,7 @@ from blackbox.league.material import as_floats, beneath, print_of
 from blackbox.league.scenario import Scenario
 from blackbox.league.target import LeagueTarget
 from blackbox.plugins import short
+from blackbox.protocol import Access
 from blackbox.results import AttackResult
 from blackbox.threat import eight_bit
 
@@ -101,6 +102,7 @@ def play(
             "of another file. Take the host's."
         )
     attack, parameters = attempt.build(scenario, data)
+    _check(attack, attempt.entered, scenario)
     texts = source.texts(attempt.spec)
     where = _begin(Path(out), scenarios.path_of(path), texts)
     server.enter(digest, attempt.entered, source.digest(texts), parameters)
@@ -122,6 +124,16 @@ def play(
             ended = f"; stopped: {session.stopped}" if session.stopped else ""
             told(f"{target.name}, seed {seed}: {found} of {among} in {asked:,} queries{ended}")
     return entry
+
+
+def _check(attack: Any, name: str, scenario: Scenario) -> None:
+    """Refuse an attack that cannot play, before a target is opened. Raises: ValueError."""
+    norm, shown = specs.read_threat(scenario.threat).norm, Access.parse(scenario.attacker.feedback.partition(":")[0])
+    if norm not in attack.norms:
+        raise ValueError(f"Expected an attack in {norm} for {scenario.name}, but {name} knows {' and '.join(attack.norms)}.")
+    if shown < attack.access:
+        needs = attack.access.name.lower()
+        raise ValueError(f"Expected an attack that gets by with {shown.name.lower()} for {scenario.name}, but {name} needs {needs}.")
 
 
 def _begin(where: Path, path: Path, texts: dict[str, str]) -> Path:

@@ -140,10 +140,15 @@ def _source(where: Path, entry: Entry) -> Iterator[str]:
         return
     if source.digest(texts) != entry.source:
         yield f"Expected the source whose hash was entered, {entry.source[:12]}, but that beside the entry is {source.digest(texts)[:12]}."
-    name = FLOORS.get(entry.attack, entry.attack.partition(" ")[0])
     same = entry.environment.get("versions", {}).get("blackbox") == blackbox.__version__
-    if same and (name in attacks.REGISTRY or entry.attack in FLOORS) and source.texts(name) != texts:
+    if same and (name := _ours(entry.attack)) and source.texts(name) != texts:
         yield f"Expected the source of {entry.attack} as this package has it, but it is another. Give it a name of its own."
+
+
+def _ours(attack: str) -> str:
+    """The attack of this package, or the floor, that an entry's attack is called, as `blackbox.attacks` takes it; "" if none is."""
+    name = FLOORS.get(attack, attack.partition(" ")[0])
+    return name if name in attacks.REGISTRY or attack in FLOORS else ""
 
 
 def _declared(entry: Entry, scenario: Scenario) -> Iterator[str]:
@@ -279,7 +284,9 @@ def _booked(entry: Entry, game: Game, book: Book) -> Iterator[str]:
 
 
 def _left_out(entry: Entry, book: Book) -> Iterator[str]:
-    """Does the host know of other players who entered the same source?"""
+    """Has the same source been entered under another name, or by another account? (Attacks of this package are anybody's.)"""
+    if _ours(entry.attack):
+        return
     what = (entry.source, entry.parameters, entry.scenario_hash)
     own = {(a.player, a.attack) for _, a in book.sessions() if (a.source, a.parameters, a.scenario_hash) == what}
     others = sorted(f"{player} as {attack}" for player, attack in own if (player, attack) != (entry.player, entry.attack))
