@@ -4,9 +4,9 @@
 
 speed, craft, training: `benchmarks.nets`; target, memory: `benchmarks.services`; rest: `benchmarks.rest`; sweep:
 `benchmarks.sweeps`; logging: `benchmarks.loggers`. Every row is the median of pairs measured in turn, with the smallest and the
-largest. coverage: how often intervals hold the truth, with the Monte Carlo error of two deviations (`benchmarks.coverage`).
-Writes experiments/results/benchmarks.json (coverage: coverage.json), part by part; --quick shows in a minute that all of it runs,
-and writes nothing.
+largest. coverage: how often intervals hold the truth, with the Monte Carlo error of two deviations (`benchmarks.coverage`);
+stopping: the same where one stops when it looks good (`benchmarks.stopping`). Writes experiments/results/benchmarks.json (coverage and
+stopping: files of their own), part by part; --quick shows in a minute that all of it runs, and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import coverage, loggers, nets, rest, services, sweeps
+from benchmarks import coverage, loggers, nets, rest, services, stopping, sweeps
 from experiments.runner import Book, Real, run, says
 
 PARTS = {
     "speed": nets.speed, "craft": nets.craft, "training": nets.training, "target": services.target, "sweep": sweeps.sweep,
     "memory": services.memory, "rest": rest.rest, "logging": loggers.logging, "coverage": coverage.coverage,
+    "stopping": stopping.stopping,
 }  # fmt: skip
 
 
@@ -35,6 +36,7 @@ class Settings(Real):
     threads: int = says(1, "of torch")
     samples: int = says(1000, "that coverage draws from each population")
     sizes: tuple[int, ...] = says(coverage.SIZES, "images of a sample, of coverage")
+    leagues: int = says(stopping.LEAGUES, "of stopping, for each population")
     quick: bool = says(False, "tiny settings, to see that it runs")
 
 
@@ -64,7 +66,7 @@ def measure(s: Settings) -> None:
             table.add_row(part, ratio, of, *(f"{value:.3f}" for value in (middle, *ends)))
             print(part, ratio, of, f"{middle:.3f}", sep="  ", flush=True)
         if not s.quick:
-            book = Book("coverage" if part == "coverage" else "benchmarks", s)
+            book = Book(part if part in ("coverage", "stopping") else "benchmarks", s)
             book.put(rows=[r for r in book.found.get("rows", []) if not anew(r, part, s)] + rows)
     console.print(table)
 

@@ -1,5 +1,6 @@
 """Statistics: rates with intervals, curves, bootstraps, ranks and paired tests, all derived from per-sample outcomes."""
 
+from blackbox.statistics.anytime import ConfidenceSequence, confidence_sequence
 from blackbox.statistics.correlation import rank_correlation
 from blackbox.statistics.crossed import TwoLevel, two_level
 from blackbox.statistics.curves import (
@@ -46,6 +47,7 @@ __all__ = [
     "Near",
     "Nearness",
     "Common",
+    "ConfidenceSequence",
     "Curve",
     "Detection",
     "Discordance",
@@ -59,6 +61,7 @@ __all__ = [
     "censored_curve",
     "known_curve",
     "common_success",
+    "confidence_sequence",
     "corrected",
     "few",
     "holm",
