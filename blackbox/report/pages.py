@@ -70,6 +70,17 @@ class Verbatim:
 
 
 @dataclass(frozen=True)
+class Links:
+    """A line of links to pages beside this one: (text, the page's path without suffix)."""
+
+    kind: ClassVar[str] = "links"
+    to: Sequence[tuple[str, str]]
+
+    def markdown(self) -> str:
+        return " · ".join(f"[{text}]({path}.md)" for text, path in self.to)
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture (PNG, SVG, JPEG) that lies beside the page."""
 
@@ -162,6 +173,10 @@ class Page:
         """A warning of one or more sentences."""
         self.blocks.append(Note([*lines]))
 
+    def links(self, to: Sequence[tuple[str, str]]) -> None:
+        """A line of links to pages beside this one: (text, the page's path without suffix)."""
+        self.blocks.append(Links([*to]))
+
     def pre(self, text: str, title: str = "") -> None:
         """Lines as they are; folded below ``title`` where there is one."""
         self.blocks.append(Verbatim(text, title))
@@ -183,10 +198,10 @@ class Page:
         """(anchor, text) of the headings of a level."""
         return [(b.number, b.text) for b in self.blocks if isinstance(b, Heading) and b.level == level]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = "report") -> None:
         """Write report.md and report.html, and the pictures of galleries, into ``folder``."""
-        (folder / "report.md").write_text(self.markdown(), encoding="utf-8")
-        (folder / "report.html").write_text(self.html(), encoding="utf-8")
+        (folder / f"{name}.md").write_text(self.markdown(), encoding="utf-8")
+        (folder / f"{name}.html").write_text(self.html(), encoding="utf-8")
 
     def markdown(self) -> str:
         """The page as Markdown; pictures by their file names."""

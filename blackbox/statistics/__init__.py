@@ -36,6 +36,7 @@ from blackbox.statistics.paired import (
     logrank,
     mcnemar,
     paired,
+    sign_flip,
     virtual_best,
 )
 from blackbox.statistics.ranks import Ranks, ranks
@@ -80,6 +81,7 @@ __all__ = [
     "ratio",
     "ratio_interval",
     "restricted_mean",
+    "sign_flip",
     "success_at",
     "two_level",
     "virtual_best",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from blackbox.statistics.intervals import mean_estimate
+from blackbox.statistics.intervals import by_image, mean_estimate
 from blackbox.statistics.multiple import holm
 from blackbox.statistics.outcomes import (
     Outcomes,
@@ -181,3 +181,17 @@ def logrank(first: Outcomes, second: Outcomes) -> float:
             return float("nan")
         data.append(CensoredData(uncensored=time[event], right=time[~event]))
     return float(test(*data).pvalue)
+
+
+def sign_flip(differences: Any, among: Any = None, count: int = 9_999, seed: int = 0) -> float:
+    """The p-value of no difference between two attacks in the mean over images: under it, either sign of an image's difference is as
+    likely (Fisher 1935), two-sided, from ``count`` drawn flips and the one seen (Phipson & Smyth 2010).
+
+    Args:
+        differences: [N], or [R, N] for R seeds or targets of the same images, which are averaged first. among: which count, by default
+            all.
+    """
+    x = by_image(differences, among)
+    signs = np.random.default_rng(seed).integers(0, 2, (count, len(x))) * 2 - 1
+    as_large = np.abs(signs @ x) >= abs(x.sum()) - 1e-9 * np.abs(x).sum()
+    return float((as_large.sum() + 1) / (count + 1))

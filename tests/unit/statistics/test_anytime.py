@@ -72,3 +72,14 @@ def test_nothing_and_too_much() -> None:
         stats.confidence_sequence([0], (1, 1))
     with pytest.raises(ValueError, match="images from 0 to 2"):
         stats.confidence_sequence([0, 1]).at(3)
+
+
+def test_a_sign_flip_counts_the_flips_that_do_as_much() -> None:
+    """Of three equal differences two of eight flips do; the level is kept, and seeds of an image are averaged first."""
+    assert stats.sign_flip([1, 1, 1]) == pytest.approx(2 / 8, abs=0.02)
+    assert stats.sign_flip([0, 0]) == stats.sign_flip([]) == 1.0
+    rng = np.random.default_rng(1)
+    assert stats.sign_flip(rng.normal(1, 1, 60)) <= 1e-3
+    assert sum(stats.sign_flip(rng.normal(0, 1, 20), count=199) <= 0.1 for _ in range(200)) in range(8, 33)
+    x = rng.normal(0.3, 1, 40)
+    assert stats.sign_flip(np.stack([x, x])) == stats.sign_flip(x) != stats.sign_flip(x, np.arange(40) < 20)

@@ -1,0 +1,196 @@
+"""``blackbox league table``: a static site on verified entries: a page of tables, one a scenario, one an attack, and table.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blackbox.league import pictures, tables
+from blackbox.league.entry import Entry
+from blackbox.league.standing import Standing, comparable
+from blackbox.report.pages import Page
+from blackbox.report.sections.common import safe
+from blackbox.statistics import few
+
+if TYPE_CHECKING:
+    from blackbox.league.scenario import Scenario
+
+INDEX, DATA = "index", "table.json"
+FLOORS = ("noise", "square")  # what every table shows beside the attacks
+
+
+@dataclass(frozen=True)
+class Played:
+    """A verified entry. checked: examples that their targets were asked about again; notes: of the verification."""
+
+    entry: Entry
+    scenario: Scenario
+    checked: int = 0
+    notes: Sequence[str] = ()
+
+
+@dataclass
+class Site:
+    """What the site is on. refused: entries that are not in it, with the reasons. key: id of the host's key."""
+
+    played: Sequence[Played]
+    refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    key: str = ""
+    command: str = ""
+
+    def scenarios(self) -> dict[str, list[Played]]:
+        """The entries of each scenario, by the hash of its file: another version is another scenario."""
+        out: dict[str, list[Played]] = {}
+        for each in self.played:
+            out.setdefault(each.entry.scenario_hash, []).append(each)
+        return dict(sorted(out.items(), key=lambda item: item[1][0].scenario.name))
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the site; returns its pages.
+
+        Raises:
+            ValueError: no entries, entries of a scenario on different sessions, or two of one name.
+        """
+        groups = {digest: _standings(some) for digest, some in self.scenarios().items()}
+        if not groups:
+            raise ValueError("Expected at least one verified entry for a table, but there was none.")
+        for inner in ("scenarios", "attacks"):
+            (folder / inner).mkdir(parents=True, exist_ok=True)
+        index = self._index(groups, folder)
+        index.write(folder, INDEX)
+        pages = [folder / f"{INDEX}.html"]
+        for digest, found in groups.items():
+            name = _page_of(found[0].scenario, digest, groups)
+            self._scenario(found, folder / "scenarios", name).write(folder / "scenarios", name)
+            pages.append(folder / "scenarios" / f"{name}.html")
+        for attack in sorted({s.name for found in groups.values() for s in found}):
+            page = self._attack(attack, groups)
+            page.write(folder / "attacks", safe(attack))
+            pages.append(folder / "attacks" / f"{safe(attack)}.html")
+        (folder / DATA).write_text(json.dumps(self._data(groups), indent=1) + "\n", encoding="utf-8")
+        return pages
+
+    # -- pages ---------------------------------------------------------------------------------------------------------
+
+    def _index(self, groups: Mapping[str, list[Standing]], folder: Path) -> Page:
+        page = Page("League of black-box attacks", nav=True, foot=_foot())
+        page.lead = (
+            f"{len(self.played)} entries in {len(groups)} scenario{'s' * (len(groups) > 1)}. The targets' side counted, flagged and signed"
+            f"{f' with the key {self.key}' if self.key else ''}; every entry was verified before it came in here."
+        )
+        page.first = self._first(groups)
+        for digest, found in groups.items():
+            scenario = found[0].scenario
+            page.head(f"{scenario.name} {scenario.version}")
+            page.text(scenario.about or "No description.")
+            page.links(
+                [("The scenario", f"scenarios/{_page_of(scenario, digest, groups)}"), *((s.name, f"attacks/{safe(s.name)}") for s in found)]
+            )
+            _tables(page, found)
+            picture = pictures.curves(found, folder / f"{_page_of(scenario, digest, groups)}.svg")
+            page.picture("Success against queries", picture, tables.CURVE)
+            for line in tables.reading(found):
+                page.text(line)
+        if self.refused:
+            page.head("Refused")
+            page.text("Not in any table, with the reasons of the verification.")
+            page.table(["Entry", "Why"], [[name, " ".join(why)] for name, why in self.refused.items()], left=2)
+        page.head("Where this comes from")
+        page.text(f"{DATA} has every image of every session, from which all of this follows.")
+        page.pre("\n".join(filter(None, [self.command, *(tables.verify_command(p.entry) for p in self.played)])))
+        return page
+
+    def _first(self, groups: Mapping[str, list[Standing]]) -> list[str]:
+        """What a reader must know before any number."""
+        lines = []
+        for found in groups.values():
+            name = found[0].scenario.name
+            if said := few(len(found[0].images)):
+                lines.append(f"{name}: {said}.")
+            have = {s.name.partition(" ")[0] for s in found if s.entry.floor}
+            if lacking := [floor for floor in FLOORS if floor not in have]:
+                lines.append(f"{name}: without the floor {' and '.join(lacking)}; play it: blackbox league run {lacking[0]}.")
+            if again := sorted({s.name for s in found if any(each.earlier for each in s.sessions)}):
+                lines.append(f"{name}: {', '.join(again)} had played the same targets before with other settings, which is another draw.")
+        return lines
+
+    def _scenario(self, found: list[Standing], folder: Path, name: str) -> Page:
+        scenario = found[0].scenario
+        page = Page(f"Scenario {scenario.name} {scenario.version}", lead=scenario.about, nav=True, foot=_foot())
+        page.first = [f"{said}."] if (said := few(len(found[0].images))) else []
+        page.links([("All scenarios", f"../{INDEX}"), *((s.name, f"../attacks/{safe(s.name)}") for s in found)])
+        page.head("Facts")
+        page.table(["Field", "Value"], tables.facts(scenario, found[0].entry.scenario_hash), left=2)
+        page.head("Table")
+        _tables(page, found)
+        page.picture("Success against queries", pictures.curves(found, folder / f"{name}.svg"), tables.CURVE)
+        for line in tables.reading(found):
+            page.text(line)
+        page.head("Target by target")
+        page.table(*tables.by_target(found))
+        page.head("Commands")
+        page.pre("\n".join(line for s in found for line in (tables.run_command(s.entry), tables.verify_command(s.entry))))
+        return page
+
+    def _attack(self, attack: str, groups: Mapping[str, list[Standing]]) -> Page:
+        page = Page(f"Attack {attack}", nav=True, foot=_foot())
+        page.links([("All attacks", f"../{INDEX}")])
+        for digest, found in groups.items():
+            for one in (s for s in found if s.name == attack):
+                played = next(p for p in self.played if p.entry is one.entry)
+                page.head(f"{one.scenario.name} {one.scenario.version}")
+                page.links([(f"Scenario {one.scenario.name}", f"../scenarios/{_page_of(one.scenario, digest, groups)}")])
+                page.table(["Field", "Value"], tables.declared(one, played.checked), left=2)
+                page.table(*tables.sessions(one), left=2)
+                if played.notes:
+                    page.note(played.notes)
+                page.pre("\n".join([tables.run_command(one.entry), tables.verify_command(one.entry)]))
+        return page
+
+    def _data(self, groups: Mapping[str, list[Standing]]) -> dict[str, Any]:
+        """All that the tables are made of: the sessions image by image, as columns."""
+        return {
+            "format": "blackbox-league-table-1", "key": self.key, "command": self.command,
+            "refused": {name: list(why) for name, why in self.refused.items()},
+            "scenarios": [
+                {"hash": digest, **json.loads(found[0].scenario.model_dump_json()), "entries": [tables.data(s) for s in found]}
+                for digest, found in groups.items()
+            ],
+        }  # fmt: skip
+
+
+def _tables(page: Page, found: list[Standing]) -> None:
+    """The table of a scenario, and each attack against each floor."""
+    page.table(*tables.overall(found))
+    if (made := tables.differences(found)) is not None:
+        page.table(*made, left=2)
+
+
+def _standings(played: Sequence[Played]) -> list[Standing]:
+    """Floors first, then the attacks by their mean queries.
+
+    Raises:
+        ValueError: two entries of one name, or on different sessions.
+    """
+    found = [Standing.of(p.entry, p.scenario) for p in played]
+    names = [s.name for s in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"Expected entries of different names in {found[0].scenario.name}, but {twice!r} is there twice. Leave one out.")
+    if not comparable(found):
+        raise ValueError(f"Expected entries of {found[0].scenario.name} on the same targets, seeds and images, but they differ.")
+    return sorted(found, key=lambda s: (not s.entry.floor, s.queries().value, s.name))
+
+
+def _page_of(scenario: Scenario, digest: str, groups: Mapping[str, list[Standing]]) -> str:
+    """The name of a scenario's page; with its hash where another version is there too."""
+    same = sum(found[0].scenario.name == scenario.name for found in groups.values())
+    return safe(scenario.name) if same < 2 else f"{safe(scenario.name)}-{digest[:8]}"
+
+
+def _foot() -> str:
+    import blackbox
+
+    return f"Made by blackbox {blackbox.__version__}, blackbox league table."

@@ -1,0 +1,179 @@
+"""What a table of the league is made of: of each attack in a scenario its success, queries, bills and differences, over images.
+
+An image is attacked on several targets with several seeds. These say nothing of other images, so that they are averaged for each image
+first, and every interval is over images (`blackbox.statistics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox import statistics
+from blackbox.league.entry import Entry, Session
+from blackbox.statistics import Estimate
+from blackbox.tariff import Bill, Tariff
+
+if TYPE_CHECKING:
+    from blackbox.league.scenario import Scenario
+
+NONE = Estimate(float("nan"), float("nan"), float("nan"), 0)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One attack in one scenario. The columns [R, N] have a row for each target and seed, and a column for each image.
+
+    entry: what it is made of. sessions: those that are looked at: all, or those on public or on sealed targets.
+    """
+
+    entry: Entry
+    scenario: Scenario
+    sessions: Sequence[Session]
+
+    @classmethod
+    def of(cls, entry: Entry, scenario: Scenario) -> Standing:
+        """All sessions of an entry, in the scenario's order."""
+        places = {target.name: i for i, target in enumerate(scenario.targets)}
+        return cls(entry, scenario, sorted(entry.sessions, key=lambda s: (places[s.target], s.seed)))
+
+    def on(self, chosen: Callable[[Session], bool]) -> Standing:
+        """The same, on some of the targets alone."""
+        return Standing(self.entry, self.scenario, [s for s in self.sessions if chosen(s)])
+
+    @property
+    def name(self) -> str:
+        return self.entry.attack
+
+    @property
+    def budget(self) -> int:
+        return self.scenario.budget
+
+    def column(self, name: str, kind: Any = np.float64) -> np.ndarray:
+        """A column of the entry's images, [R, N]."""
+        return np.array([[getattr(image, name) for image in s.images] for s in self.sessions], dtype=kind).reshape(len(self.sessions), -1)
+
+    @cached_property
+    def images(self) -> list[int]:
+        """The images' ids."""
+        return [image.image for image in self.sessions[0].images] if self.sessions else []
+
+    @cached_property
+    def attacked(self) -> np.ndarray:
+        return self.column("attacked", bool)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """The query that first succeeded, 0 where none did within the budget."""
+        first = np.where(self.column("success", bool), self.column("first_success_query", np.int64), 0)
+        return np.where(first <= self.budget, first, 0)
+
+    @cached_property
+    def costs(self) -> np.ndarray:
+        """Queries of each image, failures at the budget."""
+        return np.where(self.first > 0, np.minimum(self.column("queries"), self.budget), self.budget)
+
+    def within(self, budget: int) -> np.ndarray:
+        """Which attacks succeeded within so many queries, [R, N] bool."""
+        return (self.first > 0) & (self.first <= budget)
+
+    # -- the columns of a table ----------------------------------------------------------------------------------------
+
+    def success(self, budget: int) -> Estimate:
+        """The share of attacks on images that the targets had right that succeeded within so many queries."""
+        return statistics.rate_estimate(self.within(budget), self.attacked) if self.sessions else NONE
+
+    def anytime(self) -> Estimate:
+        """The share within the budget, with an interval that holds whenever the entrant might have stopped."""
+        return statistics.confidence_sequence(self.within(self.budget), among=self.attacked).last if self.sessions else NONE
+
+    def clean_error(self) -> Estimate:
+        """The share of images that the targets have wrong as they are."""
+        return statistics.rate_estimate(~self.attacked) if self.sessions else NONE
+
+    def queries(self) -> Estimate:
+        """The restricted mean queries of an attacked image, failures at the budget."""
+        return statistics.mean_estimate(self.costs, among=self.attacked, bounds=(1, self.budget)) if self.sessions else NONE
+
+    def mean(self, values: np.ndarray) -> float:
+        """The mean of a column over attacked images."""
+        return float(values[self.attacked].mean()) if self.attacked.any() else float("nan")
+
+    @cached_property
+    def flagged(self) -> np.ndarray:
+        """Queries that were flagged or rejected, [R, N]; where a detector rejects, what it rejects is what it flags."""
+        return np.maximum(self.column("flagged"), self.column("rejected"))
+
+    def bill(self) -> Bill:
+        """What all sessions cost by the scenario's tariff, with the labels and gradients that the entrant declares."""
+        counts = self.column("queries"), self.flagged, self.column("bad")
+        more = self.column("gradients"), self.column("seconds")
+        queries, flagged, bad, gradients, seconds = (float(column.sum()) for column in (*counts, *more))
+        return Tariff(**self.scenario.tariff).bill(queries, flagged, bad, self.entry.labels, gradients, seconds)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An attack against a floor, on the images that both attacked.
+
+    saved: queries that the attack saves, an image, failures at the budget. gained: success within the budget, in shares. p: of the
+    sign-flip test that it saves none, corrected for ``tests`` in the table.
+    """
+
+    saved: Estimate
+    gained: Estimate
+    p: float
+    tests: int = 1
+
+
+def difference(one: Standing, floor: Standing) -> Difference:
+    """Compare two attacks image by image; both played the same sessions."""
+    both, most = one.attacked & floor.attacked, one.budget
+    if not both.any():
+        return Difference(NONE, NONE, 1.0)
+    saved, gained = floor.costs - one.costs, one.within(most).astype(float) - floor.within(most)
+    found = statistics.mean_estimate(saved, among=both, bounds=(1 - most, most - 1))
+    share = statistics.mean_estimate(gained, among=both, bounds=(-1, 1))
+    return Difference(found, share, statistics.sign_flip(saved, both))
+
+
+def overfitting(one: Standing) -> Estimate:
+    """Success on public targets less that on sealed ones, over the images that were attacked on both."""
+    public, sealed = one.on(lambda s: not s.sealed), one.on(lambda s: s.sealed)
+    if not (public.sessions and sealed.sessions):
+        return NONE
+    both = public.attacked.any(0) & sealed.attacked.any(0)
+    shares = []
+    for part in (public, sealed):
+        among = part.attacked[:, both]
+        shares.append((part.within(part.budget)[:, both] & among).sum(0) / np.maximum(among.sum(0), 1))
+    return statistics.mean_estimate(shares[0] - shares[1], bounds=(-1, 1))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best attack for each image, target and seed, chosen in hindsight. quickest: of each attack how often it was the quickest."""
+
+    success: Estimate
+    queries: Estimate
+    quickest: dict[str, Estimate]
+
+
+def virtual_best(standings: Sequence[Standing]) -> Best:
+    """The virtual best of attacks that played the same sessions (Rice 1976); optimistic, since the best of several draws is chosen."""
+    attacked = np.logical_and.reduce([s.attacked for s in standings])
+    most = standings[0].budget
+    costs = np.stack([s.costs for s in standings])
+    won = np.stack([s.within(most) for s in standings])
+    best, found = costs.min(0), won.any(0) & attacked
+    share = {s.name: statistics.rate_estimate(won[i] & (costs[i] == best), found) for i, s in enumerate(standings)}
+    return Best(statistics.rate_estimate(won.any(0), attacked), statistics.mean_estimate(best, among=attacked, bounds=(1, most)), share)
+
+
+def comparable(standings: Sequence[Standing]) -> bool:
+    """Did all play the same sessions on the same images?"""
+    return len({(tuple((s.target, s.seed) for s in one.sessions), tuple(one.images)) for one in standings}) <= 1

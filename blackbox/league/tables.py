@@ -1,0 +1,202 @@
+"""The tables of the league's pages: rows of text, with the intervals of `blackbox.league.standing`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from blackbox.league.entry import Entry
+from blackbox.league.standing import Difference, Standing, difference, overfitting, virtual_best
+from blackbox.statistics import BUDGETS, Estimate, holm
+from blackbox.tariff import short
+
+if TYPE_CHECKING:
+    from blackbox.league.scenario import Scenario
+
+SHOWN = 3  # budgets in a table, the whole one the last
+CURVE = "Of the images that the targets had right; seeds and targets of an image are averaged first. A failure stays one to the end."
+NO, FIXED = "–", "\u00a0"  # a space at which no line ends
+Made = tuple[list[str], list[list[str]], str]
+
+
+def percent(e: Estimate) -> str:
+    """``15 % [5, 36]``."""
+    return f"{100 * e.value:.0f}{FIXED}% [{100 * e.low:.0f},{FIXED}{100 * e.high:.0f}]" if e.n else NO
+
+
+def points(e: Estimate) -> str:
+    """A difference of shares in points: ``+5 [-1, +11]``."""
+    value, low, high = (f"{round(100 * each):+d}" if e.n else NO for each in (e.value, e.low, e.high))
+    return f"{value} [{low},{FIXED}{high}]" if e.n else NO
+
+
+def number(e: Estimate) -> str:
+    """``120 [99, 151]``."""
+    return f"{e.value:,.1f} [{e.low:,.1f},{FIXED}{e.high:,.1f}]" if e.n else NO
+
+
+def budgets(most: int) -> list[int]:
+    """The numbers of queries at which success is shown."""
+    return [*[b for b in BUDGETS if b < most][-SHOWN + 1 :], most]
+
+
+def overall(found: Sequence[Standing]) -> Made:
+    """Floors, attacks and the virtual best of a scenario."""
+    first = found[0]
+    at, sealed = budgets(first.budget), any(s.sealed for s in first.sessions)
+    head = ["Attack", *(f"fooled by {b:,}" for b in at), "at any time", f"queries, failures at {first.budget:,}", *["overfitting"] * sealed,
+            "flagged", "money", "gradients", "labels bought", "seconds"]  # fmt: skip
+    blank = [NO] * 5
+    rows = [["no attack: clean error", *[percent(first.clean_error())] * len(at), NO, NO, *[NO] * sealed, *blank]]
+    for s in found:
+        bill, images = s.bill(), max(s.attacked.size, 1)
+        rows.append(
+            [f"{s.name} (floor)" if s.entry.floor else s.name, *(percent(s.success(b)) for b in at), percent(s.anytime()), number(s.queries()),
+             *[points(overfitting(s))] * sealed, f"{s.mean(s.flagged):,.1f}", short(bill.total / images) if s.scenario.tariff else NO,
+             f"{s.mean(s.column('gradients')):,.0f}", f"{s.entry.labels:,}", f"{s.mean(s.column('seconds')):.2g}"]
+        )  # fmt: skip
+    best = virtual_best(found)
+    rows.append(["virtual best", *[NO] * (len(at) - 1), percent(best.success), NO, number(best.queries), *[NO] * sealed, *blank])
+    return head, rows, f"{first.scenario.threat}, {len(first.images):,} images; 95 % intervals. How to read it stands below the picture."
+
+
+def reading(found: Sequence[Standing]) -> list[str]:
+    """How to read the table of a scenario, in paragraphs."""
+    sealed, prices = any(s.sealed for s in found[0].sessions), bool(found[0].scenario.tariff)
+    quickest = ", ".join(f"{name} {100 * e.value:.0f}{FIXED}%" for name, e in virtual_best(found).quickest.items() if e.n)
+    lines = [
+        "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: the "
+        "targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that also holds for an "
+        "entrant who stopped when it looked good.",
+        "Flagged queries, gradients, seconds and money are means over images, targets and seeds. Gradients and labels are as the entrant "
+        f"declares{'' if prices else '; the scenario has no prices'}.",
+        f"Virtual best: the quickest attack for each image, chosen in hindsight; quickest were {quickest or 'none'}.",
+    ]
+    if sealed:
+        lines.append(
+            "Overfitting: success on public targets less that on sealed ones, in points. Sealed targets may be harder by themselves: compare "
+            "with the floors, which cannot overfit."
+        )
+    return lines
+
+
+def compared(found: Sequence[Standing]) -> list[tuple[Standing, Standing, Difference]]:
+    """Each attack against each floor, p corrected for all of them (Holm)."""
+    floors = [s for s in found if s.entry.floor]
+    pairs = [(one, floor, difference(one, floor)) for one in found if not one.entry.floor for floor in floors]
+    p = holm([each.p for _, _, each in pairs])
+    return [(a, b, replace(each, p=float(value), tests=len(pairs))) for (a, b, each), value in zip(pairs, p, strict=True)]
+
+
+def differences(found: Sequence[Standing]) -> Made | None:
+    """Each attack against each floor; None where there is nothing to compare."""
+    pairs = compared(found)
+    if not pairs:
+        return None
+    rows = [[a.name, b.name, number(d.saved), points(d.gained), f"{d.p:.3g}"] for a, b, d in pairs]
+    tests = pairs[0][2].tests
+    told = (
+        "Against the floors, image by image: queries saved (failures at the budget) and success gained, in points; above zero the attack is "
+        "better. p: of the sign-flip test that no queries are saved"
+        f"{f', corrected for the {tests} tests of this table (Holm 1979)' if tests > 1 else ''}."
+    )
+    return ["Attack", "Floor", "queries saved", "success gained", "p"], rows, told
+
+
+def by_target(found: Sequence[Standing]) -> Made:
+    """Success and queries on each target."""
+    targets = list(dict.fromkeys((s.target, s.sealed) for s in found[0].sessions))
+    head = ["Attack", *(f"{name}{' (sealed)' if sealed else ''}" for name, sealed in targets)]
+
+    def cell(one: Standing, target: str) -> str:
+        part = one.on(lambda s: s.target == target)
+        return f"{percent(part.success(one.budget))}, {part.queries().value:,.0f} queries"
+
+    return head, [[s.name, *(cell(s, name) for name, _ in targets)] for s in found], "Fooled within the budget, and mean queries with failures at it."
+
+
+def sessions(one: Standing) -> Made:
+    """Every session of an attack."""
+    head = ["Target", "Seed", "Images attacked", "Fooled", "Queries", "Flagged", "Bad", "Earlier sessions", "Ended early by"]
+    rows = []
+    for s in one.sessions:
+        part = one.on(lambda other, s=s: other is s)  # type: ignore[misc]
+        rows.append(
+            [f"{s.target}{' (sealed)' if s.sealed else ''}", str(s.seed), f"{int(part.attacked.sum())} of {len(s.images)}",
+             percent(part.success(one.budget)), number(part.queries()), f"{part.flagged.sum():,.0f}", f"{part.column('bad').sum():,.0f}",
+             f"{s.earlier:,}", s.stopped or NO]
+        )  # fmt: skip
+    return head, rows, "One session a target and seed. Earlier sessions: that the player had opened on it before, with other attacks or settings."
+
+
+def facts(scenario: Scenario, digest: str) -> list[list[str]]:
+    """All fields of a scenario; the four axes of what the attacker has first."""
+    values = scenario.model_dump()
+    attacker = values.pop("attacker")
+    axes = ("access", "feedback", "quality", "quantity")
+    rows = [[f"attacker: {name}", str(attacker[name])] for name in axes]
+    for name, value in values.items():
+        if name in ("name", "version", "about"):
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows += [[f"{name}: {each['name']}", _words({k: v for k, v in each.items() if k != "name"})] for each in value]
+        else:
+            rows.append([name, _words(value)])
+    return [*rows, ["hash of the file", digest]]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_words(each)}" for name, each in value.items() if each not in (None, "", [], {})) or NO
+    if isinstance(value, list):
+        return ", ".join(_words(each) for each in value) or NO
+    return NO if value is None or value == "" else str(value)
+
+
+def declared(one: Standing, checked: int) -> list[list[str]]:
+    """What an entry says of itself, and what was looked at again."""
+    e = one.entry
+    versions = e.environment.get("versions", {})
+    return [
+        ["settings", e.parameters], ["player", e.player], ["hash of the source, told before a target was opened", e.source],
+        ["surrogates", ", ".join(e.surrogates) or "none"], ["labels bought, as declared", f"{e.labels:,}"],
+        ["training, as declared", e.training or "none"], ["money", str(one.bill()) if one.scenario.tariff else "the scenario has no prices"],
+        ["overfitting, points", points(overfitting(one))], ["examples looked at again", f"{checked:,}" if checked else "none"],
+        ["versions", ", ".join(f"{name} {value}" for name, value in versions.items()) or NO],
+    ]  # fmt: skip
+
+
+def run_command(entry: Entry) -> str:
+    """The command that plays an entry again."""
+    settings = getattr(entry, "settings", [])
+    words = ["blackbox", "league", "run", entry.attack.partition(" ")[0], "--scenario", f"{entry.scenario}.toml", "--server", "ADDRESS"]
+    words += [word for each in settings for word in ("--set", each)] + [word for each in entry.surrogates for word in ("--surrogate", each)]
+    return shlex.join([*words, "--out", entry.attack.replace(" ", "-")])
+
+
+def verify_command(entry: Entry) -> str:
+    """The command that checks it."""
+    return shlex.join(["blackbox", "league", "verify", entry.attack.replace(" ", "-"), "--key", "league.pub"])
+
+
+def data(one: Standing) -> dict[str, Any]:
+    """An entry for table.json: its sessions image by image, as columns, and what the table shows of it."""
+    names = ("image", "label", "attacked", "success", "queries", "first_success_query", "flagged", "rejected", "bad", "gradients", "seconds")
+    shown = {
+        "success": {b: _ends(one.success(b)) for b in budgets(one.budget)}, "at any time": _ends(one.anytime()), "queries": _ends(one.queries()),
+        "overfitting": _ends(overfitting(one)), "money": one.bill().money, "clean error": _ends(one.clean_error()),
+    }  # fmt: skip
+    about = one.entry.model_dump(exclude={"sessions", "environment", "format"})
+    columns = [
+        {"target": s.target, "sealed": s.sealed, "seed": s.seed, "budget": s.budget, "earlier": s.earlier, "stopped": s.stopped,
+         **{name: [getattr(image, name) for image in s.images] for name in names}}
+        for s in one.sessions
+    ]  # fmt: skip
+    return {**about, "shown": shown, "sessions": columns}
+
+
+def _ends(e: Estimate) -> list[float] | None:
+    """Value, low and high; None where nothing is known."""
+    return [e.value, e.low, e.high] if e.n else None
