@@ -10,7 +10,7 @@ from blackbox.cli.options import Quiet
 
 app = typer.Typer(
     name="league", no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
-    help="A benchmark whose counts the target's side keeps and signs: host, play, verify.",
+    help="A benchmark whose counts the target's side keeps and signs: host, play, verify, show.",
 )  # fmt: skip
 
 Data = Annotated[str | None, typer.Option("--data", "-d", help="Where relative paths in the scenario start.", show_default="here")]
@@ -120,3 +120,20 @@ def verify(
     from blackbox.cli.league_verify import run
 
     run(entries, key, sealed, journal, again, attack, signed_only, data, quiet)
+
+
+@app.command()
+def table(
+    entries: Annotated[list[str], typer.Argument(help="Folders of entries.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the site.")],
+    key: Annotated[str, typer.Option(help="The server's public key.")],
+    sealed: Slots = None,
+    journal: Annotated[str | None, typer.Option("--server-journal", help="The server's journal, for the host.")] = None,
+    signed_only: Annotated[bool, typer.Option("--signed-only", help="Do not load the scenario's data and targets.")] = False,
+    data: Data = None,
+    quiet: Quiet = False,
+) -> None:
+    """Verify entries and write a static site: a table a scenario, a page an attack. Exit code 4: one was refused, and left out."""
+    from blackbox.cli.league_table import run
+
+    run(entries, out, key, sealed, journal, signed_only, data, quiet)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from blackbox.cli.exits import GATE, Exit
 from blackbox.cli.progress import say
+
+if TYPE_CHECKING:
+    from blackbox.league.verify import Verdict
 
 
 def run(
@@ -13,6 +17,23 @@ def run(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Check, print, and end with the exit code of a failed gate if one is refused."""
+    refused = []
+    for entry, verdict in verdicts(entries, key, sealed, journal, signed_only, data, attack if again else None):
+        for note in verdict.notes:
+            say(f"note             {note}", quiet)
+        if verdict.taken:
+            more = f", {verdict.checked} examples looked at again" if verdict.checked else ""
+            say(f"taken            {entry}{more}{', played again' if again else ''}", quiet)
+        else:
+            refused.append("\n".join([f"{entry} is refused:", *(f"  {reason}" for reason in verdict.refusals)]))
+    if refused:
+        raise Exit(GATE, "\n".join(refused))
+
+
+def verdicts(
+    entries: list[str], key: str, sealed: str | None, journal: str | None, signed_only: bool, data: str | None, again: str | None = None
+) -> Iterator[tuple[str, Verdict]]:
+    """Verify entries, one after the other. again: play those that are taken from the journal too, as this attack; "" for the entry's."""
     from blackbox.league import again as replaying
     from blackbox.league import sealed as sealing
     from blackbox.league.book import Book
@@ -23,21 +44,12 @@ def run(
     slots = None if sealed is None else sealing.read(sealed)
     book = None if journal is None else Book(journal)
     known: dict[bytes, Any] = {}
-    refused = []
     for entry in entries:
         material, targets = (None, None) if signed_only else _ground(entry, slots, data, known)
         verdict = verify(entry, signed_by, material=material, targets=targets, book=book)
-        if again and verdict.taken:
-            verdict.refusals += replaying.again(entry, signed_by, material or material_of(entry, data), attack, data)
-        for note in verdict.notes:
-            say(f"note             {note}", quiet)
-        if verdict.taken:
-            more = f", {verdict.checked} examples looked at again" if verdict.checked else ""
-            say(f"taken            {entry}{more}{', played again' if again else ''}", quiet)
-        else:
-            refused.append("\n".join([f"{entry} is refused:", *(f"  {reason}" for reason in verdict.refusals)]))
-    if refused:
-        raise Exit(GATE, "\n".join(refused))
+        if again is not None and verdict.taken:
+            verdict.refusals += replaying.again(entry, signed_by, material or material_of(entry, data), again, data)
+        yield entry, verdict
 
 
 def _ground(entry: str, slots: Any, data: str | None, known: dict[bytes, Any]) -> tuple[Any, Any]:

@@ -29,6 +29,7 @@ def curves(found: Sequence[Standing], path: Path) -> Path:
     style.clean(axes)
     style.legend(axes, "upper left")
     s = found[0].scenario
-    under = f"{s.threat}; {len(found[0].images)} images, {len(s.targets)} targets, {len(s.seeds)} seeds; bands are 95 % intervals over images."
+    played = f"{len(found[0].images)} images, {len(s.targets)} targets, {len(s.seeds)} seeds"
+    under = f"{s.threat}; {played}; bands are 95 % intervals over images."
     style.heading(made, f"Success against queries: {s.name}", under, height)
     return style.save(made, path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from blackbox.protocol import Access
 from blackbox.specs import channels as between
 from blackbox.specs.threat import read_threat
 from blackbox.sweep.study import Images, Seeds
+from blackbox.tariff import Tariff
 
 FOLDER = Path(__file__).parent / "scenarios"  # those that ship
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -127,6 +129,15 @@ class Scenario(Part):
     def _norm(cls, value: str) -> str:
         read_threat(value)
         return value
+
+    @field_validator("tariff")
+    @classmethod
+    def _prices(cls, values: dict[str, float | int]) -> dict[str, float | int]:
+        names = [each.name for each in fields(Tariff)]
+        if unknown := [name for name in values if name not in names]:
+            raise ValueError(f"Expected prices of {', '.join(names)}, but there was {unknown[0]}.{did_you_mean(unknown[0], names)}")
+        Tariff(**values)  # type: ignore[arg-type]
+        return values
 
     @field_validator("targets", "surrogates")
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blackbox.league.entry import Entry
+from blackbox.league.entry import Entry, Image
 from blackbox.league.standing import Difference, Standing, difference, overfitting, virtual_best
 from blackbox.statistics import BUDGETS, Estimate, holm
 from blackbox.tariff import short
@@ -53,8 +53,8 @@ def overall(found: Sequence[Standing]) -> Made:
     for s in found:
         bill, images = s.bill(), max(s.attacked.size, 1)
         rows.append(
-            [f"{s.name} (floor)" if s.entry.floor else s.name, *(percent(s.success(b)) for b in at), percent(s.anytime()), number(s.queries()),
-             *[points(overfitting(s))] * sealed, f"{s.mean(s.flagged):,.1f}", short(bill.total / images) if s.scenario.tariff else NO,
+            [f"{s.name} (floor)" if s.entry.floor else s.name, *(percent(s.success(b)) for b in at), percent(s.anytime()),
+             number(s.queries()), *[points(overfitting(s))] * sealed, f"{s.mean(s.flagged):,.1f}", short(bill.total / images) if s.scenario.tariff else NO,
              f"{s.mean(s.column('gradients')):,.0f}", f"{s.entry.labels:,}", f"{s.mean(s.column('seconds')):.2g}"]
         )  # fmt: skip
     best = virtual_best(found)
@@ -67,8 +67,8 @@ def reading(found: Sequence[Standing]) -> list[str]:
     sealed, prices = any(s.sealed for s in found[0].sessions), bool(found[0].scenario.tariff)
     quickest = ", ".join(f"{name} {100 * e.value:.0f}{FIXED}%" for name, e in virtual_best(found).quickest.items() if e.n)
     lines = [
-        "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: the "
-        "targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that also holds for an "
+        "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: "
+        "the targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that also holds for an "
         "entrant who stopped when it looked good.",
         "Flagged queries, gradients, seconds and money are means over images, targets and seeds. Gradients and labels are as the entrant "
         f"declares{'' if prices else '; the scenario has no prices'}.",
@@ -76,8 +76,8 @@ def reading(found: Sequence[Standing]) -> list[str]:
     ]
     if sealed:
         lines.append(
-            "Overfitting: success on public targets less that on sealed ones, in points. Sealed targets may be harder by themselves: compare "
-            "with the floors, which cannot overfit."
+            "Overfitting: success on public targets less that on sealed ones, in points. Sealed targets may be harder by themselves: "
+            "compare with the floors, which cannot overfit."
         )
     return lines
 
@@ -98,8 +98,8 @@ def differences(found: Sequence[Standing]) -> Made | None:
     rows = [[a.name, b.name, number(d.saved), points(d.gained), f"{d.p:.3g}"] for a, b, d in pairs]
     tests = pairs[0][2].tests
     told = (
-        "Against the floors, image by image: queries saved (failures at the budget) and success gained, in points; above zero the attack is "
-        "better. p: of the sign-flip test that no queries are saved"
+        "Against the floors, image by image: queries saved (failures at the budget) and success gained, in points; above zero the attack "
+        "is better. p: of the sign-flip test that no queries are saved"
         f"{f', corrected for the {tests} tests of this table (Holm 1979)' if tests > 1 else ''}."
     )
     return ["Attack", "Floor", "queries saved", "success gained", "p"], rows, told
@@ -114,7 +114,8 @@ def by_target(found: Sequence[Standing]) -> Made:
         part = one.on(lambda s: s.target == target)
         return f"{percent(part.success(one.budget))}, {part.queries().value:,.0f} queries"
 
-    return head, [[s.name, *(cell(s, name) for name, _ in targets)] for s in found], "Fooled within the budget, and mean queries with failures at it."
+    rows = [[s.name, *(cell(s, name) for name, _ in targets)] for s in found]
+    return head, rows, "Fooled within the budget, and mean queries with failures at it."
 
 
 def sessions(one: Standing) -> Made:
@@ -128,7 +129,8 @@ def sessions(one: Standing) -> Made:
              percent(part.success(one.budget)), number(part.queries()), f"{part.flagged.sum():,.0f}", f"{part.column('bad').sum():,.0f}",
              f"{s.earlier:,}", s.stopped or NO]
         )  # fmt: skip
-    return head, rows, "One session a target and seed. Earlier sessions: that the player had opened on it before, with other attacks or settings."
+    told = "One session a target and seed. Earlier sessions: that the player had opened on it before, with other attacks or settings."
+    return head, rows, told
 
 
 def facts(scenario: Scenario, digest: str) -> list[list[str]]:
@@ -162,7 +164,8 @@ def declared(one: Standing, checked: int) -> list[list[str]]:
     return [
         ["settings", e.parameters], ["player", e.player], ["hash of the source, told before a target was opened", e.source],
         ["surrogates", ", ".join(e.surrogates) or "none"], ["labels bought, as declared", f"{e.labels:,}"],
-        ["training, as declared", e.training or "none"], ["money", str(one.bill()) if one.scenario.tariff else "the scenario has no prices"],
+        ["training, as declared", e.training or "none"],
+        ["money", str(one.bill()) if one.scenario.tariff else "the scenario has no prices"],
         ["overfitting, points", points(overfitting(one))], ["examples looked at again", f"{checked:,}" if checked else "none"],
         ["versions", ", ".join(f"{name} {value}" for name, value in versions.items()) or NO],
     ]  # fmt: skip
@@ -183,10 +186,10 @@ def verify_command(entry: Entry) -> str:
 
 def data(one: Standing) -> dict[str, Any]:
     """An entry for table.json: its sessions image by image, as columns, and what the table shows of it."""
-    names = ("image", "label", "attacked", "success", "queries", "first_success_query", "flagged", "rejected", "bad", "gradients", "seconds")
+    names = [name for name in Image.model_fields if name != "distance"]
     shown = {
-        "success": {b: _ends(one.success(b)) for b in budgets(one.budget)}, "at any time": _ends(one.anytime()), "queries": _ends(one.queries()),
-        "overfitting": _ends(overfitting(one)), "money": one.bill().money, "clean error": _ends(one.clean_error()),
+        "success": {b: _ends(one.success(b)) for b in budgets(one.budget)}, "at any time": _ends(one.anytime()),
+        "queries": _ends(one.queries()), "overfitting": _ends(overfitting(one)), "money": one.bill().money, "clean error": _ends(one.clean_error()),
     }  # fmt: skip
     about = one.entry.model_dump(exclude={"sessions", "environment", "format"})
     columns = [
