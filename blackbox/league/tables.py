@@ -54,8 +54,9 @@ def overall(found: Sequence[Standing]) -> Made:
         bill, images = s.bill(), max(s.attacked.size, 1)
         rows.append(
             [f"{s.name} (floor)" if s.entry.floor else s.name, *(percent(s.success(b)) for b in at), percent(s.anytime()),
-             number(s.queries()), *[points(overfitting(s))] * sealed, f"{s.mean(s.flagged):,.1f}", short(bill.total / images) if s.scenario.tariff else NO,
-             f"{s.mean(s.column('gradients')):,.0f}", f"{s.entry.labels:,}", f"{s.mean(s.column('seconds')):.2g}"]
+             number(s.queries()), *[points(overfitting(s))] * sealed, f"{s.mean(s.flagged):,.1f}",
+             short(bill.total / images) if s.scenario.tariff else NO, f"{s.mean(s.column('gradients')):,.0f}", f"{s.entry.labels:,}",
+             f"{s.mean(s.column('seconds')):.2g}"]
         )  # fmt: skip
     best = virtual_best(found)
     rows.append(["virtual best", *[NO] * (len(at) - 1), percent(best.success), NO, number(best.queries), *[NO] * sealed, *blank])
@@ -68,8 +69,8 @@ def reading(found: Sequence[Standing]) -> list[str]:
     quickest = ", ".join(f"{name} {100 * e.value:.0f}{FIXED}%" for name, e in virtual_best(found).quickest.items() if e.n)
     lines = [
         "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: "
-        "the targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that also holds for an "
-        "entrant who stopped when it looked good.",
+        "the targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that also holds for "
+        "an entrant who stopped when it looked good.",
         "Flagged queries, gradients, seconds and money are means over images, targets and seeds. Gradients and labels are as the entrant "
         f"declares{'' if prices else '; the scenario has no prices'}.",
         f"Virtual best: the quickest attack for each image, chosen in hindsight; quickest were {quickest or 'none'}.",
@@ -189,7 +190,8 @@ def data(one: Standing) -> dict[str, Any]:
     names = [name for name in Image.model_fields if name != "distance"]
     shown = {
         "success": {b: _ends(one.success(b)) for b in budgets(one.budget)}, "at any time": _ends(one.anytime()),
-        "queries": _ends(one.queries()), "overfitting": _ends(overfitting(one)), "money": one.bill().money, "clean error": _ends(one.clean_error()),
+        "queries": _ends(one.queries()), "overfitting": _ends(overfitting(one)), "money": one.bill().money,
+        "clean error": _ends(one.clean_error()),
     }  # fmt: skip
     about = one.entry.model_dump(exclude={"sessions", "environment", "format"})
     columns = [

@@ -55,9 +55,9 @@ def confidence_sequence(
     """A confidence sequence for a mean over images, by betting (theorem 3 of the paper, with its predictable plug-in bets).
 
     It holds for rates (outcomes, the default bounds), for queries with failures at the cap (``bounds=(1, cap)``), and for paired
-    differences of these (``bounds=(1 - cap, cap - 1)``). It is wider than an interval for a number of images that was fixed beforehand, and right
-    where that is not: for whoever plays image after image and stops when it looks good. What no interval knows of: which of several runs
-    was shown.
+    differences of these (``bounds=(1 - cap, cap - 1)``). It is wider than an interval for a number of images that was fixed beforehand,
+    and right where that is not: for whoever plays image after image and stops when it looks good. What no interval knows of: which of
+    several runs was shown.
 
     Args:
         values: [N] in the order in which the images were played, or [R, N] for R seeds of each.
