@@ -40,8 +40,8 @@ class ConfidenceSequence:
             raise ValueError(f"Expected a number of images from 0 to {len(self.value)}, but it was {images}.")
         if not images:
             return Estimate(float("nan"), float("nan"), float("nan"), 0, self.level)
-        ends = (float(column[images - 1]) for column in (self.value, self.low, self.high))
-        return Estimate(*ends, images, self.level)
+        value, low, high = (float(column[images - 1]) for column in (self.value, self.low, self.high))
+        return Estimate(value, low, high, images, self.level)
 
     @property
     def last(self) -> Estimate:
