@@ -139,7 +139,7 @@ def measure(s: Settings, task: Ready, lines: Iterable[Line]) -> None:
     """Measure the lines that the settings name, and keep each as it comes."""
     about = ground.entry("tasks", task.name)
     images = ground.entry("images", about["images"])
-    book = Book(f"{FOLDER}/{task.name}", s, same=("budget", "draws", "few"))
+    book = Book(f"{FOLDER}/{task.name}", s, same=("budget", "draws", "few", "photographs"))
     book.put(
         command=f"python -m {about['by']}",
         task={"name": task.name, **{key: about[key] for key in ("use", "title", "net", "goal", "threat")}},
