@@ -12,6 +12,7 @@ from blackbox.cli.options import (
     ACCESS,
     Channel,
     Defence,
+    Goal,
     Images,
     Keep,
     Levels,
@@ -22,6 +23,7 @@ from blackbox.cli.options import (
     Search,
     Seed,
     Surrogates,
+    Table,
     Target,
     Targeted,
     Teaching,
@@ -84,14 +86,7 @@ def attack(
 @app.command()
 @shared
 def evaluate(
-    target: Target,
-    keep: Keep,
-    known: Surrogates,
-    images: Images,
-    within: Within,
-    nets: Nets,
-    common: Run,
-    gate: Gate,
+    target: Target, keep: Keep, known: Surrogates, images: Images, within: Within, nets: Nets, common: Run, gate: Gate,
     budgets: Annotated[str, typer.Option(help="Queries an image may cost, ascending, with commas.")] = "100,1000,10000",
     levels: Levels = None,
     channel: Channel = None,
@@ -100,15 +95,16 @@ def evaluate(
     ceiling: Annotated[
         str | None, typer.Option(help="Settings of the white-box ensemble.", show_default="steps=50,starts=2,classes=3")
     ] = None,
-    goal: Annotated[str | None, typer.Option(hidden=True)] = None,
-) -> None:
+    goal: Goal = None,
+    table: Table = None,
+) -> None:  # fmt: skip
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
     --fail-under was missed, or the model is easier to fool than the --baseline. With --defence each search is shown beside one that
     knows the defence, and what a detector flags of benign queries."""
-    from blackbox.cli.evaluate import run, without_goal
+    from blackbox.cli.evaluate import run
 
-    without_goal(goal)
-    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling, defence or [])
+    more = {"ceiling": ceiling, "defence": defence, "goal": goal, "table": table}
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, **more)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
 from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, TRACEBACK, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.goals import base as goals
+from blackbox.results import words
 from blackbox.specs import channels as between
 from blackbox.specs import goal, goal_text, starts
 
@@ -68,7 +69,8 @@ def run(
         "seed": common.seed, "device": str(next(iter(job.oracles.values())).device),
     })  # fmt: skip
     for name, made in job.attacks.items():
-        say(plan(made, name, job.target.name, job.shown.data, job.threat, how.budget), common.quiet)
+        line = plan(made, name, job.target.name, job.shown.data, job.threat, how.budget)
+        say(words.of_inputs(line, job.shown.kind), common.quiet)
     for line in goal.said(how.targeted, job.shown):
         say(line, common.quiet)
     if job.aim is not None:
@@ -98,7 +100,9 @@ def prepare(
     nets.set_threads()
     from blackbox.run import require, resolve
 
-    shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=how.goal is None or not goal_text.any_form(how.goal)))
+    labelled = how.goal is None or not goal_text.any_form(how.goal)
+    shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=labelled, table=how.table))
+    _of_images(shown, known)
     aim, mask = _aim(how, known, shown), specs.read_mask(how.mask, shown)
     most = "answers" if (any_form := _any_form(how, aim)) else between.access(how.access, stack)
     count = nets.classes or len(shown.data.classes)
@@ -114,11 +118,12 @@ def prepare(
     if known.own is not None and pool is not None:
         mine |= training.train(pool, known.own, known.arch, known.epochs, common)
     attacks = informed(attacks, list(mine.values()))
+    shape = shown.data.shape if shown.table is None else tuple(shown.table.scale(shown.data.images[:1]).shape[1:])
     for name, made in attacks.items():
         bound = None if aim is None else goals.bound(aim, oracles[name], len(shown.data))
         level = None if bound is None else bound.level(oracles[name].access)
-        chosen = resolve(made, oracles[name], wanted, shown.data.shape, level=level)[1]
-        require(chosen, name, shown.data.shape, oracles[name], aim, len(shown.data))
+        chosen = resolve(made, oracles[name], wanted, shape, level=level)[1]
+        require(chosen, name, shape, oracles[name], aim, len(shown.data))
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)
@@ -144,6 +149,16 @@ def _aim(how: options.Search, known: options.Surrogates, shown: specs.ImageSet) 
     return aim
 
 
+def _of_images(shown: specs.ImageSet, known: options.Surrogates) -> None:
+    """Refuse surrogates with a table: nets of images. Raises: ValueError."""
+    if shown.table is not None and (known.surrogate or known.own):
+        option = "--surrogate" if known.surrogate else "--own"
+        raise ValueError(
+            f"Expected no {option} with --table, whose rows a net of images cannot take, but both were given. A net of scaled columns is "
+            "for Python: blackbox.attack(..., table=table, prior=surrogates.prior([net]))."
+        )
+
+
 def _any_form(how: options.Search, aim: Goal | None) -> bool:
     """Does the target answer in a form that only the goal can read?"""
     from blackbox.protocol import Access
@@ -163,10 +178,10 @@ def carry_out(
         where = path if alone else path / name
         files = asdict(keep) if alone else Kept(keep.journal, keep.checkpoint).of(name)
         try:
-            with attack_progress(common.quiet, "attack" if alone else name, job.aim is not None) as progress:
+            with attack_progress(common.quiet, "attack" if alone else name, job.aim is not None, job.shown.kind) as progress:
                 results[name] = bb.attack(
                     job.oracles[name], data.images, None if job.access == "answers" else data.labels, made, job.threat, how.budget,
-                    target=job.goal, goal=job.aim, mask=job.mask,
+                    target=job.goal, goal=job.aim, mask=job.mask, table=job.shown.table,
                     seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,
                     checkpoint=files["checkpoint"], journal=files["journal"], cache=how.cache, progress=progress, votes=how.votes,
                     eight_bit=how.eight_bit, log=log,
@@ -189,7 +204,8 @@ def carry_out(
             if isinstance(error, Exception) and not os.environ.get(TRACEBACK):
                 raise Exit(FAILED, f"{type(error).__name__}: {error} {told}") from error
             raise
-        say(f"pictures         {save(results[name], where, data, job.target.name, job.oracles[name], job.aim)}", common.quiet)
+        told = save(results[name], where, data, job.target.name, job.oracles[name], job.aim)
+        say(f"pictures         {told}", common.quiet or job.shown.table is not None)
     return results
 
 
@@ -201,19 +217,20 @@ def tell(results: dict[str, AttackResult], path: Path, target: str, quiet: bool)
         said = f"none of the {attacked} images attacked was fooled" if attacked else "the target has every clean image wrong"
         if any(result.config.get("goal") for result in results.values()):
             said = f"none of the {attacked} inputs attacked reached the goal" if attacked else "every input reaches the goal as it is"
-        raise Exit(NO_SUCCESS, f"No success: {said}.")
+        raise Exit(NO_SUCCESS, words.of_inputs(f"No success: {said}.", words.kind_of([*results.values()])))
 
 
 def say_all(results: dict[str, AttackResult], path: Path, target: str, quiet: bool, alone: bool) -> None:
     """Print the summary or the comparison, and what was saved. alone: only one attack was asked for."""
     from blackbox.cli import compare
 
+    pictures = "" if next(iter(results.values())).x_clean is not None else " pictures,"
     if alone:
         say(next(iter(results.values())).summary(), quiet)
-        saved = "report.html, report.md, outcomes.csv, examples.safetensors, pictures, run.json"
+        saved = f"report.html, report.md, outcomes.csv, examples.safetensors,{pictures} run.json"
     else:
         say(compare.save(results, path, target), quiet)
-        saved = f"report.html, report.md, outcomes.csv, pictures, run.json; and a folder for each of {', '.join(results)}"
+        saved = f"report.html, report.md, outcomes.csv,{pictures} run.json; and a folder for each of {', '.join(results)}"
     say(f"saved            {path}/: {saved}", quiet)
 
 
@@ -231,22 +248,25 @@ def plan(attack: Any, name: str, target: str, data: Any, threat: Threat, budget:
 
 def save(result: AttackResult, path: Any, data: Any, target: str, oracle: Oracle | None = None, goal: Goal | None = None) -> str:
     """Write raw outcomes, summary, pictures and report, and a few of the clean images for later reports; returns what to say of
-    the adversarial examples as pictures. oracle: to ask whether these still fool the target, or reach the ``goal``."""
+    the adversarial examples as pictures, of which rows of a table have none. oracle: to ask whether these still fool the target, or reach
+    the ``goal``."""
     from blackbox.report import build, figures, runs
     from blackbox.report import shown as kept
-    from blackbox.results import pictures, words
+    from blackbox.results import pictures
 
     result.save(path)
-    told = "none: the images have neither 1 nor 3 channels"
-    if data.shape[0] in (1, 3):
-        saved = result.save_pictures(path / "adversarial", data.images, data.classes, oracle, goal)
-        told = pictures.told(saved, bool(words.goal_of(result.config)))
-    kept.of_attack(path, result, data)
-    figures.examples(result, data.images, data.classes, path / "examples.png")
+    told, pictured = "none: the images have neither 1 nor 3 channels", result.x_clean is None
+    if pictured:
+        if data.shape[0] in (1, 3):
+            saved = result.save_pictures(path / "adversarial", data.images, data.classes, oracle, goal)
+            told = pictures.told(saved, bool(words.goal_of(result.config)))
+        kept.of_attack(path, result, data)
+        figures.examples(result, data.images, data.classes, path / "examples.png")
 
     def files(page: Page) -> None:
         page.head("Files")
-        page.text(f"Pictures, in the folder adversarial: {told}.")
+        if pictured:
+            page.text(f"Pictures, in the folder adversarial: {told}.")
         page.text("Raw outcomes: outcomes.csv, one line an image. Settings and versions: run.json.")
 
     images = {"": looked} if (looked := kept.read(path)) is not None else {}

@@ -87,7 +87,7 @@ def save(results: Mapping[str, AttackResult], path: Path, target: str) -> str:
     from blackbox.report import build, raw, runs
     from blackbox.report import shown as kept
 
-    text = table(results)
+    text = words.of_inputs(table(results), words.kind_of([*results.values()]))
     (path / "summary.txt").write_text(text + "\n")
     raw.write_queries(results, path / "outcomes.csv")
 

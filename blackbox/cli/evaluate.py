@@ -11,8 +11,9 @@ from blackbox.cli import gate as gates
 from blackbox.cli import options, run_folder, training
 from blackbox.cli.exits import Exit, cut_off
 from blackbox.cli.progress import attack_progress, say
+from blackbox.results import words
 from blackbox.specs import channels as between
-from blackbox.specs import parse
+from blackbox.specs import goal_text, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from blackbox.engine import Progress
     from blackbox.evaluation.evaluation import Evaluation
+    from blackbox.goals.base import Goal
     from blackbox.report.pages import Page
     from blackbox.threat import Threat
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 def run(
     target: str, budgets: str, levels: str | None, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
-    attack: str = "auto", ceiling: str | None = None, defence: list[str] | None = None,
+    attack: str = "auto", ceiling: str | None = None, defence: list[str] | None = None, goal: str | None = None, table: str | None = None,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
     wanted = specs.one_threat(within)
@@ -38,34 +40,37 @@ def run(
     import blackbox as bb
 
     top = _ceiling(ceiling)
-    shown = specs.images(images, common.seed)
+    any_form = goal is not None and goal_text.any_form(goal)
+    shown = specs.images(images, common.seed, labelled=not any_form, table=table)
+    aim = _aim(goal, known, images, shown)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     most = between.shown(found.model, between.access(None, stack), found.returns)
-    shows = parse.words(levels) if levels else list(dict.fromkeys(["labels", most]))
+    shows = parse.words(levels) if levels else _levels(aim, most)
     for level in shows:  # refuse a level that channels or target hide before anything is trained
         specs.oracle(found, between.access(level, stack), count, nets.device, stack=stack)
-    bar = gates.opened(gate, wanted, shown, shows, counts, _rows(wanted, known, images, found))
+    bar = gates.opened(gate, wanted, shown, shows, counts, _rows(wanted, known, images, found, aim, table), str(aim or ""))
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "target_name": found.name,
-        "attack": attack, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
+        "attack": attack, "goal": goal, "table": table, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
         "levels": shows, "ceiling": top, "channels": channels, "defence": defence or [], "surrogates": known.surrogate or [],
         "own": known.own, "arch": known.arch, "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
         "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip
-    mine = _surrogates(known, images, shown, count, nets, common)
-    say(_plan(found.name, wanted, len(shown.data), counts, shows, list(mine)), common.quiet)
+    mine = _surrogates(known, images, shown, count, nets, common, any_form)
+    say(_plan(found.name, wanted, shown, counts, shows, list(mine), aim), common.quiet)
     with ExitStack() as bars:
 
         def progress(what: str) -> Callable[[Progress], None] | None:
             bars.close()  # the previous bar is done
-            return bars.enter_context(attack_progress(common.quiet, what))
+            return bars.enter_context(attack_progress(common.quiet, what, aim is not None, shown.kind))
 
         try:
             got = bb.evaluate(
                 lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-                shown.data.images, shown.data.labels, wanted, nets=mine, white_box=found.net, ceiling=top if ceiling or found.net else None,
+                shown.data.images, None if any_form else shown.data.labels, wanted, goal=aim, table=shown.table, nets=mine,
+                white_box=found.net, ceiling=top if ceiling or found.net else None,
                 attack=attack, budgets=counts, levels=shows, seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal,
                 checkpoint=keep.checkpoint, saved=lambda so_far: so_far.save(path),
             )  # fmt: skip
@@ -84,28 +89,42 @@ def run(
             raise cut_off(error, told) from error
     _save(got, path, f"How robust is {found.name}?")
     say(got.table(), common.quiet)
-    say(
-        f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run",
-        common.quiet,
-    )
+    say(f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run", common.quiet)
     bar.close(got, path, common.quiet)
 
 
-def without_goal(goal: str | None) -> None:
-    """Refuse ``--goal``, whose runs have no accuracy. Raises: ValueError."""
-    if goal is not None:
+def _aim(goal: str | None, known: options.Surrogates, images: options.Images, shown: specs.ImageSet) -> Goal | None:
+    """The goal of ``--goal``. Raises: ValueError: it is none; surrogates beside it that cannot serve it, or rows of a table."""
+    aim = specs.read_goal(goal, shown)
+    if (known.own or known.surrogate) and shown.table is not None:
+        raise ValueError("Expected no --surrogate and no --own with --table, whose rows a net of images cannot take, but there was one.")
+    if known.own and aim is not None and aim.needs.name == "ANSWERS":
         raise ValueError(
-            "Expected no --goal with blackbox evaluate: its rows are accuracies, and those of noise, transfer and gradients know classes "
-            f"alone. Give it to blackbox attack: --goal {goal!r}, once for each budget or --access, and compare the runs by "
-            "blackbox report."
+            f"Expected either --own, whose nets are trained on classes, or a goal of classes, but the goal was {aim}. Give nets that "
+            "return what the target does: --surrogate."
         )
+    return aim
 
 
-def _plan(name: str, wanted: Threat, images: int, counts: list[int], shows: list[str], mine: list[str]) -> str:
-    return (
+def _levels(aim: Goal | None, most: str) -> list[str]:
+    """The levels of access by default: labels and the most that the target shows, as far as they show enough for the goal."""
+    from blackbox.evaluation.judged import lowest
+    from blackbox.protocol import Access
+
+    if aim is None or aim.needs is Access.LABELS:
+        return list(dict.fromkeys(["labels", most]))
+    return [lowest(aim) if aim.needs is Access.ANSWERS else most]
+
+
+def _plan(
+    name: str, wanted: Threat, shown: specs.ImageSet, counts: list[int], shows: list[str], mine: list[str], aim: Goal | None
+) -> str:
+    images = len(shown.data)
+    line = (
         f"plan             {name}, {wanted}: {images:,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "
         f"{len(shows)} levels of access = at most {images * sum(counts) * len(shows):,}; surrogates: {', '.join(mine) or 'none'}"
     )
+    return words.of_inputs(line, shown.kind) + ("" if aim is None else f"\ngoal             {aim}")
 
 
 def _ceiling(text: str | None) -> dict[str, int]:
@@ -117,21 +136,29 @@ def _ceiling(text: str | None) -> dict[str, int]:
     return ceiling_settings(given)
 
 
-def _rows(wanted: Threat, known: options.Surrogates, images: options.Images, found: specs.Model) -> list[str]:
+def _rows(
+    wanted: Threat, known: options.Surrogates, images: options.Images, found: specs.Model, aim: Goal | None, table: str | None
+) -> list[str]:
     """The rows without a budget that there will be."""
     from blackbox.evaluation.evaluation import bounded
 
-    nets = known.surrogate or known.own or images.data.lower() == "digits"
-    there = {"clean": True, "noise": wanted.norm == "Linf", "transfer": bool(nets), "white-box": found.net is not None and bounded(wanted)}
+    nets = known.surrogate or known.own or (images.data.lower() == "digits" and (aim is None or aim.needs.name != "ANSWERS"))
+    crafted = table is None and (aim is None or aim.differentiable)
+    there = {
+        "clean": True, "noise": wanted.norm == "Linf", "transfer": bool(nets) and crafted,
+        "white-box": found.net is not None and bounded(wanted) and crafted,
+    }  # fmt: skip
     return [name for name, is_there in there.items() if is_there]
 
 
 def _surrogates(
-    known: options.Surrogates, images: options.Images, shown: specs.ImageSet, count: int, nets: options.Nets, common: options.Run
-) -> dict[str, Any]:
-    """The surrogates given, and those trained on ``--own``; for the digits on their surrogate part by default."""
+    known: options.Surrogates, images: options.Images, shown: specs.ImageSet, count: int, nets: options.Nets, common: options.Run,
+    any_form: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The surrogates given, and those trained on ``--own``; for the digits on their surrogate part by default, where a target has classes:
+    not where it answers in ``any_form``."""
     mine = specs.sources(known.surrogate or [], "--surrogate", shown, count, nets)
-    own = known.own if known.own or mine or images.data.lower() != "digits" else "digits"
+    own = known.own if known.own or mine or any_form or images.data.lower() != "digits" else "digits"
     if own is not None:
         mine |= training.train(training.read(own, shown, count), own, known.arch, known.epochs, common)
     return mine

@@ -63,9 +63,11 @@ class Opened:
 
 
 def opened(
-    given: Gate, threat: Threat, images: ImageSet, levels: Sequence[str], budgets: Sequence[int], rows: Sequence[str]
-) -> Opened:
-    """Read bars and baseline, and refuse what could not be checked afterwards. rows: those without a budget that will be run.
+    given: Gate, threat: Threat, images: ImageSet, levels: Sequence[str], budgets: Sequence[int], rows: Sequence[str],
+    goal: str = "",
+) -> Opened:  # fmt: skip
+    """Read bars and baseline, and refuse what could not be checked afterwards. rows: those without a budget that will be run. goal: in
+    words, where it is not a wrong class.
 
     Raises:
         ValueError: a bar that cannot be read or has no row; a folder without an evaluation, or one of another threat or images.
@@ -79,5 +81,5 @@ def opened(
     from blackbox.results.ledger import image_hashes
 
     before = Evaluation.load(given.baseline)
-    gate.require_same(threat, images.index, image_hashes(images.data.images).numpy(), before)
+    gate.require_same(threat, images.index, image_hashes(images.data.images).numpy(), before, goal)
     return Opened(bars, before)

@@ -108,6 +108,10 @@ Patch = Annotated[
 Mask = Annotated[
     str | None, typer.Option(help="What of an image may change: a .npy file, or a picture, white where it may.")
 ]
+Table = Annotated[
+    str | None,
+    typer.Option("--table", help="Of rows, --data csv:FILE: a TOML file that says what a row may be (docs/how-to/tables.md)."),
+]
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class Search:
     ] = False
     targeted: Targeted = None
     goal: Goal = None
+    table: Table = None
     mask: Mask = None
     patch: Patch = None
     frame: Annotated[int | None, typer.Option(help="Instead of --eps: anything in the outermost pixels, so many wide.")] = None
@@ -159,6 +164,9 @@ class Search:
     def __post_init__(self) -> None:
         if self.budget < 1:
             raise ValueError(f"Expected --budget to be at least 1, but it was {self.budget}.")
+        beside = {"--mask": self.mask, "--patch": self.patch, "--frame": self.frame, "--eight-bit": self.eight_bit, "--pool": self.pool}
+        if self.table and (given := [name for name, value in beside.items() if value]):
+            raise ValueError(f"Expected no {given[0]} with --table, whose rows are no images, but both were given.")
         if self.votes is not None and (self.votes < 1 or self.votes % 2 == 0):
             raise ValueError(
                 f"Expected --votes to be an odd number, so that there is a majority, but it was {self.votes}."

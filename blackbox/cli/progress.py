@@ -20,10 +20,10 @@ def eta(p: Progress) -> float:
     return p.left * p.working / p.paid if p.paid else float("inf")
 
 
-def describe(p: Progress, goal: bool = False) -> str:
-    """``40 of 100 images done, 36 fooled (36 % of all), 4,210 queries, about 0:12 left``."""
+def describe(p: Progress, goal: bool = False, kind: str = "image") -> str:
+    """``40 of 100 images done, 36 fooled (36 % of all), 4,210 queries, about 0:12 left``. kind: what the inputs are called."""
     left = "" if p.done == p.total else f", about {clock(eta(p))} left"
-    return f"{p.done} of {p.total} images done, {fooled(p, goal)}, {p.spent:,} queries{left}"
+    return f"{p.done} of {p.total} {kind}s done, {fooled(p, goal)}, {p.spent:,} queries{left}"
 
 
 def fooled(p: Progress, goal: bool = False) -> str:
@@ -41,13 +41,15 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def attack_progress(quiet: bool, what: str = "attack", goal: bool = False) -> Iterator[Callable[[Progress], None] | None]:
-    """A callback for ``blackbox.attack(progress=)``. goal: one that is not a class."""
+def attack_progress(
+    quiet: bool, what: str = "attack", goal: bool = False, kind: str = "image"
+) -> Iterator[Callable[[Progress], None] | None]:
+    """A callback for ``blackbox.attack(progress=)``. goal: one that is not a class. kind: what the inputs are called."""
     if quiet:
         yield None
     elif not sys.stderr.isatty():
         line = Line()
-        yield lambda p: line(f"{what}: {describe(p, goal)}")
+        yield lambda p: line(f"{what}: {describe(p, goal, kind)}")
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn

@@ -44,7 +44,7 @@ def run(
         fooled |= any(bool(result.success.any()) for result in found)
         _pooled(found, where, common.quiet)
     if not fooled:
-        goal = "inputs attacked reached the goal" if how.goal else "images attacked was fooled"
+        goal = "inputs attacked reached the goal" if how.goal else f"{'rows' if how.table else 'images'} attacked was fooled"
         raise Exit(NO_SUCCESS, f"No success: none of the {goal} with any seed.")
 
 

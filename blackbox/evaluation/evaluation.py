@@ -12,40 +12,43 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from blackbox import attacks
 from blackbox import prior as priors
-from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.checks import check_int
 from blackbox.engine import Progress
 from blackbox.evaluation import parts
-from blackbox.evaluation.parts import CEILING_STEPS, CLEAN, NOISE, Parts, called, ceiling_row
+from blackbox.evaluation.judged import LEVELS, Judged, check_levels, levels_of, lowest
+from blackbox.evaluation.parts import CEILING_STEPS, CLEAN, NOISE, Parts, called, ceiling_row, goal_row
 from blackbox.evaluation.rows import Evaluation, Row
+from blackbox.goals.base import Goal
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, TargetError
-from blackbox.protocol import Access, Attack
+from blackbox.protocol import Attack
 from blackbox.results.ledger import image_hashes
+from blackbox.tabular import Tabular
 from blackbox.threat import Threat, as_threat
 
 __all__ = ["BUDGETS", "CEILING_STEPS", "LEVELS", "PRESETS", "Evaluation", "Row", "evaluate"]
 
 BUDGETS = (100, 1_000, 10_000)
-LEVELS = ("labels", "scores")
 PRESETS = ("fgsm", "mi-fgsm", "mi-di-ti-fgsm")  # one step, the usual baseline, and a combination of the classics
 
 
 def evaluate(
     oracle: Callable[[str], Oracle],
-    x: Tensor | np.ndarray,
-    y: Tensor | np.ndarray,
+    x: Any,
+    y: Any,
     threat: Threat,
     *,
+    goal: Goal | None = None,
+    table: Tabular | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     white_box: nn.Module | None = None,
     ceiling: Mapping[str, int] | None = None,
     budgets: Sequence[int] = BUDGETS,
-    levels: Sequence[str] = LEVELS,
+    levels: Sequence[str] | None = None,
     presets: Sequence[str] = PRESETS,
     attack: str | Attack = "auto",
     seed: int = 0,
@@ -59,13 +62,20 @@ def evaluate(
 
     Args:
         oracle: gives a fresh `Oracle` before the target, for an access level.
-        x: [N, \\*shape] images in [0, 1]. y: [N] true labels. threat: norm and radius.
+        x: [N, \\*shape] images in [0, 1], or rows of a ``table``. y: [N] true labels; None with a goal that needs none. threat: norm and
+            radius.
+        goal: what to reach instead of a wrong class, as in `blackbox.attack`. A row then has the share that *withstood*: of all inputs
+            those that reach the goal neither unchanged nor attacked. What the target answers decides which levels there are: of
+            boxes, embeddings or numbers only ``"answers"``.
+        table: what a row of a table may be, as in `blackbox.attack`; ``x`` is in its units. Crafted examples are no rows of a table: there
+            is no transfer and no white-box row.
         nets: name -> surrogate: rows for their transfer, and `auto` may use them.
         white_box: the target itself, if its gradients are available: an ensemble of attacks with them (`surrogates.ceiling`)
             gives the ceiling, which no attacker should beat, and `Evaluation.nearness` how much of it queries recover. A model
             without gradients has no such row, and a note says so. ceiling: its settings, ``{"steps": 100, "starts": 5}``.
         budgets: queries an image, ascending; an image that falls at one is not attacked again at the next, and counts as
-            wrong there. levels: what the target shows. presets: of the transfer rows.
+            wrong there. levels: what the target shows, by default labels and scores, or what shows enough for the goal. presets: of
+            the transfer rows.
         attack: that searches at each level and budget: a name, ``file.py:Mine``, or an attack.
         seed, ids: as in `attack`. progress: called with a title, gives what `attack` takes as its progress.
         journal, checkpoint: as in `attack`; each part has a file of its own beside the one named (`run-labels-100.journal`).
@@ -93,26 +103,25 @@ def evaluate(
         )
     threat, seed, wanted = as_threat(threat), check_int(seed, "seed"), _ascending(budgets)
     begin = time.perf_counter()
-    images, plain = as_images(x, "x").cpu(), oracle("labels")
-    labels, numbers = as_labels(y, len(images), plain.classes, "y", plain.class_names), as_ids(ids, len(images))
-    found = Evaluation([], threat, seed, labels.numpy(), numbers, prints=image_hashes(images).numpy())
-    _check(attack, levels)
-    top = ceiling_settings(ceiling)
-    if said := no_limit(white_box, ceiling, threat, images):
-        white_box = None
-        found.notes.append(f"no white-box row: {said}")
-    run = Parts(found, oracle, plain, images, labels, Kept(journal, checkpoint), saved, attack)
+    level = lowest(goal)
+    plain, levels = oracle(level), levels_of(goal) if levels is None else levels
+    given = Judged.of(plain, x, y, ids, goal, table)
+    found = _begun(given, threat, seed)
+    check_levels(given, attacks.get(attack) if isinstance(attack, str) else attack, called(attack), levels, oracle)
+    top, white_box, nets_shown = ceiling_settings(ceiling), *_helped(found, given, white_box, ceiling, nets)
+    run = Parts(found, oracle, plain, given, Kept(journal, checkpoint), saved, attack, level)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     knowing = run.knowing(known) if plain.defences else None
     shown = [sees for level in levels for sees in ((level,) if knowing is None else (level, f"{level}, adaptive"))]
-    _plan(found, dict(nets or {}), presets, shown, wanted, ceiling_row(top) if white_box is not None else "", called(attack))
+    white = "" if white_box is None else ceiling_row(top) if goal is None else goal_row(top)
+    _plan(found, nets_shown, presets, shown, wanted, white, called(attack))
     try:
         with plain.unwatched():  # each of these images is asked about once, by the owner: no row of queries to be detected
             standing = run.clean()
             if standing:
                 run.noise()
-                if nets:
-                    run.transfer(nets, presets)
+                if nets_shown:
+                    run.transfer(nets_shown, presets)
         if standing:
             for level in levels:
                 run.queries(level, wanted, known, progress)
@@ -122,7 +131,7 @@ def evaluate(
                 run.alarms()
             if white_box is not None:
                 with plain.unwatched():
-                    run.ceiling(white_box, top)
+                    (run.ceiling if goal is None else run.goal_ceiling)(white_box, top)
     except BaseException as error:
         found.seconds = time.perf_counter() - begin
         error.result = found  # type: ignore[attr-defined]  # what was paid for is never lost
@@ -137,15 +146,31 @@ def evaluate(
     return found
 
 
-def _check(attack: str | Attack, levels: Sequence[str]) -> None:
-    """Refuse levels that show too little for the attack, before anything is asked."""
-    kind = attacks.get(attack) if isinstance(attack, str) else attack
-    for level in levels:
-        if Access.parse(level.partition(":")[0]) < kind.access:
-            raise ValueError(
-                f"Expected levels that show at least {kind.access.name.lower()} for {called(attack)}, but one was {level}. Say which: "
-                f"--levels {kind.access.name.lower()}, or levels=."
-            )
+def _begun(given: Judged, threat: Threat, seed: int) -> Evaluation:
+    """An evaluation of which nothing is known yet."""
+    prints = image_hashes(given.x).numpy()
+    goal, open_ = ("", "") if given.goal is None else (str(given.goal), given.goal.unreached())
+    kind = "row" if given.rows is not None else "image" if given.goal is None else "input"
+    return Evaluation([], threat, seed, given.labels.numpy(), given.ids, prints=prints, goal=goal, goal_open=open_, kind=kind)
+
+
+def _helped(
+    found: Evaluation, given: Judged, white_box: Any, ceiling: Mapping[str, int] | None, nets: Mapping[str, nn.Module] | None
+) -> tuple[Any, dict[str, nn.Module]]:
+    """The model whose gradients give the limit, or None, and the nets that have transfer rows; a note says what is left out, and why."""
+    if said := no_limit(white_box, ceiling, found.threat, given):
+        white_box = None
+        found.notes.append(f"no white-box row: {said}")
+    shown = dict(nets or {})
+    why = ""
+    if given.rows is not None:
+        why = "examples that are crafted with gradients are no rows of a table."
+    elif given.given is not None and not given.given.differentiable:
+        why = f"the goal ({given.given}) has no twin, a loss that gradients pass through."
+    if shown and why:
+        found.notes.append(f"no transfer rows: {why}")
+        shown = {}
+    return white_box, shown
 
 
 def bounded(threat: Threat) -> bool:
@@ -153,18 +178,23 @@ def bounded(threat: Threat) -> bool:
     return threat.p != 0 and threat.eps < math.inf
 
 
-def no_limit(white_box: Any, ceiling: Mapping[str, int] | None, threat: Threat, images: Tensor) -> str:
+def no_limit(white_box: Any, ceiling: Mapping[str, int] | None, threat: Threat, given: Judged) -> str:
     """Why a model that is asked for its limit has none, in a sentence; empty where it has one, or was not asked. Nothing is queried."""
     from surrogates.crafting.gradients import Autograd
 
     if white_box is None:
         return "" if ceiling is None else "settings of the ceiling were given, but no model with gradients (white_box=)."
+    if given.rows is not None:
+        return "its attacks know no tables."
+    if given.given is not None and not given.given.differentiable:
+        return f"the goal ({given.given}) has no twin, a loss that gradients pass through."
     if not bounded(threat):
         return f"its attacks need Linf, L2 or L1 with a finite radius, and the threat is {threat}."
     if not isinstance(white_box, nn.Module):
         return f"its attacks need gradients, of a torch module, and the model is a {type(white_box).__name__}. The other rows do without."
     try:
-        Autograd([white_box], images[:1])
+        if given.goal is None:
+            Autograd([white_box], given.x[:1])
     except ValueError as error:
         return f"{error} The other rows do without."
     return ""
@@ -216,11 +246,12 @@ def _doubts(found: Evaluation) -> list[str]:
     out = []
     clean, noise = found.rows[0], next((r for r in found.rows if r.attack.startswith("random noise")), None)
     if noise is not None and int(noise.wrong.sum()) > int(clean.wrong.sum()) + 0.1 * len(clean.wrong):
+        count = int((noise.wrong & ~clean.wrong).sum())
+        does = f"gets {count} more {found.kind}s wrong" if not found.goal else f"brings {count} more inputs to the goal"
         out.append(
-            f"random noise of this size alone gets {int((noise.wrong & ~clean.wrong).sum())} more images wrong: the radius is "
-            "large for this model, and every other row has to be read against it."
+            f"random noise of this size alone {does}: the radius is large for this model, and every other row has to be read against it."
         )
-    ceiling = next((r for r in found.rows if r.sees == "everything"), None)
+    ceiling = next((r for r in found.rows if r.sees == "everything" and not found.goal), None)
     if ceiling is not None:
         for row in {r.sees: r for r in found.rows if r.budget}.values():  # of each level the largest budget
             if beyond := found.beyond(row):

@@ -153,8 +153,8 @@ def require(bars: Sequence[Bar], levels: Sequence[str], budgets: Sequence[int], 
             raise ValueError(f"Expected --fail-under on a row that is run, one of {', '.join(there)}, but it was {bar}.")
 
 
-def require_same(threat: Threat, ids: np.ndarray, prints: np.ndarray, baseline: Evaluation) -> None:
-    """Check that a baseline is of the same threat, and of some of the same images.
+def require_same(threat: Threat, ids: np.ndarray, prints: np.ndarray, baseline: Evaluation, goal: str = "") -> None:
+    """Check that a baseline is of the same threat and the same goal, in words, and of some of the same images.
 
     ids, prints: [N] the sample ids and the hashes of the images (0: unknown).
 
@@ -165,6 +165,9 @@ def require_same(threat: Threat, ids: np.ndarray, prints: np.ndarray, baseline: 
         raise ValueError(
             f"Expected a baseline of the same threat, {threat}, but it is of {baseline.threat}. Evaluate the baseline anew."
         )
+    if goal != baseline.goal:
+        mine, its = (text or "a wrong class" for text in (goal, baseline.goal))
+        raise ValueError(f"Expected a baseline of the same goal ({mine}), but its goal is another ({its}). Evaluate the baseline anew.")
     both, here, there = np.intersect1d(ids, baseline.ids, return_indices=True)
     if not len(both):
         raise ValueError("Expected a baseline that shares at least one image with this evaluation, but there is none.")
@@ -179,7 +182,7 @@ def require_same(threat: Threat, ids: np.ndarray, prints: np.ndarray, baseline: 
 def _under(bar: Bar, found: Evaluation) -> Check:
     row = _row(bar, found)
     low, high = row.robust.bounds
-    what = "accuracy" if bar.sees == "clean" else "robust accuracy"
+    what = found.kept if found.goal or bar.sees != "clean" else "accuracy"
     says = f"{what} {row.robust}{f' against {row.attack}' if bar.sees == 'transfer' else ''}"
     state: State = "pass" if low >= bar.least else "fail" if high < bar.least else "unknown"
     if state == "pass" and row.robust.low < bar.least:
@@ -206,7 +209,7 @@ def _row(bar: Bar, found: Evaluation) -> Row:
 
 def _against(now: Evaluation, before: Evaluation) -> list[Check]:
     """A check for each row that both have, and one that names the rows that only one of them has."""
-    require_same(now.threat, now.ids, now.prints, before)
+    require_same(now.threat, now.ids, now.prints, before, now.goal)
     ids, here, there = np.intersect1d(now.ids, before.ids, return_indices=True)
     mine, its = ({(r.sees, r.attack, r.budget): r for r in found.rows} for found in (now, before))
     both = [key for key in mine if key in its]

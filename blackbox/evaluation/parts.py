@@ -16,9 +16,11 @@ from blackbox.adopted import as_attack
 from blackbox.attacks import build, get, name_of, takes_prior
 from blackbox.checkpoint import fingerprint
 from blackbox.engine import Progress
-from blackbox.evaluation.benign import benign
+from blackbox.evaluation.benign import DIFFERENT, benign
+from blackbox.evaluation.judged import Judged
 from blackbox.evaluation.knowing import adapted
 from blackbox.evaluation.rows import Evaluation
+from blackbox.oracle.calls import in_calls
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
 from blackbox.plugins import short
@@ -35,6 +37,11 @@ def ceiling_row(settings: Mapping[str, int]) -> str:
     from surrogates.crafting.ceiling import title
 
     return title(**settings)
+
+
+def goal_row(settings: Mapping[str, int]) -> str:
+    """The name of the white-box row of a goal."""
+    return f"PGD on the goal, {settings['steps']} steps"
 
 
 def flags_of_oracle(oracle: Oracle) -> np.ndarray:
@@ -54,11 +61,11 @@ class Parts:
     found: Evaluation
     oracle: Callable[[str], Oracle]
     plain: Oracle
-    images: Tensor
-    labels: Tensor
+    given: Judged
     kept: Kept
     saved: Callable[[Evaluation], Any] | None
     attack: str | Attack = "auto"
+    level: str = "labels"  # that `plain` shows
 
     @property
     def wrong(self) -> np.ndarray:
@@ -76,34 +83,44 @@ class Parts:
                 self.saved(self.found)
 
     def ask(self, name: str, x: Tensor, row: str, sees: str, wrong: np.ndarray | None = None) -> None:
-        """Fill a row with what the target says of images ``x``; those ``wrong`` [N] are wrong whatever it says. After an error
+        """Fill a row with what the target says of inputs ``x``; those ``wrong`` [N] are wrong whatever it says. After an error
         the row has what was answered before it."""
-        named = np.full(len(self.labels), -1)
+        count = len(self.given.z)
+        said, known = np.zeros(count, bool), np.zeros(count, bool)
+
+        def take(reply: Reply) -> None:
+            n = len(reply.label)
+            said[:n], known[:n] = self.given.wrong(reply, np.arange(n))
+
         try:
-            with self.kept.calls(self.plain, name, images=fingerprint(x, self.labels, self.found.ids)):
-                reply = self.plain(x, "evaluate")
-                named[:] = reply.label.numpy(force=True)
+            with self.kept.calls(self.plain, name, **{**self.given.identity(), "images": self._print(x)}):
+                take(in_calls(self.plain, x, "evaluate"))
         except BaseException as error:
             if isinstance(part := getattr(error, "result", None), Reply):
-                named[: len(part.label)] = part.label.numpy(force=True)
+                take(part)
             raise
         finally:
-            said = (named >= 0) & (named != self.found.labels)
-            self.found.put(sees, row, said if wrong is None else said | wrong, named < 0, queries=int((named >= 0).sum()))
+            self.found.put(sees, row, said if wrong is None else said | wrong, ~known, queries=int(known.sum()))
+
+    def _print(self, x: Tensor) -> str:
+        return fingerprint(x, self.given.labels, self.given.ids)
 
     def clean(self) -> bool:
         """The clean images; whether all are answered, so that the rest can go on."""
         with self.part("clean"):
-            self.ask("clean", self.images, CLEAN, "nothing")
+            self.ask("clean", self.given.x, CLEAN, "nothing")
         return "clean" not in self.found.failures
 
     def noise(self) -> None:
         """Noise of the same size, for Linf."""
+        from surrogates.crafting.kept import Limits
         from surrogates.transfer.noise import uniform_noise
 
         found = self.found
         if found.threat.norm == "Linf":
-            noisy = uniform_noise(self.images, found.threat, found.seed, found.ids)
+            z, rows = self.given.z, self.given.rows
+            limits = found.threat if rows is None else Limits.of(found.threat, z, rows.free, None, found.ids, found.seed)
+            noisy = self.given.shown(uniform_noise(z, limits, found.seed, found.ids), found.threat)
             with self.part("noise"):
                 self.ask("noise", noisy, NOISE, "nothing")
 
@@ -114,31 +131,46 @@ class Parts:
         found, wrong, spent, done = self.found, self.wrong.copy(), 0, None
 
         def judge(made: Tensor, rows: Tensor) -> Tensor:
-            nonlocal spent
-            at, named = rows.numpy(), np.full(len(rows), -1)
+            at = rows.numpy()
+
+            def take(reply: Reply) -> None:
+                nonlocal spent
+                here = at[: len(reply.label)]
+                said, known = self.given.wrong(reply, here)
+                wrong[here] |= said
+                spent += int(known.sum())
+
             try:
-                named[:] = self.plain(made, "evaluate").label.numpy(force=True)
+                take(in_calls(self.plain, made, "evaluate"))
             except BaseException as error:
                 if isinstance(part := getattr(error, "result", None), Reply):
-                    named[: len(part.label)] = part.label.numpy(force=True)
+                    take(part)
                 raise
-            finally:
-                spent += int((named >= 0).sum())
-                wrong[at] |= (named >= 0) & (named != found.labels[at])
             return torch.from_numpy(wrong[at])
 
         with self.part("ceiling"):
             try:
-                of = fingerprint(self.images, self.labels, found.ids)
-                with self.kept.calls(self.plain, "ceiling", images=of, **settings):
+                with self.kept.calls(self.plain, "ceiling", **self.given.identity(), **settings):
                     done = against(
-                        white_box, self.images, self.labels, found.threat, torch.from_numpy(self.wrong), judge, seed=found.seed,
+                        white_box, self.given.z, self.given.labels, found.threat, torch.from_numpy(self.wrong), judge, seed=found.seed,
                         ids=found.ids, **settings,
                     )  # fmt: skip
                 found.white_box = done.told()
             finally:
                 unknown = ~wrong if done is None else np.zeros(len(wrong), bool)
                 found.put("everything", ceiling_row(settings), wrong, unknown, queries=spent)
+
+    def goal_ceiling(self, white_box: nn.Module, settings: Mapping[str, int]) -> None:
+        """The white-box row of a goal: PGD on the goal's own loss."""
+        import surrogates as sg
+
+        found = self.found
+        with self.part("ceiling"):
+            made = sg.craft(
+                white_box, self.given.z, attack="pgd", threat=found.threat, steps=settings["steps"], seed=found.seed, ids=found.ids,
+                goal=self.given.given,
+            )  # fmt: skip
+            self.ask("ceiling", made, goal_row(settings), "everything", self.wrong)
 
     def transfer(self, nets: Mapping[str, nn.Module], presets: Sequence[str]) -> None:
         """A row for each net and preset: what is crafted on the net fools the target."""
@@ -148,10 +180,10 @@ class Parts:
         m: sg.TransferMatrix | None = None
         with self.part("transfer"):
             try:
-                with self.kept.calls(self.plain, "transfer", images=fingerprint(self.images, self.labels, found.ids)):
+                with self.kept.calls(self.plain, "transfer", **self.given.identity()):
                     m = sg.transfer_matrix(
-                        nets, {"target": self.plain}, self.images, self.labels, list(presets), [found.threat], seed=found.seed,
-                        ids=found.ids, noise=False,
+                        nets, {"target": self.plain}, self.given.z, None if self.given.goal else self.given.labels, list(presets),
+                        [found.threat], seed=found.seed, ids=found.ids, noise=False, goal=self.given.given,
                     )  # fmt: skip
             except BaseException as error:
                 m = part if isinstance(part := getattr(error, "result", None), sg.TransferMatrix) else None
@@ -162,7 +194,7 @@ class Parts:
                     for s, source in enumerate(m.sources):
                         for a, name in enumerate(m.attacks):
                             named = m.adv_target[s, a, 0, 0]
-                            wrong = ((named >= 0) & (named != found.labels)) | self.wrong
+                            wrong = ((named >= 0) & (named != m.labels)) | self.wrong
                             found.put("nothing", f"{name} from {source}", wrong, named < 0, queries=int((named >= 0).sum()))
 
     def knowing(self, known: priors.Prior | None) -> Attack | None:
@@ -182,8 +214,11 @@ class Parts:
 
     def alarms(self) -> None:
         """What a detector flags of benign queries, each stream on a fresh one."""
-        for stream, images in benign(self.images, self.found.seed, self.found.ids).items():
-            oracle = self.oracle("labels")
+        streams = benign(self.given.x, self.found.seed, self.found.ids)
+        if self.given.rows is not None:  # which have no neighbours in a clip
+            streams = {DIFFERENT: streams[DIFFERENT]}
+        for stream, images in streams.items():
+            oracle = self.oracle(self.level)
             if len(flags_of_oracle(oracle)):
                 self.found.notes.append(
                     "the detector remembers other parts of this evaluation, so that its false alarms are not shown, and later rows had "
@@ -191,7 +226,7 @@ class Parts:
                 )
                 return
             try:
-                oracle(images, "evaluate")
+                in_calls(oracle, images, "evaluate")
             except TargetError as error:  # accounts that are locked by benign queries, say: what was flagged until then is told
                 self.found.notes.append(f"{stream}: {error}")
             flags = flags_of_oracle(oracle)
@@ -220,8 +255,8 @@ class Parts:
                 try:
                     if len(left):
                         result = attack(
-                            self.oracle(level), self.images[left], self.labels[left], search, found.threat, budget,
-                            seed=found.seed, ids=found.ids[left], prior=known, **self.kept.of(name),
+                            self.oracle(level), attack=search, threat=found.threat, budget=budget, **self.given.some(left),
+                            seed=found.seed, prior=known, **self.kept.of(name),
                             progress=progress(f"{sees}, {budget:,}") if progress else None,
                         )  # fmt: skip
                     else:

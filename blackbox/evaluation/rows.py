@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.results import AttackResult
+from blackbox.results.words import of_inputs
 from blackbox.statistics import Rate, few
 from blackbox.statistics.nearness import misleading
 from blackbox.threat import Threat
@@ -44,8 +45,9 @@ class Evaluation:
     budgets had left standing. matrix: of the transfer part, or None. notes: what a reader should know of the numbers.
     failures: part -> why it was cut off; the same call with its journal or checkpoint goes on from there.
     readings: of a loaded evaluation, how the target's answers were read. prints: [N] a hash of each clean image; 0 unknown.
-    white_box: which attack of the white-box ensemble broke how many images, and the gradients spent. alarms: stream of benign
-    queries -> (flagged, of how many), where a detector watches."""
+    goal, goal_open: in words, where it is not a wrong class, and what holds of an input that does not reach it. kind: what an input is
+    called, "image", "row" of a table or "input". white_box: which attack of the white-box ensemble broke how many images, and the
+    gradients spent. alarms: stream of benign queries -> (flagged, of how many), where a detector watches."""
 
     rows: list[Row]
     threat: Threat
@@ -61,6 +63,9 @@ class Evaluation:
     prints: np.ndarray = None  # type: ignore[assignment]
     white_box: str = ""
     alarms: dict[str, tuple[int, int]] = field(default_factory=dict)
+    goal: str = ""
+    goal_open: str = ""
+    kind: str = "image"
 
     def __post_init__(self) -> None:
         if self.prints is None:
@@ -92,7 +97,7 @@ class Evaluation:
         cut = [r for r in self.rows if r.unknown.any()]
         why = "; ".join(f"{part}: {said}" for part, said in self.failures.items()) or "the run was stopped"
         return (
-            f"INCOMPLETE: {len(cut)} of {len(self.rows)} rows have unknown images, up to "
+            f"INCOMPLETE: {len(cut)} of {len(self.rows)} lines have unknown {self.kind}s, up to "
             f"{max(int(r.unknown.sum()) for r in cut)} of {len(self.labels)}: {why}"
         )
 
@@ -118,8 +123,8 @@ class Evaluation:
 
     def nearness(self) -> list[tuple[Row, Rate, int]]:
         """For each row with queries: how much of what the white-box attacks fool it recovers (`recovered`), and what it fools
-        beside (`beyond`). Empty without a white-box row."""
-        if not any(r.sees == "everything" for r in self.rows):
+        beside (`beyond`). Empty without a white-box row, and with a goal, whose white-box row is one attack and no limit."""
+        if self.goal or not any(r.sees == "everything" for r in self.rows):
             return []
         return [(r, self.recovered(r), self.beyond(r)) for r in self.rows if r.budget]
 
@@ -135,31 +140,52 @@ class Evaluation:
             head += f"; {unknown} images of which that is not known are left out"
         return [head, *(f"  {r.sees}, {r.budget:,} queries: {rate}{misleading(beyond)}" for r, rate, beyond in found)]
 
+    def of_inputs(self, text: str) -> str:
+        """A text about images, about what the inputs are: rows of a table, or inputs."""
+        return of_inputs(text, self.kind)
+
+    @property
+    def kept(self) -> str:
+        """What its rates are called: ``robust accuracy``; with a goal ``withstood``."""
+        return "withstood" if self.goal else "robust accuracy"
+
+    def meaning(self) -> str:
+        """What its rates count, in a sentence without a full stop."""
+        if not self.goal:
+            return "robust: right, and not fooled by this attack (nor by the same with fewer queries)"
+        held = f" ({self.goal_open})" if self.goal_open else ""
+        return (
+            f"withstood: of all inputs those that do not reach the goal{held}, neither unchanged nor by this attack (nor by the same with "
+            "fewer queries)"
+        )
+
     def cells(self) -> list[list[str]]:
         """The table with its head: text."""
         from blackbox.plain_text import cell
 
-        head = ["the attacker sees", "attack", "queries an image", "robust accuracy, % [95 %]", "queries in all"]
+        head = ["the attacker sees", "attack", self.of_inputs("queries an image"), f"{self.kept}, % [95 %]", "queries in all"]
         return [head] + [
-            [r.sees, r.attack, f"{r.budget:,}" if r.budget else "–", cell(r.robust), f"{r.queries:,}"] for r in self.rows
+            [r.sees, self.called(r), f"{r.budget:,}" if r.budget else "–", cell(r.robust), f"{r.queries:,}"] for r in self.rows
         ]
+
+    def called(self, row: Row) -> str:
+        """What the attack of a line is called in tables."""
+        return self.of_inputs(row.attack) if row is self.rows[0] else row.attack
 
     def table(self) -> str:
         """Plain text, and the notes."""
         from blackbox.plain_text import cell, lay
 
-        head = (
-            f"{self.threat} · {len(self.labels)} images · seed {self.seed} · robust: right, and not fooled by this row "
-            "(nor by the same attack with fewer queries)"
-        )
+        head = self.of_inputs(f"{self.threat} · {len(self.labels)} images · seed {self.seed} · {self.meaning()}")
+        goal = [f"goal: {self.goal}"] if self.goal else []
         cut = self.incomplete()
         told = [f"answers read as: {reading}" for reading in self.how_read()]
         told += [f"white-box ensemble: {self.white_box}"] if self.white_box else []
         told += [f"false alarms, {stream}: {cell(Rate(*counts))}" for stream, counts in self.alarms.items()]
         told += self.near()
         told += [f"note: {n}" for n in self.notes]
-        told += [f"note: {warning}"] if (warning := few(len(self.labels))) else []
-        return "\n".join([*([cut] if cut else []), head, lay(self.cells(), left=2), *told])
+        told += [f"note: {self.of_inputs(warning)}"] if (warning := few(len(self.labels))) else []
+        return "\n".join([*([cut] if cut else []), *goal, head, lay(self.cells(), left=2), *told])
 
     def how_read(self) -> list[str]:
         """How the target's answers were read, each way once."""
@@ -184,7 +210,7 @@ class Evaluation:
             "threat": str(self.threat), "norm": self.threat.norm, "eps": self.threat.eps, "seed": self.seed,
             "images": len(self.labels), "ids": self.ids.tolist(), "prints": self.prints.tolist(),
             "seconds": self.seconds, "notes": self.notes, "readings": self.how_read(),
-            "white_box": self.white_box, "alarms": self.alarms,
+            "white_box": self.white_box, "alarms": self.alarms, "goal": self.goal, "goal_open": self.goal_open, "kind": self.kind,
             "complete": self.complete, "failures": self.failures, "rows": rows,
         }  # fmt: skip
         new = path / "evaluation.json.part"
@@ -220,6 +246,7 @@ class Evaluation:
                 failures=body.get("failures", {}), readings=body.get("readings", []),
                 prints=np.array(body.get("prints", [0] * len(ids)), np.int64), white_box=body.get("white_box", ""),
                 alarms={stream: (n, of) for stream, (n, of) in body.get("alarms", {}).items()},
+                goal=body.get("goal", ""), goal_open=body.get("goal_open", ""), kind=body.get("kind", "image"),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None

@@ -21,6 +21,7 @@ from blackbox.defences.adaptive import defences_of
 from blackbox.defences.stateful import unwatched
 from blackbox.oracle.announced import check_announced, told_form
 from blackbox.oracle.call_size import CallSize
+from blackbox.oracle.calls import in_calls
 from blackbox.oracle.journal import Journal, JournalError
 from blackbox.oracle.reply import Reply
 from blackbox.oracle.same import weights_of
@@ -238,18 +239,7 @@ class Oracle:
             ValueError: the images are not floats in [0, 1] (says which).
             TargetError: the target raised or gave a wrong answer; ``error.result`` is the Reply to the rows before, or None.
         """
-        images = as_images(x, "x").to(self.device)
-        parts: list[Reply] = []
-        start = 0
-        try:
-            while start < len(images):
-                size = self.next_rows(len(images) - start)
-                parts.append(self.submit(images[start : start + size], purpose))
-                start += size
-        except BaseException as error:
-            error.result = Reply.joined(parts) if parts else None  # type: ignore[attr-defined]  # it was paid for
-            raise
-        return Reply.joined(parts)
+        return in_calls(self, as_images(x, "x"), purpose)
 
     def next_rows(self, waiting: int) -> int:
         """How many of ``waiting`` rows the next call should have; found from the timing of earlier calls."""

@@ -62,9 +62,10 @@ def compose(
         raise ValueError("Expected at least one saved run that can be read, but there was none.")
     chosen = items(good)
     first = baseline(chosen, against)
-    page = Page(title or _title(good), lead=_about(good[0], chosen) if own else _lead(good, chosen), nav=True, foot=_foot(own))
-    page.first = _unknown(runs, good, chosen)
-    page.headline = headline.lines(good, chosen)
+    page = Page(title or _title(good), nav=True, foot=_foot(own), kind=words.one_kind(_kinds(good)))
+    page.lead = page.of_inputs(_about(good[0], chosen) if own else _lead(good, chosen))
+    page.first = [page.of_inputs(line) for line in _unknown(runs, good, chosen)]
+    page.headline = [page.of_inputs(line) for line in headline.lines(good, chosen)]
     model.add(page, good)
     with_matrix = [run for run in good if run.matrix is not None]
     room = galleries.Room(sum(len(run.images) for run in good))
@@ -107,6 +108,18 @@ def write_own(run: Run, title: str, summary: str, also: Callable[[Page], None] |
         page.pre(summary, "The summary as text")
 
     compose([run], run.path, title, own=True, also=more).write(run.path)
+
+
+def _kinds(runs: Sequence[Run]) -> Iterator[str]:
+    """What the inputs of each part are called."""
+    for run in runs:
+        yield from (words.kind_of([result]) for result in run.attacks.values())
+        if run.evaluation is not None:
+            yield run.evaluation.kind
+        if run.matrix is not None:
+            yield "image"
+        if run.sweep is not None:
+            yield run.sweep.kind
 
 
 def _least(runs: Sequence[Run], chosen: Sequence[Item]) -> int:

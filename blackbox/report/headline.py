@@ -143,6 +143,8 @@ def evaluation(found: Evaluation) -> str:
         if row.sees not in lowest or row.robust.k < lowest[row.sees].robust.k:
             lowest[row.sees] = row
     parts = [f"to {percent(row.robust)} {_who(row)}" for row in lowest.values()]
+    if found.goal and parts:
+        return f"Of the inputs {100 * clean.robust.value:.0f} % do not reach the goal unchanged; what withstands falls {'; '.join(parts)}."
     return f"Accuracy falls from {100 * clean.robust.value:.0f} % {'; '.join(parts)}." if parts else ""
 
 

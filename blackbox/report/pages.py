@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from blackbox.report.style import DPI
 from blackbox.report.templates import data_url, render
+from blackbox.results.words import of_inputs
 
 if TYPE_CHECKING:
     from blackbox.report.gallery import Gallery
@@ -150,7 +151,8 @@ class Page:
     """Blocks in order; `write` makes report.md and report.html of them.
 
     first: what a reader must know before any number. headline: the answer, in a sentence or a few. lead: a sentence below them.
-    nav: a line of links to the headings. foot: a line at the end.
+    nav: a line of links to the headings. foot: a line at the end. kind: what its inputs are called; sentences and headings are written
+    for images, and are put on the page for rows of tables, or for inputs of several kinds. What stands in a table's cells stays.
     """
 
     title: str
@@ -160,18 +162,23 @@ class Page:
     lead: str = ""
     nav: bool = False
     foot: str = ""
+    kind: str = "image"
+
+    def of_inputs(self, text: str) -> str:
+        """A text about images, about what the inputs of this page are."""
+        return of_inputs(text, self.kind)
 
     def head(self, text: str, level: int = 2) -> None:
         """A heading; of level 3 below one of level 2."""
-        self.blocks.append(Heading(text, level, 1 + sum(isinstance(block, Heading) for block in self.blocks)))
+        self.blocks.append(Heading(self.of_inputs(text), level, 1 + sum(isinstance(block, Heading) for block in self.blocks)))
 
     def text(self, text: str) -> None:
         """A paragraph."""
-        self.blocks.append(Text(text))
+        self.blocks.append(Text(self.of_inputs(text)))
 
     def note(self, lines: Sequence[str]) -> None:
         """A warning of one or more sentences."""
-        self.blocks.append(Note([*lines]))
+        self.blocks.append(Note([*map(self.of_inputs, lines)]))
 
     def links(self, to: Sequence[tuple[str, str]]) -> None:
         """A line of links to pages beside this one: (text, the page's path without suffix)."""
@@ -184,11 +191,11 @@ class Page:
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", left: int = 1) -> None:
         """A table; the first ``left`` columns hold names. A `Rate` is shown with its interval, its count, and a bar, an
         `Estimate` with its interval."""
-        self.blocks.append(Table([*head], [[*row] for row in rows], caption, left))
+        self.blocks.append(Table([*map(self.of_inputs, head)], [[*row] for row in rows], self.of_inputs(caption), left))
 
     def picture(self, title: str, path: Path, caption: str = "") -> None:
         """A picture (PNG, SVG) that lies beside the page."""
-        self.blocks.append(Picture(title, path, caption))
+        self.blocks.append(Picture(title, path, self.of_inputs(caption)))
 
     def gallery(self, shown: Gallery, path: Path) -> None:
         """Images with a line under each; ``path``: the one picture of them that Markdown shows, without suffix."""

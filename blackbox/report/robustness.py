@@ -38,7 +38,7 @@ def robustness(found: Evaluation, path: Path) -> Path | None:
             [r.budget for r in searched if r.sees == sees], value, reach, color=colour, ls=dashes, marker="o", ms=4,
             capsize=3, label=f"sees {sees}",
         )  # fmt: skip
-    flat = {"clean": next((r for r in whole if r is found.rows[0]), None)}
+    flat = {"unchanged" if found.goal else "clean": next((r for r in whole if r is found.rows[0]), None)}
     white = next((r for r in whole if r.sees == "everything"), None)
     flat["white-box PGD" if white and white.attack.startswith("PGD") else "white-box ensemble"] = white
     transfer = [r for r in whole if r.sees == "nothing" and " from " in r.attack]
@@ -46,13 +46,13 @@ def robustness(found: Evaluation, path: Path) -> Path | None:
     for (name, row), dashes in zip(flat.items(), (":", "--", "-."), strict=True):
         if row is not None:
             axes.axhline(100 * row.robust.value, color=style.PALE, lw=1.2, ls=dashes, label=name)
-    axes.set(xscale="log", ylim=(-2, 102), xlabel="queries an image may cost", ylabel="robust accuracy, %")
+    axes.set(xscale="log", ylim=(-2, 102), xlabel=found.of_inputs("queries an image may cost"), ylabel=f"{found.kept}, %")
     asked = sorted({r.budget for r in searched})
     axes.set_xticks(asked, [f"{budget:,}" for budget in asked])
     axes.set_xticks([], minor=True)
     style.clean(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=9)
     under = f"{found.threat}, {len(found.labels)} images, 95 % intervals"
-    under += "; rows with unknown images are left out" if len(whole) < len(found.rows) else ""
-    style.heading(made, "Robust accuracy", under, height)
+    under += "; lines with unknown images are left out" if len(whole) < len(found.rows) else ""
+    style.heading(made, found.kept.capitalize(), found.of_inputs(under), height)
     return style.save(made, path)

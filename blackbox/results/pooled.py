@@ -106,7 +106,8 @@ class Pooled:
         most = max(self.results, key=lambda r: int(r.clean_known.sum()))
         success = self._told(self.success_rate, lambda r: r.success_rate)
         robust = self._told(self.robust_accuracy, lambda r: r.robust_accuracy)
-        return "\n".join([
+        kind = words.kind_of(self.results)
+        text = "\n".join([
             *cut,
             f"{c['attack']} on {c['target']} · sees {c['access']} · {first.threat} · "
             f"{'' if words.goal_of(c) else words.kind(c) + ' · '}budget {c['budget']:,} · "
@@ -115,8 +116,9 @@ class Pooled:
             f"queries          mean {_number(self.mean_queries)} an attacked image (failures charged at {c['budget']:,}); "
             f"by seed {_spread(means, '.1f')}; {sum(int(r.queries.sum()) for r in self.results):,} spent in all",
             "intervals        95 %, for other images of this kind: an image's seeds are averaged first",
-            *([f"few images       {few(n)}"] if few(n := self.success_rate.n) else []),
+            *([f"{f'few {kind}s':<17}{few(n)}"] if few(n := self.success_rate.n) else []),
         ])  # fmt: skip
+        return words.of_inputs(text, kind)
 
     def _told(self, pooled: TwoLevel, rate: Callable[[AttackResult], Rate]) -> str:
         if not self.unknown:

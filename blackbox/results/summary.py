@@ -124,7 +124,9 @@ def summary(result: AttackResult) -> str:
     if unseen := int((result.success & (result.verified < 0)).sum()):
         lines.append(f"warning          {unseen} examples could not be verified: {unverified(result)}")
     lines += _paid(c)
-    return "\n".join([*lines, *([f"few images       {few(n)}"] if few(n := int(result.attacked.sum())) else [])])
+    kind = words.kind_of([result])
+    lines += [f"{f'few {kind}s':<17}{few(n)}"] if few(n := int(result.attacked.sum())) else []
+    return words.of_inputs("\n".join(lines), kind)
 
 
 def _share(result: AttackResult) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -106,3 +107,31 @@ def columns(result: AttackResult) -> tuple[str, ...]:
     if not with_classes(result.config):
         none |= {"clean_label", "adv_label", "clean_confidence", "adv_confidence"}
     return tuple(name for name in result.columns() if name not in none)
+
+
+_END = r"(?![\w/_-]|\.\w)"  # no name of a file
+_IMAGE = re.compile(rf"(?<![\w./:_-])([Aa])n (image)(s?){_END}|(?<![\w./:_-])([Ii])mage(s?){_END}")
+
+
+def kind_of(results: Sequence[AttackResult]) -> str:
+    """What the inputs of these runs are called: ``"image"``, ``"row"`` of a table, or ``"input"`` where there are both."""
+    return one_kind("image" if r.x_clean is None else "row" for r in results)
+
+
+def one_kind(kinds: Iterable[str]) -> str:
+    """One word for inputs of these kinds; ``"image"`` for none."""
+    found = set(kinds) or {"image"}
+    return found.pop() if len(found) == 1 else "input"
+
+
+def of_inputs(text: str, kind: str) -> str:
+    """A text about images, about what the inputs are called: ``an image`` becomes ``a row``. Names of files stay."""
+    if kind == "image":
+        return text
+
+    def other(found: re.Match[str]) -> str:
+        if found[1]:
+            return f"{found[1]}{'n' if kind[0] in 'aeiou' else ''} {kind}{found[3]}"
+        return f"{kind[0].upper() if found[4] == 'I' else kind[0]}{kind[1:]}{found[5]}"
+
+    return _IMAGE.sub(other, text)

@@ -12,6 +12,7 @@ from blackbox.specs import parse
 from blackbox.specs.options import Images
 
 if TYPE_CHECKING:
+    from blackbox.tabular import Tabular
     from surrogates import Dataset
 
 PICKS = ("spread", "first", "random")
@@ -20,17 +21,25 @@ PICKS = ("spread", "first", "random")
 @dataclass(frozen=True)
 class ImageSet:
     """Chosen images; ``index`` [N]: the index of each among the ``total`` of the data set, which is its sample id.
-    ``left_out``: chosen, but of the class to reach (`blackbox.specs.goal.others`)."""
+    ``left_out``: chosen, but of the class to reach (`blackbox.specs.goal.others`). ``table``: what they may be, where they are rows."""
 
     data: Dataset
     index: np.ndarray
     spec: str
     total: int
     left_out: int = 0
+    table: Tabular | None = None
+
+    @property
+    def kind(self) -> str:
+        """What one of them is called."""
+        return "image" if self.table is None else "row"
 
 
-def images(chosen: Images, seed: int = 0, default_split: str = "attack", labelled: bool = True) -> ImageSet:
-    """Load data and choose ``n`` images.
+def images(
+    chosen: Images, seed: int = 0, default_split: str = "attack", labelled: bool = True, table: str | None = None
+) -> ImageSet:
+    """Load data and choose ``n`` images, or rows of a table.
 
     Args:
         chosen: ``split`` is ``target``, ``surrogate`` or ``attack`` of the digits, ``test`` or ``train`` of torchvision's
@@ -38,7 +47,10 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack", labelle
             or ``random``. ``size``, ``class_names``: as in `surrogates.data.folders.folder`.
         default_split: the digits' part where no split is given.
         labelled: whether labels are needed; an npz file may lack them else.
+        table: of rows, the file that says what they may be (`blackbox.specs.table`).
     """
+    if table is not None or chosen.data.partition(":")[0].lower() == "csv":
+        return _rows(chosen, seed, table, labelled)
     spec, split, size, classes = chosen.data, chosen.split, chosen.size, chosen.class_names
     import surrogates as sg
 
@@ -77,6 +89,17 @@ def images(chosen: Images, seed: int = 0, default_split: str = "attack", labelle
         data = sg.load(spec, **more)
     index = _pick(len(data), chosen.n, chosen.pick, seed)
     return ImageSet(data.take(index), index, spec, len(data))
+
+
+def _rows(chosen: Images, seed: int, table: str | None, labelled: bool) -> ImageSet:
+    from blackbox.specs.table import read_table
+
+    if chosen.split is not None or chosen.size is not None:
+        raise ValueError("Expected no --split and no --size with rows of a table, which have neither parts nor a side, but there was one.")
+    names = None if chosen.class_names is None else _class_names(chosen.class_names)
+    found, rules = read_table(chosen.data, table, names, labelled)
+    index = _pick(len(found), chosen.n, chosen.pick, seed)
+    return ImageSet(found.take(index), index, chosen.data, len(found), table=rules)
 
 
 def _class_names(text: str) -> str | tuple[str, ...]:

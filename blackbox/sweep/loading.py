@@ -9,9 +9,12 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from blackbox import specs
 from blackbox.specs import goal
 from blackbox.specs.goal_files import files_print
+from blackbox.specs.goal_text import any_form
 from blackbox.specs.model import file_print
 from blackbox.sweep.study import Study
 
@@ -29,21 +32,25 @@ def images(study: Study) -> specs.ImageSet:
     """The images of a study; where all of it leads to one class, without those of that class."""
     reached = {grid.targeted for grid in (study.attack, study.transfer) if grid is not None}
     with _LOADING:
-        found = _images(study.images.model_dump_json())
+        labelled = study.transfer is not None or study.attack is None or study.attack.goal is None or not any_form(study.attack.goal)
+        found = _images(study.images.model_dump_json(), labelled)
     return goal.others(reached.pop(), found) if len(reached) == 1 else found
 
 
 @lru_cache(maxsize=2)
-def _images(text: str) -> specs.ImageSet:
-    return specs.images(specs.Images(**json.loads(text)))
+def _images(text: str, labelled: bool) -> specs.ImageSet:
+    given = json.loads(text)
+    table = given.pop("table", None)
+    return specs.images(specs.Images(**given), labelled=labelled, table=table)
 
 
 def data_print(study: Study) -> str:
-    """A hash of the images, their labels and their ids."""
+    """A hash of the images, their labels and their ids; of rows of a table that of what they may be, too."""
     from blackbox.checkpoint import fingerprint
 
     found = images(study)
-    return fingerprint(found.data.images, found.data.labels, found.index)
+    rules = [] if found.table is None else [np.frombuffer(repr(found.table.about()).encode(), np.uint8)]
+    return fingerprint(found.data.images, found.data.labels, found.index, *rules)
 
 
 def check(text: str, data: str) -> None:

@@ -125,7 +125,7 @@ class Plan:
         queries, rest = sum(map(self.worst, cells)), sum(map(self.worst, left))
         lines = [
             f"plan             {self.study.name}: {len(self.points):,} points × {-(-self.count // self.study.block):,} blocks "
-            f"of {self.study.block} images = {len(cells):,} cells, at most {queries:,} queries",
+            f"of {self.study.block} {self.kind}s = {len(cells):,} cells, at most {queries:,} queries",
         ]
         if len(left) < len(cells):
             spent = sum(done[c.key] for c in cells if c.key in done)
@@ -135,6 +135,11 @@ class Plan:
                 f"(by the {len(cells) - len(left):,} cells done)"
             )
         return "\n".join(lines)
+
+    @property
+    def kind(self) -> str:
+        """What its inputs are called: images, or rows of a table."""
+        return "image" if self.study.images.table is None else "row"
 
     def job(self, cells: list[Cell]) -> dict[str, Any]:
         """Cells as they are sent to a worker: text, numbers and paths."""

@@ -81,10 +81,8 @@ class Named(_Part):
         known = [f.name for f in attacks.fields_of(kind)]
         for name in self.settings:
             if name not in known:
-                raise ValueError(
-                    f"Expected a setting of {self.name} ({', '.join(known) or 'it has none'}), but it was {name!r}."
-                    + did_you_mean(name, known)
-                )
+                mend = did_you_mean(name, known)
+                raise ValueError(f"Expected a setting of {self.name} ({', '.join(known) or 'it has none'}), but it was {name!r}.{mend}")
         attacks.build(self.name, **self.settings)
         return self
 
@@ -93,7 +91,7 @@ class Named(_Part):
 
 
 class Images(_Part):
-    """Which images; as the options of the command line."""
+    """Which images, or rows of a table; as the options of the command line."""
 
     data: str = "digits"
     n: Annotated[int, Field(ge=1)] | None = None
@@ -101,6 +99,7 @@ class Images(_Part):
     split: str | None = None
     size: Annotated[int, Field(ge=1)] | None = None
     class_names: str | None = None
+    table: str | None = None
 
 
 class Attacks(_Grid):
@@ -224,6 +223,8 @@ class Study(_Part):
     def _some(self) -> Study:
         if self.attack is None and self.transfer is None:
             raise ValueError("Expected a grid, [attack] or [transfer], but there was none.")
+        if self.images.table is not None and (self.transfer is not None or (self.attack is not None and self.attack.eight_bit)):
+            raise ValueError("Expected neither [transfer] nor eight_bit with a table, whose rows are no images. Leave it out.")
         return self
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.results.words import of_inputs
 from blackbox.statistics import Rate, TwoLevel, few, rate_estimate
 from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan
@@ -50,8 +51,14 @@ class Table:
         grid = self.plan.study.attack
         return "" if grid is None else grid.goal or ""
 
+    @property
+    def kind(self) -> str:
+        """What its inputs are called: images, or rows of a table."""
+        return self.plan.kind
+
     def rate(self, point: Point) -> Rate:
-        """Images fooled, of those that the target had right (and, with a goal, did not call the goal)."""
+        """Images fooled, of those that the target had right, and, where there is a class to reach, did not name so; with another goal the
+        inputs that reach it, of those that did not unchanged."""
         found = self.outcomes[point]
         if not found:
             return Rate(0, 0, unknown=self.unknown(point))
@@ -160,7 +167,7 @@ class Table:
         if warning := few(self.plan.count):
             told[0] += f"\n{warning}"
         cut = [f"{self.incomplete}."] if self.incomplete else []
-        return "\n\n".join([*cut, *out, *told])
+        return of_inputs("\n\n".join([*cut, *out, *told]), self.kind)
 
     def _pooled_row(self, points: Sequence[Point]) -> list[str]:
         p, mean = points[0], self.pooled(points)

@@ -122,7 +122,7 @@ def _attack(
         oracle, x, None if access == "answers" else block.data.labels,
         bb.attacks.build(named.name, **named.settings), read_threat(point.threat), point.budget,
         target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, goal=specs.read_goal(grid.goal, block), seed=point.seed,
-        ids=block.index,
+        ids=block.index, table=block.table,
         votes=grid.votes, eight_bit=grid.eight_bit, **files,
     )  # fmt: skip
     unseen = int((result.success & (result.verified < 0)).sum())
@@ -132,7 +132,7 @@ def _attack(
     columns = {name: getattr(result, name) for name in names.split()}
     columns["attacked"] = result.attacked
     columns["x_adv_print"] = torch.stack([_digest(row) for row in result.x_adv])
-    if start:
+    if start or block.table is not None:  # a row of a table is nothing to look at
         return columns, None
     index = pictures.choose(result.success.numpy(), result.y.numpy(), x[0])
     said = {name: getattr(result, name) for name in ("adv_label", "clean_confidence", "adv_confidence")}

@@ -88,7 +88,7 @@ def points(page: Page, run: Run, table: Table, folder: Path, room: Room) -> None
             "Clean, adversarial, difference, of the first block of images: one point for each attack and target, of the first seed "
             "and the largest budget, and within the first radius of the study at which one of these images was fooled."
         )
-    elif any(table.rate(p).k for p in table.outcomes) and not run.problems:
+    elif any(table.rate(p).k for p in table.outcomes) and not run.problems and table.kind == "image":
         page.text(f"{run.name}: no images to look at are kept: none of the first block was fooled, or a version that kept none ran it.")
     for i, (p, gallery) in enumerate(made):
         _put(page, room, gallery, folder / f"examples-{safe(run.name)}-point-{i + 1}", f"{run.name}, {p}")

@@ -26,7 +26,7 @@ def add(page: Page, runs: Sequence[Run]) -> None:
     """One line for each threat model; runs that share one share its line."""
     found: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
-        for row in _rows(run):
+        for row in _rows(page, run):
             names = found.setdefault(tuple(row), [])
             if run.name not in names:
                 names.append(run.name)
@@ -42,7 +42,7 @@ def add(page: Page, runs: Sequence[Run]) -> None:
     )
 
 
-def _rows(run: Run) -> list[list[str]]:
+def _rows(page: Page, run: Run) -> list[list[str]]:
     out = []
     for item in items([run]):
         c = item.result.config
@@ -60,7 +60,7 @@ def _rows(run: Run) -> list[list[str]]:
         for sees in dict.fromkeys(r.sees for r in e.rows):
             budgets = [r.budget for r in e.rows if r.sees == sees and r.budget]
             most = f"at most {max(budgets):,} an image" if budgets else "none"
-            out.append(["evaluation", f"{target}: {sees}", str(e.threat), most, "any wrong class", images])
+            out.append(["evaluation", f"{target}: {sees}", str(e.threat), most, e.goal or "any wrong class", images])
     if (m := run.matrix) is not None:
         taught = f"from {', '.join(dict.fromkeys(r.source for r in m.runs))}"
         goal = "a given class" if m.goals is not None else "any wrong class"
@@ -87,7 +87,7 @@ def _rows(run: Run) -> list[list[str]]:
             shows = f"{', '.join(target_names(t.targets).values())}: nothing; labels are read to measure"
             way = f"transfer from {', '.join(t.sources)}"
             out.append([way, shows, _threats(t.threats), "none to craft", _goal(t.targeted), images])
-    return out
+    return [[page.of_inputs(cell) if i == 3 else cell for i, cell in enumerate(row)] for row in out]  # its number of queries an image
 
 
 def _goal(targeted: object) -> str:

@@ -69,8 +69,11 @@ def reading(page: Page, least: int = 0, goals: bool = False, classes: bool = Tru
         "The number after a rate is its count and its denominator; the bar shows the rate, the whisker its interval.",
         f"{' '.join(rates)} A failure is charged at the whole budget in means and medians of queries. A transfer rate without its "
         "noise rows says little.".strip(),
-        "In a gallery the difference is drawn around grey and stretched to its largest entry; for images of one channel red is "
-        "more, blue less ink. What a target says of an example is what it said when the example was verified (not charged).",
+        *([] if page.kind == "row" else [
+            "In a gallery the difference is drawn around grey and stretched to its largest entry; for images of one channel red is more, "
+            "blue less ink."
+        ]),
+        "What a target says of an example is what it said when the example was verified (not charged).",
         "Every number follows from the raw outcomes in the CSV files beside this page.",
     ):
         page.text(text)

@@ -32,7 +32,7 @@ def add(page: Page, runs: Sequence[Run], folder: Path, room: Room) -> None:
         page.head(run.name, 3)
         page.text(
             f"{study.name}: {len(table.outcomes):,} points, {table.done:,} of {table.total:,} cells done, blocks of {study.block} of "
-            f"{table.plan.count:,} images, calls of {study.rows} rows."
+            f"{table.plan.count:,} images, calls of {study.rows}."
         )
         _attacks(page, run, table, folder)
         _transfers(page, run, table, folder)

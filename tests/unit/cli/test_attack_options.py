@@ -419,5 +419,71 @@ class TestGoals:
         for goal, told in (("regression:up=1", "Expected labels with the data"), ("none-of:0", "it lacks labels")):
             out = said("attack", *plain, "--goal", goal)
             assert out.returncode == 2 and told in out.stderr, (told, out.stderr)
-        out = said("evaluate", *base, "--goal", "none-of:0")
-        assert out.returncode == 2 and "Expected no --goal with blackbox evaluate" in out.stderr
+        out = said("evaluate", *base, "--goal", "regression:up=2", "--own", f"npz:{own}/grey.npz")
+        assert out.returncode == 2 and "Expected either --own, whose nets are trained on classes" in out.stderr
+
+    def test_an_evaluation_says_what_withstands_a_goal(self, own: Path, said: Any) -> None:
+        (own / "target.py").write_text(GREY + "\ndef number(x):\n    return x.flatten(1).mean(1) * 10\n")
+        base = ("-t", f"{own}/target.py:number", "-d", f"npz:{own}/grey.npz", "--eps", "0.1", "--budgets", "9", "-a", "square", "-o", "e")
+        out = said("evaluate", *base, "--goal", "regression:up=9", "--fail-under", "answers=0.9")  # from 0 to 9, of at most 5.5
+        assert out.returncode == 0 and "withstood 100 %" in out.stdout and "goal: the number moves up by 9" in out.stdout, out.stderr
+        page = (own / "e" / "report.md").read_text()
+        assert "Withstood, %" in page and "do not reach the goal unchanged; what withstands falls" in page
+
+
+class TestTables:
+    CELLS = "id,age,sex,paid\n" + "".join(f"{i},{90 + i},{i % 2},{'yes' if i > 10 else 'no'}\n" for i in range(16))
+    RULES = 'label = "paid"\nleave_out = ["id"]\ninteger = ["age"]\nimmutable = ["sex"]\n[ranges]\nage = [0, 200]\n'
+
+    @pytest.fixture
+    def people(self, own: Path) -> tuple[str, ...]:
+        (own / "target.py").write_text(
+            "import torch\n\ndef paid(rows):\n    assert bool((rows[:, 0] == rows[:, 0].round()).all()) and rows.shape[1] == 2\n"
+            "    return torch.stack([torch.zeros(len(rows)), (rows[:, 0] - 100.5).float()], 1)\n"
+        )
+        (own / "people.csv").write_text(self.CELLS)
+        (own / "rules.toml").write_text(self.RULES)
+        return ("-t", f"{own}/target.py:paid", "-d", f"csv:{own}/people.csv", "--table", f"{own}/rules.toml")
+
+    def test_rows_are_attacked_evaluated_and_reported_as_rows(self, own: Path, people: tuple[str, ...], said: Any) -> None:
+        out = said("attack", *people, "--eps", "0.03", "-b", "9", "-a", "square", "-o", "run")
+        assert out.returncode == 0 and "16 rows" in out.stdout and "image" not in out.stdout, out.stderr
+        result = bb.AttackResult.load(own / "run")
+        assert result.x_clean is not None and set(result.changes()[0]._fields) >= {"column", "before", "after"}
+        page = (own / "run" / "report.md").read_text()
+        assert "Changed columns" in page and "| Column |" in page and " image" not in page and not (own / "run" / "adversarial").exists()
+        out = said("evaluate", *people, "--eps", "0.03", "--budgets", "9", "-a", "square", "--levels", "scores", "-o", "e")
+        assert out.returncode == 0 and "queries a row" in out.stdout, out.stderr
+
+    def test_a_study_of_rows_runs_and_knows_another_table(self, own: Path, people: tuple[str, ...]) -> None:
+        from blackbox.sweep import Plan, Study
+
+        grid = {"targets": people[1], "attacks": "square", "threats": "linf:0.03", "budgets": 9}
+        study = Study(images={"data": people[3], "table": people[5], "n": 6}, attack=grid)
+        text = str(study.run(own / "s.sqlite"))
+        assert "of the rows that the target had right" in text and "image" not in text
+        before = Plan.of(study).prints[""]
+        (own / "rules.toml").write_text(self.RULES.replace('immutable = ["sex"]', ""))
+        assert Plan.of(study).prints[""] != before
+        with pytest.raises(ValueError, match="Expected neither .transfer. nor eight_bit with a table"):
+            Study(images={"table": "x.toml"}, attack=grid | {"eight_bit": True})
+
+    def test_what_cannot_be_is_said_before_a_query(self, own: Path, people: tuple[str, ...], said: Any) -> None:
+        base = ("attack", *people, "--eps", "0.03")
+        for more, told in (
+            (("--mask", "m.npy"), "Expected no --mask with --table"), (("--own", "digits"), "Expected no --own with --table"),
+            (("--split", "test"), "Expected no --split and no --size with rows of a table"),
+        ):  # fmt: skip
+            out = said(*base, *more)
+            assert out.returncode == 2 and told in out.stderr, (told, out.stderr)
+        out = said("attack", *people[:4], "--eps", "0.03")
+        assert out.returncode == 2 and "Expected --table FILE.toml, what a row may be" in out.stderr
+        for rules, told in (
+            ('lable = "paid"', "it has the key 'lable'. Did you mean 'label'"), ("integer = 3", "integer: "), ("integer = [", "to be TOML"),
+            ('leave_out = ["id"]', "'paid' is 'no' in row 0. Encode categories"), ('label = "x"', "of its columns (id, age, sex, paid)"),
+            ('label = "paid"\nleave_out = ["ego"]', "has no 'ego'"), ('leave_out = ["id", "paid"]', "Expected the true class of each row"),
+            ('label = "paid"\ninteger = ["ag"]', "ag"),
+        ):  # fmt: skip
+            (own / "rules.toml").write_text(rules)
+            out = said(*base)
+            assert out.returncode == 2 and told in out.stderr, (told, out.stderr)
