@@ -103,8 +103,8 @@ def evaluate(
     knows the defence, and what a detector flags of benign queries."""
     from blackbox.cli.evaluate import run
 
-    more = {"ceiling": ceiling, "defence": defence, "goal": goal, "table": table}
-    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, **more)
+    wanted = (goal, table)
+    run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling, defence or [], *wanted)
 
 
 @app.command()

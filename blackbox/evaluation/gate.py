@@ -166,8 +166,8 @@ def require_same(threat: Threat, ids: np.ndarray, prints: np.ndarray, baseline: 
             f"Expected a baseline of the same threat, {threat}, but it is of {baseline.threat}. Evaluate the baseline anew."
         )
     if goal != baseline.goal:
-        mine, its = (text or "a wrong class" for text in (goal, baseline.goal))
-        raise ValueError(f"Expected a baseline of the same goal ({mine}), but its goal is another ({its}). Evaluate the baseline anew.")
+        wanted, before = (text or "a wrong class" for text in (goal, baseline.goal))
+        raise ValueError(f"Expected a baseline of the same goal ({wanted}), but it is of another ({before}). Evaluate the baseline anew.")
     both, here, there = np.intersect1d(ids, baseline.ids, return_indices=True)
     if not len(both):
         raise ValueError("Expected a baseline that shares at least one image with this evaluation, but there is none.")

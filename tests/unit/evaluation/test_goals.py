@@ -49,7 +49,7 @@ def test_a_table_of_a_goal_says_what_its_rates_count(tmp_path: Path) -> None:
     assert "goal: the number moves up by 0.4" in text and "withstood, % [95 %]" in text and "robust accuracy" not in text
     again = bb.evaluation.Evaluation.load(e.save(tmp_path))
     assert again.table() == text
-    with pytest.raises(ValueError, match=r"Expected a baseline of the same goal \(a wrong class\), but its goal is another \(the number"):
+    with pytest.raises(ValueError, match=r"Expected a baseline of the same goal \(a wrong class\), but it is of another \(the number"):
         gate.require_same(bb.Linf(EPS), e.ids, e.prints, again)
 
 
