@@ -79,6 +79,11 @@ class Book:
         ).fetchone()  # fmt: skip
         return None if found is None else (found[0], found[1], Account.of(found[2]))
 
+    def known(self, session: int) -> tuple[int, int, Account] | None:
+        """The same by its id."""
+        found = self.db.execute("SELECT id, secret, account FROM sessions WHERE id = ?", (session,)).fetchone()
+        return None if found is None else (found[0], found[1], Account.of(found[2]))
+
     def earlier(self, player: str, digest: str, target: str, seed: int) -> int:
         """How many sessions this player has opened on a target, with this seed."""
         return int(

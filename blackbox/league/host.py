@@ -101,10 +101,8 @@ class Host:
             known = self.book.session(entry[0], target, seed)
             if known is None:
                 game = self._begin(targets, entry, player, attack, target, seed)
-            elif known[0] in self._open:
-                game = self._open[known[0]]
             else:
-                game = self._again(targets, *known)
+                game = self._open.get(known[0]) or self._again(targets, *known)
         return {
             "session": game.id, "max_rows": self.max_rows, "about": game.account.about, "ids": game.material.ids.tolist(),
             "labels": game.material.labels.tolist(), "goals": None if game.material.goals is None else game.material.goals.tolist(),
@@ -271,9 +269,12 @@ class Host:
 
     def _game(self, session: int, player: str, token: str) -> Open:
         self._check(player, token)
-        game = self._open.get(session)
+        with self._lock:
+            game = self._open.get(session)
+            if game is None and (known := self.book.known(session)) is not None and known[2].scenario_hash in self.targets:
+                game = self._again(self.targets[known[2].scenario_hash], *known)
         if game is None or game.account.player != player:
-            raise Refused(404, "Expected a session that this player has open, but there is none. Open it again: it goes on where it was.")
+            raise Refused(404, "Expected a session that this player has opened, but there is none.")
         return game
 
     def _rows(self, m: Material, images: np.ndarray, ids: list[int], places: list[int]) -> np.ndarray:

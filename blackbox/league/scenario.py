@@ -94,6 +94,7 @@ class Scenario(Part):
         threat: ``linf:8/255``. mask: a file, as --mask takes it. queries: "anywhere" in the box, or only "inside" the threat and mask.
         targeted: None, a class, or "random", another for each image.
         channels, defences: between target and attacker, as --channel and --defence. votes: fresh answers that confirm a success.
+        tariff: prices, as `blackbox.Tariff` takes them.
         budget: queries an image, its clean check among them. seeds: each is played on each target.
         classes, mean, std, returns, batch: how models are loaded and read, as for the command line.
 

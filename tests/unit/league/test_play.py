@@ -62,7 +62,6 @@ def test_a_session_goes_on_after_a_restart_and_is_not_charged_twice(tmp_path: Pa
         if len(calls) in (3, 6):  # the answer is in the book, and is lost on the way; then the server is another
             ask(session, *rest)
             player.host = ground.begin()
-            player.open(ground.material.hash, "square", "open", 0)
         return ask(session, *rest)
 
     player.ask = dying
@@ -107,7 +106,7 @@ def test_what_the_server_refuses(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="at most 30 queries"):
         me.ask(session, m.levels[[1] * BUDGET], [1] * BUDGET, list(range(1, BUDGET + 1)))
     assert ground.host.answered == 2
-    with pytest.raises(Refused, match="a session that this player has open"):
+    with pytest.raises(Refused, match="a session that this player has opened"):
         ground.player("you").ask(session, m.levels[:1], [0], [1])
     me.close(session)
     with pytest.raises(Refused, match="no second draw"):
