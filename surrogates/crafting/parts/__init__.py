@@ -6,6 +6,7 @@ from surrogates.crafting.parts.base import SLOTS, Part, Parts
 from surrogates.crafting.parts.blocks import BSR, SIA
 from surrogates.crafting.parts.cfm import CFM
 from surrogates.crafting.parts.ensemble import CWA, SVRE, AdaEA, Cycle, Random, RowWeights, Schedule
+from surrogates.crafting.parts.everywhere import Everywhere
 from surrogates.crafting.parts.features import BFA, FIA, ILA, NAA, Local, SelfUniversality
 from surrogates.crafting.parts.finish import (
     TI,
@@ -18,6 +19,7 @@ from surrogates.crafting.parts.finish import (
     Start,
     Step,
 )
+from surrogates.crafting.parts.ftm import FTM
 from surrogates.crafting.parts.intensity import SI, SSA, Admix
 from surrogates.crafting.parts.losses import (
     DLR,

@@ -1,11 +1,13 @@
-"""Presets for targeted attacks: three losses in the setting of Zhao et al. 2021."""
+"""Presets for targeted attacks in the setting of Zhao et al. 2021: three losses, blocks of the image, tuned features."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.everywhere import Everywhere
 from surrogates.crafting.parts.finish import TI, Momentum
+from surrogates.crafting.parts.ftm import FTM
 from surrogates.crafting.parts.losses import Logit, LogitMargin, PoTrip
 from surrogates.crafting.parts.resize import DI
 from surrogates.crafting.presets.preset import Preset
@@ -45,5 +47,26 @@ PRESETS = (
         departures=_SCALE
         + "The authors' code has D = |cos|, which leads away from the target; the setting is that of Zhao et al. "
         "2021, with momentum of raw gradients, so that the distance's growing gradient counts.",
+    ),
+    targeted(
+        "everywhere",
+        "Everywhere attack",
+        "Zeng et al. 2025",
+        "2501.00707",
+        "g = mean of W5 * grad J at x and at 9 of its 4 x 4 blocks, each alone on black; J = z_t in the setting of logit",
+        Momentum(1.0, "none") | Everywhere() | DI(0.7) | TI(5) | Logit(),
+        departures="grid, number of blocks and the black surrounding are ours; blocks are drawn with replacement, all gradients weigh "
+        "alike. Ten times the gradients of logit: compare at equal gradients.",
+    ),
+    targeted(
+        "ftm",
+        "Feature tuning mixup",
+        "Liang et al. 2025",
+        "2411.15553",
+        "f <- f - 0.1 |f| hat(m), m <- 0.5 m + grad_f J / mean|grad_f J| at 3 of 10 layers a step; then mixed as by cfm; J = z_t in the "
+        "setting of logit",
+        SETTING | Logit() | FTM(),
+        departures="the sizes are ours; m is an image's own, from the attack's own backward pass of the step before. DI for the paper's "
+        "RDI; mixing as for cfm.",
     ),
 )
