@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from surrogates.nets import registry as models
     from surrogates.training import adversarial as robust
     from surrogates.training import averaging as refine
+    from surrogates.training.many import Many, many
     from surrogates.training.recipe import Recipe, TrainReport
     from surrogates.training.train import report, train
+    from surrogates.training.weighing import weigh
     from surrogates.transfer import Comparison, Retrained, TransferMatrix, same_length_noise, transfer_matrix
     from surrogates.transfer.compare import compare
 
@@ -68,7 +70,7 @@ _ROOMS = {
     "surrogates.crafting": "Ceiling ascend ceiling craft prior universal",
     "surrogates.data": "Answers Dataset ask load split",
     "surrogates.nets": "accuracy build fidelity from_spec load_weights predict save_weights",
-    "surrogates.training": "Recipe TrainReport report train",
+    "surrogates.training": "Many Recipe TrainReport many report train weigh",
     "surrogates.transfer": "Comparison Retrained TransferMatrix compare same_length_noise transfer_matrix",
 }
 _FROM = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -1,0 +1,127 @@
+"""How far do examples carry that are crafted on 1, 2, 4, 8 and 16 surrogates, all made of one net within one budget of training?
+
+The net is a VGG of one's own, on 3,993 CIFAR images that were never JPEG (or on the second half of MNIST's test set); `sg.many` makes
+fifteen more of it: snapshots, sub-networks, and nets narrower, shallower or trained on changed images. Each ensemble is attacked by
+MI-FGSM in ten steps, by the mean of the logits; targets are nets of others, of other families. Beside them: four nets of one kind
+alone; all sixteen weighed by a held-out net of one's own, or by one answer of the target to each of some images that are attacked
+nowhere, crafted on the sixteen (`sg.weigh`); that held-out net joined to the VGG, two families; and noise of the same length. One
+training of each, one seed: the intervals are about images alone.
+
+    python -m experiments.studies.many_surrogates
+
+Run it on nets that are yours or that you may test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import blackbox as bb
+import surrogates as sg
+from experiments import ground, nets
+from experiments.cases import spread_over
+from experiments.runner import Book, Real, each, run, says
+
+SIZES = (1, 2, 4, 8, 16)
+TASKS: dict[str, dict[str, Any]] = {
+    "cifar": {"own": nets.VGG, "held": nets.CNN, "data": "raw", "images": "raw", "others": "raw-filtered", "eps": 8 / 255,
+              "targets": ("densenet", "resnet8")},
+    "digits": {"own": nets.DIGITS[0], "held": nets.DIGITS[1], "data": "mnist", "images": "digits", "others": "digits-second", "eps": 0.15,
+               "targets": ("lenet",)},
+}  # fmt: skip
+GROWING, NOISE, FAMILIES = "growing", "noise", "two families"
+HELD, ANSWERS = "weighed by a held-out net", "weighed by answers"
+
+
+@dataclass(frozen=True)
+class Settings(Real):
+    tasks: tuple[str, ...] = says(tuple(TASKS), "what to measure", TASKS)
+    images: int = says(120, "attacked, spread over all")
+    answers: int = says(100, "of the target, to weigh nets by")
+    epochs: int = says(12, "passes over the training set, for all nets together")
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is attacked, on what, and from which nets."""
+
+    x: Tensor
+    y: Tensor
+    ids: Tensor
+    threat: bb.Threat
+    oracles: dict[str, bb.Oracle]
+    right: dict[str, Tensor]
+    own: nn.Module
+    held: nn.Module
+    others: sg.Dataset
+    data: sg.Dataset
+
+
+def case(s: Settings, name: str) -> Case:
+    about = TASKS[name]
+    data, ids = ground.images(about["images"], s.root)
+    kept = spread_over(len(data), s.images)
+    oracles = {t: bb.Oracle(ground.net(t, s.root), "scores", 10) for t in about["targets"]}
+    x, y = data.images[kept], data.labels[kept]
+    right = {t: oracle(x).label.cpu() == y for t, oracle in oracles.items()}
+    own, held = (nets.trained(s.root, replace(about[which], data=about["data"])) for which in ("own", "held"))
+    others = ground.images(about["others"], s.root)[0]
+    return Case(x, y, ids[kept], bb.Linf(about["eps"]), oracles, right, own, held, others, nets.images(s.root, about["data"]))
+
+
+def preset(weights: Sequence[float] | None = None) -> Any:
+    plain = sg.presets.get("mi-fgsm")
+    return plain if weights is None else plain | sg.parts.LogitFusion(tuple(weights))
+
+
+def ensembles(s: Settings, c: Case, made: sg.Many) -> Iterator[tuple[str, list[nn.Module], Any, dict[str, Any]]]:
+    """(way, nets, preset, what else the row says) of each cell but noise."""
+    for size in SIZES:
+        yield GROWING, made.nets[:size], preset(), {"seconds": round(sum(made.seconds[:size]), 2)}
+    for kind in dict.fromkeys(made.kinds[1:]):
+        yield kind, [made.nets[0], *(n for n, k in zip(made.nets, made.kinds, strict=True) if k == kind)][:4], preset(), {}
+    yield FAMILIES, [c.own, c.held], preset(), {}
+    x, y = c.others.images[: s.answers], c.others.labels[: s.answers]
+    weights = sg.weigh(made.nets, c.held, x)
+    yield HELD, made.nets, preset(weights), {"weights": [round(w, 4) for w in weights]}
+    asked = sg.craft(made.nets, x, y, preset(), threat=c.threat, seed=s.seed)
+    for target, oracle in c.oracles.items():
+        weights = sg.weigh(made.nets, sg.ask(oracle, asked, len(asked), purpose="weigh"))
+        yield f"{ANSWERS} of {target}", made.nets, preset(weights), {"weights": [round(w, 4) for w in weights], "asked": len(asked)}
+
+
+def shown(c: Case, made: Tensor) -> dict[str, Any]:
+    """What the targets make of changed images, image by image; 1 fooled, 0 not, - wrong as it is."""
+    return {"fooled": {t: each(oracle(made).label.cpu() != c.y, c.right[t]) for t, oracle in c.oracles.items()}}
+
+
+def measure(s: Settings) -> None:
+    book = Book("many_surrogates", s, same=("images", "epochs", "answers", "seed"))
+    for name in s.tasks:
+        c = case(s, name)
+        made = sg.many(c.own, c.data, SIZES[-1], epochs=s.epochs, seed=s.seed)
+        print(made.summary(), flush=True)
+        size = c.threat.eps
+        book.row(lambda: {"kinds": made.kinds, "seconds": [round(v, 2) for v in made.seconds], "epochs": made.epochs},  # noqa: B023
+                 among="made", task=name, eps=size)  # fmt: skip
+        last = c.x
+        for way, members, recipe, more in ensembles(s, c, made):
+
+            def cell() -> dict[str, Any]:
+                nonlocal last
+                last = sg.craft(members, c.x, c.y, recipe, threat=c.threat, seed=s.seed, ids=c.ids)  # noqa: B023
+                return {**more, "gradients": recipe.cost(nets=len(members)), **shown(c, last)}  # noqa: B023
+
+            book.row(cell, task=name, way=way, nets=len(members))
+        if not torch.equal(last, c.x):
+            book.row(lambda: shown(c, sg.same_length_noise(last, c.x, c.threat, seed=s.seed)), task=name, way=NOISE, nets=0)  # noqa: B023
+
+
+if __name__ == "__main__":
+    run(Settings, measure)
