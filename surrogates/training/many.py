@@ -25,6 +25,7 @@ KINDS = ("snapshots", "sub-networks", "augmented", "width", "depth")
 AS_IT_IS = "as it is"
 _DROPPED, _NARROWER, _NOISE = 0.1, (0.2, 0.3, 0.4), 16 / 255
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,11 @@ class _Maker:
         return _Run(self.net, self.train_set, self.falling, 0).examples.images[:1].to(device, dtype)
 
 
-def _layers(net: nn.Module) -> list[nn.Module]:
+def _layers(net: nn.Module) -> list[Layer]:
     return [part for part in net.modules() if isinstance(part, _WEIGHTED)]
 
 
-def _silence(layer: nn.Module, channels: Tensor) -> None:
+def _silence(layer: Layer, channels: Tensor) -> None:
     with torch.no_grad():
         layer.weight[channels.to(layer.weight.device)] = 0
         if layer.bias is not None:

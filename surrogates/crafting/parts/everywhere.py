@@ -23,7 +23,7 @@ class Everywhere(Blocks):
     are drawn one by one, so that one may be drawn twice.
     """
 
-    copies: int = 10
+    copies: int = 10  # type: ignore[misc]
     blocks: int = 4
 
     def __call__(self, x: Tensor, draw: Draw) -> Tensor:
