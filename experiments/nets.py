@@ -8,6 +8,7 @@ Trained once and kept in runs/own (not committed: they can be made again).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ class Plan:
     snapshots: taken of it afterwards, one every fourth epoch at a high rate (LGV: Gubri et al. 2022, arXiv:2207.13129).
     adversarial: steps of PGD with which each batch is attacked within the targets' radius (`surrogates.robust.Adversarial`); 1 is
     "fast" training with one large step; 0 none.
+    refined: how the trained net is then made a better surrogate, on the same images (`refine`): one of `REFINERS`.
     """
 
     arch: str
@@ -36,11 +38,14 @@ class Plan:
     data: str = "cifar"
     snapshots: int = 0
     adversarial: int = 0
+    refined: str = ""
 
     def __str__(self) -> str:
         text = f"{self.arch}, {self.epochs} epochs, weight decay {self.weight_decay:g}"
         if self.adversarial:
             text += f", adversarially trained with {self.adversarial} step{'s' * (self.adversarial > 1)}"
+        if self.refined:
+            text += f", refined by {self.refined}"
         return f"{text}, and {self.snapshots} snapshots" if self.snapshots else text
 
 
@@ -71,6 +76,21 @@ def robustly(plan: Plan) -> sg.Recipe:
     return sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay, optimiser="adam", update=update)
 
 
+AFTER = sg.Recipe(epochs=6, warmup=0.0, lr=0.05, weight_decay=5e-4)  # of refining: short, and half the rate of training from scratch
+
+
+def _robust(eps: int) -> Callable[[nn.Module, sg.Dataset], nn.Module]:
+    """Further training on adversarial examples of a small radius, in 255ths: a slightly robust net carries further (Springer et al.
+    2021, arXiv:2106.02105)."""
+    recipe = replace(AFTER, update=sg.robust.Adversarial(bb.Linf(eps / 255), "fgsm"))
+    return lambda net, data: sg.train(copy.deepcopy(net), data, recipe)
+
+
+REFINERS: dict[str, Callable[[nn.Module, sg.Dataset], nn.Module]] = {
+    "sasd-ws": lambda net, data: sg.refine.sasd_ws(net, data, AFTER),
+    "robust-4": _robust(4),
+}
+
 SETS: dict[str, Callable[[Path], sg.Dataset]] = {
     "cifar": lambda root: cases.photos(root, "train"),  # 6,000 training images, once JPEG
     "raw": lambda root: sg.load(f"npz:{root / 'cifar10_raw_train.npz'}"),  # 3,993 training images as they were published
@@ -96,13 +116,18 @@ def family(root: Path, plan: Plan, seed: int = 0) -> list[nn.Module]:
     name = name if plan.data == "cifar" else f"{plan.data}-{name}"
     shape = (1, 28, 28) if plan.data == "mnist" else (3, 32, 32)
     recipe = robustly(plan) if plan.adversarial else sg.Recipe(epochs=plan.epochs, weight_decay=plan.weight_decay)
+    if plan.arch in ("vit", "mixer"):
+        recipe = replace(recipe, optimiser="adam")
     name = f"{name}-adversarial{plan.adversarial}" if plan.adversarial else name
+    name = f"{name}-{plan.refined}" if plan.refined else name
     tags = [name, *(f"{name}-{plan.snapshots}-{i}" for i in range(plan.snapshots))]
     paths = [Path("runs/own") / f"{tag}.safetensors" for tag in tags]
     if not all(path.exists() for path in paths):
         data = images(root, plan.data)
         if paths[0].exists():
             made = [sg.from_spec(f"{plan.arch}:{paths[0]}", shape=shape)]
+        elif plan.refined:
+            made = [REFINERS[plan.refined](trained(root, replace(plan, refined=""), seed), data)]
         else:
             made = [sg.train(sg.build(plan.arch, 10, shape, seed=seed), data, recipe, seed=seed)]
         if plan.snapshots:

@@ -118,9 +118,9 @@ class TGR(TransformerSurgery):
 
 
 def without_extremes(g: Tensor) -> Tensor:
-    """Set the largest and the smallest entry of each channel of ``g`` [..., tokens, channels] to zero."""
-    out = g.scatter(-2, g.argmax(-2, keepdim=True), 0.0)
-    return out.scatter(-2, g.argmin(-2, keepdim=True), 0.0)
+    """Set the largest and the smallest entry of each channel of ``g`` [..., tokens, channels] to zero, of equal ones all."""
+    highest, lowest = g.amax(-2, keepdim=True), g.amin(-2, keepdim=True)  # several times faster than their places
+    return g.masked_fill(g == highest, 0.0).masked_fill_(g == lowest, 0.0)
 
 
 def without_extreme_tokens(g: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +17,7 @@ from blackbox.rng import Stream
 from blackbox.rowwise import rows
 from surrogates.crafting.parts.back import Back
 from surrogates.crafting.parts.base import Parts
+from surrogates.crafting.parts.blur import box_blur
 from surrogates.crafting.parts.probes import Probe
 from surrogates.crafting.parts.views import Draw, View, fork
 
@@ -33,37 +35,52 @@ def operated(x: Tensor, on: Tensor, rng: Stream, k: int) -> Tensor:
     darken down to 0.3, blur with a 3 x 3 box, noise U(+-16/255), a tenth of the pixels black. The order is that of `OPERATIONS`; the
     first five are one map of the plane, so that the image is resampled once. Where nothing is chosen the row is unchanged.
     """
-    m, _, h, w = x.shape
-    u = rng.uniform_array(k, "strength", 9)
-    chosen = on.cpu().numpy()
-    out = torch.where(on[:, :5].any(1).view(m, 1, 1, 1).to(x.device), _placed(x, chosen, u), x)
-    down, right = (
-        torch.tensor([int(v * side) if c else 0 for v, c in zip(u[:, i], chosen[:, 5], strict=True)], device=x.device)
-        for i, side in ((5, h), (6, w))
-    )
-    line = ((torch.arange(h, device=x.device) - down[:, None]) % h)[:, :, None] * w
-    index = (line + ((torch.arange(w, device=x.device) - right[:, None]) % w)[:, None, :]).view(m, 1, h * w)
-    out = out.flatten(2).gather(2, index.expand(-1, x.shape[1], -1)).view_as(x)
-    gain = torch.tensor([1 - (1 - _DARKEST) * float(v) if c else 1.0 for v, c in zip(u[:, 7], chosen[:, 6], strict=True)]).to(x)
-    out = out * rows(gain, x)
-    flags = [on[:, i].view(m, 1, 1, 1).to(x.device) for i in (7, 8, 9)]
-    out = torch.where(flags[0], F.avg_pool2d(out, 3, 1, 1, count_include_pad=False), out)
-    noise = rng.uniform(k, "noise", tuple(x.shape[1:]))
-    out = torch.where(flags[1], out + _NOISE * (2 * noise - 1), out)
-    return torch.where(flags[2] & (rng.uniform(k, "drop", (1, h, w)) < _DROP), torch.zeros_like(out), out)
+    h, w = x.shape[2:]
+    u, chosen = rng.uniform_array(k, "strength", 9), on.cpu().numpy()
+
+    def few(out: Tensor, which: np.ndarray, f: Callable[[Tensor, np.ndarray], Tensor]) -> Tensor:
+        """``out`` with f(rows, their numbers) in place of the rows ``which`` [m]: the others take no time."""
+        at = which.nonzero()[0]
+        index = torch.from_numpy(at).to(out.device)
+        if len(at) in (0, len(out)):
+            return f(out, at) if len(at) else out
+        return out.index_copy(0, index, f(out.index_select(0, index), at))
+
+    def rolled(v: Tensor, at: np.ndarray) -> Tensor:
+        down, right = (torch.from_numpy((u[at, i] * np.float32(side)).astype(np.int64)).to(v.device) for i, side in ((5, h), (6, w)))
+        line = ((torch.arange(h, device=v.device) - down[:, None]) % h)[:, :, None] * w
+        index = (line + ((torch.arange(w, device=v.device) - right[:, None]) % w)[:, None, :]).view(len(v), 1, h * w)
+        return v.flatten(2).gather(2, index.expand(-1, v.shape[1], -1)).view_as(v)
+
+    def draws(at: np.ndarray) -> Stream:
+        return Stream(rng.seed, rng.ids[at], rng.device)
+
+    def noisy(v: Tensor, at: np.ndarray) -> Tensor:
+        return v + _NOISE * (2 * draws(at).uniform(k, "noise", tuple(x.shape[1:])) - 1)
+
+    def dropped(v: Tensor, at: np.ndarray) -> Tensor:
+        return v.masked_fill(draws(at).uniform(k, "drop", (1, h, w)) < _DROP, 0.0)
+
+    def darker(v: Tensor, at: np.ndarray) -> Tensor:
+        return v * rows(torch.from_numpy(1 - (1 - _DARKEST) * u[at, 7].astype(np.float64)).to(v), v)
+
+    out = few(x, chosen[:, :5].any(1), lambda v, at: _placed(v, chosen[at], u[at]))
+    out = few(out, chosen[:, 5], rolled)
+    out = few(out, chosen[:, 6], darker)
+    out = few(out, chosen[:, 7], lambda v, at: box_blur(v, 1))
+    return few(few(out, chosen[:, 8], noisy), chosen[:, 9], dropped)
 
 
-def _placed(x: Tensor, on: object, u: object) -> Tensor:
+def _placed(x: Tensor, on: np.ndarray, u: np.ndarray) -> Tensor:
     """Sample each row of ``x`` at the places that its turn, shear, zoom, shift and mirroring give, black outside."""
-    matrices = []
-    for chosen, v in zip(on.tolist(), u.tolist(), strict=True):  # type: ignore[attr-defined]
-        turn, shear, zoom, shift, flip = chosen[:5]
-        angle, slant = (_TURN * (2 * v[0] - 1) if turn else 0.0), (_SHEAR * (2 * v[1] - 1) if shear else 0.0)
-        size = 1 + _ZOOM * (2 * v[2] - 1) if zoom else 1.0
-        c, s, mirror = math.cos(angle) * size, math.sin(angle) * size, -1.0 if flip else 1.0
-        across, along = (2 * _SHIFT * (2 * v[i] - 1) if shift else 0.0 for i in (3, 4))
-        matrices.append((c * mirror, c * slant - s, across, s * mirror, s * slant + c, along))
-    a = torch.tensor(matrices).to(x)[:, :, None, None]
+    turn, shear, zoom, shift, flip = on[:, :5].T
+    v = 2 * u.T.astype(np.float64) - 1
+    angle, slant = np.where(turn, _TURN * v[0], 0.0), np.where(shear, _SHEAR * v[1], 0.0)
+    size, mirror = np.where(zoom, 1 + _ZOOM * v[2], 1.0), np.where(flip, -1.0, 1.0)
+    c, s = np.cos(angle) * size, np.sin(angle) * size
+    across, along = (np.where(shift, 2 * _SHIFT * v[i], 0.0) for i in (3, 4))
+    matrices = np.stack([c * mirror, c * slant - s, across, s * mirror, s * slant + c, along], 1)
+    a = torch.from_numpy(matrices).to(x)[:, :, None, None]
     return F.grid_sample(x, placed_by(a, x), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,32 +50,45 @@ class _Learned(_Edits):
 class _Redundant(_Edit):
     all: _Learned
 
-    def _is(self, change: str, layer: int, t: Tensor) -> Tensor:
-        """Whether the change is that of this layer, for each row of ``t``, with as many axes."""
-        which = self.all.chosen((self.net, layer), t) == CHANGES.index(change)
-        return which.repeat_interleave(len(t) // len(which)).view(-1, *[1] * (t.ndim - 1))
+    def _few(self, change: str, layer: int, t: Tensor, f: Callable[[Tensor, Stream], Tensor]) -> Tensor:
+        """``t``, with f(rows, the draws of their images) in place of the rows whose change at this layer it is; the others take no time."""
+        which = self.all.chosen((self.net, layer), t).cpu() == CHANGES.index(change)
+        image, times = which.nonzero()[:, 0], len(t) // len(which)  # a net that attends within windows has several rows an image
+        if not len(image):
+            return t
+        at = (image[:, None] * times + torch.arange(times)).flatten().to(t.device)
+        rng = self.all.rng
+        return t.index_copy(0, at, f(t.index_select(0, at), Stream(rng.seed, rng.ids[image.numpy()], rng.device)))
 
-    def _draw(self, tag: str, layer: int, t: Tensor, shape: tuple[int, ...]) -> Tensor:
-        u = self.all.rng.uniform(self.all.k, f"{tag} {self.net} {layer}", shape).to(t.device)
-        return u.repeat_interleave(len(t) // len(u), 0)
+    def _draw(self, rng: Stream, tag: str, layer: int, t: Tensor, shape: tuple[int, ...]) -> Tensor:
+        u = rng.uniform(self.all.k, f"{tag} {self.net} {layer}", shape).to(t.device)
+        return u.repeat_interleave(len(t) // len(u), 0) if len(t) > len(u) else u
 
     def logits(self, layer: int, z: Tensor) -> Tensor:
-        kept = self._draw("sparse", layer, z, tuple(z.shape[1:])) >= self.all.settings.share
-        return torch.where(self._is("sparse", layer, z) & ~kept, torch.zeros_like(z), z)
+        share = self.all.settings.share
+        return self._few(
+            "sparse", layer, z, lambda some, rng: some.masked_fill(self._draw(rng, "sparse", layer, some, tuple(z.shape[1:])) < share, 0.0)
+        )
 
     def maps(self, layer: int, a: Tensor) -> Tensor:
         if a.ndim < 4:
             return a
-        order = self._draw("heads", layer, a, (a.shape[1],)).argsort(dim=1, stable=True)
-        turned = a.gather(1, order[:, :, None, None].expand_as(a))
-        return torch.where(self._is("permuted", layer, a), turned, a)
+
+        def dealt(some: Tensor, rng: Stream) -> Tensor:
+            order = self._draw(rng, "heads", layer, some, (a.shape[1],)).argsort(dim=1, stable=True)
+            return some.gather(1, order[:, :, None, None].expand_as(some))
+
+        return self._few("permuted", layer, a, dealt)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         if not feeds or layer >= self.layers:
             return out
         share = self.all.settings.share
-        kept = self._draw("ghost", layer, out, tuple(out.shape[1:])) >= share
-        return torch.where(self._is("ghost", layer, out), out * kept / (1 - share), out)
+
+        def thinned(some: Tensor, rng: Stream) -> Tensor:
+            return some * (self._draw(rng, "ghost", layer, some, tuple(out.shape[1:])) >= share) / (1 - share)
+
+        return self._few("ghost", layer, out, thinned)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from blackbox.rowwise import row_sum
+from surrogates.crafting.parts.blur import box_blur, row_mean
 from surrogates.crafting.parts.views import Draw, View
 
 
@@ -42,15 +41,11 @@ def styled(x: Tensor, other: Tensor, levels: int) -> Tensor:
     pairs = [(x, other)]
     for level in range(levels):
         reach = min(2**level, min(x.shape[2:]) - 1)  # each band holds details twice as large as the one before
-        pairs.append(tuple(_blurred(v, reach) for v in pairs[-1]))  # type: ignore[arg-type]
+        pairs.append(tuple(box_blur(v, reach) for v in pairs[-1]))  # type: ignore[arg-type]
     total = _normalised(*pairs[-1])
     for (a, b), (c, d) in pairwise(pairs):
         total = total + _normalised(a - c, b - d)
     return total
-
-
-def _blurred(v: Tensor, reach: int) -> Tensor:
-    return F.avg_pool2d(v, 2 * reach + 1, 1, reach, count_include_pad=False)
 
 
 def _normalised(v: Tensor, other: Tensor) -> Tensor:
@@ -61,7 +56,7 @@ def _normalised(v: Tensor, other: Tensor) -> Tensor:
 def _moments(v: Tensor) -> tuple[Tensor, Tensor]:
     """The mean and the deviation [m, c, 1, 1] of each channel."""
     flat = v.flatten(2).flatten(0, 1)
-    mean = row_sum(flat) / flat.shape[1]
-    spread = (row_sum((flat - mean[:, None]) ** 2) / flat.shape[1] + 1e-8).sqrt()
+    mean = row_mean(flat)
+    spread = (row_mean((flat - mean[:, None]) ** 2) + 1e-8).sqrt()
     shape = (*v.shape[:2], 1, 1)
     return mean.view(shape), spread.view(shape)

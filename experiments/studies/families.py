@@ -1,0 +1,209 @@
+"""How far do examples carry from one family of nets to another, by recipe and by refined source, at as many gradients?
+
+Source: a VGG-like net of one's own (`experiments.nets`); as it is, and refined on its own training images: by SASD-WS, by six epochs on
+adversarial examples of a small radius (4/255), and both refined nets together. Targets: other people's, of other families.
+
+choosing   which recipe (on the net as it is), and then which source, carries furthest on the ground for choosing.
+reporting  that choice beside the same recipe on the net as it is, beside torchattacks at its defaults and recipes with the copies that
+           their papers have (which are TransferAttack's too), on the net as it is, and beside noise; untargeted at 8/255 and 4/255,
+           targeted at 16/255. Then other sources: the heat map; and recipes for attention on a small ViT.
+
+A recipe has as many steps and copies as G gradients an image buy, over all nets; published settings have the number that they have.
+Reported on: all raw images that all targets have right. Tests are paired by image (McNemar's, exact; Holm), differences have intervals
+over images. One training a source, one seed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import blackbox as bb
+import surrogates as sg
+from experiments import ground, nets
+from experiments.runner import Book, Real, each, run, says
+from experiments.studies.league import at_effort
+
+VIT = nets.Plan("vit", 8, 2e-2)
+REFINED = ("sasd-ws", "robust-4")
+SOURCES: dict[str, tuple[nets.Plan, ...]] = {
+    "VGG": (nets.VGG,), **{f"VGG, {how}": (replace(nets.VGG, refined=how),) for how in REFINED},
+    "VGG, both": tuple(replace(nets.VGG, refined=how) for how in REFINED), "CNN": (nets.CNN,), "ViT": (VIT,),
+    "strided CNN, robust-8": (nets.Plan("strided", 24, 0.0, "both", adversarial=2),),
+}  # fmt: skip
+PUBLIC = "ResNet-20, public"
+TARGETS = {"choosing": ("resnet20", "own_cnn", "cnna_adv"), "reporting": ("resnet8", "densenet", "poolcnn", "vit_adv")}
+RECIPES = ("mi-fgsm", "di-fgsm", "mi-di-ti-fgsm", "vmi-fgsm", "ssa", "sia", "bsr", "stm", "l2t", "decowa", "mumodig", "ops", "fgsra",
+           "p2fa", "awt")  # fmt: skip
+ATTENTION = ("mi-fgsm", "pna-patchout", "tgr", "vdc", "att", "fpr", "ll2s")
+PEERS = ("MIFGSM", "DIFGSM", "TIFGSM", "SINIFGSM", "VMIFGSM")  # torchattacks' classes, at its defaults
+PUBLISHED = {"untargeted": ("bsr", "l2t", "stm"), "targeted": ("logit",)}  # presets with the copies and steps of their papers
+GOALS = {"untargeted": 8, "targeted": 16}  # eps in 255ths
+
+
+@dataclass(frozen=True)
+class Settings(Real):
+    use: tuple[str, ...] = says(ground.USES, "of the ground", ground.USES)
+    choosing: int = says(60, "images, to choose")
+    images: int | None = says(None, "to report [all that the targets have right]")
+    gradients: int = says(50, "G, an image, over all nets")
+    best: int = says(2, "recipes that are tried on refined sources")
+    seed: int = 0
+
+
+class Mean(nn.Module):
+    """Nets whose logits are averaged, for toolkits that take one net."""
+
+    def __init__(self, inner: list[nn.Module]) -> None:
+        super().__init__()
+        self.inner = nn.ModuleList(inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([net(x) for net in self.inner]).mean(0)
+
+
+@dataclass
+class On:
+    """The images of a use of the ground, its targets, and which of the images each has right."""
+
+    x: Tensor
+    y: Tensor
+    ids: np.ndarray
+    targets: dict[str, nn.Module]
+    right: dict[str, Tensor]
+    pool: tuple[Tensor, Tensor]
+    seed: int
+
+    @classmethod
+    def of(cls, s: Settings, use: str) -> On:
+        data, ids = ground.images("raw" if use == "reporting" else "raw-filtered", s.root)
+        targets = {name: ground.net(name, s.root) for name in TARGETS[use]}
+        right = {name: sg.predict(net, data.images) == data.labels for name, net in targets.items()}
+        kept = torch.stack(list(right.values()))
+        kept = (kept.all(0) if use == "reporting" else kept.any(0)).nonzero()[:, 0][: s.images if use == "reporting" else s.choosing]
+        own = nets.images(s.root).take(slice(0, 600, 6))
+        return cls(
+            data.images[kept], data.labels[kept], ids[kept].numpy(), targets, {name: r[kept] for name, r in right.items()},
+            (own.images, own.labels), ground.seeds("choosing")[0] if use == "choosing" else s.seed,
+        )  # fmt: skip
+
+    @property
+    def wanted(self) -> Tensor:
+        """A class to reach for each image, never its own."""
+        return (self.y + 1 + torch.from_numpy(self.ids.astype(np.int64)) % 9) % 10
+
+    def shown(self, made: Tensor, goal: str) -> dict[str, Any]:
+        """The outcome on every target, image by image: 1 the goal is reached, 0 not, - the target had the image wrong."""
+        found = {}
+        for name, net in self.targets.items():
+            label = sg.predict(net, made)
+            found[name] = each(label == self.wanted if goal == "targeted" else label != self.y, self.right[name])
+        return {"rms": round(255 * float((made - self.x).square().mean().sqrt()), 2), "fooled": found}
+
+
+def preset(name: str, gradients: int, count: int) -> sg.presets.Preset:
+    """A recipe for so many gradients, over ``count`` nets; ``published``: as it is. ``+ logit``: along the class's logit."""
+    short, _, more = name.partition(" + ")
+    made = sg.presets.get(short.removesuffix(", published"))
+    made = made if name.endswith("published") else at_effort(made, gradients, count) or made
+    return replace(made, parts=made.parts.swap(sg.parts.Logit())) if more else made
+
+
+def crafted(s: Settings, on: On, source: str, recipe: str, eps: int, goal: str) -> dict[str, Any]:
+    """A row: what the targets make of a recipe's examples from a source."""
+    own = [ground.net("resnet20", s.root)] if source == PUBLIC else [nets.trained(s.root, plan) for plan in SOURCES[source]]
+    threat, begin = bb.Linf(eps / 255), time.process_time()
+    if recipe == "noise":
+        signs = torch.randint(0, 2, on.x.shape, generator=torch.Generator().manual_seed(on.seed))
+        made, cost, steps = threat.project(on.x + threat.eps * (2.0 * signs - 1), on.x), 0, 0
+    elif recipe.startswith("torchattacks "):
+        made, cost, steps = peer(own, on, recipe.removeprefix("torchattacks "), threat, goal)
+    else:
+        p = preset(recipe, s.gradients, len(own))
+        made = sg.craft(own, on.x, on.y, p, threat=threat, target=on.wanted if goal == "targeted" else None, pool=on.pool, seed=on.seed,
+                        ids=on.ids)  # fmt: skip
+        cost, steps = p.cost(nets=len(own)), p.steps
+    seconds = time.process_time() - begin
+    assert float(threat.distance(made, on.x).max()) <= threat.eps + 1e-6, f"{recipe} left the threat"
+    return {"gradients": cost, "steps": steps, "seconds": round(seconds, 1), **on.shown(made, goal)}
+
+
+def peer(own: list[nn.Module], on: On, kind: str, threat: bb.Threat, goal: str) -> tuple[Tensor, int, int]:
+    """An attack of torchattacks on nets with averaged logits, at its defaults (ten steps of 2/255); its gradients and steps."""
+    import torchattacks
+
+    torch.manual_seed(on.seed)
+    attack = getattr(torchattacks, kind)(Mean(own).eval(), eps=threat.eps)
+    if goal == "targeted":
+        attack.set_mode_targeted_by_label(quiet=True)
+    made = attack(on.x, on.wanted if goal == "targeted" else on.y).detach()
+    copies = {"SINIFGSM": 5, "VMIFGSM": 6}.get(kind, 1)
+    return made, 10 * copies * len(own), 10
+
+
+def measure(s: Settings) -> None:
+    book = Book("families", s, same=("choosing", "images", "gradients", "seed"))
+    if "choosing" in s.use:
+        choose(s, book)
+    if "reporting" in s.use:
+        report(s, book)
+
+
+def choose(s: Settings, book: Book) -> None:
+    on, best = On.of(s, "choosing"), {}
+
+    def one(source: str, recipe: str, goal: str) -> dict[str, Any]:
+        key = {"goal": goal, "eps": GOALS[goal], "source": source, "recipe": recipe}
+        return book.row(lambda: crafted(s, on, source, recipe, GOALS[goal], goal), among="choosing", **key)
+
+    rows = [one("VGG", recipe, "untargeted") for recipe in RECIPES]
+    ranked = [row["recipe"] for row in sorted(rows, key=share, reverse=True)]
+    names = [name for name in ranked if name != "p2fa"][: s.best]  # which takes one net
+    for goal, among in (("untargeted", names), ("targeted", [*(f"{name} + logit" for name in names[:1]), "logit"])):
+        some = [one(source, recipe, goal) for recipe, source in product(among, [name for name in SOURCES if name.startswith("VGG")])]
+        first = max(some, key=share)
+        plain = max((row for row in some if row["source"] == "VGG"), key=share)
+        best[goal] = {"source": first["source"], "recipe": first["recipe"], "rate there": share(first), "on the plain net": plain["recipe"]}
+    book.put(chosen=best, ranked=ranked)
+
+
+def share(row: dict[str, Any]) -> float:
+    """Of a row, the mean of its targets' rates."""
+    return float(np.mean([text.count("1") / (len(text) - text.count("-")) for text in row["fooled"].values()]))
+
+
+def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, str]]:
+    """What is reported: (source, recipe, eps, goal), what matters most first."""
+    out: list[tuple[str, str, int, str]] = []
+    for goal, eps in GOALS.items():
+        first = best[goal]
+        out += [(first["source"], first["recipe"], eps, goal), ("VGG", first["recipe"], eps, goal), ("VGG", "noise", eps, goal)]
+        out += [("VGG", first["on the plain net"], eps, goal), *(("VGG", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
+    first = best["untargeted"]
+    out += [(source, first["recipe"], 8, "untargeted") for source in (*SOURCES, PUBLIC)]
+    out += [("ViT", recipe, 8, "untargeted") for recipe in ATTENTION]
+    out += [("VGG", recipe, 8, "untargeted") for recipe in ranked[:4]]
+    out += [(source, first["recipe"], 4, "untargeted") for source in ("VGG", first["source"])]
+    out += [("VGG", f"torchattacks {kind}", 4, "untargeted") for kind in PEERS] + [("VGG", "noise", 4, "untargeted")]
+    out += [("VGG", f"{name}, published", GOALS[goal], goal) for goal, some in PUBLISHED.items() for name in some]
+    return list(dict.fromkeys(out))
+
+
+def report(s: Settings, book: Book) -> None:
+    if "chosen" not in book.found:
+        raise ValueError("Expected a choice made on the ground for choosing, but there is none. Run with --use choosing first.")
+    on = On.of(s, "reporting")
+    book.put(ids=on.ids.tolist())
+    for source, recipe, eps, goal in asked(book.found["chosen"], book.found["ranked"]):
+        key = {"goal": goal, "eps": eps, "source": source, "recipe": recipe}
+        book.row(lambda given=(source, recipe, eps, goal): crafted(s, on, *given), among="reporting", **key)
+
+
+if __name__ == "__main__":
+    run(Settings, measure)
