@@ -64,7 +64,7 @@ def operated(x: Tensor, on: Tensor, rng: Stream, k: int) -> Tensor:
     def darker(v: Tensor, at: np.ndarray) -> Tensor:
         return v * rows(torch.from_numpy(1 - (1 - _DARKEST) * u[at, 7].astype(np.float64)).to(v), v)
 
-    out = few(x, chosen[:, :5].any(1), lambda v, at: _placed(v, chosen[at], u[at]))
+    out = few(x, np.asarray(chosen[:, :5].any(1)), lambda v, at: _placed(v, chosen[at], u[at]))
     out = few(out, chosen[:, 5], rolled)
     out = few(out, chosen[:, 6], darker)
     out = few(out, chosen[:, 7], lambda v, at: box_blur(v, 1))
