@@ -4,8 +4,8 @@ Source: a VGG-like net of one's own (`experiments.nets`); as it is, and refined 
 adversarial examples of a small radius (4/255), and both refined nets together. Targets: other people's, of other families.
 
 choosing   which recipe (on the net as it is), and then which source, carries furthest on the ground for choosing.
-reporting  that choice beside the same recipe on the net as it is, beside torchattacks at its defaults and recipes with the copies that
-           their papers have (which are TransferAttack's too), on the net as it is, and beside noise; untargeted at 8/255 and 4/255,
+reporting  that choice beside the same recipe on the net as it is, beside torchattacks at its defaults and two presets with the copies and
+           steps that their papers and TransferAttack have, on the net as it is, and beside noise; untargeted at 8/255 and 4/255,
            targeted at 16/255. Then other sources: the heat map; and recipes for attention on a small ViT.
 
 A recipe has as many steps and copies as G gradients an image buy, over all nets; published settings have the number that they have.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import ground, nets
-from experiments.runner import Book, Real, each, run, says
+from experiments.figures import sheet
+from experiments.runner import DOCS, Book, Real, each, run, says
 from experiments.studies.league import at_effort
 
 VIT = nets.Plan("vit", 8, 2e-2)
@@ -43,7 +45,8 @@ RECIPES = ("mi-fgsm", "di-fgsm", "mi-di-ti-fgsm", "vmi-fgsm", "ssa", "sia", "bsr
            "p2fa", "awt")  # fmt: skip
 ATTENTION = ("mi-fgsm", "pna-patchout", "tgr", "vdc", "att", "fpr", "ll2s")
 PEERS = ("MIFGSM", "DIFGSM", "TIFGSM", "SINIFGSM", "VMIFGSM")  # torchattacks' classes, at its defaults
-PUBLISHED = {"untargeted": ("bsr", "l2t", "stm"), "targeted": ("logit",)}  # presets with the copies and steps of their papers
+PUBLISHED = {"untargeted": "bsr", "targeted": "logit"}  # presets with the copies and steps of their papers
+TITLES = {"resnet8": "ResNet-8", "densenet": "DenseNet-BC", "poolcnn": "pooled CNN", "vit_adv": "ViT, robust"}
 GOALS = {"untargeted": 8, "targeted": 16}  # eps in 255ths
 
 
@@ -186,13 +189,13 @@ def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, 
         out += [(first["source"], first["recipe"], eps, goal), ("VGG", first["recipe"], eps, goal), ("VGG", "noise", eps, goal)]
         out += [("VGG", first["on the plain net"], eps, goal), *(("VGG", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
     first = best["untargeted"]
-    out += [(source, first["recipe"], 8, "untargeted") for source in (*SOURCES, PUBLIC)]
-    out += [("ViT", recipe, 8, "untargeted") for recipe in ATTENTION]
+    out += [(source, first["recipe"], 8, "untargeted") for source in SOURCES if source.startswith("VGG")]
+    out += [("VGG", f"{name}, published", GOALS[goal], goal) for goal, name in PUBLISHED.items()]
+    out += [(source, first["recipe"], 8, "untargeted") for source in ("CNN", "strided CNN, robust-8", PUBLIC)]
     out += [("VGG", recipe, 8, "untargeted") for recipe in ranked[:4]]
-    out += [(source, first["recipe"], 4, "untargeted") for source in ("VGG", first["source"])]
-    out += [("VGG", f"torchattacks {kind}", 4, "untargeted") for kind in PEERS] + [("VGG", "noise", 4, "untargeted")]
-    out += [("VGG", f"{name}, published", GOALS[goal], goal) for goal, some in PUBLISHED.items() for name in some]
-    return list(dict.fromkeys(out))
+    out += [(source, recipe, 4, "untargeted") for source, recipe in ((first["source"], first["recipe"]), ("VGG", first["recipe"]),
+            *(("VGG", other) for other in ("noise", "torchattacks MIFGSM", "torchattacks VMIFGSM")))]  # fmt: skip
+    return list(dict.fromkeys([*out, ("ViT", first["recipe"], 8, "untargeted"), *(("ViT", name, 8, "untargeted") for name in ATTENTION)]))
 
 
 def report(s: Settings, book: Book) -> None:
@@ -203,6 +206,26 @@ def report(s: Settings, book: Book) -> None:
     for source, recipe, eps, goal in asked(book.found["chosen"], book.found["ranked"]):
         key = {"goal": goal, "eps": eps, "source": source, "recipe": recipe}
         book.row(lambda given=(source, recipe, eps, goal): crafted(s, on, *given), among="reporting", **key)
+    draw(book.found, DOCS / "families.png")
+
+
+def draw(found: dict[str, Any], path: Path) -> Path:
+    """The heat map: every source by the chosen recipe on every target, the share of images fooled."""
+    recipe = found["chosen"]["untargeted"]["recipe"]
+    rows = [r for r in found["reporting"] if (r["goal"], r["eps"], r["recipe"]) == ("untargeted", 8, recipe)]
+    rows += [r for r in found["reporting"] if (r["goal"], r["eps"], r["recipe"]) == ("untargeted", 8, "noise")]
+    targets = TARGETS["reporting"]
+    value = 100 * np.array([[r["fooled"][name].count("1") / len(r["fooled"][name]) for name in targets] for r in rows])
+    under = f"% of {len(found['ids'])} raw images, all right on all targets; {recipe}, Linf 8/255;\none training a source"
+    with sheet(path, "How far does each source carry?", under, 6.6, 1.6 + 0.42 * len(rows)) as (_, axes):
+        one = axes[0, 0]
+        one.imshow(value, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        one.grid(False)
+        one.set_xticks(range(len(targets)), [TITLES[name] for name in targets])
+        one.set_yticks(range(len(rows)), [r["source"] if r["recipe"] != "noise" else "noise" for r in rows])
+        for (i, j), share_there in np.ndenumerate(value):
+            one.text(j, i, f"{share_there:.0f}", ha="center", va="center", fontsize=8.5, color="white" if share_there > 55 else "black")
+    return path
 
 
 if __name__ == "__main__":

@@ -1,0 +1,176 @@
+"""The figures of the page on transfer between families, from the rows of `experiments.studies.families`: see `experiments.published`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+import blackbox as bb
+from blackbox import statistics
+from experiments.ground import ground
+from experiments.measurements import results
+from experiments.paths import rated
+from experiments.publishable import Figure, Table, Words, figure
+
+SOURCE = "families"
+PLAIN, OTHERS = "VGG", ("densenet", "poolcnn", "vit_adv")  # the net as it is; the targets that differences are a mean over
+Row = dict[str, Any]
+
+
+def rows(goal: str, eps: str, among: str = "reporting") -> list[Row]:
+    """The rows of a goal at a radius in 255ths. Raises ValueError: their targets are not for this use of the ground."""
+    some = [r for r in results(SOURCE)[among] if (r["goal"], str(r["eps"])) == (goal, eps)]
+    wrong = {name for r in some for name in r["fooled"] if ground()["targets"][name]["use"] != among}
+    if wrong:
+        raise ValueError(f"Expected {SOURCE}.json to hold targets for {among}, but {', '.join(sorted(wrong))} are not.")
+    return some
+
+
+def chosen(goal: str) -> tuple[str, str]:
+    """The source and the recipe that were chosen."""
+    found = results(SOURCE)["chosen"][goal]
+    return found["source"], found["recipe"]
+
+
+def one(goal: str, eps: str, source: str, recipe: str) -> Row:
+    """A row; for ``chosen`` what was chosen, for ``same`` the recipe that was."""
+    first = chosen(goal)
+    source, recipe = first[0] if source == "chosen" else source, first[1] if recipe in ("chosen", "same") else recipe
+    some = [r for r in rows(goal, eps) if (r["source"], r["recipe"]) == (source, recipe)]
+    if len(some) != 1:
+        raise ValueError(f"Expected one row of {SOURCE}.json for {goal} at {eps} from {source} by {recipe}, but there are {len(some)}.")
+    return some[0]
+
+
+def outcomes(row: Row) -> np.ndarray:
+    """Which images [n, targets] reach the goal, on the targets that differences are a mean over; all have them right."""
+    return np.array([[c == "1" for c in row["fooled"][name]] for name in OTHERS]).T
+
+
+def difference(first: Row, other: Row) -> Figure:
+    """Points of transfer rate between two rows, a mean over the targets, paired by image."""
+    e = statistics.mean_estimate((outcomes(first).astype(float) - outcomes(other)).mean(1), bounds=(-1.0, 1.0))
+    return Figure(100 * e.value, 100 * e.low, 100 * e.high, e.n, digits=0)
+
+
+def mean(row: Row) -> Figure:
+    """The mean over the targets of the share of images that reach the goal."""
+    e = statistics.mean_estimate(outcomes(row).mean(1), bounds=(0.0, 1.0))
+    return Figure(e.value, e.low, e.high, e.n, percent=True)
+
+
+def titled(row: Row) -> str:
+    star = " *" if (row["source"], row["recipe"]) == chosen(row["goal"]) else ""
+    return f"**{row['recipe']}**{star}" if star else row["recipe"]
+
+
+@figure
+def family_images() -> int:
+    """Images that all targets have right."""
+    return len(results(SOURCE)["ids"])
+
+
+@figure
+def family_chosen(goal: str, what: str) -> Words:
+    """What was chosen: source, recipe."""
+    return Words(chosen(goal)[what == "recipe"])
+
+
+@figure
+def family_rate(goal: str, eps: str, source: str, recipe: str) -> Figure:
+    """The mean rate over three targets; ``chosen``: of what was chosen."""
+    return mean(one(goal, eps, source, recipe))
+
+
+@figure
+def family_gain(goal: str, eps: str, source: str, recipe: str, other: str = PLAIN, instead: str = "same") -> Figure:
+    """Points by which one source and recipe are ahead of another, over three targets."""
+    return difference(one(goal, eps, source, recipe), one(goal, eps, other, instead))
+
+
+@lru_cache(maxsize=8)
+def _tests(goal: str, eps: str, time: int) -> list[tuple[str, str, str, statistics.paired.Discordance, float]]:
+    first = one(goal, eps, "chosen", "chosen")
+    out = []
+    for row in rows(goal, eps):
+        if row is not first and row["source"] == PLAIN:
+            for name in OTHERS:
+                a, b = (np.array([c == "1" for c in r["fooled"][name]]) for r in (first, row))
+                out.append((row["source"], row["recipe"], name, statistics.mcnemar(a, b)))
+    adjusted = statistics.holm([test[3].p for test in out])
+    return [(*test, float(p)) for test, p in zip(out, adjusted, strict=True)]
+
+
+def tests(goal: str, eps: str) -> list[tuple[str, str, str, statistics.paired.Discordance, float]]:
+    """Of what was chosen and each row on the net as it is, target by target: McNemar's exact test, and p for their number (Holm)."""
+    return _tests(goal, eps, len(results(SOURCE)["reporting"]))
+
+
+@figure
+def family_tests(goal: str, eps: str, which: str) -> int:
+    """Of these tests: all, those that the choice wins at 5 % (better), those that it loses (worse)."""
+    found = tests(goal, eps)
+    sure = [t for t in found if t[4] < 0.05]
+    ahead = [t for t in sure if t[3].first_only > t[3].second_only]
+    return {"all": len(found), "better": len(ahead), "worse": len(sure) - len(ahead)}[which]
+
+
+@figure
+def family_table(goal: str, eps: str) -> Table:
+    """All rows of a goal at a radius on the net as it is and the chosen source: rates, and what the choice is ahead, paired."""
+    first = one(goal, eps, "chosen", "chosen")
+    some = [r for r in rows(goal, eps) if r["source"] in (PLAIN, first["source"])]
+    lines = []
+    for row in sorted(some, key=lambda r: -outcomes(r).mean()):
+        ahead = "" if row is first or np.array_equal(outcomes(row), outcomes(first)) else difference(first, row)
+        lines.append([row["source"], titled(row), row["gradients"], *map(rated, row["fooled"].values()), mean(row), ahead])
+    return Table(["source", "recipe", "gradients", *first["fooled"], "mean of three", "the choice is ahead by, points"], lines)
+
+
+@figure
+def family_sources(goal: str = "untargeted", eps: str = "8") -> Table:
+    """Every source by the chosen recipe."""
+    some = [r for r in rows(goal, eps) if r["recipe"] == chosen(goal)[1]]
+    return Table(["source", *some[0]["fooled"]], [[r["source"], *map(rated, r["fooled"].values())] for r in some])
+
+
+@figure
+def family_refined() -> Table:
+    """The net as it is and as refiners made it, by the chosen recipe: rates, and points gained, over three targets and on each."""
+    plain, lines = one("untargeted", "8", PLAIN, "same"), []
+    for row in rows("untargeted", "8"):
+        if row["recipe"] == plain["recipe"] and row["source"].startswith(PLAIN):
+            gained = "" if row is plain else difference(row, plain)
+            lines.append([row["source"], *(rated(row["fooled"][name]) for name in OTHERS), gained])
+    return Table(["source", *OTHERS, "points gained, mean of three"], lines)
+
+
+@figure
+def family_attention() -> Table:
+    """Recipes for attention and MI-FGSM on the small ViT."""
+    some = [r for r in rows("untargeted", "8") if r["source"] == "ViT" and r["recipe"] != chosen("untargeted")[1]]
+    lines = [[r["recipe"], r["gradients"], *map(rated, r["fooled"].values())] for r in some]
+    return Table(["recipe", "gradients", *some[0]["fooled"]], lines)
+
+
+@figure
+def family_choosing(goal: str) -> Table:
+    """How the choice was made: rates on the ground for choosing."""
+    some = rows(goal, "8" if goal == "untargeted" else "16", "choosing")
+    order = sorted(some, key=lambda r: -np.mean([hit.value for hit in map(rated, r["fooled"].values())]))
+    lines = [[r["source"], titled(r), r["gradients"], *map(rated, r["fooled"].values())] for r in order]
+    return Table(["source", "recipe", "gradients", *some[0]["fooled"]], lines)
+
+
+def ratio(first: Row, other: Row) -> bb.statistics.Estimate:
+    """The rate of one row over that of another, image by image."""
+    return statistics.ratio(outcomes(first).mean(1), outcomes(other).mean(1))
+
+
+@figure
+def family_ratio(goal: str, eps: str, source: str, recipe: str, other: str, instead: str) -> Figure:
+    """The mean rate of one source and recipe over that of another."""
+    e = ratio(one(goal, eps, source, recipe), one(goal, eps, other, instead))
+    return Figure(e.value, e.low, e.high, e.n, digits=2)
