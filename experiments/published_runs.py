@@ -105,6 +105,43 @@ def coverage_cases(which: str, least: str = "100") -> Any:
 
 
 @figure
+def stopping_table() -> Table:
+    """Coverage in per cent by when an entrant stops: of each interval the median, the smallest and the largest over populations."""
+    found, lines = results("stopping")["rows"], []
+    stops = list(dict.fromkeys(r["what"].partition("; ")[2] for r in found))
+    for kind, told in STOPPING.items():
+        for least, most in ((0.0, 1.0), (1.0, np.inf)):  # rates are at most one wide; queries and what is saved of them are not
+            mine = [r for r in found if r["ratio"] == kind and least <= r["width"] < most]
+            each = [[100 * r["coverage"] for r in mine if r["what"].endswith(f"; {stop}")] for stop in stops]
+            if mine:
+                cells = [f"{float(np.median(c)):.1f} [{min(c):.1f}, {max(c):.1f}]" for c in each]
+                lines.append([told, "rates" if most == 1 else "mean queries, queries saved", len(each[0]), *cells])
+    return Table(["interval", "of", "populations", *stops], lines)
+
+
+STOPPING = {
+    "rate, fixed number": "for a fixed number of images", "mean, fixed number": "for a fixed number of images",
+    "confidence sequence": "confidence sequence",
+}  # fmt: skip
+
+
+@figure
+def stopping_leagues() -> int:
+    """How many leagues were simulated of each population."""
+    return min(int(r["samples"]) for r in results("stopping")["rows"])
+
+
+@figure
+def stopping_width() -> Table:
+    """How much wider a confidence sequence is after all images than the interval for a fixed number."""
+    found = [r for r in results("stopping")["rows"] if r["what"].endswith("; all images")]
+    plain = {r["what"]: r["width"] for r in found if r["ratio"] != "confidence sequence"}
+    rows = [[r["what"].partition("; ")[0], int(r["n"]), f"{r['width'] / plain[r['what']]:.1f}"] for r in found
+            if r["ratio"] == "confidence sequence"]  # fmt: skip
+    return Table(["population", "images", "width of the sequence over that of the interval"], rows)
+
+
+@figure
 def coverage_samples() -> int:
     """How many samples each case has, at the least."""
     return min(int(r["samples"]) for r in _covered())
