@@ -15,6 +15,8 @@ from pathlib import Path
 from blackbox import attacks, plugins
 from blackbox.league.entry import EntryError
 
+__all__ = ["code", "digest", "read", "texts", "write"]
+
 _NAMES = "modules.json"
 ROOMS = ("attacks", "candidates", "proposals", "estimators", "search", "ascent", "direction", "rng", "threat")
 _LISTS = ("blackbox", "blackbox.attacks", "blackbox.estimators")  # they only name what is there
