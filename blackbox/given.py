@@ -16,6 +16,8 @@ from blackbox.protocol import Access
 from blackbox.tabular import TableRows, Tabular
 from blackbox.threat import Threat
 
+SCALED = "Of a table each column is scaled by its range: an eps of 1 lets it move from the lowest to the highest value."
+
 
 def samples(
     oracle: Oracle, threat: Threat, x: Any, y: Any, target: Any, ids: Any, start: Any, mask: Any, goal: Any, table: Any = None,
@@ -40,7 +42,10 @@ def samples(
             "answers in boxes, embeddings or numbers has Oracle(..., access='answers')."
         )
     labels = torch.full((len(images),), -1) if unlabelled else as_labels(y, len(images), oracle.classes, "y", oracle.class_names)
-    threat.check_dimension(images[0].numel())
+    try:
+        threat.check_dimension(images[0].numel())
+    except ValueError as error:
+        raise error if rows is None else ValueError(f"{error} {SCALED}") from None
     low, high = float(images.min()), float(images.max())
     if low < threat.lower or high > threat.upper:
         raise ValueError(

@@ -94,7 +94,7 @@ def prepare(
 ) -> Job:  # fmt: skip
     """Read and check everything, and train surrogates where asked; no query before it all fits together."""
     area = specs.area(how.patch, how.frame, within)
-    wanted = area or specs.one_threat(within)
+    wanted = area or specs.one_threat(within, how.table is not None)
     attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [], how.defence or [])
     nets.set_threads()

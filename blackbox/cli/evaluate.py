@@ -32,7 +32,7 @@ def run(
     attack: str = "auto", ceiling: str | None = None, defence: list[str] | None = None, goal: str | None = None, table: str | None = None,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
-    wanted = specs.one_threat(within)
+    wanted = specs.one_threat(within, table is not None)
     counts = [parse.integer(word, "--budgets") for word in parse.words(budgets)]
     stack = between.read(channels, defence or [])
     nets.set_threads()

@@ -75,6 +75,10 @@ class Goal:
             )
         made = copy.copy(self)
         made.bind(setting)
+        if not isinstance(said := made.describe(), str) or not said.strip():
+            raise ValueError(
+                f"Expected describe() of the goal {type(self).__name__} to return what a report says of it, a text, but it was {said!r}."
+            )
         return made
 
     def bind(self, setting: Setting) -> None:
@@ -256,6 +260,8 @@ def numbers(reply: Reply, goal: Goal, axes: int) -> np.ndarray:
             raise GoalError(f"Expected {form} as an answer for the goal ({goal}), but it was {answer!r:.80}.", row)
         if np.isnan(each).any():
             raise GoalError(f"Expected numbers as an answer for the goal ({goal}), but it held NaN: {answer!r:.80}.", row)
+        if axes and not np.isfinite(each).all():
+            raise GoalError(f"Expected finite numbers as an answer for the goal ({goal}), but one was infinite: {answer!r:.80}.", row)
         rows.append(each)
     return np.stack(rows)
 

@@ -23,7 +23,8 @@ class _Classes(Goal):
     """Of a set of classes, whether some are among the first ``k``.
 
     Args:
-        classes: numbers or words: one set for all samples, ``[3, 5]``, or one set for each, ``[N, j]`` numbers.
+        classes: numbers or words: one set for all samples, a list ``[3, 5]``, or one set for each, ``[N, j]`` numbers. An array of as many
+            labels as samples would be either, and is refused.
         k: among how many first classes.
     """
 
@@ -47,10 +48,11 @@ class _Classes(Goal):
         self._names = tuple(map(str, setting.names or self._names))
         numbers = _numbers(self.classes, setting)
         rows = numbers if numbers.ndim == 2 else numbers[None]
-        if numbers.ndim == 1 and len(numbers) == setting.samples > 1 and len(set(numbers.tolist())) < len(numbers):
+        repeats = len(set(numbers.flat)) < numbers.size
+        if numbers.ndim == 1 and len(numbers) == setting.samples > 1 and (repeats or hasattr(self.classes, "dtype")):
             raise ValueError(
-                f"Expected a set of different classes, but there were {len(numbers)} with repeats, as many as samples: one for each? "
-                "Then give them an axis, classes[:, None]."
+                f"Expected one set of classes for all samples, or one for each, but there were {len(numbers)} classes in a row, as many as "
+                "samples. One for each: give them an axis, classes[:, None]. One set for all: give a list without repeats."
             )
         inside = np.zeros((len(rows), setting.classes), bool)
         np.put_along_axis(inside, rows, True, 1)

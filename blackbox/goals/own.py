@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,14 @@ def _answers(reply: Reply) -> Any:
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        return _of_two(function)
+    except TypeError:  # an object that has no hash is asked each time
+        return _of_two.__wrapped__(function)
+
+
+@lru_cache(maxsize=64)  # it is called for each answer
+def _of_two(function: Callable[..., Any]) -> bool:
     try:
         kinds = [p.kind for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     except (TypeError, ValueError):  # built-in functions may not tell

@@ -21,12 +21,13 @@ class Ranking(Goal):
 
     An answer is a list of ids (whole numbers or words), the best first; a score for each item, as floats [n] (its id is its place) or
     ``{id: score}``; or a list of the best with their scores, pairs ``(id, score)`` or dicts with ``id`` and ``score``. An empty list is an
-    answer: nothing found.
+    answer: nothing found. Of a plain list of numbers, floats are scores and whole numbers are ids, unless ``scores`` says what they are.
 
     Args:
         displace: the id of an item that is to leave the first k; for all samples or [N].
         push: the id of one that is to come among them. One of the two is given.
         k: how many are the first.
+        scores: of a plain list of numbers, True: each is a score, and its place the id; False: each is an id.
 
     With scores the loss is the k-th best other score less the item's, or the reverse; an item that a list leaves out has the lowest score
     listed. Of ids alone it is by how many places the item is short of the goal, as a part of the list. A tie reaches nothing.
@@ -37,12 +38,15 @@ class Ranking(Goal):
 
     needs = Access.ANSWERS
 
-    def __init__(self, *, displace: Any = None, push: Any = None, k: int = 10) -> None:
+    def __init__(self, *, displace: Any = None, push: Any = None, k: int = 10, scores: bool | None = None) -> None:
         if (displace is None) == (push is None):
             raise ValueError("Expected either an item to displace or one to push, but there were both or none.")
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise ValueError(f"Expected k to be a whole number of at least 1, but it was {k!r}.")
+        if scores not in (None, True, False):
+            raise ValueError(f"Expected scores to be True, False or None, but it was {scores!r}.")
         self.displace, self.push, self.k = displace, push, int(k)
+        self.scores = scores
         self._items: list[str] = []
 
     def bind(self, setting: Setting) -> None:
@@ -73,7 +77,11 @@ class Ranking(Goal):
     def _one(self, answer: Any, item: str, row: int) -> tuple[float, bool]:
         ids, scores, whole = self._read(answer, row)
         if len(set(ids)) < len(ids):
-            raise GoalError(f"Expected each item once in a list for the goal ({self}), but one was there twice: {answer!r:.80}.", row)
+            mend = "" if scores is not None or not all(each.lstrip("-").isdigit() for each in ids) else (
+                " If these whole numbers are scores, one for each item, say so: Ranking(..., scores=True)."
+            )  # fmt: skip
+            said = f"Expected each item once in a list for the goal ({self}), but one was there twice: {answer!r:.80}.{mend}"
+            raise GoalError(said, row)
         if whole and (item not in ids or len(ids) <= self.k):
             fault = f"item {item} is not one of these" if item not in ids else "it is always among the first"
             raise GoalError(f"Expected scores of more than k={self.k} items for the goal ({self}), but of {len(ids)} {fault}.", row)
@@ -96,12 +104,15 @@ class Ranking(Goal):
             if isinstance(answer, Mapping):
                 return self._scored(list(answer), list(answer.values()), row, True)
             every = answer.tolist() if isinstance(answer, np.ndarray) else list(answer)
-            if every and all(isinstance(each, float) for each in every):
+            plain_numbers = bool(every) and all(isinstance(each, int | float) for each in every)
+            if plain_numbers and (self.scores or (self.scores is None and all(isinstance(each, float) for each in every))):
                 return self._scored(list(range(len(every))), every, row, True)
             if every and all(isinstance(each, Mapping) for each in every):
                 return self._scored([each["id"] for each in every], [each["score"] for each in every], row, False)
             if every and all(isinstance(each, list | tuple) and len(each) == 2 for each in every):
                 return self._scored([each[0] for each in every], [each[1] for each in every], row, False)
+            if plain_numbers and self.scores is False and all(float(each).is_integer() for each in every):
+                return list(map(str, map(int, every))), None, False
             if not isinstance(answer, str) and all(isinstance(each, int | str) for each in every):
                 return list(map(str, every)), None, False
         except GoalError:

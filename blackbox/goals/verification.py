@@ -100,7 +100,7 @@ class Verification(Goal):
         near = float(loss[0]) if self.mode == "impersonate" else -float(loss[0])
         value = self.threshold - near if self.metric == "euclidean" else self.threshold + near
         what = "distance" if self.metric == "euclidean" else "similarity"
-        return {"form": "number", "value": value, "says": f"{what} {value:.3g}: {'the same' if near >= 0 else 'another'}"}
+        return {"form": "number", "value": value, "says": f"{what} {value:.3g}: {'the reference' if near >= 0 else 'not the reference'}"}
 
     def picture(self, sample: int) -> np.ndarray | None:
         if self.images is None:

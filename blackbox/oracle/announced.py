@@ -52,7 +52,7 @@ def told_form(target: Any, any_form: bool) -> Any:
             )
         if isinstance(each, Channel):
             each.any_form = any_form
-        elif any_form and hasattr(each, "_any_form"):
-            each._any_form = True
+        elif any_form and hasattr(each, "any_form"):
+            each.any_form = True
         each = getattr(each, "inner", None)
     return target

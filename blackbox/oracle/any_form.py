@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from blackbox.targets.answer import Answer
@@ -20,6 +21,8 @@ class AnyForm:
     def read(self, out: Any, m: int) -> tuple[list[Any], Tensor | None]:
         """The answers to ``m`` rows, None for one that was rejected, and which these are; None where the target says nothing of it.
 
+        A target says that it rejected a row by None in the place of its answer, in a list of answers.
+
         Raises:
             ValueError: they are more or fewer, or of another form than before; its ``row``, where there is one.
         """
@@ -27,6 +30,8 @@ class AnyForm:
         if isinstance(out, Answer):
             out, rejected = self._shown(out), out.rejected
         rows = rows_of(out, m, self.name)
+        if rejected is None and any(answer is None for answer in rows):
+            rejected = torch.tensor([answer is None for answer in rows])
         refused = [False] * m if rejected is None else rejected.tolist()
         rows = [None if no else answer for answer, no in zip(rows, refused, strict=True)]
         for row, answer in enumerate(rows):

@@ -50,7 +50,8 @@ def distances(
     axes.set_xlim(start, max(int(r.config["budget"]) for r in results.values()))
     axes.set_ylim(medians.min() / 1.5, medians.max() * 1.5)
     first = next(iter(results.values()))
-    style.label(axes, "queries an image (logarithmic)", f"median {first.threat.norm} distance")
+    kind = words.kind_of(list(results.values()))
+    style.label(axes, words.of_inputs("queries an image (logarithmic)", kind), f"median distance in {words.unit(first)}")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -60,5 +61,5 @@ def distances(
     counts = sorted(attacked_images)
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     under = f"Of {words.among_all(list(results.values()), attacked)}; bands are exact 95 % intervals of the median."
-    style.heading(made, title, under, height)
+    style.heading(made, title, words.of_inputs(under, kind), height)
     return style.save(made, path)

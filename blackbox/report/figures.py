@@ -57,7 +57,8 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     axes.set_xscale("log")
     axes.set_xlim(1, max(most, 2))
     axes.set_ylim(0, 100)
-    style.label(axes, "queries an image (logarithmic)", words.axis(list(results.values())))
+    kind = words.kind_of(list(results.values()))
+    style.label(axes, words.of_inputs("queries an image (logarithmic)", kind), words.axis(list(results.values())))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     style.clean(axes)
     style.legend(axes, "upper left")
@@ -65,7 +66,7 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
     within = {1: threats[0], 2: " but for ".join(threats)}.get(len(threats), f"{len(threats)} different radii")
     counts = sorted({lines[name][1][0].n for name in results})
     attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    under = f"Of {words.among_all(list(results.values()), attacked)}; {within}; bands are 95 % Wilson intervals."
+    under = f"Of {words.of_inputs(words.among_all(list(results.values()), attacked), kind)}; {within}; bands are 95 % Wilson intervals."
     if any(not r.complete for r in results.values()):
         under += " A line ends where its run was cut off."
     style.heading(made, title, under, height)

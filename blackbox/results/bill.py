@@ -103,6 +103,7 @@ def report(
         "target": oracle.name,
         "access": oracle.access.name.lower(),
         "classes": oracle.classes,
+        **({} if oracle.class_names is None else {"class_names": list(oracle.class_names)}),
         "reading": None if oracle.reading is None else str(oracle.reading),
         "threat": {"norm": spec.threat.norm, **asdict(spec.threat)},
         **({} if spec.asked is None else {"area": str(spec.asked)}),

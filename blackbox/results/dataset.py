@@ -26,6 +26,7 @@ def to_dataset(result: AttackResult, images: Tensor, classes: Sequence[str] | No
         {name: datasets.Value(_kind(str(table[name].dtype))) for name in table}
         | {"original": datasets.Image(), "adversarial": datasets.Image()}
     )
+    classes = classes if classes is not None else result.config.get("class_names")
     if classes is not None:
         for name in ("label", "clean_label", "adv_label", "target_label"):
             if name in features:

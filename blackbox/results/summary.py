@@ -88,7 +88,7 @@ def summary(result: AttackResult) -> str:
     if result.success.any():
         lines.append(
             f"distance         median {float(result.distance[result.success].median()):.4g}, "
-            f"largest {float(result.distance[result.success].max()):.4g} in {result.threat.norm}" + _share(result)
+            f"largest {float(result.distance[result.success].max()):.4g} in {words.unit(result)}" + _share(result)
         )
     lines += columns.told(result)
     if c.get("probe"):

@@ -90,6 +90,13 @@ def reached(config: Mapping[str, Any]) -> str:
     return "reaches the goal" if goal_of(config) else "is fooled"
 
 
+def unit(result: AttackResult) -> str:
+    """In what a distance is counted: pixels of a patch or a frame, a norm over scaled columns of a table, a norm."""
+    if result.config.get("area"):
+        return "pixels"
+    return result.threat.norm if result.x_clean is None else f"{result.threat.norm} over scaled columns"
+
+
 def axis(results: Sequence[AttackResult]) -> str:
     """The label of an axis of success rates."""
     return "goal reached, %" if all(goal_of(r.config) for r in results) else "fooled, %"

@@ -31,7 +31,7 @@ FORMS = (
     ("verification:REFERENCES.npy;threshold=0.6;dodge", "an embedding leaves a reference, or comes near it (impersonate); metric=cosine"),
     ("detection:vanish;references=FILE.json", "boxes vanish, appear or are mislabelled; score=0.5;iou=0.5;label=cat"),
     ("segmentation:MAPS.npy;share=0.5", "a share of the pixels leaves its class in a map, or reaches it (mode=reach)"),
-    ("ranking:displace=ID;k=10", "an item leaves the first k of a list, or comes among them (push=ID)"),
+    ("ranking:displace=ID;k=10", "an item leaves the first k of a list, or comes among them (push=ID); scores=true: numbers are scores"),
     ("zero-shot:TEXTS.npz;leave=label", "another text is nearest (arrays texts and embeddings), or a given one (reach=TEXT)"),
     ("file.py:my_goal", "a goal of one's own: a bb.goals.Goal, or a function of an answer"),
 )  # fmt: skip
@@ -171,9 +171,11 @@ def _segmentation(rest: str, images: ImageSet) -> Goal:
 def _ranking(rest: str, images: ImageSet) -> Goal:
     from blackbox.goals import Ranking
 
-    given = _settings(rest, "ranking", {"displace": "", "push": "", "k": "10"})
+    given = _settings(rest, "ranking", {"displace": "", "push": "", "k": "10", "scores": ""})
+    said = parse.one_of(given["scores"].lower(), ("true", "false", ""), "scores of --goal ranking")
+    kind = {"": None, "true": True, "false": False}[said]
     items = {name: _named(given[name]) for name in ("displace", "push") if given[name]}
-    return Ranking(**items, k=parse.integer(given["k"], "k"))
+    return Ranking(**items, k=parse.integer(given["k"], "k"), scores=kind)
 
 
 def _zero_shot(rest: str, images: ImageSet) -> Goal:

@@ -42,9 +42,16 @@ def threats(within: Within) -> list[Threat]:
     return [known[norm](parse.number(word)) for word in radii]
 
 
-def one_threat(within: Within) -> Threat:
-    """Parse a single threat; as `threats`, for commands that take only one."""
-    found = threats(within)
+def one_threat(within: Within, table: bool = False) -> Threat:
+    """Parse a single threat; as `threats`, for commands that take only one. table: it is over the scaled columns of one."""
+    try:
+        found = threats(within)
+    except ValueError as error:
+        if not table:
+            raise
+        from blackbox.given import SCALED
+
+        raise ValueError(f"{error} {SCALED}") from None
     if len(found) > 1:
         raise ValueError(f"Expected one eps here, but there were {len(found)}. Run the verb once for each.")
     return found[0]
@@ -68,6 +75,8 @@ def area(patch: str | None, frame: int | None, within: Within) -> Area | None:
         return Frame(frame)
     assert patch is not None
     size, at, place = patch.lower().partition("@")
+    if not all(word.strip().isdigit() for word in size.split("x")):
+        raise ValueError(f"Expected --patch as a side, 8, or HEIGHTxWIDTH, 8x6, and its place behind @, but it was {patch!r}.")
     sides = [parse.integer(word, "--patch") for word in size.split("x")]
     if len(sides) > 2:
         raise ValueError(f"Expected --patch as a side, 8, or HEIGHTxWIDTH, 8x6, but it was {patch!r}.")

@@ -44,7 +44,7 @@ class FunctionTarget(Described):
         name = str(name or getattr(function, "__name__", type(function).__name__))
         self.info = TargetInfo(name, check_returns(returns), max_rows=check_batch(batch))
         self.device = torch.device(device or "cpu")
-        self._function, self._numpy, self._batch, self._words, self._any_form = function, numpy, batch, class_names, any_form
+        self._function, self._numpy, self._batch, self._words, self.any_form = function, numpy, batch, class_names, any_form
 
     def predict(self, x: Tensor) -> Any:
         plain = self._batch is None and self._words is None
@@ -54,7 +54,7 @@ class FunctionTarget(Described):
         with torch.inference_mode():
             # a copy: writing into it must not change what the engine records
             out = self._function(x.numpy(force=True).copy() if self._numpy else x.clone())
-        if self._any_form:
+        if self.any_form:
             return out
         out = scores_of(out, self.info.name)
         return out.detach().clone() if isinstance(out, Tensor) else out

@@ -45,7 +45,7 @@ class ModuleTarget(Described):
         self._dtype = torch.float32 if weight is None else weight.dtype
         name, coarse = name or type(model).__name__, precision_of(self._dtype)
         self.info = TargetInfo(name, check_returns(returns), max_rows=check_batch(batch), probe=coarse / 2, precision=coarse)
-        self._batch, self._any_form = batch, any_form
+        self._batch, self.any_form = batch, any_form
         self._model = model.eval()
         self._parts = tuple(model.modules())
 
@@ -59,6 +59,6 @@ class ModuleTarget(Described):
         with torch.inference_mode():
             # a copy: a model that normalises in place must not change what the engine records
             out = self._model(x.to(self._dtype, copy=True))
-        out = out if self._any_form else scores_of(out, self.info.name)
+        out = out if self.any_form else scores_of(out, self.info.name)
         # an inference tensor cannot be used in autograd (surrogates are trained on answers); a copy can
         return out.clone() if isinstance(out, Tensor) else out

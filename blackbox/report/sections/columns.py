@@ -62,8 +62,9 @@ def _examples(page: Page, r: AttackResult, found: Sequence[Change]) -> None:
 def _answer(r: AttackResult, k: int) -> str:
     """What the target said of a row, and says now."""
     before, after = before_after(r, k)
+    names = tuple(r.config.get("class_names") or ())
     if before or after:
-        return f"{said(before)} → {said(after)}"
+        return f"{said(before, names)} → {said(after, names)}"
     return f"{int(r.clean_label[k])} → {int(r.adv_label[k]) if r.adv_label[k] >= 0 else '?'}"
 
 

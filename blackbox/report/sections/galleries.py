@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,12 +68,18 @@ def add(page: Page, chosen: Sequence[Item], folder: Path, room: Room) -> None:
             "difference: the query that first reached the goal, and by how much the difference is amplified."
         )
     for i in found:
-        _put(page, room, _gallery(i, i.run.images[i.name], room), folder / f"examples-{safe(i.label)}", i.label)
+        _put(page, room, _gallery(i, _named(i), room), folder / f"examples-{safe(i.label)}", i.label)
     if missing:
         page.text(
             f"No clean images were kept by {', '.join(i.label for i in missing)}. (blackbox.report.shown.keep does, and so does "
             "blackbox attack of this version.)"
         )
+
+
+def _named(item: Item) -> Shown:
+    """The images kept of a result, with the names of its classes: its own, where those that kept the images had none."""
+    shown = item.run.images[item.name]
+    return shown if shown.classes else replace(shown, classes=tuple(item.result.config.get("class_names") or ()))
 
 
 def _pictures(result: AttackResult) -> bool:

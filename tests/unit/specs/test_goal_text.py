@@ -140,7 +140,7 @@ def test_patches_and_frames() -> None:
     assert area("8x6@random", None, none) == Patch((8, 6), "random") and area("8x6@10,4", None, none) == Patch((8, 6), (10, 4))
     for patch, frame, within, told in (
         ("8", 2, none, "--patch and --frame were given"), ("8", None, Within(eps="1"), "--patch and --eps"),
-        ("8@4", None, none, "@random or @ROW,COLUMN"), ("8x6x2", None, none, "HEIGHTxWIDTH"), ("big", None, none, "a whole number"),
+        ("8@4", None, none, "@random or @ROW,COLUMN"), ("8x6x2", None, none, "HEIGHTxWIDTH"), ("big", None, none, "as a side"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=told):
             area(patch, frame, within)
