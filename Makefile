@@ -2,6 +2,7 @@
 #   make demo    the first run: install, then `blackbox demo` (writes runs/demo/)
 #   make test    what a developer runs all day: tests/unit and tests/contract
 #   make e2e     what starts processes, servers, browsers and Dask, and kills them      make slow    the long tests
+#   make league-mini    a league in minutes: serve, play, verify, table (writes runs/league/)
 #   make docs    the site, in docs/_build/html; warnings are errors
 #   make check   ruff and mypy           make clean   remove the environment and what runs wrote
 
@@ -11,10 +12,13 @@ BIN    := $(VENV)/bin
 # one thread a process: the tests run in two, and arithmetic repeats to the last bit
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test e2e slow check docs clean
+.PHONY: demo league-mini test e2e slow check docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/blackbox demo
+
+league-mini: $(VENV)/.installed-league
+	$(ONE) $(BIN)/blackbox league mini
 
 test: $(VENV)/.installed-dev
 	$(ONE) $(BIN)/python -m pytest -q -n 2 tests/unit tests/contract
@@ -44,9 +48,13 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+$(VENV)/.installed-league: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[league]'
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-league $@
 
 clean:
 	rm -rf $(VENV) runs build docs/_build docs/attacks docs/gallery *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,20 @@ Slots = Annotated[str | None, typer.Option("--sealed", help="The file that fills
 
 
 @app.command()
+def mini(
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for entries and site; earlier ones are replaced.")] = "runs/league",
+    attacks: Annotated[
+        str | None, typer.Option(help="Those that play, with commas.", show_default="noise, square, signhunter, hybrid")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """A whole league in minutes, offline: serve three small models, one of them sealed, play, verify, write the table."""
+    from blackbox.cli.league_mini import run
+
+    run(out, attacks, quiet)
+
+
+@app.command()
 def keys(folder: Annotated[str, typer.Argument(help="Where to; outside any repository.")]) -> None:
     """Make the server's pair of keys: league.key stays with the host, league.pub is published."""
     from blackbox.league.signing import make

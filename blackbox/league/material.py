@@ -90,7 +90,7 @@ def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = Non
     """
     scenario, digest = read(path)
     with beneath(data):
-        found = goal.others(scenario.targeted, _images(scenario.images))
+        found = goal.others(scenario.targeted, images_of(scenario.images))
         classes = scenario.classes or len(found.data.classes)
         reached = specs.goals(scenario.targeted, found, classes, 0)
         mask = read_mask(scenario.mask, found)
@@ -104,8 +104,9 @@ def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = Non
     return Material(scenario, digest, levels, found.data.labels.numpy(), found.index, goals, allowed, classes, found.data)
 
 
-def _images(chosen: Images) -> specs.ImageSet:
-    return specs.images(specs.Images(**chosen.model_dump()))
+def images_of(chosen: Images) -> specs.ImageSet:
+    """The images that a scenario names."""
+    return specs.images(specs.Images(**chosen.model_dump(exclude={"table"})))
 
 
 @contextlib.contextmanager
@@ -144,7 +145,7 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
 
 
 def _trained_on(chosen: Images | None) -> set[bytes] | None:
-    return None if chosen is None else _prints(as_levels(_images(chosen).data.images))
+    return None if chosen is None else _prints(as_levels(images_of(chosen).data.images))
 
 
 def _prints(levels: np.ndarray) -> set[bytes]:

@@ -26,7 +26,7 @@ from blackbox.league.account import Account
 from blackbox.league.client import Away, Host, Player
 from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, SOURCE, Entry, EntryError, Image, Session
 from blackbox.league.floors import FLOORS
-from blackbox.league.material import as_floats, beneath, print_of
+from blackbox.league.material import as_floats, beneath, images_of, print_of
 from blackbox.league.scenario import Scenario
 from blackbox.league.target import LeagueTarget
 from blackbox.plugins import short
@@ -76,7 +76,7 @@ class Attempt:
 
             pool = scenario.pool(self.surrogates)
             with beneath(data):
-                images = specs.images(specs.Images(**scenario.images.model_dump()))
+                images = images_of(scenario.images)
                 classes = scenario.classes or len(images.data.classes)
                 nets = specs.Nets(scenario.classes, scenario.mean, scenario.std)
                 found = specs.sources([each.model for each in pool], "--surrogate", images, classes, nets)

@@ -125,6 +125,13 @@ class Scenario(Part):
     returns: Literal["logits", "probabilities", "percent", "labels"] | None = None
     batch: Annotated[int, Field(ge=1)] | None = None
 
+    @field_validator("images")
+    @classmethod
+    def _pictures(cls, value: Images) -> Images:
+        if value.table is not None or value.data.partition(":")[0].lower() == "csv":
+            raise ValueError("Expected images, of 8 bits an entry, but the data are rows of a table. The league plays none.")
+        return value
+
     @field_validator("threat")
     @classmethod
     def _norm(cls, value: str) -> str:
