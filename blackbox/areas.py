@@ -56,17 +56,19 @@ class Area(L0):
         raise NotImplementedError
 
     def reduced(self, attack: Any, name: str, shape: tuple[int, ...]) -> Threat:
-        """What the search runs with: itself for one that searches places; else the widest radius of a norm that it supports.
+        """What the search runs with: itself for one that searches places; else the widest radius of a norm that it supports. A place that
+        is to be searched is found on the nets of the attack's prior (`blackbox.placed`).
 
         Raises:
-            UnsupportedThreat: the place is to be searched, and this attack cannot.
+            UnsupportedThreat: the place is to be searched, and this attack neither can nor has a prior.
         """
         if getattr(attack, "searches_place", False):
             return self.sized(shape)
-        if self.free:
+        if self.free and getattr(attack, "prior", None) is None:
             raise UnsupportedThreat(
                 f'Expected an attack that searches the place of a patch, "{SEARCH}", but it was {name}. Or say where it lies: '
-                'Patch(size, location=(row, column)), or location="random" for a place drawn for each image.'
+                'Patch(size, location=(row, column)), or location="random" for a place drawn for each image; or give a prior, on whose '
+                "nets the place is found."
             )
         kind = next(kind for kind in (Linf, L2, L1, L0) if kind.norm in attack.norms)
         if kind is L0:
@@ -89,7 +91,8 @@ class Patch(Area):
 
     Args:
         size: its side in pixels, or (height, width).
-        location: ``"free"``: the place is searched with the content, by ``"patch-rs"``; ``"random"``: drawn for each image, from seed
+        location: ``"free"``: the place is searched with the content, by ``"patch-rs"``, or found on the nets of a prior, or in which one
+            crafts; ``"random"``: drawn for each image, from seed
             and id; or the (row, column) of its first pixel. Of the last two any attack serves. For a place of each image's own:
             ``threat=bb.Linf(1)`` and a mask of its own.
         universal: one patch for all images is no threat of an attack on each: `blackbox.universal` finds one by queries,
@@ -140,7 +143,7 @@ class Patch(Area):
         if self.free:
             return None
         top, left = self.places(shape, ids, seed).unbind(1)
-        return _rectangles(top, left, self.size, shape[1], shape[2]).expand(-1, *shape).clone()
+        return rectangles(top, left, self.size, shape[1], shape[2]).expand(-1, *shape).clone()
 
     def places(self, shape: tuple[int, ...], ids: np.ndarray, seed: int) -> Tensor:
         """Row and column of the patches, [N, 2] int64: the same for all, or drawn."""
@@ -163,13 +166,10 @@ class Patch(Area):
         if bool(fits.all()):
             return x
         n, _, height, width = x.shape
-        h, w = self.size
-        change = self._over_channels((x - x0).square()).view(n, height, width).double()
-        sums = torch.nn.functional.pad(change.cumsum(1).cumsum(2), (1, 0, 1, 0))
-        inside = sums[:, h:, w:] - sums[:, :-h, w:] - sums[:, h:, :-w] + sums[:, :-h, :-w]
+        inside = window_sums(self._over_channels((x - x0).square()).view(n, height, width), self.size)
         best = inside.flatten(1).argmax(1)
         top, left = best // inside.shape[2], best % inside.shape[2]
-        return torch.where(rows(fits, x) | _rectangles(top, left, self.size, height, width), x, x0)
+        return torch.where(rows(fits, x) | rectangles(top, left, self.size, height, width), x, x0)
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,14 @@ def drawn(rng: Stream, k: int, tag: str, size: tuple[int, int], shape: tuple[int
     return (u.double() * room.to(u.device)).long().clamp_max(room.to(u.device) - 1)
 
 
-def _rectangles(top: Tensor, left: Tensor, size: tuple[int, int], height: int, width: int) -> Tensor:
+def window_sums(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """The sums of ``values`` [n, height, width] in a window of this size at each place, [n, places down, places across] float64."""
+    h, w = size
+    sums = torch.nn.functional.pad(values.double().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    return sums[:, h:, w:] - sums[:, :-h, w:] - sums[:, h:, :-w] + sums[:, :-h, :-w]
+
+
+def rectangles(top: Tensor, left: Tensor, size: tuple[int, int], height: int, width: int) -> Tensor:
     """Where the patches of this size lie whose first rows and columns are ``top`` and ``left`` [n], [n, 1, height, width] bool."""
     down, across = torch.arange(height, device=top.device), torch.arange(width, device=top.device)
     tall = (down >= top[:, None]) & (down < top[:, None] + size[0])

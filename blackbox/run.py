@@ -27,10 +27,11 @@ from blackbox.loggers.logger import outcome
 from blackbox.loggers.read import opened
 from blackbox.oracle.journal import Journal
 from blackbox.oracle.oracle import Oracle
+from blackbox.placed import placed
 from blackbox.plain_text import no_exit
 from blackbox.protocol import Access, AccessError, Attack
 from blackbox.results import AttackResult
-from blackbox.results.bill import Meter, report, shared
+from blackbox.results.bill import Meter, report, shared, spent
 from blackbox.tabular import Tabular
 from blackbox.tariff import Tariff
 from blackbox.threat import Threat, UnsupportedThreat, as_threat
@@ -161,7 +162,8 @@ def attack(
         budget, plain = tariff.budget(budget), prior is None and table is None and shows is Access.LABELS
         attack = tariff.search(attack, threat.norm, plain, oracle.flags is not None)
     name, chosen, threat = resolve(attack, oracle, threat, shape, prior, None if bound is None else shows)
-    aimed = require(chosen, name, shape, oracle, goal, len(samples.x))
+    aimed, begun = require(chosen, name, shape, oracle, goal, len(samples.x)), spent(chosen.prior)
+    samples = placed(samples, asked, threat, chosen, aimed, target is not None)
     aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
     file = None if checkpoint is None else Path(checkpoint)
     shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
@@ -173,7 +175,7 @@ def attack(
     kept = None if loggers is None else _logged(loggers, spec, oracle)
 
     engine = Engine(spec, oracle, progress)
-    meter = Meter(engine, chosen.prior, book)
+    meter = Meter(engine, chosen.prior, book, begun)
     if kept is not None:
         engine.progress = kept.beside(progress, lambda: engine.ledger)
     try:
@@ -251,7 +253,7 @@ def resolve(
         UnsupportedThreat, AccessError, TypeError: it cannot be run so. No query has been made.
     """
     shows = oracle.access if level is None else level
-    if isinstance(threat, Area) and shows > Access.LABELS and attack in ("auto", attacks.build("auto")):
+    if isinstance(threat, Area) and shows > Access.LABELS and prior is None and attack in ("auto", attacks.build("auto")):
         attack = SEARCH
     built = _built(attack, prior)
     chosen, name = as_attack(built), attacks.name_of(built)

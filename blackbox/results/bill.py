@@ -23,17 +23,25 @@ from blackbox.results.result import AttackResult
 from blackbox.statistics import Detection
 
 
+def spent(prior: Prior | None) -> tuple[int, int]:
+    """The gradients and the passes that a prior has taken so far."""
+    return (0, 0) if prior is None else (prior.gradients, prior.passes)
+
+
 class Meter:
     """Measures what oracle, prior and journal count during a run: reads each at the start, and again for the report."""
 
-    def __init__(self, engine: Engine, prior: Prior | None, journal: Journal | None) -> None:
+    def __init__(
+        self, engine: Engine, prior: Prior | None, journal: Journal | None, begun: tuple[int, int] | None = None
+    ) -> None:
+        """begun: what the prior had `spent` before the run; by default what it has now."""
         oracle = engine.oracle
         self.engine, self.oracle, self.prior, self.journal, self.begin = engine, oracle, prior, journal, time.perf_counter()
         self.flags = None if oracle.flags is None else len(oracle.flags)
         self.counts, self.replayed, self.cached = oracle.counts.copy(), oracle.replayed.copy(), oracle.cached.copy()
         self.retried, self.failed, self.filled, self.seconds = oracle.retried, oracle.failed, oracle.filled, oracle.seconds
         self.busy = oracle.told_busy[0]
-        self.asked = (0, 0) if prior is None else (prior.gradients, prior.passes)
+        self.asked = begun or spent(prior)
         self.zeros = getattr(prior, "zeros", 0)  # not every prior counts them
 
     def detection(self, charged: int) -> dict[str, int] | None:

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from blackbox import goals
+from blackbox.areas import Patch
 from blackbox.checks import as_ids, as_images, as_labels, check_int
+from blackbox.placing import find, mask_of
 from blackbox.plain_text import no_exit
 from blackbox.rng import Stream
 from blackbox.threat import Threat, as_threat
 from surrogates.crafting import presets
 from surrogates.crafting.ascent import ascend
 from surrogates.crafting.goal import Goal, Pool, as_target
-from surrogates.crafting.gradients import Autograd, as_nets
+from surrogates.crafting.gradients import Autograd, Seen, as_nets
 from surrogates.crafting.kept import Limits
 from surrogates.crafting.parts import losses
 from surrogates.crafting.parts.base import Parts
@@ -61,8 +63,8 @@ def craft(
         x: [N, \\*shape] images in [0, 1].
         y: [N] true labels; none with a goal.
         attack: a name from `presets.names`, a `Preset`, or parts: ``Momentum() | DI() | TI()``.
-        threat: norm, eps and box; or a patch in a given or random place, or a frame. The result
-            lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
+        threat: norm, eps and box; or a patch or a frame. Where the place of a patch is free, it is the one that does most on the nets
+            (`blackbox.placing`). The result lies within ``eps`` (up to float rounding, below 1e-6) and in the box.
         steps, step, decay: replace the preset's T, step size (in units of the threat's norm) and momentum mu.
         loss: replaces the preset's: a name (``"cross-entropy"``, ``"margin"`` ...) or a `Loss`.
         target: a class, or [N] classes, to reach; by default the attack is untargeted.
@@ -92,6 +94,7 @@ def craft(
     seed = check_int(seed, "seed")
     numbers = as_ids(ids, len(x0), distinct=False)
     limits = Limits.of(threat, x0, mask, ranges, numbers, seed)
+    patch = threat if isinstance(threat, Patch) and threat.free else None
     check_threat(threat := limits.threat, x0)
     home, found = x0.device, as_nets(nets)
     twins = None if goal is None else twins_of(goal, target, found, x0)
@@ -111,6 +114,8 @@ def craft(
     still = torch.ones(len(x0), dtype=torch.bool, device=source.device)
     with source.open(), no_exit("A net, or a part of the attack,"):
         source.meet(partners)
+        if patch is not None:
+            limits = limits.placed(_place(patch, source, x0, aim, limits, rng))
         for start in range(0, len(x0), source.chunk):
             at = slice(start, start + source.chunk)
             out[at] = ascend(
@@ -118,6 +123,23 @@ def craft(
                 rng.take(np.arange(len(x0))[at]), pool=partners, still=still[at],
             ).to(home)  # fmt: skip
     tell_of_zeros(int(still.sum()), len(x0), preset.name, *([] if twins is None else [BESIDE]))
+    return out
+
+
+def _place(patch: Patch, source: Autograd, x0: Tensor, aim: Goal, limits: Limits, rng: Stream) -> Tensor:
+    """Where a patch whose place is free lies in each image, by what it does on the nets, as a mask [N, \\*shape] bool."""
+    nets, shape = source.with_loss(losses.Margin()), tuple(x0.shape[1:])
+    out = torch.zeros(x0.shape, dtype=torch.bool)
+    for start in range(0, len(x0), source.chunk):
+        at = slice(start, start + source.chunk)
+        part, mine, draws = x0[at].to(source.device), aim[at], rng.take(np.arange(len(x0))[at])
+
+        def seen(x: Tensor, mine: Goal = mine, draws: Stream = draws) -> Seen:
+            return nets.seen(x, mine, draws, 0)
+
+        allowed = None if limits.mask is None else limits.mask[at].to(source.device)
+        found = find(patch, part, lambda x, seen=seen: seen(x).gradient, lambda x, seen=seen: seen(x).loss, allowed)  # type: ignore[misc]
+        out[at] = mask_of(patch, found, shape).cpu()
     return out
 
 

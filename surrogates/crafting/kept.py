@@ -97,23 +97,23 @@ class Limits:
 
     @classmethod
     def of(cls, threat: Any, x: Tensor, mask: Any = None, ranges: Any = None, ids: np.ndarray | None = None, seed: int = 0) -> Limits:
-        """Check what the user gave. A patch in a given place and a frame are masks with a radius as wide as the box.
+        """Check what the user gave. A patch in a given place and a frame are masks with a radius as wide as the box; of a patch whose place
+        is to be searched the mask is what the user gave, until it is `placed`.
 
         Raises:
-            ValueError: masks and ranges as in `blackbox.attack`; a patch whose place is to be searched.
+            ValueError: masks and ranges as in `blackbox.attack`; a patch that does not fit.
         """
         shape = tuple(x.shape[1:])
         if isinstance(threat, Area):
             place = threat.mask(shape, np.arange(len(x), dtype=np.uint64) if ids is None else ids, seed)
-            if place is None:
-                raise ValueError(
-                    "Expected a place to craft a patch in, but it was to be searched. Give Patch(size, location=(row, column)), or "
-                    'location="random".'
-                )
             threat = Linf(threat.upper - threat.lower, threat.lower, threat.upper)
-            mask = within(place, mask)
+            mask = mask if place is None else within(place, mask)
         allowed, weights = (None, None) if mask is None else as_mask(mask, tuple(x.shape))
         return cls(threat, x, allowed, weights, None if ranges is None else as_ranges(ranges, x.cpu()))
+
+    def placed(self, place: Tensor) -> Limits:
+        """The same where no more may change than in a place, ``place`` [N, \\*shape] bool."""
+        return replace(self, mask=place if self.mask is None else place & self.mask.to(place.device))
 
     def at(self, where: slice, device: torch.device | None = None) -> Threat:
         """The threat of these rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blackbox.areas import Patch
 from blackbox.checkpoint import fingerprint
 from blackbox.checks import as_ids, as_images, check_int
 from blackbox.goals import Goal
@@ -83,7 +85,8 @@ def transfer_matrix(
         goal: what to reach instead of a class, one of `blackbox.goals`: for all, or by the names of sources (of several nets one for
             all or one for each) and targets, whose references may be in spaces of their own. Rates are then of the images that do not
             reach it unchanged.
-        mask, ranges: of crafted images and of noise, as in `craft`; a patch or a frame may be among the threats.
+        mask, ranges: of crafted images and of noise, as in `craft`; a patch or a frame may be among the threats. A patch whose place is
+            free lies where it does most on each source; its noise lies in a random place.
         steps: T for all multi-step attacks, instead of each preset's own.
         seed, ids: as for `craft`. Several seeds: every cell is crafted with each; noise is drawn with the first.
         chunk: images a call of a source.
@@ -117,7 +120,7 @@ def transfer_matrix(
     labels = judges.labels(y)
     goals = None if target is None else as_target(target, labels, judges.classes)
     numbers = as_ids(ids, len(images))
-    limits = [Limits.of(threat, images, mask, ranges, numbers, seeds[0]) for threat in threats]
+    limits = [Limits.of(_of_noise(threat), images, mask, ranges, numbers, seeds[0]) for threat in threats]
     matrix = TransferMatrix.empty(
         tuple(nets), tuple(targets), tuple(r.name for r in chosen), tuple(threats), labels.numpy(),
         None if goals is None else goals.numpy(), numbers, images[0].numel(), seeds[0], tuple(run for _, run, _ in rows),
@@ -202,6 +205,11 @@ def _fill(
 def _sizes(change: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """L2 and Linf norm of each row, [n]."""
     return row_norm(change).cpu().numpy(), row_norm(change, np.inf).cpu().numpy()
+
+
+def _of_noise(threat: Any) -> Any:
+    """Where noise lies: of a patch whose place is searched, in a random one."""
+    return replace(threat, location="random") if isinstance(threat, Patch) and threat.free else threat
 
 
 def _check_kinds(sources: Any, targets: Any, attacks: Any, threats: Any) -> None:

@@ -19,9 +19,9 @@ _ORDER = """
     threat areas bounds tabular statistics tariff checkpoint plain_text plugins change
     status protocol adopted start_images direction answer
     search stealth ascent prior
-    proposals estimators candidates attacks
+    proposals estimators placing candidates attacks
     targets channels defences oracle
-    goals answer engine given loggers results run image_set
+    goals answer engine given placed loggers results run image_set
     testing serving
     specs evaluation sweep report saved
     league
@@ -38,7 +38,7 @@ ONLY = {
 # What surrogates build on: nothing that searches, runs or reports.
 _GROUND = (
     "answer areas ascent bounds change checkpoint checks direction estimators goals loggers oracle "
-    "plain_text plugins prior protocol results rng rowwise statistics targets threat"
+    "placing plain_text plugins prior protocol results rng rowwise statistics targets threat"
 )
 _FACES = "specs evaluation sweep report saved league cli app"  # they know surrogates
 _LATE = (

@@ -83,7 +83,6 @@ def test_what_is_all_changes_nothing() -> None:
 
 def test_what_cannot_be() -> None:
     for more, said in (
-        ({"threat": bb.Patch(2)}, "a place to craft a patch in"),
         ({"threat": bb.Linf(0.1), "mask": torch.zeros(SHAPE)}, "sample 0 it is all False"),
         ({"threat": bb.Linf(0.1), "ranges": (0.5, 1)}, "of sample 0 entry"),
     ):
