@@ -70,7 +70,7 @@ class Site:
             page = self._attack(attack, groups)
             page.write(folder / "attacks", safe(attack))
             pages.append(folder / "attacks" / f"{safe(attack)}.html")
-        (folder / DATA).write_text(json.dumps(self._data(groups), indent=1) + "\n", encoding="utf-8")
+        (folder / DATA).write_text(json.dumps(self._data(groups), separators=(",", ":")) + "\n", encoding="utf-8")
         return pages
 
     # -- pages ---------------------------------------------------------------------------------------------------------

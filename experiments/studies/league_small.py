@@ -41,7 +41,7 @@ class Settings(Real):
     attacks: tuple[str, ...] = says(ATTACKS, "that play")
     folder: str = says("runs/league", "where data, keys, journal and entries are")
     keys: str = says("~/blackbox-league-keys", "where the server's keys are, outside any repository")
-    site: str = says("docs/league", "where the site is written")
+    site: str = says("docs/league/small", "where the site is written")
 
 
 def prepare(s: Settings, where: Path) -> None:
