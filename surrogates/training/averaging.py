@@ -1,6 +1,6 @@
 """Refiners: averages and samples of weights, which make better surrogates. The given net is not changed.
 
-`swa`, `ema`, `sam` and `sasd_ws` return one net, `lgv` and `swag` a list of nets that can be passed to `craft`. After weights were
+`swa`, `ema`, `sam`, `sasd_ws` and `dra` return one net, `lgv` and `swag` a list of nets that can be passed to `craft`. After weights were
 averaged or drawn, batch norm's statistics are re-estimated on the training images. No query is made: give the `Answers`
 that the net was trained on. `choose` says which of them carries furthest.
 """
@@ -20,6 +20,7 @@ from surrogates.data.answers import Answers
 from surrogates.nets.predict import class_count, logits, place
 from surrogates.training.choosing import Choice as Choice
 from surrogates.training.choosing import choose as choose
+from surrogates.training.distribution import ScoreMatching
 from surrogates.training.examples import as_examples, batches, check_examples
 from surrogates.training.loop import Progress, Watch, settings
 from surrogates.training.recipe import Recipe, TrainReport
@@ -217,6 +218,25 @@ def sasd_ws(
     layers = [part for part in run.net.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear))]
     for part in layers[:-1]:
         part.weight.data *= scale
+    return run.settled(run.net)
+
+
+def dra(
+    net: nn.Module,
+    train_set: TrainSet,
+    recipe: Recipe = SHARP,
+    *,
+    weight: float = 0.1,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Distribution-relevant fine-tuning: a copy learns on until its gradients point along the data's density; see `ScoreMatching`.
+
+    Zhu et al. 2022, arXiv:2210.04213. Arguments as for `swa`, ``weight`` as for `ScoreMatching`; the recipe is ours.
+    """
+    run = _Run(net, train_set, replace(recipe, update=ScoreMatching(weight)), seed, again=True)
+    run.go(None, progress)
+    _at_least(1, run.epochs, "epoch")
     return run.settled(run.net)
 
 
