@@ -51,6 +51,23 @@ def robust_table(use: str = "reporting", *budgets: str) -> Table:
 
 
 @figure
+def robust_surrogates_table() -> Table:
+    """Surrogates that are trained adversarially too, on robust targets: what is left beside searches without, and with ordinary ones."""
+    lines = []
+    for name, title, kept in of_targets("queries", "reporting"):
+        rows = [r for r in kept["rows"] if (r["access"], r["goal"], r["seed"]) == ("scores", "untargeted", 0)]
+        robust = [r for r in rows if r["attack"].endswith("two, adv")]
+        if not robust or (white := _ensemble(name, kept)) is None:
+            continue
+        plain = {r["attack"].removesuffix(", adv") for r in robust} | {"ripples"}
+        for r in sorted((r for r in rows if r["attack"] in plain or r in robust), key=lambda r: str(r["attack"])):
+            found, queries = np.array([r["found"]], dtype=bool), np.array([r["queries"]])
+            above = _above(found, white)
+            lines.append([title, len(kept["ids"]), r["attack"], share_of(~found), above, mean_of(queries, r["budget"])])
+    return Table(["target", "images", "attack", "leaves", "above the ensemble", "mean queries"], lines)
+
+
+@figure
 def handover_table() -> Table:
     """The rows on which `ripples-linear`'s settings were chosen: what is fooled, mean queries, and these over those of ripples."""
     lines = []
