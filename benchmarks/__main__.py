@@ -3,8 +3,9 @@
     python -m benchmarks [--only speed,craft] [--device cuda] [--data ../shared/data] [--quick]
 
 speed, craft, training: `benchmarks.nets`; recipes: `benchmarks.recipes`; target, memory: `benchmarks.services`; rest: `benchmarks.rest`;
-sweep: `benchmarks.sweeps`; logging: `benchmarks.loggers`. Every row is the median of pairs measured in turn, with the smallest and the
-largest. coverage: how often intervals hold the truth, with the Monte Carlo error of two deviations (`benchmarks.coverage`);
+sweep: `benchmarks.sweeps`; logging: `benchmarks.loggers`; league: `benchmarks.league`. Every row is the median of pairs measured in turn,
+with the smallest and the largest. coverage: how often intervals hold the truth, with the Monte Carlo error of two deviations
+(`benchmarks.coverage`);
 stopping: the same where one stops when it looks good (`benchmarks.stopping`). Writes experiments/results/benchmarks.json (coverage and
 stopping: files of their own), part by part; --quick shows in a minute that all of it runs, and writes nothing.
 """
@@ -18,13 +19,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import coverage, loggers, nets, recipes, rest, services, stopping, sweeps
+from benchmarks import coverage, league, loggers, nets, recipes, rest, services, stopping, sweeps
 from experiments.runner import Book, Real, run, says
 
 PARTS = {
     "speed": nets.speed, "craft": nets.craft, "recipes": recipes.recipes, "training": nets.training, "target": services.target,
     "sweep": sweeps.sweep, "memory": services.memory, "rest": rest.rest, "logging": loggers.logging, "coverage": coverage.coverage,
-    "stopping": stopping.stopping,
+    "stopping": stopping.stopping, "league": league.league,
 }  # fmt: skip
 
 
