@@ -38,5 +38,6 @@ class TestSmallestDistanceByLabels(Engine):
 
 
 class TestPartsAndAPrior(Engine):
+    run_budget = 30
     attack = attacks.build("hybrid", prior=LinearPrior.of_problem(3))
     goals = (False,)
