@@ -1,9 +1,9 @@
 """How far does a copy get that learned from a target's answers, by what its owner had: data, other data, or nothing?
 
---study measure   Each way of spending 250 to 3,000 answers of a net for digits (three seeds: another target, another copy), and 1,000 or
+--study measure   Each way of spending 250 or 1,000 answers of a net for digits (three seeds: another target, another copy), and 1,000 or
                   5,000 of other people's CIFAR net (one seed): agreement with the target on images that nobody asked about, and
                   whether MI-FGSM's examples made on the copy change the target's class. Both are looked at outside the budget.
---study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, other seeds.
+--study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, another seed.
 --study pictures  What generators made.
 
 Digits: scikit-learn's, of which targets, owners and measurements have parts of their own; `other` are crops of its two photographs.
@@ -31,9 +31,9 @@ from experiments.runner import DOCS, Book, Real, counted, each, run, says
 from surrogates import acquisition as acquire
 
 DIGITS, CIFAR = "digits", "resnet8"
-BUDGETS = {DIGITS: (250, 1000, 3000), CIFAR: (1000, 5000)}
+BUDGETS = {DIGITS: (250, 1000), CIFAR: (1000, 5000)}
 EPS = {DIGITS: 0.15, CIFAR: 8 / 255}
-EPOCHS = {250: 30, 1000: 20, 3000: 10, 5000: 6}
+EPOCHS = {250: 30, 1000: 20, 5000: 6}
 FEW = 40  # images of one's own, to choose
 ACTIVE = acquire.KCenter(rounds=3)
 
@@ -43,7 +43,7 @@ class Settings(Real):
     study: str = says("measure", "measure, choose or pictures", ("measure", "choose", "pictures"))
     target: str = says(DIGITS, f"{DIGITS}, or {CIFAR} of experiments/ground.toml", (DIGITS, CIFAR))
     budgets: tuple[int, ...] = says((), "queries; by default those of the target")
-    ways: tuple[str, ...] = says((), "by default all")
+    ways: tuple[int, ...] = says((), "their places in WAYS (or CHOICES), from 0; by default all")
 
     @property
     def called(self) -> str:
@@ -74,6 +74,8 @@ class Case:
             return torch.cat([self.own[:FEW], acquire.procedural(self.shape, count - FEW, "mixed", self.seed).images])
         if kind == "other":
             return self.other(count)
+        if kind == "other and mixed":
+            return torch.cat([self.other(count // 2), acquire.procedural(self.shape, count - count // 2, "mixed", self.seed).images])
         if kind == "noise":
             return acquire.noise(self.shape, count, seed=self.seed)
         return acquire.procedural(self.shape, count, kind, self.seed)
@@ -124,6 +126,7 @@ WAYS: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 CHOICES: dict[str, tuple[str, Any, str]] = {
     **{kind: ("scores", "distil", kind) for kind in ("mixed", "dead leaves", "spectrum", "gratings", "noise", "few", "few and mixed")},
+    **{kind: ("scores", "distil", kind) for kind in ("other", "other and mixed")},
     "DFME": ("scores", "dfme", ""), "DFME, non-saturating": ("scores", acquire.DFME(loss="non-saturating"), ""),
     "generator, labels": ("labels", "hard-label", ""),
     "generator, labels, non-saturating": ("labels", acquire.HardLabel(loss="non-saturating"), ""),
@@ -165,11 +168,11 @@ def measure(s: Settings) -> None:
     choosing = s.study == "choose"
     book = Book(f"extraction_{s.called}", s)
     ways = CHOICES if choosing else WAYS
-    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if s.target == CIFAR else None]
-    for budget in s.budgets or ((250, 1000) if choosing else BUDGETS[s.target]):
+    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
+    for budget in s.budgets or ((1000,) if choosing else BUDGETS[s.target]):
         for seed in seeds:
             of = digits(seed, choosing) if s.target == DIGITS else cifar(s, seed)
-            for name in s.ways or ways:
+            for name in [list(ways)[i] for i in s.ways] or ways:
                 if name.startswith("few") and budget < FEW:
                     continue
                 make = partial(spend, ways[name], budget, of, EPS[s.target])
@@ -199,11 +202,11 @@ def draw(rows: list[dict[str, Any]], s: Settings) -> Any:
 
 
 def pictures(s: Settings) -> Any:
-    """Draw what the generators made after the largest budget, beside what else is asked about."""
+    """Draw what the generators made after a thousand answers, beside what else is asked about."""
     import matplotlib.pyplot as plt
 
     of = digits(0, False) if s.target == DIGITS else cifar(s, 0)
-    budget, shown = BUDGETS[s.target][-1 if s.target == DIGITS else 0], {}
+    budget, shown = 1000, {}
     for name in ("data", "other data", "dead leaves", "mixed pictures"):
         pool = of.pool(WAYS[name][2], 10)
         shown[name] = (pool.images if isinstance(pool, sg.Dataset) else pool)[:10]

@@ -112,9 +112,9 @@ def extract(
     """Copy a target within a budget, and measure how far the copy agrees with it and what carries over from it.
 
     The images asked about are, by what is given: ``data``; where they are fewer than the queries, changed copies of them too
-    (`acquire.widened`); else ``other``, made to fit, and procedural pictures where they are too few; else procedural pictures
-    of all kinds (`acquire.procedural`). The order was chosen by `experiments.studies.extraction`, where a generator trained on
-    the target's answers is behind procedural pictures at budgets as small as a few thousand.
+    (`acquire.widened`); else half of them ``other`` images, made to fit, and half procedural pictures, since which teach more depends
+    on the target; else procedural pictures of all kinds (`acquire.procedural`). That there is no generator among these, and no
+    pictures beside data, was chosen by `experiments.studies.extraction`, for budgets of a thousand; it needs far larger ones.
 
     Args:
         oracle: the target, charged under ``"train"`` (with a method without data also ``"estimate"``), ``"held out"`` and ``"transfer"``.
@@ -260,11 +260,10 @@ def _pool(
         return widened(rest, queries, seed), "data and changed copies", why, spare, on
     if other is not None:
         rest, spare, on = _parted(fitted(other, shape), held, test, seed, "other images")
-        if len(rest) >= queries:
-            return rest, "other images", "no images of the target's kind are there", spare, on + (OTHER if test is None else "")
-        more = procedural(shape, queries - len(rest), "mixed", seed)
-        both = replace(rest, images=torch.cat([rest.images, more.images]), labels=torch.cat([rest.labels, more.labels]))
-        why = f"no images of the target's kind are there, and {len(rest):,} others"
+        some = rest.take(Stream(seed, np.arange(1, dtype=np.uint64)).shared_permutation(0, "other", len(rest))[: -(-queries // 2)])
+        more = procedural(shape, queries - len(some), "mixed", seed)
+        both = replace(some, images=torch.cat([some.images, more.images]), labels=torch.cat([some.labels, more.labels]))
+        why = "no images of the target's kind are there, and which of both teaches more is not known"
         return both, "other images and procedural pictures", why, spare, on + (OTHER if test is None else "")
     whole = procedural(shape, queries + (held if test is None else 0), "mixed", seed)
     rest, spare, on = _parted(whole, held, test, seed, "procedural pictures")

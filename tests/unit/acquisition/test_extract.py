@@ -98,7 +98,7 @@ def extracted(budget: int = 200, access: str = "scores", **options: object) -> t
         ({"data": own()}, "data", "images of the target's kind held out"),
         ({"data": own(60)}, "data and changed copies", "images of the target's kind held out"),
         ({"data": own(3)}, "data and changed copies", "images of the target's kind held out"),
-        ({"other": torch.rand(300, 3, 8, 8), "shape": SHAPE}, "other images", "other images held out, which are not of the target's kind"),
+        ({"other": torch.rand(300, 3, 8, 8), "shape": SHAPE}, "other images and procedural pictures", "other images held out, which are"),
         ({"other": own(20), "shape": SHAPE}, "other images and procedural pictures", "other images held out, which"),
         ({"shape": SHAPE}, "procedural pictures", "procedural pictures held out, which are not of the target's kind"),
         ({"test": own(30)}, "procedural pictures", "the images given to measure on"),
