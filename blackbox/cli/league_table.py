@@ -28,10 +28,17 @@ def run(
     told = "\n".join(line for folder, why in refused.items() for line in (f"{folder} is refused:", *(f"  {reason}" for reason in why)))
     if not played:
         raise Exit(GATE, f"{told}\nNo entry is left, and nothing was written.")
-    command = shlex.join(["blackbox", "league", "table", *entries, "--key", key, "--out", out, *["--signed-only"] * signed_only])
+    words = [*map(_shown, entries), "--key", _shown(key), *([] if data is None else ["--data", _shown(data)]), "--out", _shown(out)]
+    command = shlex.join(["blackbox", "league", "table", *words, *["--signed-only"] * signed_only])
     path = Path(out)
     pages = Site(played, {Path(folder).name: why for folder, why in refused.items()}, key_id(public(key)), command).write(path)
     say(f"table            {len(played)} of {len(entries)} entries: {path / INDEX}.html", quiet)
     say(f"saved            {path}/: {len(pages)} pages, as HTML and Markdown, and {DATA}", quiet)
     if refused:
         raise Exit(GATE, told)
+
+
+def _shown(path: str) -> str:
+    """A path as the site names it, which others read: from here on, or its last name alone."""
+    where = Path(path).resolve()
+    return str(where.relative_to(Path.cwd())) if where.is_relative_to(Path.cwd()) else where.name

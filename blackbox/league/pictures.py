@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blackbox.league.standing import Standing
+from blackbox.plain_text import counted
 from blackbox.report import style
 from blackbox.report.figures import budgets
 
@@ -29,7 +30,8 @@ def curves(found: Sequence[Standing], path: Path) -> Path:
     style.clean(axes)
     style.legend(axes, "upper left")
     s = found[0].scenario
-    played = f"{len(found[0].images)} images, {len(s.targets)} targets, {len(s.seeds)} seeds"
+    many = counted(len(s.targets), "target", "targets"), counted(len(s.seeds), "seed", "seeds")
+    played = f"{len(found[0].images)} images, {', '.join(many)}"
     under = f"{s.threat}; {played}; bands are 95 % intervals over images."
     style.heading(made, f"Success against queries: {s.name}", under, height)
     return style.save(made, path)

@@ -82,6 +82,7 @@ class Site:
             f"{f' with the key {self.key}' if self.key else ''}; every entry was verified before it came in here."
         )
         page.first = self._first(groups)
+        page.headline = [said for found in groups.values() if (said := tables.headline(found))]
         for digest, found in groups.items():
             scenario = found[0].scenario
             page.head(f"{scenario.name} {scenario.version}")
@@ -100,7 +101,7 @@ class Site:
             page.table(["Entry", "Why"], [[name, " ".join(why)] for name, why in self.refused.items()], left=2)
         page.head("Where this comes from")
         page.text(f"{DATA} has every image of every session, from which all of this follows.")
-        page.pre("\n".join(filter(None, [self.command, *(tables.verify_command(p.entry) for p in self.played)])))
+        page.pre("\n".join(filter(None, [self.command, tables.verify_command(*(p.entry for p in self.played))])))
         return page
 
     def _first(self, groups: Mapping[str, list[Standing]]) -> list[str]:
@@ -114,7 +115,8 @@ class Site:
             if lacking := [floor for floor in FLOORS if floor not in have]:
                 lines.append(f"{name}: without the floor {' and '.join(lacking)}; play it: blackbox league run {lacking[0]}.")
             if again := sorted({s.name for s in found if any(each.earlier for each in s.sessions)}):
-                lines.append(f"{name}: {', '.join(again)} had played the same targets before with other settings, which is another draw.")
+                told = "had opened the same targets before with other attacks or settings, each another draw: see their pages"
+                lines.append(f"{name}: the player of {', '.join(again)} {told}.")
         return lines
 
     def _scenario(self, found: list[Standing], folder: Path, name: str) -> Page:
@@ -132,7 +134,7 @@ class Site:
         page.head("Target by target")
         page.table(*tables.by_target(found))
         page.head("Commands")
-        page.pre("\n".join(line for s in found for line in (tables.run_command(s.entry), tables.verify_command(s.entry))))
+        page.pre("\n".join([*(tables.run_command(s.entry) for s in found), tables.verify_command(*(s.entry for s in found))]))
         return page
 
     def _attack(self, attack: str, groups: Mapping[str, list[Standing]]) -> Page:

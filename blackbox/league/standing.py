@@ -88,8 +88,12 @@ class Standing:
         return statistics.rate_estimate(self.within(budget), self.attacked) if self.sessions else NONE
 
     def anytime(self) -> Estimate:
-        """The share within the budget, with an interval that holds whenever the entrant might have stopped."""
-        return statistics.confidence_sequence(self.within(self.budget), among=self.attacked).last if self.sessions else NONE
+        """The share within the budget, with an interval that holds at every number of images at once. They are taken in an order drawn
+        from the scenario's hash, since those of a folder are sorted by class."""
+        if not self.sessions:
+            return NONE
+        order = np.random.default_rng(int(self.entry.scenario_hash[:16], 16)).permutation(len(self.images))
+        return statistics.confidence_sequence(self.within(self.budget)[:, order], among=self.attacked[:, order]).last
 
     def clean_error(self) -> Estimate:
         """The share of images that the targets have wrong as they are."""

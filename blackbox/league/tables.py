@@ -69,8 +69,8 @@ def reading(found: Sequence[Standing]) -> list[str]:
     quickest = ", ".join(f"{name} {100 * e.value:.0f}{FIXED}%" for name, e in virtual_best(found).quickest.items() if e.n)
     lines = [
         "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: "
-        "the targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that also holds for "
-        "an entrant who stopped when it looked good.",
+        "the targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that holds at every "
+        "number of images at once, in an order drawn from the scenario's hash: also for one who stops there when it looks good.",
         "Flagged queries, gradients, seconds and money are means over images, targets and seeds. Gradients and labels are as the entrant "
         f"declares{'' if prices else '; the scenario has no prices'}.",
         f"Virtual best: the quickest attack for each image, chosen in hindsight; quickest were {quickest or 'none'}.",
@@ -81,6 +81,29 @@ def reading(found: Sequence[Standing]) -> list[str]:
             "compare with the floors, which cannot overfit."
         )
     return lines
+
+
+CHANCE = 0.05
+
+
+def headline(found: Sequence[Standing]) -> str:
+    """The attack with the fewest queries, beside the next one and the floors; empty where there are floors alone."""
+    attacks, floors = [s for s in found if not s.entry.floor], [s for s in found if s.entry.floor]
+    if not attacks:
+        return ""
+    best, *others = attacks
+    text = (
+        f"{best.scenario.name}: {best.name} needs the fewest queries, {number(best.queries())} an image with failures at {best.budget:,}, "
+        f"and fools {percent(best.success(best.budget))}."
+    )
+    if others:
+        d = difference(best, others[0])
+        chance = "" if d.p < CHANCE else ", which chance may explain"
+        text += f" It saves {number(d.saved)} queries an image against {others[0].name}{chance}."
+    if (gap := overfitting(best)).n:
+        beside = ", ".join(f"{s.name} {points(overfitting(s))}" for s in floors)
+        text += f" Its overfitting is {points(gap)} points{f', beside {beside} of the floors' if beside else ''}."
+    return text
 
 
 def compared(found: Sequence[Standing]) -> list[tuple[Standing, Standing, Difference]]:
@@ -180,9 +203,10 @@ def run_command(entry: Entry) -> str:
     return shlex.join([*words, "--out", entry.attack.replace(" ", "-")])
 
 
-def verify_command(entry: Entry) -> str:
-    """The command that checks it."""
-    return shlex.join(["blackbox", "league", "verify", entry.attack.replace(" ", "-"), "--key", "league.pub"])
+def verify_command(*entries: Entry) -> str:
+    """The command that checks them."""
+    names = dict.fromkeys(entry.attack.replace(" ", "-") for entry in entries)
+    return shlex.join(["blackbox", "league", "verify", *names, "--key", "league.pub"])
 
 
 def data(one: Standing) -> dict[str, Any]:
