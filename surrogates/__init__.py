@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from surrogates.crafting.craft import craft
     from surrogates.crafting.prior import prior
     from surrogates.crafting.surgery import hooks
-    from surrogates.crafting.universal import universal
+    from surrogates.crafting.universal import universal, universal_prior
     from surrogates.data import Answers, Dataset, ask, load, split
     from surrogates.nets import accuracy, build, fidelity, from_spec, load_weights, predict, save_weights
     from surrogates.nets import registry as models
@@ -67,7 +67,7 @@ _ROOMS = {
     "surrogates.acquisition": "extract learn teach",
     "surrogates.analysis": "Alignment Decomposition DirectionalProbe Factorial alignment decompose factorial gradient_size "
     "loss_variability",
-    "surrogates.crafting": "Ceiling ascend ceiling craft prior universal",
+    "surrogates.crafting": "Ceiling ascend ceiling craft prior universal universal_prior",
     "surrogates.data": "Answers Dataset ask load split",
     "surrogates.nets": "accuracy build fidelity from_spec load_weights predict save_weights",
     "surrogates.training": "Many Recipe TrainReport many report train weigh",

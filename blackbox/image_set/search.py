@@ -23,6 +23,7 @@ from blackbox.image_set.measure import Measured, universal_rate
 from blackbox.image_set.target import FoolMany, ImageSet, Made, SetOracle
 from blackbox.oracle.kept import beside, kept
 from blackbox.oracle.oracle import Oracle
+from blackbox.prior import Prior
 from blackbox.protocol import Attack
 from blackbox.results import AttackResult
 from blackbox.rng import Stream
@@ -84,6 +85,7 @@ def universal(
     subset: int | None = None,
     held_out: tuple[Any, Any] | None = None,
     mask: Any = None,
+    prior: Prior | None = None,
     seed: int = 0,
     votes: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -105,6 +107,7 @@ def universal(
         subset: search with so many images only, drawn from the seed; the rest are the held-out ones.
         held_out: (x, y) of other images, on which the change is measured at the end, beside noise of the same size: three queries each.
         mask: [\\*shape] bool, which entries may change, the same for all images.
+        prior: nets that are shown the same images, `surrogates.universal_prior`, for an attack that takes one.
         seed, votes, progress: as in `blackbox.attack`.
         journal: a file for every answer of the target; the same call goes on, and pays for none twice.
 
@@ -131,7 +134,7 @@ def universal(
     with kept(oracle, journal, images=fingerprint(samples.x, samples.goal), attack=str(attack), threat=str(threat), seed=seed):
         search = attack_one(
             SetOracle(images), canvas[None], None, attack, inner, budget, goal=wanted, seed=seed, mask=allowed, votes=votes,
-            progress=progress,
+            progress=progress, prior=prior,
         )  # fmt: skip
     spent = oracle.spent - before
     config = {"method": search.config["attack"], "target": oracle.name, "images": len(samples.x), "seed": seed, "queries": spent}

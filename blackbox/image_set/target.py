@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,6 +124,14 @@ class FoolMany(Goal):
         loss, share = numbers(reply, self, 1).T
         reached = share >= self.wanted
         return np.where(reached, np.maximum(share - self.wanted, 1e-6), np.minimum(loss, -1e-12)), reached
+
+    def twin(self, out: Any, who: np.ndarray) -> Tensor:
+        """The loss of the set, of a net that answers as `ImageSet` does."""
+        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] != 2:
+            raise ValueError(
+                "Expected a prior made for a set of images, but it was another. Take surrogates.universal_prior(nets, x, y, threat)."
+            )
+        return out[:, 0]
 
     def describe(self) -> str:
         return f"one change for {self.images} images that takes at least {self.wanted:.0%} of them to {self.each}"

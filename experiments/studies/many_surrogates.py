@@ -84,8 +84,6 @@ def ensembles(s: Settings, c: Case, made: sg.Many) -> Iterator[tuple[str, list[n
     """(way, nets, preset, what else the row says) of each cell but noise."""
     for size in SIZES:
         yield GROWING, made.nets[:size], preset(), {"seconds": round(sum(made.seconds[:size]), 2)}
-    for kind in dict.fromkeys(made.kinds[1:]):
-        yield kind, [made.nets[0], *(n for n, k in zip(made.nets, made.kinds, strict=True) if k == kind)][:4], preset(), {}
     yield FAMILIES, [c.own, c.held], preset(), {}
     x, y = c.others.images[: s.answers], c.others.labels[: s.answers]
     weights = sg.weigh(made.nets, c.held, x)
@@ -94,6 +92,8 @@ def ensembles(s: Settings, c: Case, made: sg.Many) -> Iterator[tuple[str, list[n
     for target, oracle in c.oracles.items():
         weights = sg.weigh(made.nets, sg.ask(oracle, asked, len(asked), purpose="weigh"))
         yield f"{ANSWERS} of {target}", made.nets, preset(weights), {"weights": [round(w, 4) for w in weights], "asked": len(asked)}
+    for kind in dict.fromkeys(made.kinds[1:]):
+        yield kind, [made.nets[0], *(n for n, k in zip(made.nets, made.kinds, strict=True) if k == kind)][:4], preset(), {}
 
 
 def shown(c: Case, made: Tensor) -> dict[str, Any]:

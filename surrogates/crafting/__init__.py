@@ -21,9 +21,9 @@ from surrogates.crafting.minimum_norm import MinimumNorm
 from surrogates.crafting.presets import Preset
 from surrogates.crafting.prior import prior
 from surrogates.crafting.queried import Queried
-from surrogates.crafting.universal import universal
+from surrogates.crafting.universal import universal, universal_prior
 
 __all__ = [
     "Autograd", "Ceiling", "Goal", "Gradient", "MinimumNorm", "Pool", "Preset", "Queried", "ascend", "ceiling", "craft", "prior",
-    "universal",
+    "universal", "universal_prior",
 ]  # fmt: skip

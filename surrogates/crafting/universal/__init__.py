@@ -8,5 +8,6 @@
 from __future__ import annotations
 
 from surrogates.crafting.universal.make import METHODS, universal
+from surrogates.crafting.universal.prior import universal_prior
 
-__all__ = ["METHODS", "universal"]
+__all__ = ["METHODS", "universal", "universal_prior"]

@@ -95,6 +95,26 @@ def test_it_is_measured_on_a_target_beside_noise() -> None:
     assert "noise of the same size" in found.summary()
 
 
+def three() -> nn.Module:
+    """Three classes; images are of the first, and a change in the ball of 0.1 takes all of them to the second."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.stack([0 * W, W, 0 * W]))
+        net[1].bias.copy_(torch.stack([torch.zeros(()), -(X.flatten(1) @ W).max() - 0.02 * W.abs().sum(), torch.tensor(-9.0)]))
+    return net.eval()
+
+
+@pytest.mark.parametrize("threat", [bb.Linf(0.1), bb.L2(1), bb.Patch(4, location=(0, 0)), bb.Frame(1)], ids=str)
+def test_nets_that_see_all_images_are_a_prior_of_the_search_by_queries(threat: bb.Threat) -> None:
+    oracle = bb.Oracle(three(), "scores", 3)
+    found = bb.universal(oracle, X, Y, "hybrid", threat, 40, prior=sg.universal_prior(three(), X, Y, threat))
+    assert found.rate.k == 8 and found.tried <= 3 and oracle.rows == found.queries == 8 * found.tried
+    with pytest.raises(ValueError, match="universal_prior"):
+        bb.universal(oracle, X, Y, "hybrid", threat, 40, prior=sg.prior([three()]))
+    with pytest.raises(ValueError, match="given or random place"):
+        sg.universal_prior(three(), X, Y, bb.Patch(2))
+
+
 @pytest.mark.parametrize(
     ("said", "settings"),
     [
