@@ -13,6 +13,7 @@ from blackbox import specs
 from blackbox.league.account import Question
 from blackbox.league.material import as_floats, as_levels, print_of
 from blackbox.league.scenario import Scenario
+from blackbox.oracle.same import odd
 from blackbox.results import AttackResult
 
 if TYPE_CHECKING:
@@ -100,10 +101,17 @@ def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]
     if targets.model_hash(name) != game.account.model:
         yield f"Expected the target {name} that the server signed, but the one at hand is another model, or another file."
         return
-    rows = [i for i, image in enumerate(game.session.images) if image.success]
-    if not rows:
+    now = targets.clean_labels(name).tolist()
+    if len(others := [a.image for a, label in zip(game.account.images, now, strict=True) if a.clean != label]) > odd(len(now)):
+        yield f"Expected the target's labels of the clean images as signed, but of {len(others)} images, {others[0]} first, it has others."
+    rows = np.array([i for i, image in enumerate(game.session.images) if image.success], np.int64)
+    if not len(rows):
         return
-    reply = targets.answers(name, as_levels(result.x_adv[rows]))
+    levels = as_levels(result.x_adv[rows])
+    for i, inside in zip(rows, targets.material.inside(levels, rows), strict=True):
+        if not inside:
+            yield f"Expected the example of image {game.session.images[i].image} inside the threat and the mask, but it is not."
+    reply = targets.answers(name, levels)
     for at, i in enumerate(rows):
         verdict.checked += 1
         if not _nearly(reply, at, game.account.images[i]):

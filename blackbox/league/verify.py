@@ -17,7 +17,7 @@ import numpy as np
 
 import blackbox
 from blackbox import attacks
-from blackbox.league import claims, source
+from blackbox.league import booked, claims, source
 from blackbox.league import scenario as scenarios
 from blackbox.league.account import FIRST, Account, Question, chained, counted
 from blackbox.league.book import Book
@@ -83,17 +83,19 @@ def verify(
         try:
             game = game_of(where, session, key)
             players.add(game.account.player)
+            if game.account.server != (own := entry.environment.get("versions", {}).get("blackbox")):
+                verdict.notes.append(f"{told}: played with version {own}, served with version {game.account.server}.")
             faults = [*_same(entry, game), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
             faults += [] if material is None else _images(game, material)
             faults += [] if targets is None or session.target not in targets.names else claims.asked_again(game, targets, verdict)
-            faults += [] if book is None else _booked(entry, game, book)
+            faults += [] if book is None else booked.faults(game, book)
         except EntryError as error:
             faults = [str(error)]
         verdict.refusals += [f"{told}: {fault}" for fault in faults]
     if len(players) > 1:
         verdict.refusals.append(f"Expected one player in an entry, but its sessions are those of {' and '.join(sorted(players))}.")
     if book is not None:
-        verdict.refusals += _left_out(entry, book)
+        verdict.refusals += [] if _ours(entry.attack) else booked.left_out(entry, book)
     return verdict
 
 
@@ -157,6 +159,8 @@ def _declared(entry: Entry, scenario: Scenario) -> Iterator[str]:
         scenario.pool(entry.surrogates)
     except ValueError as error:
         yield str(error)
+    if entry.floor != (entry.attack in FLOORS):
+        yield f"Expected the floors {' and '.join(FLOORS)} alone to be called floors, but of {entry.attack} the entry says {entry.floor}."
     gradients = sum(row.image.gradients for row in entry.rows())
     if gradients and not entry.surrogates:
         yield f"Expected no gradients without a surrogate of the pool, but the entry reports {gradients:,.10g}."
@@ -260,38 +264,14 @@ def _counts(game: Game, scenario: Scenario) -> Iterator[str]:
 
 def _images(game: Game, material: Material) -> Iterator[str]:
     """Are the signed images those of the scenario's own data?"""
-    rows = zip(material.ids, material.levels, material.labels, strict=True)
-    own = {int(sample): (print_of(levels), int(label)) for sample, levels, label in rows}
+    goals = [None] * len(material.ids) if material.goals is None else material.goals.tolist()
+    rows = zip(material.ids, material.levels, material.labels, goals, strict=True)
+    own = {int(sample): (print_of(levels), int(label), goal) for sample, levels, label, goal in rows}
     for image in game.account.images:
-        if own.get(image.image) != (image.print, image.label):
+        if own.get(image.image) != (image.print, image.label, image.goal):
             yield f"Expected image {image.image} as the scenario's data have it, but the server played another."
     if len(own) != len(game.account.images):
         yield f"Expected the {len(own)} images of the scenario, but the server played {len(game.account.images)}."
-
-
-# -- what the host's journal knows -----------------------------------------------------------------------------------------
-
-
-def _booked(entry: Entry, game: Game, book: Book) -> Iterator[str]:
-    """Is the session in the host's journal, with the same account?"""
-    a = game.account
-    found = book.entry(a.player, a.attack, a.scenario_hash)
-    known = None if found is None else book.session(found[0], a.target, a.seed)
-    if known is None:
-        yield "Expected the session in the host's journal, but it is not there: the account is another server's."
-    elif known[2] != a or chained(FIRST, book.lines(known[0])) != a.journal:
-        yield "Expected the account as the host's journal has it, but it differs: another session was put in its place."
-
-
-def _left_out(entry: Entry, book: Book) -> Iterator[str]:
-    """Has the same source been entered under another name, or by another account? (Attacks of this package are anybody's.)"""
-    if _ours(entry.attack):
-        return
-    what = (entry.source, entry.parameters, entry.scenario_hash)
-    own = {(a.player, a.attack) for _, a in book.sessions() if (a.source, a.parameters, a.scenario_hash) == what}
-    others = sorted(f"{player} as {attack}" for player, attack in own if (player, attack) != (entry.player, entry.attack))
-    if others:
-        yield f"Expected one draw of a source with its settings, but the host's journal has it also by {', '.join(others)}."
 
 
 def material_of(folder: str | os.PathLike[str], data: str | None = None) -> Material:

@@ -229,6 +229,7 @@ CHEATS: dict[str, tuple[Callable[[Ground, Path], None], str]] = {
     "a result cut": (file("open-0/result/examples.safetensors", cut), "cannot be read"),
     "an entry cut": (file("entry.json", cut), "breaks off"),
     "other clean images": (file("images.safetensors", lambda content: content[:-40] + bytes(40)), "whose hash was signed"),
+    "calls itself a floor": (lambda g, e: edit(e, lambda v: v.update(attack="mine", floor=True)), "alone to be called floors"),
     "no environment": (head("environment", {}), "the environment with the versions"),
     "a server that calls a failure success": (friendly, "to be adversarial again"),
     "a folder outside the entry": (lambda g, e: edit(e, lambda v: v["sessions"][0].update(folder="../x")), "inside the entry"),
