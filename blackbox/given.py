@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.areas import Area, within
+from blackbox.areas import Area, Patch, window_sums, within
 from blackbox.checks import as_ids, as_images, as_labels, as_mask, as_ranges
 from blackbox.engine.spec import Samples
 from blackbox.oracle.oracle import Oracle
@@ -67,6 +68,8 @@ def samples(
     if isinstance(threat, Area) and (place := threat.mask(tuple(images.shape[1:]), numbers, seed)) is not None:
         mask = within(place, mask)
     allowed, weights = (None, None) if mask is None else as_mask(mask, tuple(images.shape))
+    if allowed is not None and isinstance(threat, Patch) and threat.free:
+        _tell_of_empty_places(threat, allowed)
     if rows is not None and not bool((free := rows.free).all()):
         allowed = free
     check_weights(weights, threat)
@@ -74,6 +77,20 @@ def samples(
     if inside is not None:
         _check_room(threat, allowed, *inside)
     return Samples(images, labels, goal, numbers, starts, allowed, rows, weights, inside)
+
+
+def _tell_of_empty_places(patch: Patch, allowed: Tensor) -> None:
+    """Warn where most places of a patch hold nothing that the mask [N, \\*shape] lets change: a search that draws them asks about the clean
+    image there."""
+    empty = (window_sums(allowed.any(1), patch.size) == 0).flatten(1).double().mean(1)
+    if float(empty.max()) > 0.5:
+        i = int(empty.argmax())
+        warnings.warn(
+            f"Of the places of the {patch} {100 * float(empty[i]):.0f} % hold nothing that the mask of sample {i} lets change, and queries "
+            "there are of the clean image. Say where the patch lies, Patch(size, location=(row, column)), or give a prior, which finds a "
+            "place inside the mask.",
+            stacklevel=4,
+        )
 
 
 def check_weights(weights: Tensor | None, threat: Threat) -> None:

@@ -253,7 +253,10 @@ def save(result: AttackResult, path: Any, data: Any, target: str, oracle: Oracle
     from blackbox.report import build, figures, runs
     from blackbox.report import shown as kept
     from blackbox.results import pictures
+    from surrogates.data.loaders import UNLABELLED
 
+    if data.classes != UNLABELLED and not all(map(str.isdecimal, data.classes)):
+        result.config.setdefault("class_names", list(data.classes))
     result.save(path)
     told, pictured = "none: the images have neither 1 nor 3 channels", result.x_clean is None
     if pictured:

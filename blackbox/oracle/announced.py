@@ -21,7 +21,8 @@ def check_announced(info: TargetInfo, access: Access, classes: int, k: int, retu
         )
     if info.classes is not None and info.classes != classes:
         raise ValueError(
-            f"Expected classes={info.classes}, the number that {info.name} has, but it was {classes}. "
+            f"Expected classes={info.classes}, the number that {info.name} has, but it was {classes}"
+            f"{', which is assumed where none is given' if classes == 10 else ''}. "
             f"(On the command line, where the data decide: --classes {info.classes}, or --class-names FILE where folders are the "
             "classes.)"
         )

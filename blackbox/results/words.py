@@ -94,7 +94,7 @@ def unit(result: AttackResult) -> str:
     """In what a distance is counted: pixels of a patch or a frame, a norm over scaled columns of a table, a norm."""
     if result.config.get("area"):
         return "pixels"
-    return result.threat.norm if result.x_clean is None else f"{result.threat.norm} over scaled columns"
+    return result.threat.norm if result.config.get("table") is None else f"{result.threat.norm} over scaled columns"
 
 
 def axis(results: Sequence[AttackResult]) -> str:
@@ -122,7 +122,7 @@ _IMAGE = re.compile(rf"(?<![\w./:_-])([Aa])n (image)(s?){_END}|(?<![\w./:_-])([I
 
 def kind_of(results: Sequence[AttackResult]) -> str:
     """What the inputs of these runs are called: ``"image"``, ``"row"`` of a table, or ``"input"`` where there are both."""
-    return one_kind("image" if r.x_clean is None else "row" for r in results)
+    return one_kind("image" if r.config.get("table") is None else "row" for r in results)
 
 
 def one_kind(kinds: Iterable[str]) -> str:

@@ -37,7 +37,7 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     config = {
         "attack": point.what, "target": point.target, "access": grid.shows, "budget": point.budget,
         "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
-        "stopped": MISSING, "goal": grid.goal,
+        "stopped": MISSING, "goal": grid.goal, "table": table.plan.study.images.table,
     }  # fmt: skip
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
     missing = table.unknown(point)

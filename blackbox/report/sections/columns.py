@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from blackbox.report.sections.answers import before_after, said
 from blackbox.report.sections.common import Item, number
+from blackbox.report.sections.seeds import FIXED
 from blackbox.statistics import Rate
 from blackbox.tabular.changes import Moves, by_column
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from blackbox.tabular import Change
 
 EXAMPLES, LONGEST, ROWS = 6, 6, 30  # rows shown; changed columns of one that are written out; columns in a table
+SHORT = 20  # letters of an answer that stay on a line on a telephone
 
 
 def add(page: Page, chosen: Sequence[Item]) -> None:
@@ -55,7 +57,8 @@ def _examples(page: Page, r: AttackResult, found: Sequence[Change]) -> None:
         mine = [c for c in found if c.sample == k]
         told = "; ".join(f"{c.column} {_value(c.before)} → {_value(c.after)}" for c in mine[:LONGEST])
         more = f"; and {len(mine) - LONGEST} more" if len(mine) > LONGEST else ""
-        rows.append([str(int(r.ids[k])), _answer(r, k), f"{told}{more}"])
+        answer = _answer(r, k)
+        rows.append([str(int(r.ids[k])), answer if len(answer) > SHORT else answer.replace(" ", FIXED), f"{told}{more}"])
     page.table(["Row", "Answer", "Changed, the most first"], rows, "The first examples, in the table's own units.", left=3)
 
 

@@ -131,7 +131,7 @@ def once(head: list[str], rows: list[list[Any]], left: int, keep: int = 1) -> tu
     same = [i for i in range(keep, left) if len(rows) > 1 and len({row[i] for row in rows}) == 1]
     said = [f"{head[i].lower()} {rows[0][i]}" for i in same if rows[0][i] not in ("", "–")]
     kept = [i for i in range(len(head)) if i not in same]
-    text = f"In all rows: {'; '.join(said)}." if said else ""
+    text = f"In every line: {'; '.join(said)}." if said else ""
     return [head[i] for i in kept], [[row[i] for i in kept] for row in rows], left - len(same), text
 
 

@@ -105,3 +105,14 @@ def test_names_of_classes_are_kept_with_a_result(tmp_path: Path) -> None:
     result = bb.attack(oracle, X - 0.04, ["low"] * 4, "square", bb.Linf(0.1), 9)
     result.save(tmp_path)
     assert bb.AttackResult.load(tmp_path).config["class_names"] == ["low", "high"]
+
+
+def test_a_small_mask_under_a_free_patch_is_told_of() -> None:
+    images, mask = torch.full((2, 1, 8, 8), 0.5), torch.zeros(8, 8, dtype=torch.bool)
+    mask[:2, :2] = True
+    oracle = bb.Oracle(lambda x: torch.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], 1), classes=2, returns="probabilities")
+    with pytest.warns(UserWarning, match="Of the places of the patch 2x2 free 92 % hold nothing that the mask of sample 0 lets change"):
+        bb.attack(oracle, images, [0, 0], "patch-rs", bb.Patch(2), 5, mask=mask)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bb.attack(oracle, images, [0, 0], "patch-rs", bb.Patch(2), 5, mask=~mask)
