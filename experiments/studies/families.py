@@ -219,8 +219,10 @@ def draw(found: dict[str, Any], path: Path) -> Path:
     rows += [r for r in found["reporting"] if (r["goal"], r["eps"], r["recipe"]) == ("untargeted", 8, "noise")]
     targets = TARGETS["reporting"]
     value = 100 * np.array([[r["fooled"][name].count("1") / len(r["fooled"][name]) for name in targets] for r in rows])
-    under = f"% of {len(found['ids'])} raw images, all right on all targets; {recipe}, Linf 8/255;\none training a source"
-    with sheet(path, "How far does each source carry?", under, 6.6, 1.6 + 0.42 * len(rows)) as (_, axes):
+    under = f"% fooled of {len(found['ids'])} raw images that all targets have right;\n{recipe}, Linf 8/255; one training a source"
+    high = 1.6 + 0.42 * len(rows)
+    with sheet(path, "How far does each source carry?", under, 6.6, high) as (made, axes):
+        made.get_layout_engine().set(rect=(0.005, 0, 0.99, 1 - 0.85 / high))
         one = axes[0, 0]
         one.imshow(value, cmap="Blues", vmin=0, vmax=100, aspect="auto")
         one.grid(False)
