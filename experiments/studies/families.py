@@ -1,8 +1,8 @@
 """How far do examples carry from one family of nets to another, by recipe and by refined source, at as many gradients?
 
 Source: a VGG-like net of one's own (`experiments.nets`); as it is, and refined on its own training images: by SASD-WS, by six epochs on
-adversarial examples of a small radius (4/255); both refined nets together, with the net as it is or without, and it with two snapshots
-along a high learning rate (LGV). Targets: other people's, of other families.
+adversarial examples of a small radius (4/255), and both refined nets together, with the net as it is or without. Targets: other
+people's, of other families.
 
 choosing   which recipe (on the net as it is), and then which source, carries furthest on the ground for choosing.
 reporting  that choice beside the same recipe on the net as it is, beside torchattacks at its defaults and two presets with the copies and
@@ -38,7 +38,7 @@ REFINED = ("sasd-ws", "robust-4")
 SOURCES: dict[str, tuple[nets.Plan, ...]] = {
     "VGG": (nets.VGG,), **{f"VGG, {how}": (replace(nets.VGG, refined=how),) for how in REFINED},
     "VGG, both": tuple(replace(nets.VGG, refined=how) for how in REFINED),
-    "VGG, and both": (nets.VGG, *(replace(nets.VGG, refined=how) for how in REFINED)), "VGG, LGV": (nets.VGGS,),
+    "VGG, and both": (nets.VGG, *(replace(nets.VGG, refined=how) for how in REFINED)),
     "CNN": (nets.CNN,), "ViT": (VIT,),
     "strided CNN, robust-8": (nets.Plan("strided", 24, 0.0, "both", adversarial=2),),
 }  # fmt: skip
@@ -123,7 +123,7 @@ def preset(name: str, gradients: int, count: int) -> sg.presets.Preset:
 
 def crafted(s: Settings, on: On, source: str, recipe: str, eps: int, goal: str) -> dict[str, Any]:
     """A row: what the targets make of a recipe's examples from a source."""
-    own = [ground.net("resnet20", s.root)] if source == PUBLIC else [net for plan in SOURCES[source] for net in nets.family(s.root, plan)]
+    own = [ground.net("resnet20", s.root)] if source == PUBLIC else [nets.trained(s.root, plan) for plan in SOURCES[source]]
     threat, begin = bb.Linf(eps / 255), time.process_time()
     if recipe == "noise":
         signs = torch.randint(0, 2, on.x.shape, generator=torch.Generator().manual_seed(on.seed))
