@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,10 @@ def chosen(goal: str) -> tuple[str, str]:
 
 
 def one(goal: str, eps: str, source: str, recipe: str) -> Row:
-    """A row; for ``chosen`` what was chosen, for ``same`` the recipe that was."""
+    """A row; for ``chosen`` what was chosen, for ``same`` the recipe that was, for ``theirs`` the best row of published settings."""
+    if recipe == "theirs":
+        theirs = [r for r in rows(goal, eps) if r["recipe"].startswith("torchattacks") or r["recipe"].endswith("published")]
+        return max(theirs, key=lambda r: float(outcomes(r).mean()))
     first = chosen(goal)
     source, recipe = first[0] if source == "chosen" else source, first[1] if recipe in ("chosen", "same") else recipe
     some = [r for r in rows(goal, eps) if (r["source"], r["recipe"]) == (source, recipe)]
@@ -79,6 +81,12 @@ def family_chosen(goal: str, what: str) -> Words:
 
 
 @figure
+def family_theirs(goal: str, eps: str) -> Words:
+    """The name of the best row of published settings."""
+    return Words(one(goal, eps, PLAIN, "theirs")["recipe"])
+
+
+@figure
 def family_rate(goal: str, eps: str, source: str, recipe: str) -> Figure:
     """The mean rate over three targets; ``chosen``: of what was chosen."""
     return mean(one(goal, eps, source, recipe))
@@ -90,30 +98,20 @@ def family_gain(goal: str, eps: str, source: str, recipe: str, other: str = PLAI
     return difference(one(goal, eps, source, recipe), one(goal, eps, other, instead))
 
 
-@lru_cache(maxsize=8)
-def _tests(goal: str, eps: str, time: int) -> list[tuple[str, str, str, statistics.paired.Discordance, float]]:
+def tests(goal: str, eps: str) -> list[tuple[statistics.Discordance, float]]:
+    """Of what was chosen and each other row on the net as it is, target by target: McNemar's exact test, and p for their number (Holm)."""
     first = one(goal, eps, "chosen", "chosen")
-    out = []
-    for row in rows(goal, eps):
-        if row is not first and row["source"] == PLAIN:
-            for name in OTHERS:
-                a, b = (np.array([c == "1" for c in r["fooled"][name]]) for r in (first, row))
-                out.append((row["source"], row["recipe"], name, statistics.mcnemar(a, b)))
-    adjusted = statistics.holm([test[3].p for test in out])
-    return [(*test, float(p)) for test, p in zip(out, adjusted, strict=True)]
-
-
-def tests(goal: str, eps: str) -> list[tuple[str, str, str, statistics.paired.Discordance, float]]:
-    """Of what was chosen and each row on the net as it is, target by target: McNemar's exact test, and p for their number (Holm)."""
-    return _tests(goal, eps, len(results(SOURCE)["reporting"]))
+    others = [row for row in rows(goal, eps) if row is not first and row["source"] == PLAIN]
+    found = [statistics.mcnemar(a, b) for row in others for a, b in zip(outcomes(first).T, outcomes(row).T, strict=True)]
+    return list(zip(found, statistics.holm([test.p for test in found]).tolist(), strict=True))
 
 
 @figure
 def family_tests(goal: str, eps: str, which: str) -> int:
     """Of these tests: all, those that the choice wins at 5 % (better), those that it loses (worse)."""
     found = tests(goal, eps)
-    sure = [t for t in found if t[4] < 0.05]
-    ahead = [t for t in sure if t[3].first_only > t[3].second_only]
+    sure = [test for test, p in found if p < 0.05]
+    ahead = [test for test in sure if test.first_only > test.second_only]
     return {"all": len(found), "better": len(ahead), "worse": len(sure) - len(ahead)}[which]
 
 
@@ -145,14 +143,6 @@ def family_refined() -> Table:
             gained = "" if row is plain else difference(row, plain)
             lines.append([row["source"], *(rated(row["fooled"][name]) for name in OTHERS), gained])
     return Table(["source", *OTHERS, "points gained, mean of three"], lines)
-
-
-@figure
-def family_attention() -> Table:
-    """Recipes for attention and MI-FGSM on the small ViT."""
-    some = [r for r in rows("untargeted", "8") if r["source"] == "ViT" and r["recipe"] != chosen("untargeted")[1]]
-    lines = [[r["recipe"], r["gradients"], *map(rated, r["fooled"].values())] for r in some]
-    return Table(["recipe", "gradients", *some[0]["fooled"]], lines)
 
 
 @figure

@@ -193,8 +193,8 @@ def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, 
         out += [("VGG", first["on the plain net"], eps, goal), *(("VGG", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
     first = best["untargeted"]
     out += [(source, first["recipe"], 8, "untargeted") for source in SOURCES if source.startswith("VGG")]
-    out += [("VGG", f"{name}, published", GOALS[goal], goal) for goal, name in PUBLISHED.items()]
     out += [(source, first["recipe"], 8, "untargeted") for source in ("CNN", "strided CNN, robust-8", PUBLIC)]
+    out += [("VGG", f"{name}, published", GOALS[goal], goal) for goal, name in reversed(PUBLISHED.items())]
     out += [("VGG", recipe, 8, "untargeted") for recipe in ranked[:4]]
     out += [(source, recipe, 4, "untargeted") for source, recipe in ((first["source"], first["recipe"]), ("VGG", first["recipe"]),
             *(("VGG", other) for other in ("noise", "torchattacks MIFGSM", "torchattacks VMIFGSM")))]  # fmt: skip
