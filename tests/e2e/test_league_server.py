@@ -54,15 +54,19 @@ class Killed:
                 os._exit(1)
         return child
 
+    def listens(self) -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
     @contextlib.contextmanager
     def running(self, seed: int) -> Iterator[None]:
-        """Kill it after a random time, again and again."""
+        """Kill it a random time after it began to listen, again and again."""
         draw = random.Random(seed)
 
         def loop() -> None:
             child = self.begin()
-            while not self.stop.wait(draw.uniform(0.05, 0.4)):
-                if self.kills < KILLS:
+            while not self.stop.wait(draw.uniform(0.0, 0.4)):
+                if self.kills < KILLS and self.listens():
                     os.kill(child, signal.SIGKILL)
                     os.waitpid(child, 0)
                     self.kills += 1
@@ -83,7 +87,7 @@ class Heard(Player):
     """A player that keeps what it was answered."""
 
     def __init__(self, url: str, name: str) -> None:
-        super().__init__(url, name, patience=20)
+        super().__init__(url, name, patience=120)
         self.heard: dict[tuple[int, int, int], tuple[int, bytes]] = {}
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
