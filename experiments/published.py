@@ -29,6 +29,7 @@ from experiments import (
     published_extraction,
     published_families,
     published_goals,
+    published_many,
     published_patches,
     published_ripples,
     published_runs,
@@ -44,7 +45,8 @@ from experiments.publishable import FIGURES, Figure, Table, Words, figure, told
 # whose figures marks may name too
 MORE = (
     paths, bad_queries, nearest, ceilings, defended, published_constants, published_studies, published_ripples, published_runs,
-    published_bayesian, published_extraction, published_families, published_goals, published_patches, published_peers, published_tabular,
+    published_bayesian, published_extraction, published_families, published_goals, published_many, published_patches,
+    published_peers, published_tabular,
     robust_nets, shared_budgets,
 )  # fmt: skip
 

@@ -1,11 +1,12 @@
 """How far do examples carry that are crafted on 1, 2, 4, 8 and 16 surrogates, all made of one net within one budget of training?
 
-The net is a VGG of one's own, on 3,993 CIFAR images that were never JPEG (or on the second half of MNIST's test set); `sg.many` makes
-fifteen more of it: snapshots, sub-networks, and nets narrower, shallower or trained on changed images. Each ensemble is attacked by
-MI-FGSM in ten steps, by the mean of the logits; targets are nets of others, of other families. Beside them: four nets of one kind
-alone; all sixteen weighed by a held-out net of one's own, or by one answer of the target to each of some images that are attacked
-nowhere, crafted on the sixteen (`sg.weigh`); that held-out net joined to the VGG, two families; and noise of the same length. One
-training of each, one seed: the intervals are about images alone.
+The net is a VGG of one's own, on 3,993 CIFAR images that were never JPEG or on the second half of MNIST's test set, and targets are
+nets of others, of other families; in the small task it is a CNN on 500 of scikit-learn's digits, and targets are a multilayer
+perceptron and a ViT of one's own, on other images. `sg.many` makes fifteen more of it: snapshots, sub-networks, and nets narrower,
+shallower or trained on changed images. Each ensemble is attacked by MI-FGSM in ten steps, by the mean of the logits. Beside them: four
+nets of one kind alone; all sixteen weighed by a held-out net of one's own, or by one answer of the target to each of some images that
+are attacked nowhere, crafted on the sixteen (`sg.weigh`); that held-out net joined to the first, two families; and noise of the same
+length. One training of each, one seed: the intervals are about images alone.
 
     python -m experiments.studies.many_surrogates
 
@@ -33,7 +34,9 @@ TASKS: dict[str, dict[str, Any]] = {
               "targets": ("densenet", "resnet8")},
     "digits": {"own": nets.DIGITS[0], "held": nets.DIGITS[1], "data": "mnist", "images": "digits", "others": "digits-second", "eps": 0.15,
                "targets": ("lenet",)},
+    "small digits": {"eps": 0.2},
 }  # fmt: skip
+SMALL = {"target": 800, "own": 500, "attacked": 250, "others": 150}  # scikit-learn's digits, 8 x 8 pixels
 GROWING, NOISE, FAMILIES = "growing", "noise", "two families"
 HELD, ANSWERS = "weighed by a held-out net", "weighed by answers"
 
@@ -63,7 +66,26 @@ class Case:
     data: sg.Dataset
 
 
+def small(s: Settings) -> Case:
+    """All nets are trained here: a CNN and a LeNet of one's own, a multilayer perceptron and a ViT on other images as targets."""
+    part = sg.split(sg.load("digits"), SMALL, seed=s.seed)
+
+    def trained(arch: str, of: str, recipe: sg.Recipe, seed: int) -> nn.Module:
+        return sg.train(sg.build(arch, 10, (1, 8, 8), seed=seed), part[of], recipe, seed=seed)
+
+    plain, adam = sg.Recipe(epochs=10), sg.Recipe(epochs=15, optimiser="adam")
+    hidden = {arch: trained(arch, "target", recipe, s.seed + 1) for arch, recipe in (("mlp", plain), ("vit", adam))}
+    oracles = {arch: bb.Oracle(net, "scores", 10) for arch, net in hidden.items()}
+    x, y = part["attacked"].images, part["attacked"].labels
+    right = {t: oracle(x).label.cpu() == y for t, oracle in oracles.items()}
+    own, held = (trained(arch, "own", plain, s.seed) for arch in ("cnn", "lenet"))
+    threat = bb.Linf(TASKS["small digits"]["eps"])
+    return Case(x, y, torch.arange(len(x)), threat, oracles, right, own, held, part["others"], part["own"])
+
+
 def case(s: Settings, name: str) -> Case:
+    if name == "small digits":
+        return small(s)
     about = TASKS[name]
     data, ids = ground.images(about["images"], s.root)
     kept = spread_over(len(data), s.images)
