@@ -75,12 +75,6 @@ def family_images() -> int:
 
 
 @figure
-def family_chosen(goal: str, what: str) -> Words:
-    """What was chosen: source, recipe."""
-    return Words(chosen(goal)[what == "recipe"])
-
-
-@figure
 def family_theirs(goal: str, eps: str) -> Words:
     """The name of the best row of published settings."""
     return Words(one(goal, eps, PLAIN, "theirs")["recipe"])
