@@ -56,6 +56,21 @@ def copy_table(target: str, what: str) -> Table:
 
 
 @figure
+def copy_both(target: str, budget: str) -> Table:
+    """A way a line: agreement and transfer."""
+    rows = {r["way"]: _rows(target, r["way"], int(budget)) for r in results(f"extraction_{target}")["rows"]}
+    both = ("agreement", "transfer")
+    lines = [[way, _outcomes(some, both[0]).shape[1], *(_share(some, what) for what in both)] for way, some in rows.items()]
+    return Table(["asked about", "images", "agreement", "transfer"], lines)
+
+
+@figure
+def copy_floor(target: str) -> Figure:
+    """The share of images whose class random signs change, of the same size as the examples."""
+    return _share(results(f"extraction_{target}")["floors"], "transfer")
+
+
+@figure
 def copies_collapsed(target: str) -> int:
     """How many runs saw a generator collapse."""
     return sum(bool(r["notes"]) for r in results(f"extraction_{target}")["rows"])

@@ -4,6 +4,7 @@
                   5,000 of other people's CIFAR net (one seed): agreement with the target on images that nobody asked about, and
                   whether MI-FGSM's examples made on the copy change the target's class. Both are looked at outside the budget.
 --study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, another seed.
+--study floors    What random signs of the same size change, which needs no copy.
 --study pictures  What generators made.
 
 Digits: scikit-learn's, of which targets, owners and measurements have parts of their own; `other` are crops of its two photographs.
@@ -40,7 +41,7 @@ ACTIVE = acquire.KCenter(rounds=3)
 
 @dataclass(frozen=True)
 class Settings(Real):
-    study: str = says("measure", "measure, choose or pictures", ("measure", "choose", "pictures"))
+    study: str = says("measure", "measure, choose, floors or pictures", ("measure", "choose", "floors", "pictures"))
     target: str = says(DIGITS, f"{DIGITS}, or {CIFAR} of experiments/ground.toml", (DIGITS, CIFAR))
     budgets: tuple[int, ...] = says((), "queries; by default those of the target")
     ways: tuple[int, ...] = says((), "their places in WAYS (or CHOICES), from 0; by default all")
@@ -161,12 +162,23 @@ def spend(way: tuple[str, Any, str], budget: int, of: Case, eps: float) -> dict[
     }  # fmt: skip
 
 
+def floor(of: Case, eps: float) -> dict[str, Any]:
+    """What random signs of the same size change."""
+    signs = torch.randint(0, 2, of.test.shape, generator=torch.Generator().manual_seed(of.seed)) * 2 - 1
+    return {"transfer": each(sg.predict(of.target, (of.test + eps * signs).clamp(0, 1)) != sg.predict(of.target, of.test))}
+
+
 def measure(s: Settings) -> None:
     if s.study == "pictures":
         print("wrote", pictures(s))
         return
     choosing = s.study == "choose"
     book = Book(f"extraction_{s.called}", s)
+    if s.study == "floors":
+        for seed in ground.seeds("reporting")[: 1 if s.target == CIFAR else None]:
+            of = digits(seed, False) if s.target == DIGITS else cifar(s, seed)
+            book.row(partial(floor, of, EPS[s.target]), among="floors", seed=seed)
+        return
     ways = CHOICES if choosing else WAYS
     seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
     for budget in s.budgets or ((1000,) if choosing else BUDGETS[s.target]):
