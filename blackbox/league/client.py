@@ -11,6 +11,8 @@ import numpy as np
 from blackbox.league.web import PREFIX
 from blackbox.targets.address import address
 
+__all__ = ["Away", "Host", "LeagueError", "Player"]
+
 _AGAIN = (502, 503, 504)
 
 

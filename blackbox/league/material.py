@@ -23,6 +23,8 @@ from blackbox.sweep.study import Images
 if TYPE_CHECKING:
     from blackbox.threat import Threat
 
+__all__ = ["LEVELS", "Material", "as_floats", "as_levels", "beneath", "images_of", "load", "overlap", "print_of"]
+
 LEVELS = 255
 
 

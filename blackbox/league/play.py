@@ -34,6 +34,8 @@ from blackbox.protocol import Access
 from blackbox.results import AttackResult
 from blackbox.threat import eight_bit
 
+__all__ = ["Attempt", "in_8_bits", "listed", "play", "search"]
+
 
 @dataclass(frozen=True)
 class Attempt:

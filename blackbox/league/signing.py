@@ -12,6 +12,8 @@ from blackbox.league.entry import Part
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+__all__ = ["PRIVATE", "PUBLIC", "Signed", "holds", "key_id", "make", "private", "public", "sign"]
+
 PRIVATE, PUBLIC = "league.key", "league.pub"
 
 
