@@ -7,8 +7,8 @@
     maze         more directions, and replay (arXiv:2005.03161)
     hard-label   for labels only: the copy guides the generator (after arXiv:2312.05924)
 
-At a few thousand queries pictures that nobody had to learn to make, `surrogates.acquire.procedural`, are a better pool; see
-`surrogates.extract`, which chooses.
+The papers spend millions of queries. At small budgets pictures that nobody had to learn to make, `surrogates.acquire.procedural`, may be
+a better pool; `surrogates.extract` takes these.
 """
 
 from surrogates.acquisition.data_free.generator import Generator
