@@ -122,7 +122,7 @@ class Parts:
             limits = found.threat if rows is None else Limits.of(found.threat, z, rows.free, None, found.ids, found.seed)
             noisy = self.given.shown(uniform_noise(z, limits, found.seed, found.ids), found.threat)
             with self.part("noise"):
-                self.ask("noise", noisy, NOISE, "nothing")
+                self.ask("noise", noisy, NOISE, "nothing", None if self.given.goal is None else self.wrong)  # reached is reached
 
     def ceiling(self, white_box: nn.Module, settings: Mapping[str, int]) -> None:
         """The white-box ensemble on the target itself, which is asked after each attack about the images that still stand."""

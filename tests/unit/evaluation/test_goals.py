@@ -64,6 +64,11 @@ def test_what_a_goal_cannot_have_is_left_out_with_a_reason() -> None:
         found(levels=("scores",))
 
 
+def test_what_reaches_the_goal_unchanged_is_lost_in_every_line() -> None:
+    e = found(goal=bb.goals.Regression(CLEAN - BY - 1e-4, by=BY, way="up"), budgets=(2,))  # noise takes some of them back
+    assert all(r.wrong.all() for r in e.rows) and e.results == {}
+
+
 def test_a_selection_is_recognised_by_what_is_selected() -> None:
     some = [Selection(GOAL, np.array(at), N) for at in ([0, 1], [0, 2], range(N))]
     assert len({goal.identity() for goal in some}) == 3 and some[2].identity() == GOAL.identity()
