@@ -16,6 +16,7 @@ DEAR = 10.0
 judgement, not a measurement."""
 STEALTHY = {"Linf": "stealthy-rays", "L2": "stealthy-hop-skip-jump"}  # the searches on labels that avoid it, by norm
 _GRAIN = 1e-9  # of a query: what rounding may take from a share of money that pays for it exactly
+_MANY = 2.0**62  # queries: more than anybody asks, and still a whole number of 64 bits
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Tariff:
         """The most queries that an image may cost: the ``budget``, or fewer where ``most`` pays for no more."""
         if self.most is None or not self.query:
             return budget
-        return max(min(budget, math.floor(self.most / self.query + _GRAIN)), 1)
+        return max(math.floor(min(budget, self.most / self.query + _GRAIN)), 1)
 
     def money(self, queries: Any, flagged: Any, bad: Any) -> Any:
         """What so many queries cost, of which so many were flagged and so many bad; numbers or arrays."""
@@ -86,8 +87,9 @@ class Tariff:
         if self.lock_out is not None:
             left = np.minimum(left, self.lock_out - np.asarray(flagged))
         if self.most is not None:
-            money = (self.most - self.money(queries, flagged, bad)) / self.worst
-            left = np.minimum(left, np.floor(money + _GRAIN).astype(np.int64))
+            with np.errstate(over="ignore"):  # a price of nearly nothing
+                paid_for = (self.most - self.money(queries, flagged, bad)) / self.worst
+            left = np.minimum(left, np.floor(np.minimum(paid_for + _GRAIN, _MANY)).astype(np.int64))
         return left
 
     def locked(self, flagged: Any) -> Any:

@@ -22,7 +22,7 @@ from blackbox.image_set.judge import samples_of
 from blackbox.image_set.measure import Measured, universal_rate
 from blackbox.image_set.target import FoolMany, ImageSet, Made, SetOracle
 from blackbox.oracle.kept import beside, kept
-from blackbox.oracle.oracle import Oracle
+from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.prior import Prior
 from blackbox.protocol import Attack
 from blackbox.results import AttackResult
@@ -42,7 +42,7 @@ class UniversalResult:
         universal: the change that fooled most images of the set.
         used: [n] the numbers, in ``x``, of the images of the set.
         right: [n] bool, those that did not reach the goal unchanged: the denominator. fooled: [n] bool, those that the change fools.
-        tried: changes asked about, no change among them, which is the first.
+        tried: changes asked about; the look at the images without one, which comes first, is not among them.
         queries: charged by the oracle for the search: n for the first, then as many as are right, each.
         search: the run of the attack, with the set as its one sample.
         held_out: the same change on images that it was not made from; None where there were none.
@@ -116,7 +116,7 @@ def universal(
 
     Raises:
         ValueError, UnsupportedThreat, AccessError, TypeError: as `blackbox.attack`, before any query. TargetError: the target failed;
-            ``error.result`` holds the run of the attack until then.
+            ``error.result`` is the `UniversalResult` until then.
     """
     check_threat(threat := as_threat(threat))
     samples, judge, each = samples_of(oracle, threat, x, y, target, goal)
@@ -131,20 +131,44 @@ def universal(
     canvas, inner, made, allowed = _canvas(threat, shape, mask)
     images = ImageSet(oracle, samples.x, judge, made, samples.ids, seed)
     wanted, before = FoolMany(share, each, len(samples.x)), oracle.spent
+
+    def found(search: AttackResult) -> UniversalResult:
+        """What is known when the search has ended, or broken off."""
+        spent = oracle.spent - before
+        config = {"method": search.config["attack"], "target": oracle.name, "images": len(samples.x), "seed": seed, "queries": spent}
+        best = replace(images.best or made(canvas)[0], config=config)
+        return UniversalResult(best, used, images.right, images.fooled, max(images.tried - 1, 0), spent, search)
+
     with kept(oracle, journal, images=fingerprint(samples.x, samples.goal), attack=str(attack), threat=str(threat), seed=seed):
-        search = attack_one(
-            SetOracle(images), canvas[None], None, attack, inner, budget, goal=wanted, seed=seed, mask=allowed, votes=votes,
-            progress=progress, prior=prior,
-        )  # fmt: skip
-    spent = oracle.spent - before
-    config = {"method": search.config["attack"], "target": oracle.name, "images": len(samples.x), "seed": seed, "queries": spent}
-    best = replace(images.best or made(canvas)[0], config=config)
-    others = None
-    if held_out is not None:
-        ids = np.arange(len(held_out[0]), dtype=np.uint64) + np.uint64(1 << 32)  # places of their own
-        file = None if journal is None else beside(journal, "held-out")
-        others = universal_rate(best, oracle, *held_out, target=target, goal=goal, seed=seed, ids=ids, journal=file)
-    return UniversalResult(best, used, images.right, images.fooled, images.tried, spent, search, others)
+        try:
+            search = attack_one(
+                SetOracle(images), canvas[None], None, attack, inner, budget, goal=wanted, seed=seed, mask=allowed, votes=votes,
+                progress=progress, prior=prior,
+            )  # fmt: skip
+        except BaseException as error:
+            if (told := _told(error, found)) is error:
+                raise
+            raise told from None
+    result = found(search)
+    if held_out is None:
+        return result
+    ids = np.arange(len(held_out[0]), dtype=np.uint64) + np.uint64(1 << 32)  # places of their own
+    file = None if journal is None else beside(journal, "held-out")
+    try:
+        others = universal_rate(result.universal, oracle, *held_out, target=target, goal=goal, seed=seed, ids=ids, journal=file)
+    except BaseException as error:
+        error.result = result  # type: ignore[attr-defined]
+        raise
+    return replace(result, held_out=others)
+
+
+def _told(error: BaseException, found: Callable[[AttackResult], UniversalResult]) -> BaseException:
+    """The error of the images' own oracle, which counts their queries, with what was found until then."""
+    search = getattr(error, "result", None)
+    cause = error.__cause__ if isinstance(error.__cause__, TargetError) else error
+    if isinstance(search, AttackResult):
+        cause.result = found(search)  # type: ignore[attr-defined]
+    return cause
 
 
 def _drawn(

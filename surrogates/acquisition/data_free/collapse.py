@@ -25,16 +25,24 @@ def effective_classes(labels: Tensor) -> float:
 
 
 class Watch:
-    """Looks at each batch that was generated and answered."""
+    """Looks at each batch that was generated and answered.
 
-    def __init__(self) -> None:
+    soon: after so many images, one class for all of them is a collapse, also before a window is full.
+    """
+
+    def __init__(self, soon: int) -> None:
         self.labels: deque[Tensor] = deque(maxlen=WINDOW)
+        self.soon, self.count, self.classes = soon, 0, set[int]()
 
     def see(self, x: Tensor, labels: Tensor) -> str:
         """What is wrong with the generator after images [n, \\*shape] and the target's labels of them, or ""."""
         self.labels.append(labels)
+        self.count += len(labels)
+        self.classes.update(labels.tolist())
         if len(x) > 1 and (found := spread(x)) < LEAST_SPREAD:
             return f"its images are alike (an entry varies by {found:.3f})"
+        if len(self.classes) == 1 and self.count >= self.soon:
+            return f"the target gave all {self.count} images class {min(self.classes)}"
         everything = torch.cat(tuple(self.labels))
         if len(self.labels) == WINDOW and len(everything) and effective_classes(everything) < LEAST_CLASSES:
             return f"the target gave the last {len(everything)} images class {int(everything.mode().values)}"

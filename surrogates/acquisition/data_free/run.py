@@ -39,6 +39,7 @@ class Run:
         self.net, self.oracle, self.method, self.shape, self.topk, self.seed = net, oracle, method, shape, topk, seed
         self.left, self.estimates, self.step, self.drawn = queries, 0, 0, 0
         self.device, _ = place(net)
+        self.soon = max(queries // 4, 2)  # so that two generators leave half of the budget (ours)
         self.asked: list[Answers] = []
         self.rng = Stream(seed, np.arange(1, dtype=np.uint64))
         self.make = make or (lambda first: Generator(shape, method.latent, method.width, first))
@@ -49,7 +50,7 @@ class Run:
     def _start(self, seed: int) -> None:
         self.generator = self.make(seed).to(self.device).train()
         weights = list(self.generator.parameters()) or [nn.Parameter(torch.zeros(1))]
-        self.artist, self.watch = torch.optim.Adam(weights, self.method.generator_lr, betas=(0.5, 0.999)), Watch()
+        self.artist, self.watch = torch.optim.Adam(weights, self.method.generator_lr, betas=(0.5, 0.999)), Watch(self.soon)
 
     @property
     def lost(self) -> bool:

@@ -158,12 +158,16 @@ def test_a_generator_that_collapses_is_made_anew_once_and_then_given_up() -> Non
 
 
 def test_a_target_that_names_one_class_is_told_before_the_budget_is_spent() -> None:
-    oracle = Oracle(lambda x: torch.tensor([[0.9, 0.1]]).repeat(len(x), 1), "scores", 2)
-    net = sg.build("mlp", 2, SHAPE)
+    def constant(x: Tensor) -> Tensor:
+        return torch.tensor([[0.9, 0.1]]).repeat(len(x), 1)
+
+    oracle, net = Oracle(constant, "scores", 2), sg.build("mlp", 2, SHAPE)
     said = pytest.warns(UserWarning, match="gave the last 64 images class 0")
     with said, pytest.raises(ValueError, match="gave all 136 images class 0") as got:
         data_free(net, oracle, HardLabel(batch=8), queries=5000)
     assert len(got.value.answers) == 136 == oracle.rows  # type: ignore[attr-defined]  # two windows of 64, and dead leaves
+    with pytest.warns(UserWarning, match="gave all 24 images class 0"), pytest.raises(ValueError, match="gave all 56 images class 0"):
+        data_free(net, Oracle(constant, "scores", 2), HardLabel(batch=8), queries=80)  # a small budget: half of it is left at least
 
 
 def test_a_target_that_fails_leaves_what_was_paid() -> None:

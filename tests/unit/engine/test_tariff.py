@@ -87,6 +87,9 @@ def test_the_budget_is_what_the_money_buys() -> None:
     r = run(Flagging(0), "square", bb.Tariff(query=0.1, most=4.2))
     assert r.config["budget"] == 42 and r.queries.tolist() == [42] * 5
     assert r.mean_queries == 42
+    plenty = run(Flagging(0), "square", bb.Tariff(query=0.1, most=1e18))
+    assert plenty.queries.equal(run(Flagging(0), "square", bb.Tariff(query=0.1)).queries) and plenty.queries.tolist() != [1] * 5
+    assert run(Flagging(0), "square", bb.Tariff(query=1e-300, most=1e300)).queries.equal(plenty.queries)
 
 
 def test_a_target_that_flags_nothing_is_said(tmp_path: Path) -> None:

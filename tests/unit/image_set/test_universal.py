@@ -36,7 +36,7 @@ def test_the_best_change_of_a_linear_target_is_eps_times_the_sign_of_its_weights
     oracle = bb.Oracle(hidden(0.999, ALIKE), "scores", 2)
     found = bb.universal(oracle, ALIKE, ZEROS, "signhunter", bb.Linf(EPS), 100)
     assert found.rate.k == 6 and torch.allclose(found.universal.change.flatten(), EPS * W.sign(), atol=1e-6)
-    assert oracle.rows == found.queries == 6 * found.tried < 600
+    assert oracle.rows == found.queries == 6 * (found.tried + 1) < 600
 
 
 @pytest.mark.parametrize("name", ["square", "simba", "nes", "patch-rs", "hop-skip-jump"])
@@ -47,8 +47,8 @@ def test_every_change_is_charged_as_many_queries_as_images_count(name: str, acce
     threat = bb.Patch(2) if name == "patch-rs" else bb.L2(0.2) if name == "hop-skip-jump" else bb.Linf(EPS)
     found = bb.universal(oracle, wrong, [0] * 7, name, threat, 15)
     assert found.right.tolist() == [True] * 6 + [False]
-    assert 1 < found.tried <= 15 and int(found.search.queries) == found.tried
-    assert found.queries == oracle.rows == len(seen.shown) - oracle.counts["verify"] == 7 + 6 * (found.tried - 1)
+    assert 0 < found.tried < 15 and int(found.search.queries) == found.tried + 1
+    assert found.queries == oracle.rows == len(seen.shown) - oracle.counts["verify"] == 7 + 6 * found.tried
 
 
 THREATS = [
@@ -60,7 +60,7 @@ THREATS = [
 def test_all_images_get_the_one_change_and_nothing_else(threat: bb.Threat, tmp_path: Path) -> None:
     oracle = bb.Oracle(seen := Recording(hidden(9.0)), "scores", 2)  # is never fooled
     found = bb.universal(oracle, X, ZEROS, "patch-rs" if threat.norm == "L0" else "square", threat, 12)
-    assert found.tried == 12 and not found.fooled.any() and found.universal.threat == threat
+    assert found.tried == 11 and not found.fooled.any() and found.universal.threat == threat
     ids, radius = np.arange(6, dtype=np.uint64), 4 if isinstance(threat, bb.Patch) else 10 if threat.norm == "L0" else threat.eps + 1e-6
     for x in seen.shown.view(-1, *X.shape)[1:]:
         assert bool((threat.distance(x, X) <= radius).all())
@@ -118,18 +118,23 @@ def test_a_journal_goes_on_without_a_query(tmp_path: Path) -> None:
     assert runs[0].queries == runs[1].queries == 60
 
 
-def test_what_was_paid_for_is_kept_when_the_target_fails() -> None:
+@pytest.mark.parametrize(("rows", "tried"), [(24, 3), (60, 9)])
+def test_what_was_paid_for_is_kept_when_the_target_fails(rows: int, tried: int) -> None:
+    """In the search, and at the look at images that were held out."""
     net = hidden(9.0)
 
     def tired(x: Tensor) -> Tensor:
-        if oracle.rows >= 24:
+        if oracle.rows >= rows:
             raise RuntimeError("tired")
         return net(x)
 
     oracle = bb.Oracle(tired, "scores", 2)
-    with pytest.raises(bb.TargetError, match="tired") as error:
-        bb.universal(oracle, X, ZEROS, "square", bb.Linf(EPS), 10)
-    assert oracle.rows == 24 and int(error.value.result.queries) == 4
+    with pytest.raises(bb.TargetError, match=f"after {rows} answered queries: tired|raised RuntimeError.*after {rows} answered") as error:
+        bb.universal(oracle, X, ZEROS, "square", bb.Linf(EPS), 10, held_out=(X, ZEROS))
+    left = error.value.result
+    assert oracle.rows == rows == left.queries and left.tried == tried and int(left.search.queries) == tried + 1
+    assert str(error.value).count("answered queries") == 1
+    assert float(left.universal.change.abs().max()) == pytest.approx(EPS) and left.held_out is None
 
 
 @pytest.mark.parametrize(
