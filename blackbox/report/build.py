@@ -91,7 +91,8 @@ def compose(
         also(page)
     origin.add(page, good)
     others = [bool(words.goal_of(i.result.config)) for i in chosen]
-    more = any(run.matrix is not None or run.evaluation is not None or run.sweep is not None or run.surrogate for run in good)
+    others += [bool(run.evaluation.goal) for run in good if run.evaluation is not None]
+    more = any(run.matrix is not None or run.sweep is not None or run.surrogate for run in good)
     origin.reading(page, _least(good, chosen), any(others), more or not all(others) or not others)
     return page
 

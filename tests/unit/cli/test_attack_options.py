@@ -429,6 +429,7 @@ class TestGoals:
         assert out.returncode == 0 and "withstood 100 %" in out.stdout and "goal: the number moves up by 9" in out.stdout, out.stderr
         page = (own / "e" / "report.md").read_text()
         assert "Withstood, %" in page and "do not reach the goal unchanged; what withstands falls" in page
+        assert "of those that the target had right" not in page
 
 
 class TestTables:
