@@ -178,6 +178,17 @@ def friendly(ground: Ground, entry: Path) -> None:
     assert not found.success[i]
 
 
+def lenient(ground: Ground, entry: Path) -> None:
+    """A server that counts a friend's bad queries for less than its journal has."""
+
+    def change(account: Account, asked: list[Question]) -> tuple[Account, list[Question]]:
+        first = account.images[0].model_copy(update={"bad": 0})
+        return account.model_copy(update={"images": [first, *account.images[1:]]}), asked
+
+    bent(change)(ground, entry)
+    image(lambda images: images[0].update(bad=0))(ground, entry)
+
+
 def file(name: str, change: Callable[[bytes], bytes]) -> Callable[[Ground, Path], None]:
     """A cheat that changes a file of the entry, or an accident."""
 
@@ -232,6 +243,7 @@ CHEATS: dict[str, tuple[Callable[[Ground, Path], None], str]] = {
     "calls itself a floor": (lambda g, e: edit(e, lambda v: v.update(attack="mine", floor=True)), "alone to be called floors"),
     "no environment": (head("environment", {}), "the environment with the versions"),
     "a server that calls a failure success": (friendly, "to be adversarial again"),
+    "a server that counts less than it answered": (lenient, "to count what its journal holds"),
     "a folder outside the entry": (lambda g, e: edit(e, lambda v: v["sessions"][0].update(folder="../x")), "inside the entry"),
 }
 
