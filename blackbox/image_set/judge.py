@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from blackbox import given
 from blackbox.engine.spec import Samples
@@ -49,8 +47,3 @@ def rejected(reply: Reply) -> np.ndarray:
         return np.zeros(len(reply.label), bool)
     out: np.ndarray = reply.rejected.numpy(force=True)
     return out
-
-
-def asked(oracle: Oracle, x: Tensor, purpose: str) -> Reply:
-    """The reply to images, in calls of the size that the oracle finds best."""
-    return oracle(x.to(oracle.device), purpose) if len(x) else Reply(oracle.access, torch.zeros(0, dtype=torch.int64), None, None, 0)
