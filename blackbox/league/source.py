@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from blackbox.league.entry import EntryError
 
 __all__ = ["code", "digest", "read", "texts", "write"]
 
+_PARSING = threading.Lock()  # Python 3.11 counts the depth of a parse for all threads together, and raises SystemError
 _NAMES = "modules.json"
 ROOMS = ("attacks", "candidates", "proposals", "estimators", "search", "ascent", "direction", "rng", "threat")
 _LISTS = ("blackbox", "blackbox.attacks", "blackbox.estimators")  # they only name what is there
@@ -93,7 +95,9 @@ def _walk(start: dict[str, Path]) -> dict[str, str]:
             continue
         out[name] = path.read_text(encoding="utf-8")
         own = None if name.startswith("blackbox.") else path.parent
-        for wanted in _imports(ast.parse(out[name])):
+        with _PARSING:
+            wanted_here = list(_imports(ast.parse(out[name])))
+        for wanted in wanted_here:
             beside = own / f"{wanted.partition('.')[0]}.py" if own is not None else None
             if beside is not None and beside.is_file():
                 todo[beside.name] = beside
