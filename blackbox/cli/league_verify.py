@@ -43,31 +43,38 @@ def verdicts(
     signed_by = public(key)
     slots = None if sealed is None else sealing.read(sealed)
     book = None if journal is None else Book(journal)
-    known: dict[bytes, Any] = {}
+    known: dict[str, Any] = {}
     for entry in entries:
-        material, targets = (None, None) if signed_only else _ground(entry, slots, data, known)
+        material, targets = (None, None) if signed_only else _ground(entry, signed_by, slots, data, known)
         verdict = verify(entry, signed_by, material=material, targets=targets, book=book)
         if again is not None and verdict.taken:
             verdict.refusals += replaying.again(entry, signed_by, material or material_of(entry, data), again, data)
         yield entry, verdict
 
 
-def _ground(entry: str, slots: Any, data: str | None, known: dict[bytes, Any]) -> tuple[Any, Any]:
-    """The scenario's images and targets, loaded once a scenario; nothing where the entry has none that can be read."""
+def _ground(entry: str, key: Any, slots: Any, data: str | None, known: dict[str, Any]) -> tuple[Any, Any]:
+    """The scenario's images and targets, loaded once a scenario; nothing where the server has not signed that it played this scenario,
+    for which the entry is then refused. What a scenario names may be code, and none that came with an entry is run."""
     from pathlib import Path
 
-    from blackbox.league.entry import SCENARIO
+    from blackbox.league.entry import Entry
+    from blackbox.league.games import accounts_of
     from blackbox.league.targets import Targets
     from blackbox.league.verify import material_of
 
-    path = Path(entry) / SCENARIO
-    if not path.is_file():
+    try:
+        digest = accounts_of(Path(entry), Entry.read(entry), key)[0].scenario_hash
+    except Exception:  # whatever it is, `verify` says it
         return None, None
-    content = path.read_bytes()
-    if content not in known:
+    if (base := Path(data or ".").resolve()).is_relative_to(Path(entry).resolve()):
+        raise ValueError(
+            f"Expected the scenario's own files outside of entries, but they would be looked for in {base}, which came with {entry}. Run "
+            "it from another folder, or give --data."
+        )
+    if digest not in known:
         material = material_of(entry, data)
         filled = {slot.name for slot in slots.slots} if slots else set()
         only = [target.name for target in material.scenario.targets if not target.sealed or target.name in filled]
-        known[content] = material, Targets(material, slots, data, only)
-    found: tuple[Any, Any] = known[content]
+        known[digest] = material, Targets(material, slots, data, only)
+    found: tuple[Any, Any] = known[digest]
     return found

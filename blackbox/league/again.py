@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from blackbox.league import scenario as scenarios
 from blackbox.league import source
-from blackbox.league import verify as verifying
 from blackbox.league.account import Question, scores_of
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
+from blackbox.league.games import Game, game_of
 from blackbox.league.material import Material, print_of
 from blackbox.league.play import Attempt, Session, search
-from blackbox.league.verify import Game
 from blackbox.plugins import is_file
 
 
@@ -56,11 +56,11 @@ def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: 
     if source.texts(attempt.spec) != source.read(where / SOURCE):
         what = "the file's" if is_file(attempt.spec) else "this package's"
         return [f"Expected the source that was entered, to play it again, but {what} is another. Take the one in {where / SOURCE}."]
-    scenario = verifying.scenario_of(where / SCENARIO)
+    scenario = scenarios.read(where / SCENARIO)[0]
     made, _ = attempt.build(scenario, data)
     out = []
     for session in entry.sessions:
-        game = verifying.game_of(where, session, key)
+        game = game_of(where, session, key)
         out += [f"{session.target}, seed {session.seed}: {fault}" for fault in _session(game, session, made, material)]
     return out
 

@@ -10,7 +10,7 @@ from blackbox.league.book import Book
 from blackbox.league.entry import Entry
 
 if TYPE_CHECKING:
-    from blackbox.league.verify import Game
+    from blackbox.league.games import Game
 
 
 def faults(game: Game, book: Book) -> Iterator[str]:

@@ -17,8 +17,9 @@ from blackbox.oracle.same import odd
 from blackbox.results import AttackResult
 
 if TYPE_CHECKING:
+    from blackbox.league.games import Game
     from blackbox.league.targets import Targets
-    from blackbox.league.verify import Game, Verdict
+    from blackbox.league.verify import Verdict
 
 CLOSE = 1e-3
 """Of a probability: an example that misses its goal by no more, when it is looked at again, may have been adversarial in another batch."""

@@ -116,7 +116,7 @@ class Entry(Part):
     labels: Count = 0
     training: str = ""
     sessions: list[Session]
-    environment: dict[str, Any] = {}
+    environment: dict[str, dict[str, str | int | None]] = {}
 
     def rows(self) -> Iterator[Row]:
         """Every image of every session, in their order."""

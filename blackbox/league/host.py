@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import blackbox
+from blackbox.league import source as source_
 from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted
 from blackbox.league.book import Book
 from blackbox.league.material import Material, print_of
@@ -71,6 +72,10 @@ class Host:
         """
         self._check(player, token)
         found = self._targets(scenario).material
+        if attack != " ".join(attack.split()) or not attack.isprintable() or not 0 < len(attack) <= 200:
+            raise Refused(400, f"Expected a name of at most 200 letters for the attack, with single spaces, but it was {attack!r:.80}.")
+        for fault in source_.misnamed(attack, source, parameters):
+            raise Refused(403, fault)
         with self._lock:
             known = self.book.entry(player, attack, found.hash)
             if known is None:

@@ -106,11 +106,13 @@ def play(
     attack, parameters = attempt.build(scenario, data)
     _check(attack, attempt.entered, scenario)
     texts = source.texts(attempt.spec)
+    for fault in source.misnamed(attempt.entered, source.digest(texts), parameters):
+        raise ValueError(fault)
     where = _begin(Path(out), scenarios.path_of(path), texts)
     server.enter(digest, attempt.entered, source.digest(texts), parameters)
     entry = Entry(
         attack=attempt.entered, parameters=parameters, settings=attempt.settings, source=source.digest(texts),
-        floor=attempt.attack in FLOORS, player=server.who["player"], scenario=scenario.name, scenario_hash=digest,
+        floor=attempt.entered in FLOORS, player=server.who["player"], scenario=scenario.name, scenario_hash=digest,
         surrogates=attempt.surrogates, labels=attempt.labels, training=attempt.training, sessions=[], environment=environment(),
     )  # fmt: skip
     done = _done(where, entry)

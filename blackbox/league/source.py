@@ -15,8 +15,9 @@ from pathlib import Path
 
 from blackbox import attacks, plugins
 from blackbox.league.entry import EntryError
+from blackbox.league.floors import FLOORS
 
-__all__ = ["code", "digest", "read", "texts", "write"]
+__all__ = ["code", "digest", "misnamed", "ours", "read", "texts", "write"]
 
 _PARSING = threading.Lock()  # Python 3.11 counts the depth of a parse for all threads together, and raises SystemError
 _NAMES = "modules.json"
@@ -63,6 +64,23 @@ def digest(found: dict[str, str]) -> str:
     for name in sorted(found):
         whole.update(f"{name} {len(found[name].encode())}\n{found[name]}".encode())
     return whole.hexdigest()
+
+
+def ours(attack: str) -> str:
+    """The attack of this package, or the floor, that an entry's attack is called, as `blackbox.attacks` takes it; "" if none is."""
+    name = FLOORS.get(attack, attack.partition(" ")[0])
+    return name if name in attacks.REGISTRY or attack in FLOORS else ""
+
+
+def misnamed(attack: str, found: str, parameters: str) -> list[str]:
+    """Why an attack may not be entered under this name: it is one of this package's, and the source, of hash ``found``, is not; or it is
+    a floor's, and its settings are not."""
+    name = ours(attack)
+    if name and digest(texts(name)) != found:
+        return [f"Expected the source of {attack} as this package has it, but it is another. Give it a name of its own."]
+    if attack in FLOORS and repr(attacks.build(name)) != parameters:
+        return [f"Expected the floor {attack} with the settings that it has by default, but they are others. Give it a name of its own."]
+    return []
 
 
 @lru_cache(maxsize=64)

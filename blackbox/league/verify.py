@@ -13,19 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import blackbox
-from blackbox import attacks
 from blackbox.league import booked, claims, source
 from blackbox.league import scenario as scenarios
-from blackbox.league.account import FIRST, Account, Question, chained, counted
+from blackbox.league.account import Account, counted
 from blackbox.league.book import Book
-from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, SOURCE, Entry, EntryError, Session, read_model
+from blackbox.league.entry import ACCOUNT, SCENARIO, SOURCE, Entry, EntryError, read_model
 from blackbox.league.floors import FLOORS
+from blackbox.league.games import Game, accounts_of, game_of
 from blackbox.league.material import Material, load, print_of
 from blackbox.league.scenario import Scenario
-from blackbox.league.signing import Signed, holds, key_id
+from blackbox.league.signing import Signed
+from blackbox.oracle import TargetError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -48,17 +47,6 @@ class Verdict:
         return not self.refusals
 
 
-@dataclass(frozen=True)
-class Game:
-    """One session of an entry with all that belongs to it. asked: the questions about each image, by its place in the account."""
-
-    session: Session
-    folder: Path
-    account: Account
-    asked: list[list[Question]]
-    clean: np.ndarray
-
-
 def verify(
     folder: str | os.PathLike[str], key: Ed25519PublicKey, *, material: Material | None = None, targets: Targets | None = None,
     book: Book | None = None,
@@ -69,20 +57,34 @@ def verify(
         folder: of the entry. key: the public key of the server. material: the scenario's own images, to compare with; None leaves it out.
         targets: that are asked about the examples again; None leaves it out. book: the server's journal, of the host.
     """
-    where, verdict = Path(folder), Verdict()
+    verdict = Verdict()
     try:
-        entry = Entry.read(where)
-        scenario = _scenario(where, entry)
-    except (EntryError, FileNotFoundError, ValueError) as error:
+        _judge(Path(folder), key, material, targets, book, verdict)
+    except EntryError as error:
         verdict.refusals.append(str(error))
-        return verdict
-    verdict.refusals += [*_sessions(entry, scenario), *_source(where, entry), *_declared(entry, scenario)]
-    players: set[str] = set()
+    except TargetError:
+        raise
+    except Exception as error:  # a stranger's files: whatever is wrong with them is no reason to judge no other entry
+        verdict.refusals.append(_broken(error))
+    return verdict
+
+
+def _broken(error: Exception) -> str:
+    return f"Expected an entry that can be read, but one of its files cannot: {type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
+def _judge(
+    where: Path, key: Ed25519PublicKey, material: Material | None, targets: Targets | None, book: Book | None, verdict: Verdict
+) -> None:  # fmt: skip
+    """Write into the verdict why an entry is refused. Raises: EntryError, or any error of a file that is no part of an entry."""
+    entry = Entry.read(where)
+    accounts = accounts_of(where, entry, key)
+    scenario = scenarios.read(where / SCENARIO)[0]
+    verdict.refusals += [*_sessions(entry, scenario), *_source(where, entry, accounts), *_declared(entry, scenario)]
     for session in entry.sessions:
         told = f"{session.target}, seed {session.seed}"
         try:
             game = game_of(where, session, key)
-            players.add(game.account.player)
             if game.account.server != (own := entry.environment.get("versions", {}).get("blackbox")):
                 verdict.notes.append(f"{told}: played with version {own}, served with version {game.account.server}.")
             faults = [*_same(entry, game), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
@@ -91,32 +93,18 @@ def verify(
             faults += [] if book is None else booked.faults(game, book)
         except EntryError as error:
             faults = [str(error)]
+        except TargetError:
+            raise
+        except Exception as error:
+            faults = [_broken(error)]
         verdict.refusals += [f"{told}: {fault}" for fault in faults]
-    if len(players) > 1:
+    if len(players := {account.player for account in accounts}) > 1:
         verdict.refusals.append(f"Expected one player in an entry, but its sessions are those of {' and '.join(sorted(players))}.")
     if book is not None:
-        verdict.refusals += [] if _ours(entry.attack) else booked.left_out(entry, book)
-    return verdict
+        verdict.refusals += [] if source.ours(entry.attack) else booked.left_out(entry, book)
 
 
 # -- what belongs to the whole entry -------------------------------------------------------------------------------------
-
-
-def scenario_of(path: Path) -> Scenario:
-    """The scenario that lies beside an entry."""
-    return scenarios.read(path)[0]
-
-
-def _scenario(where: Path, entry: Entry) -> Scenario:
-    """The scenario that lies beside the entry. Raises: EntryError, it is not the one that the entry names."""
-    if not (where / SCENARIO).is_file():
-        raise EntryError(f"Expected the scenario {entry.scenario} in {where}, but there is no {SCENARIO}.")
-    found, digest = scenarios.read(where / SCENARIO)
-    if (digest, found.name) != (entry.scenario_hash, entry.scenario):
-        raise EntryError(
-            f"Expected the scenario of hash {entry.scenario_hash[:12]}, as the entry says, but it is {digest[:12]}: another version."
-        )
-    return found
 
 
 def _sessions(entry: Entry, scenario: Scenario) -> Iterator[str]:
@@ -129,11 +117,9 @@ def _sessions(entry: Entry, scenario: Scenario) -> Iterator[str]:
     for session in entry.sessions:
         if (session.target, session.seed) not in wanted:
             yield f"Expected sessions of {scenario.name} alone, but there is one on {session.target} with seed {session.seed}."
-        if Path(session.folder).name != session.folder or session.folder in ("", ".", ".."):
-            yield f"Expected the folder of a session inside the entry, but it was {session.folder!r}."
 
 
-def _source(where: Path, entry: Entry) -> Iterator[str]:
+def _source(where: Path, entry: Entry, accounts: list[Account]) -> Iterator[str]:
     """Is the source beside the entry the one whose hash was entered, and an attack of this package what it is called?"""
     try:
         texts = source.read(where / SOURCE)
@@ -142,15 +128,8 @@ def _source(where: Path, entry: Entry) -> Iterator[str]:
         return
     if source.digest(texts) != entry.source:
         yield f"Expected the source whose hash was entered, {entry.source[:12]}, but that beside the entry is {source.digest(texts)[:12]}."
-    same = entry.environment.get("versions", {}).get("blackbox") == blackbox.__version__
-    if same and (name := _ours(entry.attack)) and source.texts(name) != texts:
-        yield f"Expected the source of {entry.attack} as this package has it, but it is another. Give it a name of its own."
-
-
-def _ours(attack: str) -> str:
-    """The attack of this package, or the floor, that an entry's attack is called, as `blackbox.attacks` takes it; "" if none is."""
-    name = FLOORS.get(attack, attack.partition(" ")[0])
-    return name if name in attacks.REGISTRY or attack in FLOORS else ""
+    if all(account.server == blackbox.__version__ for account in accounts):  # the server's word; another version has other sources
+        yield from source.misnamed(entry.attack, source.digest(texts), entry.parameters)
 
 
 def _declared(entry: Entry, scenario: Scenario) -> Iterator[str]:
@@ -170,49 +149,6 @@ def _declared(entry: Entry, scenario: Scenario) -> Iterator[str]:
 
 
 # -- what belongs to one session -----------------------------------------------------------------------------------------
-
-
-def game_of(where: Path, session: Session, key: Ed25519PublicKey) -> Game:
-    """Read a session's files. Raises: EntryError, one cannot be read, is signed by another key, or does not fit the signed account."""
-    folder = where / Path(session.folder).name
-    signed = read_model(Signed, folder / ACCOUNT)
-    if signed.key != key_id(key):
-        raise EntryError(f"Expected an account signed with the key {key_id(key)}, but it was signed with another, {signed.key}.")
-    if not holds(signed, key):
-        raise EntryError("Expected the account as the server signed it, but the signature does not fit: it was edited.")
-    account = Account.of(signed.body)
-    try:
-        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise EntryError(f"Expected the journal of the session at {folder / JOURNAL}, but it cannot be read.") from None
-    if chained(FIRST, lines) != account.journal:
-        raise EntryError(
-            f"Expected the journal whose hash was signed, of {account.rows} rows, but this one, of {len(lines)}, is another: it was "
-            "edited, cut, or belongs to another session."
-        )
-    place = {image.image: row for row, image in enumerate(account.images)}
-    asked: list[list[Question]] = [[] for _ in account.images]
-    for question in map(Question.read, lines):
-        if question.image not in place:
-            raise EntryError(f"Expected questions about the images of the account, but one is about {question.image}.")
-        asked[place[question.image]].append(question)
-    return Game(session, folder, account, asked, _clean(where, account))
-
-
-def _clean(where: Path, account: Account) -> np.ndarray:
-    """The clean images, whose hashes are signed. Raises: EntryError, they are others."""
-    from safetensors.numpy import load_file
-
-    try:
-        found = load_file(where / IMAGES)["images"]
-    except Exception:
-        raise EntryError(f"Expected the clean images at {where / IMAGES}, but the file cannot be read.") from None
-    if len(found) != len(account.images):
-        raise EntryError(f"Expected {len(account.images)} clean images, as many as the account has, but there were {len(found)}.")
-    for levels, image in zip(found, account.images, strict=True):
-        if print_of(levels) != image.print:
-            raise EntryError(f"Expected the clean image {image.image} whose hash was signed, but it is another.")
-    return found
 
 
 def _same(entry: Entry, game: Game) -> Iterator[str]:

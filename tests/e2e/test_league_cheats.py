@@ -395,11 +395,24 @@ def test_a_source_that_asks_something_else(tmp_path: Path) -> None:
 
 
 def test_a_source_of_its_own_under_our_name(tmp_path: Path) -> None:
+    """Refused before anything is paid, by the player's side and by the host; and by whom it is verified, whatever version it claims."""
     ground = Ground(tmp_path)
     mine = tmp_path / "mine.py"
     mine.write_text("from blackbox.attacks.square import Square\nclass Mine(Square):\n    pass\n")
-    entry = ground.play(f"{mine}:Mine", "mine", name="square")
-    assert "the source of square as this package has it" in " ".join(ground.verify(entry).refusals)
+    reason = "the source of square as this package has it"
+    with pytest.raises(ValueError, match=reason):
+        ground.play(f"{mine}:Mine", "mine", name="square")
+    with pytest.raises(Refused, match=reason):
+        ground.player().enter(ground.material.hash, "square", "a" * 64, "Square()")
+    with pytest.raises(ValueError, match="the floor square with the settings that it has by default"):
+        ground.play("square", "other", settings=["p_init=0.3"], name="square")
+    assert ground.verify(ground.play("square", "set", settings=["p_init=0.3"])).refusals == []
+    assert ground.book.sessions("nobody") == [] and len(ground.book.sessions()) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("blackbox.league.source.misnamed", lambda *given: [])
+        entry = ground.play(f"{mine}:Mine", "mine", name="square", player=ground.player("you"))
+    edit(entry, lambda values: values["environment"]["versions"].update(blackbox="0.1"))
+    assert reason in " ".join(ground.verify(entry).refusals)
     assert ground.verify(ground.play(f"{mine}:Mine", "fair", name="mine")).refusals == []
 
 

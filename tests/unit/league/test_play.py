@@ -87,13 +87,13 @@ def test_what_the_server_refuses(tmp_path: Path) -> None:
     ground = Ground(tmp_path, queries="inside")
     me, m = ground.player(), ground.material
     with pytest.raises(Refused, match="entered before a target is opened"):
-        me.open(m.hash, "square", "open", 0)
-    me.enter(m.hash, "square", "a" * 64, "Square()")
+        me.open(m.hash, "mine", "open", 0)
+    me.enter(m.hash, "mine", "a" * 64, "Mine()")
     with pytest.raises(Refused, match="A change is another attack"):
-        me.enter(m.hash, "square", "b" * 64, "Square()")
+        me.enter(m.hash, "mine", "b" * 64, "Mine()")
     with pytest.raises(Refused, match="the same to the byte"):
-        me.enter("0" * 64, "square", "a" * 64, "Square()")
-    session = me.open(m.hash, "square", "open", 0)["session"]
+        me.enter("0" * 64, "mine", "a" * 64, "Mine()")
+    session = me.open(m.hash, "mine", "open", 0)["session"]
     me.ask(session, m.levels[:2], m.ids[:2].tolist(), [0, 0])
     assert me.ask(session, m.levels[:1], m.ids[:1].tolist(), [0])["labels"] == [int(m.labels[0])]  # again, for nothing
     assert ground.host.answered == 2
