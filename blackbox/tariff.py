@@ -72,10 +72,11 @@ class Tariff:
         return self.query + self.flagged + self.bad
 
     def budget(self, budget: int) -> int:
-        """The most queries that an image may cost: the ``budget``, or fewer where ``most`` pays for no more."""
-        if self.most is None or not self.query:
+        """The most queries that an image may cost: the ``budget``, or fewer where ``most`` pays for no more bad ones, as all queries of a
+        failure are."""
+        if self.most is None or not (each := self.query + self.bad):
             return budget
-        return max(math.floor(min(budget, self.most / self.query + _GRAIN)), 1)
+        return max(math.floor(min(budget, self.most / each + _GRAIN)), 1)
 
     def money(self, queries: Any, flagged: Any, bad: Any) -> Any:
         """What so many queries cost, of which so many were flagged and so many bad; numbers or arrays."""

@@ -64,7 +64,7 @@ def test_the_bill_is_what_the_target_saw_and_no_image_costs_more_than_it_may(att
     assert (r.money <= 60).all() and (r.money > 60 - prices.worst).all() and (r.flagged > 0).all()
     made = (r.config["prior"] or {"gradients": 0})["gradients"]
     assert r.bill.total == pytest.approx(float(r.money.sum()) + made / 8) and (made > 0) == ("Hybrid" in repr(attack))
-    assert r.config["budget"] == 200 and set(r.status) == {bb.Status.BUDGET}
+    assert r.config["budget"] == 80 and set(r.status) == {bb.Status.BUDGET}
 
 
 @pytest.mark.parametrize("attack", ["square", Differences()], ids=["square", "probes"])
@@ -87,6 +87,8 @@ def test_the_budget_is_what_the_money_buys() -> None:
     r = run(Flagging(0), "square", bb.Tariff(query=0.1, most=4.2))
     assert r.config["budget"] == 42 and r.queries.tolist() == [42] * 5
     assert r.mean_queries == 42
+    r = run(Flagging(0), "square", bb.Tariff(query=0.1, bad=0.2, most=4.2))  # a failure is bad throughout
+    assert r.config["budget"] == 14 and r.queries.tolist() == [14] * 5 and r.mean_queries == 14
     plenty = run(Flagging(0), "square", bb.Tariff(query=0.1, most=1e18))
     assert plenty.queries.equal(run(Flagging(0), "square", bb.Tariff(query=0.1)).queries) and plenty.queries.tolist() != [1] * 5
     assert run(Flagging(0), "square", bb.Tariff(query=1e-300, most=1e300)).queries.equal(plenty.queries)
