@@ -119,10 +119,10 @@ def _levels(aim: Goal | None, most: str) -> list[str]:
 def _plan(
     name: str, wanted: Threat, shown: specs.ImageSet, counts: list[int], shows: list[str], mine: list[str], aim: Goal | None
 ) -> str:
-    images = len(shown.data)
+    images, levels = len(shown.data), f"{len(shows)} level{'s' * (len(shows) > 1)} of access"
     line = (
         f"plan             {name}, {wanted}: {images:,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "
-        f"{len(shows)} levels of access = at most {images * sum(counts) * len(shows):,}; surrogates: {', '.join(mine) or 'none'}"
+        f"{levels} = at most {images * sum(counts) * len(shows):,}; surrogates: {', '.join(mine) or 'none'}"
     )
     return words.of_inputs(line, shown.kind) + ("" if aim is None else f"\ngoal             {aim}")
 
