@@ -115,7 +115,7 @@ def run(
     attempt = Attempt(attack, settings or [], surrogates or [], name, labels, training)
     entry = play(attempt, scenario, Player(server, player, token, own_endpoint, patience), out, data, lambda line: say(line, quiet))
     say(f"entry            {out}/: {entry.attack} in {entry.scenario}, {len(entry.sessions)} sessions", quiet)
-    say(f"next             blackbox league verify {out} --key league.pub", quiet)
+    say(f"next             blackbox league verify {out} --key KEYFILE, which is the host's public key", quiet)
 
 
 @app.command()

@@ -108,8 +108,9 @@ def play(
     texts = source.texts(attempt.spec)
     for fault in source.misnamed(attempt.entered, source.digest(texts), parameters):
         raise ValueError(fault)
-    where = _begin(Path(out), scenarios.path_of(path), texts)
+    where = _free(Path(out), scenarios.path_of(path))
     server.enter(digest, attempt.entered, source.digest(texts), parameters)
+    _begin(where, scenarios.path_of(path), texts)
     entry = Entry(
         attack=attempt.entered, parameters=parameters, settings=attempt.settings, source=source.digest(texts),
         floor=attempt.entered in FLOORS, player=server.who["player"], scenario=scenario.name, scenario_hash=digest,
@@ -140,14 +141,19 @@ def _check(attack: Any, name: str, scenario: Scenario) -> None:
         raise ValueError(f"Expected an attack that gets by with {shown.name.lower()} for {scenario.name}, but {name} needs {needs}.")
 
 
-def _begin(where: Path, path: Path, texts: dict[str, str]) -> Path:
-    """Make the folder of an entry, with the scenario and the attack's source; one that holds the same is gone on with."""
-    where.mkdir(parents=True, exist_ok=True)
+def _free(where: Path, path: Path) -> Path:
+    """The folder of an entry, before it is made. Raises: ValueError, it has an entry of another scenario."""
     if (kept := where / SCENARIO).exists() and kept.read_bytes() != path.read_bytes():
         raise ValueError(f"Expected a new folder, or the entry of the same scenario, but {where} has another one. Give another --out.")
+    return where
+
+
+def _begin(where: Path, path: Path, texts: dict[str, str]) -> None:
+    """Make the folder of an entry that the server has let in, with the scenario and the attack's source; one that holds the same is gone
+    on with."""
+    where.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, where / SCENARIO)
     source.write(texts, where / SOURCE)
-    return where
 
 
 def _done(where: Path, entry: Entry) -> dict[tuple[str, int], Session]:

@@ -227,8 +227,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Scenario, str]:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first fault of several: where, and what was expected."""
-    fault = error.errors()[0]
+    """The first fault of several: where, and what was expected. An unknown field comes before one that is missing, which it may mean."""
+    faults = error.errors()
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     steps = list(fault["loc"])
     where = ".".join(map(str, steps)) or "the whole"
     if fault["type"] == "missing":

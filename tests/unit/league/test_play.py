@@ -124,3 +124,16 @@ def test_the_source_of_an_attack(tmp_path: Path) -> None:
     assert source.read(tmp_path / "kept") == found
     (tmp_path / "helper.py").write_text("EPS = 2\n")
     assert source.digest(source.texts(f"{mine}:Mine")) != before
+
+
+def test_an_entry_that_the_server_refused_leaves_no_folder(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    player = ground.player()
+
+    def refuse(*given: Any) -> None:
+        raise Refused(403, "Expected another name.")
+
+    player.enter = refuse
+    with pytest.raises(Refused):
+        ground.play(player=player)
+    assert not (tmp_path / "entry").exists()

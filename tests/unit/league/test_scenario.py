@@ -43,7 +43,8 @@ def written(folder: Path, more: str = "", *edits: tuple[str, str]) -> Path:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (("budget = 10", "budgets = 10"), "budget is missing"),
+        (("budget = 10", ""), "budget is missing"),
+        (("budget = 10", "bugdet = 10"), "it has bugdet, which is no field of it. Did you mean 'budget'?"),
         (("budget = 10", "budget = 10\nbudgetts = 3"), "it has budgetts, which is no field of it. Did you mean 'budget'?"),
         (("budget = 10", "budget = 0"), "of budget: Input should be greater than or equal to 1, and it was 0"),
         (("quantity = 4", ""), "attacker.quantity is missing"),
