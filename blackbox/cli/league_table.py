@@ -15,23 +15,31 @@ def run(
 ) -> None:  # fmt: skip
     """Write the site; exit code 4 when an entry was refused, which is named in it and is in none of its tables."""
     from blackbox.league import scenario as scenarios
-    from blackbox.league.entry import SCENARIO, Entry
+    from blackbox.league.entry import FILE, SCENARIO, Entry
     from blackbox.league.signing import key_id, public
     from blackbox.league.site import DATA, INDEX, Played, Site
 
     played, refused = [], {}
+    begun = [folder for folder in entries if (Path(folder) / SCENARIO).is_file() and not (Path(folder) / FILE).is_file()]
+    for folder in begun:
+        say(f"not finished     {folder}: no session was played to its end, and it is left out. The command that began it goes on", quiet)
+    entries = [folder for folder in entries if folder not in begun]
     for folder, verdict in verdicts(entries, key, sealed, journal, signed_only, data):
         if not verdict.taken:
             refused[folder] = verdict.refusals
             continue
-        played.append(Played(Entry.read(folder), scenarios.read(Path(folder) / SCENARIO)[0], verdict.checked, verdict.notes))
+        scenario, _ = scenarios.read(Path(folder) / SCENARIO)
+        played.append(Played(Entry.read(folder), scenario, verdict.checked, verdict.notes, _shown(folder)))
     told = "\n".join(line for folder, why in refused.items() for line in (f"{folder} is refused:", *(f"  {reason}" for reason in why)))
     if not played:
-        raise Exit(GATE, f"{told}\nNo entry is left, and nothing was written.")
-    words = [*map(_shown, entries), "--key", _shown(key), *([] if data is None else ["--data", _shown(data)]), "--out", _shown(out)]
-    command = shlex.join(["blackbox", "league", "table", *words, *["--signed-only"] * signed_only])
-    path = Path(out)
-    pages = Site(played, {Path(folder).name: why for folder, why in refused.items()}, key_id(public(key)), command).write(path)
+        raise Exit(GATE, "\n".join(filter(None, [told, "No entry is left, and nothing was written."])))
+    given = {"--key": key, "--sealed": sealed, "--server-journal": journal, "--data": data}
+    options = [word for name, value in given.items() if value is not None for word in (name, _shown(value))]
+    options += ["--signed-only"] * signed_only
+    command = shlex.join(["blackbox", "league", "table", *map(_shown, entries), *options, "--out", _shown(out)])
+    path, reasons = Path(out), {Path(folder).name: why for folder, why in refused.items()}
+    site = Site(played, reasons, key_id(public(key)), command, options, None if data is None else _shown(data))
+    pages = site.write(path)
     say(f"table            {len(played)} of {len(entries)} entries: {path / INDEX}.html", quiet)
     say(f"saved            {path}/: {len(pages)} pages, as HTML and Markdown, and {DATA}", quiet)
     if refused:
@@ -39,6 +47,6 @@ def run(
 
 
 def _shown(path: str) -> str:
-    """A path as the site names it, which others read: from here on, or its last name alone."""
+    """A path as the site names it, so that its commands can be copied: from here on where it is below this folder, else as it was given."""
     where = Path(path).resolve()
-    return str(where.relative_to(Path.cwd())) if where.is_relative_to(Path.cwd()) else where.name
+    return str(where.relative_to(Path.cwd())) if where.is_relative_to(Path.cwd()) else path

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox.league import pictures, tables
+from blackbox.league import draws, pictures, tables
 from blackbox.league.entry import Entry
 from blackbox.league.standing import Standing, comparable
+from blackbox.plain_text import counted
 from blackbox.report.pages import Page
 from blackbox.report.sections.common import safe
 from blackbox.statistics import few
@@ -24,22 +25,26 @@ FLOORS = ("noise", "square")  # what every table shows beside the attacks
 
 @dataclass(frozen=True)
 class Played:
-    """A verified entry. checked: examples that their targets were asked about again; notes: of the verification."""
+    """A verified entry. checked: examples that their targets were asked about again; notes: of the verification; folder: where it is."""
 
     entry: Entry
     scenario: Scenario
     checked: int = 0
     notes: Sequence[str] = ()
+    folder: str = "ENTRY"
 
 
 @dataclass
 class Site:
-    """What the site is on. refused: entries that are not in it, with the reasons. key: id of the host's key."""
+    """What the site is on. refused: entries that are not in it, with the reasons. key: id of the host's key. command: that makes the
+    site. options: of it, those that verify takes as well. data: where the scenarios' paths start."""
 
     played: Sequence[Played]
     refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
     key: str = ""
     command: str = ""
+    options: Sequence[str] = ()
+    data: str | None = None
 
     def scenarios(self) -> dict[str, list[Played]]:
         """The entries of each scenario, by the hash of its file: another version is another scenario."""
@@ -90,9 +95,9 @@ class Site:
             page.links(
                 [("The scenario", f"scenarios/{_page_of(scenario, digest, groups)}"), *((s.name, f"attacks/{safe(s.name)}") for s in found)]
             )
-            _tables(page, found)
             picture = pictures.curves(found, folder / f"{_page_of(scenario, digest, groups)}.svg")
             page.picture("Success against queries", picture, tables.CURVE)
+            _tables(page, found)
             for line in tables.reading(found):
                 page.text(line)
         if self.refused:
@@ -101,7 +106,7 @@ class Site:
             page.table(["Entry", "Why"], [[name, " ".join(why)] for name, why in self.refused.items()], left=2)
         page.head("Where this comes from")
         page.text(f"{DATA} has every image of every session, from which all of this follows.")
-        page.pre("\n".join(filter(None, [self.command, tables.verify_command(*(p.entry for p in self.played))])))
+        page.pre("\n".join(filter(None, [self.command, self._verify(p.entry for p in self.played)])))
         return page
 
     def _first(self, groups: Mapping[str, list[Standing]]) -> list[str]:
@@ -114,9 +119,11 @@ class Site:
             have = {s.name.partition(" ")[0] for s in found if s.entry.floor}
             if lacking := [floor for floor in FLOORS if floor not in have]:
                 lines.append(f"{name}: without the floor {' and '.join(lacking)}; play it: blackbox league run {lacking[0]}.")
-            if again := sorted({s.name for s in found if any(each.earlier for each in s.sessions)}):
-                told = "had opened the same targets before with other attacks or settings, each another draw: see their pages"
-                lines.append(f"{name}: the player of {', '.join(again)} {told}.")
+            for s in found:
+                if again := draws.again(s, found):
+                    many = counted(again, "earlier session", "earlier sessions")
+                    told = "of the same attack or of one that is not in this table. Each is another draw"
+                    lines.append(f"{name}: the player of {s.name} had opened {many} on a target of it, {told}.")
         return lines
 
     def _scenario(self, found: list[Standing], folder: Path, name: str) -> Page:
@@ -127,14 +134,14 @@ class Site:
         page.head("Facts")
         page.table(["Field", "Value"], tables.facts(scenario, found[0].entry.scenario_hash), left=2)
         page.head("Table")
-        _tables(page, found)
         page.picture("Success against queries", pictures.curves(found, folder / f"{name}.svg"), tables.CURVE)
+        _tables(page, found)
         for line in tables.reading(found):
             page.text(line)
         page.head("Target by target")
         page.table(*tables.by_target(found))
         page.head("Commands")
-        page.pre("\n".join([*(tables.run_command(s.entry) for s in found), tables.verify_command(*(s.entry for s in found))]))
+        self._commands(page, [s.entry for s in found])
         return page
 
     def _attack(self, attack: str, groups: Mapping[str, list[Standing]]) -> Page:
@@ -146,11 +153,25 @@ class Site:
                 page.head(f"{one.scenario.name} {one.scenario.version}")
                 page.links([(f"Scenario {one.scenario.name}", f"../scenarios/{_page_of(one.scenario, digest, groups)}")])
                 page.table(["Field", "Value"], tables.declared(one, played.checked), left=2)
+                if len(one.entry.parameters) > tables.LONG:
+                    page.pre(one.entry.parameters, "Settings")
                 page.table(*tables.sessions(one), left=2)
                 if played.notes:
                     page.note(played.notes)
-                page.pre("\n".join([tables.run_command(one.entry), tables.verify_command(one.entry)]))
+                self._commands(page, [one.entry])
         return page
+
+    def _commands(self, page: Page, entries: Sequence[Entry]) -> None:
+        """Those that play entries and check them."""
+        lines = [*(tables.run_command(entry, self._folder(entry), self.data) for entry in entries), self._verify(entries)]
+        page.text(tables.PLACES.format(", FILE.py the entrant's source" if any("FILE.py" in line for line in lines) else ""))
+        page.pre("\n".join(lines))
+
+    def _folder(self, entry: Entry) -> str:
+        return next(p.folder for p in self.played if p.entry is entry)
+
+    def _verify(self, entries: Iterable[Entry]) -> str:
+        return tables.verify_command([self._folder(entry) for entry in entries], self.options)
 
     def _data(self, groups: Mapping[str, list[Standing]]) -> dict[str, Any]:
         """All that the tables are made of: the sessions image by image, as columns."""

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blackbox.league.entry import Entry, Image
+from blackbox.league import draws
+from blackbox.league.entry import SCENARIO, Entry, Image
+from blackbox.league.source import ours
 from blackbox.league.standing import Difference, Standing, difference, overfitting, virtual_best
+from blackbox.plain_text import counted
 from blackbox.statistics import BUDGETS, Estimate, holm
 from blackbox.tariff import short
 
 if TYPE_CHECKING:
     from blackbox.league.scenario import Scenario
 
+LONG = 80  # characters of settings that a table has room for
 SHOWN = 3  # budgets in a table, the whole one the last
 CURVE = "Of the images that the targets had right; seeds and targets of an image are averaged first. A failure stays one to the end."
 NO, FIXED = "–", "\u00a0"  # a space at which no line ends
+GAP = "public − sealed (overfitting)"
+UNSPENT = {"flagged": "flagged", "labels bought": "learned from bought labels"}  # what is worth saying where there is none
 Made = tuple[list[str], list[list[str]], str]
 
 
 def percent(e: Estimate) -> str:
     """``15 % [5, 36]``."""
-    return f"{100 * e.value:.0f}{FIXED}% [{100 * e.low:.0f},{FIXED}{100 * e.high:.0f}]" if e.n else NO
+    return f"{100 * e.value:.0f}{FIXED}%{FIXED}[{100 * e.low:.0f},{FIXED}{100 * e.high:.0f}]" if e.n else NO
 
 
 def points(e: Estimate) -> str:
     """A difference of shares in points: ``+5 [-1, +11]``."""
     value, low, high = (f"{round(100 * each):+d}" if e.n else NO for each in (e.value, e.low, e.high))
-    return f"{value} [{low},{FIXED}{high}]" if e.n else NO
+    return f"{value}{FIXED}[{low},{FIXED}{high}]" if e.n else NO
 
 
 def number(e: Estimate) -> str:
     """``120 [99, 151]``."""
-    return f"{e.value:,.1f} [{e.low:,.1f},{FIXED}{e.high:,.1f}]" if e.n else NO
+    return f"{e.value:,.1f}{FIXED}[{e.low:,.1f},{FIXED}{e.high:,.1f}]" if e.n else NO
 
 
 def budgets(most: int) -> list[int]:
@@ -43,24 +49,43 @@ def budgets(most: int) -> list[int]:
 
 
 def overall(found: Sequence[Standing]) -> Made:
-    """Floors, attacks and the virtual best of a scenario."""
+    """Floors, attacks and the virtual best of a scenario. Of what the entries spent, columns that are 0 for all are left out."""
     first = found[0]
     at, sealed = budgets(first.budget), any(s.sealed for s in first.sessions)
-    head = ["Attack", *(f"fooled by {b:,}" for b in at), "at any time", f"queries, failures at {first.budget:,}", *["overfitting"] * sealed,
-            "flagged", "money", "gradients", "labels bought", "seconds"]  # fmt: skip
-    blank = [NO] * 5
+    spent = _spent(found)
+    head = ["Attack", *(f"fooled within {b:,}" for b in at), "at any time", f"queries, failures at {first.budget:,}",
+            *[GAP] * sealed, *spent]  # fmt: skip
+    blank = [NO] * len(spent)
     rows = [["no attack: clean error", *[percent(first.clean_error())] * len(at), NO, NO, *[NO] * sealed, *blank]]
-    for s in found:
-        bill, images = s.bill(), max(s.attacked.size, 1)
+    for i, s in enumerate(found):
         rows.append(
             [f"{s.name} (floor)" if s.entry.floor else s.name, *(percent(s.success(b)) for b in at), percent(s.anytime()),
-             number(s.queries()), *[points(overfitting(s))] * sealed, f"{s.mean(s.flagged):,.1f}",
-             short(bill.total / images) if s.scenario.tariff else NO, f"{s.mean(s.column('gradients')):,.0f}", f"{s.entry.labels:,}",
-             f"{s.mean(s.column('seconds')):.2g}"]
+             number(s.queries()), *[points(overfitting(s))] * sealed, *(column[i] for column in spent.values())]
         )  # fmt: skip
     best = virtual_best(found)
     rows.append(["virtual best", *[NO] * (len(at) - 1), percent(best.success), NO, number(best.queries), *[NO] * sealed, *blank])
-    return head, rows, f"{first.scenario.threat}, {len(first.images):,} images; 95 % intervals. How to read it stands below the picture."
+    lacking = [word for name, word in UNSPENT.items() if name not in spent]
+    absent = f" Nothing was {' and nothing '.join(lacking)}." if lacking else ""
+    played = f"{first.scenario.threat}, {len(first.images):,} images, {', '.join(_played(first))}; 95 % intervals."
+    return head, rows, f"{played}{absent} How to read it stands below."
+
+
+def _spent(found: Sequence[Standing]) -> dict[str, list[str]]:
+    """Columns of what the entries spent, by their heads; without those that are 0 for all."""
+    columns: dict[str, tuple[list[float], Callable[[float], str]]] = {
+        "flagged": ([s.mean(s.flagged) for s in found], "{:,.1f}".format),
+        "money (spent)": ([s.bill().total / max(s.attacked.size, 1) if s.scenario.tariff else 0.0 for s in found], short),
+        "gradients": ([s.mean(s.column("gradients")) for s in found], "{:,.0f}".format),
+        "labels bought": ([s.entry.labels for s in found], "{:,.0f}".format),
+        "seconds": ([s.mean(s.column("seconds")) for s in found], "{:.2g}".format),
+    }
+    return {name: [*map(form, values)] for name, (values, form) in columns.items() if any(values)}
+
+
+def _played(one: Standing) -> tuple[str, str]:
+    """``("3 targets", "1 seed")``."""
+    targets, seeds = {s.target for s in one.sessions}, {s.seed for s in one.sessions}
+    return counted(len(targets), "target", "targets"), counted(len(seeds), "seed", "seeds")
 
 
 def reading(found: Sequence[Standing]) -> list[str]:
@@ -69,16 +94,23 @@ def reading(found: Sequence[Standing]) -> list[str]:
     quickest = ", ".join(f"{name} {100 * e.value:.0f}{FIXED}%" for name, e in virtual_best(found).quickest.items() if e.n)
     lines = [
         "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: "
-        "the targets and seeds of an image are averaged first. At any time: as the column before it, with an interval that holds at every "
-        "number of images at once, in an order drawn from the scenario's hash: also for one who stops there when it looks good.",
-        "Flagged queries, gradients, seconds and money are means over images, targets and seeds. Gradients and labels are as the entrant "
+        "the targets and seeds of an image are averaged first.",
+        "At any time: the same share as in the column before it, with a wider interval. That one may be read after any number of images, "
+        "taken in an order drawn from the scenario's hash, so that it holds as well for an entrant who stopped because it looked good.",
+        "Flagged queries, gradients, seconds and money are means over images, targets and seeds, of what was spent: an attack that gave up "
+        "early spent less, while its queries count as the whole budget. Gradients and labels are as the entrant "
         f"declares{'' if prices else '; the scenario has no prices'}.",
         f"Virtual best: the quickest attack for each image, chosen in hindsight; quickest were {quickest or 'none'}.",
     ]
     if sealed:
         lines.append(
-            "Overfitting: success on public targets less that on sealed ones, in points. Sealed targets may be harder by themselves: "
-            "compare with the floors, which cannot overfit."
+            "Public − sealed (overfitting): success on public targets less that on sealed ones, in points. Sealed targets may be harder or "
+            "easier by themselves: compare with the floors, which cannot overfit."
+        )
+    if names := [s.name for s in found if draws.others(s, found)]:
+        lines.append(
+            f"The player{'s' * (len(names) > 1)} of {', '.join(names)} had opened earlier sessions on the same targets, with other attacks "
+            "of this table."
         )
     return lines
 
@@ -124,7 +156,7 @@ def differences(found: Sequence[Standing]) -> Made | None:
     told = (
         "Against the floors, image by image: queries saved (failures at the budget) and success gained, in points; above zero the attack "
         "is better. p: of the sign-flip test that no queries are saved"
-        f"{f', corrected for the {tests} tests of this table (Holm 1979)' if tests > 1 else ''}."
+        f"{f', corrected for the {tests} tests of this table (Holm 1979). Only p is: each interval is for itself alone' * (tests > 1)}."
     )
     return ["Attack", "Floor", "queries saved", "success gained", "p"], rows, told
 
@@ -164,7 +196,7 @@ def facts(scenario: Scenario, digest: str) -> list[list[str]]:
     axes = ("access", "feedback", "quality", "quantity")
     rows = [[f"attacker: {name}", str(attacker[name])] for name in axes]
     for name, value in values.items():
-        if name in ("name", "version", "about"):
+        if name in ("name", "version", "about") or value in (None, "", [], {}):
             continue
         if isinstance(value, list) and value and isinstance(value[0], dict):
             rows += [[f"{name}: {each['name']}", _words({k: v for k, v in each.items() if k != "name"})] for each in value]
@@ -175,9 +207,12 @@ def facts(scenario: Scenario, digest: str) -> list[list[str]]:
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {_words(each)}" for name, each in value.items() if each not in (None, "", [], {})) or NO
+        found = [f"{name.replace('_', ' ')}: {_words(each)}" for name, each in value.items() if each not in (None, "", [], {}, False)]
+        return "; ".join(found) or NO
     if isinstance(value, list):
         return ", ".join(_words(each) for each in value) or NO
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return NO if value is None or value == "" else str(value)
 
 
@@ -186,27 +221,33 @@ def declared(one: Standing, checked: int) -> list[list[str]]:
     e = one.entry
     versions = e.environment.get("versions", {})
     return [
-        ["settings", e.parameters], ["player", e.player], ["hash of the source, told before a target was opened", e.source],
+        *[["settings", e.parameters]] * (len(e.parameters) <= LONG),
+        ["player", e.player], ["hash of the source, told before a target was opened", e.source],
         ["surrogates", ", ".join(e.surrogates) or "none"], ["labels bought, as declared", f"{e.labels:,}"],
         ["training, as declared", e.training or "none"],
-        ["money", str(one.bill()) if one.scenario.tariff else "the scenario has no prices"],
-        ["overfitting, points", points(overfitting(one))], ["examples looked at again", f"{checked:,}" if checked else "none"],
+        ["money (spent)", str(one.bill()) if one.scenario.tariff else "the scenario has no prices"],
+        [f"{GAP}, points", points(overfitting(one))], ["examples looked at again", f"{checked:,}" if checked else "none"],
         ["versions", ", ".join(f"{name} {value}" for name, value in versions.items()) or NO],
     ]  # fmt: skip
 
 
-def run_command(entry: Entry) -> str:
-    """The command that plays an entry again."""
-    settings = getattr(entry, "settings", [])
-    words = ["blackbox", "league", "run", entry.attack.partition(" ")[0], "--scenario", f"{entry.scenario}.toml", "--server", "ADDRESS"]
-    words += [word for each in settings for word in ("--set", each)] + [word for each in entry.surrogates for word in ("--surrogate", each)]
-    return shlex.join([*words, "--out", entry.attack.replace(" ", "-")])
+PLACES = "ADDRESS is the server's, PLAYER your name there, FOLDER a new one{}."
 
 
-def verify_command(*entries: Entry) -> str:
+def run_command(entry: Entry, folder: str, data: str | None) -> str:
+    """The command that plays an entry again: as another player, since a player has one session a target and seed."""
+    name = entry.attack.partition(" ")[0]
+    attack = name if ours(name) else f"FILE.py:{name}"
+    words = ["blackbox", "league", "run", attack, "--scenario", f"{folder}/{SCENARIO}", "--server", "ADDRESS", "--player", "PLAYER"]
+    words += [word for each in entry.settings for word in ("--set", each)] + [w for each in entry.surrogates for w in ("--surrogate", each)]
+    words += [] if not entry.labels else ["--labels", str(entry.labels)]
+    words += [] if not entry.training else ["--training", entry.training]
+    return shlex.join([*words, *([] if data is None else ["--data", data]), "--out", "FOLDER"])
+
+
+def verify_command(folders: Sequence[str], options: Sequence[str]) -> str:
     """The command that checks them."""
-    names = dict.fromkeys(entry.attack.replace(" ", "-") for entry in entries)
-    return shlex.join(["blackbox", "league", "verify", *names, "--key", "league.pub"])
+    return shlex.join(["blackbox", "league", "verify", *folders, *options])
 
 
 def data(one: Standing) -> dict[str, Any]:

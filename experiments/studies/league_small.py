@@ -63,6 +63,7 @@ def prepare(s: Settings, where: Path) -> None:
         shutil.copyfile(kept, where / f"{name}.safetensors")
     if not (keys := Path(s.keys).expanduser()).exists():
         league("keys", keys)
+    shutil.copyfile(keys / "league.pub", where / "league.pub")  # published, unlike the other
     if not (where / "sealed.toml").exists():
         league("seal", where / "sealed.toml", "--scenario", "small", "--model", "nets.py:resnet8")
 
@@ -97,7 +98,7 @@ def measure(s: Settings) -> None:
             known = [word for name in OWN for word in ("--surrogate", name)] if attack in WITH_NETS else []
             league("run", attack, "--scenario", "small", "--server", address, "--out", where / "entries" / attack, "--data", where, *known)
     entries = [where / "entries" / attack for attack in s.attacks]
-    league("table", *entries, "--key", keys / "league.pub", "--sealed", where / "sealed.toml", "--server-journal",
+    league("table", *entries, "--key", where / "league.pub", "--sealed", where / "sealed.toml", "--server-journal",
            where / "journal.sqlite", "--data", where, "--out", s.site)  # fmt: skip
 
 

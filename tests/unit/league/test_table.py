@@ -13,7 +13,7 @@ import pytest
 from blackbox import statistics as stats
 from blackbox.cli import league_table
 from blackbox.cli.exits import GATE, Exit
-from blackbox.league import tables
+from blackbox.league import draws, tables
 from blackbox.league.entry import Entry, Image, Session
 from blackbox.league.scenario import Scenario
 from blackbox.league.site import Played, Site
@@ -93,7 +93,8 @@ def test_p_is_corrected_for_every_test_of_the_table() -> None:
 
 
 def test_the_site_has_a_page_a_scenario_and_a_page_an_attack(tmp_path: Path) -> None:
-    pages = Site([Played(e, SCENARIO, 3) for e in ENTRIES], {"cheat": ["It was edited."]}, "key1", "blackbox league table").write(tmp_path)
+    played, options = [Played(e, SCENARIO, 3, folder=f"e/{e.attack}") for e in ENTRIES], ["--key", "k", "--sealed", "s", "--data", "d"]
+    pages = Site(played, {"cheat": ["It was edited."]}, "key1", "blackbox league table", options, "d").write(tmp_path)
     assert [str(p.relative_to(tmp_path)) for p in pages] == [
         "index.html", "scenarios/made.html", "attacks/noise.html", "attacks/own.html", "attacks/square.html",
     ]  # fmt: skip
@@ -107,13 +108,15 @@ def test_the_site_has_a_page_a_scenario_and_a_page_an_attack(tmp_path: Path) -> 
     assert [row.split("|")[1].strip() for row in rows] == [
         ":--", "no attack: clean error", "square (floor)", "noise (floor)", "own", "virtual best", "Attack",
     ]  # fmt: skip
-    for column in ("fooled by 10", "fooled by 60", "at any time", "overfitting", "flagged", "money", "gradients", "seconds"):
+    names = "fooled within 10|fooled within 60|at any time|public − sealed (overfitting)|flagged|money (spent)|gradients|seconds"
+    for column in names.split("|"):
         assert column in head
     facts = (tmp_path / "scenarios" / "made.md").read_text(encoding="utf-8")
     for said in ("attacker: quality | same", "attacker: quantity | 900", "threat | linf:8/255", "tariff | query: 0.5; flag", "b" * 64):
         assert said in facts
     own = (tmp_path / "attacks" / "own.md").read_text(encoding="utf-8")
-    assert "blackbox league run own --scenario made.toml --server ADDRESS --surrogate net --out own" in own and "| labels bought" in own
+    command = "blackbox league run FILE.py:own --scenario e/own/scenario.toml --server ADDRESS --player PLAYER --surrogate net --labels 8"
+    assert f"{command} --data d --out FOLDER\nblackbox league verify e/own --key k --sealed s --data d" in own and "| labels bought" in own
     kept = json.loads((tmp_path / "table.json").read_text())["scenarios"][0]["entries"]
     assert kept[2]["sessions"][0]["first_success_query"] == [s.first_success_query for s in ENTRIES[0].sessions[0].images]
     assert kept[2]["shown"]["queries"][0] == FOUND[0].queries().value
@@ -148,3 +151,26 @@ def test_a_refused_entry_is_named_and_in_no_table(tmp_path: Path) -> None:
     with pytest.raises(Exit, match="nothing was written"):
         table(str(cheat), out="none")
     assert not (tmp_path / "none").exists()
+
+
+def numbered(attack: str, earlier: int, **more: Any) -> Standing:
+    """An entry whose player had opened so many sessions before."""
+    one = entry(attack, OWN)
+    sessions = [s.model_copy(update={"earlier": earlier}) for s in one.sessions]
+    return Standing.of(one.model_copy(update={"sessions": sessions, "source": f"{len(attack)}", **more}), SCENARIO)
+
+
+def test_earlier_sessions_are_another_draw_only_of_the_same_attack() -> None:
+    found = [numbered("a", 0), numbered("bb", 1), numbered("a p=1", 2, parameters="A(p=1)"), numbered("ccc", 1, player="you")]
+    found[0] = numbered("a", 0, parameters="A(p=0)")
+    assert [draws.others(s, found) for s in found] == [False, True, True, False]
+    assert [draws.again(s, found) for s in found] == [0, 0, 1, 1], "what is not in the table may be the same attack"
+    line = next(line for line in tables.reading(found) if line.startswith("The players of"))
+    assert "of bb, a p=1 had opened earlier sessions on the same targets, with other attacks" in line
+
+
+def test_columns_that_are_0_for_all_are_left_out() -> None:
+    bare = SCENARIO.model_copy(update={"tariff": {}})
+    head, rows, told = tables.overall([Standing.of(each.model_copy(update={"labels": 0}), bare) for each in ENTRIES])
+    assert "labels bought" not in head and "money (spent)" not in head and "gradients" in head
+    assert {len(row) for row in rows} == {len(head)} and "Nothing was learned from bought labels." in told
