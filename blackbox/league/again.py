@@ -15,27 +15,33 @@ import numpy as np
 from blackbox.league import scenario as scenarios
 from blackbox.league import source
 from blackbox.league.account import Question, scores_of
+from blackbox.league.claims import result_of
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
 from blackbox.league.games import Game, game_of
-from blackbox.league.material import Material, print_of
+from blackbox.league.material import Material, as_levels, print_of
 from blackbox.league.play import Attempt, Session, search
 from blackbox.plugins import is_file
+from blackbox.results import AttackResult
 
 
 class Journal:
-    """Answers from a journal what was asked before, at the same place, and refuses anything else."""
+    """Answers from a journal what was asked before, at the same place, and refuses anything else. read: the rows answered.
+    other: what the source asked instead, the first time."""
 
     def __init__(self, game: Game) -> None:
         self.asked = {image.image: asked for image, asked in zip(game.account.images, game.asked, strict=True)}
-        self.read = 0
+        self.read, self.other = 0, ""
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
         """As `blackbox.league.client.Player.ask`."""
         found: list[Question] = []
         for levels, sample, at in zip(images, ids, places, strict=True):
-            if at >= len(self.asked[sample]) or self.asked[sample][at].print != print_of(levels):
-                raise LeagueError(f"Expected question {at} about image {sample} as the journal has it, but the source asks another.")
+            if at >= len(self.asked[sample]):
+                raise LeagueError(f"Expected no question {at} about image {sample}, where the journal ends, but the source asks one.")
+            if self.asked[sample][at].print != print_of(levels):
+                self.other = f"Expected question {at} about image {sample} as the journal has it, but the source asks another."
+                raise LeagueError(self.other)
             found.append(self.asked[sample][at])
         self.read += len(found)
         return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": scores_of(found)}
@@ -72,9 +78,24 @@ def _session(game: Game, session: Session, attack: Any, material: Material) -> l
         "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
         "mask": None if material.mask is None else material.mask.astype(int).ravel().tolist(),
     }  # fmt: skip
-    _, stopped = search(journal, material.scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
-    if stopped and stopped.startswith("Expected question"):
-        return [stopped]
-    if journal.read != a.rows and not a.stopped:
+    result, stopped = search(
+        journal, material.scenario, said, game.clean, session.target, session.seed, attack, int(a.about.get("max_rows", 1024))
+    )  # fmt: skip
+    if journal.other:
+        return [journal.other]
+    if journal.read != a.rows:  # whatever the session was stopped for: what was asked, the source has to ask
         return [f"Expected the source to ask the {a.rows} questions of the journal, but it asked {journal.read}."]
-    return []
+    if stopped and not a.stopped:
+        return [stopped]
+    claimed = result_of(game)
+    return [
+        f"Expected the example of image {image.image} that the source finds, but the entry claims another."
+        for i, image in enumerate(session.images)
+        if image.success and not _same(result, claimed, i)
+    ]
+
+
+def _same(made: AttackResult, claimed: AttackResult, i: int) -> bool:
+    """Has a replay found the example that is claimed of image ``i``, with the same query?"""
+    first = int(made.first_success_query[i]) == int(claimed.first_success_query[i])
+    return bool(made.success[i]) and first and bool((as_levels(made.x_adv[[i]]) == as_levels(claimed.x_adv[[i]])).all())

@@ -52,10 +52,13 @@ def faults(game: Game, scenario: Scenario, notes: list[str]) -> Iterator[str]:
         if claimed.success != (bool(result.success[i]) and images[i].attacked):
             said = "success" if claimed.success else "failure"
             yield f"Expected the outcome of image {claimed.image} as its result has it, but the entry says {said}."
-        if int(result.queries[i]) != images[i].rows and not game.account.stopped:
+        if int(result.queries[i]) != images[i].rows:
             yield f"Expected {images[i].rows} queries of image {claimed.image} in the result too, but it has {int(result.queries[i])}."
         if claimed.success:
             yield from _example(game, scenario, i, result.x_adv[i], float(distance[i]))
+            if claimed.first_success_query != int(result.first_success_query[i]):
+                said = f"{int(result.first_success_query[i])}, but the entry says {claimed.first_success_query}"
+                yield f"Expected the first success of image {claimed.image} at the query that its result has, {said}."
 
 
 def _example(game: Game, scenario: Scenario, i: int, x: torch.Tensor, distance: float) -> Iterator[str]:
@@ -80,8 +83,17 @@ def _example(game: Game, scenario: Scenario, i: int, x: torch.Tensor, distance: 
         inside = all(q.inside for q in same)
         why = "the server did not answer so" if inside else "the server found it outside the threat or the mask"
         yield f"Expected {told} to be adversarial, but {why}."
-    if not 0 < claimed.first_success_query <= len(asked) or not any(q.hit for q in asked[: claimed.first_success_query]):
-        yield f"Expected a success in the first {claimed.first_success_query} queries of image {claimed.image}, but the journal has none."
+    if not _first(asked, claimed.first_success_query, scenario.votes):
+        what = "a success" if scenario.votes == 1 else f"the query with which a majority of {scenario.votes} votes was complete"
+        yield f"Expected query {claimed.first_success_query} of image {claimed.image} to be {what}, but in the journal it is none."
+
+
+def _first(asked: list[Question], n: int, votes: int) -> bool:
+    """Did query ``n`` make an example: by its own answer, or with votes as the last that its image needed? (An attack that goes on may
+    claim a nearer example than its first.)"""
+    if not 0 < n <= len(asked) or not asked[n - 1].hit:
+        return False
+    return _won([q for q in asked[:n] if q.print == asked[n - 1].print], votes)
 
 
 def _won(same: list[Question], votes: int) -> bool:

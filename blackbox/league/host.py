@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import blackbox
-from blackbox.league import source as source_
 from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted
+from blackbox.league.admission import check_attack, check_player
 from blackbox.league.book import Book
+from blackbox.league.failed import TARGET_ENDED, answered, told
 from blackbox.league.material import Material, print_of
 from blackbox.league.signing import Signed, key_id, sign
 from blackbox.league.targets import Targets
-from blackbox.oracle import Oracle, TargetError
+from blackbox.oracle import Oracle
 from blackbox.serving import Refused
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-TARGET_ENDED = 410  # HTTP's "gone": this session is over, another attempt at the same call is of no use
 
 
 @dataclass
@@ -70,12 +69,9 @@ class Host:
         Raises:
             Refused: another source or other settings have been entered under this name; no such scenario or player.
         """
-        self._check(player, token)
+        check_player(self.players, player, token)
         found = self._targets(scenario).material
-        if attack != " ".join(attack.split()) or not attack.isprintable() or not 0 < len(attack) <= 200:
-            raise Refused(400, f"Expected a name of at most 200 letters for the attack, with single spaces, but it was {attack!r:.80}.")
-        for fault in source_.misnamed(attack, source, parameters):
-            raise Refused(403, fault)
+        check_attack(attack, source, parameters)
         with self._lock:
             known = self.book.entry(player, attack, found.hash)
             if known is None:
@@ -95,7 +91,7 @@ class Host:
             Refused: the attack has not been entered, or there is no such target. (A session that was closed can be opened to read what
                 was asked; new questions are refused: there is no second draw.)
         """
-        self._check(player, token)
+        check_player(self.players, player, token)
         targets = self._targets(scenario)
         with self._lock:
             entry = self.book.entry(player, attack, scenario)
@@ -104,10 +100,11 @@ class Host:
             if seed not in targets.material.scenario.seeds or target not in targets.names:
                 raise Refused(404, f"Expected a target and seed of {targets.material.scenario.name}, but they were {target!r} and {seed}.")
             known = self.book.session(entry[0], target, seed)
-            if known is None:
-                game = self._begin(targets, entry, player, attack, target, seed)
-            else:
-                game = self._open.get(known[0]) or self._again(targets, *known)
+            with told(target):
+                if known is None:
+                    game = self._begin(targets, entry, player, attack, target, seed)
+                else:
+                    game = self._open.get(known[0]) or self._again(targets, *known)
         return {
             "session": game.id, "max_rows": self.max_rows, "about": game.account.about, "ids": game.material.ids.tolist(),
             "labels": game.material.labels.tolist(), "goals": None if game.material.goals is None else game.material.goals.tolist(),
@@ -129,8 +126,8 @@ class Host:
             server=blackbox.__version__, scenario=m.scenario.name, scenario_hash=m.hash, target=target,
             sealed=m.scenario.target(target).sealed, model=targets.model_hash(target), seed=seed, budget=m.scenario.budget, player=player,
             attack=attack, parameters=entry[2], source=entry[1], entered=entry[3], opened=time.time(),
-            earlier=self.book.earlier(player, m.hash, target, seed), about=targets.about(oracle), rows=0, journal=FIRST,
-            images=images,
+            earlier=self.book.earlier(player, m.hash, target, seed), rows=0, journal=FIRST, images=images,
+            about={**targets.about(oracle), "max_rows": self.max_rows},
         )  # fmt: skip
         number = self.book.open(entry[0], secret, account)
         game = self._open[number] = Open(number, account, m, oracle, [[] for _ in images])
@@ -204,14 +201,12 @@ class Host:
                 what = f"an image inside {m.scenario.threat}" if kept[i] else "an image that is changed only where the mask lets it"
                 raise Refused(403, f"Expected {what}, but row {i}, about image {int(m.ids[rows[i]])}, is not. None was answered.")
         before = 0 if game.oracle.flags is None else len(game.oracle.flags)
-        try:
-            reply = self.targets[m.hash].submit(game.oracle, images)
-        except TargetError as error:
-            raise Refused(TARGET_ENDED, str(error)) from error
-        flags = np.zeros(len(images), bool) if game.oracle.flags is None else game.oracle.flags[before:]
-        rejected = np.zeros(len(images), bool) if reply.rejected is None else reply.rejected.numpy(force=True)
-        labels = reply.label.tolist()
-        shown = None if reply.values is None else reply.values.numpy(force=True)
+        like = next((question.scores for asked in game.asked for question in asked), None)
+        labels, shown, rejected = answered(self.targets[m.hash], game.account.target, game.oracle, images, like)
+        flags = np.zeros(len(images), bool)
+        if game.oracle.flags is not None:
+            flagged = game.oracle.flags[before:]
+            flags[: len(flagged)] = flagged  # of a call that failed, perhaps those of some rows
         new = [
             Question(
                 game.rows + i, int(m.ids[row]), prints[i], labels[i], None if shown is None else shown[i], bool(flags[i]),
@@ -260,12 +255,6 @@ class Host:
 
     # -- checks ------------------------------------------------------------------------------------------------------
 
-    def _check(self, player: str, token: str) -> None:
-        if not player or len(player) > 64 or not player.isprintable():
-            raise Refused(400, f"Expected a name of at most 64 letters for the player, but it was {player!r:.80}.")
-        if self.players is not None and not secrets.compare_digest(self.players.get(player, "").encode() or b"\0", token.encode()):
-            raise Refused(403, f"Expected a player that the host has registered, with their token, but it was {player!r}.")
-
     def _targets(self, scenario: str) -> Targets:
         if scenario not in self.targets:
             names = ", ".join(each.material.scenario.name for each in self.targets.values())
@@ -273,11 +262,12 @@ class Host:
         return self.targets[scenario]
 
     def _game(self, session: int, player: str, token: str) -> Open:
-        self._check(player, token)
+        check_player(self.players, player, token)
         with self._lock:
             game = self._open.get(session)
             if game is None and (known := self.book.known(session)) is not None and known[2].scenario_hash in self.targets:
-                game = self._again(self.targets[known[2].scenario_hash], *known)
+                with told(known[2].target):
+                    game = self._again(self.targets[known[2].scenario_hash], *known)
         if game is None or game.account.player != player:
             raise Refused(404, "Expected a session that this player has opened, but there is none.")
         return game

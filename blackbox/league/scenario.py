@@ -144,6 +144,8 @@ class Scenario(Part):
         names = [each.name for each in fields(Tariff)]
         if unknown := [name for name in values if name not in names]:
             raise ValueError(f"Expected prices of {', '.join(names)}, but there was {unknown[0]}.{did_you_mean(unknown[0], names)}")
+        if limit := next((name for name in ("lock_out", "most") if name in values), None):
+            raise ValueError(f"Expected prices alone, but there was {limit}, to which nothing in the league holds an attack. Leave it out.")
         Tariff(**values)  # type: ignore[arg-type]
         return values
 

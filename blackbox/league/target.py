@@ -60,9 +60,8 @@ class LeagueTarget(Described):
         ids = [int(sample) for sample in now.ids]
         levels = self.rounded(x, ids)
         prints = [print_of(each) for each in levels]
-        if now.charged:
-            self._ask(levels, ids, prints)
-        rows = [self._known[key] for key in zip(ids, prints, strict=True)]
+        keys = list(zip(ids, prints, strict=True))
+        rows = self._ask(levels, ids, keys) if now.charged else [self._known[key] for key in keys]
         labels = torch.tensor([label for label, _, _ in rows])
         shown = [scores for _, scores, _ in rows]
         scores = None if any(row is None for row in shown) else torch.from_numpy(np.stack(shown))  # type: ignore[arg-type]
@@ -70,7 +69,7 @@ class LeagueTarget(Described):
             return as_answer({"labels": labels, "scores": scores, "rejected": np.array([rejected for *_, rejected in rows])})
         return labels if scores is None else Answer(labels, scores)
 
-    def _ask(self, levels: np.ndarray, ids: list[int], prints: list[str]) -> None:
+    def _ask(self, levels: np.ndarray, ids: list[int], keys: list[tuple[int, str]]) -> list[tuple[int, np.ndarray | None, bool]]:
         """Ask about 8-bit images, each at the next place of its sample."""
         places = []
         for sample in ids:
@@ -81,6 +80,7 @@ class LeagueTarget(Described):
         except (LeagueError, Away) as error:
             self.failure = error
             raise
-        for i, key in enumerate(zip(ids, prints, strict=True)):
-            scores = None if said["scores"] is None else np.array(said["scores"][i])
-            self._known[key] = (int(said["labels"][i]), scores, bool(said["rejected"][i]))
+        shown = [None] * len(ids) if said["scores"] is None else [np.array(row) for row in said["scores"]]
+        rows = [(int(label), row, bool(no)) for label, row, no in zip(said["labels"], shown, said["rejected"], strict=True)]
+        self._known.update(zip(keys, rows, strict=True))
+        return rows

@@ -64,6 +64,8 @@ class LeagueHandler(Handler):
         for name, kind in fields.items():
             if not isinstance(said[name], kind) or isinstance(said[name], bool):
                 raise Refused(400, f"Expected {name} as {getattr(kind, '__name__', kind)}, but it was {said[name]!r:.80}.")
+            if isinstance(said[name], str) and any("\ud800" <= letter <= "\udfff" for letter in said[name]):
+                raise Refused(400, f"Expected {name} as text, but it was {said[name]!a:.80}, half a pair of UTF-16.")
         return said
 
     def _images(self, host: Host, **who: Any) -> dict[str, Any]:

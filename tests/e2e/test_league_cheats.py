@@ -230,7 +230,7 @@ CHEATS: dict[str, tuple[Callable[[Ground, Path], None], str]] = {
     "another version of the scenario": (file("scenario.toml", lambda text: text.replace(b"40/255", b"48/255")), "another version"),
     "names another scenario": (head("scenario_hash", "d" * 64), "another version"),
     "an example that is no 8-bit image": (example(lambda x: x * 0.999), "no multiples of 1/255"),
-    "a success before it came": (image(lambda images: images[1].update(first_success_query=1)), "in the first 1 queries of image 1"),
+    "a success before it came": (image(lambda images: images[1].update(first_success_query=1)), "query 1 of image 1 to be a success"),
     "a smaller distance": (image(lambda images: images[1].update(distance=0.01)), "the distance of the example of image 1"),
     "calls a failure clean": (image(lambda images: images[0].update(attacked=False)), "clean answer of image 0"),
     "quicker than it was": (image(lambda images: images[0].update(seconds=0.0)), "seconds of image 0"),

@@ -1,0 +1,38 @@
+"""Who may play, and under which names: what the host looks at before a target is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+
+from blackbox.league import source as sources
+from blackbox.serving import Refused
+
+
+def check_player(players: Mapping[str, str] | None, player: str, token: str) -> None:
+    """Is this a player's name, and one whom the host has registered, with their token? players: tokens by name; None lets anybody in.
+
+    Raises:
+        Refused: it is not.
+    """
+    if not player or len(player) > 64 or not player.isprintable():
+        raise Refused(400, f"Expected a name of at most 64 letters for the player, but it was {player!r:.80}.")
+    if players is None:
+        return
+    same = secrets.compare_digest(_digest(players.get(player, "")), _digest(token))
+    if player not in players or not same:
+        raise Refused(403, f"Expected a player that the host has registered, with their token, but it was {player!r}.")
+
+
+def _digest(token: str) -> bytes:
+    """Of one length for all tokens, and of any text, such as JSON can bring."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def check_attack(attack: str, source: str, parameters: str) -> None:
+    """May an attack be entered under this name? Raises: Refused."""
+    if attack != " ".join(attack.split()) or not attack.isprintable() or not 0 < len(attack) <= 200:
+        raise Refused(400, f"Expected a name of at most 200 letters for the attack, with single spaces, but it was {attack!r:.80}.")
+    for fault in sources.misnamed(attack, source, parameters):
+        raise Refused(403, fault)

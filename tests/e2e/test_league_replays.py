@@ -1,0 +1,130 @@
+"""What a replay of the journal shows, and what is claimed of votes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from blackbox.league import again
+from blackbox.league.client import LeagueError
+from blackbox.league.entry import Entry
+from blackbox.results import AttackResult
+from tests.league_ground import Direct, Ground, edit
+
+VOTES = {"more": 'channels = ["noise:0.3"]\nvotes = 3', "threat": "linf:80/255", "budget": 60}
+
+
+class Ended(Direct):
+    """A player whose host refuses every call after some; ``instead`` is done then."""
+
+    calls, most = 0, 4
+    instead: Any = None
+
+    def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
+        self.calls += 1
+        if self.calls <= self.most:
+            return super().ask(session, images, ids, places)
+        if self.instead is not None:
+            self.instead(self, session, ids, places)
+        raise LeagueError("Expected nothing.")
+
+
+@pytest.mark.parametrize(
+    ("attack", "settings"), [("noise", VOTES), ("square", VOTES), ("boundary", {**VOTES, "feedback": "labels", "threat": "l2:3"})]
+)
+def test_honest_entries_with_votes(tmp_path: Path, attack: str, settings: dict[str, Any]) -> None:
+    ground = Ground(tmp_path, seeds=[0, 1, 2], **settings)
+    entry = ground.play(attack)
+    assert ground.verify(entry).refusals == []
+    assert again.again(entry, ground.key, ground.material) == []
+    assert any(row.image.success for row in Entry.read(entry).rows())
+
+
+def test_a_lucky_answer_that_no_vote_confirmed(tmp_path: Path) -> None:
+    """Neither in entry.json alone, nor with the result changed to agree."""
+    ground = Ground(tmp_path, seeds=list(range(8)), **VOTES)
+    entry = ground.play("noise")
+    lucky = (
+        (n, i, at)
+        for n, (session, game) in enumerate(_games(ground, entry))
+        for i, image in enumerate(session.images)
+        if image.success
+        for at, q in enumerate(game.asked[i], 1)
+        if q.hit and at < image.first_success_query
+    )
+    n, i, at = next(lucky)
+    edit(entry, lambda values: values["sessions"][n]["images"][i].update(first_success_query=at))
+    refusals = " ".join(ground.verify(entry).refusals)
+    assert "at the query that its result has" in refusals and "a majority of 3 votes was complete" in refusals
+    folder = entry / Entry.read(entry).sessions[n].folder / "result"
+    found = AttackResult.load(folder)
+    first = found.first_success_query.clone()
+    first[i] = at
+    replace(found, first_success_query=first).save(folder)
+    (refusal,) = ground.verify(entry).refusals
+    assert "a majority of 3 votes was complete" in refusal
+
+
+def _games(ground: Ground, entry: Path) -> list[Any]:
+    from blackbox.league.games import game_of
+
+    return [(session, game_of(entry, session, ground.key)) for session in Entry.read(entry).sessions]
+
+
+@pytest.mark.parametrize("rows", [256, 2])
+def test_an_honest_session_that_was_stopped(tmp_path: Path, rows: int) -> None:
+    ground = Ground(tmp_path)
+    ground.host.max_rows = rows
+    entry = ground.play("square", player=Ended(ground.host, "me"))
+    assert Entry.read(entry).sessions[0].stopped == "Expected nothing."
+    assert ground.verify(entry).refusals == [] and again.again(entry, ground.key, ground.material) == []
+
+
+def test_questions_made_by_hand_in_a_session_that_was_stopped(tmp_path: Path) -> None:
+    """They are refused by the counts; and, where the result is made to agree, by the replay."""
+    ground = Ground(tmp_path)
+
+    def by_hand(player: Any, session: int, ids: list[int], places: list[int]) -> None:
+        levels = ground.material.levels
+        shift = np.where(np.arange(36).reshape(levels.shape[1:]) % 2, 40, -40)
+        rows = np.clip(levels[ids].astype(int) + shift, 0, 255).astype(np.uint8)
+        player.host.ask(session, **player.who, images=rows, ids=ids, places=places)
+
+    player = Ended(ground.host, "me")
+    player.instead = by_hand
+    entry = ground.play("square", player=player)
+    assert "in the result too, but it has" in " ".join(ground.verify(entry).refusals)
+    folder = entry / "open-0" / "result"
+    found = AttackResult.load(folder)
+    counts = [image.queries for image in Entry.read(entry).sessions[0].images]
+    replace(found, queries=torch.tensor(counts)).save(folder)
+    assert ground.verify(entry).refusals == []
+    (said,) = again.again(entry, ground.key, ground.material)
+    assert ("Expected question" in said and "asks another" in said) or "Expected the source to ask" in said
+
+
+def test_an_example_that_the_source_did_not_find(tmp_path: Path) -> None:
+    """A later hit of the same call, which the engine does not credit."""
+    ground = Ground(tmp_path, threat="linf:120/255")
+    entry = ground.play("bandits")
+    ((session, game),) = _games(ground, entry)
+    later, i = next(
+        (at, i)
+        for i, image in enumerate(session.images)
+        for at, q in enumerate(game.asked[i], 1)
+        if q.hit and image.success and at > image.first_success_query
+    )
+    folder = entry / "open-0" / "result"
+    found = AttackResult.load(folder)
+    first = found.first_success_query.clone()
+    first[i] = later
+    replace(found, first_success_query=first).save(folder)
+    edit(entry, lambda values: values["sessions"][0]["images"][i].update(first_success_query=later))
+    assert ground.verify(entry).refusals == []
+    (said,) = again.again(entry, ground.key, ground.material)
+    assert "that the source finds, but the entry claims another" in said
