@@ -134,7 +134,7 @@ def headline(found: Sequence[Standing]) -> str:
         text += f" It saves {number(d.saved)} queries an image against {others[0].name}{chance}."
     if (gap := overfitting(best)).n:
         beside = ", ".join(f"{s.name} {points(overfitting(s))}" for s in floors)
-        text += f" Its overfitting is {points(gap)} points{f', beside {beside} of the floors' if beside else ''}."
+        text += f" {GAP[0].upper()}{GAP[1:]}: {points(gap)} points{f', beside {beside} of the floors' if beside else ''}."
     return text
 
 
@@ -207,7 +207,8 @@ def facts(scenario: Scenario, digest: str) -> list[list[str]]:
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        found = [f"{name.replace('_', ' ')}: {_words(each)}" for name, each in value.items() if each not in (None, "", [], {}, False)]
+        said = {name.replace("_", " "): each for name, each in value.items() if each is not False and each not in (None, "", [], {})}
+        found = [f"{name}: {_words(each)}" for name, each in said.items()]
         return "; ".join(found) or NO
     if isinstance(value, list):
         return ", ".join(_words(each) for each in value) or NO
