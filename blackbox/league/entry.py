@@ -141,6 +141,8 @@ class Entry(Part):
             EntryError: there is none, it is truncated, or of another form or version; one sentence.
         """
         path = Path(folder) / FILE
+        if not path.is_file() and (path.parent / SCENARIO).is_file():
+            raise EntryError(f"Expected an entry in {folder}, but it is not finished: no session came to its end. The same run goes on.")
         if not path.is_file():
             raise EntryError(f"Expected an entry in {folder}, written by blackbox league run, but there is no {FILE}.")
         return read_model(cls, path)
