@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blackbox.league.entry import FILE, Entry, EntryError, Image, Session
+from blackbox.league.entry import FILE, SCENARIO, Entry, EntryError, Image, Session
 
 
 def made(**changed: Any) -> Entry:
@@ -47,4 +47,7 @@ def test_what_cannot_be_read(tmp_path: Path, edit: Any, said: str) -> None:
 
 def test_no_entry(tmp_path: Path) -> None:
     with pytest.raises(EntryError, match="there is no entry.json"):
+        Entry.read(tmp_path)
+    (tmp_path / SCENARIO).touch()
+    with pytest.raises(EntryError, match="it is not finished"):
         Entry.read(tmp_path)

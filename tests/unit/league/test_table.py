@@ -140,14 +140,18 @@ def test_a_refused_entry_is_named_and_in_no_table(tmp_path: Path) -> None:
     cheat = Path(ground.play("ripples", "cheat"))
     edit(cheat, lambda values: values["sessions"][0]["images"][0].update(queries=2))
 
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "scenario.toml").touch()
+
     def table(*folders: str, out: str = "site") -> None:
         league_table.run([*folders], str(tmp_path / out), str(ground.public), None, None, False, str(tmp_path), quiet=True)
 
     with pytest.raises(Exit, match="cheat is refused:\n  open, seed 0: Expected .* queries of image 0") as refused:
-        table(*entries, str(cheat))
+        table(*entries, str(cheat), str(begun))
     assert refused.value.code == GATE
     index = (tmp_path / "site" / "index.md").read_text(encoding="utf-8")
-    assert "| cheat | open, seed 0" in index and "ripples" not in index and "| square" in index
+    assert "| cheat | open, seed 0" in index and "begun" not in index and "ripples" not in index and "| square" in index
     with pytest.raises(Exit, match="nothing was written"):
         table(str(cheat), out="none")
     assert not (tmp_path / "none").exists()
