@@ -26,24 +26,33 @@ from blackbox.results import AttackResult
 
 
 class Journal:
-    """Answers from a journal what was asked before, at the same place, and refuses anything else. read: the rows answered.
-    other: what the source asked instead, the first time."""
+    """Answers from a journal what was asked before, at the same place, and refuses anything else. Where a session was stopped, questions
+    after the last that was answered about an image are rejected: the calls of a replay are not cut where those were, so that other images
+    may still have answers to come.
+
+    read: the rows answered from the journal. other: the first question that is another.
+    """
 
     def __init__(self, game: Game) -> None:
         self.asked = {image.image: asked for image, asked in zip(game.account.images, game.asked, strict=True)}
-        self.read, self.other = 0, ""
+        self.read, self.other, self.stopped = 0, "", game.account.stopped is not None
+        first = next((q for asked in game.asked for q in asked), None)
+        none = None if first is None or first.scores is None else np.full_like(first.scores, np.nan)
+        self.after = Question(0, 0, "", -1, none, False, True, False, False)
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
         """As `blackbox.league.client.Player.ask`."""
         found: list[Question] = []
         for levels, sample, at in zip(images, ids, places, strict=True):
-            if at >= len(self.asked[sample]):
-                raise LeagueError(f"Expected no question {at} about image {sample}, where the journal ends, but the source asks one.")
-            if self.asked[sample][at].print != print_of(levels):
+            known = self.asked[sample]
+            if at >= len(known) and self.stopped:
+                found.append(self.after)
+            elif at >= len(known) or known[at].print != print_of(levels):
                 self.other = f"Expected question {at} about image {sample} as the journal has it, but the source asks another."
                 raise LeagueError(self.other)
-            found.append(self.asked[sample][at])
-        self.read += len(found)
+            else:
+                found.append(known[at])
+                self.read += 1
         return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": scores_of(found)}
 
 
@@ -78,9 +87,7 @@ def _session(game: Game, session: Session, attack: Any, material: Material) -> l
         "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
         "mask": None if material.mask is None else material.mask.astype(int).ravel().tolist(),
     }  # fmt: skip
-    result, stopped = search(
-        journal, material.scenario, said, game.clean, session.target, session.seed, attack, int(a.about.get("max_rows", 1024))
-    )  # fmt: skip
+    result, stopped = search(journal, material.scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
     if journal.other:
         return [journal.other]
     if journal.read != a.rows:  # whatever the session was stopped for: what was asked, the source has to ask

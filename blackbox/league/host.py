@@ -126,8 +126,8 @@ class Host:
             server=blackbox.__version__, scenario=m.scenario.name, scenario_hash=m.hash, target=target,
             sealed=m.scenario.target(target).sealed, model=targets.model_hash(target), seed=seed, budget=m.scenario.budget, player=player,
             attack=attack, parameters=entry[2], source=entry[1], entered=entry[3], opened=time.time(),
-            earlier=self.book.earlier(player, m.hash, target, seed), rows=0, journal=FIRST, images=images,
-            about={**targets.about(oracle), "max_rows": self.max_rows},
+            earlier=self.book.earlier(player, m.hash, target, seed), about=targets.about(oracle), rows=0, journal=FIRST,
+            images=images,
         )  # fmt: skip
         number = self.book.open(entry[0], secret, account)
         game = self._open[number] = Open(number, account, m, oracle, [[] for _ in images])
