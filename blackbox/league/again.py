@@ -1,12 +1,15 @@
 """Play an entry again from its journal: does the attack ask what the journal says that it asked?
 
 No target is needed: the signed answers are given again. It proves that the source which was entered made these questions, on a machine
-where the arithmetic is the same to the bit; on another, a difference proves nothing.
+where the arithmetic is the same to the bit; on another, a difference proves nothing. Each session of an attack that is not this package's
+is played in a process of its own: a source that remembered what it saw in an earlier session asks something else then.
 """
 
 from __future__ import annotations
 
 import os
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,8 @@ from blackbox.league.client import LeagueError
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
 from blackbox.league.games import Game, game_of
 from blackbox.league.material import Material, as_levels, print_of
-from blackbox.league.play import Attempt, Session, search
+from blackbox.league.play import Attempt, search
+from blackbox.league.scenario import Scenario
 from blackbox.plugins import is_file
 from blackbox.results import AttackResult
 
@@ -67,27 +71,39 @@ def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: 
         Why the entry is refused, a sentence each.
     """
     entry, where = Entry.read(folder), Path(folder)
+    if not attack and not source.ours(entry.attack):
+        return [f"Expected the file of {entry.attack}, no attack of this package, to play it again. Give --attack FILE.py:NAME"]
     attempt = Attempt(attack or entry.attack.partition(" ")[0], entry.settings, entry.surrogates, entry.attack)
     if source.texts(attempt.spec) != source.read(where / SOURCE):
         what = "the file's" if is_file(attempt.spec) else "this package's"
         return [f"Expected the source that was entered, to play it again, but {what} is another. Take the one in {where / SOURCE}."]
+    replay = _session if source.ours(attempt.attack) else _apart  # what a stranger's source remembers ends with its process
     scenario = scenarios.read(where / SCENARIO)[0]
-    made, _ = attempt.build(scenario, data)
     out = []
     for session in entry.sessions:
-        game = game_of(where, session, key)
-        out += [f"{session.target}, seed {session.seed}: {fault}" for fault in _session(game, session, made, material)]
+        faults = replay(game_of(where, session, key), attempt, scenario, material.mask, data)
+        out += [f"{session.target}, seed {session.seed}: {fault}" for fault in faults]
     return out
 
 
-def _session(game: Game, session: Session, attack: Any, material: Material) -> list[str]:
-    a, journal = game.account, Journal(game)
+def _apart(*given: Any) -> list[str]:
+    """`_session` in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+        try:
+            return alone.submit(_session, *given).result()
+        except BrokenExecutor:
+            return ["Expected the source to play to the end, but its process ended."]
+
+
+def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray | None, data: str | None) -> list[str]:
+    a, journal, session = game.account, Journal(game), game.session
+    attack, _ = attempt.build(scenario, data)
     said = {
         "session": 0, "about": a.about, "ids": [i.image for i in a.images], "labels": [i.label for i in a.images],
         "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
-        "mask": None if material.mask is None else material.mask.astype(int).ravel().tolist(),
+        "mask": None if mask is None else mask.astype(int).ravel().tolist(),
     }  # fmt: skip
-    result, stopped = search(journal, material.scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
+    result, stopped = search(journal, scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
     if journal.other:
         return [journal.other]
     if journal.read != a.rows:  # whatever the session was stopped for: what was asked, the source has to ask

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ class Site:
         Raises:
             ValueError: no entries, entries of a scenario on different sessions, or two of one name.
         """
-        groups = {digest: _standings(some) for digest, some in self.scenarios().items()}
+        names = names_of({(p.entry.attack, p.entry.player) for p in self.played})
+        groups = {digest: _standings(some, names) for digest, some in self.scenarios().items()}
         if not groups:
             raise ValueError("Expected at least one verified entry for a table, but there was none.")
         for inner in ("scenarios", "attacks"):
@@ -192,13 +194,25 @@ def _tables(page: Page, found: list[Standing]) -> None:
         page.table(*made, left=2)
 
 
-def _standings(played: Sequence[Played]) -> list[Standing]:
+def names_of(entered: Set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Names in the tables of attacks by their players: an attack's own, with the player's where several entered one; with a number where
+    it would be the page of another."""
+    out, taken = dict[tuple[str, str], str](), set[str]()
+    for attack, player in sorted(entered):
+        own = f"{attack} ({player})" if sum(other == attack for other, _ in entered) > 1 else attack
+        name = next(n for n in itertools.chain([own], (f"{own} {n}" for n in itertools.count(2))) if safe(n).lower() not in taken)
+        taken.add(safe(name).lower())
+        out[attack, player] = name
+    return out
+
+
+def _standings(played: Sequence[Played], called: Mapping[tuple[str, str], str]) -> list[Standing]:
     """Floors first, then the attacks by their mean queries.
 
     Raises:
-        ValueError: two entries of one name, or on different sessions.
+        ValueError: two entries of one attack and player, or on different sessions.
     """
-    found = [Standing.of(p.entry, p.scenario) for p in played]
+    found = [Standing.of(p.entry, p.scenario, called[p.entry.attack, p.entry.player]) for p in played]
     names = [s.name for s in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"Expected entries of different names in {found[0].scenario.name}, but {twice!r} is there twice. Leave one out.")

@@ -28,26 +28,28 @@ NONE = Estimate(float("nan"), float("nan"), float("nan"), 0)
 class Standing:
     """One attack in one scenario. The columns [R, N] have a row for each target and seed, and a column for each image.
 
-    entry: what it is made of. sessions: those that are looked at: all, or those on public or on sealed targets.
+    entry: what it is made of. sessions: those that are looked at: all, or those on public or on sealed targets. called: its name in the
+    table, where it is not the attack's.
     """
 
     entry: Entry
     scenario: Scenario
     sessions: Sequence[Session]
+    called: str = ""
 
     @classmethod
-    def of(cls, entry: Entry, scenario: Scenario) -> Standing:
+    def of(cls, entry: Entry, scenario: Scenario, called: str = "") -> Standing:
         """All sessions of an entry, in the scenario's order."""
         places = {target.name: i for i, target in enumerate(scenario.targets)}
-        return cls(entry, scenario, sorted(entry.sessions, key=lambda s: (places[s.target], s.seed)))
+        return cls(entry, scenario, sorted(entry.sessions, key=lambda s: (places[s.target], s.seed)), called)
 
     def on(self, chosen: Callable[[Session], bool]) -> Standing:
         """The same, on some of the targets alone."""
-        return Standing(self.entry, self.scenario, [s for s in self.sessions if chosen(s)])
+        return Standing(self.entry, self.scenario, [s for s in self.sessions if chosen(s)], self.called)
 
     @property
     def name(self) -> str:
-        return self.entry.attack
+        return self.called or self.entry.attack
 
     @property
     def budget(self) -> int:

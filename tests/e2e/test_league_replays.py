@@ -128,3 +128,29 @@ def test_an_example_that_the_source_did_not_find(tmp_path: Path) -> None:
     assert ground.verify(entry).refusals == []
     (said,) = again.again(entry, ground.key, ground.material)
     assert "that the source finds, but the entry claims another" in said
+
+
+MEMORY = """
+from dataclasses import dataclass
+from blackbox.attacks.square import Square
+SEEN = []
+@dataclass(frozen=True)
+class Mine(Square):
+    def init(self, t):
+        SEEN.append(1)
+        return super().init(t)
+    def step(self, t, s, k):
+        return super().step(t, s, k + 7 * (len(SEEN) > 1))
+"""
+
+
+def test_a_source_that_remembers_from_session_to_session(tmp_path: Path) -> None:
+    """Each session is played again in a process of its own: the first asks the same there, the second another."""
+    ground = Ground(tmp_path, seeds=[0, 1])
+    (mine := tmp_path / "mine.py").write_text(MEMORY)
+    entry = ground.play(f"{mine}:Mine", "lucky", name="lucky")
+    assert ground.verify(entry).refusals == []
+    (said,) = again.again(entry, ground.key, ground.material)
+    assert "--attack FILE.py:NAME" in said
+    (said,) = again.again(entry, ground.key, ground.material, f"{mine}:Mine")
+    assert said.startswith("open, seed 1: Expected question") and "the source asks another" in said

@@ -16,7 +16,7 @@ from blackbox.cli.exits import GATE, Exit
 from blackbox.league import draws, tables
 from blackbox.league.entry import Entry, Image, Session
 from blackbox.league.scenario import Scenario
-from blackbox.league.site import Played, Site
+from blackbox.league.site import Played, Site, names_of
 from blackbox.league.standing import Standing, difference, overfitting, virtual_best
 from tests.league_ground import Ground, edit
 
@@ -120,6 +120,15 @@ def test_the_site_has_a_page_a_scenario_and_a_page_an_attack(tmp_path: Path) -> 
     kept = json.loads((tmp_path / "table.json").read_text())["scenarios"][0]["entries"]
     assert kept[2]["sessions"][0]["first_success_query"] == [s.first_success_query for s in ENTRIES[0].sessions[0].images]
     assert kept[2]["shown"]["queries"][0] == FOUND[0].queries().value
+
+
+def test_players_of_one_attack_are_told_apart(tmp_path: Path) -> None:
+    pages = Site([Played(e, SCENARIO) for e in (ENTRIES[1], ENTRIES[1].model_copy(update={"player": "bob"}))]).write(tmp_path)
+    assert sorted(p.stem for p in pages if p.parent.name == "attacks") == ["square--bob", "square--me"]
+    index = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert "| square (bob) (floor) |" in index and "| square (me) (floor) |" in index and "floor square" not in index
+    entered = {("square", "me"), ("square", "bob"), ("square (bob)", "eve"), ("own", "me")}
+    assert set(names_of(entered).values()) == {"square (me)", "square (bob)", "square (bob) 2", "own"}
 
 
 def test_what_cannot_stand_in_one_table() -> None:
