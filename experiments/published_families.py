@@ -8,13 +8,15 @@ import numpy as np
 
 import blackbox as bb
 from blackbox import statistics
+from experiments import nets
 from experiments.ground import ground
 from experiments.measurements import results
 from experiments.paths import rated
 from experiments.publishable import Figure, Table, Words, figure
 
 SOURCE = "families"
-PLAIN, OTHERS = "VGG", ("densenet", "poolcnn", "vit_adv")  # the net as it is; the targets that differences are a mean over
+PLAIN, OTHERS = "VGG", ("densenet", "poolcnn", "vit_adv")  # the net as it is; the targets that means are over, where nothing else is said
+ALIKE = 10  # gradients an image that two rows may be apart and still be compared as recipes
 Row = dict[str, Any]
 
 
@@ -46,15 +48,20 @@ def one(goal: str, eps: str, source: str, recipe: str) -> Row:
     return some[0]
 
 
-def outcomes(row: Row) -> np.ndarray:
-    """Which images [n, targets] reach the goal, on the targets that differences are a mean over; all have them right."""
-    return np.array([[c == "1" for c in row["fooled"][name]] for name in OTHERS]).T
+def targets(row: Row, on: str) -> tuple[str, ...]:
+    """The targets that ``on`` stands for: three (`OTHERS`), all, or the one that it names."""
+    return {"three": OTHERS, "all": tuple(row["fooled"])}.get(on, (on,))
 
 
-def difference(first: Row, other: Row) -> Figure:
+def outcomes(row: Row, on: str = "three") -> np.ndarray:
+    """Which images [n, targets] reach the goal on these targets; all have them right."""
+    return np.array([[c == "1" for c in row["fooled"][name]] for name in targets(row, on)]).T
+
+
+def difference(first: Row, other: Row, on: str = "three") -> Figure:
     """Points of transfer rate between two rows, a mean over the targets, paired by image."""
-    e = statistics.mean_estimate((outcomes(first).astype(float) - outcomes(other)).mean(1), bounds=(-1.0, 1.0))
-    return Figure(100 * e.value, 100 * e.low, 100 * e.high, e.n, digits=0)
+    e = statistics.mean_estimate((outcomes(first, on).astype(float) - outcomes(other, on)).mean(1), bounds=(-1.0, 1.0))
+    return Figure(100 * e.value, 100 * e.low, 100 * e.high, e.n, digits=1)
 
 
 def mean(row: Row) -> Figure:
@@ -87,26 +94,60 @@ def family_rate(goal: str, eps: str, source: str, recipe: str) -> Figure:
 
 
 @figure
-def family_gain(goal: str, eps: str, source: str, recipe: str, other: str = PLAIN, instead: str = "same") -> Figure:
-    """Points by which one source and recipe are ahead of another, over three targets."""
-    return difference(one(goal, eps, source, recipe), one(goal, eps, other, instead))
-
-
-def tests(goal: str, eps: str) -> list[tuple[statistics.Discordance, float]]:
-    """Of what was chosen and each other row on the net as it is, target by target: McNemar's exact test, and p for their number (Holm)."""
-    first = one(goal, eps, "chosen", "chosen")
-    others = [row for row in rows(goal, eps) if row is not first and row["source"] == PLAIN]
-    found = [statistics.mcnemar(a, b) for row in others for a, b in zip(outcomes(first).T, outcomes(row).T, strict=True)]
-    return list(zip(found, statistics.holm([test.p for test in found]).tolist(), strict=True))
+def family_gain(goal: str, eps: str, source: str, recipe: str, other: str = PLAIN, instead: str = "same", on: str = "three") -> Figure:
+    """Points by which one source and recipe are ahead of another: over three targets, all, or on the one that is named."""
+    return difference(one(goal, eps, source, recipe), one(goal, eps, other, instead), on)
 
 
 @figure
-def family_tests(goal: str, eps: str, which: str) -> int:
-    """Of these tests: all, those that the choice wins at 5 % (better), those that it loses (worse)."""
-    found = tests(goal, eps)
-    sure = [test for test, p in found if p < 0.05]
-    ahead = [test for test in sure if test.first_only > test.second_only]
-    return {"all": len(found), "better": len(ahead), "worse": len(sure) - len(ahead)}[which]
+def family_learned() -> Words:
+    """What the net of one's own learned from."""
+    return Words(ground()["learned"][nets.VGG.data]["what"])
+
+
+@figure
+def family_peers(goal: str, eps: str) -> Words:
+    """The least and the most gradients an image that torchattacks' classes took."""
+    some = [row["gradients"] for row in rows(goal, eps) if row["recipe"].startswith("torchattacks")]
+    return Words(f"{min(some)} to {max(some)}")
+
+
+def tests(goal: str, eps: str, of: str = "choice", on: str = "three") -> list[tuple[Row, str, statistics.Discordance, float]]:
+    """Target by target McNemar's exact test, and its p for the number of tests (Holm): the other row, the target, the test, p.
+
+    of: ``choice``: what was chosen against every other row on the net as it is; ``recipe``: the recipe that was chosen, on the net as it
+    is, against the recipes there that take about as many gradients (`ALIKE`).
+    """
+    first = one(goal, eps, "chosen", "chosen") if of == "choice" else one(goal, eps, PLAIN, "same")
+    others = [row for row in rows(goal, eps) if row is not first and row["source"] == PLAIN]
+    if of == "recipe":
+        others = [row for row in others if abs(row["gradients"] - first["gradients"]) <= ALIKE]
+    pairs = [(row, name, statistics.mcnemar(outcomes(first, name)[:, 0], outcomes(row, name)[:, 0]))
+             for row in others for name in targets(first, on)]  # fmt: skip
+    adjusted = statistics.holm([test.p for *_, test in pairs]).tolist()
+    return [(*pair, p) for pair, p in zip(pairs, adjusted, strict=True)]
+
+
+@figure
+def family_tests(goal: str, eps: str, which: str, of: str = "choice", on: str = "three") -> int:
+    """How many of these tests: all; at 5 %, what the first row wins (better), of that against noise (noise), and loses (worse)."""
+    found = tests(goal, eps, of, on)
+    sure = [(row, test.first_only > test.second_only) for row, _, test, p in found if p < 0.05]
+    noise = sum(ahead and row["recipe"] == "noise" for row, ahead in sure)
+    better = sum(ahead for _, ahead in sure)
+    return {"all": len(found), "better": better, "noise": noise, "worse": len(sure) - better}[which]
+
+
+@figure
+def family_beaten(goal: str, eps: str, which: str = "somewhere", of: str = "choice", on: str = "three") -> Words:
+    """The rows that are beaten at 5 % and on which targets; ``nowhere``: those that are not. Without noise."""
+    where: dict[str, list[str]] = {}
+    for row, name, test, p in tests(goal, eps, of, on):
+        if row["recipe"] != "noise":
+            where.setdefault(row["recipe"], []).extend([name] * (p < 0.05 and test.first_only > test.second_only))
+    if which == "nowhere":
+        return Words("; ".join(recipe for recipe, names in where.items() if not names))
+    return Words("; ".join(f"{recipe} on {', '.join(names)}" for recipe, names in where.items() if names))
 
 
 @figure
@@ -116,9 +157,10 @@ def family_table(goal: str, eps: str) -> Table:
     some = [r for r in rows(goal, eps) if r["source"] in (PLAIN, first["source"])]
     lines = []
     for row in sorted(some, key=lambda r: -outcomes(r).mean()):
-        ahead = "" if row is first or np.array_equal(outcomes(row), outcomes(first)) else difference(first, row)
-        lines.append([row["source"], titled(row), row["gradients"], *map(rated, row["fooled"].values()), mean(row), ahead])
-    return Table(["source", "recipe", "gradients", *first["fooled"], "mean of three", "the choice is ahead by, points"], lines)
+        ahead = ["", ""] if row is first else [difference(first, row, on) for on in ("three", "all")]
+        lines.append([row["source"], titled(row), row["gradients"], *map(rated, row["fooled"].values()), mean(row), *ahead])
+    columns = ["mean of three", "the choice is ahead by, points, of three", "of all four"]
+    return Table(["source", "recipe", "gradients", *first["fooled"], *columns], lines)
 
 
 @figure
@@ -130,13 +172,13 @@ def family_sources(goal: str = "untargeted", eps: str = "8") -> Table:
 
 @figure
 def family_refined() -> Table:
-    """The net as it is and as refiners made it, by the chosen recipe: rates, and points gained, over three targets and on each."""
+    """The net as it is and as refiners made it, by the chosen recipe: each target's rate, and points gained over three and over all."""
     plain, lines = one("untargeted", "8", PLAIN, "same"), []
     for row in rows("untargeted", "8"):
         if row["recipe"] == plain["recipe"] and row["source"].startswith(PLAIN):
-            gained = "" if row is plain else difference(row, plain)
-            lines.append([row["source"], *(rated(row["fooled"][name]) for name in OTHERS), gained])
-    return Table(["source", *OTHERS, "points gained, mean of three"], lines)
+            gained = ["", ""] if row is plain else [difference(row, plain, on) for on in ("three", "all")]
+            lines.append([row["source"], *map(rated, row["fooled"].values()), *gained])
+    return Table(["source", *plain["fooled"], "points gained, mean of three", "mean of all four"], lines)
 
 
 @figure
