@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 
 import surrogates as sg
 from experiments.measurements import results
-from experiments.publishable import Figure, Table, figure
+from experiments.publishable import Figure, Table, Words, figure
 
-GENERATED = ("DFME", "MAZE", "generator, labels")
+GENERATED = {"DFME": sg.acquire.DFME(), "MAZE": sg.acquire.MAZE(), "generator, labels": sg.acquire.HardLabel()}
+TARGETS = ("digits", "resnet8")
+SHAPE = (1, 8, 8)  # the methods ask as much about any other
 
 
 def _rows(target: str, way: str, budget: int) -> list[dict[str, Any]]:
@@ -24,22 +27,30 @@ def _outcomes(rows: Sequence[dict[str, Any]], what: str) -> np.ndarray:
     return np.array([[c == "1" for c in r[what]] for r in rows])
 
 
-def _share(rows: Sequence[dict[str, Any]], what: str, minus: Sequence[dict[str, Any]] | None = None) -> Figure:
-    other = None if minus is None else _outcomes(minus, what)
-    found = sg.two_level(_outcomes(rows, what), minus=other)
+def share(rows: Sequence[dict[str, Any]], what: str) -> Figure:
+    """Over images and, where there are several, trainings."""
+    found = sg.two_level(_outcomes(rows, what))
     return Figure(found.value, found.low, found.high, found.n, percent=True)
+
+
+def _points(more: Sequence[dict[str, Any]], less: Sequence[dict[str, Any]], what: str) -> Figure:
+    """The difference in points, on the same images and seeds; a digit more where an end would be written as zero, on which side it lies."""
+    found = sg.two_level(_outcomes(more, what), minus=_outcomes(less, what))
+    value, low, high = (100 * v for v in (found.value, found.low, found.high))
+    digits = int(round(low) == 0 or round(high) == 0)
+    return Figure(round(value, digits) + 0.0, low, high, found.n, digits=digits)  # + 0: no -0
 
 
 @figure
 def copy_share(target: str, way: str, budget: str, what: str = "agreement") -> Figure:
     """The share of images on which a copy agrees with the target, or whose examples carry over, over images and seeds."""
-    return _share(_rows(target, way, int(budget)), what)
+    return share(_rows(target, way, int(budget)), what)
 
 
 @figure
 def copy_gain(target: str, way: str, other: str, budget: str, what: str = "agreement") -> Figure:
-    """What a way is ahead of another: the difference of the shares, on the same images and seeds."""
-    return _share(_rows(target, way, int(budget)), what, _rows(target, other, int(budget)))
+    """What a way is ahead of another, in points."""
+    return _points(_rows(target, way, int(budget)), _rows(target, other, int(budget)), what)
 
 
 @figure
@@ -51,7 +62,7 @@ def copy_table(target: str, what: str) -> Table:
     for way in dict.fromkeys(r["way"] for r in rows):
         found = [_rows(target, way, b) for b in budgets]
         n = max(_outcomes(some, what).shape[1] for some in found if some)
-        lines.append([way, n, *(_share(some, what) if some else "" for some in found)])
+        lines.append([way, n, *(share(some, what) if some else "" for some in found)])
     return Table(["asked about", "images", *(f"{b:,} answers" for b in budgets)], lines)
 
 
@@ -60,14 +71,56 @@ def copy_both(target: str, budget: str) -> Table:
     """A way a line: agreement and transfer."""
     rows = {r["way"]: _rows(target, r["way"], int(budget)) for r in results(f"extraction_{target}")["rows"]}
     both = ("agreement", "transfer")
-    lines = [[way, _outcomes(some, both[0]).shape[1], *(_share(some, what) for what in both)] for way, some in rows.items()]
+    lines = [[way, _outcomes(some, both[0]).shape[1], *(share(some, what) for what in both)] for way, some in rows.items()]
     return Table(["asked about", "images", "agreement", "transfer"], lines)
 
 
 @figure
 def copy_floor(target: str) -> Figure:
     """The share of images whose class random signs change, of the same size as the examples."""
-    return _share(results(f"extraction_{target}")["floors"], "transfer")
+    return share(results(f"extraction_{target}")["floors"], "transfer")
+
+
+@figure
+def copy_below_floor(target: str, way: str, budget: str) -> Figure:
+    """How many points fewer classes a copy's examples change than random signs do."""
+    return _points(results(f"extraction_{target}")["floors"], _rows(target, way, int(budget)), "transfer")
+
+
+@figure
+def copies_below_floor(target: str, budget: str) -> Words:
+    """Of how many copies the examples change fewer classes than random signs, with an interval above zero."""
+    ways = dict.fromkeys(r["way"] for r in results(f"extraction_{target}")["rows"])
+    return Words(f"{sum(copy_below_floor(target, way, budget).low > 0 for way in ways)} of {len(ways)}")
+
+
+@figure
+def generator_steps(way: str, budget: str) -> int:
+    """The steps that a generator took: what its method's rounds leave of the budget.
+
+    Raises:
+        ValueError: the rows' bills tell of another number.
+    """
+    how, left, steps = GENERATED[way], int(budget), 0
+    while left > 0:
+        for _ in range(how.generator_steps):
+            if left > how.cost(SHAPE):
+                steps, left = steps + 1, left - how.cost(SHAPE)
+        left -= how.batch * how.copy_steps
+    estimates = steps * max(how.cost(SHAPE) - how.batch, 0)
+    for row in (r for target in TARGETS for r in _rows(target, way, int(budget))):
+        told = re.search(r"([\d,]+) to estimate", row["bill"])
+        if row["notes"] or (int(told[1].replace(",", "")) if told else 0) != estimates:
+            raise ValueError(f"Expected {estimates} queries to estimate gradients and no collapse, but the bill was {row['bill']!r}.")
+    return steps
+
+
+@figure
+def generator_table(target: str) -> Table:
+    """A method a line: queries a step of its generator, and the steps it took, a budget a column."""
+    budgets = sorted({r["budget"] for r in results(f"extraction_{target}")["rows"]})
+    lines = [[way, how.cost(SHAPE), *(generator_steps(way, str(b)) for b in budgets)] for way, how in GENERATED.items()]
+    return Table(["method", "queries a step", *(f"steps with {b:,} answers" for b in budgets)], lines)
 
 
 @figure

@@ -6,6 +6,7 @@
 --study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, another seed.
 --study floors    What random signs of the same size change, which needs no copy.
 --study pictures  What generators made.
+--study draw      The picture of agreement and transfer, from the rows that are there.
 
 Digits: scikit-learn's, of which targets, owners and measurements have parts of their own; `other` are crops of its two photographs.
 CIFAR: the owner's images are those for surrogates, `other` are crops of ImageNet photographs.
@@ -27,8 +28,11 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import ground
-from experiments.figures import curve, sheet
-from experiments.runner import DOCS, Book, Real, counted, each, run, says
+from experiments.figures import dots, sheet
+from experiments.measurements import results
+from experiments.publishable import Figure
+from experiments.published_extraction import share
+from experiments.runner import DOCS, Book, Real, each, run, says
 from surrogates import acquisition as acquire
 
 DIGITS, CIFAR = "digits", "resnet8"
@@ -41,7 +45,7 @@ ACTIVE = acquire.KCenter(rounds=3)
 
 @dataclass(frozen=True)
 class Settings(Real):
-    study: str = says("measure", "measure, choose, floors or pictures", ("measure", "choose", "floors", "pictures"))
+    study: str = says("measure", "measure, choose, floors, pictures or draw", ("measure", "choose", "floors", "pictures", "draw"))
     target: str = says(DIGITS, f"{DIGITS}, or {CIFAR} of experiments/ground.toml", (DIGITS, CIFAR))
     budgets: tuple[int, ...] = says((), "queries; by default those of the target")
     ways: tuple[int, ...] = says((), "their places in WAYS (or CHOICES), from 0; by default all")
@@ -172,6 +176,9 @@ def measure(s: Settings) -> None:
     if s.study == "pictures":
         print("wrote", pictures(s))
         return
+    if s.study == "draw":
+        print("wrote", draw(results(f"extraction_{s.target}")["rows"], s))
+        return
     choosing = s.study == "choose"
     book = Book(f"extraction_{s.called}", s)
     if s.study == "floors":
@@ -194,23 +201,29 @@ def measure(s: Settings) -> None:
 
 
 def draw(rows: list[dict[str, Any]], s: Settings) -> Any:
-    """Agreement and transfer against queries; all seeds of a way together."""
-    what = "a net for digits, three seeds" if s.target == DIGITS else "ResNet-8 on CIFAR-10, one seed"
+    """Agreement and transfer against queries; the tables' intervals."""
+    three = "nets for digits, three seeds: over images and trainings"
+    what = three if s.target == DIGITS else "ResNet-8 on CIFAR-10, one seed: over images alone"
     path = DOCS / f"extraction_{s.target}.png"
-    with sheet(path, "A copy of what it was asked", f"{what}; 95 % Wilson intervals", 10.2, 5.4, columns=2) as (made, ((left, right),)):
-        for i, way in enumerate(w for w in WAYS if not w.startswith("extract")):
-            some = [r for r in rows if r["way"] == way]
-            at = sorted({r["budget"] for r in some})
-            for axes, column in ((left, "agreement"), (right, "transfer")):
-                pooled = [counted("".join(r[column] for r in some if r["budget"] == b)) for b in at]
-                if pooled:
-                    curve(axes, at, pooled, i, way)
+    shown = [w for w in WAYS if not w.startswith("extract")]
+    budgets = sorted({r["budget"] for r in rows})
+    with sheet(path, "A copy of what it was asked", f"{what}; 95 % intervals, as in the tables", 10.2, 7.4, columns=2, sharey=True) as (
+        made, ((left, right),)
+    ):  # fmt: skip
+        for axes, column in ((left, "agreement"), (right, "transfer")):
+            groups = {}
+            for budget in budgets:
+                found = [[r for r in rows if (r["way"], r["budget"]) == (way, budget)] for way in shown]
+                groups[f"{budget:,} answers"] = [_in_percent(share(some, column)) if some else None for some in found]
+            dots(axes, shown, groups)
         for axes, name in ((left, "same class as the target, %"), (right, "class changed by MI-FGSM on the copy, %")):
-            axes.set(xlabel="queries charged", ylabel=name, xscale="log", ylim=(0, 101))
-            axes.set_xticks(BUDGETS[s.target], [f"{b:,}" for b in BUDGETS[s.target]])
-            axes.minorticks_off()
-        made.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4)
+            axes.set(xlabel=name, xlim=(0, 101))
+        made.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=len(budgets))
     return path
+
+
+def _in_percent(found: Figure) -> tuple[float, float, float]:
+    return 100 * found.value, 100 * found.low, 100 * found.high
 
 
 def pictures(s: Settings) -> Any:
