@@ -126,10 +126,11 @@ def test_targeted(name: str) -> None:
     assert (linear(result.x_adv).argmax(1) == (y + 1) % 3)[result.success].all()
 
 
-ALL = [*VARIANTS.values(), NES(samples=12, own=True), SPSA(samples=12, own=True), SimBA(), SimBA("dct")]
+# of what the contract asks of every attack with its defaults: settings that take another way through the code
+OTHERS = [*(made for name, made in VARIANTS.items() if name.startswith("fd")), NES(samples=12, own=True), SimBA("dct")]
 
 
-@pytest.mark.parametrize("attack", ALL, ids=lambda a: repr(a)[:40])
+@pytest.mark.parametrize("attack", OTHERS, ids=lambda a: repr(a)[:40])
 def test_results_do_not_depend_on_batch_mates(attack) -> None:
     x, y = data()
     whole = run(linear, attack, bb.Linf(0.05), budget=150)
@@ -144,7 +145,7 @@ def test_results_do_not_depend_on_batch_mates(attack) -> None:
     assert torch.equal(mixed.x_adv, whole.x_adv[order]) and torch.equal(mixed.queries, whole.queries[order])
 
 
-@pytest.mark.parametrize("attack", ALL, ids=lambda a: repr(a)[:40])
+@pytest.mark.parametrize("attack", OTHERS, ids=lambda a: repr(a)[:40])
 def test_stop_and_resume_is_bit_equal(attack, tmp_path) -> None:
     x, y = data()
     whole = run(linear, attack, bb.Linf(0.05), budget=120)
