@@ -97,13 +97,21 @@ def _apart(*given: Any) -> list[str]:
 
 def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray | None, data: str | None) -> list[str]:
     a, journal, session = game.account, Journal(game), game.session
-    attack, _ = attempt.build(scenario, data)
+    try:
+        attack, parameters = attempt.build(scenario, data)
+    except (ValueError, TypeError) as error:
+        return [f"Expected settings and surrogates with which the attack can be made again, but: {' '.join(str(error).split())}"]
+    if parameters != a.parameters:
+        return [f"Expected the settings that were signed, {a.parameters:.80}, but those in the entry make {parameters:.80}."]
     said = {
         "session": 0, "about": a.about, "ids": [i.image for i in a.images], "labels": [i.label for i in a.images],
         "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
         "mask": None if mask is None else mask.astype(int).ravel().tolist(),
     }  # fmt: skip
-    result, stopped = search(journal, scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
+    try:
+        result, stopped = search(journal, scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
+    except Exception as error:  # a stranger's code
+        return [f"Expected the source to play, but it raised {type(error).__name__}: {' '.join(str(error).split()):.200}"]
     if journal.other:
         return [journal.other]
     if journal.read != a.rows:  # whatever the session was stopped for: what was asked, the source has to ask

@@ -154,3 +154,13 @@ def test_a_source_that_remembers_from_session_to_session(tmp_path: Path) -> None
     assert "--attack FILE.py:NAME" in said
     (said,) = again.again(entry, ground.key, ground.material, f"{mine}:Mine")
     assert said.startswith("open, seed 1: Expected question") and "the source asks another" in said
+
+
+def test_settings_that_were_not_signed(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    entry = ground.play("square", settings=["p_init=0.3"])
+    assert again.again(entry, ground.key, ground.material) == []
+    for settings, reason in ((["p_init=0.5"], "Expected the settings that were signed"), (["nothing=1"], "can be made again")):
+        edit(entry, lambda values, settings=settings: values.update(settings=settings))
+        (said,) = again.again(entry, ground.key, ground.material)
+        assert reason in said

@@ -191,7 +191,9 @@ def test_faults_are_sentences(tmp_path: Path) -> None:
         ):  # fmt: skip
             answer = httpx.post(f"{url}/{verb}", json=body)
             assert answer.status_code == status and answer.json()["error"].startswith("Expected"), answer.text
-        assert httpx.post(f"{url}/enter", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
+        for content in (b"{", rb'{"session": 1, "player": "a", "token": "\ud800"}'):
+            answer = httpx.post(f"{url}/images", content=content, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400 and answer.json()["error"].startswith("Expected"), answer.text
     with running(server(ground.host)) as serving, pytest.raises(ValueError, match="Expected a server that plays tiny as"):
         (tmp_path / "other.toml").write_text(ground.scenario.read_text() + "\n")
         play(Attempt("square"), str(tmp_path / "other.toml"), Player(serving.url, "me"), tmp_path / "x", str(tmp_path))

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from blackbox.league import again
-from blackbox.league.admission import check_player
+from blackbox.league.admission import check_attack, check_player
 from blackbox.league.entry import Entry
-from blackbox.league.scenario import read
 from blackbox.oracle import TargetError
 from blackbox.serving import Refused
 from tests.league_ground import Ground
@@ -27,10 +26,9 @@ def test_nobody_gets_in_without_the_token_of_a_registered_name(player: str, toke
 
 
 @pytest.mark.parametrize("name", [" square", "square  x", "a\0", "\ud800", "", "a" * 201])
-def test_names_that_look_like_others(tmp_path: Path, name: str) -> None:
-    ground = Ground(tmp_path)
+def test_names_that_look_like_others(name: str) -> None:
     with pytest.raises(Refused, match="with single spaces"):
-        ground.player().enter(ground.material.hash, name, "a" * 64, "Mine()")
+        check_attack(name, "a" * 64, "Mine()")
 
 
 @pytest.mark.parametrize("feedback", ["scores", "labels"])
@@ -66,11 +64,3 @@ def test_a_target_that_fails_when_it_is_opened(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(Refused) as caught:
         ground.play("noise")
     assert str(caught.value) == "Expected the target open to answer, but it failed. The host's log says why." and not caught.value.__cause__
-
-
-@pytest.mark.parametrize("limit", ["lock_out = 3", "most = 4"])
-def test_a_tariff_limits_nothing_that_the_league_would_not_hold_to(tmp_path: Path, limit: str) -> None:
-    ground = Ground(tmp_path)
-    ground.scenario.write_text(f"{ground.scenario.read_text()}\n[tariff]\nquery = 1\n{limit}\n")
-    with pytest.raises(ValueError, match=f"there was {limit.split()[0]}, to which nothing in the league holds"):
-        read(ground.scenario)

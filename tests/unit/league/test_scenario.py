@@ -56,6 +56,8 @@ def written(folder: Path, more: str = "", *edits: tuple[str, str]) -> Path:
         (('name = "a"', 'name = "a b"'), "of targets.0.name: String should match"),
         (("budget = 10", "budget = 10\nchannels = 'jpog:3'"), "Expected --channel"),
         (("budget = 10", "budget = 10\ntariff = {query = 1, flaged = 2}"), "Did you mean 'flagged'?"),
+        (("budget = 10", "budget = 10\ntariff = {query = 1, lock_out = 2}"), "there was lock_out, to which nothing in the league holds"),
+        (("budget = 10", "budget = 10\ntariff = {query = 1, most = 2}"), "there was most, to which nothing in the league holds"),
         (("budget = 10", "budget = 10\nvotes = 2"), "an odd number"),
         (("budget = 10", "budget = 10\nseeds = [1, 1]"), "Expected seeds that differ"),
         (('access = "queries"', 'access = "none"'), "Expected budget = 1 with access none"),
