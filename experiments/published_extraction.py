@@ -71,7 +71,7 @@ def copy_both(target: str, budget: str) -> Table:
     """A way a line: agreement and transfer."""
     rows = {r["way"]: _rows(target, r["way"], int(budget)) for r in results(f"extraction_{target}")["rows"]}
     both = ("agreement", "transfer")
-    lines = [[way, _outcomes(some, both[0]).shape[1], *(share(some, what) for what in both)] for way, some in rows.items()]
+    lines = [[way, _outcomes(some, both[0]).shape[1], *(share(some, what) for what in both)] for way, some in rows.items() if some]
     return Table(["asked about", "images", "agreement", "transfer"], lines)
 
 
