@@ -83,12 +83,12 @@ def _example(game: Game, scenario: Scenario, i: int, x: torch.Tensor, distance: 
         inside = all(q.inside for q in same)
         why = "the server did not answer so" if inside else "the server found it outside the threat or the mask"
         yield f"Expected {told} to be adversarial, but {why}."
-    if not _first(asked, claimed.first_success_query, scenario.votes):
+    if not succeeded(asked, claimed.first_success_query, scenario.votes):
         what = "a success" if scenario.votes == 1 else f"the query with which a majority of {scenario.votes} votes was complete"
         yield f"Expected query {claimed.first_success_query} of image {claimed.image} to be {what}, but in the journal it is none."
 
 
-def _first(asked: list[Question], n: int, votes: int) -> bool:
+def succeeded(asked: list[Question], n: int, votes: int) -> bool:
     """Did query ``n`` make an example: by its own answer, or with votes as the last that its image needed? (An attack that goes on may
     claim a nearer example than its first.)"""
     if not 0 < n <= len(asked) or not asked[n - 1].hit:
@@ -97,11 +97,20 @@ def _first(asked: list[Question], n: int, votes: int) -> bool:
 
 
 def _won(same: list[Question], votes: int) -> bool:
-    """Did the answers about one image make it an example: one, or with votes the majority of those after the first?"""
+    """Did the answers about one image make it an example: one hit, or with votes a majority of those that follow a hit? (After a majority
+    against it the next hit is another claim, as in the engine.)"""
     if votes == 1:
         return any(q.hit for q in same)
-    yes, no = sum(q.hit for q in same[1:]), sum(not q.hit for q in same[1:])
-    return yes > votes // 2 and yes > no
+    claimed, yes, no = False, 0, 0
+    for q in same:
+        if not claimed:
+            claimed, yes, no = q.hit, 0, 0
+            continue
+        yes, no = yes + q.hit, no + (not q.hit)
+        if yes > votes // 2:
+            return True
+        claimed = no <= votes // 2
+    return False
 
 
 def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from blackbox.league import again
+from blackbox.league import again, claims
+from blackbox.league.account import Question
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import Entry
 from blackbox.results import AttackResult
@@ -68,6 +69,15 @@ def test_a_lucky_answer_that_no_vote_confirmed(tmp_path: Path) -> None:
     replace(found, first_success_query=first).save(folder)
     (refusal,) = ground.verify(entry).refusals
     assert "a majority of 3 votes was complete" in refusal
+
+
+@pytest.mark.parametrize(
+    ("hits", "wins"),
+    [("111", 3), ("011", 0), ("1101", 4), ("1001", 0), ("100111", 6), ("0000111", 7), ("101", 0), ("1010", 0), ("11", 0), ("1100", 0)],
+)
+def test_what_votes_decide(hits: str, wins: int) -> None:
+    asked = [Question(n, 0, "p", 0, None, False, False, True, hit == "1") for n, hit in enumerate(hits)]
+    assert [n for n in range(len(hits) + 2) if claims.succeeded(asked, n, 3)][:1] == [wins] * (wins > 0)
 
 
 def _games(ground: Ground, entry: Path) -> list[Any]:
