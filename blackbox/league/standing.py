@@ -64,6 +64,11 @@ class Standing:
         """The images' ids."""
         return [image.image for image in self.sessions[0].images] if self.sessions else []
 
+    @property
+    def right(self) -> int:
+        """How many of the images some target had right: those on which every rate rests."""
+        return int(self.attacked.any(0).sum()) if self.sessions else 0
+
     @cached_property
     def attacked(self) -> np.ndarray:
         return self.column("attacked", bool)

@@ -66,7 +66,8 @@ def overall(found: Sequence[Standing]) -> Made:
     rows.append(["virtual best", *[NO] * (len(at) - 1), percent(best.success), NO, number(best.queries), *[NO] * sealed, *blank])
     lacking = [word for name, word in UNSPENT.items() if name not in spent]
     absent = f" Nothing was {' and nothing '.join(lacking)}." if lacking else ""
-    played = f"{first.scenario.threat}, {len(first.images):,} images, {', '.join(_played(first))}; 95 % intervals."
+    images = f"{first.right:,} of {len(first.images):,} images that some target had right"
+    played = f"{first.scenario.threat}, {images}, {', '.join(_played(first))}; 95 % intervals."
     return head, rows, f"{played}{absent} How to read it stands below."
 
 
@@ -74,7 +75,7 @@ def _spent(found: Sequence[Standing]) -> dict[str, list[str]]:
     """Columns of what the entries spent, by their heads; without those that are 0 for all."""
     columns: dict[str, tuple[list[float], Callable[[float], str]]] = {
         "flagged": ([s.mean(s.flagged) for s in found], "{:,.1f}".format),
-        "money (spent)": ([s.bill().total / max(s.attacked.size, 1) if s.scenario.tariff else 0.0 for s in found], short),
+        "money (spent)": ([s.bill().total / max(int(s.attacked.sum()), 1) if s.scenario.tariff else 0.0 for s in found], short),
         "gradients": ([s.mean(s.column("gradients")) for s in found], "{:,.0f}".format),
         "labels bought": ([s.entry.labels for s in found], "{:,.0f}".format),
         "seconds": ([s.mean(s.column("seconds")) for s in found], "{:.2g}".format),
@@ -97,7 +98,7 @@ def reading(found: Sequence[Standing]) -> list[str]:
         "the targets and seeds of an image are averaged first.",
         "At any time: the same share as in the column before it, with a wider interval. That one may be read after any number of images, "
         "taken in an order drawn from the scenario's hash, so that it holds as well for an entrant who stopped because it looked good.",
-        "Flagged queries, gradients, seconds and money are means over images, targets and seeds, of what was spent: an attack that gave up "
+        "Flagged queries, gradients, seconds and money are means over attacked images, of what was spent: an attack that gave up "
         "early spent less, while its queries count as the whole budget. Gradients and labels are as the entrant "
         f"declares{'' if prices else '; the scenario has no prices'}.",
         f"Virtual best: the quickest attack for each image, chosen in hindsight; quickest were {quickest or 'none'}.",
@@ -105,7 +106,7 @@ def reading(found: Sequence[Standing]) -> list[str]:
     if sealed:
         lines.append(
             "Public − sealed (overfitting): success on public targets less that on sealed ones, in points. Sealed targets may be harder or "
-            "easier by themselves: compare with the floors, which cannot overfit."
+            "easier by themselves: compare with the floors. An attack that is weak everywhere has less to lose."
         )
     if names := [s.name for s in found if draws.others(s, found)]:
         lines.append(
@@ -131,7 +132,12 @@ def headline(found: Sequence[Standing]) -> str:
     if others:
         d = difference(best, others[0])
         chance = "" if d.p < CHANCE else ", which chance may explain"
-        text += f" It saves {number(d.saved)} queries an image against {others[0].name}{chance}."
+        crafted = [f"{s.mean(s.column('gradients')):,.0f}" for s in (best, others[0])]
+        beside = f", with {crafted[0]} gradients an image beside {crafted[1]}" if crafted[0] != crafted[1] else ""
+        text += (
+            f" It saves {number(d.saved)} queries an image against {others[0].name}{beside}{chance}; the two were picked afterwards, and "
+            "that interval is adjusted for nothing."
+        )
     if (gap := overfitting(best)).n:
         beside = ", ".join(f"{s.name} {points(overfitting(s))}" for s in floors)
         text += f" {GAP[0].upper()}{GAP[1:]}: {points(gap)} points{f', beside {beside} of the floors' if beside else ''}."
