@@ -6,22 +6,20 @@ Every net built here takes images in [0, 1]: its normalisation is inside (`nets.
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from blackbox.checks import as_seed
 from blackbox.plain_text import did_you_mean
 from surrogates.nets import architectures as nets
 from surrogates.nets import libraries
 from surrogates.nets.architectures import Normalised, Shape
 from surrogates.nets.patches import Mixer, ViT
+from surrogates.nets.seeded import seeded
 from surrogates.nets.thin import DenseNet, MobileNet
 from surrogates.nets.weights import load_weights, read_header, save_weights
 
@@ -30,8 +28,6 @@ __all__ = ["Normalised", "build", "from_spec", "load_weights", "names", "save_we
 # what torchvision's and the public CIFAR ResNet weights were trained with, in units of [0, 1] images
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_INIT = threading.Lock()  # initialisation seeds torch's global generator and restores it
 
 
 @dataclass(frozen=True)
@@ -109,8 +105,7 @@ def build(
         raise ValueError(
             f"Expected images of at least {_ARCHS[name].smallest} pixels a side for {name}, but shape was {size}."
         )
-    with _INIT, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(as_seed(seed) % 2**64)
+    with seeded(seed):
         net = _torchvision(name, classes) if zoo else _ARCHS[name].make(size, classes)
         if not zoo and (init := _ARCHS[name].init) is not None:
             init(net)

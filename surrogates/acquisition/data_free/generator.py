@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blackbox.checks import as_seed
+from surrogates.nets.seeded import seeded
 
 
 class Generator(nn.Module):
@@ -29,8 +28,7 @@ class Generator(nn.Module):
         channels, height, width_px = shape
         self.latent, self.size = latent, (height, width_px)
         self.start = (2 * width, math.ceil(height / 4), math.ceil(width_px / 4))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(as_seed(seed) % 2**64)
+        with seeded(seed):
             self.linear = nn.Linear(latent, math.prod(self.start))
             self.layers = nn.Sequential(
                 nn.BatchNorm2d(2 * width), nn.Upsample(scale_factor=2),

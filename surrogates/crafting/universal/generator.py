@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from surrogates.crafting.universal.images import Images
+from surrogates.nets.seeded import seeded
 
 _WIDTH = 32
 
@@ -45,8 +46,7 @@ def generator(images: Images, epochs: int, batch: int, rate: float) -> Tensor:
     ``rate``; and the clipped loss in place of its logarithm (a factor that Adam takes out again). Linf: the output times eps; L2, L1:
     scaled to the length eps.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(images.seed & (1 << 63) - 1)
+    with seeded(images.seed):
         net, z = Generator(images.shape), torch.rand(1, *images.shape)
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     best, most, k = torch.zeros(images.shape), -1.0, 0
