@@ -94,13 +94,19 @@ class Parts:
 
         try:
             with self.kept.calls(self.plain, name, **{**self.given.identity(), "images": self._print(x)}):
-                take(in_calls(self.plain, x, "evaluate"))
+                self._taken(x, take)
+        finally:
+            self.found.put(sees, row, said if wrong is None else said | wrong, ~known, queries=int(known.sum()))
+
+    def _taken(self, x: Tensor, take: Callable[[Reply], None]) -> None:
+        """Hand to ``take`` what the target says of inputs; after an error what it said of the first of them."""
+        try:
+            reply = in_calls(self.plain, x, "evaluate")
         except BaseException as error:
             if isinstance(part := getattr(error, "result", None), Reply):
                 take(part)
             raise
-        finally:
-            self.found.put(sees, row, said if wrong is None else said | wrong, ~known, queries=int(known.sum()))
+        take(reply)
 
     def _print(self, x: Tensor) -> str:
         return fingerprint(x, self.given.labels, self.given.ids)
@@ -140,12 +146,7 @@ class Parts:
                 wrong[here] |= said
                 spent += int(known.sum())
 
-            try:
-                take(in_calls(self.plain, made, "evaluate"))
-            except BaseException as error:
-                if isinstance(part := getattr(error, "result", None), Reply):
-                    take(part)
-                raise
+            self._taken(made, take)
             return torch.from_numpy(wrong[at])
 
         with self.part("ceiling"):
