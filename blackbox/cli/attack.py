@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox import specs
 from blackbox.cli import logs, options, run_folder, training
-from blackbox.cli.chosen import bought, informed, parameters, surrogate_nets
+from blackbox.cli.chosen import bought, informed, parameters, serving, surrogate_nets
 from blackbox.cli.exits import FAILED, NO_SUCCESS, STOPPED, TRACEBACK, Exit
 from blackbox.cli.progress import attack_progress, say
 from blackbox.goals import base as goals
@@ -102,8 +102,8 @@ def prepare(
 
     labelled = how.goal is None or not goal_text.any_form(how.goal)
     shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=labelled, table=how.table))
-    _of_images(shown, known)
-    aim, mask = _aim(how, known, shown), specs.read_mask(how.mask, shown)
+    aim, mask = _aim(how, shown), specs.read_mask(how.mask, shown)
+    serving(known, shown, aim)
     most = "answers" if (any_form := _any_form(how, aim)) else between.access(how.access, stack)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
@@ -130,33 +130,14 @@ def prepare(
     return Job(found, shown, wanted, shows, attacks, oracles, reach, first, count, asked or 0, aim, mask)
 
 
-def _aim(how: options.Search, known: options.Surrogates, shown: specs.ImageSet) -> Goal | None:
-    """The goal of ``--goal``. Raises: ValueError: an option beside it is for a class to reach, or trains nets on classes where the
-    target answers in another form."""
+def _aim(how: options.Search, shown: specs.ImageSet) -> Goal | None:
+    """The goal of ``--goal``. Raises: ValueError: an option beside it is for a class to reach."""
     if how.goal is None:
         return None
     beside = {"--targeted": how.targeted, "--pool": how.pool}
     if given := [name for name, value in beside.items() if value]:
         raise ValueError(f"Expected either --goal or {given[0]}, which is for a class to reach, but both were given.")
-    from blackbox.protocol import Access
-
-    aim = specs.read_goal(how.goal, shown)
-    if known.own and aim is not None and aim.needs is Access.ANSWERS:
-        raise ValueError(
-            f"Expected either --own, whose nets are trained on classes, or a goal of classes, but the goal was {aim}. Give nets that "
-            "return what the target does: --surrogate."
-        )
-    return aim
-
-
-def _of_images(shown: specs.ImageSet, known: options.Surrogates) -> None:
-    """Refuse surrogates with a table: nets of images. Raises: ValueError."""
-    if shown.table is not None and (known.surrogate or known.own):
-        option = "--surrogate" if known.surrogate else "--own"
-        raise ValueError(
-            f"Expected no {option} with --table, whose rows a net of images cannot take, but both were given. A net of scaled columns is "
-            "for Python: blackbox.attack(..., table=table, prior=surrogates.prior([net]))."
-        )
+    return specs.read_goal(how.goal, shown)
 
 
 def _any_form(how: options.Search, aim: Goal | None) -> bool:

@@ -10,7 +10,25 @@ from blackbox.attacks import takes_prior, with_prior
 from blackbox.cli import options, training
 
 if TYPE_CHECKING:
+    from blackbox.goals.base import Goal
     from surrogates import Dataset
+
+
+def serving(known: options.Surrogates, shown: specs.ImageSet, aim: Goal | None) -> None:
+    """Refuse surrogates that cannot serve the inputs or the goal. Raises: ValueError."""
+    if shown.table is not None and (known.surrogate or known.own):
+        option = "--surrogate" if known.surrogate else "--own"
+        raise ValueError(
+            f"Expected no {option} with --table, whose rows a net of images cannot take, but both were given. A net of scaled columns is "
+            "for Python: blackbox.attack(..., table=table, prior=surrogates.prior([net]))."
+        )
+    from blackbox.protocol import Access
+
+    if known.own and aim is not None and aim.needs is Access.ANSWERS:
+        raise ValueError(
+            f"Expected either --own, whose nets are trained on classes, or a goal of classes, but the goal was {aim}. Give nets that "
+            "return what the target does: --surrogate."
+        )
 
 
 def surrogate_nets(

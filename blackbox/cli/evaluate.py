@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox import specs
 from blackbox.cli import gate as gates
 from blackbox.cli import options, run_folder, training
+from blackbox.cli.chosen import serving
 from blackbox.cli.exits import Exit, cut_off
 from blackbox.cli.progress import attack_progress, say
 from blackbox.results import words
@@ -42,7 +43,8 @@ def run(
     top = _ceiling(ceiling)
     any_form = goal is not None and goal_text.any_form(goal)
     shown = specs.images(images, common.seed, labelled=not any_form, table=table)
-    aim = _aim(goal, known, images, shown)
+    aim = specs.read_goal(goal, shown)
+    serving(known, shown, aim)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     most = between.shown(found.model, between.access(None, stack), found.returns)
@@ -91,19 +93,6 @@ def run(
     say(got.table(), common.quiet)
     say(f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run", common.quiet)
     bar.close(got, path, common.quiet)
-
-
-def _aim(goal: str | None, known: options.Surrogates, images: options.Images, shown: specs.ImageSet) -> Goal | None:
-    """The goal of ``--goal``. Raises: ValueError: it is none; surrogates beside it that cannot serve it, or rows of a table."""
-    aim = specs.read_goal(goal, shown)
-    if (known.own or known.surrogate) and shown.table is not None:
-        raise ValueError("Expected no --surrogate and no --own with --table, whose rows a net of images cannot take, but there was one.")
-    if known.own and aim is not None and aim.needs.name == "ANSWERS":
-        raise ValueError(
-            f"Expected either --own, whose nets are trained on classes, or a goal of classes, but the goal was {aim}. Give nets that "
-            "return what the target does: --surrogate."
-        )
-    return aim
 
 
 def _levels(aim: Goal | None, most: str) -> list[str]:
