@@ -1,7 +1,7 @@
 """The league's scenario ``small``, hosted and played on this machine: a server in a process of its own, a process an entrant, the site.
 
 Targets, images and what they were made of: ../shared/data/README.md. Writes a folder (sealed slot, data, journal, entries), which is
-not committed, and the site. What was played already is gone on with.
+not committed, and the site, of which all but the HTML is. What was played already is gone on with.
 
     python -m experiments.studies.league_small
     python -m experiments.studies.league_small --attacks square,noise --site runs/site   # a trial
