@@ -66,13 +66,13 @@ class Site:
             raise ValueError("Expected at least one verified entry for a table, but there was none.")
         for inner in ("scenarios", "attacks"):
             (folder / inner).mkdir(parents=True, exist_ok=True)
-        index = self._index(groups, folder)
-        index.write(folder, INDEX)
         pages = [folder / f"{INDEX}.html"]
         for digest, found in groups.items():
             name = _page_of(found[0].scenario, digest, groups)
-            self._scenario(found, folder / "scenarios", name).write(folder / "scenarios", name)
+            picture = pictures.curves(found, folder / "scenarios" / f"{name}.svg")
+            self._scenario(found, picture).write(folder / "scenarios", name)
             pages.append(folder / "scenarios" / f"{name}.html")
+        self._index(groups, folder).write(folder, INDEX)  # with the pictures of the scenarios
         for attack in sorted({s.name for found in groups.values() for s in found}):
             page = self._attack(attack, groups)
             page.write(folder / "attacks", safe(attack))
@@ -92,16 +92,11 @@ class Site:
         page.headline = [said for found in groups.values() if (said := tables.headline(found))]
         for digest, found in groups.items():
             scenario = found[0].scenario
+            name = _page_of(scenario, digest, groups)
             page.head(f"{scenario.name} {scenario.version}")
             page.text(scenario.about or "No description.")
-            page.links(
-                [("The scenario", f"scenarios/{_page_of(scenario, digest, groups)}"), *((s.name, f"attacks/{safe(s.name)}") for s in found)]
-            )
-            picture = pictures.curves(found, folder / f"{_page_of(scenario, digest, groups)}.svg")
-            page.picture("Success against queries", picture, tables.CURVE)
-            _tables(page, found)
-            for line in tables.reading(found):
-                page.text(line)
+            page.links([("The scenario", f"scenarios/{name}"), *((s.name, f"attacks/{safe(s.name)}") for s in found)])
+            _results(page, found, folder / "scenarios" / f"{name}.svg", "scenarios")
         if self.refused:
             page.head("Refused")
             page.text("Not in any table, with the reasons of the verification.")
@@ -128,7 +123,7 @@ class Site:
                     lines.append(f"{name}: the player of {s.name} had opened {many} on a target of it, {told}.")
         return lines
 
-    def _scenario(self, found: list[Standing], folder: Path, name: str) -> Page:
+    def _scenario(self, found: list[Standing], picture: Path) -> Page:
         scenario = found[0].scenario
         page = Page(f"Scenario {scenario.name} {scenario.version}", lead=scenario.about, nav=True, foot=_foot())
         page.first = [f"{said}."] if (said := few(found[0].right)) else []
@@ -136,10 +131,7 @@ class Site:
         page.head("Facts")
         page.table(["Field", "Value"], tables.facts(scenario, found[0].entry.scenario_hash), left=2)
         page.head("Table")
-        page.picture("Success against queries", pictures.curves(found, folder / f"{name}.svg"), tables.CURVE)
-        _tables(page, found)
-        for line in tables.reading(found):
-            page.text(line)
+        _results(page, found, picture)
         page.head("Target by target")
         page.table(*tables.by_target(found))
         page.head("Commands")
@@ -151,7 +143,7 @@ class Site:
         page.links([("All attacks", f"../{INDEX}")])
         for digest, found in groups.items():
             for one in (s for s in found if s.name == attack):
-                played = next(p for p in self.played if p.entry is one.entry)
+                played = self._played(one.entry)
                 page.head(f"{one.scenario.name} {one.scenario.version}")
                 page.links([(f"Scenario {one.scenario.name}", f"../scenarios/{_page_of(one.scenario, digest, groups)}")])
                 page.table(["Field", "Value"], tables.declared(one, played.checked), left=2)
@@ -165,15 +157,15 @@ class Site:
 
     def _commands(self, page: Page, entries: Sequence[Entry]) -> None:
         """Those that play entries and check them."""
-        lines = [*(tables.run_command(entry, self._folder(entry), self.data) for entry in entries), self._verify(entries)]
+        lines = [*(tables.run_command(entry, self._played(entry).folder, self.data) for entry in entries), self._verify(entries)]
         page.text(tables.PLACES.format(", FILE.py the entrant's source" if any("FILE.py" in line for line in lines) else ""))
         page.pre("\n".join(lines))
 
-    def _folder(self, entry: Entry) -> str:
-        return next(p.folder for p in self.played if p.entry is entry)
+    def _played(self, entry: Entry) -> Played:
+        return next(p for p in self.played if p.entry is entry)
 
     def _verify(self, entries: Iterable[Entry]) -> str:
-        return tables.verify_command([self._folder(entry) for entry in entries], self.options)
+        return tables.verify_command([self._played(entry).folder for entry in entries], self.options)
 
     def _data(self, groups: Mapping[str, list[Standing]]) -> dict[str, Any]:
         """All that the tables are made of: the sessions image by image, as columns."""
@@ -187,11 +179,14 @@ class Site:
         }  # fmt: skip
 
 
-def _tables(page: Page, found: list[Standing]) -> None:
-    """The table of a scenario, and each attack against each floor."""
+def _results(page: Page, found: list[Standing], picture: Path, inside: str = "") -> None:
+    """The curves and the table of a scenario, each attack against each floor, and how to read them."""
+    page.picture("Success against queries", picture, tables.CURVE, inside)
     page.table(*tables.overall(found))
     if (made := tables.differences(found)) is not None:
         page.table(*made, left=2)
+    for line in tables.reading(found):
+        page.text(line)
 
 
 def names_of(entered: Set[tuple[str, str]]) -> dict[tuple[str, str], str]:

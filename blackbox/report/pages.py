@@ -83,15 +83,17 @@ class Links:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture (PNG, SVG, JPEG) that lies beside the page."""
+    """A picture (PNG, SVG, JPEG) that lies beside the page, or in the folder ``inside`` there."""
 
     kind: ClassVar[str] = "picture"
     title: str
     path: Path
     caption: str
+    inside: str = ""
 
     def markdown(self) -> str:
-        return f"![{self.title}]({self.path.name})" + (f"\n\n{self.caption}" if self.caption else "")
+        where = Path(self.inside, self.path.name).as_posix()
+        return f"![{self.title}]({where})" + (f"\n\n{self.caption}" if self.caption else "")
 
     def source(self) -> str:
         return data_url(self.path.read_bytes(), _KINDS[self.path.suffix])
@@ -193,9 +195,9 @@ class Page:
         `Estimate` with its interval."""
         self.blocks.append(Table([*map(self.of_inputs, head)], [[*row] for row in rows], self.of_inputs(caption), left))
 
-    def picture(self, title: str, path: Path, caption: str = "") -> None:
-        """A picture (PNG, SVG) that lies beside the page."""
-        self.blocks.append(Picture(title, path, self.of_inputs(caption)))
+    def picture(self, title: str, path: Path, caption: str = "", inside: str = "") -> None:
+        """A picture (PNG, SVG) that lies beside the page, or in the folder ``inside`` there."""
+        self.blocks.append(Picture(title, path, self.of_inputs(caption), inside))
 
     def gallery(self, shown: Gallery, path: Path) -> None:
         """Images with a line under each; ``path``: the one picture of them that Markdown shows, without suffix."""
