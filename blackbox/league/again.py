@@ -18,10 +18,9 @@ import numpy as np
 from blackbox.league import scenario as scenarios
 from blackbox.league import source
 from blackbox.league.account import Question, scores_of
-from blackbox.league.claims import result_of
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
-from blackbox.league.games import Game, game_of
+from blackbox.league.games import Game, accounts_of, game_of
 from blackbox.league.material import Material, as_levels, print_of
 from blackbox.league.play import Attempt, search
 from blackbox.league.scenario import Scenario
@@ -71,6 +70,7 @@ def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: 
         Why the entry is refused, a sentence each.
     """
     entry, where = Entry.read(folder), Path(folder)
+    accounts = accounts_of(where, entry, key)
     if not attack and not source.ours(entry.attack):
         return [f"Expected the file of {entry.attack}, no attack of this package, to play it again. Give --attack FILE.py:NAME"]
     attempt = Attempt(attack or entry.attack.partition(" ")[0], entry.settings, entry.surrogates, entry.attack)
@@ -80,8 +80,8 @@ def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: 
     replay = _session if source.ours(attempt.attack) else _apart  # what a stranger's source remembers ends with its process
     scenario = scenarios.read(where / SCENARIO)[0]
     out = []
-    for session in entry.sessions:
-        faults = replay(game_of(where, session, key), attempt, scenario, material.mask, data)
+    for session, account in zip(entry.sessions, accounts, strict=True):
+        faults = replay(game_of(where, session, account), attempt, scenario, material.mask, data)
         out += [f"{session.target}, seed {session.seed}: {fault}" for fault in faults]
     return out
 
@@ -118,11 +118,10 @@ def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray 
         return [f"Expected the source to ask the {a.rows} questions of the journal, but it asked {journal.read}."]
     if stopped and not a.stopped:
         return [stopped]
-    claimed = result_of(game)
     return [
         f"Expected the example of image {image.image} that the source finds, but the entry claims another."
         for i, image in enumerate(session.images)
-        if image.success and not _same(result, claimed, i)
+        if image.success and not _same(result, game.result, i)
     ]
 
 

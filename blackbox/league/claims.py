@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from blackbox.league.account import Question
 from blackbox.league.material import as_floats, as_levels, print_of
 from blackbox.league.scenario import Scenario
 from blackbox.oracle.same import odd
-from blackbox.results import AttackResult
 
 if TYPE_CHECKING:
     from blackbox.league.games import Game
@@ -25,19 +23,9 @@ CLOSE = 1e-3
 """Of a probability: an example that misses its goal by no more, when it is looked at again, may have been adversarial in another batch."""
 
 
-def result_of(game: Game) -> AttackResult:
-    """The saved result of a session. Raises: EntryError, it cannot be read."""
-    from blackbox.league.entry import EntryError
-
-    try:
-        return AttackResult.load(Path(game.folder) / "result")
-    except (FileNotFoundError, ValueError) as error:
-        raise EntryError(str(error)) from None
-
-
 def faults(game: Game, scenario: Scenario, notes: list[str]) -> Iterator[str]:
     """What is wrong with the claims of a session, in the light of its journal."""
-    result, images, threat = result_of(game), game.account.images, specs.read_threat(scenario.threat)
+    result, images, threat = game.result, game.account.images, specs.read_threat(scenario.threat)
     if result.ids.tolist() != [image.image for image in images]:
         yield "Expected the result to hold the images of the account in their order, but it holds others."
         return
@@ -115,7 +103,7 @@ def _won(same: list[Question], votes: int) -> bool:
 
 def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]:
     """Look the claimed examples up at the target itself, as the 8-bit images that they are."""
-    name, result = game.session.target, result_of(game)
+    name = game.session.target
     oracle = targets.oracle(name, 0)
     if oracle.randomised:
         verdict.notes.append(f"{name}: its answers are random, so that examples were not looked at again; the journal's votes count.")
@@ -129,7 +117,7 @@ def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]
     rows = np.array([i for i, image in enumerate(game.session.images) if image.success], np.int64)
     if not len(rows):
         return
-    levels = as_levels(result.x_adv[rows])
+    levels = as_levels(game.result.x_adv[rows])
     for i, inside in zip(rows, targets.material.inside(levels, rows), strict=True):
         if not inside:
             yield f"Expected the example of image {game.session.images[i].image} inside the threat and the mask, but it is not."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from blackbox.league.account import FIRST, Account, Question, chained
 from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, Entry, EntryError, Session, read_model
 from blackbox.league.material import print_of
 from blackbox.league.signing import Signed, holds, key_id
+from blackbox.results import AttackResult
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -27,6 +29,14 @@ class Game:
     account: Account
     asked: list[list[Question]]
     clean: np.ndarray
+
+    @cached_property
+    def result(self) -> AttackResult:
+        """The saved result. Raises: EntryError, it cannot be read."""
+        try:
+            return AttackResult.load(self.folder / "result")
+        except (FileNotFoundError, ValueError) as error:
+            raise EntryError(str(error)) from None
 
 
 def accounts_of(where: Path, entry: Entry, key: Ed25519PublicKey) -> list[Account]:
@@ -46,7 +56,7 @@ def accounts_of(where: Path, entry: Entry, key: Ed25519PublicKey) -> list[Accoun
     for session in entry.sessions:
         told = f"{session.target}, seed {session.seed}"
         try:
-            out.append(account_of(where, session, key))
+            out.append(_account(where, session, key))
         except EntryError as error:
             raise EntryError(f"{told}: {error}") from None
         if not digest == out[-1].scenario_hash == entry.scenario_hash:
@@ -57,7 +67,7 @@ def accounts_of(where: Path, entry: Entry, key: Ed25519PublicKey) -> list[Accoun
     return out
 
 
-def account_of(where: Path, session: Session, key: Ed25519PublicKey) -> Account:
+def _account(where: Path, session: Session, key: Ed25519PublicKey) -> Account:
     """The signed account of a session. Raises: EntryError, it cannot be read, or was not signed with this key."""
     if Path(session.folder).name != session.folder or session.folder in ("", ".", ".."):
         raise EntryError(f"Expected the folder of a session inside the entry, but it was {session.folder!r}.")
@@ -69,9 +79,9 @@ def account_of(where: Path, session: Session, key: Ed25519PublicKey) -> Account:
     return Account.of(signed.body)
 
 
-def game_of(where: Path, session: Session, key: Ed25519PublicKey) -> Game:
-    """Read a session's files. Raises: EntryError, one cannot be read, is signed by another key, or does not fit the signed account."""
-    account, folder = account_of(where, session, key), where / session.folder
+def game_of(where: Path, session: Session, account: Account) -> Game:
+    """Read a session's files, whose signed account is known. Raises: EntryError, one cannot be read, or does not fit the account."""
+    folder = where / session.folder
     try:
         lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

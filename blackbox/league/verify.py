@@ -18,12 +18,12 @@ from blackbox.league import booked, claims, source
 from blackbox.league import scenario as scenarios
 from blackbox.league.account import Account, counted
 from blackbox.league.book import Book
-from blackbox.league.entry import ACCOUNT, SCENARIO, SOURCE, Entry, EntryError, read_model
+from blackbox.league.entry import SCENARIO, SOURCE, Entry, EntryError
 from blackbox.league.floors import FLOORS
 from blackbox.league.games import Game, accounts_of, game_of
 from blackbox.league.material import Material, load, print_of
 from blackbox.league.scenario import Scenario
-from blackbox.league.signing import Signed
+from blackbox.league.signing import key_id
 from blackbox.oracle import TargetError
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ def _judge(
     accounts = accounts_of(where, entry, key)
     scenario = scenarios.read(where / SCENARIO)[0]
     verdict.refusals += [*_sessions(entry, scenario), *_source(where, entry, accounts), *_declared(entry, scenario)]
-    for session in entry.sessions:
+    for session, account in zip(entry.sessions, accounts, strict=True):
         told = f"{session.target}, seed {session.seed}"
         try:
-            game = game_of(where, session, key)
+            game = game_of(where, session, account)
             if game.account.server != (own := entry.environment.get("versions", {}).get("blackbox")):
                 verdict.notes.append(f"{told}: played with version {own}, served with version {game.account.server}.")
-            faults = [*_same(entry, game), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
+            faults = [*_same(entry, game, key), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
             faults += [] if material is None else _images(game, material)
             faults += [] if targets is None or session.target not in targets.names else claims.asked_again(game, targets, verdict)
             faults += [] if book is None else booked.faults(game, book)
@@ -151,7 +151,7 @@ def _declared(entry: Entry, scenario: Scenario) -> Iterator[str]:
 # -- what belongs to one session -----------------------------------------------------------------------------------------
 
 
-def _same(entry: Entry, game: Game) -> Iterator[str]:
+def _same(entry: Entry, game: Game, key: Ed25519PublicKey) -> Iterator[str]:
     """Is the account that of this entry's attack on this target?"""
     a, s = game.account, game.session
     pairs = {
@@ -160,7 +160,7 @@ def _same(entry: Entry, game: Game) -> Iterator[str]:
         "player": (entry.player, a.player), "scenario": (entry.scenario_hash, a.scenario_hash), "target": (s.target, a.target),
         "seed": (s.seed, a.seed), "budget": (s.budget, a.budget), "sealed or not": (s.sealed, a.sealed),
         "earlier sessions": (s.earlier, a.earlier),
-        "reason to stop": (s.stopped, a.stopped), "server's key": (s.key, read_model(Signed, game.folder / ACCOUNT).key),
+        "reason to stop": (s.stopped, a.stopped), "server's key": (s.key, key_id(key)),
     }  # fmt: skip
     for what, (claimed, signed) in pairs.items():
         if claimed != signed:

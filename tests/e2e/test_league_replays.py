@@ -81,9 +81,11 @@ def test_what_votes_decide(hits: str, wins: int) -> None:
 
 
 def _games(ground: Ground, entry: Path) -> list[Any]:
-    from blackbox.league.games import game_of
+    from blackbox.league.games import accounts_of, game_of
 
-    return [(session, game_of(entry, session, ground.key)) for session in Entry.read(entry).sessions]
+    found = Entry.read(entry)
+    pairs = zip(found.sessions, accounts_of(entry, found, ground.key), strict=True)
+    return [(session, game_of(entry, session, account)) for session, account in pairs]
 
 
 @pytest.mark.parametrize("rows", [256, 2])
