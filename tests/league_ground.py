@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox.league import signing
-from blackbox.league.account import scores_of
+from blackbox.league.account import answers
 from blackbox.league.book import Book
 from blackbox.league.entry import ACCOUNT, Entry
 from blackbox.league.host import Host
@@ -68,8 +68,7 @@ class Direct:
         return self.host.open(**self.who, scenario=scenario, attack=attack, target=target, seed=seed)
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
-        found = self.host.ask(session, **self.who, images=images, ids=ids, places=places)
-        return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": scores_of(found)}
+        return answers(self.host.ask(session, **self.who, images=images, ids=ids, places=places))
 
     def close(self, session: int, stopped: str | None = None) -> dict[str, Any]:
         return self.host.close(session, **self.who, stopped=stopped).model_dump()

@@ -137,10 +137,11 @@ class Account(Part):
             raise EntryError(said) from None
 
 
-def scores_of(asked: Sequence[Question]) -> np.ndarray | None:
-    """The scores of several answers, [m, C] float32; None where labels alone are shown."""
+def answers(asked: Sequence[Question]) -> dict[str, Any]:
+    """What a player is told of questions: labels, -1 where rejected; rejected; scores [m, C] float32, None where labels alone are shown."""
     rows = [question.scores for question in asked if question.scores is not None]
-    return np.stack(rows).astype("<f4") if rows else None
+    scores = np.stack(rows).astype("<f4") if rows else None
+    return {"labels": [q.label for q in asked], "rejected": [q.rejected for q in asked], "scores": scores}
 
 
 def counted(image: ImageAccount, asked: Iterable[Question]) -> ImageAccount:

@@ -17,7 +17,7 @@ import numpy as np
 
 from blackbox.league import scenario as scenarios
 from blackbox.league import source
-from blackbox.league.account import Question, scores_of
+from blackbox.league.account import Question, answers
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
 from blackbox.league.games import Game, accounts_of, game_of
@@ -56,7 +56,7 @@ class Journal:
             else:
                 found.append(known[at])
                 self.read += 1
-        return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": scores_of(found)}
+        return answers(found)
 
 
 def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: str = "", data: str | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox.league.account import scores_of
+from blackbox.league.account import answers
 from blackbox.league.host import Host
 from blackbox.serving import Handler, Refused, Server
 from blackbox.targets import wire
@@ -80,10 +80,8 @@ class LeagueHandler(Handler):
             rows = np.frombuffer(base64.b64decode(images, validate=True), np.uint8).reshape(len(ids), *shape)
         except ValueError:
             raise Refused(400, f"Expected {len(ids)} images of {int(np.prod(shape))} bytes in base64, but there were others.") from None
-        found = host.ask(images=rows, ids=ids, places=places, **who)
-        scores = scores_of(found)
-        shown = None if scores is None else base64.b64encode(scores.tobytes()).decode()
-        return {"labels": [q.label for q in found], "rejected": [q.rejected for q in found], "scores": shown}
+        said = answers(host.ask(images=rows, ids=ids, places=places, **who))
+        return {**said, "scores": None if said["scores"] is None else base64.b64encode(said["scores"].tobytes()).decode()}
 
     def _close(self, host: Host, **given: Any) -> dict[str, Any]:
         return host.close(**given).model_dump()
