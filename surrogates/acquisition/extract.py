@@ -157,7 +157,7 @@ def extract(
         error.result = error.answers = answers  # type: ignore[attr-defined]  # they were paid for
         raise
     agreement = Rate.of((predict(net, held.images) == held.labels).numpy())
-    bill = replace(bill, budget=budget, held_out=len(held) + held.rejected, transfer=min(plan.crafted, len(held)))
+    bill = replace(bill, budget=budget, held_out=held.paid, transfer=min(plan.crafted, len(held)))
     return Extraction(
         net, plan.strategy, plan.name, plan.why, agreement, transfer, threat, plan.measured_on, bill, answers, held, curve, notes
     )

@@ -127,7 +127,7 @@ def learn(
             left = np.setdiff1d(left, choice.index)
             if not warm:
                 net.load_state_dict(initial)
-            paid = len(asked) + asked.rejected + plan.held_out
+            paid = asked.paid + plan.held_out
             try:
                 check_answered(asked, held)
                 train(net, asked, recipe, seed=seed, soft=soft, validation=held)
@@ -195,7 +195,7 @@ def _ask(
     except BaseException as error:
         part = getattr(error, "result", None)
         if asked is not None and isinstance(part, Answers):
-            error.result = asked.join(part) if len(part) or part.rejected else asked  # type: ignore[attr-defined]
+            error.result = asked.join(part)  # type: ignore[attr-defined]
         raise
     return new if asked is None else asked.join(new)
 

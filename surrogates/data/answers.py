@@ -52,16 +52,23 @@ class Answers:
         soft = None if self.probabilities is None else self.probabilities[i]
         return replace(self, images=self.images[i], labels=self.labels[i], probabilities=soft, index=self.index[at], rejected=0)
 
-    def join(self, more: Answers) -> Answers:
+    @property
+    def paid(self) -> int:
+        """How many queries they cost."""
+        return len(self) + self.rejected
+
+    def join(self, *more: Answers) -> Answers:
         """Append ``more`` answers of the same target."""
-        both = [a.probabilities for a in (self, more) if a.probabilities is not None]
+        parts = [self, *more]
+        soft = [a.probabilities for a in parts if a.probabilities is not None]
+        shown = soft and all(a.probabilities is not None for a in parts if len(a))  # a failed call without an answer shows nothing
         return replace(
             self,
-            images=torch.cat([self.images, more.images]),
-            labels=torch.cat([self.labels, more.labels]),
-            probabilities=torch.cat(both) if len(both) == 2 else None,
-            index=np.concatenate([self.index, more.index]),
-            rejected=self.rejected + more.rejected,
+            images=torch.cat([a.images for a in parts]),
+            labels=torch.cat([a.labels for a in parts]),
+            probabilities=torch.cat(soft) if shown else None,
+            index=np.concatenate([a.index for a in parts]),
+            rejected=sum(a.rejected for a in parts),
         )
 
     def plain(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Run:
         """All answers to learn from."""
         if not self.asked:
             return Answers(torch.empty(0, *self.shape), torch.zeros(0, dtype=torch.int64), None, np.zeros(0, np.int64), self.oracle.classes)
-        return joined(self.asked)
+        return self.asked[0].join(*self.asked[1:])
 
     def ask(self, x: Tensor, purpose: str = "train") -> Answers:
         """Query images [n, C, H, W], as many as the budget allows; of the answers the index names the rows of ``x``.
@@ -134,38 +134,25 @@ class Run:
     def _look(self, x: Tensor, told: Answers) -> None:
         """Notice a collapse; the first time make the generator anew, the second time give it up."""
         if self.lost:
-            if len((seen := self.so_far()).labels.unique()) < 2 and len(seen):
-                error = one_class(seen)
-                error.answers = seen  # type: ignore[attr-defined]
-                raise error
+            if len(torch.cat([each.labels for each in self.asked]).unique()) == 1:
+                raise one_class(self.so_far())
             return
         if not (why := self.watch.see(x, told.labels)):
             return
         self.collapses += 1
         then = "the rest of the budget is spent on dead leaves" if self.lost else "it is made anew, once"
-        self.notes.append(f"The generator collapsed after {sum(map(paid, self.asked)) + self.estimates:,} queries: {why}; {then}.")
+        queries = sum(each.paid for each in self.asked) + self.estimates
+        self.notes.append(f"The generator collapsed after {queries:,} queries: {why}; {then}.")
         warnings.warn(self.notes[-1], stacklevel=4)
         if not self.lost:
             self._start(self.seed + 1)
 
 
-def paid(answers: Answers) -> int:
-    """The queries that answers cost."""
-    return len(answers) + answers.rejected
-
-
-def joined(parts: list[Answers]) -> Answers:
-    """Several answers of the same target, one below the other, in one piece of memory."""
-    soft = [p.probabilities for p in parts if p.probabilities is not None]
-    return Answers(
-        torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts]), torch.cat(soft) if soft else None,
-        np.concatenate([p.index for p in parts]), parts[0].classes, (), sum(p.rejected for p in parts),
-    )  # fmt: skip
-
-
 def one_class(answers: Answers) -> ValueError:
-    """The error for a target that names one class only."""
-    return ValueError(
+    """The error for a target that names one class only; it holds the answers."""
+    error = ValueError(
         f"Expected a target that tells classes apart, but it gave all {len(answers)} images class {int(answers.labels[0])}, those of two "
         "generators and dead leaves among them. Give images of its kind: surrogates.learn."
     )
+    error.answers = answers  # type: ignore[attr-defined]  # they were paid for
+    return error

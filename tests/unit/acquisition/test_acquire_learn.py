@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,15 @@ def test_a_target_that_rejects_and_then_fails(parts: dict[str, sg.Dataset], targ
     with pytest.raises(TargetError) as error:
         sg.learn(fresh(), oracle, parts["pool"], Random(first=0.5, rounds=1), queries=180, recipe=sg.Recipe(epochs=1))
     assert error.value.result.rejected == sum(rejected) == oracle.rows - sum(answered) > 0  # type: ignore[attr-defined]
+
+
+def test_answers_are_joined_without_losing_what_was_shown() -> None:
+    x, soft = torch.rand(6, 1, 2, 2), torch.full((6, 3), 1 / 3)
+    all_of_it = sg.Answers(x, torch.zeros(6, dtype=torch.int64), soft, np.arange(6), 3, rejected=2)
+    none = replace(all_of_it.take(np.zeros(6, bool)), probabilities=None, rejected=1)  # of a call that failed at once
+    found = none.join(all_of_it.take([0, 1]), all_of_it.take([2, 3, 4, 5]))
+    assert torch.equal(found.images, x) and torch.equal(found.probabilities, soft) and found.index.tolist() == list(range(6))  # type: ignore[arg-type]
+    assert found.paid == 7 and all_of_it.join(replace(found, probabilities=None)).probabilities is None
 
 
 def bad(**change: Any) -> None:
