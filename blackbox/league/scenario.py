@@ -45,7 +45,7 @@ class Attacker(Part):
     @field_validator("feedback")
     @classmethod
     def _level(cls, value: str) -> str:
-        if Access.parse(value.partition(":")[0]) is Access.ANSWERS:
+        if Access.parse(between.level_of(value)[0]) is Access.ANSWERS:
             raise ValueError("Expected feedback of labels, topk:K, scores or logits, but it was 'answers', which only a goal can read.")
         return value
 

@@ -42,11 +42,7 @@ class Targets:
                 if len(found) != 1:
                     raise ValueError(f"Expected one model for {name} of {scenario.name}, but its spec names {len(found)}.")
                 self._models[name] = found[0]
-        level, _, k = scenario.attacker.feedback.partition(":")
-        self.k = None if level != "topk" else int(k) if k else min(5, material.classes)
-        self._level, self._stack = level, scenario.stack()
-        if self.k is not None:  # as any served target: a channel leaves the k largest of its scores
-            self._level, self._stack = "scores", [*self._stack, *channels.read([f"topk:{self.k}"])]
+        self._level, self._stack, self.k = channels.served(scenario.attacker.feedback, scenario.stack(), material.classes)
         self.lock = threading.Lock()  # one call at a time: sessions share the models
 
     def model_hash(self, name: str) -> str:

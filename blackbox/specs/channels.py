@@ -148,6 +148,32 @@ def access(wanted: str | None, stack: Sequence[Chosen]) -> str:
     return wanted
 
 
+def level_of(access: str) -> tuple[str, int | None]:
+    """A level and the number behind it: ("topk", 3) of ``topk:3``, ("scores", None) of ``scores``.
+
+    Raises:
+        ValueError: a number behind another level, or none behind the colon.
+    """
+    name, _, k = access.partition(":")
+    if k and name != "topk":
+        raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
+    return name, parse.integer(k, "the number behind --access topk") if k else None
+
+
+def served(wanted: str, stack: Sequence[Chosen], classes: int) -> tuple[str, list[Chosen], int | None]:
+    """How a server shows ``wanted``: the level of its Oracle, the channels around its target, and the classes that an answer lists. For
+    top-k the Oracle shows scores, of which one more channel leaves the k largest.
+
+    Raises:
+        ValueError: as `level_of`.
+    """
+    name, k = level_of(wanted)
+    if name != "topk":
+        return wanted, [*stack], None
+    listed = min(5, classes) if k is None else k
+    return "scores", [*stack, *read([f"topk:{listed}"])], listed
+
+
 def shown(model: Any, level: str, returns: str | None = None) -> str:
     """The access level ``level``, or less where the target announces that it shows less; ``returns``: as its user says."""
     import torch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blackbox.specs import channels, parse
+from blackbox.specs import channels
 from blackbox.specs.model import Model
 
 if TYPE_CHECKING:
@@ -45,10 +45,8 @@ def oracle(
     """
     import blackbox as bb
 
-    level, _, k = access.partition(":")
-    if k and level != "topk":
-        raise ValueError(f"Expected a number of classes after topk only, as in --access topk:3, but it was {access!r}.")
-    listed = parse.integer(k, "the number behind --access topk") if k else min(5, classes)
+    level, k = channels.level_of(access)
+    listed = min(5, classes) if k is None else k
     if level == "answers":  # of any form: the words of the data's classes are not the target's
         model = replace(model, words=None)
     made = channels.wrap(_named_as(model, device), stack, seed)

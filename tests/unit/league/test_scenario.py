@@ -49,6 +49,8 @@ def written(folder: Path, more: str = "", *edits: tuple[str, str]) -> Path:
         (("budget = 10", "budget = 0"), "of budget: Input should be greater than or equal to 1, and it was 0"),
         (("quantity = 4", ""), "attacker.quantity is missing"),
         (('feedback = "scores"', 'feedback = "vibes"'), "of attacker.feedback: Expected"),
+        (('feedback = "scores"', 'feedback = "scores:3"'), "of attacker.feedback: Expected a number of classes after topk only"),
+        (('feedback = "scores"', 'feedback = "topk:few"'), "of attacker.feedback: Expected the number behind --access topk"),
         (('quality = "other"', 'quality = "none"'), "Expected quality none with quantity 0"),
         (("linf:8/255", "linf:-1"), "of threat: Expected"),
         (("linf:8/255", "linff:8/255"), "of threat: Expected the norm to be one of"),
