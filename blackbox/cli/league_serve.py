@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from pathlib import Path
 
+from blackbox.cli.listening import bound, check_address, until_stopped
 from blackbox.cli.progress import say
-from blackbox.cli.serve import asked_to_stop
 
 
 def run(
@@ -21,34 +21,24 @@ def run(
     from blackbox.league.material import load
     from blackbox.league.targets import Targets
     from blackbox.league.web import server
-    from blackbox.targets.address import is_loopback
 
-    if not is_loopback(host) and not expose:
-        raise ValueError(
-            f"Expected --host to be this machine (127.0.0.1), but it was {host}: anybody who reaches it could play. If that is what you "
-            "want, say --expose."
-        )
+    check_address(host, port, expose, "play")
     private = signing.private(key)
     slots = None if sealed is None else sealing.read(sealed)
     registered = None if players is None else _players(players)
     materials = [load(path, data) for path in scenarios]
     targets = {material.hash: Targets(material, slots, data) for material in materials}
     book = Book(journal, signing.key_id(private.public_key()))
-    try:
-        serving = server(Host(targets, book, private, registered, max_rows), host, port)
-    except OSError as error:
-        raise ValueError(f"Expected {host}:{port} to be free to listen at, but: {error.strerror or error}.") from None
-    with serving, asked_to_stop() as stop:
-        names = ", ".join(material.scenario.name for material in materials)
-        print(f"serving          {names} at {serving.url}", flush=True)  # scripts wait for this line, also with --quiet
-        say(f"journal          {journal}", quiet)
-        say(f"next             blackbox league run square --server {serving.url} --out entry    Ctrl-C stops", quiet)
-        thread = threading.Thread(target=serving.serve_forever, daemon=True)
-        thread.start()
-        while thread.is_alive() and not stop.wait(0.5):
-            pass
-        serving.shutdown()
-    say(f"answered         {serving.service.host.answered:,} rows", quiet)
+    hosting = Host(targets, book, private, registered, max_rows)
+    serving = bound(partial(server, hosting), host, port)
+    names = ", ".join(material.scenario.name for material in materials)
+    lines = [
+        f"serving          {names} at {serving.url}",
+        f"journal          {journal}",
+        f"next             blackbox league run square --server {serving.url} --out entry    Ctrl-C stops",
+    ]
+    until_stopped(serving, lines, quiet)
+    say(f"answered         {hosting.answered:,} rows", quiet)
     book.close()
 
 
