@@ -15,6 +15,7 @@ import numpy as np
 
 from blackbox import statistics
 from blackbox.league.entry import Entry, Session
+from blackbox.plain_text import counted
 from blackbox.statistics import Estimate
 from blackbox.tariff import Bill, Tariff
 
@@ -54,6 +55,12 @@ class Standing:
     @property
     def budget(self) -> int:
         return self.scenario.budget
+
+    @property
+    def played(self) -> str:
+        """``3 targets, 1 seed``."""
+        targets, seeds = {s.target for s in self.sessions}, {s.seed for s in self.sessions}
+        return f"{counted(len(targets), 'target', 'targets')}, {counted(len(seeds), 'seed', 'seeds')}"
 
     def column(self, name: str, kind: Any = np.float64) -> np.ndarray:
         """A column of the entry's images, [R, N]."""

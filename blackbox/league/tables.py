@@ -11,7 +11,6 @@ from blackbox.league import draws
 from blackbox.league.entry import SCENARIO, Entry, Image
 from blackbox.league.source import ours
 from blackbox.league.standing import Difference, Standing, difference, overfitting, virtual_best
-from blackbox.plain_text import counted
 from blackbox.statistics import BUDGETS, Estimate, holm
 from blackbox.tariff import short
 
@@ -67,7 +66,7 @@ def overall(found: Sequence[Standing]) -> Made:
     lacking = [word for name, word in UNSPENT.items() if name not in spent]
     absent = f" Nothing was {' and nothing '.join(lacking)}." if lacking else ""
     images = f"{first.right:,} of {len(first.images):,} images that some target had right"
-    played = f"{first.scenario.threat}, {images}, {', '.join(_played(first))}; 95 % intervals."
+    played = f"{first.scenario.threat}, {images}, {first.played}; 95 % intervals."
     return head, rows, f"{played}{absent} How to read it stands below."
 
 
@@ -81,12 +80,6 @@ def _spent(found: Sequence[Standing]) -> dict[str, list[str]]:
         "seconds": ([s.mean(s.column("seconds")) for s in found], "{:.2g}".format),
     }
     return {name: [*map(form, values)] for name, (values, form) in columns.items() if any(values)}
-
-
-def _played(one: Standing) -> tuple[str, str]:
-    """``("3 targets", "1 seed")``."""
-    targets, seeds = {s.target for s in one.sessions}, {s.seed for s in one.sessions}
-    return counted(len(targets), "target", "targets"), counted(len(seeds), "seed", "seeds")
 
 
 def reading(found: Sequence[Standing]) -> list[str]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from blackbox.results import AttackResult
-    from blackbox.statistics import Rate
+    from blackbox.statistics import Estimate, Rate
 
-__all__ = ["NO_CURVE", "budgets", "choose", "curves", "examples", "gallery", "known_curve", "show", "spread"]
+__all__ = ["NO_CURVE", "QUERIES", "against_queries", "budgets", "choose", "curves", "examples", "gallery", "known_curve", "show", "spread"]
 
 
 def budgets(most: int) -> np.ndarray:
@@ -33,6 +33,7 @@ def known_curve(result: AttackResult) -> tuple[np.ndarray, list[Rate]]:
     return statistics.known_curve(result, budgets(int(result.config["budget"])))
 
 
+QUERIES = "queries an image (logarithmic)"
 NO_CURVE = "No curve of success against queries: of no image is it known whether the attack fools it."
 
 
@@ -41,34 +42,43 @@ def curves(results: Mapping[str, AttackResult], path: Path, title: str = "Succes
 
     A result of which nothing is known has no line. None, and no picture, where no result has one (`NO_CURVE` says so).
     """
-    lines = {name: known_curve(result) for name, result in results.items()}
-    results = {name: result for name, result in results.items() if len(lines[name][0])}
-    if not results:
+    lines = {name: line for name, result in results.items() if len((line := known_curve(result))[0])}
+    if not lines:
         return None
-    made, axes, height = style.canvas(len(results))
-    most = max(int(r.config["budget"]) for r in results.values())
-    for i, name in enumerate(results):
-        at, rates = lines[name]
+    shown = [results[name] for name in lines]
+    most = max(int(r.config["budget"]) for r in shown)
+    kind = words.kind_of(shown)
+    threats = list(dict.fromkeys(str(r.threat) for r in shown))
+    within = {1: threats[0], 2: " but for ".join(threats)}.get(len(threats), f"{len(threats)} different radii")
+    counts = sorted({rates[0].n for _, rates in lines.values()})
+    attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    under = f"Of {words.of_inputs(words.among_all(shown, attacked), kind)}; {within}; bands are 95 % Wilson intervals."
+    if any(not r.complete for r in shown):
+        under += " A line ends where its run was cut off."
+    return against_queries(lines, most, path, title, under, (words.of_inputs(QUERIES, kind), words.axis(shown)))
+
+
+def against_queries(
+    lines: Mapping[str, tuple[np.ndarray, Sequence[Rate | Estimate]]], most: int, path: Path, title: str, under: str,
+    labels: tuple[str, str] = (QUERIES, "fooled, %"), thin: Sequence[str] = (),
+) -> Path:  # fmt: skip
+    """Draw shares with their bands within 1 to ``most`` queries.
+
+    lines: by name the numbers of queries, and the share within each. thin: names of lines that are drawn thin. labels: of both axes.
+    """
+    made, axes, height = style.canvas(len(lines))
+    for i, (name, (at, rates)) in enumerate(lines.items()):
         colour, dash = style.line(i)
-        middle = [100 * r.value for r in rates]
-        low, high = [100 * r.low for r in rates], [100 * r.high for r in rates]
-        axes.fill_between(at, low, high, step="post", color=colour, alpha=style.band(len(results)), linewidth=0)
-        axes.step(at, middle, where="post", color=colour, linestyle=dash, linewidth=2, label=name)
+        low, middle, high = 100 * np.array([(r.low, r.value, r.high) for r in rates]).T
+        axes.fill_between(at, low, high, step="post", color=colour, alpha=style.band(len(lines)), linewidth=0)
+        axes.step(at, middle, where="post", color=colour, linestyle=dash, linewidth=1.2 if name in thin else 2, label=name)
     axes.set_xscale("log")
     axes.set_xlim(1, max(most, 2))
     axes.set_ylim(0, 100)
-    kind = words.kind_of(list(results.values()))
-    style.label(axes, words.of_inputs("queries an image (logarithmic)", kind), words.axis(list(results.values())))
+    style.label(axes, *labels)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     style.clean(axes)
     style.legend(axes, "upper left")
-    threats = list(dict.fromkeys(str(r.threat) for r in results.values()))
-    within = {1: threats[0], 2: " but for ".join(threats)}.get(len(threats), f"{len(threats)} different radii")
-    counts = sorted({lines[name][1][0].n for name in results})
-    attacked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    under = f"Of {words.of_inputs(words.among_all(list(results.values()), attacked), kind)}; {within}; bands are 95 % Wilson intervals."
-    if any(not r.complete for r in results.values()):
-        under += " A line ends where its run was cut off."
     style.heading(made, title, under, height)
     return style.save(made, path)
 
