@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -64,6 +64,11 @@ class Figure:
                 f"Expected a figure with an interval around it, of {LEAST} images or more, but it was {self.value:g} "
                 f"[{self.low:g}, {self.high:g}] of {self.n}. Publish no mean without its interval."
             )
+
+    @classmethod
+    def of(cls, e: statistics.Estimate | statistics.TwoLevel | bb.Rate, percent: bool = False, digits: int | None = None) -> Figure:
+        """The figure of an estimate, or of a rate."""
+        return cls(e.value, e.low, e.high, e.n, percent, digits)
 
     @property
     def brief(self) -> str:
@@ -168,7 +173,7 @@ def told(value: Any, brief: bool = False) -> str:
 
 def mean_of(values: Any, budget: int | None = None) -> Figure:
     """The mean over images; values [n] or [seeds, n]. budget: the most that a value can be, where 1 is the least."""
-    return _figure(_known(statistics.mean_estimate, values, bounds=_bounds(budget)))
+    return Figure.of(_known(statistics.mean_estimate, values, bounds=_bounds(budget)))
 
 
 def median_of(values: Any) -> Middle:
@@ -179,12 +184,22 @@ def median_of(values: Any) -> Middle:
 
 def share_of(found: Any) -> Figure:
     """The share of truths [n] or [seeds, n], over images: as certain as one seed where an image's seeds agree."""
-    return replace(_figure(_known(statistics.rate_estimate, found)), percent=True)
+    return Figure.of(_known(statistics.rate_estimate, found), percent=True)
+
+
+def mean_share_of(values: Any) -> Figure:
+    """The mean over images of one share each, from 0 to 1, such as that of the targets an example fools; values [n] or [seeds, n]."""
+    return Figure.of(_known(statistics.mean_estimate, values, bounds=(0.0, 1.0)), percent=True)
+
+
+def points_of(differences: Any) -> Figure:
+    """The mean over images of differences of two shares, each from -1 to 1, in points; differences [n] or [seeds, n]."""
+    return Figure.of(_known(statistics.mean_estimate, 100 * differences, bounds=(-100.0, 100.0)), digits=1)
 
 
 def ratio_of(ours: Any, theirs: Any, budget: int | None = None) -> Figure:
     """The ratio of two means over the same images, each [n] or [seeds, n]; budget as in `mean_of`."""
-    return replace(_figure(_known(statistics.ratio, ours, theirs, bounds=_bounds(budget))), digits=2)
+    return Figure.of(_known(statistics.ratio, ours, theirs, bounds=_bounds(budget)), digits=2)
 
 
 def _known(make: Callable[..., statistics.Estimate], *values: Any, **more: Any) -> statistics.Estimate:
@@ -195,10 +210,6 @@ def _known(make: Callable[..., statistics.Estimate], *values: Any, **more: Any) 
 @lru_cache(maxsize=4096)
 def _made(make: Callable[..., statistics.Estimate], arrays: tuple[_Array, ...], **more: Any) -> statistics.Estimate:
     return make(*(np.frombuffer(data, kind).reshape(shape) for data, kind, shape in arrays), **more)
-
-
-def _figure(e: statistics.Estimate) -> Figure:
-    return Figure(e.value, e.low, e.high, e.n)
 
 
 def _bounds(budget: int | None) -> tuple[float, float] | None:

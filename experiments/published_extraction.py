@@ -29,8 +29,7 @@ def _outcomes(rows: Sequence[dict[str, Any]], what: str) -> np.ndarray:
 
 def share(rows: Sequence[dict[str, Any]], what: str) -> Figure:
     """Over images and, where there are several, trainings."""
-    found = sg.two_level(_outcomes(rows, what))
-    return Figure(found.value, found.low, found.high, found.n, percent=True)
+    return Figure.of(sg.two_level(_outcomes(rows, what)), percent=True)
 
 
 def _points(more: Sequence[dict[str, Any]], less: Sequence[dict[str, Any]], what: str) -> Figure:

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-import blackbox as bb
 from blackbox import statistics
 from experiments import nets
 from experiments.ground import ground
 from experiments.measurements import results
 from experiments.paths import rated
-from experiments.publishable import Figure, Table, Words, figure
+from experiments.publishable import Figure, Table, Words, figure, mean_share_of, points_of, ratio_of
 
 SOURCE = "families"
 PLAIN, OTHERS = "VGG", ("densenet", "poolcnn", "vit_adv")  # the net as it is; the targets that means are over, where nothing else is said
@@ -62,14 +61,12 @@ def outcomes(row: Row, on: str = "three") -> np.ndarray:
 
 def difference(first: Row, other: Row, on: str = "three") -> Figure:
     """Points of transfer rate between two rows, a mean over the targets, paired by image."""
-    e = statistics.mean_estimate((outcomes(first, on).astype(float) - outcomes(other, on)).mean(1), bounds=(-1.0, 1.0))
-    return Figure(100 * e.value, 100 * e.low, 100 * e.high, e.n, digits=1)
+    return points_of((outcomes(first, on).astype(float) - outcomes(other, on)).mean(1))
 
 
 def mean(row: Row) -> Figure:
     """The mean over the targets of the share of images that reach the goal."""
-    e = statistics.mean_estimate(outcomes(row).mean(1), bounds=(0.0, 1.0))
-    return Figure(e.value, e.low, e.high, e.n, percent=True)
+    return mean_share_of(outcomes(row).mean(1))
 
 
 def titled(row: Row) -> str:
@@ -192,13 +189,7 @@ def family_choosing(goal: str) -> Table:
     return Table(["source", "recipe", "gradients", *some[0]["fooled"]], lines)
 
 
-def ratio(first: Row, other: Row) -> bb.statistics.Estimate:
-    """The rate of one row over that of another, image by image."""
-    return statistics.ratio(outcomes(first).mean(1), outcomes(other).mean(1))
-
-
 @figure
 def family_ratio(goal: str, eps: str, source: str, recipe: str, other: str, instead: str) -> Figure:
     """The mean rate of one source and recipe over that of another."""
-    e = ratio(one(goal, eps, source, recipe), one(goal, eps, other, instead))
-    return Figure(e.value, e.low, e.high, e.n, digits=2)
+    return ratio_of(*(outcomes(row).mean(1) for row in (one(goal, eps, source, recipe), one(goal, eps, other, instead))))

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 import blackbox as bb
-from blackbox import statistics
 from experiments import ground
 from experiments.measurements import results
 from experiments.paths import rated
-from experiments.publishable import Figure, Table, figure
+from experiments.publishable import Figure, Table, figure, points_of
 
 GROWING = "growing"
 OWN = {"mlp": "perceptron", "vit": "ViT"}  # targets that are nets of one's own
@@ -58,7 +57,7 @@ def many_slope(task: str, target: str) -> Figure:
     outcomes = outcomes[:, ~np.isnan(outcomes[0])]
     x = np.log2([row["nets"] for row in rows])
     x = x - x.mean()
-    return _points(x @ outcomes / (x**2).sum())
+    return points_of(x @ outcomes / (x**2).sum())
 
 
 @figure
@@ -70,14 +69,9 @@ def many_gain(task: str, first: str, second: str, target: str) -> Figure:
         return _outcomes(_row(task, way, int(nets)) if nets.isdigit() else _row(task, words), target)
 
     apart = outcomes(first) - outcomes(second)
-    return _points(apart[~np.isnan(apart)])
+    return points_of(apart[~np.isnan(apart)])
 
 
 def _outcomes(row: dict[str, Any], target: str) -> np.ndarray:
     """1 fooled, 0 not, NaN wrong as it is, image by image."""
     return np.array([np.nan if v == "-" else float(v) for v in row["fooled"][target]])
-
-
-def _points(values: np.ndarray) -> Figure:
-    found = statistics.mean_estimate(100 * values, bounds=(-100, 100))
-    return Figure(found.value, found.low, found.high, found.n, digits=1)

@@ -11,7 +11,7 @@ import blackbox as bb
 from blackbox import statistics
 from experiments.measurements import Rows, ground, grounded, has, results, rows
 from experiments.paths import rated
-from experiments.publishable import Figure, Table, figure, ratio_of
+from experiments.publishable import Figure, Table, figure, mean_share_of, ratio_of
 
 BANDS = {"below 0.1 cycles a pixel": (0, 3), "0.1 to 0.25": (3, 8), "above 0.25": (8, 16)}  # in cycles in 32 pixels
 SHOWN = (  # columns of the table of waves: title, wave, half
@@ -38,16 +38,10 @@ def one(found: dict[str, Any], wave: str, half: int, sign: int = 1) -> dict[str,
     return row  # type: ignore[no-any-return]
 
 
-def share(each: Any) -> Figure:
-    """The mean of shares from 0 to 1."""
-    made = statistics.mean_estimate(each, bounds=(0.0, 1.0))
-    return Figure(made.value, made.low, made.high, made.n, percent=True)
-
-
 @figure
 def wave_taken(target: str, wave: str, half: str = "0") -> Figure:
     """The mean share of the margin that one query of a wave, or a control, takes away."""
-    return share(one(study(target), wave, int(half))["taken"])
+    return mean_share_of(one(study(target), wave, int(half))["taken"])
 
 
 @figure
@@ -61,14 +55,13 @@ def wave_table(what: str) -> Table:
     """One query of waves and controls on all targets; what: the share of the margin ``taken``, or of images ``fooled``."""
     lines = []
     for title, found in measured():
-        some = [one(found, wave, half) for _, wave, half in SHOWN]
-        lines.append([title, len(found["ids"]), *(share(r["taken"]) if what == "taken" else rated_brief(r["fooled"]) for r in some)])
+        some = [one(found, wave, half)[what] for _, wave, half in SHOWN]
+        lines.append([title, len(found["ids"]), *map(mean_share_of if what == "taken" else rated_brief, some)])
     return Table(["target", "images", *(title for title, _, _ in SHOWN)], lines)
 
 
 def rated_brief(outcomes: str) -> Figure:
-    hit = rated(outcomes)
-    return Figure(hit.value, hit.low, hit.high, hit.n, percent=True)
+    return Figure.of(rated(outcomes), percent=True)
 
 
 @figure
@@ -77,8 +70,8 @@ def foretold_by_tangent() -> Table:
     lines = []
     for title, found in measured():
         there, back = (one(found, "both", 1, sign) for sign in (1, -1))
-        both = [share(np.array([there[k], back[k]])) for k in ("taken", "foretold")]
-        lines.append([title, len(found["ids"]), share(there["taken"]), share(back["taken"]), both[1]])
+        both = mean_share_of(np.array([there["foretold"], back["foretold"]]))
+        lines.append([title, len(found["ids"]), mean_share_of(there["taken"]), mean_share_of(back["taken"]), both])
     return Table(["target", "images", "a chequerboard takes", "its negative", "the tangent foretells, of both"], lines)
 
 
@@ -102,8 +95,7 @@ LEAST = 20  # images that the first queries leave; of fewer the interval says no
 
 def small(each: np.ndarray) -> Figure:
     """A share in %, which is small."""
-    made = statistics.mean_estimate(100 * each, bounds=(0.0, 100.0))
-    return Figure(made.value, made.low, made.high, made.n, digits=1)
+    return Figure.of(statistics.mean_estimate(100 * each, bounds=(0.0, 100.0)), digits=1)
 
 
 def over(gains: dict[str, np.ndarray]) -> Figure | str:
@@ -145,7 +137,7 @@ def bands(each: list[list[float]], weight: np.ndarray) -> list[Any]:
     power = np.nan_to_num(np.array(each)) * weight
     power = power[power.sum(1) > 0]
     shares = power / power.sum(1, keepdims=True)
-    return [len(power), *(share(shares[:, low:high].sum(1)) for low, high in BANDS.values())]
+    return [len(power), *(mean_share_of(shares[:, low:high].sum(1)) for low, high in BANDS.values())]
 
 
 @figure
@@ -174,4 +166,4 @@ def jpeg_right(target: str, quality: str = "75") -> bb.Rate:
 @figure
 def jpeg_wave(target: str, wave: str, half: str = "0", quality: str = "75") -> Figure:
     """The share of the margin that one query of a wave takes behind the channel."""
-    return share(one(results(f"ripples/{target}-jpeg-channel-{quality}"), wave, int(half))["taken"])
+    return mean_share_of(one(results(f"ripples/{target}-jpeg-channel-{quality}"), wave, int(half))["taken"])

@@ -18,7 +18,7 @@ from experiments.runner import RESULTS, counted
 
 def brief(hit: bb.Rate) -> Figure:
     """For tables with a column of images."""
-    return Figure(hit.value, hit.low, hit.high, hit.n, percent=True)
+    return Figure.of(hit, percent=True)
 
 
 # -- transfer ------------------------------------------------------------------------------------------------------
@@ -104,8 +104,7 @@ def foretold_table() -> Table:
 
 
 def cosine(each: list[float]) -> Figure:
-    e = statistics.mean_estimate(np.array(each)[~np.isnan(each)])
-    return Figure(e.value, e.low, e.high, e.n, digits=2)
+    return Figure.of(statistics.mean_estimate(np.array(each)[~np.isnan(each)]), digits=2)
 
 
 # -- presets -------------------------------------------------------------------------------------------------------

@@ -26,8 +26,7 @@ def _ensemble(name: str, kept: dict[str, Any]) -> np.ndarray | None:
 
 def _above(found: np.ndarray, white: np.ndarray) -> Figure:
     """Of the images the share that stands, less the share that stands after the ensemble."""
-    e = statistics.mean_estimate(white.mean(0) - found.mean(0), bounds=(-1.0, 1.0))
-    return Figure(e.value, e.low, e.high, e.n, percent=True)
+    return Figure.of(statistics.mean_estimate(white.mean(0) - found.mean(0), bounds=(-1.0, 1.0)), percent=True)
 
 
 @figure
