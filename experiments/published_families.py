@@ -69,6 +69,11 @@ def mean(row: Row) -> Figure:
     return mean_share_of(outcomes(row).mean(1))
 
 
+def mean_rate(row: Row) -> float:
+    """The mean of a row's rates over its targets, each over the images that the target has right; by which the choice was made."""
+    return float(np.mean([rated(text).value for text in row["fooled"].values()]))
+
+
 def titled(row: Row) -> str:
     star = " *" if (row["source"], row["recipe"]) == chosen(row["goal"]) else ""
     return f"**{row['recipe']}**{star}" if star else row["recipe"]
@@ -184,7 +189,7 @@ def family_refined() -> Table:
 def family_choosing(goal: str) -> Table:
     """How the choice was made: rates on the ground for choosing."""
     some = rows(goal, "8" if goal == "untargeted" else "16", "choosing")
-    order = sorted(some, key=lambda r: -np.mean([hit.value for hit in map(rated, r["fooled"].values())]))
+    order = sorted(some, key=mean_rate, reverse=True)
     lines = [[r["source"], titled(r), r["gradients"], *map(rated, r["fooled"].values())] for r in order]
     return Table(["source", "recipe", "gradients", *some[0]["fooled"]], lines)
 

@@ -30,6 +30,7 @@ import blackbox as bb
 import surrogates as sg
 from experiments import ground, nets
 from experiments.figures import sheet
+from experiments.published_families import mean_rate
 from experiments.runner import DOCS, Book, Real, each, run, says
 from experiments.studies.league import at_effort
 
@@ -169,19 +170,15 @@ def choose(s: Settings, book: Book) -> None:
         return book.row(lambda: crafted(s, on, source, recipe, GOALS[goal], goal), among="choosing", **key)
 
     rows = [one("VGG", recipe, "untargeted") for recipe in RECIPES]
-    ranked = [row["recipe"] for row in sorted(rows, key=share, reverse=True)]
+    ranked = [row["recipe"] for row in sorted(rows, key=mean_rate, reverse=True)]
     names = [name for name in ranked if name != "p2fa"][: s.best]  # which takes one net
     for goal, among in (("untargeted", names), ("targeted", [*(f"{name} + logit" for name in names[:1]), "logit"])):
         some = [one(source, recipe, goal) for recipe, source in product(among, [name for name in SOURCES if name.startswith("VGG")])]
-        first = max(some, key=share)
-        plain = max((row for row in some if row["source"] == "VGG"), key=share)
-        best[goal] = {"source": first["source"], "recipe": first["recipe"], "rate there": share(first), "on the plain net": plain["recipe"]}
+        first = max(some, key=mean_rate)
+        plain = max((row for row in some if row["source"] == "VGG"), key=mean_rate)
+        best[goal] = {"source": first["source"], "recipe": first["recipe"], "rate there": mean_rate(first),
+                      "on the plain net": plain["recipe"]}  # fmt: skip
     book.put(chosen=best, ranked=ranked)
-
-
-def share(row: dict[str, Any]) -> float:
-    """Of a row, the mean of its targets' rates."""
-    return float(np.mean([text.count("1") / (len(text) - text.count("-")) for text in row["fooled"].values()]))
 
 
 def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, str]]:
