@@ -50,7 +50,6 @@ RAISED: dict[str, Callable[[], BaseException]] = {
 }
 KINDS = (*RAISED, "nan", "rows", "kill before", "kill after")
 SHAPE, CLASSES, EPS = (1, 8, 8), 10, 0.15
-COUNTS = ("lost", "wrong", "different")
 CHECK = 8  # recorded queries that a resumed run asks again
 
 
@@ -331,8 +330,6 @@ def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
         for kind in [*faults, ""]:
             DESK.calls, DESK.faults = 0, {draw.randint(1, calls): kind} if kind else {}
             out["sessions"] += 1
-            if not behind and kind.startswith("kill"):
-                DESK.victim = 0
             done, left = session(trial, kind.startswith("kill"))
             found = found if done is None else done
             if left is not None:
@@ -358,7 +355,7 @@ def trials(
 ) -> dict[str, Any]:  # fmt: skip
     """So many trials: sums over all, and the trials in which anything was amiss. ``before``: of a run that was broken off."""
     torch.set_num_threads(1)
-    sums = {"trials": 0, "verbs": {}, **dict.fromkeys(("faults", "kills", *COUNTS), 0), "amiss": [], **(before or {})}
+    sums = {"trials": 0, "verbs": {}, **dict.fromkeys(("faults", "kills", "lost", "wrong", "different"), 0), "amiss": [], **(before or {})}
     while sums["trials"] < count:
         number = seed + sums["trials"]
         with tempfile.TemporaryDirectory() as folder:
@@ -368,11 +365,11 @@ def trials(
                 got = {"verb": "?", "faults": [], "wrong": [f"{type(error).__name__}: {error}"], "lost": 0, "different": 1}
         sums["trials"] += 1
         sums["verbs"][got["verb"]] = sums["verbs"].get(got["verb"], 0) + 1
-        kills = sum(kind.startswith("kill") for kind in got["faults"])
-        for name, n in {"faults": len(got["faults"]), "kills": kills, **got, "wrong": len(got["wrong"])}.items():
-            if name in ("kills", *COUNTS):
-                sums[name] += n
         sums["faults"] += len(got["faults"])
+        sums["kills"] += sum(kind.startswith("kill") for kind in got["faults"])
+        sums["wrong"] += len(got["wrong"])
+        for name in ("lost", "different"):
+            sums[name] += got[name]
         if got["lost"] or got["wrong"] or got["different"]:
             sums["amiss"].append({"trial": number, **got})
         if each is not None:
