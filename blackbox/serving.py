@@ -25,7 +25,7 @@ from blackbox.targets import wire
 from blackbox.targets.address import is_loopback
 from blackbox.targets.batches import check_shape
 
-__all__ = ["Handler", "Refused", "Server", "Service"]
+__all__ = ["Handler", "Refused", "Server", "Service", "announced"]
 
 _Row = tuple[bytes, int, np.ndarray | None, bool | None]  # the image's fingerprint, label, scores, whether it was rejected
 _LEFT, _PATIENCE = 64 << 20, 2.0  # of a refused body: the bytes that are read, and the seconds to wait for more
@@ -38,6 +38,14 @@ class Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def announced(oracle: Oracle, k: int | None) -> dict[str, Any]:
+    """What a server says of an oracle, but for its name. k: the classes listed by a top-k answer, see `Service`."""
+    return {
+        "classes": oracle.classes, "access": "topk" if k else oracle.access.name.lower(), **({"k": k} if k else {}),
+        "resolution": oracle.rounding, "precision": oracle.precision, "noise": oracle.noise, "randomised": oracle.randomised,
+    }  # fmt: skip
 
 
 class Service:
@@ -74,11 +82,9 @@ class Service:
 
     def info(self) -> dict[str, Any]:
         """The answer to ``GET /v1/info``."""
-        o = self.oracle
         return {
-            "protocol": wire.VERSION, "name": o.name, "classes": o.classes, "shape": self.shape, "max_rows": self.max_rows,
-            "access": "topk" if self.k else o.access.name.lower(), **({"k": self.k} if self.k else {}), "keyed": True,
-            "probe": o.probe, "resolution": o.rounding, "precision": o.precision, "noise": o.noise, "randomised": o.randomised,
+            "protocol": wire.VERSION, "name": self.oracle.name, "shape": self.shape, "max_rows": self.max_rows, "keyed": True,
+            "probe": self.oracle.probe, **announced(self.oracle, self.k),
         }  # fmt: skip
 
     def counts(self) -> dict[str, int]:

@@ -200,7 +200,7 @@ def search(
     """
     about = said["about"]
     asked = LeagueTarget(host, target, said["session"], clean, said["ids"], about, max_rows)
-    oracle = bb.Oracle(asked, about["access"], about["classes"], k=about["k"])
+    oracle = bb.Oracle(asked, about["access"], about["classes"], k=about.get("k"))
     x, threat = as_floats(clean), specs.read_threat(scenario.threat)
     goals = None if said["goals"] is None else torch.tensor(said["goals"])
     mask = None if said["mask"] is None else torch.tensor(said["mask"], dtype=torch.bool).view(x.shape[1:])

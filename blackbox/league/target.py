@@ -12,13 +12,10 @@ from torch import Tensor
 from blackbox.league.client import Away, Host, LeagueError
 from blackbox.league.material import LEVELS, as_floats, as_levels, print_of
 from blackbox.oracle.asking import asked
-from blackbox.protocol import Access
 from blackbox.targets.answer import Answer
 from blackbox.targets.info import Described, TargetInfo
 from blackbox.targets.rejections import as_answer
 from blackbox.threat import eight_bit
-
-_RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
 
 
 class LeagueTarget(Described):
@@ -42,11 +39,7 @@ class LeagueTarget(Described):
         self._known: dict[tuple[int, str], tuple[int, np.ndarray | None, bool]] = {}
         self.failure: BaseException | None = None
         self.device = torch.device("cpu")
-        self.info = TargetInfo(
-            name=name, returns=_RETURNS[about["access"]], classes=about["classes"], shows=Access.parse(about["access"]), k=about["k"],
-            shape=tuple(clean.shape[1:]), max_rows=max_rows, probe=1 / LEVELS, resolution=about["resolution"],
-            precision=about["precision"], noise=about["noise"], randomised=about["randomised"],
-        )  # fmt: skip
+        self.info = TargetInfo.announced(about, name=name, shape=tuple(clean.shape[1:]), max_rows=max_rows, probe=1 / LEVELS)
 
     def rounded(self, x: Tensor, ids: Any) -> np.ndarray:
         """Floats [m, \\*shape] about the samples ``ids`` as 8-bit images."""

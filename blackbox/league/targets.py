@@ -12,6 +12,7 @@ from blackbox import specs
 from blackbox.league import sealed as sealing
 from blackbox.league.material import Material, as_floats, beneath
 from blackbox.oracle import Oracle, Reply
+from blackbox.serving import announced
 from blackbox.specs import channels
 
 
@@ -75,7 +76,4 @@ class Targets:
 
     def about(self, oracle: Oracle) -> dict[str, Any]:
         """What a client is told of the target, as of any served one."""
-        return {
-            "classes": oracle.classes, "access": "topk" if self.k else oracle.access.name.lower(), "k": self.k, "noise": oracle.noise,
-            "resolution": oracle.rounding, "precision": oracle.precision, "randomised": oracle.randomised,
-        }  # fmt: skip
+        return announced(oracle, self.k)

@@ -24,11 +24,10 @@ from blackbox.targets import wire
 from blackbox.targets.address import address
 from blackbox.targets.answer import Answer
 from blackbox.targets.batches import check_shape
-from blackbox.targets.info import Described, TargetInfo
+from blackbox.targets.info import RETURNS, Described, TargetInfo
 from blackbox.targets.rejections import as_answer
 
 _AGAIN = (408, 425, 429, 502, 503, 504)  # the same request may succeed later
-_RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
 _LONGEST = 60.0  # seconds that a server may ask a client to wait
 _HEAD = 1 << 16  # bytes of an answer besides its numbers
 
@@ -83,21 +82,8 @@ class HttpTarget(Described):
         self.device = torch.device("cpu")
         self.announced = said = self._announced()
         self._most = min(rows or said["max_rows"], said["max_rows"])
-        self.info = TargetInfo(
-            name=name or said["name"],
-            returns=_RETURNS[said["access"]],
-            classes=said["classes"],
-            shows=Access.parse(said["access"]),
-            k=said.get("k"),
-            shape=None if said.get("shape") is None else tuple(said["shape"]),
-            max_rows=self._most,
-            probe=float(said.get("probe", 0.0)),
-            resolution=float(said.get("resolution", 0.0)),
-            precision=float(said.get("precision", 0.0)),
-            noise=float(said.get("noise", 0.0)),
-            randomised=bool(said.get("randomised", False)),
-            keyed=bool(said.get("keyed", False)),
-        )
+        shape = None if said.get("shape") is None else tuple(said["shape"])
+        self.info = TargetInfo.announced(said, name=name or said["name"], shape=shape, max_rows=self._most)
 
     def predict(self, x: Tensor, keys: list[str] | None = None) -> Any:
         check_shape(x, self.shape, self.name)
@@ -149,7 +135,7 @@ class HttpTarget(Described):
                 and isinstance(said["name"], str)
                 and type(said["classes"]) is int
                 and said["classes"] >= 2
-                and said["access"] in _RETURNS
+                and said["access"] in RETURNS
                 and type(said["max_rows"]) is int
                 and said["max_rows"] >= 1
                 and (said.get("shape") is None or all(n is None or type(n) is int for n in said["shape"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 import torch
 
 from blackbox.protocol import Access
+
+RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
+"""What a target returns whose server announces this access."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class TargetInfo:
     randomised: bool = False
     keyed: bool = False
     precision: float = 0.0
+
+    @classmethod
+    def announced(cls, said: Mapping[str, Any], **own: Any) -> TargetInfo:
+        """What a server announces of its target (docs/how-to/http.md), and what ``own`` gives instead or beside it."""
+        numbers = {name: float(said.get(name, 0.0)) for name in ("probe", "resolution", "precision", "noise")}
+        flags = {name: bool(said.get(name, False)) for name in ("randomised", "keyed")}
+        shows = {"returns": RETURNS[said["access"]], "shows": Access.parse(said["access"]), "k": said.get("k")}
+        return cls(**{"classes": said["classes"], **shows, **numbers, **flags, **own})
 
 
 def precision_of(dtype: torch.dtype) -> float:
