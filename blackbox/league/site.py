@@ -111,7 +111,7 @@ class Site:
         lines = []
         for found in groups.values():
             name = found[0].scenario.name
-            if said := few(found[0].right):
+            if said := few(found[0].attacked_images):
                 lines.append(f"{name}: {said}.")
             have = {s.name.partition(" ")[0] for s in found if s.entry.floor}
             if lacking := [floor for floor in FLOORS if floor not in have]:
@@ -126,7 +126,7 @@ class Site:
     def _scenario(self, found: list[Standing], picture: Path) -> Page:
         scenario = found[0].scenario
         page = Page(f"Scenario {scenario.name} {scenario.version}", lead=scenario.about, nav=True, foot=_foot())
-        page.first = [f"{said}."] if (said := few(found[0].right)) else []
+        page.first = [f"{said}."] if (said := few(found[0].attacked_images)) else []
         page.links([("All scenarios", f"../{INDEX}"), *((s.name, f"../attacks/{safe(s.name)}") for s in found)])
         page.head("Facts")
         page.table(["Field", "Value"], tables.facts(scenario, found[0].entry.scenario_hash), left=2)

@@ -17,6 +17,7 @@ from blackbox import statistics
 from blackbox.league.entry import Entry, Session
 from blackbox.plain_text import counted
 from blackbox.statistics import Estimate
+from blackbox.statistics.intervals import by_image
 from blackbox.tariff import Bill, Tariff
 
 if TYPE_CHECKING:
@@ -69,16 +70,17 @@ class Standing:
     @cached_property
     def images(self) -> list[int]:
         """The images' ids."""
-        return [image.image for image in self.sessions[0].images] if self.sessions else []
-
-    @property
-    def right(self) -> int:
-        """How many of the images some target had right: those on which every rate rests."""
-        return int(self.attacked.any(0).sum()) if self.sessions else 0
+        return [image.image for image in self.sessions[0].images]
 
     @cached_property
     def attacked(self) -> np.ndarray:
+        """Which images were attacked, [R, N]: those that the target had right as they are."""
         return self.column("attacked", bool)
+
+    @property
+    def attacked_images(self) -> int:
+        """How many of the images were attacked on some target: those on which every rate rests."""
+        return int(self.attacked.any(0).sum())
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -99,23 +101,21 @@ class Standing:
 
     def success(self, budget: int) -> Estimate:
         """The share of attacks on images that the targets had right that succeeded within so many queries."""
-        return statistics.rate_estimate(self.within(budget), self.attacked) if self.sessions else NONE
+        return statistics.rate_estimate(self.within(budget), self.attacked)
 
     def anytime(self) -> Estimate:
         """The share within the budget, with an interval that holds at every number of images at once. They are taken in an order drawn
         from the scenario's hash, since those of a folder are sorted by class."""
-        if not self.sessions:
-            return NONE
         order = np.random.default_rng(int(self.entry.scenario_hash[:16], 16)).permutation(len(self.images))
         return statistics.confidence_sequence(self.within(self.budget)[:, order], among=self.attacked[:, order]).last
 
     def clean_error(self) -> Estimate:
         """The share of images that the targets have wrong as they are."""
-        return statistics.rate_estimate(~self.attacked) if self.sessions else NONE
+        return statistics.rate_estimate(~self.attacked)
 
     def queries(self) -> Estimate:
         """The restricted mean queries of an attacked image, failures at the budget."""
-        return statistics.mean_estimate(self.costs, among=self.attacked, bounds=(1, self.budget)) if self.sessions else NONE
+        return statistics.mean_estimate(self.costs, among=self.attacked, bounds=(1, self.budget))
 
     def mean(self, values: np.ndarray) -> float:
         """The mean of a column over attacked images."""
@@ -128,9 +128,8 @@ class Standing:
 
     def bill(self) -> Bill:
         """What all sessions cost by the scenario's tariff, with the labels and gradients that the entrant declares."""
-        counts = self.column("queries"), self.flagged, self.column("bad")
-        more = self.column("gradients"), self.column("seconds")
-        queries, flagged, bad, gradients, seconds = (float(column.sum()) for column in (*counts, *more))
+        columns = self.column("queries"), self.flagged, self.column("bad"), self.column("gradients"), self.column("seconds")
+        queries, flagged, bad, gradients, seconds = (float(column.sum()) for column in columns)
         return Tariff(**self.scenario.tariff).bill(queries, flagged, bad, self.entry.labels, gradients, seconds)  # type: ignore[arg-type]
 
 
@@ -165,11 +164,8 @@ def overfitting(one: Standing) -> Estimate:
     if not (public.sessions and sealed.sessions):
         return NONE
     both = public.attacked.any(0) & sealed.attacked.any(0)
-    shares = []
-    for part in (public, sealed):
-        among = part.attacked[:, both]
-        shares.append((part.within(part.budget)[:, both] & among).sum(0) / np.maximum(among.sum(0), 1))
-    return statistics.mean_estimate(shares[0] - shares[1], bounds=(-1, 1))
+    open_share, sealed_share = (by_image(s.within(s.budget)[:, both], s.attacked[:, both]) for s in (public, sealed))
+    return statistics.mean_estimate(open_share - sealed_share, bounds=(-1, 1))
 
 
 @dataclass(frozen=True)

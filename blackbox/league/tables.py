@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blackbox.league import draws
 from blackbox.league.entry import SCENARIO, Entry, Image
 from blackbox.league.source import ours
 from blackbox.league.standing import Difference, Standing, difference, overfitting, virtual_best
-from blackbox.statistics import BUDGETS, Estimate, holm
+from blackbox.report.sections.common import between
+from blackbox.statistics import BUDGETS, Estimate, corrected
 from blackbox.tariff import short
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def points(e: Estimate) -> str:
 
 def number(e: Estimate) -> str:
     """``120 [99, 151]``."""
-    return f"{e.value:,.1f}{FIXED}[{e.low:,.1f},{FIXED}{e.high:,.1f}]" if e.n else NO
+    return between(e).replace(" ", FIXED)
 
 
 def budgets(most: int) -> list[int]:
@@ -65,7 +65,7 @@ def overall(found: Sequence[Standing]) -> Made:
     rows.append(["virtual best", *[NO] * (len(at) - 1), percent(best.success), NO, number(best.queries), *[NO] * sealed, *blank])
     lacking = [word for name, word in UNSPENT.items() if name not in spent]
     absent = f" Nothing was {' and nothing '.join(lacking)}." if lacking else ""
-    images = f"{first.right:,} of {len(first.images):,} images that some target had right"
+    images = f"{first.attacked_images:,} of {len(first.images):,} images that some target had right"
     played = f"{first.scenario.threat}, {images}, {first.played}; 95 % intervals."
     return head, rows, f"{played}{absent} How to read it stands below."
 
@@ -140,9 +140,8 @@ def headline(found: Sequence[Standing]) -> str:
 def compared(found: Sequence[Standing]) -> list[tuple[Standing, Standing, Difference]]:
     """Each attack against each floor, p corrected for all of them (Holm)."""
     floors = [s for s in found if s.entry.floor]
-    pairs = [(one, floor, difference(one, floor)) for one in found if not one.entry.floor for floor in floors]
-    p = holm([each.p for _, _, each in pairs])
-    return [(a, b, replace(each, p=float(value), tests=len(pairs))) for (a, b, each), value in zip(pairs, p, strict=True)]
+    pairs = [(one, floor) for one in found if not one.entry.floor for floor in floors]
+    return [(*pair, d) for pair, d in zip(pairs, corrected([difference(*pair) for pair in pairs]), strict=True)]
 
 
 def differences(found: Sequence[Standing]) -> Made | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from blackbox.statistics.outcomes import (
     within,
 )
 from blackbox.statistics.rates import Estimate, Rate
+
+Compared = TypeVar("Compared", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,9 @@ def paired(first: Outcomes, second: Outcomes, horizon: int | None = None, level:
     return Paired(*table, saved, most, left_out([first, second], most))
 
 
-def corrected(found: Sequence[Paired]) -> list[Paired]:
-    """Comparisons that are shown together, with p corrected for their number (Holm 1979, `holm`)."""
+def corrected(found: Sequence[Compared]) -> list[Compared]:
+    """Comparisons that are shown together, with p corrected for their number (Holm 1979, `holm`): `Paired`, or of another dataclass
+    with ``p`` and ``tests``."""
     return [replace(each, p=float(p), tests=len(found)) for each, p in zip(found, holm([each.p for each in found]), strict=True)]
 
 
