@@ -198,7 +198,7 @@ class Frame(Area):
             raise ValueError(f"Expected a frame with something inside for images of {height} x {width} pixels, but it was {self}.")
         return height * width - inside[0] * inside[1]
 
-    def mask(self, shape: tuple[int, ...], ids: np.ndarray, seed: int) -> Tensor | None:
+    def mask(self, shape: tuple[int, ...], ids: np.ndarray, seed: int) -> Tensor:
         self.sized(shape)
         out = torch.ones(len(ids), *shape, dtype=torch.bool)
         out[..., self.width : -self.width, self.width : -self.width] = False

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from blackbox import areas
 from blackbox.areas import Area, Frame, Patch
-from blackbox.checks import as_ids, as_images
+from blackbox.checks import as_ids, as_images, as_mask
 from blackbox.rng import Stream
 from blackbox.threat import L1, L2, Linf, Threat
 
@@ -168,10 +168,23 @@ def window(n: int, c: int, places: Tensor, size: tuple[int, int]) -> tuple[Tenso
     return row, channel, down[:, None, :, None], across[:, None, None, :]
 
 
-def covered(threat: Area, shape: tuple[int, ...], mask: Tensor | None) -> Tensor | None:
-    """Which entries of an image a patch or a frame may change with a mask [\\*shape] of the user's; None: all that it covers."""
+def allowed(threat: Threat, shape: tuple[int, ...], mask: Any) -> Tensor | None:
+    """Which entries of every image a change may reach, [\\*shape] bool: those of the user's ``mask``, of a frame only its own; None: all.
+
+    Raises:
+        ValueError: a mask of another shape, of shares of eps, or with a patch that has no one place; a patch or a frame that does not fit.
+    """
+    if isinstance(threat, Area):
+        threat.sized(shape)
+    given = None
+    if mask is not None:
+        found, weights = as_mask(mask, (1, *shape))
+        given = found[0]
+        if weights is not None:
+            raise ValueError("Expected a mask of bools for a universal change, but it held shares of eps. Write mask > 0.")
+        if isinstance(threat, Patch) and not isinstance(threat.location, tuple):
+            raise ValueError(f"Expected no mask with {threat}, which has no one place, but there was one. Leave it out.")
     if not isinstance(threat, Frame):
-        return mask
+        return given
     frame = threat.mask(shape, np.zeros(1, np.uint64), 0)
-    assert frame is not None
-    return frame[0] if mask is None else frame[0] & mask
+    return frame[0] if given is None else frame[0] & given

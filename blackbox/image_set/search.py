@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from blackbox.areas import Area, Patch
-from blackbox.change import Universal, check_threat, covered
+from blackbox.change import Universal, allowed, check_threat
 from blackbox.checkpoint import fingerprint
-from blackbox.checks import as_mask, check_int
+from blackbox.checks import check_int
 from blackbox.engine.progress import Progress
 from blackbox.goals.base import Goal
 from blackbox.image_set.judge import samples_of
@@ -128,7 +128,7 @@ def universal(
         part = samples.x[torch.from_numpy(used)]
         samples, judge, each = samples_of(oracle, threat, part, samples.y[torch.from_numpy(used)], target, goal)
     shape = tuple(samples.x.shape[1:])
-    canvas, inner, made, allowed = _canvas(threat, shape, mask)
+    canvas, inner, made, free = _canvas(threat, shape, mask)
     images = ImageSet(oracle, samples.x, judge, made, samples.ids, seed)
     wanted, before = FoolMany(share, each, len(samples.x)), oracle.spent
 
@@ -142,7 +142,7 @@ def universal(
     with kept(oracle, journal, images=fingerprint(samples.x, samples.goal), attack=str(attack), threat=str(threat), seed=seed):
         try:
             search = attack_one(
-                SetOracle(images), canvas[None], None, attack, inner, budget, goal=wanted, seed=seed, mask=allowed, votes=votes,
+                SetOracle(images), canvas[None], None, attack, inner, budget, goal=wanted, seed=seed, mask=free, votes=votes,
                 progress=progress, prior=prior,
             )  # fmt: skip
         except BaseException as error:
@@ -191,9 +191,9 @@ def _drawn(
 def _canvas(threat: Threat, shape: tuple[int, ...], mask: Any) -> tuple[Tensor, Threat, Made, Tensor | None]:
     """What the attack is shown in place of an image, the threat that it searches in, the change that a point stands for and whether it
     is inside that threat, and the mask of its search."""
-    allowed = None if mask is None else _bools(mask, shape)
+    inside = allowed(threat, shape, mask)
     if isinstance(threat, Area):
-        return _of_area(threat, shape, allowed)
+        return _of_area(threat, shape, inside)
     if threat.norm == Linf.norm and threat.eps > _GREY:
         raise ValueError(f"Expected an Linf eps of at most {_GREY} for a change that is added, but it was {threat.eps:g}.")
     inner = type(threat)(threat.eps)
@@ -202,28 +202,24 @@ def _canvas(threat: Threat, shape: tuple[int, ...], mask: Any) -> tuple[Tensor, 
     canvas = torch.full(shape, _GREY)
 
     def made(point: Tensor) -> tuple[Universal, bool]:
-        inside = float(inner.distance(point[None], canvas[None])) <= inner.eps + inner.tolerance
-        return Universal(point - _GREY, threat if inside else wide, allowed), inside
+        near = float(inner.distance(point[None], canvas[None])) <= inner.eps + inner.tolerance
+        return Universal(point - _GREY, threat if near else wide, inside), near
 
-    return canvas, inner, made, None if allowed is None else allowed[None]
+    return canvas, inner, made, None if inside is None else inside[None]
 
 
-def _of_area(threat: Area, shape: tuple[int, ...], allowed: Tensor | None) -> tuple[Tensor, Threat, Made, Tensor | None]:
+def _of_area(threat: Area, shape: tuple[int, ...], inside: Tensor | None) -> tuple[Tensor, Threat, Made, Tensor | None]:
     """The same for a patch, which is searched on a canvas of its own size unless its place is searched too, and for a frame."""
-    threat.sized(shape)
     middle = (threat.lower + threat.upper) / 2
-    if allowed is not None and isinstance(threat, Patch) and not isinstance(threat.location, tuple):
-        raise ValueError(f"Expected no mask with {threat}, which has no one place, but there was one. Leave it out.")
     if not isinstance(threat, Patch):
-        inside = covered(threat, shape, allowed)
-        assert inside is not None
+        assert inside is not None, "a frame has its own"
         return torch.full(shape, middle), threat, lambda point: (Universal(point, threat, inside, (0, 0)), True), inside[None]
     h, w = threat.size
     if not threat.free:
         place = threat.location if isinstance(threat.location, tuple) else None
-        cut = None if allowed is None or place is None else allowed[None, :, place[0] : place[0] + h, place[1] : place[1] + w]
+        cut = None if inside is None or place is None else inside[None, :, place[0] : place[0] + h, place[1] : place[1] + w]
         inner = replace(threat, location=(0, 0))
-        return torch.full((shape[0], h, w), middle), inner, lambda point: (Universal(point, threat, allowed, place), True), cut
+        return torch.full((shape[0], h, w), middle), inner, lambda point: (Universal(point, threat, inside, place), True), cut
 
     def made(point: Tensor) -> tuple[Universal, bool]:
         changed = (point != middle).any(0)
@@ -232,11 +228,3 @@ def _of_area(threat: Area, shape: tuple[int, ...], allowed: Tensor | None) -> tu
         return Universal(point[:, at[0] : at[0] + h, at[1] : at[1] + w].clone(), threat, None, at), True
 
     return torch.full(shape, middle), threat, made, None
-
-
-def _bools(mask: Any, shape: tuple[int, ...]) -> Tensor:
-    """A mask for all images, [\\*shape] bool. Raises: ValueError, it has another shape, or holds shares of eps."""
-    allowed, weights = as_mask(mask, (1, *shape))
-    if weights is not None:
-        raise ValueError("Expected a mask of bools for a universal change, but it held shares of eps. Write mask > 0.")
-    return allowed[0]

@@ -63,22 +63,19 @@ class Images:
         x, rng = self.x[who], Stream(self.seed, self.ids[who.numpy()], self.source.device)
         x = x.to(self.source.device)
         change = change.to(x)
-        if not self.pasted:
-            moved = x + change
-            free = (moved >= self.threat.lower) & (moved <= self.threat.upper)
-            if self.mask is not None:
-                free = free & self.mask.to(x.device)
-            given = torch.where(free, moved, moved.clamp(self.threat.lower, self.threat.upper))
-            given = given if self.mask is None else torch.where(self.mask.to(x.device), given, x)
-            g = self.source(given, self.aim[who].to(x.device), rng, k) * free
+        places = self._places(rng, k, x)
+        if self.pasted:
+            given, free = paste(x, change, places), torch.ones_like(x, dtype=torch.bool)
         else:
-            places = self._places(rng, k, x)
-            given = paste(x, change, places)
-            given = given if self.mask is None else torch.where(self.mask.to(x.device), given, x)
-            g = self.source(given, self.aim[who].to(x.device), rng, k)
-            g = g if self.mask is None else g * self.mask.to(x.device)
-            g = g[window(len(x), x.shape[1], places, (change.shape[1], change.shape[2]))]
+            moved, low, high = x + change, self.threat.lower, self.threat.upper
+            given, free = moved.clamp(low, high), (moved >= low) & (moved <= high)  # clipping passes no gradient
+        if self.mask is not None:
+            mask = self.mask.to(x.device)
+            free, given = free & mask, torch.where(mask, given, x)
+        g = self.source(given, self.aim[who].to(x.device), rng, k) * free
         self.gradients += len(x) * self.source.cost
+        if self.pasted:
+            g = g[window(len(x), x.shape[1], places, (change.shape[1], change.shape[2]))]
         return g.mean(0)
 
     def _places(self, rng: Stream, k: int, x: Tensor) -> Tensor:

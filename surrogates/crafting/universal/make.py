@@ -10,8 +10,8 @@ from torch import nn
 
 from blackbox import goals
 from blackbox.areas import Area, Patch
-from blackbox.change import Universal, check_threat, covered
-from blackbox.checks import as_images, as_labels, as_mask, check_int
+from blackbox.change import Universal, allowed, check_threat
+from blackbox.checks import as_images, as_labels, check_int
 from blackbox.plain_text import no_exit
 from blackbox.threat import Threat, as_threat
 from surrogates.crafting.goal import Goal, as_target
@@ -87,14 +87,8 @@ def universal(
     else:
         labels = as_labels(y, len(x0), source.classes, "y")
         aim = Goal(labels, labels) if target is None else Goal(as_target(target, labels, source.classes), labels, targeted=True)
-    shape = tuple(x0.shape[1:])
-    allowed = None if mask is None else as_mask(mask, (1, *shape))[0][0]
-    place = _place(threat, shape)
-    if isinstance(threat, Area):
-        if allowed is not None and place is None:
-            raise ValueError(f"Expected no mask with {threat}, which has no one place, but there was one. Leave it out.")
-        allowed = covered(threat, shape, allowed)
-    images = Images(source, x0, aim, threat, allowed, place, seed, twins)
+    place = _place(threat)
+    images = Images(source, x0, aim, threat, allowed(threat, tuple(x0.shape[1:]), mask), place, seed, twins)
     with source.open(), no_exit("A net"), torch.no_grad():
         if method == "sgd":
             change = sgd(images, epochs, batch, step)
@@ -108,15 +102,14 @@ def universal(
     )
 
 
-def _place(threat: Threat, shape: tuple[int, ...]) -> tuple[int, int] | None:
+def _place(threat: Threat) -> tuple[int, int] | None:
     """Where content is pasted on all images; None where nothing is, or each image has a place of its own.
 
     Raises:
-        ValueError: the patch does not fit, or its place is to be searched.
+        ValueError: it is to be searched.
     """
     if not isinstance(threat, Area):
         return None
-    threat.sized(shape)
     if threat.free:
         raise ValueError(
             "Expected a place to craft a patch in, but it was to be searched. Give Patch(size, location=(row, column)), or "

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from blackbox.areas import Area, Patch
-from blackbox.change import check_threat, covered, window
-from blackbox.checks import as_ids, as_images, as_labels, as_mask
+from blackbox.change import allowed, check_threat, paste
+from blackbox.checks import as_ids, as_images, as_labels
 from blackbox.prior import Prior
 from blackbox.threat import Threat, as_threat
 from surrogates.crafting.goal import as_target
@@ -39,14 +38,10 @@ def universal_prior(
     classes = class_count(found[0], images, "the net")
     labels = as_labels(y, len(images), classes, "y")
     goal = labels if target is None else as_target(target, labels, classes)
-    shape = tuple(images.shape[1:])
-    allowed = None if mask is None else as_mask(mask, (1, *shape))[0][0]
-    if isinstance(threat, Area):
-        threat.sized(shape)
-        if threat.free:
-            raise ValueError(f"Expected a patch in a given or random place for nets, but it was {threat}. Give Patch(size, location=...).")
-        allowed = covered(threat, shape, allowed)
-    return prior([_OnAll(net, images, goal, target is not None, threat, allowed, seed) for net in found])
+    if isinstance(threat, Area) and threat.free:
+        raise ValueError(f"Expected a patch in a given or random place for nets, but it was {threat}. Give Patch(size, location=...).")
+    free = allowed(threat, tuple(images.shape[1:]), mask)
+    return prior([_OnAll(net, images, goal, target is not None, threat, free, seed) for net in found])
 
 
 class _OnAll(nn.Module):
@@ -57,23 +52,20 @@ class _OnAll(nn.Module):
     ) -> None:
         super().__init__()
         self.net, self.images, self.goal, self.targeted, self.threat = net, images, goal, targeted, threat
-        self.mask, self.places = mask, None
+        self.mask, self.places = mask, torch.zeros(len(images), 2, dtype=torch.int64)
         if isinstance(threat, Patch):
-            self.places = threat.places(tuple(images.shape[1:]), as_ids(None, len(images)).astype(np.uint64), seed)
+            self.places = threat.places(tuple(images.shape[1:]), as_ids(None, len(images)), seed)
 
     def forward(self, candidates: Tensor) -> Tensor:
         found = [self._one(candidate) for candidate in candidates]
         return torch.stack(found)
 
     def _one(self, candidate: Tensor) -> Tensor:
-        x, n = self.images.to(candidate), len(self.images)
-        if not isinstance(self.threat, Area):
-            shown = (x + (candidate - 0.5)).clamp(self.threat.lower, self.threat.upper)
-        elif self.places is not None:
-            at = window(n, x.shape[1], self.places.to(x.device), (candidate.shape[1], candidate.shape[2]))
-            shown = x.index_put(at, candidate.expand(n, *candidate.shape))
+        x = self.images.to(candidate)
+        if isinstance(self.threat, Area):
+            shown = paste(x, candidate, self.places)
         else:
-            shown = candidate.expand_as(x)
+            shown = (x + (candidate - 0.5)).clamp(self.threat.lower, self.threat.upper)
         if self.mask is not None:
             shown = torch.where(self.mask.to(x.device), shown, x)
         z, goal = self.net(shown), self.goal.to(candidate.device)

@@ -122,6 +122,7 @@ def test_nets_that_see_all_images_are_a_prior_of_the_search_by_queries(threat: b
         ("Take sgd", {"method": "uap", "threat": bb.Patch(2, location=(0, 0))}),
         ("was to be searched", {"threat": bb.Patch(2)}),
         ("no one place", {"threat": bb.Patch(2, location="random"), "mask": torch.ones(4, 4, dtype=torch.bool)}),
+        ("mask of bools", {"mask": torch.full((4, 4), 0.5)}),
         ("fits into images", {"threat": bb.Patch(5, location=(0, 0))}),
         ("Linf, L2 or L1", {"threat": bb.L0(3)}),
         ("step and rate", {"step": 0.0}),
