@@ -6,11 +6,8 @@ the journal, the signature, and all files of the entry.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from blackbox.league import signing
 from blackbox.league.client import Player
 from blackbox.league.material import Material, load
 from blackbox.league.play import Attempt, play
+from blackbox.league.process import served
 
 SHAPE, CLASSES = (3, 32, 32), 10
 MODEL = """
@@ -51,19 +49,6 @@ quantity = 0
 """
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a server of the scenario in ``folder``."""
-    private, _ = signing.make(folder / "keys")
-    words = ["serve", "--scenario", "speed.toml", "--key", str(private), "--port", "0", "--quiet"]
-    with subprocess.Popen([sys.executable, "-m", "blackbox", "league", *words], stdout=subprocess.PIPE, text=True, cwd=folder) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
 def direct(material: Material, model: Any) -> None:
     images = torch.from_numpy(material.levels).float() / 255
     bb.attack(
@@ -82,7 +67,8 @@ def league(s: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         material, space = load(folder / "speed.toml", folder), dict[str, Any]()
         exec(MODEL, space)
         numbers = iter(range(10**6))
-        with served(folder) as url:
+        private, _ = signing.make(folder / "keys")
+        with served("--scenario", "speed.toml", "--key", private, folder=folder) as url:
             player = Player(url, "me")
 
             def through() -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from blackbox.cli import run_folder
@@ -25,6 +21,7 @@ def run(out: str, attacks: str | None, quiet: bool) -> None:
     from blackbox.league import sealed, signing
     from blackbox.league.client import Player
     from blackbox.league.play import Attempt, play
+    from blackbox.league.process import served
     from blackbox.specs import parse
 
     names = parse.words(attacks) if attacks else list(ENTRIES)
@@ -36,7 +33,8 @@ def run(out: str, attacks: str | None, quiet: bool) -> None:
         private, public = signing.make(own)
         sealed.make(Path(own) / "sealed.toml", slots, [])
         say(f"keys, sealed     {own}, which only you may read", quiet)
-        with _served(private, Path(own)) as url:
+        options = ["--scenario", SCENARIO, "--key", private, "--journal", f"{own}/league.sqlite", "--sealed", f"{own}/sealed.toml"]
+        with served(*options) as url:
             say(f"serving          {SCENARIO} at {url}, in a process of its own", quiet)
             for name in names:
                 say(f"plays            {name}", quiet)
@@ -49,19 +47,3 @@ def run(out: str, attacks: str | None, quiet: bool) -> None:
         folders, str(path / "site"), str(path / signing.PUBLIC), str(path / "sealed.toml"), str(path / "league.sqlite"), False, None, quiet
     )  # fmt: skip
     run_folder.write_config(path, {"verb": "league", "scenario": SCENARIO, "attacks": names})
-
-
-@contextmanager
-def _served(private: Path, own: Path) -> Iterator[str]:
-    """The address of a server in another process."""
-    words = ["serve", "--scenario", SCENARIO, "--key", str(private), "--journal", str(own / "league.sqlite"), "--port", "0", "--quiet"]
-    command = [sys.executable, "-m", "blackbox", "league", *words, "--sealed", str(own / "sealed.toml")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line.startswith("serving"):
-                raise RuntimeError("Expected the league's server to start, but it ended. Its message is above.")
-            yield line.split()[-1]
-        finally:
-            process.terminate()

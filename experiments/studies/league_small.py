@@ -12,13 +12,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from blackbox.league.process import served
 from experiments import cases, nets
 from experiments.runner import Real, run, says
 
@@ -75,25 +74,11 @@ def league(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "blackbox", *command], check=True)
 
 
-@contextmanager
-def served(where: Path, keys: Path) -> Iterator[str]:
-    """The server, in a process of its own; its address."""
-    options = ["--key", keys / "league.key", "--journal", where / "journal.sqlite", "--sealed", where / "sealed.toml",
-               "--data", where, "--port", 0, "--quiet"]  # fmt: skip
-    command = [sys.executable, "-m", "blackbox", "league", "serve", "--scenario", "small", *map(str, options)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().split()[-1]
-        try:
-            yield address
-        finally:
-            server.terminate()
-
-
 def measure(s: Settings) -> None:
     where, keys = Path(s.folder).resolve(), Path(s.keys).expanduser()
     prepare(s, where)
-    with served(where, keys) as address:
+    options = ["--key", keys / "league.key", "--journal", where / "journal.sqlite", "--sealed", where / "sealed.toml", "--data", where]
+    with served("--scenario", "small", *options) as address:
         for attack in s.attacks:
             known = [word for name in OWN for word in ("--surrogate", name)] if attack in WITH_NETS else []
             league("run", attack, "--scenario", "small", "--server", address, "--out", where / "entries" / attack, "--data", where, *known)
