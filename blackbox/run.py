@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from blackbox.loggers.attack import AttackLog
     from blackbox.loggers.logger import Log
 
+
 def attack(
     oracle: Oracle,
     x: Tensor | np.ndarray | pd.DataFrame,
@@ -164,7 +165,7 @@ def attack(
     name, chosen, threat = resolve(attack, oracle, threat, shape, prior, None if bound is None else shows)
     aimed, begun = require(chosen, name, shape, oracle, goal, len(samples.x)), spent(chosen.prior)
     samples = placed(samples, asked, threat, chosen, aimed, target is not None)
-    aim = Objective(objective, target is not None, max(oracle.rounding, 2 * oracle.noise))
+    aim = Objective.behind(oracle, objective, target is not None)
     file = None if checkpoint is None else Path(checkpoint)
     shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
     spec = RunSpec(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from blackbox.goals import excerpt, twins
 from blackbox.goals.identity import Print, own_code
+from blackbox.goals.objective import resolution_of
 from blackbox.oracle.oracle import Oracle
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access, AccessError
@@ -210,8 +211,7 @@ def as_goal(goal: Any, target: Any = None) -> Goal:
 
 def setting_of(oracle: Oracle, samples: int) -> Setting:
     """What a goal is told of a run behind this oracle."""
-    resolution = max(oracle.rounding, 2 * oracle.noise)
-    return Setting(samples, oracle.access, oracle.classes, oracle.class_names, resolution, oracle.k)
+    return Setting(samples, oracle.access, oracle.classes, oracle.class_names, resolution_of(oracle), oracle.k)
 
 
 def per_sample(values: Any, what: str, samples: int, axes: int = 0) -> np.ndarray:

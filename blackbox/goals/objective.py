@@ -8,13 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.oracle.oracle import Reply
+from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Access
 
 KINDS = ("margin", "cross-entropy")
 _ONE = np.float32(1)
 _LARGEST = np.float32(1e12)  # of a loss: the difference of two is finite, 0 where both are of a masked class, and so is its square
 _SMALLEST = 1e-30  # smaller than any probability of a float32 softmax but 0, large enough for a finite logarithm
+
+
+def resolution_of(oracle: Oracle) -> float:
+    """The rounding step of the scores that an oracle shows, or twice the standard deviation of their noise where that is more."""
+    return max(oracle.rounding, 2 * oracle.noise)
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,7 @@ class Objective:
         kind: ``"margin"`` (Carlini & Wagner 2017, arXiv:1608.04644, f6: best other class minus the true one, or the
             target class minus the best other) or ``"cross-entropy"`` (-log p_label, or log p_target).
         targeted: the goal is a class to reach instead of a label to leave.
-        resolution: the rounding step of the scores, or twice the standard deviation of their noise where that is more;
-            probabilities are floored at half of it before the logarithm.
+        resolution: of the scores (`resolution_of`); probabilities are floored at half of it before the logarithm.
 
     Logits are used directly; of probabilities the logarithms are used, which are the logits up to a constant. With top-k
     access, the unlisted classes share the remaining probability equally. A loss is finite, at most 1e12 in size, also where a
@@ -37,6 +41,11 @@ class Objective:
     kind: str = "margin"
     targeted: bool = False
     resolution: float = 0.0
+
+    @classmethod
+    def behind(cls, oracle: Oracle, kind: str = "margin", targeted: bool = False) -> Objective:
+        """The objective for the answers of this oracle, with its resolution."""
+        return cls(kind, targeted, resolution_of(oracle))
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

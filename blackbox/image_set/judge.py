@@ -33,7 +33,7 @@ def samples_of(
     if goal is not None:
         bound = goals.bound(goal, oracle, len(samples.x), target)
         return samples, bound.verdict, str(bound)
-    objective = Objective("margin", target is not None, max(oracle.rounding, 2 * oracle.noise))
+    objective = Objective.behind(oracle, targeted=target is not None)
 
     def judge(reply: Reply, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return objective.judge(reply, samples.aims[who])

@@ -129,7 +129,7 @@ class DirectionalProbe:
 
     def _slopes(self, oracle: Oracle, x: Tensor, y: Tensor, u: Tensor) -> np.ndarray:
         """Measure the slopes [n, q] at ``x`` [n, \\*shape] along directions ``u`` [n, q, d]."""
-        d, h, judge = u.shape[2], self.h, Objective(self.loss, resolution=max(oracle.rounding, 2 * oracle.noise))
+        d, h, judge = u.shape[2], self.h, Objective.behind(oracle, self.loss)
         if floor := max(oracle.resolution, oracle.noise):
             h = max(h, floor ** (1 / 3) / math.sqrt(d))
         h = max(h, _LEVELS * oracle.probe) * math.sqrt(d)
