@@ -101,8 +101,8 @@ def classes(reply: Reply, row: int, names: Sequence[str] = (), count: int = 1) -
         first, sure = reply.classes[row][:count].tolist(), reply.values[row][:count].tolist()
     else:
         p = reply.probabilities()[row]
-        first = p.argsort(descending=True, stable=True)[:count].tolist()
-        first, sure = [label, *(c for c in first if c != label)][:count], None
+        surest = p.argsort(descending=True, stable=True)[:count].tolist()
+        first = [label, *(c for c in surest if c != label)][:count]  # a label may stand apart from the scores
         sure = [float(p[c]) for c in first]
     told = [with_score(named(c, names), p) for c, p in zip(first, sure or [None] * len(first), strict=True)]
     return {"form": "classes", "classes": first, "sure": sure, "names": [named(c, names) for c in first] if names else None,
