@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -59,11 +60,15 @@ class Case:
     ids: Tensor
     threat: bb.Threat
     oracles: dict[str, bb.Oracle]
-    right: dict[str, Tensor]
     own: nn.Module
     held: nn.Module
     others: sg.Dataset
     data: sg.Dataset
+
+    @cached_property
+    def right(self) -> dict[str, Tensor]:
+        """Which images each target has right."""
+        return {t: oracle(self.x).label.cpu() == self.y for t, oracle in self.oracles.items()}
 
 
 def small(s: Settings) -> Case:
@@ -77,10 +82,9 @@ def small(s: Settings) -> Case:
     hidden = {arch: trained(arch, "target", recipe, s.seed + 1) for arch, recipe in (("mlp", plain), ("vit", adam))}
     oracles = {arch: bb.Oracle(net, "scores", 10) for arch, net in hidden.items()}
     x, y = part["attacked"].images, part["attacked"].labels
-    right = {t: oracle(x).label.cpu() == y for t, oracle in oracles.items()}
     own, held = (trained(arch, "own", plain, s.seed) for arch in ("cnn", "lenet"))
     threat = bb.Linf(TASKS["small digits"]["eps"])
-    return Case(x, y, torch.arange(len(x)), threat, oracles, right, own, held, part["others"], part["own"])
+    return Case(x, y, torch.arange(len(x)), threat, oracles, own, held, part["others"], part["own"])
 
 
 def case(s: Settings, name: str) -> Case:
@@ -91,10 +95,9 @@ def case(s: Settings, name: str) -> Case:
     kept = spread_over(len(data), s.images)
     oracles = {t: bb.Oracle(ground.net(t, s.root), "scores", 10) for t in about["targets"]}
     x, y = data.images[kept], data.labels[kept]
-    right = {t: oracle(x).label.cpu() == y for t, oracle in oracles.items()}
     own, held = (nets.trained(s.root, replace(about[which], data=about["data"])) for which in ("own", "held"))
     others = ground.images(about["others"], s.root)[0]
-    return Case(x, y, ids[kept], bb.Linf(about["eps"]), oracles, right, own, held, others, nets.images(s.root, about["data"]))
+    return Case(x, y, ids[kept], bb.Linf(about["eps"]), oracles, own, held, others, nets.images(s.root, about["data"]))
 
 
 def preset(weights: Sequence[float] | None = None) -> Any:
