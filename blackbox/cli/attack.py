@@ -100,11 +100,11 @@ def prepare(
     nets.set_threads()
     from blackbox.run import require, resolve
 
-    labelled = how.goal is None or not goal_text.any_form(how.goal)
-    shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=labelled, table=how.table))
+    any_form = goal_text.any_form(how.goal)
+    shown = goal.others(how.targeted, specs.images(images, common.seed, labelled=not any_form, table=how.table))
     aim, mask = _aim(how, shown), specs.read_mask(how.mask, shown)
     serving(known, shown, aim)
-    most = "answers" if (any_form := _any_form(how, aim)) else between.access(how.access, stack)
+    most = "answers" if any_form and how.access is None else between.access(how.access, stack)
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     shows = most if how.access or any_form else between.shown(found.model, most, found.returns)
@@ -138,13 +138,6 @@ def _aim(how: options.Search, shown: specs.ImageSet) -> Goal | None:
     if given := [name for name, value in beside.items() if value]:
         raise ValueError(f"Expected either --goal or {given[0]}, which is for a class to reach, but both were given.")
     return specs.read_goal(how.goal, shown)
-
-
-def _any_form(how: options.Search, aim: Goal | None) -> bool:
-    """Does the target answer in a form that only the goal can read?"""
-    from blackbox.protocol import Access
-
-    return how.access is None and aim is not None and aim.needs is Access.ANSWERS
 
 
 def carry_out(

@@ -41,7 +41,7 @@ def run(
     import blackbox as bb
 
     top = _ceiling(ceiling)
-    any_form = goal is not None and goal_text.any_form(goal)
+    any_form = goal_text.any_form(goal)
     shown = specs.images(images, common.seed, labelled=not any_form, table=table)
     aim = specs.read_goal(goal, shown)
     serving(known, shown, aim)

@@ -54,10 +54,12 @@ def read_goal(text: str | None, images: ImageSet) -> Goal | None:
     return _READERS[name](rest.strip(), images)
 
 
-def any_form(text: str) -> bool:
-    """Does a goal, as written, need answers of any form instead of classes?"""
+def any_form(text: str | None) -> bool:
+    """Does a goal, as written, need answers of any form instead of classes? None needs classes."""
     from blackbox.protocol import Access
 
+    if text is None:
+        return False
     if is_file(text.strip()):
         return _own(text.strip()).needs is Access.ANSWERS
     return parse.one_of(text.strip().partition(":")[0], _READERS, "--goal") not in ("none-of", "any-of")

@@ -32,7 +32,7 @@ def images(study: Study) -> specs.ImageSet:
     """The images of a study; where all of it leads to one class, without those of that class."""
     reached = {grid.targeted for grid in (study.attack, study.transfer) if grid is not None}
     with _LOADING:
-        labelled = study.transfer is not None or study.attack is None or study.attack.goal is None or not any_form(study.attack.goal)
+        labelled = study.transfer is not None or study.attack is None or not any_form(study.attack.goal)
         found = _images(study.images.model_dump_json(), labelled)
     return goal.others(reached.pop(), found) if len(reached) == 1 else found
 

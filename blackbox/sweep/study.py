@@ -140,7 +140,7 @@ class Attacks(_Grid):
     @property
     def any_form(self) -> bool:
         """Do the targets answer in a form that only the goal can read?"""
-        return self.access is None and self.goal is not None and any_form(self.goal)
+        return self.access is None and any_form(self.goal)
 
     @property
     def shows(self) -> str:
