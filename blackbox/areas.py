@@ -142,7 +142,11 @@ class Patch(Area):
         self.sized(shape)
         if self.free:
             return None
-        top, left = self.places(shape, ids, seed).unbind(1)
+        return self.at(self.places(shape, ids, seed), shape)
+
+    def at(self, places: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Which entries of images of this ``shape`` it may change at rows and columns [N, 2], [N, \\*shape] bool."""
+        top, left = places.unbind(1)
         return rectangles(top, left, self.size, shape[1], shape[2]).expand(-1, *shape).clone()
 
     def places(self, shape: tuple[int, ...], ids: np.ndarray, seed: int) -> Tensor:

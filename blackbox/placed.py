@@ -12,7 +12,7 @@ from torch import Tensor
 from blackbox.areas import Patch
 from blackbox.candidates.craft import CraftGoal, fused, slope
 from blackbox.engine.spec import Samples
-from blackbox.placing import find, mask_of
+from blackbox.placing import find
 from blackbox.threat import Threat
 
 
@@ -50,5 +50,5 @@ def _place(
             return own - other if wanted.towards else other - own
 
         allowed = None if mask is None else mask[rows]
-        out[rows] = mask_of(patch, find(patch, x[rows], gradient, loss, allowed), tuple(x.shape[1:]))
+        out[rows] = patch.at(find(patch, x[rows], gradient, loss, allowed), tuple(x.shape[1:]))
     return out if mask is None else out & mask

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from blackbox.areas import Patch, rectangles, window_sums
+from blackbox.areas import Patch, window_sums
 from blackbox.rowwise import choose
 
 PLACES, STEPS, STEP = 6, 5, 0.4  # tried; steps of a trial; how long one is, as a share of the box (ours, not tuned)
@@ -27,8 +27,7 @@ def find(
         gradient: images -> the gradient of the loss, [n, C, height, width]. loss: images -> [n]; larger is nearer to success.
         mask: [n, \\*shape] bool, what may change inside the patch too; None for all.
     """
-    n, _, height, width = x0.shape
-    g = gradient(x0)
+    n, shape, g = len(x0), tuple(x0.shape[1:]), gradient(x0)
     promised = torch.where(g > 0, g * (patch.upper - x0), g * (patch.lower - x0))
     promised = promised if mask is None else promised * mask
     left = window_sums(promised.sum(1), patch.size)
@@ -37,13 +36,14 @@ def find(
     best, place = torch.full((n,), -torch.inf, device=x0.device), torch.zeros(n, 2, dtype=torch.int64, device=x0.device)
     for _ in range(min(PLACES, left[0].numel())):
         value, at = left.flatten(1).max(1)
-        top, side = at // across, at % across
-        inside = rectangles(top, side, patch.size, height, width) & (torch.ones_like(x0, dtype=torch.bool) if mask is None else mask)
+        tried = torch.stack([at // across, at % across], 1)
+        inside = patch.at(tried, shape) if mask is None else patch.at(tried, shape) & mask
         found = _trial(patch, x0, gradient, inside)
         now = torch.where(value > -torch.inf, loss(found).to(best), -torch.inf)
         better = (now > best) | (best == -torch.inf)
-        best, place = choose(better, now, best), torch.where(better[:, None], torch.stack([top, side], 1), place)
-        near = ((down_at - top[:, None, None]).abs() * 2 < patch.size[0]) & ((across_at - side[:, None, None]).abs() * 2 < patch.size[1])
+        best, place = choose(better, now, best), torch.where(better[:, None], tried, place)
+        top, side = tried.T[:, :, None, None]
+        near = ((down_at - top).abs() * 2 < patch.size[0]) & ((across_at - side).abs() * 2 < patch.size[1])
         left = left.masked_fill(near, -torch.inf)
     return place
 
@@ -55,9 +55,3 @@ def _trial(patch: Patch, x0: Tensor, gradient: Callable[[Tensor], Tensor], insid
         moved = (x + STEP * (patch.upper - patch.lower) * gradient(x).sign()).clamp(patch.lower, patch.upper)
         x = torch.where(inside, moved, x0)
     return x
-
-
-def mask_of(patch: Patch, place: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """What a patch in these places [n, 2] lets change, [n, \\*shape] bool."""
-    top, side = place.unbind(1)
-    return rectangles(top, side, patch.size, shape[1], shape[2]).expand(-1, *shape).clone()

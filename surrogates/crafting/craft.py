@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from blackbox import goals
 from blackbox.areas import Patch
 from blackbox.checks import as_ids, as_images, as_labels, check_int
-from blackbox.placing import find, mask_of
+from blackbox.placing import find
 from blackbox.plain_text import no_exit
 from blackbox.rng import Stream
 from blackbox.threat import Threat, as_threat
@@ -139,7 +139,7 @@ def _place(patch: Patch, source: Autograd, x0: Tensor, aim: Goal, limits: Limits
 
         allowed = None if limits.mask is None else limits.mask[at].to(source.device)
         found = find(patch, part, lambda x, seen=seen: seen(x).gradient, lambda x, seen=seen: seen(x).loss, allowed)  # type: ignore[misc]
-        out[at] = mask_of(patch, found, shape).cpu()
+        out[at] = patch.at(found, shape).cpu()
     return out
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.placing import find, mask_of
+from blackbox.placing import find
 
 
 class Weighted(nn.Module):
@@ -32,7 +32,7 @@ PATCH = bb.Patch((2, 3))
 def test_the_best_place_is_found_and_everything_outside_stays() -> None:
     made = sg.craft(NET, X, torch.zeros(3, dtype=torch.int64), "pgd", threat=PATCH, steps=10)
     changed = (made != X)[:, 0]
-    assert bool((changed == mask_of(PATCH, torch.tensor([[4, 5]] * 3), (1, 7, 9))[:, 0]).all()) and bool((made[:, 0, 4:6, 5:8] == 1).all())
+    assert bool((changed == PATCH.at(torch.tensor([[4, 5]] * 3), (1, 7, 9))[:, 0]).all()) and bool((made[:, 0, 4:6, 5:8] == 1).all())
 
 
 def test_a_mask_is_kept_and_rows_do_not_depend_on_their_company() -> None:
