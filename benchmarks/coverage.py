@@ -38,14 +38,18 @@ def coverage(s: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         rng = np.random.default_rng(n)
         for part in (means, pairs, medians, rates, trainings, differences):
             for interval, what, truth, (low, high) in part(found, n, samples, rng):
-                inside = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
-                p = float(inside.mean())
-                error = float(np.sqrt(p * (1 - p) / len(low)))
-                yield interval, {
-                    "what": what, "n": n, "samples": len(low), "covered": int(inside.sum()), "below": int((truth < low - 1e-12).sum()),
-                    "above": int((truth > high + 1e-12).sum()), "coverage": p, "error": error,
-                    "width": float(np.median(high - low)),
-                }  # fmt: skip
+                yield interval, row(what, truth, n, low, high)
+
+
+def row(what: str, truth: float, n: int, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
+    """How many of these intervals hold the truth."""
+    inside = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
+    p = float(inside.mean())
+    return {
+        "what": what, "n": n, "samples": len(low), "covered": int(inside.sum()), "below": int((truth < low - 1e-12).sum()),
+        "above": int((truth > high + 1e-12).sum()), "coverage": p, "error": float(np.sqrt(p * (1 - p) / len(low))),
+        "width": float(np.median(high - low)),
+    }  # fmt: skip
 
 
 Found = dict[str, tuple[np.ndarray, int]]  # name -> queries [seeds, images] with failures at the budget, budget

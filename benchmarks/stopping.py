@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.coverage import MADE, populations
+from benchmarks.coverage import populations, row
 from blackbox import statistics
 
 IMAGES, FIRST, EVERY, LEAGUES, RESAMPLES, GRID, BUDGET = 300, 20, 50, 10_000, 299, 300, 1000
@@ -38,7 +38,7 @@ def stopping(s: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         for kind, (low, high) in ((fixed, at_looks(values, looks, bounds)), ("confidence sequence", sequences(values, looks, bounds))):
             beats = low > truth if better > 0 else high < truth
             for stop, there in zip(STOPS, (np.zeros_like(beats), beats, good), strict=True):
-                yield kind, row(f"{what}; {stop}", truth, images, looks, low, high, there)
+                yield kind, stopped(f"{what}; {stop}", truth, images, looks, low, high, there)
 
 
 def draws(leagues: int, images: int) -> Iterator[tuple[str, float, tuple[float, float], np.ndarray, int]]:
@@ -47,7 +47,6 @@ def draws(leagues: int, images: int) -> Iterator[tuple[str, float, tuple[float, 
         yield f"rate of {p:g}", p, (0, 1), (np.random.default_rng(1).random((leagues, images)) < p).astype(np.float64), 1
     found = populations()
     for name in QUERIES:
-        assert name in MADE
         queries = found[f"made: {name}"][0][0]
         rng = np.random.default_rng(2)
         yield f"queries of {name}", float(queries.mean()), (1, BUDGET), rng.choice(queries, (leagues, images)), -1
@@ -74,14 +73,10 @@ def sequences(values: np.ndarray, looks: np.ndarray, bounds: tuple[float, float]
     return np.stack([found.low[looks - 1] for found in each]), np.stack([found.high[looks - 1] for found in each])
 
 
-def row(what: str, truth: float, images: int, looks: np.ndarray, low: np.ndarray, high: np.ndarray, stop: np.ndarray) -> dict[str, Any]:
+def stopped(
+    what: str, truth: float, images: int, looks: np.ndarray, low: np.ndarray, high: np.ndarray, stop: np.ndarray
+) -> dict[str, Any]:  # fmt: skip
     """What is told when the entrants stop: at the first look where ``stop`` [leagues, looks] holds, else after all images."""
     at = np.where(stop.any(1), stop.argmax(1), len(looks) - 1)
     low, high = (ends[np.arange(len(at)), at] for ends in (low, high))
-    inside = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
-    p = float(inside.mean())
-    return {
-        "what": what, "n": images, "samples": len(low), "covered": int(inside.sum()), "below": int((truth < low - 1e-12).sum()),
-        "above": int((truth > high + 1e-12).sum()), "coverage": p, "error": float(np.sqrt(p * (1 - p) / len(low))),
-        "width": float(np.median(high - low)), "images": float(np.median(looks[at])),
-    }  # fmt: skip
+    return {**row(what, truth, images, low, high), "images": float(np.median(looks[at]))}
