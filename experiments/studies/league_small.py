@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import surrogates as sg
 from blackbox.league.process import served
 from experiments import cases, nets
 from experiments.runner import Real, run, says
@@ -57,9 +58,7 @@ def prepare(s: Settings, where: Path) -> None:
     ]
     (where / "nets.py").write_text("\n".join(parts))
     for name, plan in OWN.items():
-        nets.trained(root, plan)
-        kept = Path("runs/own") / f"raw-{plan.arch}-{plan.epochs}-{plan.weight_decay:g}-0.safetensors"
-        shutil.copyfile(kept, where / f"{name}.safetensors")
+        sg.save_weights(nets.trained(root, plan), where / f"{name}.safetensors")
     if not (keys := Path(s.keys).expanduser()).exists():
         league("keys", keys)
     shutil.copyfile(keys / "league.pub", where / "league.pub")  # published, unlike the other
