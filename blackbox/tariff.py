@@ -52,12 +52,12 @@ class Tariff:
 
     def __post_init__(self) -> None:
         for name in PRICES:
-            _amount(getattr(self, name), f"the price {name}", 0.0)
+            _amount(getattr(self, name), f"the price {name}")
         if self.lock_out is not None:
             check_int(self.lock_out, "lock_out", 1, "the number of flagged queries at which an account is closed")
         if self.most is None:
             return
-        _amount(self.most, "most, the money that an image may cost,", 0.0)
+        _amount(self.most, "most, the money that an image may cost,")
         if not self.worst:
             raise ValueError(f"Expected a price of a query with most={self.most:g}, but it costs nothing. Give query=, flagged= or bad=.")
         if self.most < self.worst * (1 - _GRAIN):
@@ -115,11 +115,11 @@ class Tariff:
         return STEALTHY[norm] if wanted else attack
 
 
-PRICES = ("query", "flagged", "bad", "label", "gradient", "second")
 _WORDS = {
     "query": ("query", "queries"), "flagged": ("flagged", "flagged"), "bad": ("bad", "bad"), "label": ("label", "labels"),
     "gradient": ("gradient", "gradients"), "second": ("second", "seconds"),
 }  # fmt: skip
+PRICES = tuple(_WORDS)
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def short(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
 
 
-def _amount(value: Any, what: str, least: float) -> None:
+def _amount(value: Any, what: str) -> None:
     """Refuse what is no amount of money."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value < least:
-        raise ValueError(f"Expected {what} to be a number of at least {least:g}, but it was {value!r}.")
+    if not real or not math.isfinite(value) or value < 0:
+        raise ValueError(f"Expected {what} to be a number of at least 0, but it was {value!r}.")

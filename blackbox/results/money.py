@@ -45,11 +45,10 @@ def told(result: AttackResult) -> list[str]:
     prices = tariff(result)
     if prices is None:
         return []
-    of = each(result)[result.attacked]
-    most = "" if prices.most is None else f", at most {short(prices.most)} allowed"
-    mean, top = (short(float(of.mean())), short(float(of.max()))) if len(of) else ("–", "–")
-    an_image = f"; an attacked image cost {mean} on average and {top} at most{most}" if len(of) else ""
-    lines = [f"money            {bill(result)}{an_image}"]
+    lines = [f"money            {bill(result)}"]
+    if len(of := each(result)[result.attacked]):
+        most = "" if prices.most is None else f", at most {short(prices.most)} allowed"
+        lines[0] += f"; an attacked image cost {short(float(of.mean()))} on average and {short(float(of.max()))} at most{most}"
     if prices.flagged and not result.config.get("flags"):
         lines.append("note             the target flagged no query, and has no detector: the price of flagged ones was never paid")
     if prices.lock_out is not None:
