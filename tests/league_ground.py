@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from blackbox.league import signing
 from blackbox.league.account import answers
 from blackbox.league.book import Book
 from blackbox.league.entry import ACCOUNT, Entry
 from blackbox.league.host import Host
-from blackbox.league.material import load
+from blackbox.league.material import as_floats, load
 from blackbox.league.play import Attempt, play
 from blackbox.league.targets import Targets
 from blackbox.league.verify import Verdict, verify
+from blackbox.results import AttackResult
 
 SHAPE, COUNT, CLASSES, BUDGET = (1, 6, 6), 5, 3, 30
 TARGET = """
@@ -100,6 +104,13 @@ class Ground:
         self.targets = Targets(self.material, None, self.folder)
         self.host = self.begin()
 
+    def only(self, seed: int) -> None:
+        """Serve the same with this seed alone, as a scenario of its own."""
+        one = self.folder / "one.toml"
+        one.write_text(re.sub(r"(?m)^seeds = .*", f"seeds = [{seed}]", self.scenario.read_text()))
+        self.scenario = one
+        self.again()
+
     def begin(self, name: str = "journal.sqlite") -> Host:
         """A host on the journal of this name, as after a restart."""
         private = signing.private(self.private)
@@ -132,6 +143,22 @@ def edit(entry: Path, change: Callable[[dict[str, Any]], None]) -> None:
     values = json.loads((entry / "entry.json").read_text())
     change(values)
     (entry / "entry.json").write_text(json.dumps(values))
+
+
+def result(entry: Path, session: int = 0, **columns: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Change columns of the saved result of a session."""
+    folder = entry / Entry.read(entry).sessions[session].folder / "result"
+    found = AttackResult.load(folder)
+    replace(found, **{name: change(getattr(found, name).clone()) for name, change in columns.items()}).save(folder)
+
+
+def wins(entry: Path, i: int, levels: np.ndarray) -> None:
+    """Change the first session's result: image ``i`` was fooled, by ``levels``, an image of uint8."""
+    won = torch.tensor([i])
+    result(
+        entry, success=lambda v: v.index_fill(0, won, True), success_float=lambda v: v.index_fill(0, won, True),
+        x_adv=lambda x: x.index_copy(0, won, as_floats(levels[None])),
+    )  # fmt: skip
 
 
 def signed(entry: Path) -> Path:

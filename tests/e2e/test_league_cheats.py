@@ -7,9 +7,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from blackbox.league.material import as_floats
 from blackbox.league.verify import verify
 from blackbox.results import AttackResult
 from blackbox.serving import Refused
-from tests.league_ground import BUDGET, Direct, Ground, edit, signed
+from tests.league_ground import BUDGET, Direct, Ground, edit, result, signed, wins
 
 HONEST = int(os.environ.get("LEAGUE_HONEST", "24"))
 """How many honest entries are played."""
@@ -44,15 +42,6 @@ def entry(ground: Ground, tmp_path: Path) -> Path:
     shutil.copytree(ground.folder / "honest", tmp_path / "entry")
     assert ground.verify(tmp_path / "entry").refusals == []
     return tmp_path / "entry"
-
-
-@contextmanager
-def result(entry: Path) -> Iterator[dict[str, Any]]:
-    """Change columns of the first session's result."""
-    folder = entry / Entry.read(entry).sessions[0].folder / "result"
-    found, columns = AttackResult.load(folder), dict[str, Any]()
-    yield columns
-    replace(found, **{name: change(getattr(found, name).clone()) for name, change in columns.items()}).save(folder)
 
 
 def image(change: Callable[[list[dict[str, Any]]], None]) -> Callable[[Ground, Path], None]:
@@ -81,8 +70,7 @@ def example(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Ground,
             x[i] = change(x[i])
             return x
 
-        with result(entry) as columns:
-            columns["x_adv"] = one
+        result(entry, x_adv=one)
 
     return cheat
 
@@ -90,15 +78,12 @@ def example(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Ground,
 def claims_a_failure(ground: Ground, entry: Path) -> None:
     """Says that an image was fooled which was not, with the last image that was asked about."""
     i = won(entry, False)
-    with result(entry) as columns:
-        columns["success"] = columns["success_float"] = lambda v: v.index_fill(0, torch.tensor([i]), True)
-        columns["x_adv"] = lambda x: torch.cat([x[:i], as_floats(ground.material.levels[i : i + 1]), x[i + 1 :]])
+    wins(entry, i, ground.material.levels[i])
     image(lambda images: images[i].update(success=True, distance=0.0, first_success_query=3))(ground, entry)
 
 
 def swaps_examples(ground: Ground, entry: Path) -> None:
-    with result(entry) as columns:
-        columns["x_adv"] = lambda x: x.roll(1, 0)
+    result(entry, x_adv=lambda x: x.roll(1, 0))
 
 
 def another_session(name: str, own: str) -> Callable[[Ground, Path], None]:
@@ -160,7 +145,6 @@ def friendly(ground: Ground, entry: Path) -> None:
     """A server that calls a friend's failure a success."""
     i = won(entry, False)
     found = AttackResult.load(signed(entry).parent / "result")
-    clean = ground.material.levels[i]
 
     def change(account: Account, asked: list[Question]) -> tuple[Account, list[Question]]:
         first = next(n for n, q in enumerate(asked) if q.image == account.images[i].image)
@@ -169,9 +153,7 @@ def friendly(ground: Ground, entry: Path) -> None:
         return account.model_copy(update={"images": images}), asked
 
     bent(change)(ground, entry)
-    with result(entry) as columns:
-        columns["success"] = columns["success_float"] = lambda v: v.index_fill(0, torch.tensor([i]), True)
-        columns["x_adv"] = lambda x: torch.cat([x[:i], as_floats(clean[None]), x[i + 1 :]])
+    wins(entry, i, ground.material.levels[i])
     image(
         lambda images: images[i].update(success=True, distance=0.0, first_success_query=1, bad=images[i]["bad"] - 1)
     )(ground, entry)  # fmt: skip
@@ -321,9 +303,7 @@ def test_outside_the_ball_by_less_than_a_thousandth(tmp_path: Path) -> None:
     entry, player = play(ground, "outside", before=outside)
     i, levels = next((i, x) for i, x, label in player.seen if label != ground.material.labels[i])
     assert 0 < float(ground.material.threat.distance(as_floats(levels[None]), as_floats(ground.material.levels[i : i + 1]))) - 0.156 < 1e-3
-    with result(entry) as columns:
-        columns["success"] = columns["success_float"] = lambda v: v.index_fill(0, torch.tensor([i]), True)
-        columns["x_adv"] = lambda x: torch.cat([x[:i], as_floats(levels[None]), x[i + 1 :]])
+    wins(entry, i, levels)
     image(lambda images: images[i].update(success=True, distance=40 / 255, first_success_query=images[i]["queries"]))(ground, entry)
     refusals = " ".join(ground.verify(entry).refusals)
     assert "inside linf:0.1560, but its distance is 0.156863" in refusals and "found it outside the threat" in refusals
@@ -348,9 +328,7 @@ def test_questions_under_another_images_name(tmp_path: Path) -> None:
     entry, player = play(ground, "shifted", before=shifted)
     i, levels = next((i, x) for i, x, label in player.seen if label != m.labels[(i - 1) % 5])
     j = (i - 1) % 5
-    with result(entry) as columns:
-        columns["success"] = columns["success_float"] = lambda v: v.index_fill(0, torch.tensor([j]), True)
-        columns["x_adv"] = lambda x: torch.cat([x[:j], as_floats(levels[None]), x[j + 1 :]])
+    wins(entry, j, levels)
     image(lambda images: images[j].update(success=True, distance=0.1, first_success_query=2))(ground, entry)
     assert f"example of image {j} to be one that the server was asked about" in " ".join(ground.verify(entry).refusals)
 
@@ -447,12 +425,9 @@ def test_no_honest_entry_is_refused(tmp_path: Path) -> None:
         key = (feedback, threat)
         if key not in grounds:
             (folder := tmp_path / f"{len(grounds)}").mkdir()
-            grounds[key] = Ground(folder, feedback=feedback, threat=threat, seeds=list(range(HONEST)), budget=12)
+            grounds[key] = Ground(folder, feedback=feedback, threat=threat, budget=12)
         ground, attack = grounds[key], draw.choice(attacks[feedback][threat.partition(":")[0]])
-        one = ground.scenario.read_text().replace(f"seeds = {list(range(HONEST))}", f"seeds = [{number}]")
-        (ground.folder / "one.toml").write_text(one)
-        ground.scenario = ground.folder / "one.toml"
-        ground.again()
+        ground.only(number)
         verdict = ground.verify(ground.play(attack, f"e{number}", ground.player(f"p{number}")), book=True)
         refused += verdict.refusals
     assert refused == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from blackbox.league import again, claims
 from blackbox.league.account import Question
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import Entry
-from blackbox.results import AttackResult
-from tests.league_ground import Direct, Ground, edit
+from tests.league_ground import Direct, Ground, edit, result
 
 VOTES = {"more": 'channels = ["noise:0.3"]\nvotes = 3', "threat": "linf:80/255", "budget": 60}
 
@@ -62,11 +60,7 @@ def test_a_lucky_answer_that_no_vote_confirmed(tmp_path: Path) -> None:
     edit(entry, lambda values: values["sessions"][n]["images"][i].update(first_success_query=at))
     refusals = " ".join(ground.verify(entry).refusals)
     assert "at the query that its result has" in refusals and "a majority of 3 votes was complete" in refusals
-    folder = entry / Entry.read(entry).sessions[n].folder / "result"
-    found = AttackResult.load(folder)
-    first = found.first_success_query.clone()
-    first[i] = at
-    replace(found, first_success_query=first).save(folder)
+    result(entry, n, first_success_query=lambda v: v.index_fill(0, torch.tensor([i]), at))
     (refusal,) = ground.verify(entry).refusals
     assert "a majority of 3 votes was complete" in refusal
 
@@ -111,10 +105,8 @@ def test_questions_made_by_hand_in_a_session_that_was_stopped(tmp_path: Path) ->
     player.instead = by_hand
     entry = ground.play("square", player=player)
     assert "in the result too, but it has" in " ".join(ground.verify(entry).refusals)
-    folder = entry / "open-0" / "result"
-    found = AttackResult.load(folder)
     counts = [image.queries for image in Entry.read(entry).sessions[0].images]
-    replace(found, queries=torch.tensor(counts)).save(folder)
+    result(entry, queries=lambda _: torch.tensor(counts))
     assert ground.verify(entry).refusals == []
     (said,) = again.again(entry, ground.key, ground.material)
     assert ("Expected question" in said and "asks another" in said) or "Expected the source to ask" in said
@@ -131,11 +123,7 @@ def test_an_example_that_the_source_did_not_find(tmp_path: Path) -> None:
         for at, q in enumerate(game.asked[i], 1)
         if q.hit and image.success and at > image.first_success_query
     )
-    folder = entry / "open-0" / "result"
-    found = AttackResult.load(folder)
-    first = found.first_success_query.clone()
-    first[i] = later
-    replace(found, first_success_query=first).save(folder)
+    result(entry, first_success_query=lambda v: v.index_fill(0, torch.tensor([i]), later))
     edit(entry, lambda values: values["sessions"][0]["images"][i].update(first_success_query=later))
     assert ground.verify(entry).refusals == []
     (said,) = again.again(entry, ground.key, ground.material)
