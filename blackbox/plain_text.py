@@ -1,11 +1,13 @@
-"""Lays out plain text in columns, formats rates, and suggests the word that may have been meant."""
+"""Lays out plain text in columns, formats rates, reads TOML, and suggests the word that may have been meant."""
 
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blackbox.statistics import Rate
@@ -28,6 +30,14 @@ def cell(rate: Rate) -> str:
         return "unknown" if rate.unknown else "–"
     text = f"{100 * rate.value:.0f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
     return f"{text}, {rate.unknown} unknown" if rate.unknown else text
+
+
+def of_toml(content: bytes, path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file with this content. Raises: ValueError, it is none; says which file."""
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected {path} to be TOML, but it is not: {error}.") from None
 
 
 def counted(number: int, one: str, many: str) -> str:

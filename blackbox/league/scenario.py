@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from blackbox.league.entry import Part
-from blackbox.plain_text import did_you_mean
+from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.protocol import Access
 from blackbox.specs import channels as between
 from blackbox.specs.threat import read_threat
@@ -218,10 +217,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Scenario, str]:
     """
     path = path_of(os.fspath(path))
     content = path.read_bytes()
-    try:
-        values = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected {path} to be TOML, but it is not: {error}.") from None
+    values = of_toml(content, path)
     try:
         return Scenario(**values), hashlib.sha256(content).hexdigest()
     except ValidationError as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from blackbox.plain_text import did_you_mean
+from blackbox.plain_text import did_you_mean, of_toml
 
 if TYPE_CHECKING:
     from blackbox.tabular import Tabular
@@ -54,9 +53,7 @@ class TableFile(BaseModel):
         if not where.is_file():
             raise FileNotFoundError(f"Expected a file that says what a row may be at {path}, but there is no such file.")
         try:
-            return cls(**tomllib.loads(where.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"Expected {path} to be TOML, but it is not: {error}.") from None
+            return cls(**of_toml(where.read_bytes(), path))
         except ValidationError as error:
             said = "; ".join(map(_fault, error.errors()))
             raise ValueError(f"Expected {path} to say what a row may be, but {said}") from None

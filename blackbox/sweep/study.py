@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blackbox.plain_text import did_you_mean
+from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.plugins import is_file
 from blackbox.specs.goal_text import any_form
 from blackbox.specs.threat import read_threat
@@ -237,10 +236,7 @@ class Study(_Part):
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"Expected a study at {path}, but there is no such file.")
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"Expected {path} to be TOML, but it is not: {error}.") from None
+        values = of_toml(path.read_bytes(), path)
         try:
             return cls(**{"name": path.stem.replace(" ", "-"), **values})
         except ValueError as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from blackbox.plain_text import of_toml
 from blackbox.targets.address import address
 
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
@@ -151,10 +151,7 @@ class Settings(BaseModel):
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"Expected the settings of a service at {path}, but there is no such file.")
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"Expected {path} to be TOML, but it is not: {error}.") from None
+        values = of_toml(path.read_bytes(), path)
         if "own_endpoint" in values:
             raise ValueError(
                 f"Expected no own_endpoint in {path}: that an endpoint is yours is said where it is attacked, by --own-endpoint, "
