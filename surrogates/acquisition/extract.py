@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blackbox.checks import as_images, check_int
+from blackbox.checks import check_int
 from blackbox.oracle.kept import Kept
 from blackbox.oracle.oracle import Oracle
 from blackbox.rng import Stream
@@ -21,12 +21,12 @@ from surrogates.acquisition.curve import AgreementCurve
 from surrogates.acquisition.data_free import methods
 from surrogates.acquisition.data_free.loop import data_free
 from surrogates.acquisition.learn import learn
-from surrogates.acquisition.pools import fitted, procedural, widened
+from surrogates.acquisition.pools import fitted, procedural, unlabelled, widened
 from surrogates.acquisition.strategies import get
 from surrogates.crafting import presets
 from surrogates.crafting.craft import craft
 from surrogates.data.answers import Answers, ask_all
-from surrogates.data.dataset import Dataset
+from surrogates.data.dataset import Dataset, images_of
 from surrogates.nets.predict import predict
 from surrogates.nets.registry import build
 from surrogates.training.recipe import Recipe
@@ -179,26 +179,22 @@ def _transfer(net: nn.Module, oracle: Oracle, held: Answers, plan: _Plan, threat
 def _shape(shape: tuple[int, ...] | None, data: Any, test: Any, arch: Any) -> tuple[int, int, int]:
     for images in (data, test):
         if shape is None and images is not None:
-            shape = tuple(_images(images, "images").shape[1:])
+            shape = tuple(images_of(images, "images").shape[1:])
     shape = shape or getattr(arch, "shape", None)
     if shape is None or len(shape) != 3:
         raise ValueError(f"Expected shape=(C, H, W) of the target's images, where no image of its kind shows it, but it was {shape!r}.")
     return int(shape[0]), int(shape[1]), int(shape[2])
 
 
-def _images(value: Any, name: str) -> Tensor:
-    return value.images if isinstance(value, Dataset) else as_images(value, name)
-
-
 def _plan(
     oracle: Oracle, budget: int, shape: tuple[int, int, int], data: Any, other: Any, test: Any, strategy: str | None, seed: int
 ) -> _Plan:
-    held = min(max(round(HELD * budget), 1), MOST_HELD) if test is None else len(_images(test, "test"))
-    if test is not None and (came := tuple(_images(test, "test").shape[1:])) != shape:
+    held = min(max(round(HELD * budget), 1), MOST_HELD) if test is None else len(images_of(test, "test"))
+    if test is not None and (came := tuple(images_of(test, "test").shape[1:])) != shape:
         raise ValueError(f"Expected images to measure on of shape {shape}, but it was {came}. Resize them: acquire.fitted(test, {shape}).")
     given = data if data is not None else other if strategy not in methods.names() else None
     if test is None and given is not None:
-        if (have := len(_images(given, "data"))) < 2:
+        if (have := len(images_of(given, "data"))) < 2:
             raise ValueError(f"Expected at least 2 images, one of them to measure on, but there was {have}. Give more, or test=.")
         held = min(held, have // 2)
     crafted = min(max(round(CRAFTED * budget), 1), MOST_CRAFTED, held)
@@ -233,7 +229,7 @@ def _known(strategy: str | None, queries: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _own(data: Any, shape: tuple[int, int, int]) -> Dataset:
-    images = data if isinstance(data, Dataset) else Dataset(_images(data, "data"), torch.zeros(len(data), dtype=torch.int64), ("unknown",))
+    images = data if isinstance(data, Dataset) else unlabelled(images_of(data, "data"), "data")
     if tuple(images.shape) != shape:
         raise ValueError(f"Expected data of the target's shape {shape}, but it was {images.shape}. Give other sizes as other=.")
     return images
@@ -242,7 +238,7 @@ def _own(data: Any, shape: tuple[int, int, int]) -> Dataset:
 def _parted(images: Dataset, held: int, test: Any, seed: int, what: str) -> tuple[Dataset, Tensor, str]:
     """All of a pool, or all but ``held`` to measure on; these; and their name, ``what`` they are."""
     if test is not None:
-        return images, _images(test, "test"), "the images given to measure on"
+        return images, images_of(test, "test"), "the images given to measure on"
     order = Stream(seed, np.arange(1, dtype=np.uint64)).shared_permutation(0, "held out", len(images))
     return images.take(order[held:].sort().values), images.images[order[:held]], f"{what} held out"
 
@@ -262,7 +258,7 @@ def _pool(
         rest, spare, on = _parted(fitted(other, shape), held, test, seed, "other images")
         some = rest.take(Stream(seed, np.arange(1, dtype=np.uint64)).shared_permutation(0, "other", len(rest))[: -(-queries // 2)])
         more = procedural(shape, queries - len(some), "mixed", seed)
-        both = replace(some, images=torch.cat([some.images, more.images]), labels=torch.cat([some.labels, more.labels]))
+        both = unlabelled(torch.cat([some.images, more.images]), some.name)
         why = "no images of the target's kind are there, and which of both teaches more is not known"
         return both, "other images and procedural pictures", why, spare, on + (OTHER if test is None else "")
     whole = procedural(shape, queries + (held if test is None else 0), "mixed", seed)

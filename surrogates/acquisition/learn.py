@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from blackbox.checkpoint import fingerprint
-from blackbox.checks import as_images, check_int
+from blackbox.checks import check_int
 from blackbox.loggers.logger import running
 from blackbox.loggers.read import opened
 from blackbox.oracle.kept import kept
@@ -25,7 +25,7 @@ from surrogates.acquisition.base import Bill, Situation, Strategy, bill
 from surrogates.acquisition.curve import AgreementCurve
 from surrogates.acquisition.strategies import get
 from surrogates.data.answers import TOPK, Answers, ask_all
-from surrogates.data.dataset import Dataset
+from surrogates.data.dataset import Dataset, images_of
 from surrogates.nets.predict import class_count, predict
 from surrogates.training.logged import described
 from surrogates.training.recipe import Recipe, TrainReport
@@ -93,8 +93,8 @@ def learn(
         TargetError: the target failed; ``error.result`` holds the `Answers` that were paid for.
     """
     chosen, name = get(strategy), strategy if isinstance(strategy, str) else type(strategy).__name__
-    images, augment = pool_of(pool)
-    tests = None if evaluation is None else pool_of(evaluation)[0]
+    images, augment = images_of(pool, "pool"), pool.augment if isinstance(pool, Dataset) else ()
+    tests = None if evaluation is None else images_of(evaluation, "evaluation")
     queries = check_int(queries, "queries", 1)
     recipe, seed = recipe or Recipe(), check_int(seed, "seed")
     if recipe.held_out:
@@ -177,13 +177,6 @@ def check_answered(asked: Answers, held: Answers | None) -> None:
                 f"Expected answers from the target, but it rejected all {some.rejected} images {what}. They are paid for. Ask about other "
                 "images, or fewer at a time from one account."
             )
-
-
-def pool_of(pool: Any) -> tuple[Tensor, tuple[str, ...]]:
-    """The images of a pool, and its augmentations."""
-    if isinstance(pool, Dataset):
-        return pool.images, pool.augment
-    return as_images(pool, "pool"), ()
 
 
 def _ask(

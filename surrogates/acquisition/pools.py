@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blackbox.checks import as_images, check_int
+from blackbox.checks import check_int
 from blackbox.rng import Stream
-from surrogates.data.dataset import Dataset
+from surrogates.data.dataset import Dataset, images_of
 
 KINDS = ("uniform", "gaussian", "smooth")
 PROCEDURAL = ("dead leaves", "spectrum", "gratings")
@@ -48,7 +48,7 @@ def noise(shape: Sequence[int], count: int, kind: str = "uniform", seed: int = 0
     else:
         small = rng.uniform(0, "noise", (channels, 4, 4))
         x = torch.nn.functional.interpolate(small, size=size, mode="bicubic", align_corners=False)
-    return _unlabelled(x.clamp(0, 1), f"{kind} noise")
+    return unlabelled(x.clamp(0, 1), f"{kind} noise")
 
 
 def procedural(shape: Sequence[int], count: int, kind: str = "dead leaves", seed: int = 0, first: int = 0) -> Dataset:
@@ -79,7 +79,7 @@ def procedural(shape: Sequence[int], count: int, kind: str = "dead leaves", seed
         at = np.flatnonzero(numbers % len(makers) == turn)
         for part in np.array_split(at, max(1, math.ceil(len(at) / _BLOCK))):
             x[torch.from_numpy(part)] = make(size, Stream(seed, numbers[part]))
-    return _unlabelled(x, kind)
+    return unlabelled(x, kind)
 
 
 def fitted(data: Any, shape: Sequence[int]) -> Dataset:
@@ -91,7 +91,7 @@ def fitted(data: Any, shape: Sequence[int]) -> Dataset:
     Raises:
         ValueError: no images [N, C, H, W], or numbers of channels that are neither equal nor 1.
     """
-    x = data.images if isinstance(data, Dataset) else as_images(data, "other images")
+    x = images_of(data, "other images")
     channels, *size = (int(n) for n in shape)
     if x.ndim != 4 or (x.shape[1] != channels and 1 not in (x.shape[1], channels)):
         raise ValueError(
@@ -102,7 +102,7 @@ def fitted(data: Any, shape: Sequence[int]) -> Dataset:
         x = x.mean(1, keepdim=True) if channels == 1 else x.expand(-1, channels, -1, -1)
     if tuple(x.shape[2:]) != tuple(size):
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
-    return _unlabelled(x.contiguous(), data.name if isinstance(data, Dataset) else "other images")
+    return unlabelled(x.contiguous(), data.name if isinstance(data, Dataset) else "other images")
 
 
 def widened(own: Dataset, count: int, seed: int = 0) -> Dataset:
@@ -115,23 +115,22 @@ def widened(own: Dataset, count: int, seed: int = 0) -> Dataset:
     if extra <= 0:
         return own
     rng = np.random.Generator(np.random.Philox(key=[seed & (1 << 64) - 1, 2]))
-    index = torch.from_numpy(np.resize(np.arange(len(own)), extra))
-    images = own.images[index]
+    copies = own.take(np.resize(np.arange(len(own)), extra))
     reach = max(1, min(own.shape[1:]) // 8)
     moves = rng.integers(-reach, reach + 1, (extra, 2))
-    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    padded = F.pad(copies.images, (reach,) * 4, mode="replicate")
     h, w = own.shape[1:]
     shifted = torch.stack(
         [padded[i, :, reach + a : reach + a + h, reach + b : reach + b + w] for i, (a, b) in enumerate(moves.tolist())]
     )
     moved = torch.from_numpy(rng.uniform(-_MOVED, _MOVED, tuple(shifted.shape)).astype(np.float32))
-    copies = own.take(index)
     return replace(
         own, images=torch.cat([own.images, (shifted + moved).clamp(0, 1)]), labels=torch.cat([own.labels, copies.labels])
     )
 
 
-def _unlabelled(x: Tensor, name: str) -> Dataset:
+def unlabelled(x: Tensor, name: str) -> Dataset:
+    """Images as a Dataset without labels."""
     return Dataset(x, torch.zeros(len(x), dtype=torch.int64), ("unknown",), name)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.checks import as_images, as_seed, check_int
+from blackbox.checks import as_seed, check_int
 from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.protocol import Access
-from surrogates.data.dataset import Dataset
+from surrogates.data.dataset import Dataset, images_of
 
 TOPK = ("spread", "renormalised")
 _BLOCK = 1024  # images a call of the oracle, so that a target's failure loses only the last call
@@ -102,7 +102,7 @@ def ask(
         ValueError: a budget below 1. TargetError: the target failed; ``error.result`` holds the `Answers` before that.
     """
     check_int(queries, "queries", 1)
-    images = pool.images if isinstance(pool, Dataset) else as_images(pool, "images")
+    images = images_of(pool, "images")
     augment = pool.augment if isinstance(pool, Dataset) else ()
     order = np.random.Generator(np.random.Philox(as_seed(seed))).permutation(len(images))[:queries]
     return ask_all(oracle, images[torch.from_numpy(order)], order, augment, purpose, topk)

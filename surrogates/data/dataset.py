@@ -72,6 +72,11 @@ def _as_int64(labels: Any) -> Any:
     return labels
 
 
+def images_of(data: Any, name: str) -> Tensor:
+    """The images [N, \\*shape] of a Dataset, or ``data`` itself, checked and called ``name`` where they are none. Raises: ValueError."""
+    return data.images if isinstance(data, Dataset) else as_images(data, name)
+
+
 def as_dataset(data: Dataset | tuple[Any, Any], classes: int | None = None) -> Dataset:
     """Convert a pair (images, labels) to a Dataset; labels of None (where only a teacher's answers count) become 0."""
     if isinstance(data, Dataset):

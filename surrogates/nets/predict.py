@@ -17,7 +17,7 @@ from blackbox.oracle.oracle import Oracle, Reply
 from blackbox.statistics import Rate
 from blackbox.targets.answer import recognise
 from blackbox.targets.outputs import scores_of
-from surrogates.data.dataset import Dataset, as_dataset
+from surrogates.data.dataset import Dataset, as_dataset, images_of
 from surrogates.nets.architectures import Normalised
 
 
@@ -216,7 +216,7 @@ def fidelity(net: nn.Module, oracle: Oracle, images: Any, purpose: str = "fideli
         ValueError: images that the net or the oracle does not take. TargetError: the target failed; ``error.result`` is the
             Rate of the images that it answered, the others unknown.
     """
-    x = images.images if isinstance(images, Dataset) else as_images(images, "images")
+    x = images_of(images, "images")
     own, named = predict(net, x), torch.full((len(x),), -1)
 
     def rate() -> Rate:

@@ -20,7 +20,8 @@ from surrogates.acquisition.base import Bill
 from surrogates.acquisition.curve import AgreementCurve
 from surrogates.acquisition.data_free.methods import DataFree, get
 from surrogates.acquisition.data_free.run import Make, Run, one_class
-from surrogates.acquisition.learn import Learned, check_answered, check_fit, measured, pool_of
+from surrogates.acquisition.learn import Learned, check_answered, check_fit, measured
+from surrogates.data.dataset import images_of
 from surrogates.nets.architectures import Normalised
 from surrogates.nets.predict import place
 from surrogates.training.recipe import Recipe
@@ -99,7 +100,7 @@ def data_free(
     size = _shape(net, shape)
     check_fit(net, torch.zeros(1, *size), oracle, None, topk)
     _check(how, oracle, queries)
-    tests = None if evaluation is None else pool_of(evaluation)[0]
+    tests = None if evaluation is None else images_of(evaluation, "evaluation")
     initial = copy.deepcopy(net.state_dict())
     name = method if isinstance(method, str) else type(method).__name__
     facts = {"queries": queries, "seed": seed, "method": repr(how), "shape": list(size)}
