@@ -78,10 +78,6 @@ class Player:
         """End a session; the signed account."""
         return self._post("close", session=session, stopped=stopped)
 
-    def account(self, session: int) -> dict[str, Any]:
-        """The signed account as it stands."""
-        return self._post("account", session=session)
-
     def journal(self, session: int) -> list[str]:
         """The lines of the session's journal."""
         lines: list[str] = self._post("journal", session=session)

@@ -229,29 +229,19 @@ class Host:
         game = self._game(session, player, token)
         with game.lock:
             if game.account.closed is None:
-                game.account = self._account(game).model_copy(update={"closed": time.time(), "stopped": stopped})
+                images = [counted(image, asked) for image, asked in zip(game.account.images, game.asked, strict=True)]
+                game.account = game.account.model_copy(
+                    update={"closed": time.time(), "stopped": stopped, "rows": game.rows, "journal": game.head, "images": images}
+                )
                 with self._lock:
                     self.book.update(game.id, game.account)
             return sign(game.account.model_dump_json(), self.key)
-
-    def account(self, session: int, player: str, token: str) -> Signed:
-        """The signed account as it stands."""
-        game = self._game(session, player, token)
-        with game.lock:
-            return sign(self._account(game).model_dump_json(), self.key)
 
     def journal(self, session: int, player: str, token: str) -> list[str]:
         """The lines of a session."""
         game = self._game(session, player, token)
         with self._lock:
             return self.book.lines(game.id)
-
-    @staticmethod
-    def _account(game: Open) -> Account:
-        if game.account.closed is not None:
-            return game.account
-        images = [counted(image, asked) for image, asked in zip(game.account.images, game.asked, strict=True)]
-        return game.account.model_copy(update={"rows": game.rows, "journal": game.head, "images": images})
 
     # -- checks ------------------------------------------------------------------------------------------------------
 

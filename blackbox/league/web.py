@@ -22,7 +22,6 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "images": {"session": int, "player": str, "token": str},
     "ask": {"session": int, "player": str, "token": str, "images": str, "ids": list, "places": list},
     "close": {"session": int, "player": str, "token": str, "stopped": str | None},
-    "account": {"session": int, "player": str, "token": str},
     "journal": {"session": int, "player": str, "token": str},
 }  # fmt: skip
 
@@ -85,9 +84,6 @@ class LeagueHandler(Handler):
 
     def _close(self, host: Host, **given: Any) -> dict[str, Any]:
         return host.close(**given).model_dump()
-
-    def _account(self, host: Host, **given: Any) -> dict[str, Any]:
-        return host.account(**given).model_dump()
 
 
 def server(host: Host, address: str = "127.0.0.1", port: int = 0) -> Server:
