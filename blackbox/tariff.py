@@ -25,7 +25,7 @@ class Tariff:
 
     The engine charges each image its queries, the flagged ones among them, and the bad ones. An image's search stops as soon as the next
     query might cost more than is left of ``most``, if it was flagged and bad; the bill of an image never exceeds it. Each image is
-    thought to be attacked from an account of its own, so that ``lock_out`` holds for each.
+    taken to be attacked from an account of its own, so that ``lock_out`` holds for each.
 
     Args:
         query: of each query, the clean check among them.

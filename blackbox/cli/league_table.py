@@ -22,7 +22,7 @@ def run(
     played, refused = [], {}
     begun = [folder for folder in entries if (Path(folder) / SCENARIO).is_file() and not (Path(folder) / FILE).is_file()]
     for folder in begun:
-        say(f"not finished     {folder}: no session was played to its end, and it is left out. The command that began it goes on", quiet)
+        say(f"not finished     {folder}: no session came to its end, and it is left out. The command that began it goes on with it", quiet)
     entries = [folder for folder in entries if folder not in begun]
     for folder, verdict in verdicts(entries, key, sealed, journal, signed_only, data):
         if not verdict.taken:

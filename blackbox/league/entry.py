@@ -37,7 +37,7 @@ class Image(Part):
 
     Args:
         image: its id, the place in the scenario's data. label: its true class.
-        attacked: did the target classify it correctly, unchanged? Others belong into no success rate.
+        attacked: did the target classify it correctly, unchanged? Others belong in no success rate.
         success: an adversarial image inside the threat was found within the budget. For failures queries count as the whole budget.
         queries: rows that the server answered about this image, its clean check among them.
         first_success_query: which of them first succeeded; 0 where none did.

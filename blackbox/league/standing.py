@@ -1,6 +1,6 @@
 """What a table of the league is made of: of each attack in a scenario its success, queries, bills and differences, over images.
 
-An image is attacked on several targets with several seeds. These say nothing of other images, so that they are averaged for each image
+An image is attacked on several targets with several seeds. Neither says anything about other images: they are averaged for each image
 first, and every interval is over images (`blackbox.statistics`).
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LONG = 80  # characters of settings that a table has room for
 SHOWN = 3  # budgets in a table, the whole one the last
-CURVE = "Of the images that the targets had right; seeds and targets of an image are averaged first. A failure stays one to the end."
+CURVE = "Of the images that the targets had right; seeds and targets of an image are averaged first. Failures stay in the denominator."
 NO, FIXED = "–", "\u00a0"  # a space at which no line ends
 GAP = "public − sealed (overfitting)"
 UNSPENT = {"flagged": "flagged", "labels bought": "learned from bought labels"}  # what is worth saying where there is none
@@ -67,7 +67,7 @@ def overall(found: Sequence[Standing]) -> Made:
     absent = f" Nothing was {' and nothing '.join(lacking)}." if lacking else ""
     images = f"{first.attacked_images:,} of {len(first.images):,} images that some target had right"
     played = f"{first.scenario.threat}, {images}, {first.played}; 95 % intervals."
-    return head, rows, f"{played}{absent} How to read it stands below."
+    return head, rows, f"{played}{absent} Notes on how to read it follow below."
 
 
 def _spent(found: Sequence[Standing]) -> dict[str, list[str]]:
@@ -128,8 +128,8 @@ def headline(found: Sequence[Standing]) -> str:
         crafted = [f"{s.mean(s.column('gradients')):,.0f}" for s in (best, others[0])]
         beside = f", with {crafted[0]} gradients an image beside {crafted[1]}" if crafted[0] != crafted[1] else ""
         text += (
-            f" It saves {number(d.saved)} queries an image against {others[0].name}{beside}{chance}; the two were picked afterwards, and "
-            "that interval is adjusted for nothing."
+            f" It saves {number(d.saved)} queries an image against {others[0].name}{beside}{chance}; the two were picked after the results "
+            "were seen, and that interval is not adjusted for it."
         )
     if (gap := overfitting(best)).n:
         beside = ", ".join(f"{s.name} {points(overfitting(s))}" for s in floors)
@@ -183,7 +183,7 @@ def sessions(one: Standing) -> Made:
              percent(part.success(one.budget)), number(part.queries()), f"{part.flagged.sum():,.0f}", f"{part.column('bad').sum():,.0f}",
              f"{s.earlier:,}", s.stopped or NO]
         )  # fmt: skip
-    told = "One session a target and seed. Earlier sessions: that the player had opened on it before, with other attacks or settings."
+    told = "One session a target and seed. Earlier sessions: those that the player had opened on it before, with other attacks or settings."
     return head, rows, told
 
 
@@ -221,7 +221,7 @@ def declared(one: Standing, checked: int) -> list[list[str]]:
     versions = e.environment.get("versions", {})
     return [
         *[["settings", e.parameters]] * (len(e.parameters) <= LONG),
-        ["player", e.player], ["hash of the source, told before a target was opened", e.source],
+        ["player", e.player], ["hash of the source, given before a target was opened", e.source],
         ["surrogates", ", ".join(e.surrogates) or "none"], ["labels bought, as declared", f"{e.labels:,}"],
         ["training, as declared", e.training or "none"],
         ["money (spent)", str(one.bill()) if one.scenario.tariff else "the scenario has no prices"],

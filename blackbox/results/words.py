@@ -57,7 +57,7 @@ def among_all(results: Sequence[AttackResult], count: str = "") -> str:
 
 
 def denominator(config: Mapping[str, Any], count: str = "") -> str:
-    """The same in a line of a summary."""
+    """The denominator of a success rate in a line of a summary."""
     return among(config, count) if goal_of(config) else f"images {HAD_RIGHT}"
 
 
