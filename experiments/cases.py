@@ -45,6 +45,12 @@ def spread_over(total: int, most: int = 0) -> Tensor:
     return torch.arange(count) * total // count
 
 
+def cornered(x: Tensor, eps: float, seed: int) -> Tensor:
+    """Images [N, \\*shape], each moved to a random corner of its Linf ball, within [0, 1]: noise as large as any example."""
+    signs = torch.randint(0, 2, x.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return (x + eps * signs).clamp(0, 1)
+
+
 def chosen(net: nn.Module, data: sg.Dataset, count: int, spread: bool = False) -> Tensor:
     """The places of the first ``count`` images that the net classifies as labelled, or of so many spread evenly over all
     of these."""

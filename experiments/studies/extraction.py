@@ -28,6 +28,7 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import ground
+from experiments.cases import cornered
 from experiments.figures import dots, sheet
 from experiments.measurements import results
 from experiments.publishable import Figure
@@ -168,8 +169,7 @@ def spend(way: tuple[str, Any, str], budget: int, of: Case, eps: float) -> dict[
 
 def floor(of: Case, eps: float) -> dict[str, Any]:
     """What random signs of the same size change."""
-    signs = torch.randint(0, 2, of.test.shape, generator=torch.Generator().manual_seed(of.seed)) * 2 - 1
-    return {"transfer": each(sg.predict(of.target, (of.test + eps * signs).clamp(0, 1)) != sg.predict(of.target, of.test))}
+    return {"transfer": each(sg.predict(of.target, cornered(of.test, eps, of.seed)) != sg.predict(of.target, of.test))}
 
 
 def measure(s: Settings) -> None:

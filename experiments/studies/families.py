@@ -29,6 +29,7 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import ground, nets
+from experiments.cases import cornered
 from experiments.figures import sheet
 from experiments.published_families import mean_rate
 from experiments.runner import DOCS, Book, Real, each, run, says
@@ -127,8 +128,7 @@ def crafted(s: Settings, on: On, source: str, recipe: str, eps: int, goal: str) 
     own = [ground.net("resnet20", s.root)] if source == PUBLIC else [nets.trained(s.root, plan) for plan in SOURCES[source]]
     threat, begin = bb.Linf(eps / 255), time.process_time()
     if recipe == "noise":
-        signs = torch.randint(0, 2, on.x.shape, generator=torch.Generator().manual_seed(on.seed))
-        made, cost, steps = threat.project(on.x + threat.eps * (2.0 * signs - 1), on.x), 0, 0
+        made, cost, steps = threat.project(cornered(on.x, threat.eps, on.seed), on.x), 0, 0
     elif recipe.startswith("torchattacks "):
         made, cost, steps = peer(own, on, recipe.removeprefix("torchattacks "), threat, goal)
     else:

@@ -20,13 +20,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import blackbox as bb
 import surrogates as sg
 from blackbox.report import style
 from experiments import ground
+from experiments.cases import cornered
 from experiments.figures import curve, percent, sheet
 from experiments.runner import RESULTS, Book, Real, counted, each, load, run, says, tell
 
@@ -132,10 +132,9 @@ def plans(s: Settings) -> Iterator[tuple[Way, float]]:
 def measure(s: Settings) -> None:
     of = case_of(s)
     book = Book(s.called, s, same=("target", "queries", "attacked", "arch", "eps", "more_eps"))
-    signs = torch.randint(0, 2, of.images.shape, generator=torch.Generator().manual_seed(of.seed)) * 2 - 1
     references = {  # what no substitute is needed for
         "clean": of.fooled(of.images),
-        "noise": of.fooled((of.images + s.eps * signs).clamp(0, 1)),  # at the corners of the ball
+        "noise": of.fooled(cornered(of.images, s.eps, of.seed)),
         "fgsm on the target": of.crafted(of.target, s.eps),
     }
     book.put(references=references)
