@@ -34,6 +34,7 @@ DRAWN = replace(AGAIN, weight_decay=5e-4)
 """As `AGAIN`, with the weight decay of Li et al. 2023 (arXiv:2302.05086)."""
 SHARP = replace(AGAIN, schedule="cosine")
 """As `AGAIN`, with a rate that falls to zero, since one net is wanted and not many (ours)."""
+Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
 def swa(
@@ -215,8 +216,7 @@ def sasd_ws(
     run.examples, run.report.soft = replace(run.examples, soft=soft), True
     run.go(None, progress)
     _at_least(1, run.epochs, "epoch")
-    layers = [part for part in run.net.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear))]
-    for part in layers[:-1]:
+    for part in weighted(run.net)[:-1]:
         part.weight.data *= scale
     return run.settled(run.net)
 
@@ -238,6 +238,11 @@ def dra(
     run.go(None, progress)
     _at_least(1, run.epochs, "epoch")
     return run.settled(run.net)
+
+
+def weighted(net: nn.Module) -> list[Weighted]:
+    """The convolutions and linear layers of a net, in its order."""
+    return [part for part in net.modules() if isinstance(part, Weighted)]
 
 
 class _Run:

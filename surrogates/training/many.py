@@ -16,7 +16,7 @@ from blackbox.checks import check_int
 from blackbox.rng import Stream
 from surrogates.nets.architectures import Normalised
 from surrogates.nets.predict import frozen, place
-from surrogates.training.averaging import AGAIN, _Run, lgv
+from surrogates.training.averaging import AGAIN, Weighted, _Run, lgv, weighted
 from surrogates.training.loop import settings
 from surrogates.training.recipe import Recipe
 from surrogates.training.train import TrainSet
@@ -24,8 +24,6 @@ from surrogates.training.train import TrainSet
 KINDS = ("snapshots", "sub-networks", "augmented", "width", "depth")
 AS_IT_IS = "as it is"
 _DROPPED, _NARROWER, _NOISE = 0.1, (0.2, 0.3, 0.4), 16 / 255
-_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def many(
         ValueError: fewer epochs than nets that are trained, or a kind that there is not.
     """
     count, epochs, seed = check_int(count, "count", 1), check_int(epochs, "epochs", 1), check_int(seed, "seed")
-    made = _Maker(net, train_set, recipe, seed)
-    kinds = [kind for kind in KINDS if kind != "depth" or removable(net, made.example())] if kinds is None else list(kinds)
+    blocks = removable(net, _example(net, train_set, recipe)) if kinds is None or "depth" in kinds else []
+    kinds = [kind for kind in KINDS if kind != "depth" or blocks] if kinds is None else list(kinds)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"Expected kinds among {', '.join(KINDS)}, but there was {unknown[0]!r}.")
     if not kinds:
@@ -96,7 +94,7 @@ def many(
             'nets, or for kinds=["sub-networks"], which need none.'
         )
     each = epochs // max(trained, 1)
-    made = _Maker(net, train_set, replace(recipe, epochs=each), seed)
+    made = _Maker(net, train_set, replace(recipe, epochs=each), blocks, seed)
     snapshots = made.snapshots(plan.count("snapshots"), each)
     found: list[tuple[nn.Module, str, float]] = [(net, AS_IT_IS, 0.0)]
     for i, kind in enumerate(plan):
@@ -109,8 +107,8 @@ def many(
 class _Maker:
     """Makes nets of a kind, one by one."""
 
-    def __init__(self, net: nn.Module, train_set: TrainSet, recipe: Recipe, seed: int) -> None:
-        self.net, self.train_set, self.seed = net, train_set, seed
+    def __init__(self, net: nn.Module, train_set: TrainSet, recipe: Recipe, blocks: list[str], seed: int) -> None:
+        self.net, self.train_set, self.blocks, self.seed = net, train_set, blocks, seed
         self.constant, self.falling = recipe, replace(recipe, schedule="cosine")
 
     def snapshots(self, count: int, each: int) -> list[tuple[nn.Module, str, float]]:
@@ -137,7 +135,7 @@ class _Maker:
     def _sub_network(self, nth: int) -> nn.Module:
         run = self._run(self.net, nth)
         rng = Stream(self.seed, np.array([nth], np.uint64))
-        for i, layer in enumerate(_layers(run.net)[:-1]):
+        for i, layer in enumerate(weighted(run.net)[:-1]):
             _silence(layer, rng.permutation(i, "many sub-network", len(layer.weight))[0][: int(_DROPPED * len(layer.weight))])
         run.report.batch_size = settings(run.net, run.recipe, len(run.examples))[0]
         return run.finished(run.net)
@@ -145,7 +143,7 @@ class _Maker:
     def _narrower(self, nth: int) -> nn.Module:
         run, share = self._run(self.net, nth), _NARROWER[nth % len(_NARROWER)]
         gone = []
-        for layer in _layers(run.net)[:-1]:
+        for layer in weighted(run.net)[:-1]:
             size = layer.weight.detach().flatten(1).norm(dim=1)
             gone.append((layer, size.argsort()[: int(share * len(size))]))
             _silence(*gone[-1])
@@ -160,8 +158,7 @@ class _Maker:
         return run.finished(run.net)
 
     def _shallower(self, nth: int) -> nn.Module:
-        net = copy.deepcopy(self.net)
-        blocks = removable(net, self.example())
+        net, blocks = copy.deepcopy(self.net), self.blocks
         if not blocks:
             raise ValueError(
                 "Expected a net with blocks whose output has the shape of their input for a variant in depth, but it has none. Leave "
@@ -183,17 +180,14 @@ class _Maker:
         run.go(None, None)
         return run.settled(run.net)
 
-    def example(self) -> Tensor:
-        """One image of the training set, where the net is."""
-        device, dtype = place(self.net)
-        return _Run(self.net, self.train_set, self.falling, 0).examples.images[:1].to(device, dtype)
+
+def _example(net: nn.Module, train_set: TrainSet, recipe: Recipe) -> Tensor:
+    """One image of the training set, where the net is. Raises: ValueError, net, images and recipe do not fit."""
+    device, dtype = place(net)
+    return _Run(net, train_set, recipe, 0).examples.images[:1].to(device, dtype)
 
 
-def _layers(net: nn.Module) -> list[Layer]:
-    return [part for part in net.modules() if isinstance(part, _WEIGHTED)]
-
-
-def _silence(layer: Layer, channels: Tensor) -> None:
+def _silence(layer: Weighted, channels: Tensor) -> None:
     with torch.no_grad():
         layer.weight[channels.to(layer.weight.device)] = 0
         if layer.bias is not None:
@@ -220,10 +214,10 @@ def removable(net: nn.Module, x: Tensor) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    weighted = [name for name in fits if any(isinstance(part, _WEIGHTED) for part in named[name].modules())]
-    blocks = [name for name in weighted if not isinstance(named[name], _WEIGHTED)]
+    learned = [name for name in fits if weighted(named[name])]
+    blocks = [name for name in learned if not isinstance(named[name], Weighted)]
     inner = [name for name in blocks if not any(other.startswith(name + ".") for other in blocks)]
-    return sorted(inner or weighted, key=list(named).index)
+    return sorted(inner or learned, key=list(named).index)
 
 
 def _blurred(x: Tensor) -> Tensor:
