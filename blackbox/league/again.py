@@ -82,7 +82,7 @@ def again(folder: str | os.PathLike[str], key: Any, material: Material, attack: 
     out = []
     for session, account in zip(entry.sessions, accounts, strict=True):
         faults = replay(game_of(where, session, account), attempt, scenario, material.mask, data)
-        out += [f"{session.target}, seed {session.seed}: {fault}" for fault in faults]
+        out += [f"{session}: {fault}" for fault in faults]
     return out
 
 

@@ -80,6 +80,9 @@ class Session(Part):
     stopped: str | None = None
     images: list[Image]
 
+    def __str__(self) -> str:
+        return f"{self.target}, seed {self.seed}"
+
 
 class Row(NamedTuple):
     """One image of one session: a row of the table."""

@@ -54,15 +54,14 @@ def accounts_of(where: Path, entry: Entry, key: Ed25519PublicKey) -> list[Accoun
         raise EntryError(f"Expected the scenario {entry.scenario} in {where}, but there is no {SCENARIO}.") from None
     out = []
     for session in entry.sessions:
-        told = f"{session.target}, seed {session.seed}"
         try:
             out.append(_account(where, session, key))
         except EntryError as error:
-            raise EntryError(f"{told}: {error}") from None
+            raise EntryError(f"{session}: {error}") from None
         if not digest == out[-1].scenario_hash == entry.scenario_hash:
             raise EntryError(
-                f"{told}: Expected the scenario that the server signed, of hash {out[-1].scenario_hash[:12]}, but that beside the entry is "
-                f"{digest[:12]}, and the entry names {entry.scenario_hash[:12]}: another version."
+                f"{session}: Expected the scenario that the server signed, of hash {out[-1].scenario_hash[:12]}, but that beside the entry "
+                f"is {digest[:12]}, and the entry names {entry.scenario_hash[:12]}: another version."
             )
     return out
 

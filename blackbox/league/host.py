@@ -139,10 +139,9 @@ class Host:
         if account.closed is None:
             account = account.model_copy(update={"restarts": account.restarts + 1})
         game = Open(number, account, m, targets.oracle(account.target, secret), [[] for _ in account.images])
-        place = {int(image): row for row, image in enumerate(m.ids)}
         lines = self.book.lines(number)
         for question in map(Question.read, lines):
-            game.asked[place[question.image]].append(question)
+            game.asked[m.rows[question.image]].append(question)
         game.head, game.rows = chained(FIRST, lines), len(lines)
         kept = [row for row in self.book.pixels(number) if row is not None]
         if kept:
@@ -267,7 +266,6 @@ class Host:
         if not len(images) == len(ids) == len(places) or not 0 < len(ids) <= self.max_rows:
             counts = f"{len(images)}, {len(ids)} and {len(places)}"
             raise Refused(400, f"Expected 1 to {self.max_rows} images, each with a sample and a place, but there were {counts}.")
-        where = {int(image): row for row, image in enumerate(m.ids)}
-        if unknown := [i for i in ids if i not in where]:
+        if unknown := [i for i in ids if i not in m.rows]:
             raise Refused(400, f"Expected images of {m.scenario.name}, but {unknown[0]} is none of them.")
-        return np.array([where[i] for i in ids])
+        return np.array([m.rows[i] for i in ids])

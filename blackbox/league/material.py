@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,11 @@ class Material:
     mask: np.ndarray | None
     classes: int
     data: Any = None
+
+    @cached_property
+    def rows(self) -> dict[int, int]:
+        """The row of each image, by its id."""
+        return {int(image): row for row, image in enumerate(self.ids)}
 
     @property
     def threat(self) -> Threat:
@@ -134,7 +140,7 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
         For each surrogate and target: their names, the share of the surrogate's training images that are training images of the target,
         and the share of the attacked images that the surrogate was trained on; None where a side is not known.
     """
-    attacked = _prints(material.levels)
+    attacked = {*map(print_of, material.levels)}
     out = []
     with beneath(data):
         owned = {target.name: _trained_on(target.trained_on) for target in material.scenario.targets}
@@ -146,9 +152,5 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
     return out
 
 
-def _trained_on(chosen: Images | None) -> set[bytes] | None:
-    return None if chosen is None else _prints(as_levels(images_of(chosen).data.images))
-
-
-def _prints(levels: np.ndarray) -> set[bytes]:
-    return {hashlib.sha256(each.tobytes()).digest() for each in np.ascontiguousarray(levels)}
+def _trained_on(chosen: Images | None) -> set[str] | None:
+    return None if chosen is None else {*map(print_of, as_levels(images_of(chosen).data.images))}

@@ -108,9 +108,10 @@ def play(
     texts = source.texts(attempt.spec)
     for fault in source.misnamed(attempt.entered, source.digest(texts), parameters):
         raise ValueError(fault)
-    where = _free(Path(out), scenarios.path_of(path))
+    where, file = Path(out), scenarios.path_of(path)
+    _check_free(where, file)
     server.enter(digest, attempt.entered, source.digest(texts), parameters)
-    _begin(where, scenarios.path_of(path), texts)
+    _begin(where, file, texts)
     entry = Entry(
         attack=attempt.entered, parameters=parameters, settings=attempt.settings, source=source.digest(texts),
         floor=attempt.entered in FLOORS, player=server.who["player"], scenario=scenario.name, scenario_hash=digest,
@@ -127,7 +128,7 @@ def play(
             found = sum(image.success for image in session.images)
             among, asked = sum(image.attacked for image in session.images), sum(image.queries for image in session.images)
             ended = f"; stopped: {session.stopped}" if session.stopped else ""
-            told(f"{target.name}, seed {seed}: {found} of {among} in {asked:,} queries{ended}")
+            told(f"{session}: {found} of {among} in {asked:,} queries{ended}")
     return entry
 
 
@@ -141,11 +142,10 @@ def _check(attack: Any, name: str, scenario: Scenario) -> None:
         raise ValueError(f"Expected an attack that gets by with {shown.name.lower()} for {scenario.name}, but {name} needs {needs}.")
 
 
-def _free(where: Path, path: Path) -> Path:
-    """The folder of an entry, before it is made. Raises: ValueError, it has an entry of another scenario."""
+def _check_free(where: Path, path: Path) -> None:
+    """Refuse a folder that has an entry of another scenario, before a new one is made in it. Raises: ValueError."""
     if (kept := where / SCENARIO).exists() and kept.read_bytes() != path.read_bytes():
         raise ValueError(f"Expected a new folder, or the entry of the same scenario, but {where} has another one. Give another --out.")
-    return where
 
 
 def _begin(where: Path, path: Path, texts: dict[str, str]) -> None:

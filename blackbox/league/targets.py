@@ -55,17 +55,13 @@ class Targets:
         return specs.oracle(self._models[name], self._level, self.material.classes, stack=self._stack, seed=seed)
 
     def clean_labels(self, name: str) -> np.ndarray:
-        """The target's labels of the clean images, [N]; nothing is charged, and no defence remembers it."""
+        """The target's labels of the clean images, [N], -1 for those it rejects; nothing is charged, and no defence remembers it."""
         if name not in self._clean:
-            self._clean[name] = self.labels(name, self.material.levels)
+            self._clean[name] = np.array(self.answers(name, self.material.levels).label.tolist(), np.int64)
         return self._clean[name]
 
-    def labels(self, name: str, images: np.ndarray) -> np.ndarray:
-        """The target's labels of images [m, \\*shape] uint8, -1 for those it rejects, looked up by a new oracle, unwatched."""
-        return np.array(self.answers(name, images).label.tolist(), np.int64)
-
     def answers(self, name: str, images: np.ndarray) -> Reply:
-        """The reply to images, looked up by a new oracle, unwatched."""
+        """The reply to images [m, \\*shape] uint8, looked up by a new oracle, unwatched."""
         with self.lock:
             return self.oracle(name, 0)(as_floats(images), "check")
 

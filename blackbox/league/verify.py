@@ -82,11 +82,10 @@ def _judge(
     scenario = scenarios.read(where / SCENARIO)[0]
     verdict.refusals += [*_sessions(entry, scenario), *_source(where, entry, accounts), *_declared(entry, scenario)]
     for session, account in zip(entry.sessions, accounts, strict=True):
-        told = f"{session.target}, seed {session.seed}"
         try:
             game = game_of(where, session, account)
             if game.account.server != (own := entry.environment.get("versions", {}).get("blackbox")):
-                verdict.notes.append(f"{told}: played with version {own}, served with version {game.account.server}.")
+                verdict.notes.append(f"{session}: played with version {own}, served with version {game.account.server}.")
             faults = [*_same(entry, game, key), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
             faults += [] if material is None else _images(game, material)
             faults += [] if targets is None or session.target not in targets.names else claims.asked_again(game, targets, verdict)
@@ -97,7 +96,7 @@ def _judge(
             raise
         except Exception as error:
             faults = [_broken(error)]
-        verdict.refusals += [f"{told}: {fault}" for fault in faults]
+        verdict.refusals += [f"{session}: {fault}" for fault in faults]
     if len(players := {account.player for account in accounts}) > 1:
         verdict.refusals.append(f"Expected one player in an entry, but its sessions are those of {' and '.join(sorted(players))}.")
     if book is not None:
