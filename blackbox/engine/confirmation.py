@@ -69,8 +69,7 @@ class Confirmation:
         np.add.at(led.bad, who, ~adv)
         wrong = self.spec.done(reply, adv, who)
         said = np.where([c.k == CLEAN for c, _, _ in asked], wrong, adv)
-        refused = np.zeros(len(who), np.bool_) if reply.rejected is None else reply.rejected.numpy(force=True)
-        for (cohort, claim, point), sample, yes, no_answer in zip(asked, who, said, refused, strict=True):
+        for (cohort, claim, point), sample, yes, no_answer in zip(asked, who, said, reply.refused, strict=True):
             self.accounts.charge(sample)
             if no_answer and cohort.k == CLEAN:  # unknown, not wrong; a rejected example is one vote against it
                 led.close(np.array([sample]), Status.REJECTED)

@@ -142,7 +142,7 @@ class Evaluator:
 
     def _count_flags(self, reply: Reply, who: np.ndarray, before: int) -> None:
         """Count the rows of this call that the target rejected, or that its detector flagged."""
-        flagged = np.zeros(len(who), np.bool_) if reply.rejected is None else reply.rejected.numpy(force=True)
+        flagged = reply.refused
         if len(seen := self._flags()[before:]) == len(who):
             flagged = flagged | seen
         np.add.at(self.accounts.ledger.flagged, who, flagged)

@@ -136,7 +136,7 @@ def same_target(spec: RunSpec, oracle: Oracle, ledger: Ledger) -> int | None:
             same &= [same_answer([a], [b]) for a, b in zip(ledger.loss0[part], loss, strict=True)]
         other += int((~same).sum())
     for _, reply, _, adv in ask(found, ledger.x):
-        other += int((~adv if reply.rejected is None else ~adv & ~reply.rejected.numpy(force=True)).sum())
+        other += int((~adv & ~reply.refused).sum())
     asked = len(clean) + len(found)
     if other > odd(asked):
         raise disk.CheckpointError(

@@ -60,7 +60,7 @@ class Judged:
     def wrong(self, reply: Reply, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of a reply to the inputs in the places ``at`` [m], those that it gets wrong, or that reach the goal, and those of which it
         says something, [m] bool each. Raises: GoalError, the goal cannot judge an answer; it names the sample."""
-        known = np.ones(len(at), bool) if reply.rejected is None else ~reply.rejected.numpy(force=True)
+        known = ~reply.refused
         if self.goal is None:
             named = reply.label.numpy(force=True)
             return known & (named >= 0) & (named != self.labels.numpy()[at]), known & (named >= 0)

@@ -39,11 +39,3 @@ def samples_of(
         return objective.judge(reply, samples.aims[who])
 
     return samples, judge, "another class than the true one" if target is None else "the target class"
-
-
-def rejected(reply: Reply) -> np.ndarray:
-    """Which of the images a target refused, [m] bool."""
-    if reply.rejected is None:
-        return np.zeros(len(reply.label), bool)
-    out: np.ndarray = reply.rejected.numpy(force=True)
-    return out

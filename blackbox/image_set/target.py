@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blackbox.change import Universal
 from blackbox.goals.base import Goal, Setting, numbers
-from blackbox.image_set.judge import Judge, rejected
+from blackbox.image_set.judge import Judge
 from blackbox.oracle.oracle import Oracle
 from blackbox.oracle.reply import Reply
 from blackbox.protocol import Access
@@ -67,7 +67,7 @@ class ImageSet:
     def _clean(self) -> tuple[float, float]:
         reply = self.oracle(self.images, self.purpose)
         loss, reached = self.judge(reply, np.arange(len(self.images)))
-        self.right, self.clean, self.tried = ~reached & ~rejected(reply), loss, 1
+        self.right, self.clean, self.tried = ~reached & ~reply.refused, loss, 1
         return (self._loss(loss[self.right]), 0.0) if self.right.any() else (1.0, 1.0)
 
     def _asked(self, candidates: Tensor) -> list[tuple[float, float]]:
@@ -79,7 +79,7 @@ class ImageSet:
         images = [change.apply(self.images[index], seed=self.seed, ids=self.ids[who]) for change, _ in changes]
         reply = self.oracle(torch.cat(images), self.purpose)
         loss, reached = self.judge(reply, np.tile(who, len(changes)))
-        loss = np.where(rejected(reply), np.tile(self.clean[who], len(changes)), loss)  # nothing is known: as near as before
+        loss = np.where(reply.refused, np.tile(self.clean[who], len(changes)), loss)  # nothing is known: as near as before
         out = []
         for (change, inside), own, fooled in zip(changes, loss.reshape(-1, len(who)), reached.reshape(-1, len(who)), strict=True):
             found = self._loss(own), float(fooled.mean())

@@ -38,8 +38,7 @@ def answered(targets: Targets, name: str, oracle: Oracle, images: np.ndarray, li
         width = targets.material.classes if like is None else len(like)
         scores = None if oracle.access is Access.LABELS else np.full((len(images), width), np.nan, np.float32)
         return Answered([-1] * len(images), scores, np.ones(len(images), bool))
-    rejected = np.zeros(len(images), bool) if reply.rejected is None else reply.rejected.numpy(force=True)
-    return Answered(reply.label.tolist(), None if reply.values is None else reply.values.numpy(force=True), rejected)
+    return Answered(reply.label.tolist(), None if reply.values is None else reply.values.numpy(force=True), reply.refused)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,6 +64,12 @@ class Reply:
         a, mask = answered, rejected.to(answered.label.device)
         values, classes = (None if v is None else widened(v, mask) for v in (a.values, a.classes))
         return cls(access, widened(a.label, mask), values, classes, total, mask)
+
+    @property
+    def refused(self) -> np.ndarray:
+        """Which images got no answer, [m] bool, of any target."""
+        found: np.ndarray = np.zeros(len(self.label), np.bool_) if self.rejected is None else self.rejected.numpy(force=True)
+        return found
 
     def take(self, rows: Tensor) -> Reply:
         """The replies to some of the images, ``rows`` [m] bool, all of which were answered."""

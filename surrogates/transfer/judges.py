@@ -92,8 +92,7 @@ class Judges:
     def of_target(self, name: str, reply: Reply, part: slice) -> np.ndarray:
         """[m] what a target's reply says of a part of the images."""
         found = self.targets[name].verdict(reply, np.arange(part.start, part.stop))[1].astype(np.int64)
-        if reply.rejected is not None:
-            found[reply.rejected.numpy(force=True)] = -1
+        found[reply.refused] = -1
         return found
 
 
