@@ -162,15 +162,17 @@ def _helped(
         white_box = None
         found.notes.append(f"no white-box row: {said}")
     shown = dict(nets or {})
-    why = ""
-    if given.rows is not None:
-        why = "examples that are crafted with gradients are no rows of a table."
-    elif given.given is not None and not given.given.differentiable:
-        why = f"the goal ({given.given}) has no twin, a loss that gradients pass through."
+    why = _no_twin(given) if given.rows is None else "examples that are crafted with gradients are no rows of a table."
     if shown and why:
         found.notes.append(f"no transfer rows: {why}")
         shown = {}
     return white_box, shown
+
+
+def _no_twin(given: Judged) -> str:
+    """Why nothing can be crafted for the goal, in a sentence; empty where something can, or where there is no goal."""
+    goal = given.given
+    return "" if goal is None or goal.differentiable else f"the goal ({goal}) has no twin, a loss that gradients pass through."
 
 
 def bounded(threat: Threat) -> bool:
@@ -186,8 +188,8 @@ def no_limit(white_box: Any, ceiling: Mapping[str, int] | None, threat: Threat, 
         return "" if ceiling is None else "settings of the ceiling were given, but no model with gradients (white_box=)."
     if given.rows is not None:
         return "its attacks know no tables."
-    if given.given is not None and not given.given.differentiable:
-        return f"the goal ({given.given}) has no twin, a loss that gradients pass through."
+    if said := _no_twin(given):
+        return said
     if not bounded(threat):
         return f"its attacks need Linf, L2 or L1 with a finite radius, and the threat is {threat}."
     if not isinstance(white_box, nn.Module):
