@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -126,26 +126,31 @@ def shown(c: Case, made: Tensor) -> dict[str, Any]:
     return {"fooled": {t: each(oracle(made).label.cpu() != c.y, c.right[t]) for t, oracle in c.oracles.items()}}
 
 
+def crafted(s: Settings, c: Case, members: list[nn.Module], recipe: Any) -> Tensor:
+    return sg.craft(members, c.x, c.y, recipe, threat=c.threat, seed=s.seed, ids=c.ids)
+
+
+def cell(s: Settings, c: Case, members: list[nn.Module], recipe: Any, more: dict[str, Any]) -> dict[str, Any]:
+    """A row: what the targets make of examples from these nets."""
+    return {**more, "gradients": recipe.cost(nets=len(members)), **shown(c, crafted(s, c, members, recipe))}
+
+
+def noise(s: Settings, c: Case, members: list[nn.Module], recipe: Any) -> dict[str, Any]:
+    """A row: what they make of noise as long as the examples from these nets."""
+    return shown(c, sg.same_length_noise(crafted(s, c, members, recipe), c.x, c.threat, seed=s.seed))
+
+
 def measure(s: Settings) -> None:
     book = Book("many_surrogates", s, same=("images", "epochs", "answers", "seed"))
     for name in s.tasks:
         c = case(s, name)
         made = sg.many(c.own, c.data, SIZES[-1], epochs=s.epochs, seed=s.seed)
         print(made.summary(), flush=True)
-        size = c.threat.eps
-        book.row(lambda: {"kinds": made.kinds, "seconds": [round(v, 2) for v in made.seconds], "epochs": made.epochs},  # noqa: B023
-                 among="made", task=name, eps=size)  # fmt: skip
-        last = c.x
+        about = {"kinds": made.kinds, "seconds": [round(v, 2) for v in made.seconds], "epochs": made.epochs}
+        book.row(partial(dict, about), among="made", task=name, eps=c.threat.eps)
         for way, members, recipe, more in ensembles(s, c, made):
-
-            def cell() -> dict[str, Any]:
-                nonlocal last
-                last = sg.craft(members, c.x, c.y, recipe, threat=c.threat, seed=s.seed, ids=c.ids)  # noqa: B023
-                return {**more, "gradients": recipe.cost(nets=len(members)), **shown(c, last)}  # noqa: B023
-
-            book.row(cell, task=name, way=way, nets=len(members))
-        if not torch.equal(last, c.x):
-            book.row(lambda: shown(c, sg.same_length_noise(last, c.x, c.threat, seed=s.seed)), task=name, way=NOISE, nets=0)  # noqa: B023
+            book.row(partial(cell, s, c, members, recipe, more), task=name, way=way, nets=len(members))
+        book.row(partial(noise, s, c, members, recipe), task=name, way=NOISE, nets=0)
 
 
 if __name__ == "__main__":
