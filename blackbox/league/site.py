@@ -84,9 +84,10 @@ class Site:
 
     def _index(self, groups: Mapping[str, list[Standing]], folder: Path) -> Page:
         page = Page("League of black-box attacks", nav=True, foot=_foot())
+        entries, signed = counted(len(self.played), "entry", "entries"), f" with the key {self.key}" if self.key else ""
         page.lead = (
-            f"{len(self.played)} entries in {len(groups)} scenario{'s' * (len(groups) > 1)}. The targets' side counted, flagged and signed"
-            f"{f' with the key {self.key}' if self.key else ''}; every entry was verified before it came in here."
+            f"{entries} in {counted(len(groups), 'scenario', 'scenarios')}. The targets' side counted, flagged and signed{signed}; every "
+            "entry was verified before it came in here."
         )
         page.first = self._first(groups)
         page.headline = [said for found in groups.values() if (said := tables.headline(found))]

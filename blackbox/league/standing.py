@@ -150,8 +150,6 @@ class Difference:
 def difference(one: Standing, floor: Standing) -> Difference:
     """Compare two attacks image by image; both played the same sessions."""
     both, most = one.attacked & floor.attacked, one.budget
-    if not both.any():
-        return Difference(NONE, NONE, 1.0)
     saved, gained = floor.costs - one.costs, one.within(most).astype(float) - floor.within(most)
     found = statistics.mean_estimate(saved, among=both, bounds=(1 - most, most - 1))
     share = statistics.mean_estimate(gained, among=both, bounds=(-1, 1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blackbox.report import style
-from blackbox.report.figures import budgets
+from blackbox.report.figures import QUERIES, budgets
 from blackbox.results import words
 from blackbox.statistics import median_distance
 
@@ -51,7 +51,7 @@ def distances(
     axes.set_ylim(medians.min() / 1.5, medians.max() * 1.5)
     first = next(iter(results.values()))
     kind = words.kind_of(list(results.values()))
-    style.label(axes, words.of_inputs("queries an image (logarithmic)", kind), f"median distance in {words.unit(first)}")
+    style.label(axes, words.of_inputs(QUERIES, kind), f"median distance in {words.unit(first)}")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_minor_formatter(lambda value, _: "")
