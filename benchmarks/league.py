@@ -1,7 +1,7 @@
 """What does the league cost? An attack through its server, over the same attack on the target itself.
 
-The target takes 10 ms an image (100 images a second) and the images are 3x32x32; the league's side counts a server in a process of its own,
-the journal, the signature, and all files of the entry.
+The target takes 10 ms an image (100 images a second) and the images are 3x32x32; the league's side includes a server in a process of its
+own, the journal, the signature, and all files of the entry.
 """
 
 from __future__ import annotations

@@ -104,12 +104,12 @@ def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray 
     if parameters != a.parameters:
         return [f"Expected the settings that were signed, {a.parameters:.80}, but those in the entry make {parameters:.80}."]
     said = {
-        "session": 0, "about": a.about, "ids": [i.image for i in a.images], "labels": [i.label for i in a.images],
+        "session": 0, "max_rows": 1024, "about": a.about, "ids": [i.image for i in a.images], "labels": [i.label for i in a.images],
         "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
         "mask": None if mask is None else mask.astype(int).ravel().tolist(),
     }  # fmt: skip
     try:
-        result, stopped = search(journal, scenario, said, game.clean, session.target, session.seed, attack, max_rows=1024)
+        result, stopped = search(journal, scenario, said, game.clean, session.target, session.seed, attack)
     except Exception as error:  # a stranger's code
         return [f"Expected the source to play, but it raised {type(error).__name__}: {' '.join(str(error).split()):.200}"]
     if journal.other:

@@ -145,7 +145,7 @@ class Entry(Part):
         """
         path = Path(folder) / FILE
         if not path.is_file() and (path.parent / SCENARIO).is_file():
-            raise EntryError(f"Expected an entry in {folder}, but it is not finished: no session came to its end. The same run goes on.")
+            raise EntryError(f"Expected an entry in {folder}, but it is not finished: no session came to its end. Run the command again.")
         if not path.is_file():
             raise EntryError(f"Expected an entry in {folder}, written by blackbox league run, but there is no {FILE}.")
         return read_model(cls, path)

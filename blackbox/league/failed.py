@@ -1,4 +1,4 @@
-"""A target that fails: what it says may tell of a sealed one what it is, so that the host's log has it, and a player its name alone."""
+"""A target that fails. What it says may show what a sealed one is: it goes into the host's log, and a player learns the name alone."""
 
 from __future__ import annotations
 

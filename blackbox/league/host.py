@@ -35,8 +35,12 @@ class Open:
     oracle: Oracle
     asked: list[list[Question]]
     head: str = FIRST
-    rows: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def rows(self) -> int:
+        """How many were answered."""
+        return sum(map(len, self.asked))
 
 
 class Host:
@@ -108,7 +112,7 @@ class Host:
         return {
             "session": game.id, "max_rows": self.max_rows, "about": game.account.about, "ids": game.material.ids.tolist(),
             "labels": game.material.labels.tolist(), "goals": None if game.material.goals is None else game.material.goals.tolist(),
-            "rows": game.rows, "mask": None if game.material.mask is None else game.material.mask.astype(int).ravel().tolist(),
+            "mask": None if game.material.mask is None else game.material.mask.astype(int).ravel().tolist(),
         }  # fmt: skip
 
     def _begin(self, targets: Targets, entry: Any, player: str, attack: str, target: str, seed: int) -> Open:
@@ -142,7 +146,7 @@ class Host:
         lines = self.book.lines(number)
         for question in map(Question.read, lines):
             game.asked[m.rows[question.image]].append(question)
-        game.head, game.rows = chained(FIRST, lines), len(lines)
+        game.head = chained(FIRST, lines)
         kept = [row for row in self.book.pixels(number) if row is not None]
         if kept:
             rows = np.frombuffer(b"".join(kept), np.uint8).reshape(-1, *m.levels.shape[1:])
@@ -206,9 +210,10 @@ class Host:
         if game.oracle.flags is not None:
             flagged = game.oracle.flags[before:]
             flags[: len(flagged)] = flagged  # of a call that failed, perhaps those of some rows
+        first = game.rows
         new = [
             Question(
-                game.rows + i, int(m.ids[row]), prints[i], labels[i], None if shown is None else shown[i], bool(flags[i]),
+                first + i, int(m.ids[row]), prints[i], labels[i], None if shown is None else shown[i], bool(flags[i]),
                 bool(rejected[i]), bool(inside[i]), m.adversarial(labels[i], row),
             )
             for i, row in enumerate(rows)
@@ -219,7 +224,7 @@ class Host:
         with self._lock:
             self.book.write(game.id, [(q.n, line, kept) for q, line, kept in zip(new, lines, pixels, strict=True)])
             self.answered += len(new)
-        game.head, game.rows = chained(game.head, lines), game.rows + len(new)
+        game.head = chained(game.head, lines)
         for row, question in zip(rows, new, strict=True):
             game.asked[row].append(question)
 

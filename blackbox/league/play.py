@@ -26,7 +26,7 @@ from blackbox.league.account import Account
 from blackbox.league.client import Away, Host, Player
 from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, SOURCE, Entry, EntryError, Image, Session
 from blackbox.league.floors import FLOORS
-from blackbox.league.material import as_floats, beneath, images_of, print_of
+from blackbox.league.material import as_floats, beneath, images_of
 from blackbox.league.scenario import Scenario
 from blackbox.league.target import LeagueTarget
 from blackbox.plugins import short
@@ -171,7 +171,7 @@ def _session(server: Player, scenario: Scenario, digest: str, target: str, seed:
     said, folder = server.open(digest, name, target, seed), where / f"{target}-{seed}"
     clean = server.images(said["session"])
     try:
-        result, stopped = search(server, scenario, said, clean, target, seed, attack, said["max_rows"])
+        result, stopped = search(server, scenario, said, clean, target, seed, attack)
     except BaseException as error:  # the server has gone, or ctrl-C: what is known until then
         if isinstance(found := getattr(error, "result", None), AttackResult):
             found.save(folder / "partial")
@@ -190,7 +190,7 @@ def _session(server: Player, scenario: Scenario, digest: str, target: str, seed:
 
 
 def search(
-    host: Host, scenario: Scenario, said: dict[str, Any], clean: np.ndarray, target: str, seed: int, attack: Any, max_rows: int
+    host: Host, scenario: Scenario, said: dict[str, Any], clean: np.ndarray, target: str, seed: int, attack: Any
 ) -> tuple[AttackResult, str | None]:
     """Run an attack on one target against a host, which has ``said`` what is played. The result, with 8-bit examples, and why it ended
     early, if it did.
@@ -199,7 +199,7 @@ def search(
         Away: the host has gone; the result until then is in the error.
     """
     about = said["about"]
-    asked = LeagueTarget(host, target, said["session"], clean, said["ids"], about, max_rows)
+    asked = LeagueTarget(host, target, said["session"], clean, said["ids"], about, said["max_rows"])
     oracle = bb.Oracle(asked, about["access"], about["classes"], k=about.get("k"))
     x, threat = as_floats(clean), specs.read_threat(scenario.threat)
     goals = None if said["goals"] is None else torch.tensor(said["goals"])
@@ -246,7 +246,7 @@ def listed(result: AttackResult, account: Account) -> list[Image]:
 
 
 def _save_images(path: Path, clean: np.ndarray, ids: list[int]) -> None:
-    """Write the clean images that were attacked, once for all sessions."""
-    from safetensors.torch import save_file
+    """Write the clean images that were attacked, which are the same in all sessions."""
+    from safetensors.numpy import save_file
 
-    save_file({"images": torch.from_numpy(clean.copy()), "ids": torch.tensor(ids)}, path, {"prints": print_of(clean)})
+    save_file({"images": np.ascontiguousarray(clean), "ids": np.array(ids)}, path)

@@ -39,10 +39,7 @@ class Targets:
         with beneath(data):
             for name in self.names:
                 spec, seed, self._hashes[name] = sealing.chosen(scenario.target(name), sealed, scenario)
-                found = specs.models(spec, material.data, material.classes, material.nets(), seed)
-                if len(found) != 1:
-                    raise ValueError(f"Expected one model for {name} of {scenario.name}, but its spec names {len(found)}.")
-                self._models[name] = found[0]
+                self._models[name] = specs.one_model(spec, material.data, material.classes, material.nets(), seed)
         self._level, self._stack, self.k = channels.served(scenario.attacker.feedback, scenario.stack(), material.classes)
         self.lock = threading.Lock()  # one call at a time: sessions share the models
 

@@ -91,9 +91,9 @@ def net(asked: Asked) -> list[Model]:
     return [Model(parts[1] if parts[0] == "torchvision" else Path(parts[0]).stem, spec, made, made)]
 
 
-def one_model(spec: str, data: Dataset, classes: int, nets: Nets) -> Model:
-    """Load a single model; as `models`, for commands that take only one."""
-    found = models(spec, data, classes, nets)
+def one_model(spec: str, data: Dataset, classes: int, nets: Nets, seed: int = 0) -> Model:
+    """Load a single model; as `models`, where only one is taken."""
+    found = models(spec, data, classes, nets, seed)
     if len(found) > 1:
         raise ValueError(f"Expected one target, but {spec} names {len(found)}. Choose one of them: {found[0].spec} …")
     return found[0]
