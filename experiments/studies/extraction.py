@@ -120,6 +120,10 @@ def cifar(s: Settings, seed: int) -> Case:
     return Case(ground.net(CIFAR, s.root), own, partial(crops, photographs, 32, 3, seed), test, seed)
 
 
+def case(s: Settings, seed: int) -> Case:
+    return digits(seed, s.study == "choose") if s.target == DIGITS else cifar(s, seed)
+
+
 # way: (access, strategy, kind of pool); no pool: a method without data, or extract with what is there
 WAYS: dict[str, tuple[str, Any, str]] = {
     "data": ("scores", "distil", "data"), "data, active": ("scores", ACTIVE, "data"), "other data": ("scores", "distil", "other"),
@@ -181,19 +185,16 @@ def measure(s: Settings) -> None:
         return
     choosing = s.study == "choose"
     book = Book(f"extraction_{s.called}", s)
+    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
     if s.study == "floors":
-        for seed in ground.seeds("reporting")[: 1 if s.target == CIFAR else None]:
-            of = digits(seed, False) if s.target == DIGITS else cifar(s, seed)
-            book.row(partial(floor, of, EPS[s.target]), among="floors", seed=seed)
+        for seed in seeds:
+            book.row(partial(floor, case(s, seed), EPS[s.target]), among="floors", seed=seed)
         return
     ways = CHOICES if choosing else WAYS
-    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
     for budget in s.budgets or ((1000,) if choosing else BUDGETS[s.target]):
         for seed in seeds:
-            of = digits(seed, choosing) if s.target == DIGITS else cifar(s, seed)
+            of = case(s, seed)
             for name in [list(ways)[i] for i in s.ways] or ways:
-                if name.startswith("few") and budget < FEW:
-                    continue
                 make = partial(spend, ways[name], budget, of, EPS[s.target])
                 book.row(make, way=name, access=ways[name][0], budget=budget, seed=seed)
     if not choosing:
@@ -230,7 +231,7 @@ def pictures(s: Settings) -> Any:
     """Draw what the generators made after a thousand answers, beside what else is asked about."""
     import matplotlib.pyplot as plt
 
-    of = digits(0, False) if s.target == DIGITS else cifar(s, 0)
+    of = case(s, 0)
     budget, shown = 1000, {}
     for name in ("data", "other data", "dead leaves", "mixed pictures"):
         pool = of.pool(WAYS[name][2], 10)
