@@ -197,6 +197,14 @@ def predict(net: nn.Module, x: Any, chunk: int | None = None) -> Tensor:
     return logits(net, x, chunk).argmax(1)
 
 
+def predict_together(nets: Sequence[nn.Module], x: Any) -> Tensor:
+    """The labels [N] int64 that several nets give by the mean of their scores. Raises as `logits` does."""
+    total = logits(nets[0], x)
+    for net in nets[1:]:
+        total = total + logits(net, x)
+    return total.argmax(1)
+
+
 def accuracy(net: nn.Module, data: Dataset | tuple[Any, Any]) -> Rate:
     """The net's accuracy on ``data``, a Dataset or a pair (images, labels)."""
     if not isinstance(data, Dataset):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from blackbox.checks import as_images
 from surrogates.crafting.gradients import as_nets
@@ -52,8 +52,8 @@ def weigh(
         if x is None:
             raise ValueError("Expected x, the images that the held-out nets are asked about, but there were none.")
         images = as_images(x, "x")
-        wanted = torch.stack([_sure(net, images) for net in as_nets(told)]).mean(0)
-    own = torch.stack([_sure(net, images) for net in found], 1)  # [N, nets, C]
+        wanted = torch.stack([logits(net, images).softmax(1) for net in as_nets(told)]).mean(0)
+    own = torch.stack([logits(net, images).softmax(1) for net in found], 1)  # [N, nets, C]
     if own.shape[2] != wanted.shape[1]:
         raise ValueError(f"Expected nets with the {wanted.shape[1]} classes that were told, but they have {own.shape[2]}.")
     own, wanted = own.double().clamp_min(1e-12), wanted.double()
@@ -64,7 +64,3 @@ def weigh(
         weights = (share * wanted[:, None]).sum(2).mean(0)
         weights = (1 - alike) * weights / weights.sum() + alike / len(found)
     return tuple(weights.tolist())
-
-
-def _sure(net: nn.Module, images: Tensor) -> Tensor:
-    return logits(net, images).float().softmax(1).cpu()

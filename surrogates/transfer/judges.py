@@ -14,7 +14,7 @@ from blackbox.goals import Goal
 from blackbox.goals import base as goals
 from blackbox.oracle.oracle import Oracle, Reply
 from surrogates.crafting.twins import goals_of, twins_of
-from surrogates.nets.predict import class_count, logits
+from surrogates.nets.predict import class_count, predict_together
 from surrogates.transfer.runs import Run
 
 
@@ -49,10 +49,7 @@ class Labels:
 
     def on_source(self, label: str, nets: Sequence[nn.Module], x: Tensor) -> np.ndarray:
         """[N] what a source says of images, by the mean of its nets' scores."""
-        total = logits(nets[0], x)
-        for net in nets[1:]:
-            total = total + logits(net, x)
-        return total.argmax(1).numpy()
+        return predict_together(nets, x).numpy()
 
     def of_target(self, name: str, reply: Reply, part: slice) -> np.ndarray:
         """[m] what a target's reply says of a part of the images."""

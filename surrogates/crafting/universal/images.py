@@ -16,7 +16,7 @@ from surrogates.crafting.goal import Goal
 from surrogates.crafting.gradients import Autograd
 from surrogates.crafting.parts.losses import Answer, Loss
 from surrogates.crafting.twins import Twins
-from surrogates.nets.predict import logits
+from surrogates.nets.predict import predict_together
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,7 @@ class Images:
         made = self.universal(change).apply(self.x, seed=self.seed, ids=self.ids)
         if self.twins is not None:
             return self.twins.reached(self.source.nets, made)
-        total = logits(self.source.nets[0], made)
-        for net in self.source.nets[1:]:
-            total = total + logits(net, made)
-        same = total.argmax(1).cpu() == self.aim.classes.cpu()
+        same = predict_together(self.source.nets, made) == self.aim.classes.cpu()
         out: np.ndarray = (same if self.aim.targeted else ~same).numpy()
         return out
 
