@@ -101,6 +101,10 @@ def test_the_site_has_a_page_a_scenario_and_a_page_an_attack(tmp_path: Path) -> 
     for page in pages:
         for link in re.findall(r'href="([^"#]+)"', page.read_text(encoding="utf-8")):
             assert (page.parent / link).is_file(), f"{page} links to {link}"
+        told = page.with_suffix(".md").read_text(encoding="utf-8")
+        assert ("![Success against queries](" in told) == (page.parent.name != "attacks")
+        for link in re.findall(r"\]\(([^)]+)\)", told):
+            assert (page.parent / link).is_file(), f"{page.with_suffix('.md')} links to {link}"
     index = (tmp_path / "index.md").read_text(encoding="utf-8")
     assert "**made: own needs the fewest queries, " in index and "points, beside square " in index
     assert "below 100, intervals of means may be too short" in index and "It was edited." in index and "without the floor" not in index
