@@ -16,6 +16,10 @@ app = typer.Typer(
 Data = Annotated[str | None, typer.Option("--data", "-d", help="Where relative paths in the scenario start.", show_default="here")]
 Scenarios = Annotated[list[str], typer.Option("--scenario", help="A scenario's TOML file, or one that ships: mini; repeatable.")]
 Slots = Annotated[str | None, typer.Option("--sealed", help="The file that fills sealed slots: blackbox league seal.")]
+Entries = Annotated[list[str], typer.Argument(help="Folders of entries.")]
+PublicKey = Annotated[str, typer.Option("--key", help="The server's public key.")]
+Journal = Annotated[str | None, typer.Option("--server-journal", help="The server's journal, for the host.")]
+SignedOnly = Annotated[bool, typer.Option("--signed-only", help="Do not load the scenario's data and targets.")]
 
 
 @app.command()
@@ -120,13 +124,13 @@ def run(
 
 @app.command()
 def verify(
-    entries: Annotated[list[str], typer.Argument(help="Folders of entries.")],
-    key: Annotated[str, typer.Option(help="The server's public key.")],
+    entries: Entries,
+    key: PublicKey,
     sealed: Slots = None,
-    journal: Annotated[str | None, typer.Option("--server-journal", help="The server's journal, for the host.")] = None,
+    journal: Journal = None,
     again: Annotated[bool, typer.Option("--again", help="Play the attack from the journal: does it ask the same?")] = False,
     attack: Annotated[str, typer.Option("--attack", help="With --again: my.py:Mine, as it was played.", show_default="the entry's")] = "",
-    signed_only: Annotated[bool, typer.Option("--signed-only", help="Do not load the scenario's data and targets.")] = False,
+    signed_only: SignedOnly = False,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
@@ -138,12 +142,12 @@ def verify(
 
 @app.command()
 def table(
-    entries: Annotated[list[str], typer.Argument(help="Folders of entries.")],
+    entries: Entries,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the site.")],
-    key: Annotated[str, typer.Option(help="The server's public key.")],
+    key: PublicKey,
     sealed: Slots = None,
-    journal: Annotated[str | None, typer.Option("--server-journal", help="The server's journal, for the host.")] = None,
-    signed_only: Annotated[bool, typer.Option("--signed-only", help="Do not load the scenario's data and targets.")] = False,
+    journal: Journal = None,
+    signed_only: SignedOnly = False,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:

@@ -25,9 +25,14 @@ def run(
             more = f", {verdict.checked} examples looked at again" if verdict.checked else ""
             say(f"taken            {entry}{more}{', played again' if again else ''}", quiet)
         else:
-            refused.append("\n".join([f"{entry} is refused:", *(f"  {reason}" for reason in verdict.refusals)]))
+            refused.append(refusal(entry, verdict))
     if refused:
         raise Exit(GATE, "\n".join(refused))
+
+
+def refusal(entry: str, verdict: Verdict) -> str:
+    """What is said of an entry that is refused, a line a reason."""
+    return "\n".join([f"{entry} is refused:", *(f"  {reason}" for reason in verdict.refusals)])
 
 
 def verdicts(

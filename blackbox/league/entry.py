@@ -144,11 +144,16 @@ class Entry(Part):
             EntryError: there is none, it is truncated, or of another form or version; one sentence.
         """
         path = Path(folder) / FILE
-        if not path.is_file() and (path.parent / SCENARIO).is_file():
+        if begun(folder):
             raise EntryError(f"Expected an entry in {folder}, but it is not finished: no session came to its end. Run the command again.")
         if not path.is_file():
             raise EntryError(f"Expected an entry in {folder}, written by blackbox league run, but there is no {FILE}.")
         return read_model(cls, path)
+
+
+def begun(folder: str | os.PathLike[str]) -> bool:
+    """Is this the folder of an entry of which no session has come to its end?"""
+    return (Path(folder) / SCENARIO).is_file() and not (Path(folder) / FILE).is_file()
 
 
 def read_model(kind: type[Any], path: Path) -> Any:
