@@ -39,6 +39,7 @@ def run(
     nets.set_threads()
 
     import blackbox as bb
+    from blackbox.evaluation.judged import levels_of
 
     top = _ceiling(ceiling)
     any_form = goal_text.any_form(goal)
@@ -48,7 +49,7 @@ def run(
     count = nets.classes or len(shown.data.classes)
     found = specs.retrying(specs.one_model(target, shown.data, count, nets), keep.retries, nets.device)
     most = between.shown(found.model, between.access(None, stack), found.returns)
-    shows = parse.words(levels) if levels else _levels(aim, most)
+    shows = parse.words(levels) if levels else [*levels_of(aim, most)]
     for level in shows:  # refuse a level that channels or target hide before anything is trained
         specs.oracle(found, between.access(level, stack), count, nets.device, stack=stack)
     bar = gates.opened(gate, wanted, shown, shows, counts, _rows(wanted, known, images, found, aim, table), str(aim or ""))
@@ -93,16 +94,6 @@ def run(
     say(got.table(), common.quiet)
     say(f"saved            {path}/: report.html, report.md, robustness.png, evaluation.json, run.json, a folder a run", common.quiet)
     bar.close(got, path, common.quiet)
-
-
-def _levels(aim: Goal | None, most: str) -> list[str]:
-    """The levels of access by default: labels and the most that the target shows, as far as they show enough for the goal."""
-    from blackbox.evaluation.judged import lowest
-    from blackbox.protocol import Access
-
-    if aim is None or aim.needs is Access.LABELS:
-        return list(dict.fromkeys(["labels", most]))
-    return [lowest(aim) if aim.needs is Access.ANSWERS else most]
 
 
 def _plan(

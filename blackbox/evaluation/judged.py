@@ -93,11 +93,12 @@ def lowest(goal: Goal | None) -> str:
     return "scores" if goal.needs is Access.TOPK else goal.needs.name.lower()
 
 
-def levels_of(goal: Goal | None) -> tuple[str, ...]:
-    """The access levels of an evaluation by default: those that show enough for the goal."""
+def levels_of(goal: Goal | None, most: str | None = None) -> tuple[str, ...]:
+    """The access levels of an evaluation by default: of labels and the most that the target shows (scores, if that is not known), those
+    that show enough for the goal."""
     if goal is None or goal.needs is Access.LABELS:
-        return LEVELS
-    return (lowest(goal),)
+        return LEVELS if most is None else tuple(dict.fromkeys((LEVELS[0], most)))
+    return (lowest(goal) if most is None or goal.needs is Access.ANSWERS else most,)
 
 
 def check_levels(given: Judged, attack: Any, name: str, levels: Sequence[str], oracle: Callable[[str], Oracle]) -> None:
