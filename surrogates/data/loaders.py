@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from surrogates.data.arrays import read_npz
 from surrogates.data.dataset import Dataset, class_names
 from surrogates.data.folders import PHOTO, folder, photograph
 from surrogates.data.hugging_face import hugging_face
@@ -98,26 +99,11 @@ def npz(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a .npz file at {path}, but there is none.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = list(getattr(file, "files", []))
-            lacking = [key for key in ("images", "labels")[: 1 + labelled] if key not in found]
-            if lacking:
-                raise ValueError(
-                    f"Expected {path} to hold the arrays images and labels, but it lacks {' and '.join(lacking)} "
-                    f"(it has {', '.join(found) or 'none'})."
-                )
-            images = file["images"]
-            labels = file["labels"] if "labels" in found else np.zeros(len(images), np.int64)
-    except ValueError as error:
-        if str(error).startswith("Expected"):
-            raise
-        raise ValueError(
-            f"Expected {path} to be a .npz file of plain arrays, but it could not be read without unpickling, which can "
-            f"run any code, or is damaged: {error}."
-        ) from None
-    except Exception as error:  # a damaged zip raises many kinds
-        raise ValueError(f"Expected {path} to be a .npz file, but it could not be read: {error}.") from None
+    found, held = read_npz(path, "images", "labels")
+    if lacking := [key for key in ("images", "labels")[: 1 + labelled] if key not in found]:
+        raise ValueError(f"Expected {path} to hold the arrays images and labels, but it lacks {' and '.join(lacking)} (it has {held}).")
+    images = found["images"]
+    labels = found["labels"] if "labels" in found else np.zeros(len(images), np.int64)
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Expected the labels in {path} to be whole numbers, but their dtype was {labels.dtype}.")
     if classes is not None:

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from blackbox.checks import as_labels
+from surrogates.data.arrays import read_npz
 from surrogates.data.dataset import Dataset, class_names
+from surrogates.data.loaders import UNLABELLED
 
 __all__ = ["TableSet", "table_rows"]
 
@@ -101,14 +103,10 @@ def _csv(path: Path, label: str | None) -> tuple[list[str], np.ndarray, list[str
 def _npz(path: Path, label: str | None) -> tuple[list[str], np.ndarray, list[str] | None]:
     if label is not None:
         raise ValueError(f"Expected no label with {path}, whose labels are an array of that name, but it was {label!r}. Leave it out.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = dict(file)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"Expected {path} to be a .npz file of plain arrays, but it cannot be read: {error}.") from None
+    found, held = read_npz(path, "rows", "labels", "columns")
     rows = found.get("rows")
     if rows is None or rows.ndim != 2 or not len(rows):
-        has = f"it has {', '.join(found) or 'none'}" if rows is None else f"its shape was {rows.shape}"
+        has = f"it has {held}" if rows is None else f"its shape was {rows.shape}"
         raise ValueError(f"Expected {path} to hold an array rows [N, columns], but {has}.")
     names = list(map(str, found["columns"].tolist())) if "columns" in found else list(map(str, range(rows.shape[1])))
     labels = list(map(str, found["labels"].tolist())) if "labels" in found else None
@@ -135,8 +133,6 @@ def _classes(
     labels: list[str] | None, count: int, given: Sequence[str] | str | Path | None, path: Path
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """The classes' names, and the index of each label."""
-    from surrogates.data.loaders import UNLABELLED
-
     known = None if given is None else class_names(given)
     if labels is None:
         return known or UNLABELLED, np.zeros(count, np.int64)

@@ -33,6 +33,9 @@ def test_arrays_are_read_too_and_faults_are_named(tmp_path: Path) -> None:
             table_rows(tmp_path / "t.csv")
     with pytest.raises(FileNotFoundError, match="Expected a table at"):
         table_rows(tmp_path / "none.csv")
+    (tmp_path / "d.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(ValueError, match=r"d\.npz to be a \.npz file"):
+        table_rows(tmp_path / "d.npz")
     np.savez(tmp_path / "u.npz", images=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="to hold an array rows .*it has images"):
         table_rows(tmp_path / "u.npz")
