@@ -14,7 +14,10 @@ from pydantic import Field, ValidationError
 
 from blackbox.league.entry import Part
 from blackbox.league.scenario import Name, Scenario, Target
+from blackbox.league.signing import own_file
 from blackbox.specs.model import file_print
+
+WEIGHTS = (".safetensors", ".pt", ".onnx", ".ts", ".pt2", ".tflite", ".keras")
 
 
 class Slot(Part):
@@ -56,12 +59,7 @@ def write(path: str | os.PathLike[str], models: list[str], names: list[str], see
         f"[[slots]]\nname = {json.dumps(name)}\nmodel = {json.dumps(model)}\nseed = {seed}\nsalt = {json.dumps(secrets.token_hex(16))}\n"
         for name, model, seed in rows
     ]
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise FileExistsError(f"Expected no file at {path}, but there is one; its slots may be in use. Give another path.") from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("\n".join(tables))
+    own_file(path, "\n".join(tables).encode(), f"Expected no file at {path}, but there is one; its slots may be in use. Give another path.")
 
 
 def chosen(target: Target, sealed: Sealed | None, scenario: Scenario) -> tuple[str, int, str]:
@@ -101,5 +99,3 @@ def make(path: str | os.PathLike[str], slots: list[str], models: list[str], fold
     else:
         write(path, ["digits:cnn"] * len(slots), slots, [secrets.randbits(31) for _ in slots])
 
-
-WEIGHTS = (".safetensors", ".pt", ".onnx", ".ts", ".pt2", ".tflite", ".keras")

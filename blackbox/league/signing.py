@@ -12,7 +12,7 @@ from blackbox.league.entry import Part
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["PRIVATE", "PUBLIC", "Signed", "holds", "key_id", "make", "private", "public", "sign"]
+__all__ = ["PRIVATE", "PUBLIC", "Signed", "holds", "key_id", "make", "own_file", "private", "public", "sign"]
 
 PRIVATE, PUBLIC = "league.key", "league.pub"
 
@@ -63,14 +63,19 @@ def make(folder: str | os.PathLike[str]) -> tuple[Path, Path]:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )  # fmt: skip
-    try:
-        handle = os.open(path / PRIVATE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise FileExistsError(f"Expected no key in {path}, but there is one. What it signed is checked with it: keep it.") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(secret)
+    own_file(path / PRIVATE, secret, f"Expected no key in {path}, but there is one. What it signed is checked with it: keep it.")
     (path / PUBLIC).write_text(key.public_key().public_bytes_raw().hex() + "\n")
     return path / PRIVATE, path / PUBLIC
+
+
+def own_file(path: str | os.PathLike[str], content: bytes, taken: str) -> None:
+    """Write a new file that only its owner may read. taken: what is said where there is one. Raises: FileExistsError."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise FileExistsError(taken) from None
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
 
 
 def private(path: str | os.PathLike[str]) -> Ed25519PrivateKey:
