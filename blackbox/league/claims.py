@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from blackbox.league.games import Game
     from blackbox.league.targets import Targets
     from blackbox.league.verify import Verdict
+    from blackbox.threat import Threat
 
 CLOSE = 1e-3
 """Of a probability: an example that misses its goal by no more, when it is looked at again, may have been adversarial in another batch."""
 
 
-def faults(game: Game, scenario: Scenario, notes: list[str]) -> Iterator[str]:
+def faults(game: Game, scenario: Scenario) -> Iterator[str]:
     """What is wrong with the claims of a session, in the light of its journal."""
     result, images, threat = game.result, game.account.images, specs.read_threat(scenario.threat)
     if result.ids.tolist() != [image.image for image in images]:
@@ -43,16 +44,16 @@ def faults(game: Game, scenario: Scenario, notes: list[str]) -> Iterator[str]:
         if int(result.queries[i]) != images[i].rows:
             yield f"Expected {images[i].rows} queries of image {claimed.image} in the result too, but it has {int(result.queries[i])}."
         if claimed.success:
-            yield from _example(game, scenario, i, result.x_adv[i], float(distance[i]))
+            yield from _example(game, scenario, threat, i, result.x_adv[i], float(distance[i]))
             if claimed.first_success_query != int(result.first_success_query[i]):
                 said = f"{int(result.first_success_query[i])}, but the entry says {claimed.first_success_query}"
                 yield f"Expected the first success of image {claimed.image} at the query that its result has, {said}."
 
 
-def _example(game: Game, scenario: Scenario, i: int, x: torch.Tensor, distance: float) -> Iterator[str]:
+def _example(game: Game, scenario: Scenario, threat: Threat, i: int, x: torch.Tensor, distance: float) -> Iterator[str]:
     """What is wrong with one claimed example."""
     claimed, asked = game.session.images[i], game.asked[i]
-    told, threat = f"the example of image {claimed.image}", specs.read_threat(scenario.threat)
+    told = f"the example of image {claimed.image}"
     if not bool(x.isfinite().all()) or float(x.min()) < 0 or float(x.max()) > 1:
         yield f"Expected {told} to lie in [0, 1], but it does not."
         return

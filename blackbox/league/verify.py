@@ -60,16 +60,18 @@ def verify(
     verdict = Verdict()
     try:
         _judge(Path(folder), key, material, targets, book, verdict)
-    except EntryError as error:
-        verdict.refusals.append(str(error))
-    except TargetError:
-        raise
-    except Exception as error:  # a stranger's files: whatever is wrong with them is no reason to judge no other entry
-        verdict.refusals.append(_broken(error))
+    except Exception as error:
+        verdict.refusals.append(_said(error))
     return verdict
 
 
-def _broken(error: Exception) -> str:
+def _said(error: Exception) -> str:
+    """Why an entry is refused that cannot be judged: a stranger's files, and whatever is wrong with them, the next entry is judged. A
+    target that fails is no fault of an entry's, and is raised."""
+    if isinstance(error, TargetError):
+        raise error
+    if isinstance(error, EntryError):
+        return str(error)
     return f"Expected an entry that can be read, but one of its files cannot: {type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
@@ -86,16 +88,12 @@ def _judge(
             game = game_of(where, session, account)
             if game.account.server != (own := entry.environment.get("versions", {}).get("blackbox")):
                 verdict.notes.append(f"{session}: played with version {own}, served with version {game.account.server}.")
-            faults = [*_same(entry, game, key), *_counts(game, scenario), *claims.faults(game, scenario, verdict.notes)]
+            faults = [*_same(entry, game, key), *_counts(game, scenario), *claims.faults(game, scenario)]
             faults += [] if material is None else _images(game, material)
             faults += [] if targets is None or session.target not in targets.names else claims.asked_again(game, targets, verdict)
             faults += [] if book is None else booked.faults(game, book)
-        except EntryError as error:
-            faults = [str(error)]
-        except TargetError:
-            raise
         except Exception as error:
-            faults = [_broken(error)]
+            faults = [_said(error)]
         verdict.refusals += [f"{session}: {fault}" for fault in faults]
     if len(players := {account.player for account in accounts}) > 1:
         verdict.refusals.append(f"Expected one player in an entry, but its sessions are those of {' and '.join(sorted(players))}.")

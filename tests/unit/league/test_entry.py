@@ -31,8 +31,8 @@ def test_written_and_read(tmp_path: Path) -> None:
     ("edit", "said"),
     [
         (lambda text: text[:90], "breaks off"),
-        (lambda text: text.replace("league-1", "league-0"), "has the format blackbox-league-1, but it has 'blackbox-league-0'"),
-        (lambda text: text.replace('"queries":12', '"queries":-1').replace('"queries": 12', '"queries": -1'), "queries: it was -1"),
+        (lambda text: text.replace("league-1", "league-0"), "have the format blackbox-league-1, but it has 'blackbox-league-0'"),
+        (lambda text: text.replace('"queries": 12', '"queries": -1'), "queries: it was -1"),
         (lambda text: text.replace('"seed"', '"speed"'), "seed: it is missing"),
         (lambda text: text.replace('"player"', '"prayer"'), "player: it is missing"),
     ],
@@ -42,7 +42,7 @@ def test_what_cannot_be_read(tmp_path: Path, edit: Any, said: str) -> None:
     path.write_text(edit(path.read_text()))
     with pytest.raises(EntryError, match="^Expected ") as caught:
         Entry.read(tmp_path)
-    assert said.replace("has the format", "have the format") in str(caught.value) and "\n" not in str(caught.value)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_no_entry(tmp_path: Path) -> None:
