@@ -35,7 +35,7 @@ HELD, MOST_HELD = 0.1, 500  # of the budget to measure agreement, at most so man
 CRAFTED, MOST_CRAFTED = 0.05, 200  # and to measure transfer (ours)
 LEAST = 10  # queries
 EPS = 8 / 255
-OTHER = ", which are not of the target's kind"
+OWN = "images of the target's kind"
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +189,12 @@ def _shape(shape: tuple[int, ...] | None, data: Any, test: Any, arch: Any) -> tu
 def _plan(
     oracle: Oracle, budget: int, shape: tuple[int, int, int], data: Any, other: Any, test: Any, strategy: str | None, seed: int
 ) -> _Plan:
-    held = min(max(round(HELD * budget), 1), MOST_HELD) if test is None else len(images_of(test, "test"))
-    if test is not None and (came := tuple(images_of(test, "test").shape[1:])) != shape:
+    tests = None if test is None else images_of(test, "test")
+    held = min(max(round(HELD * budget), 1), MOST_HELD) if tests is None else len(tests)
+    if tests is not None and (came := tuple(tests.shape[1:])) != shape:
         raise ValueError(f"Expected images to measure on of shape {shape}, but it was {came}. Resize them: acquire.fitted(test, {shape}).")
     given = data if data is not None else other if strategy not in methods.names() else None
-    if test is None and given is not None:
+    if tests is None and given is not None:
         if (have := len(images_of(given, "data"))) < 2:
             raise ValueError(f"Expected at least 2 images, one of them to measure on, but there was {have}. Give more, or test=.")
         held = min(held, have // 2)
@@ -207,11 +208,9 @@ def _plan(
     strategy, notes = _known(strategy, queries)
     if strategy in methods.names():
         spares = procedural(shape, held + 1, "mixed", seed, first=1 << 40) if data is None else _own(data, shape)
-        kind = "procedural pictures" if data is None else "images of the target's kind"
-        _, spare, on = _parted(spares, held, test, seed, kind)
-        on += OTHER if data is None and test is None else ""
+        _, spare, on = _parted(spares, held, tests, seed, "procedural pictures" if data is None else OWN)
         return _Plan(strategy, None, "a generator's images", "as asked for", spare, on, queries, crafted, notes)
-    pool, name, why, spare, on = _pool(shape, queries, held, data, other, test, seed)
+    pool, name, why, spare, on = _pool(shape, queries, held, data, other, tests, seed)
     return _Plan(strategy or "distil", pool, name, why, spare, on, queries, crafted, notes)
 
 
@@ -235,21 +234,22 @@ def _own(data: Any, shape: tuple[int, int, int]) -> Dataset:
     return images
 
 
-def _parted(images: Dataset, held: int, test: Any, seed: int, what: str) -> tuple[Dataset, Tensor, str]:
+def _parted(images: Dataset, held: int, test: Tensor | None, seed: int, what: str) -> tuple[Dataset, Tensor, str]:
     """All of a pool, or all but ``held`` to measure on; these; and their name, ``what`` they are."""
     if test is not None:
-        return images, images_of(test, "test"), "the images given to measure on"
+        return images, test, "the images given to measure on"
     order = Stream(seed, np.arange(1, dtype=np.uint64)).shared_permutation(0, "held out", len(images))
-    return images.take(order[held:].sort().values), images.images[order[:held]], f"{what} held out"
+    which = "" if what == OWN else ", which are not of the target's kind"
+    return images.take(order[held:].sort().values), images.images[order[:held]], f"{what} held out{which}"
 
 
 def _pool(
-    shape: tuple[int, int, int], queries: int, held: int, data: Any, other: Any, test: Any, seed: int
+    shape: tuple[int, int, int], queries: int, held: int, data: Any, other: Any, test: Tensor | None, seed: int
 ) -> tuple[Dataset, str, str, Tensor, str]:
     """The pool, its name, why it was chosen, the images to measure on, and their name."""
     if data is not None:
         images = _own(data, shape)
-        rest, spare, on = _parted(images, held, test, seed, "images of the target's kind")
+        rest, spare, on = _parted(images, held, test, seed, OWN)
         if len(rest) >= queries:
             return rest, "data", "images of the target's kind are there", spare, on
         why = f"{len(rest):,} images of its kind are there, fewer than queries"
@@ -260,7 +260,7 @@ def _pool(
         more = procedural(shape, queries - len(some), "mixed", seed)
         both = unlabelled(torch.cat([some.images, more.images]), some.name)
         why = "no images of the target's kind are there, and which of both teaches more is not known"
-        return both, "other images and procedural pictures", why, spare, on + (OTHER if test is None else "")
+        return both, "other images and procedural pictures", why, spare, on
     whole = procedural(shape, queries + (held if test is None else 0), "mixed", seed)
     rest, spare, on = _parted(whole, held, test, seed, "procedural pictures")
-    return rest, "procedural pictures", "there are no images", spare, on + (OTHER if test is None else "")
+    return rest, "procedural pictures", "there are no images", spare, on

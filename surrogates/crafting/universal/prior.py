@@ -24,7 +24,7 @@ def universal_prior(
 ) -> Prior:
     """Use surrogates as the prior of `blackbox.universal`: ``bb.universal(oracle, x, y, "hybrid", threat, prior=...)``.
 
-    Each net is shown what the target is: all images with the candidate change; one call of it costs as many gradients as images.
+    Each net is shown what the target is shown, all images with the candidate change; a call of it costs a gradient an image.
 
     Args:
         nets: a net or several that give logits for images in [0, 1].
