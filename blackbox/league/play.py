@@ -19,6 +19,7 @@ import torch
 
 import blackbox as bb
 from blackbox import specs
+from blackbox.attacks import takes_prior, with_prior
 from blackbox.environment import environment
 from blackbox.league import scenario as scenarios
 from blackbox.league import source
@@ -69,13 +70,18 @@ class Attempt:
         """The attack, with its prior, and its settings in words.
 
         Raises:
-            ValueError: no such attack or setting, or a surrogate that is not in the pool.
+            ValueError: no such attack or setting, a surrogate that is not in the pool, or one for an attack that takes none.
         """
         (made,) = specs.build(self.spec, self.settings).values()
         told = repr(made)
         if self.surrogates:
             import surrogates as sg
 
+            if not takes_prior(made):
+                raise ValueError(
+                    f"Expected surrogates with an attack that takes a prior, {', '.join(with_prior())}, or one of your own, but "
+                    f"{self.attack} takes none."
+                )
             pool = scenario.pool(self.surrogates)
             with beneath(data):
                 images = images_of(scenario.images)

@@ -126,6 +126,12 @@ def test_the_source_of_an_attack(tmp_path: Path) -> None:
     assert source.digest(source.texts(f"{mine}:Mine")) != before
 
 
+def test_surrogates_for_an_attack_that_takes_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^Expected surrogates with an attack that takes a prior, .*, but square takes none\.$"):
+        Ground(tmp_path).play("square", surrogates=["twin"])
+    assert not (tmp_path / "entry").exists()
+
+
 def test_an_entry_that_the_server_refused_leaves_no_folder(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
     player = ground.player()
