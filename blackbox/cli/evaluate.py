@@ -12,6 +12,7 @@ from blackbox.cli import options, run_folder, training
 from blackbox.cli.chosen import serving
 from blackbox.cli.exits import Exit, cut_off
 from blackbox.cli.progress import attack_progress, say
+from blackbox.evaluation.judged import levels_of
 from blackbox.results import words
 from blackbox.specs import channels as between
 from blackbox.specs import goal_text, parse
@@ -39,7 +40,6 @@ def run(
     nets.set_threads()
 
     import blackbox as bb
-    from blackbox.evaluation.judged import levels_of
 
     top = _ceiling(ceiling)
     any_form = goal_text.any_form(goal)
