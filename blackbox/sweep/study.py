@@ -117,11 +117,10 @@ class Attacks(_Grid):
     @model_validator(mode="after")
     def _fit(self) -> Attacks:
         """Every attack must serve every threat and be shown enough; checked before any cell runs."""
-        from blackbox import attacks
+        from blackbox import attacks, given
         from blackbox.protocol import Access
 
-        if self.votes is not None and self.votes % 2 == 0:
-            raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {self.votes}.")
+        given.votes(self.votes, randomised=False)
         if self.goal is not None and self.targeted is not None:
             raise ValueError("Expected either targeted or a goal, but both were given.")
         shown = Access.SCORES if self.any_form else Access.parse(self.shows.partition(":")[0])
