@@ -31,6 +31,7 @@ from blackbox.league.material import as_floats, beneath, images_of
 from blackbox.league.scenario import Scenario
 from blackbox.league.target import LeagueTarget
 from blackbox.plugins import short
+from blackbox.prior import require
 from blackbox.protocol import Access
 from blackbox.results import AttackResult
 from blackbox.threat import eight_bit
@@ -146,6 +147,8 @@ def _check(attack: Any, name: str, scenario: Scenario) -> None:
     if shown < attack.access:
         needs = attack.access.name.lower()
         raise ValueError(f"Expected an attack that gets by with {shown.name.lower()} for {scenario.name}, but {name} needs {needs}.")
+    if getattr(attack, "needs_prior", False) and attack.prior is None:
+        require(attack, name, (), 0)
 
 
 def _check_free(where: Path, path: Path) -> None:

@@ -126,10 +126,13 @@ def test_the_source_of_an_attack(tmp_path: Path) -> None:
     assert source.digest(source.texts(f"{mine}:Mine")) != before
 
 
-def test_surrogates_for_an_attack_that_takes_none(tmp_path: Path) -> None:
+def test_surrogates_that_do_not_fit_the_attack_are_refused_before_it_is_entered(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
     with pytest.raises(ValueError, match=r"^Expected surrogates with an attack that takes a prior, .*, but square takes none\.$"):
-        Ground(tmp_path).play("square", surrogates=["twin"])
-    assert not (tmp_path / "entry").exists()
+        ground.play("square", surrogates=["twin"])
+    with pytest.raises(ValueError, match=r"^Expected a prior for hybrid"):
+        ground.play("hybrid")
+    assert not (tmp_path / "entry").exists() and ground.book.sessions() == []
 
 
 def test_an_entry_that_the_server_refused_leaves_no_folder(tmp_path: Path) -> None:
