@@ -91,10 +91,9 @@ class Patch(Area):
 
     Args:
         size: its side in pixels, or (height, width).
-        location: ``"free"``: the place is searched with the content, by ``"patch-rs"``, or found on the nets of a prior, or in which one
-            crafts; ``"random"``: drawn for each image, from seed
-            and id; or the (row, column) of its first pixel. Of the last two any attack serves. For a place of each image's own:
-            ``threat=bb.Linf(1)`` and a mask of its own.
+        location: ``"free"``: the place is searched with the content, by ``"patch-rs"``, or found on nets, a prior's or those one crafts
+            on; ``"random"``: drawn for each image, from seed and id; or the (row, column) of its first pixel. Any attack serves the last
+            two. For a place of each image's own: ``threat=bb.Linf(1)`` and a mask of its own.
         universal: one patch for all images is no threat of an attack on each: `blackbox.universal` finds one by queries,
             `surrogates.universal` from nets, within this threat.
         lower, upper: the box of valid images.
@@ -132,8 +131,13 @@ class Patch(Area):
     def free(self) -> bool:
         return bool(self.location == "free")
 
+    @property
+    def given(self) -> tuple[int, int] | None:
+        """The row and column that were given; None where the place is searched or drawn."""
+        return self.location if isinstance(self.location, tuple) else None
+
     def pixels(self, height: int, width: int) -> int:
-        at = self.location if isinstance(self.location, tuple) else (0, 0)
+        at = self.given or (0, 0)
         if at[0] + self.size[0] > height or at[1] + self.size[1] > width:
             raise ValueError(f"Expected a patch that fits into images of {height} x {width} pixels, but it was {self}.")
         return int(self.size[0] * self.size[1])
@@ -151,8 +155,8 @@ class Patch(Area):
 
     def places(self, shape: tuple[int, ...], ids: np.ndarray, seed: int) -> Tensor:
         """Row and column of the patches, [N, 2] int64: the same for all, or drawn."""
-        if isinstance(self.location, tuple):
-            return torch.tensor(self.location).expand(len(ids), 2)
+        if self.given is not None:
+            return torch.tensor(self.given).expand(len(ids), 2)
         return drawn(Stream(seed, ids), 0, "patch place", self.size, shape)
 
     def distance(self, x: Tensor, x0: Tensor) -> Tensor:

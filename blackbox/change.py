@@ -182,7 +182,7 @@ def allowed(threat: Threat, shape: tuple[int, ...], mask: Any) -> Tensor | None:
         given = found[0]
         if weights is not None:
             raise ValueError("Expected a mask of bools for a universal change, but it held shares of eps. Write mask > 0.")
-        if isinstance(threat, Patch) and not isinstance(threat.location, tuple):
+        if isinstance(threat, Patch) and threat.given is None:
             raise ValueError(f"Expected no mask with {threat}, which has no one place, but there was one. Leave it out.")
     if not isinstance(threat, Frame):
         return given

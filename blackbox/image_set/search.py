@@ -216,7 +216,7 @@ def _of_area(threat: Area, shape: tuple[int, ...], inside: Tensor | None) -> tup
         return torch.full(shape, middle), threat, lambda point: (Universal(point, threat, inside, (0, 0)), True), inside[None]
     h, w = threat.size
     if not threat.free:
-        place = threat.location if isinstance(threat.location, tuple) else None
+        place = threat.given
         cut = None if inside is None or place is None else inside[None, :, place[0] : place[0] + h, place[1] : place[1] + w]
         inner = replace(threat, location=(0, 0))
         return torch.full((shape[0], h, w), middle), inner, lambda point: (Universal(point, threat, inside, place), True), cut

@@ -115,6 +115,4 @@ def _place(threat: Threat) -> tuple[int, int] | None:
             "Expected a place to craft a patch in, but it was to be searched. Give Patch(size, location=(row, column)), or "
             'location="random".'
         )
-    if not isinstance(threat, Patch):
-        return (0, 0)
-    return threat.location if isinstance(threat.location, tuple) else None
+    return threat.given if isinstance(threat, Patch) else (0, 0)
