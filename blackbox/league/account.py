@@ -80,7 +80,7 @@ class ImageAccount(Part):
 
     @property
     def attacked(self) -> bool:
-        """Was it unchanged not what the goal wants?"""
+        """Was the unchanged image not yet what the goal wants?"""
         return self.clean == self.label if self.goal is None else self.clean != self.goal
 
 

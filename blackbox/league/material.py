@@ -49,7 +49,7 @@ class Material:
         """The row of each image, by its id."""
         return {int(image): row for row, image in enumerate(self.ids)}
 
-    @property
+    @cached_property
     def threat(self) -> Threat:
         return specs.read_threat(self.scenario.threat)
 

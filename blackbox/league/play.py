@@ -158,8 +158,8 @@ def _check_free(where: Path, path: Path) -> None:
 
 
 def _begin(where: Path, path: Path, texts: dict[str, str]) -> None:
-    """Make the folder of an entry that the server has let in, with the scenario and the attack's source; one that holds the same is gone
-    on with."""
+    """Make the folder of an entry that the server has let in, with the scenario and the attack's source, or go on with one that
+    holds the same."""
     where.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, where / SCENARIO)
     source.write(texts, where / SOURCE)
