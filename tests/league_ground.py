@@ -27,7 +27,7 @@ SHAPE, COUNT, CLASSES, BUDGET = (1, 6, 6), 5, 3, 30
 TARGET = """
 import torch
 def answer(x):
-    weights = torch.randn(36, 3, generator=torch.Generator().manual_seed({seed}))
+    weights = torch.randn(36, 3, generator=torch.Generator().manual_seed(1))
     return (x.flatten(1) @ weights).softmax(1)
 """
 SCENARIO = """
@@ -85,7 +85,7 @@ class Ground:
         self.folder = folder
         rng = np.random.default_rng(3)
         images = (rng.integers(60, 196, (COUNT, *SHAPE)) / 255).astype(np.float32)
-        (folder / "one.py").write_text(TARGET.format(seed=1))
+        (folder / "one.py").write_text(TARGET)
         labels = _labels(images)
         np.savez(folder / "images.npz", images=images, labels=labels)
         usual = {"threat": "linf:40/255", "queries": "anywhere", "budget": BUDGET, "seeds": [0], "more": "", "feedback": "scores"}
@@ -111,10 +111,10 @@ class Ground:
         self.scenario = one
         self.again()
 
-    def begin(self, name: str = "journal.sqlite") -> Host:
-        """A host on the journal of this name, as after a restart."""
+    def begin(self) -> Host:
+        """A host on the journal, as after a restart."""
         private = signing.private(self.private)
-        self.book = Book(self.folder / name, signing.key_id(private.public_key()))
+        self.book = Book(self.folder / "journal.sqlite", signing.key_id(private.public_key()))
         return Host({self.material.hash: self.targets}, self.book, private)
 
     def player(self, name: str = "me") -> Any:
@@ -133,7 +133,7 @@ def _labels(images: np.ndarray) -> np.ndarray:
     import torch
 
     names: dict[str, Any] = {}
-    exec(TARGET.format(seed=1), names)
+    exec(TARGET, names)
     found: np.ndarray = names["answer"](torch.from_numpy(images)).argmax(1).numpy()
     return found
 
