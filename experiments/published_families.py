@@ -176,13 +176,29 @@ def family_sources(goal: str = "untargeted", eps: str = "8") -> Table:
 
 @figure
 def family_refined() -> Table:
-    """The net as it is and as refiners made it, by the chosen recipe: each target's rate, and points gained over three and over all."""
-    plain, lines = one("untargeted", "8", PLAIN, "same"), []
-    for row in rows("untargeted", "8"):
-        if row["recipe"] == plain["recipe"] and row["source"].startswith(PLAIN):
+    """Nets as they are and as refiners made them, by the chosen recipe: each target's rate, and points gained over three and over all."""
+    of = chosen("untargeted")[1]
+    found = {row["source"]: row for row in rows("untargeted", "8") if row["recipe"] == of}
+    refined = {name.partition(",")[0] for name in found if ", " in name and name.partition(",")[0] in found}
+    lines = []
+    for name, row in found.items():
+        plain = found.get(name.partition(",")[0])
+        if plain and plain["source"] in refined:
             gained = ["", ""] if row is plain else [difference(row, plain, on) for on in ("three", "all")]
-            lines.append([row["source"], *map(rated, row["fooled"].values()), *gained])
-    return Table(["source", *plain["fooled"], "points gained, mean of three", "mean of all four"], lines)
+            lines.append([name, *map(rated, row["fooled"].values()), *gained])
+    return Table(["source", *next(iter(found.values()))["fooled"], "points gained, mean of three", "mean of all four"], lines)
+
+
+@figure
+def family_recipes(source: str) -> Table:
+    """Recipes on one source, untargeted at 8/255: each target's rate, and what each is ahead of MI-FGSM, paired, over three."""
+    some = [row for row in rows("untargeted", "8") if row["source"] == source]
+    base = one("untargeted", "8", source, "mi-fgsm")
+    lines = [
+        [titled(row), row["gradients"], *map(rated, row["fooled"].values()), mean(row), "" if row is base else difference(row, base)]
+        for row in sorted(some, key=lambda row: -outcomes(row).mean())
+    ]
+    return Table(["recipe", "gradients", *base["fooled"], "mean of three", "ahead of mi-fgsm by, points, of three"], lines)
 
 
 @figure

@@ -35,13 +35,15 @@ from experiments.published_families import mean_rate
 from experiments.runner import DOCS, Book, Real, each, run, says
 from experiments.studies.league import at_effort
 
-VIT = nets.Plan("vit", 8, 2e-2)
+OTHER = {"CNN": nets.CNN, "DenseNet": nets.Plan("densenet", 30, 5e-4), "MobileNet": nets.Plan("mobilenet", 40, 5e-4),
+         "ViT": nets.Plan("vit", 40, 2e-2)}  # sources of other families, trained as their plans say and tuned no further
 REFINED = ("sasd-ws", "robust-4")
 SOURCES: dict[str, tuple[nets.Plan, ...]] = {
     "VGG": (nets.VGG,), **{f"VGG, {how}": (replace(nets.VGG, refined=how),) for how in REFINED},
     "VGG, both": tuple(replace(nets.VGG, refined=how) for how in REFINED),
     "VGG, and both": (nets.VGG, *(replace(nets.VGG, refined=how) for how in REFINED)),
-    "CNN": (nets.CNN,), "ViT": (VIT,),
+    **{name: (plan,) for name, plan in OTHER.items()},
+    **{f"{name}, sasd-ws": (replace(plan, refined="sasd-ws"),) for name, plan in OTHER.items()},
     "strided CNN, robust-8": (nets.Plan("strided", 24, 0.0, "both", adversarial=2),),
 }  # fmt: skip
 PUBLIC = "ResNet-20, public"
@@ -190,12 +192,13 @@ def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, 
         out += [("VGG", first["on the plain net"], eps, goal), *(("VGG", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
     first = best["untargeted"]
     out += [(source, first["recipe"], 8, "untargeted") for source in SOURCES if source.startswith("VGG")]
-    out += [(source, first["recipe"], 8, "untargeted") for source in ("CNN", "strided CNN, robust-8", PUBLIC)]
+    elsewhere = [source for source in SOURCES if source.partition(",")[0] in OTHER]
+    out += [(source, first["recipe"], 8, "untargeted") for source in (*elsewhere, "strided CNN, robust-8", PUBLIC)]
     out += [("VGG", f"{name}, published", GOALS[goal], goal) for goal, name in reversed(PUBLISHED.items())]
     out += [("VGG", recipe, 8, "untargeted") for recipe in ranked[:4]]
     out += [(source, recipe, 4, "untargeted") for source, recipe in ((first["source"], first["recipe"]), ("VGG", first["recipe"]),
             *(("VGG", other) for other in ("noise", "torchattacks MIFGSM", "torchattacks VMIFGSM")))]  # fmt: skip
-    return list(dict.fromkeys([*out, ("ViT", first["recipe"], 8, "untargeted"), *(("ViT", name, 8, "untargeted") for name in ATTENTION)]))
+    return list(dict.fromkeys([*out, *(("ViT", name, 8, "untargeted") for name in ATTENTION)]))
 
 
 def report(s: Settings, book: Book) -> None:
