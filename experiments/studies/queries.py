@@ -30,6 +30,7 @@ from experiments.runner import RESULTS, Book, Real, load, run, says
 
 PARTS = {"scores": ("scores", "untargeted"), "labels": ("labels", "untargeted"), "towards": ("scores", "next class")}
 SMALL = ("cifar", "mnist")
+HYBRIDS = ("transfer-start", "gfcs", "simba-ods", "bases", "p-rgf", "greedy-pixel")  # of others, with a prior
 
 
 def _ours() -> Iterator[Row]:
@@ -38,7 +39,7 @@ def _ours() -> Iterator[Row]:
     yield from (ours(name, data=SMALL) for name in ("simba", "nes", "spsa", "zo-signsgd", "bandits", "parsimonious"))
     yield ours("signhunter", data=SMALL, draws=False)
     yield from (ours("hybrid", prior, data=data_of(prior)) for prior in priors)
-    yield from (ours(name, "two", data=SMALL) for name in ("transfer-start", "gfcs", "simba-ods", "bases", "p-rgf"))
+    yield from (ours(name, "two", data=SMALL) for name in HYBRIDS)
     yield from (ours(name, "two-adv", data=data_of("two-adv")) for name in ("hybrid", "transfer-start", "bases", "p-rgf", "bayes-linear"))
     yield from (ours("sign-flip", access="labels"), ours("ripples", access="labels"))
     yield from (ours(name, access="labels", data=SMALL, draws=False) for name in ("rays", "adba"))
