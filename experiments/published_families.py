@@ -14,6 +14,7 @@ from experiments.paths import rated
 from experiments.publishable import Figure, Table, Words, figure, mean_share_of, points_of, ratio_of
 
 SOURCE = "families"
+FOUR = "four nets"
 PLAIN, OTHERS = "VGG", ("densenet", "poolcnn", "vit_adv")  # the net as it is; the targets that means are over, where nothing else is said
 ALIKE = 10  # gradients an image that two rows may be apart and still be compared as recipes
 Row = dict[str, Any]
@@ -28,21 +29,22 @@ def rows(goal: str, eps: str, among: str = "reporting") -> list[Row]:
     return some
 
 
-def chosen(goal: str) -> tuple[str, str]:
-    """The source and the recipe that were chosen."""
-    found = results(SOURCE)["chosen"][goal]
+def chosen(goal: str, plain: str = PLAIN) -> tuple[str, str]:
+    """The source and the recipe that were chosen, where the net as it is, or the nets, are these."""
+    found = results(SOURCE)["chosen"][goal if plain == PLAIN else f"{goal}, {plain}"]
     return found["source"], found["recipe"]
 
 
 def one(goal: str, eps: str, source: str, recipe: str) -> Row:
-    """A row; for ``chosen`` what was chosen, for ``same`` the recipe that was, for ``theirs`` the best row of published settings (by the
-    mean over three targets; ``theirs of all``: over all)."""
+    """A row; for ``chosen`` what was chosen (``chosen of four nets``: where these are the sources), for ``same`` the recipe that was, for
+    ``theirs`` the source's best row of published settings (by the mean over three targets; ``theirs of all``: over all)."""
     if recipe in ("theirs", "theirs of all"):
         on = "all" if recipe.endswith("all") else "three"
-        theirs = [r for r in rows(goal, eps) if r["recipe"].startswith("torchattacks") or r["recipe"].endswith("published")]
+        some = [r for r in rows(goal, eps) if r["source"] == source]
+        theirs = [r for r in some if r["recipe"].startswith("torchattacks") or r["recipe"].endswith("published")]
         return max(theirs, key=lambda r: float(outcomes(r, on).mean()))
-    first = chosen(goal)
-    source, recipe = first[0] if source == "chosen" else source, first[1] if recipe in ("chosen", "same") else recipe
+    first = chosen(goal, FOUR if FOUR in source else PLAIN)
+    source, recipe = first[0] if source.startswith("chosen") else source, first[1] if recipe in ("chosen", "same") else recipe
     some = [r for r in rows(goal, eps) if (r["source"], r["recipe"]) == (source, recipe)]
     if len(some) != 1:
         raise ValueError(f"Expected one row of {SOURCE}.json for {goal} at {eps} from {source} by {recipe}, but there are {len(some)}.")
@@ -75,7 +77,8 @@ def mean_rate(row: Row) -> float:
 
 
 def titled(row: Row) -> str:
-    star = " *" if (row["source"], row["recipe"]) == chosen(row["goal"]) else ""
+    plain = FOUR if FOUR in row["source"] else PLAIN
+    star = " *" if (row["source"], row["recipe"]) == chosen(row["goal"], plain) else ""
     return f"**{row['recipe']}**{star}" if star else row["recipe"]
 
 
@@ -86,9 +89,9 @@ def family_images() -> int:
 
 
 @figure
-def family_theirs(goal: str, eps: str, on: str = "three") -> Words:
+def family_theirs(goal: str, eps: str, on: str = "three", plain: str = PLAIN) -> Words:
     """The name of the best row of published settings, in the mean over three targets or over all."""
-    return Words(one(goal, eps, PLAIN, "theirs of all" if on == "all" else "theirs")["recipe"])
+    return Words(one(goal, eps, plain, "theirs of all" if on == "all" else "theirs")["recipe"])
 
 
 @figure
@@ -112,7 +115,7 @@ def family_learned() -> Words:
 @figure
 def family_peers(goal: str, eps: str) -> Words:
     """The least and the most gradients an image that torchattacks' classes took."""
-    some = [row["gradients"] for row in rows(goal, eps) if row["recipe"].startswith("torchattacks")]
+    some = [row["gradients"] for row in rows(goal, eps) if row["source"] == PLAIN and row["recipe"].startswith("torchattacks")]
     return Words(f"{min(some)} to {max(some)}")
 
 
@@ -155,10 +158,10 @@ def family_beaten(goal: str, eps: str, which: str = "somewhere", of: str = "choi
 
 
 @figure
-def family_table(goal: str, eps: str) -> Table:
+def family_table(goal: str, eps: str, plain: str = PLAIN) -> Table:
     """All rows of a goal at a radius on the net as it is and the chosen source: rates, and what the choice is ahead, paired."""
-    first = one(goal, eps, "chosen", "chosen")
-    some = [r for r in rows(goal, eps) if r["source"] in (PLAIN, first["source"])]
+    first = one(goal, eps, f"chosen of {plain}", "chosen")
+    some = [r for r in rows(goal, eps) if r["source"] in (plain, first["source"])]
     lines = []
     for row in sorted(some, key=lambda r: -outcomes(r).mean()):
         ahead = ["", ""] if row is first else [difference(first, row, on) for on in ("three", "all")]

@@ -1,8 +1,8 @@
 """How far do examples carry from one family of nets to another, by recipe and by refined source, at as many gradients?
 
 Source: a VGG-like net of one's own (`experiments.nets`); as it is, and refined on its own training images: by SASD-WS, by six epochs on
-adversarial examples of a small radius (4/255), and both refined nets together, with the net as it is or without. Targets: other
-people's, of other families.
+adversarial examples of a small radius (4/255), and both refined nets together, with the net as it is or without. Then four such nets of
+four families together, as they are and refined by SASD-WS. Targets: other people's, of other families.
 
 choosing   which recipe (on the net as it is), and then which source, carries furthest on the ground for choosing.
 reporting  that choice beside the same recipe on the net as it is, beside torchattacks at its defaults and two presets with the copies and
@@ -46,6 +46,8 @@ SOURCES: dict[str, tuple[nets.Plan, ...]] = {
     **{f"{name}, sasd-ws": (replace(plan, refined="sasd-ws"),) for name, plan in OTHER.items()},
     "strided CNN, robust-8": (nets.Plan("strided", 24, 0.0, "both", adversarial=2),),
 }  # fmt: skip
+FOUR = ("VGG", "CNN", "DenseNet", "MobileNet")  # convolutional nets of four families, together
+SOURCES |= {"four nets" + how: tuple(plan for name in FOUR for plan in SOURCES[name + how]) for how in ("", ", sasd-ws")}
 PUBLIC = "ResNet-20, public"
 TARGETS = {"choosing": ("resnet20", "own_cnn", "cnna_adv"), "reporting": ("resnet8", "densenet", "poolcnn", "vit_adv")}
 RECIPES = ("mi-fgsm", "di-fgsm", "mi-di-ti-fgsm", "vmi-fgsm", "ssa", "sia", "bsr", "stm", "l2t", "decowa", "mumodig", "ops", "fgsra",
@@ -174,12 +176,14 @@ def choose(s: Settings, book: Book) -> None:
     rows = [one("VGG", recipe, "untargeted") for recipe in RECIPES]
     ranked = [row["recipe"] for row in sorted(rows, key=mean_rate, reverse=True)]
     names = [name for name in ranked if name != "p2fa"][: s.best]  # which takes one net
-    for goal, among in (("untargeted", names), ("targeted", [*(f"{name} + logit" for name in names[:1]), "logit"])):
-        some = [one(source, recipe, goal) for recipe, source in product(among, [name for name in SOURCES if name.startswith("VGG")])]
+    recipes = {"untargeted": names, "targeted": [*(f"{name} + logit" for name in names[:1]), "logit"]}
+    for (goal, among), plainly in product(recipes.items(), ("VGG", "four nets")):
+        some = [one(source, recipe, goal) for recipe, source in product(among, [name for name in SOURCES if name.startswith(plainly)])]
         first = max(some, key=mean_rate)
-        plain = max((row for row in some if row["source"] == "VGG"), key=mean_rate)
-        best[goal] = {"source": first["source"], "recipe": first["recipe"], "rate there": mean_rate(first),
-                      "on the plain net": plain["recipe"]}  # fmt: skip
+        plain = max((row for row in some if row["source"] == plainly), key=mean_rate)
+        best[goal if plainly == "VGG" else f"{goal}, {plainly}"] = {
+            "source": first["source"], "recipe": first["recipe"], "rate there": mean_rate(first), "on the plain net": plain["recipe"],
+        }  # fmt: skip
     book.put(chosen=best, ranked=ranked)
 
 
@@ -190,6 +194,11 @@ def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, 
         first = best[goal]
         out += [(first["source"], first["recipe"], eps, goal), ("VGG", first["recipe"], eps, goal), ("VGG", "noise", eps, goal)]
         out += [("VGG", first["on the plain net"], eps, goal), *(("VGG", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
+    for goal, eps in GOALS.items():
+        first = best[f"{goal}, four nets"]
+        out += [(first["source"], first["recipe"], eps, goal), ("four nets", first["recipe"], eps, goal)]
+        out += [("four nets", first["on the plain net"], eps, goal), *(("four nets", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
+        out += [("four nets", f"{PUBLISHED[goal]}, published", eps, goal)]
     first = best["untargeted"]
     out += [(source, first["recipe"], 8, "untargeted") for source in SOURCES if source.startswith("VGG")]
     elsewhere = [source for source in SOURCES if source.partition(",")[0] in OTHER]
