@@ -10,7 +10,8 @@ reporting  that choice beside the same recipe on the net as it is, beside torcha
            targeted at 16/255. Then other sources: the heat map; and recipes for attention on a small ViT.
 
 A recipe has as many steps and copies as G gradients an image buy, over all nets; published settings have the number that they have.
-Reported on: all raw images that all targets have right. Tests are paired by image (McNemar's, exact; Holm), differences have intervals
+Reported on: all raw images that all targets have right; ``--among jpeg``: of the images that were JPEG once so many, spread over the
+classes, and what matters most alone, in a file of its own. Tests are paired by image (McNemar's, exact; Holm), differences have intervals
 over images. One training a source, one seed.
 """
 
@@ -29,10 +30,10 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import ground, nets
-from experiments.cases import cornered
+from experiments.cases import cornered, spread_over
 from experiments.figures import sheet
 from experiments.published_families import mean_rate
-from experiments.runner import DOCS, Book, Real, each, run, says
+from experiments.runner import DOCS, Book, Real, each, load, run, says
 from experiments.studies.league import at_effort
 
 OTHER = {"CNN": nets.CNN, "DenseNet": nets.Plan("densenet", 30, 5e-4), "MobileNet": nets.Plan("mobilenet", 40, 5e-4),
@@ -57,6 +58,7 @@ PEERS = ("MIFGSM", "DIFGSM", "TIFGSM", "SINIFGSM", "VMIFGSM")  # torchattacks' c
 PUBLISHED = {"untargeted": "bsr", "targeted": "logit"}  # presets with the copies and steps of their papers
 TITLES = {"resnet8": "ResNet-8", "densenet": "DenseNet-BC", "poolcnn": "pooled CNN", "vit_adv": "ViT, robust"}
 GOALS = {"untargeted": 8, "targeted": 16}  # eps in 255ths
+MOST = {"raw": 0, "jpeg": 300}  # images that are reported on; 0: all
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Settings(Real):
     use: tuple[str, ...] = says(ground.USES, "of the ground", ground.USES)
     choosing: int = says(60, "images, to choose")
     images: int | None = says(None, "to report [all that the targets have right]")
+    among: str = says("raw", "images to report on", MOST)
     gradients: int = says(50, "G, an image, over all nets")
     best: int = says(2, "recipes that are tried on refined sources")
     seed: int = 0
@@ -94,11 +97,12 @@ class On:
 
     @classmethod
     def of(cls, s: Settings, use: str) -> On:
-        data, ids = ground.images("raw" if use == "reporting" else "raw-filtered", s.root)
+        data, ids = ground.images(s.among if use == "reporting" else "raw-filtered", s.root)
         targets = {name: ground.net(name, s.root) for name in TARGETS[use]}
         right = {name: sg.predict(net, data.images) == data.labels for name, net in targets.items()}
         kept = torch.stack(list(right.values()))
-        kept = (kept.all(0) if use == "reporting" else kept.any(0)).nonzero()[:, 0][: s.images if use == "reporting" else s.choosing]
+        kept = (kept.all(0) if use == "reporting" else kept.any(0)).nonzero()[:, 0]
+        kept = kept[: s.choosing] if use == "choosing" else kept[spread_over(len(kept), s.images or MOST[s.among])]
         own = nets.images(s.root).take(slice(0, 600, 6))
         return cls(
             data.images[kept], data.labels[kept], ids[kept].numpy(), targets, {name: r[kept] for name, r in right.items()},
@@ -130,13 +134,18 @@ def preset(name: str, gradients: int, count: int) -> sg.presets.Preset:
 def crafted(s: Settings, on: On, source: str, recipe: str, eps: int, goal: str) -> dict[str, Any]:
     """A row: what the targets make of a recipe's examples from a source."""
     own = [ground.net("resnet20", s.root)] if source == PUBLIC else [nets.trained(s.root, plan) for plan in SOURCES[source]]
+    return carried(on, own, recipe, eps, goal, s.gradients)
+
+
+def carried(on: On, own: list[nn.Module], recipe: str, eps: int, goal: str, gradients: int) -> dict[str, Any]:
+    """What the targets make of a recipe's examples from these nets, at so many gradients an image over all of them."""
     threat, begin = bb.Linf(eps / 255), time.process_time()
     if recipe == "noise":
         made, cost, steps = threat.project(cornered(on.x, threat.eps, on.seed), on.x), 0, 0
     elif recipe.startswith("torchattacks "):
         made, cost, steps = peer(own, on, recipe.removeprefix("torchattacks "), threat, goal)
     else:
-        p = preset(recipe, s.gradients, len(own))
+        p = preset(recipe, gradients, len(own))
         made = sg.craft(own, on.x, on.y, p, threat=threat, target=on.wanted if goal == "targeted" else None, pool=on.pool, seed=on.seed,
                         ids=on.ids)  # fmt: skip
         cost, steps = p.cost(nets=len(own)), p.steps
@@ -159,8 +168,10 @@ def peer(own: list[nn.Module], on: On, kind: str, threat: bb.Threat, goal: str) 
 
 
 def measure(s: Settings) -> None:
-    book = Book("families", s, same=("choosing", "images", "gradients", "seed"))
-    if "choosing" in s.use:
+    book = Book("families" if s.among == "raw" else f"families_{s.among}", s, same=("choosing", "images", "gradients", "seed"))
+    if s.among != "raw":  # the choice is one for all images
+        book.put(chosen=(load("families") or {}).get("chosen"))
+    elif "choosing" in s.use:
         choose(s, book)
     if "reporting" in s.use:
         report(s, book)
@@ -187,19 +198,24 @@ def choose(s: Settings, book: Book) -> None:
     book.put(chosen=best, ranked=ranked)
 
 
-def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, str]]:
-    """What is reported: (source, recipe, eps, goal), what matters most first."""
+def first_asked(best: dict[str, Any]) -> list[tuple[str, str, int, str]]:
+    """What matters most: (source, recipe, eps, goal): the choice, the same on the net as it is, noise, torchattacks; and from four nets."""
     out: list[tuple[str, str, int, str]] = []
     for goal, eps in GOALS.items():
         first = best[goal]
         out += [(first["source"], first["recipe"], eps, goal), ("VGG", first["recipe"], eps, goal), ("VGG", "noise", eps, goal)]
         out += [("VGG", first["on the plain net"], eps, goal), *(("VGG", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
-    for goal, eps in GOALS.items():
-        first = best[f"{goal}, four nets"]
+    for goal in [goal for goal in GOALS if f"{goal}, four nets" in best]:
+        first, eps = best[f"{goal}, four nets"], GOALS[goal]
         out += [(first["source"], first["recipe"], eps, goal), ("four nets", first["recipe"], eps, goal)]
         out += [("four nets", first["on the plain net"], eps, goal), *(("four nets", f"torchattacks {kind}", eps, goal) for kind in PEERS)]
         out += [("four nets", f"{PUBLISHED[goal]}, published", eps, goal)]
-    first = best["untargeted"]
+    return list(dict.fromkeys(out))
+
+
+def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, str]]:
+    """What is reported: (source, recipe, eps, goal), what matters most first."""
+    out, first = first_asked(best), best["untargeted"]
     out += [(source, first["recipe"], 8, "untargeted") for source in SOURCES if source.startswith("VGG")]
     elsewhere = [source for source in SOURCES if source.partition(",")[0] in OTHER]
     out += [(source, first["recipe"], 8, "untargeted") for source in (*elsewhere, "strided CNN, robust-8", PUBLIC)]
@@ -211,14 +227,16 @@ def asked(best: dict[str, Any], ranked: list[str]) -> list[tuple[str, str, int, 
 
 
 def report(s: Settings, book: Book) -> None:
-    if "chosen" not in book.found:
+    if not book.found.get("chosen"):
         raise ValueError("Expected a choice made on the ground for choosing, but there is none. Run with --use choosing first.")
     on = On.of(s, "reporting")
     book.put(ids=on.ids.tolist())
-    for source, recipe, eps, goal in asked(book.found["chosen"], book.found["ranked"]):
+    best = book.found["chosen"]
+    for source, recipe, eps, goal in asked(best, book.found["ranked"]) if s.among == "raw" else first_asked(best):
         key = {"goal": goal, "eps": eps, "source": source, "recipe": recipe}
         book.row(lambda given=(source, recipe, eps, goal): crafted(s, on, *given), among="reporting", **key)
-    draw(book.found, DOCS / "families.png")
+    if s.among == "raw":
+        draw(book.found, DOCS / "families.png")
 
 
 def draw(found: dict[str, Any], path: Path) -> Path:
