@@ -52,6 +52,9 @@ quality = "none"
 quantity = 0
 """
 
+DODGE = "verification:clean.npy;threshold=0.25;dodge"
+OWN = "def far(answer):\n    return 0.4 - float(answer.max())\n"
+
 
 class Direct:
     """A player who calls the host without a network."""
@@ -127,6 +130,18 @@ class Ground:
 
     def verify(self, entry: Path, book: bool = False) -> Verdict:
         return verify(entry, self.key, material=self.material, targets=self.targets, book=self.book if book else None)
+
+
+def with_goal(folder: Path, goal: str, feedback: str, **settings: Any) -> Ground:
+    """The tiny league with a goal. Beside it the answers to the clean images, as references."""
+    first = Ground(folder)
+    np.save(folder / "clean.npy", first.targets.answers("open", first.material.levels).values)
+    (folder / "own.py").write_text(OWN)
+    text = first.scenario.read_text().replace('feedback = "scores"', f'feedback = "{feedback}"')
+    more = "\n".join(f"{name} = {json.dumps(value)}" for name, value in {"goal": goal, **settings}.items())
+    first.scenario.write_text(text.replace("[images]", f"{more}\n[images]", 1))
+    first.again()
+    return first
 
 
 def _labels(images: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from blackbox.league.entry import FORMAT, Count, EntryError, Part
+from blackbox.targets.rows import read, written
 
 FIRST = "0" * 64  # the hash before the first line
 
@@ -20,8 +21,8 @@ class Question(NamedTuple):
     """One line of the journal: a row that was asked about and the answer that was given.
 
     n: its place in the session, from 0. image: its id. print: the hash of its 8-bit entries (`blackbox.league.material.print_of`).
-    label: -1 if it was rejected. scores: [C] float32, None where labels alone are shown. flagged: by a detector. rejected: no answer.
-    inside: the threat and mask. adversarial: what the goal wants.
+    label: -1 if it was rejected, or is of another form. scores: [C] float32, None where labels alone are shown. flagged: by a detector.
+    rejected: no answer. inside: the threat and mask. adversarial: what the goal wants. answer: of another form than a class.
     """
 
     n: int
@@ -33,6 +34,7 @@ class Question(NamedTuple):
     rejected: bool
     inside: bool
     adversarial: bool
+    answer: Any = None
 
     @property
     def hit(self) -> bool:
@@ -41,18 +43,20 @@ class Question(NamedTuple):
 
     def line(self) -> str:
         """As a line of JSON, the same to the byte whenever it is written."""
-        scores = None if self.scores is None else base64.b64encode(self.scores.astype("<f4").tobytes()).decode()
-        return json.dumps([*self[:4], scores, *(int(v) for v in self[5:])], separators=(",", ":"))
+        shown: Any = None if self.scores is None else base64.b64encode(self.scores.astype("<f4").tobytes()).decode()
+        shown = shown if self.answer is None else [written(self.answer)]
+        return json.dumps([*self[:4], shown, *(int(v) for v in self[5:9])], separators=(",", ":"))
 
     @classmethod
     def read(cls, line: str) -> Question:
         """The inverse of `line`. Raises: EntryError, it is none."""
         try:
-            n, image, print_, label, scores, *marks = json.loads(line)
+            n, image, print_, label, said, *marks = json.loads(line)
             flagged, rejected, inside, adversarial = map(bool, marks)
-            shown = None if scores is None else np.frombuffer(base64.b64decode(scores), "<f4")
-            return cls(int(n), int(image), str(print_), int(label), shown, flagged, rejected, inside, adversarial)
-        except (ValueError, TypeError):
+            scores = np.frombuffer(base64.b64decode(said), "<f4") if isinstance(said, str) else None
+            answer = read(said[0]) if isinstance(said, list) else None
+            return cls(int(n), int(image), str(print_), int(label), scores, flagged, rejected, inside, adversarial, answer)
+        except (ValueError, TypeError, IndexError):
             raise EntryError(f"Expected a line of a journal, but it was {line[:60]!r}. The journal was edited, or breaks off.") from None
 
 
@@ -65,13 +69,15 @@ def chained(head: str, lines: Iterable[str]) -> str:
 
 class ImageAccount(Part):
     """One image in one session. print: of the clean image. clean: the target's label of it, looked up without charge when the session
-    was opened. goal: the class to reach. rows: answered; flagged, rejected, bad (not adversarial), outside (the threat): of them."""
+    was opened. goal: the class to reach. unreached: under a goal of another kind, was the clean image answered, and does it not reach the
+    goal? rows: answered; flagged, rejected, bad (not adversarial), outside (the threat): of them."""
 
     image: int
     label: int
     print: str
     clean: int
     goal: int | None = None
+    unreached: bool | None = None
     rows: Count = 0
     flagged: Count = 0
     rejected: Count = 0
@@ -81,6 +87,8 @@ class ImageAccount(Part):
     @property
     def attacked(self) -> bool:
         """Was the unchanged image not yet what the goal wants?"""
+        if self.unreached is not None:
+            return self.unreached
         return self.clean == self.label if self.goal is None else self.clean != self.goal
 
 
@@ -92,7 +100,8 @@ class Account(Part):
         model: a hash that binds the host to the target: of its file, or of the sealed slot (`blackbox.league.sealed`).
         attack, parameters, source: as they were given before; entered, opened, closed: seconds since 1970. closed: None while it is open.
         stopped: why it ended early, if it did. earlier: sessions that this player had opened before on this target and seed.
-        about: what an answer tells, as the player was told. restarts: how often the server began anew while it was open.
+        about: what an answer tells, as the player was told, and the goal in words. restarts: how often the server began anew while it was
+            open.
         rows: answered. journal: the hash of its last line.
     """
 
@@ -138,10 +147,12 @@ class Account(Part):
 
 
 def answers(asked: Sequence[Question]) -> dict[str, Any]:
-    """What a player is told of questions: labels, -1 where rejected; rejected; scores [m, C] float32, None where labels alone are shown."""
+    """What a player is told of questions: labels, -1 where rejected; rejected; scores [m, C] float32, None where labels alone are shown;
+    answers of another form than classes, None where there are none."""
     rows = [question.scores for question in asked if question.scores is not None]
     scores = np.stack(rows).astype("<f4") if rows else None
-    return {"labels": [q.label for q in asked], "rejected": [q.rejected for q in asked], "scores": scores}
+    other = [q.answer for q in asked] if any(q.answer is not None for q in asked) else None
+    return {"labels": [q.label for q in asked], "rejected": [q.rejected for q in asked], "scores": scores, "answers": other}
 
 
 def counted(image: ImageAccount, asked: Iterable[Question]) -> ImageAccount:

@@ -21,7 +21,7 @@ from blackbox.league.account import Question, answers
 from blackbox.league.client import LeagueError
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
 from blackbox.league.games import Game, accounts_of, game_of
-from blackbox.league.material import Material, as_levels, print_of
+from blackbox.league.material import Material, as_levels, goal_of, print_of
 from blackbox.league.play import Attempt, search
 from blackbox.league.scenario import Scenario
 from blackbox.plugins import is_file
@@ -109,7 +109,9 @@ def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray 
         "mask": None if mask is None else mask.astype(int).ravel().tolist(),
     }  # fmt: skip
     try:
-        result, stopped = search(journal, scenario, said, game.clean, session.target, session.seed, attack)
+        result, stopped = search(
+            journal, scenario, said, game.clean, session.target, session.seed, attack, goal_of(scenario, data)
+        )
     except Exception as error:  # a stranger's code
         return [f"Expected the source to play, but it raised {type(error).__name__}: {' '.join(str(error).split()):.200}"]
     if journal.other:

@@ -10,6 +10,7 @@ import torch
 
 from blackbox import specs
 from blackbox.league.account import Question
+from blackbox.league.judge import Told
 from blackbox.league.material import as_floats, as_levels, print_of
 from blackbox.league.scenario import Scenario
 from blackbox.oracle.same import odd
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from blackbox.threat import Threat
 
 CLOSE = 1e-3
-"""Of a probability: an example that misses its goal by no more, when it is looked at again, may have been adversarial in another batch."""
+"""Of a probability, or of a goal's loss: an example that misses its goal by no more, when it is looked at again, may have been adversarial
+in another batch."""
 
 
 def faults(game: Game, scenario: Scenario) -> Iterator[str]:
@@ -112,9 +114,10 @@ def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]
     if targets.model_hash(name) != game.account.model:
         yield f"Expected the target {name} that the server signed, but the one at hand is another model, or another file."
         return
-    now = targets.clean_labels(name).tolist()
-    if len(others := [a.image for a, label in zip(game.account.images, now, strict=True) if a.clean != label]) > odd(len(now)):
-        yield f"Expected the target's labels of the clean images as signed, but of {len(others)} images, {others[0]} first, it has others."
+    clean, judge = targets.clean(name), targets.judge(name)
+    now = list(zip(clean.label.tolist(), judge.clean(clean) or [None] * len(clean.label), strict=True))
+    if len(others := [a.image for a, own in zip(game.account.images, now, strict=True) if (a.clean, a.unreached) != own]) > odd(len(now)):
+        yield f"Expected the target's answers to the clean images as signed, but of {len(others)}, {others[0]} first, it has others."
     rows = np.array([i for i, image in enumerate(game.session.images) if image.success], np.int64)
     if not len(rows):
         return
@@ -123,18 +126,19 @@ def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]
         if not inside:
             yield f"Expected the example of image {game.session.images[i].image} inside the threat and the mask, but it is not."
     reply = targets.answers(name, levels)
+    losses, reached = judge(Told.of(reply), rows)
     for at, i in enumerate(rows):
         verdict.checked += 1
-        if not _nearly(reply, at, game.account.images[i]):
-            image, said = game.session.images[i].image, int(reply.label[at])
+        image, said = game.session.images[i].image, int(reply.label[at])
+        if judge.goal is None and not (reached[at] or _nearly(reply, at, game.account.images[i])):
             yield f"Expected the example of image {image} to be adversarial again, but the target says {said}."
+        elif judge.goal is not None and not (reached[at] or losses[at] >= -CLOSE):
+            yield f"Expected the example of image {image} to reach the goal ({judge.goal}) again, but the target's answer does not."
 
 
 def _nearly(reply: Any, at: int, image: Any) -> bool:
-    """Is an answer what the goal wants, or so near that another batch may decide?"""
+    """Is an answer so near to what the scenario wants that another batch may decide?"""
     label = int(reply.label[at])
-    if label >= 0 and (label != image.label if image.goal is None else label == image.goal):
-        return True
     if reply.values is None or label < 0 or reply.classes is not None:
         return False
     p = np.asarray(reply.one(at).probabilities()[0])

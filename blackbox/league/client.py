@@ -10,6 +10,7 @@ import numpy as np
 
 from blackbox.league.web import PREFIX
 from blackbox.targets.address import address
+from blackbox.targets.rows import read
 
 __all__ = ["Away", "Host", "LeagueError", "Player"]
 
@@ -28,7 +29,7 @@ class Host(Protocol):
     """Who answers a player: a server, or a journal that is played again."""
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
-        """Labels, scores and rejections of images about the samples ``ids``."""
+        """Labels, scores, answers of another form, and rejections of images about the samples ``ids``."""
 
 
 class Player:
@@ -72,6 +73,7 @@ class Player:
         )
         if said["scores"] is not None:
             said["scores"] = np.frombuffer(base64.b64decode(said["scores"]), "<f4").reshape(len(ids), -1)
+        said["answers"] = None if said["answers"] is None else [*map(read, said["answers"])]
         return said
 
     def close(self, session: int, stopped: str | None = None) -> dict[str, Any]:

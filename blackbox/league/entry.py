@@ -37,7 +37,8 @@ class Image(Part):
 
     Args:
         image: its id, the place in the scenario's data. label: its true class.
-        attacked: did the target classify it correctly, unchanged? Others belong in no success rate.
+        attacked: did the target classify it correctly, unchanged? Or, under a goal that is no class: did it not reach the goal, unchanged?
+            Others belong in no success rate.
         success: an adversarial image inside the threat was found within the budget. For failures queries count as the whole budget.
         queries: rows that the server answered about this image, its clean check among them.
         first_success_query: which of them first succeeded; 0 where none did.
@@ -68,6 +69,7 @@ class Session(Part):
         folder: inside the entry. key: id of the server's key. earlier: sessions on the same target and seed that this player had opened
             before, with other attacks or sources; each is another draw.
         stopped: why it ended early; None where it came to its end. Images that it did not finish are failures.
+        goal: in words, as the host says it; empty where the scenario wants a class.
     """
 
     target: str
@@ -78,6 +80,7 @@ class Session(Part):
     key: str
     earlier: Count = 0
     stopped: str | None = None
+    goal: str = ""
     images: list[Image]
 
     def __str__(self) -> str:

@@ -14,7 +14,8 @@ import blackbox
 from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted
 from blackbox.league.admission import check_attack, check_player
 from blackbox.league.book import Book
-from blackbox.league.failed import TARGET_ENDED, answered, told
+from blackbox.league.failed import TARGET_ENDED, answered, named
+from blackbox.league.judge import Judge
 from blackbox.league.material import Material, print_of
 from blackbox.league.signing import Signed, key_id, sign
 from blackbox.league.targets import Targets
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Open:
-    """A session that is being played. asked: the questions about each image, by its row. head: the journal's last hash."""
+    """A session that is being played. judge: of its answers. asked: the questions about each image, by its row. head: the journal's last
+    hash."""
 
     id: int
     account: Account
     material: Material
     oracle: Oracle
+    judge: Judge
     asked: list[list[Question]]
     head: str = FIRST
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -104,7 +107,7 @@ class Host:
             if seed not in targets.material.scenario.seeds or target not in targets.names:
                 raise Refused(404, f"Expected a target and seed of {targets.material.scenario.name}, but they were {target!r} and {seed}.")
             known = self.book.session(entry[0], target, seed)
-            with told(target):
+            with named(target):
                 if known is None:
                     game = self._begin(targets, entry, player, attack, target, seed)
                 else:
@@ -117,24 +120,25 @@ class Host:
 
     def _begin(self, targets: Targets, entry: Any, player: str, attack: str, target: str, seed: int) -> Open:
         m, secret = targets.material, secrets.randbits(31)
-        clean = targets.clean_labels(target)
+        clean, oracle, judge = targets.clean(target), targets.oracle(target, secret), targets.judge(target)
+        about = {**targets.about(oracle), **judge.words()}
+        labels, unreached = clean.label.tolist(), judge.clean(clean)
         images = [
             ImageAccount(
-                image=int(m.ids[i]), label=int(m.labels[i]), print=print_of(m.levels[i]), clean=int(clean[i]),
-                goal=None if m.goals is None else int(m.goals[i]),
+                image=int(m.ids[i]), label=int(m.labels[i]), print=print_of(m.levels[i]), clean=labels[i],
+                goal=None if m.goals is None else int(m.goals[i]), unreached=None if unreached is None else unreached[i],
             )
             for i in range(len(m.ids))
         ]  # fmt: skip
-        oracle = targets.oracle(target, secret)
         account = Account(
             server=blackbox.__version__, scenario=m.scenario.name, scenario_hash=m.hash, target=target,
             sealed=m.scenario.target(target).sealed, model=targets.model_hash(target), seed=seed, budget=m.scenario.budget, player=player,
             attack=attack, parameters=entry[2], source=entry[1], entered=entry[3], opened=time.time(),
-            earlier=self.book.earlier(player, m.hash, target, seed), about=targets.about(oracle), rows=0, journal=FIRST,
+            earlier=self.book.earlier(player, m.hash, target, seed), about=about, rows=0, journal=FIRST,
             images=images,
         )  # fmt: skip
         number = self.book.open(entry[0], secret, account)
-        game = self._open[number] = Open(number, account, m, oracle, [[] for _ in images])
+        game = self._open[number] = Open(number, account, m, oracle, judge, [[] for _ in images])
         return game
 
     def _again(self, targets: Targets, number: int, secret: int, account: Account) -> Open:
@@ -142,7 +146,8 @@ class Host:
         m = targets.material
         if account.closed is None:
             account = account.model_copy(update={"restarts": account.restarts + 1})
-        game = Open(number, account, m, targets.oracle(account.target, secret), [[] for _ in account.images])
+        oracle, judge = targets.oracle(account.target, secret), targets.judge(account.target)
+        game = Open(number, account, m, oracle, judge, [[] for _ in account.images])
         lines = self.book.lines(number)
         for question in map(Question.read, lines):
             game.asked[m.rows[question.image]].append(question)
@@ -205,7 +210,7 @@ class Host:
                 raise Refused(403, f"Expected {what}, but row {i}, about image {int(m.ids[rows[i]])}, is not. None was answered.")
         before = 0 if game.oracle.flags is None else len(game.oracle.flags)
         like = next((question.scores for asked in game.asked for question in asked), None)
-        labels, shown, rejected = answered(self.targets[m.hash], game.account.target, game.oracle, images, like)
+        told, reached = answered(self.targets[m.hash], game.account.target, game.oracle, game.judge, images, rows, like)
         flags = np.zeros(len(images), bool)
         if game.oracle.flags is not None:
             flagged = game.oracle.flags[before:]
@@ -213,8 +218,8 @@ class Host:
         first = game.rows
         new = [
             Question(
-                first + i, int(m.ids[row]), prints[i], labels[i], None if shown is None else shown[i], bool(flags[i]),
-                bool(rejected[i]), bool(inside[i]), m.adversarial(labels[i], row),
+                first + i, int(m.ids[row]), prints[i], told.labels[i], None if told.scores is None else told.scores[i], bool(flags[i]),
+                told.rejected[i], bool(inside[i]), bool(reached[i]), None if told.answers is None else told.answers[i],
             )
             for i, row in enumerate(rows)
         ]  # fmt: skip
@@ -260,7 +265,7 @@ class Host:
         with self._lock:
             game = self._open.get(session)
             if game is None and (known := self.book.known(session)) is not None and known[2].scenario_hash in self.targets:
-                with told(known[2].target):
+                with named(known[2].target):
                     game = self._again(self.targets[known[2].scenario_hash], *known)
         if game is None or game.account.player != player:
             raise Refused(404, "Expected a session that this player has opened, but there is none.")

@@ -17,14 +17,16 @@ from torch import Tensor
 
 from blackbox import specs
 from blackbox.league.scenario import Scenario, read
+from blackbox.protocol import Access
 from blackbox.specs import goal
 from blackbox.specs.goal_files import read_mask
 from blackbox.sweep.study import Images
 
 if TYPE_CHECKING:
+    from blackbox.goals.base import Goal
     from blackbox.threat import Threat
 
-__all__ = ["LEVELS", "Material", "as_floats", "as_levels", "beneath", "images_of", "load", "overlap", "print_of"]
+__all__ = ["LEVELS", "Material", "as_floats", "as_levels", "beneath", "goal_of", "images_of", "load", "overlap", "print_of"]
 
 LEVELS = 255
 
@@ -32,7 +34,8 @@ LEVELS = 255
 @dataclass(frozen=True)
 class Material:
     """levels: [N, \\*shape] uint8, the clean images. labels: [N]. ids: [N], their places in the data. goals: [N] classes to reach, or
-    None. mask: [\\*shape] bool, or None where all may change. hash: of the scenario's file."""
+    None. goal: what to reach instead of a class, or None. mask: [\\*shape] bool, or None where all may change. hash: of the scenario's
+    file."""
 
     scenario: Scenario
     hash: str
@@ -43,6 +46,7 @@ class Material:
     mask: np.ndarray | None
     classes: int
     data: Any = None
+    goal: Goal | None = None
 
     @cached_property
     def rows(self) -> dict[int, int]:
@@ -57,10 +61,6 @@ class Material:
         """How its models are loaded."""
         s = self.scenario
         return specs.Nets(self.classes, s.mean, s.std, returns=s.returns, batch=s.batch)
-
-    def adversarial(self, label: int, row: int) -> bool:
-        """Whether an answer about image ``row`` is what the goal wants."""
-        return label >= 0 and (label != self.labels[row] if self.goals is None else label == self.goals[row])
 
     def inside(self, levels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Which images [m, \\*shape] uint8 are inside the threat around their clean ones, and changed only where they may be, [m] bool."""
@@ -98,9 +98,10 @@ def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = Non
     """
     scenario, digest = read(path)
     with beneath(data):
-        found = goal.others(scenario.targeted, images_of(scenario.images))
+        found = goal.others(scenario.targeted, images_of(scenario.images, labelled=not scenario.any_form))
         classes = scenario.classes or len(found.data.classes)
         reached = specs.goals(scenario.targeted, found, classes, 0)
+        aim = _goal(scenario, found)
         mask = read_mask(scenario.mask, found)
     count = len(found.data)
     goals = None if reached is None else np.broadcast_to(np.asarray(reached, np.int64), (count,)).copy()
@@ -109,12 +110,30 @@ def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = Non
     if allowed is not None and allowed.shape != shape:
         raise ValueError(f"Expected one mask for all images of {scenario.name}, shape {shape}, but it had shape {allowed.shape}.")
     levels = as_levels(found.data.images)
-    return Material(scenario, digest, levels, found.data.labels.numpy(), found.index, goals, allowed, classes, found.data)
+    return Material(scenario, digest, levels, found.data.labels.numpy(), found.index, goals, allowed, classes, found.data, aim)
 
 
-def images_of(chosen: Images) -> specs.ImageSet:
-    """The images that a scenario names."""
-    return specs.images(specs.Images(**chosen.model_dump(exclude={"table"})))
+def images_of(chosen: Images, labelled: bool = True) -> specs.ImageSet:
+    """The images that a scenario names. labelled: whether they need labels."""
+    return specs.images(specs.Images(**chosen.model_dump(exclude={"table"})), labelled=labelled)
+
+
+def goal_of(scenario: Scenario, data: str | os.PathLike[str] | None = None) -> Goal | None:
+    """What a scenario wants instead of a class, for its images; None where it wants a class. Raises: as `load`."""
+    if scenario.goal is None:
+        return None
+    with beneath(data):
+        return _goal(scenario, images_of(scenario.images, labelled=not scenario.any_form))
+
+
+def _goal(scenario: Scenario, images: specs.ImageSet) -> Goal | None:
+    found = specs.read_goal(scenario.goal, images)
+    if found is not None and (found.needs is Access.ANSWERS) != scenario.any_form:  # of a goal in a file, which is run here first
+        raise ValueError(
+            f"Expected feedback of {'answers' if found.needs is Access.ANSWERS else 'labels, topk:K, scores or logits'} for the goal "
+            f"{scenario.goal}, but it was {scenario.attacker.feedback}."
+        )
+    return found
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from blackbox.league.account import Account
 from blackbox.league.client import Away, Host, Player
 from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, SOURCE, Entry, EntryError, Image, Session
 from blackbox.league.floors import FLOORS
-from blackbox.league.material import as_floats, beneath, images_of
+from blackbox.league.material import as_floats, beneath, goal_of, images_of
 from blackbox.league.scenario import Scenario
 from blackbox.league.target import LeagueTarget
 from blackbox.plugins import short
@@ -35,6 +35,9 @@ from blackbox.prior import require
 from blackbox.protocol import Access
 from blackbox.results import AttackResult
 from blackbox.threat import eight_bit
+
+if TYPE_CHECKING:
+    from blackbox.goals.base import Goal
 
 __all__ = ["Attempt", "in_8_bits", "listed", "play", "search"]
 
@@ -85,7 +88,7 @@ class Attempt:
                 )
             pool = scenario.pool(self.surrogates)
             with beneath(data):
-                images = images_of(scenario.images)
+                images = images_of(scenario.images, labelled=not scenario.any_form)
                 classes = scenario.classes or len(images.data.classes)
                 nets = specs.Nets(scenario.classes, scenario.mean, scenario.std)
                 found = specs.sources([each.model for each in pool], "--surrogate", images, classes, nets)
@@ -111,7 +114,8 @@ def play(
             "of another file. Take the host's."
         )
     attack, parameters = attempt.build(scenario, data)
-    _check(attack, attempt.entered, scenario)
+    goal = goal_of(scenario, data)
+    _check(attack, attempt.entered, scenario, goal)
     texts = source.texts(attempt.spec)
     for fault in source.misnamed(attempt.entered, source.digest(texts), parameters):
         raise ValueError(fault)
@@ -129,7 +133,7 @@ def play(
         for seed in scenario.seeds:
             session = done.get((target.name, seed))
             if session is None:
-                session = _session(server, scenario, digest, target.name, seed, attempt.entered, attack, where)
+                session = _session(server, scenario, digest, target.name, seed, attempt.entered, attack, where, goal)
             entry = entry.model_copy(update={"sessions": [*entry.sessions, session]})
             entry.write(where)
             found = sum(image.success for image in session.images)
@@ -139,9 +143,10 @@ def play(
     return entry
 
 
-def _check(attack: Any, name: str, scenario: Scenario) -> None:
+def _check(attack: Any, name: str, scenario: Scenario, goal: Goal | None) -> None:
     """Refuse an attack that cannot play, before a target is opened. Raises: ValueError."""
     norm, shown = specs.read_threat(scenario.threat).norm, Access.parse(scenario.attacker.feedback.partition(":")[0])
+    shown = shown if goal is None else goal.level(shown)
     if norm not in attack.norms:
         raise ValueError(f"Expected an attack in {norm} for {scenario.name}, but {name} knows {' and '.join(attack.norms)}.")
     if shown < attack.access:
@@ -175,12 +180,14 @@ def _done(where: Path, entry: Entry) -> dict[tuple[str, int], Session]:
     return {(s.target, s.seed): s for s in before.sessions} if same else {}
 
 
-def _session(server: Player, scenario: Scenario, digest: str, target: str, seed: int, name: str, attack: Any, where: Path) -> Session:
+def _session(
+    server: Player, scenario: Scenario, digest: str, target: str, seed: int, name: str, attack: Any, where: Path, goal: Goal | None
+) -> Session:  # fmt: skip
     """Play one session, close it, and write what belongs to it."""
     said, folder = server.open(digest, name, target, seed), where / f"{target}-{seed}"
     clean = server.images(said["session"])
     try:
-        result, stopped = search(server, scenario, said, clean, target, seed, attack)
+        result, stopped = search(server, scenario, said, clean, target, seed, attack, goal)
     except BaseException as error:  # the server has gone, or ctrl-C: what is known until then
         if isinstance(found := getattr(error, "result", None), AttackResult):
             found.save(folder / "partial")
@@ -194,15 +201,15 @@ def _session(server: Player, scenario: Scenario, digest: str, target: str, seed:
     _save_images(where / IMAGES, clean, said["ids"])
     return Session(
         target=target, sealed=account.sealed, seed=seed, budget=account.budget, folder=folder.name, key=signed["key"],
-        earlier=account.earlier, stopped=account.stopped, images=listed(result, account),
+        earlier=account.earlier, stopped=account.stopped, goal=account.about.get("goal", ""), images=listed(result, account),
     )  # fmt: skip
 
 
 def search(
-    host: Host, scenario: Scenario, said: dict[str, Any], clean: np.ndarray, target: str, seed: int, attack: Any
+    host: Host, scenario: Scenario, said: dict[str, Any], clean: np.ndarray, target: str, seed: int, attack: Any, goal: Goal | None
 ) -> tuple[AttackResult, str | None]:
     """Run an attack on one target against a host, which has ``said`` what is played. The result, with 8-bit examples, and why it ended
-    early, if it did.
+    early, if it did. goal: of the scenario, where it wants no class.
 
     Raises:
         Away: the host has gone; the result until then is in the error.
@@ -211,13 +218,13 @@ def search(
     asked = LeagueTarget(host, target, said["session"], clean, said["ids"], about, said["max_rows"])
     oracle = bb.Oracle(asked, about["access"], about["classes"], k=about.get("k"))
     x, threat = as_floats(clean), specs.read_threat(scenario.threat)
-    goals = None if said["goals"] is None else torch.tensor(said["goals"])
+    goals, labels = None if said["goals"] is None else torch.tensor(said["goals"]), torch.tensor(said["labels"])
     mask = None if said["mask"] is None else torch.tensor(said["mask"], dtype=torch.bool).view(x.shape[1:])
     stopped = None
     try:
         result = bb.attack(
-            oracle, x, torch.tensor(said["labels"]), attack, threat, scenario.budget, target=goals, seed=seed, ids=np.array(said["ids"]),
-            votes=scenario.votes, mask=mask,
+            oracle, x, labels if goal is None else None, attack, threat, scenario.budget, target=goals, goal=goal, seed=seed,
+            ids=np.array(said["ids"]), votes=scenario.votes, mask=mask,
         )  # fmt: skip
     except BaseException as error:
         result = getattr(error, "result", None)  # type: ignore[assignment]

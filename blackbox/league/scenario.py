@@ -18,6 +18,7 @@ from blackbox.league.entry import Part
 from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.protocol import Access
 from blackbox.specs import channels as between
+from blackbox.specs.goal import fits
 from blackbox.specs.threat import read_threat
 from blackbox.sweep.study import Images, Seeds
 from blackbox.tariff import Tariff
@@ -30,7 +31,8 @@ class Attacker(Part):
     """What the attacker has: the four axes, all of which must be said.
 
     Args:
-        access: "queries" of the target, or "none" (transfer alone). feedback: what an answer shows.
+        access: "queries" of the target, or "none" (transfer alone). feedback: what an answer shows: labels, topk:K, scores or logits;
+            answers, of any form, where a goal reads them.
         quality: of the attacker's data against what the target was trained on: "none", "other" (another distribution), "same" (the same
             distribution, other images), "overlapping" (some of the target's own training images).
         quantity: how many images of it the attacker has; 0 for none.
@@ -44,8 +46,7 @@ class Attacker(Part):
     @field_validator("feedback")
     @classmethod
     def _level(cls, value: str) -> str:
-        if Access.parse(between.level_of(value)[0]) is Access.ANSWERS:
-            raise ValueError("Expected feedback of labels, topk:K, scores or logits, but it was 'answers', which only a goal can read.")
+        Access.parse(between.level_of(value)[0])
         return value
 
     @model_validator(mode="after")
@@ -91,7 +92,7 @@ class Scenario(Part):
         name, version: of the scenario; another version is another scenario. about: a sentence for the table.
         images: which are attacked, all rounded to 8 bits. targets, surrogates: see `Target`, `Surrogate`.
         threat: ``linf:8/255``. mask: a file, as --mask takes it. queries: "anywhere" in the box, or only "inside" the threat and mask.
-        targeted: None, a class, or "random", another for each image.
+        targeted: None, a class, or "random", another for each image. goal: what to reach instead of a class, as --goal takes it.
         channels, defences: between target and attacker, as --channel and --defence. votes: fresh answers that confirm a success.
         tariff: prices, as `blackbox.Tariff` takes them.
         budget: queries an image, its clean check among them. seeds: each is played on each target.
@@ -112,6 +113,7 @@ class Scenario(Part):
     mask: str | None = None
     queries: Literal["inside", "anywhere"] = "anywhere"
     targeted: str | None = None
+    goal: str | None = None
     channels: Annotated[list[str], BeforeValidator(_several), Field(default_factory=list)]
     defences: Annotated[list[str], BeforeValidator(_several), Field(default_factory=list)]
     votes: Annotated[int, Field(ge=1)] = 1
@@ -166,11 +168,24 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _fit(self) -> Scenario:
         between.access(self.attacker.feedback, self.stack())
+        fits(self.goal, self.targeted, self.attacker.feedback)
         if self.votes % 2 == 0:
             raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {self.votes}.")
         if self.attacker.access == "none" and self.budget != 1:
             raise ValueError(f"Expected budget = 1 with access none, the clean check alone, but it was {self.budget}.")
         return self
+
+    @property
+    def any_form(self) -> bool:
+        """Are answers of another form than classes?"""
+        return self.attacker.feedback == "answers"
+
+    @property
+    def wanted(self) -> str:
+        """What an attack is to reach, in words; of a goal as it is written."""
+        if self.targeted == "random":
+            return "another class, drawn for each image"
+        return self.goal or ("any wrong class" if self.targeted is None else f"class {self.targeted}")
 
     def stack(self) -> list[between.Chosen]:
         """What stands between a target and the attacker, the innermost first."""

@@ -95,7 +95,7 @@ class Site:
             scenario = found[0].scenario
             name = _page_of(scenario, digest, groups)
             page.head(f"{scenario.name} {scenario.version}")
-            page.text(scenario.about or "No description.")
+            page.text(f"{scenario.about or 'No description.'} Goal: {found[0].goal}.")
             page.links([("The scenario", f"scenarios/{name}"), *((s.name, f"attacks/{safe(s.name)}") for s in found)])
             _results(page, found, folder / "scenarios" / f"{name}.svg", "scenarios")
         if self.refused:
@@ -130,7 +130,7 @@ class Site:
         page.first = [f"{said}."] if (said := few(found[0].attacked_images)) else []
         page.links([("All scenarios", f"../{INDEX}"), *((s.name, f"../attacks/{safe(s.name)}") for s in found)])
         page.head("Facts")
-        page.table(["Field", "Value"], tables.facts(scenario, found[0].entry.scenario_hash), left=2)
+        page.table(["Field", "Value"], tables.facts(found[0]), left=2)
         page.head("Table")
         _results(page, found, picture)
         page.head("Target by target")
@@ -182,7 +182,7 @@ class Site:
 
 def _results(page: Page, found: list[Standing], picture: Path, inside: str = "") -> None:
     """The curves and the table of a scenario, each attack against each floor, and how to read them."""
-    page.picture("Success against queries", picture, tables.CURVE, inside)
+    page.picture("Success against queries", picture, tables.CURVE.format(found[0].which), inside)
     page.table(*tables.overall(found))
     if (made := tables.differences(found)) is not None:
         page.table(*made, left=2)

@@ -58,6 +58,16 @@ class Standing:
         return self.scenario.budget
 
     @property
+    def goal(self) -> str:
+        """What was to be reached, in words."""
+        return self.sessions[0].goal or self.scenario.wanted
+
+    @property
+    def which(self) -> str:
+        """Which images were attacked, in words."""
+        return "that the targets had right" if self.scenario.goal is None else "that did not reach the goal as they are"
+
+    @property
     def played(self) -> str:
         """``3 targets, 1 seed``."""
         targets, seeds = {s.target for s in self.sessions}, {s.seed for s in self.sessions}
@@ -74,7 +84,7 @@ class Standing:
 
     @cached_property
     def attacked(self) -> np.ndarray:
-        """Which images were attacked, [R, N]: those that the target had right as they are."""
+        """Which images were attacked, [R, N]: those that the target had right as they are, or that did not reach the goal."""
         return self.column("attacked", bool)
 
     @property
@@ -100,7 +110,7 @@ class Standing:
     # -- the columns of a table ----------------------------------------------------------------------------------------
 
     def success(self, budget: int) -> Estimate:
-        """The share of attacks on images that the targets had right that succeeded within so many queries."""
+        """The share of attacks that succeeded within so many queries."""
         return statistics.rate_estimate(self.within(budget), self.attacked)
 
     def anytime(self) -> Estimate:
@@ -110,7 +120,7 @@ class Standing:
         return statistics.confidence_sequence(self.within(self.budget)[:, order], among=self.attacked[:, order]).last
 
     def clean_error(self) -> Estimate:
-        """The share of images that the targets have wrong as they are."""
+        """The share of images that the targets have wrong as they are, or that reach the goal so."""
         return statistics.rate_estimate(~self.attacked)
 
     def queries(self) -> Estimate:

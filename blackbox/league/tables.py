@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blackbox.league import draws
 from blackbox.league.entry import SCENARIO, Entry, Image
@@ -14,12 +14,9 @@ from blackbox.report.sections.common import between
 from blackbox.statistics import BUDGETS, Estimate, corrected
 from blackbox.tariff import short
 
-if TYPE_CHECKING:
-    from blackbox.league.scenario import Scenario
-
 LONG = 80  # characters of settings that a table has room for
 SHOWN = 3  # budgets in a table, the whole one the last
-CURVE = "Of the images that the targets had right; seeds and targets of an image are averaged first. Failures stay in the denominator."
+CURVE = "Of the images {}; seeds and targets of an image are averaged first. Failures stay in the denominator."
 NO, FIXED = "–", "\u00a0"  # a space at which no line ends
 GAP = "public − sealed (overfitting)"
 UNSPENT = {"flagged": "flagged", "labels bought": "learned from bought labels"}  # what is worth saying where there is none
@@ -55,7 +52,8 @@ def overall(found: Sequence[Standing]) -> Made:
     head = ["Attack", *(f"fooled within {b:,}" for b in at), "at any time", f"queries, failures at {first.budget:,}",
             *[GAP] * sealed, *spent]  # fmt: skip
     blank = [NO] * len(spent)
-    rows = [["no attack: clean error", *[percent(first.clean_error())] * len(at), NO, NO, *[NO] * sealed, *blank]]
+    unchanged = "clean error" if first.scenario.goal is None else "at the goal already"
+    rows = [[f"no attack: {unchanged}", *[percent(first.clean_error())] * len(at), NO, NO, *[NO] * sealed, *blank]]
     for i, s in enumerate(found):
         rows.append(
             [f"{s.name} (floor)" if s.entry.floor else s.name, *(percent(s.success(b)) for b in at), percent(s.anytime()),
@@ -65,8 +63,8 @@ def overall(found: Sequence[Standing]) -> Made:
     rows.append(["virtual best", *[NO] * (len(at) - 1), percent(best.success), NO, number(best.queries), *[NO] * sealed, *blank])
     lacking = [word for name, word in UNSPENT.items() if name not in spent]
     absent = f" Nothing was {' and nothing '.join(lacking)}." if lacking else ""
-    images = f"{first.attacked_images:,} of {len(first.images):,} images that some target had right"
-    played = f"{first.scenario.threat}, {images}, {first.played}; 95 % intervals."
+    images = f"{first.attacked_images:,} of {len(first.images):,} images {first.which}"
+    played = f"Goal: {first.goal}. {first.scenario.threat}, {images}, {first.played}; 95 % intervals."
     return head, rows, f"{played}{absent} Notes on how to read it follow below."
 
 
@@ -87,7 +85,7 @@ def reading(found: Sequence[Standing]) -> list[str]:
     sealed, prices = any(s.sealed for s in found[0].sessions), bool(found[0].scenario.tariff)
     quickest = ", ".join(f"{name} {100 * e.value:.0f}{FIXED}%" for name, e in virtual_best(found).quickest.items() if e.n)
     lines = [
-        "Fooled: of the images that the targets had right, within so many queries; clean error: of all images. Intervals are over images: "
+        f"Fooled: of the images {found[0].which}, within so many queries; no attack: of all images. Intervals are over images: "
         "the targets and seeds of an image are averaged first.",
         "At any time: the same share as in the column before it, with a wider interval. That one may be read after any number of images, "
         "taken in an order drawn from the scenario's hash, so that it holds as well for an entrant who stopped because it looked good.",
@@ -187,12 +185,12 @@ def sessions(one: Standing) -> Made:
     return head, rows, told
 
 
-def facts(scenario: Scenario, digest: str) -> list[list[str]]:
-    """All fields of a scenario; the four axes of what the attacker has first."""
-    values = scenario.model_dump()
+def facts(one: Standing) -> list[list[str]]:
+    """The goal in words and all fields of a scenario; the four axes of what the attacker has first."""
+    values = one.scenario.model_dump()
     attacker = values.pop("attacker")
     axes = ("access", "feedback", "quality", "quantity")
-    rows = [[f"attacker: {name}", str(attacker[name])] for name in axes]
+    rows = [*([f"attacker: {name}", str(attacker[name])] for name in axes), ["goal, in words", one.goal]]
     for name, value in values.items():
         if name in ("name", "version", "about") or value in (None, "", [], {}):
             continue
@@ -200,7 +198,7 @@ def facts(scenario: Scenario, digest: str) -> list[list[str]]:
             rows += [[f"{name}: {each['name']}", _words({k: v for k, v in each.items() if k != "name"})] for each in value]
         else:
             rows.append([name, _words(value)])
-    return [*rows, ["hash of the file", digest]]
+    return [*rows, ["hash of the file", one.entry.scenario_hash]]
 
 
 def _words(value: Any) -> str:

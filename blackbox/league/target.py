@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from blackbox.league.client import Away, Host, LeagueError
+from blackbox.league.judge import Told
 from blackbox.league.material import LEVELS, as_floats, as_levels, print_of
 from blackbox.oracle.asking import asked
-from blackbox.targets.answer import Answer
+from blackbox.protocol import Access
 from blackbox.targets.info import Described, TargetInfo
-from blackbox.targets.rejections import as_answer
+from blackbox.targets.rows import copied
 from blackbox.threat import eight_bit
 
 
@@ -36,7 +37,7 @@ class LeagueTarget(Described):
         self.clean = as_floats(clean)
         self._row = {int(sample): row for row, sample in enumerate(ids)}
         self._places: Counter[int] = Counter()
-        self._known: dict[tuple[int, str], tuple[int, np.ndarray | None, bool]] = {}
+        self._known: dict[tuple[int, str], tuple[int, np.ndarray | None, bool, Any]] = {}
         self.failure: BaseException | None = None
         self.device = torch.device("cpu")
         self.info = TargetInfo.announced(about, name=name, shape=tuple(clean.shape[1:]), max_rows=max_rows, probe=1 / LEVELS)
@@ -55,14 +56,11 @@ class LeagueTarget(Described):
         prints = [print_of(each) for each in levels]
         keys = list(zip(ids, prints, strict=True))
         rows = self._ask(levels, ids, keys) if now.charged else [self._known[key] for key in keys]
-        labels = torch.tensor([label for label, _, _ in rows])
-        shown = [scores for _, scores, _ in rows]
-        scores = None if any(row is None for row in shown) else torch.from_numpy(np.stack(shown))  # type: ignore[arg-type]
-        if any(rejected for *_, rejected in rows):
-            return as_answer({"labels": labels, "scores": scores, "rejected": np.array([rejected for *_, rejected in rows])})
-        return labels if scores is None else Answer(labels, scores)
+        labels, shown, rejected, other = map(list, zip(*rows, strict=True))
+        scores = None if any(row is None for row in shown) else np.stack(shown)
+        return Told(labels, scores, rejected, other).returned(self.info.shows is Access.ANSWERS)
 
-    def _ask(self, levels: np.ndarray, ids: list[int], keys: list[tuple[int, str]]) -> list[tuple[int, np.ndarray | None, bool]]:
+    def _ask(self, levels: np.ndarray, ids: list[int], keys: list[tuple[int, str]]) -> list[tuple[int, np.ndarray | None, bool, Any]]:
         """Ask about 8-bit images, each at the next place of its sample."""
         places = []
         for sample in ids:
@@ -73,7 +71,9 @@ class LeagueTarget(Described):
         except (LeagueError, Away) as error:
             self.failure = error
             raise
-        shown = [None] * len(ids) if said["scores"] is None else [np.array(row) for row in said["scores"]]
-        rows = [(int(label), row, bool(no)) for label, row, no in zip(said["labels"], shown, said["rejected"], strict=True)]
+        none = [None] * len(ids)
+        shown = none if said["scores"] is None else [np.array(row) for row in said["scores"]]
+        columns = zip(said["labels"], shown, said["rejected"], said["answers"] or none, strict=True)
+        rows = [(int(label), row, bool(no), copied(answer)) for label, row, no, answer in columns]
         self._known.update(zip(keys, rows, strict=True))
         return rows

@@ -10,6 +10,7 @@ import numpy as np
 
 from blackbox import specs
 from blackbox.league import sealed as sealing
+from blackbox.league.judge import Judge
 from blackbox.league.material import Material, as_floats, beneath
 from blackbox.oracle import Oracle, Reply
 from blackbox.serving import announced
@@ -35,13 +36,15 @@ class Targets:
         self.names = [target.name for target in scenario.targets if only is None or target.name in only]
         self._models: dict[str, specs.Model] = {}
         self._hashes: dict[str, str] = {}
-        self._clean: dict[str, np.ndarray] = {}
+        self._clean: dict[str, Reply] = {}
         with beneath(data):
             for name in self.names:
                 spec, seed, self._hashes[name] = sealing.chosen(scenario.target(name), sealed, scenario)
                 self._models[name] = specs.one_model(spec, material.data, material.classes, material.nets(), seed)
         self._level, self._stack, self.k = channels.served(scenario.attacker.feedback, scenario.stack(), material.classes)
         self.lock = threading.Lock()  # one call at a time: sessions share the models
+        for name in self.names:
+            self.judge(name)  # a goal that does not fit is found out before anybody plays
 
     def model_hash(self, name: str) -> str:
         """The hash that binds the host to this target."""
@@ -51,10 +54,14 @@ class Targets:
         """A new oracle for the target, with channels and defences that have seen nothing. seed: of their draws."""
         return specs.oracle(self._models[name], self._level, self.material.classes, stack=self._stack, seed=seed)
 
-    def clean_labels(self, name: str) -> np.ndarray:
-        """The target's labels of the clean images, [N], -1 for those it rejects; nothing is charged, and no defence remembers it."""
+    def judge(self, name: str) -> Judge:
+        """A judge of answers of this target, as its players see them."""
+        return Judge(self.material, self.about(self.oracle(name, 0)))
+
+    def clean(self, name: str) -> Reply:
+        """The target's answers to the clean images; nothing is charged, and no defence remembers it."""
         if name not in self._clean:
-            self._clean[name] = np.array(self.answers(name, self.material.levels).label.tolist(), np.int64)
+            self._clean[name] = self.answers(name, self.material.levels)
         return self._clean[name]
 
     def answers(self, name: str, images: np.ndarray) -> Reply:

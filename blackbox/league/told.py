@@ -15,7 +15,7 @@ def of_scenario(path: str, data: str | None = None) -> str:
         ["scenario", f"{s.name} {s.version}, {m.hash[:12]}"],
         ["targets", ", ".join(f"{t.name} ({'sealed' if t.sealed else t.model})" for t in s.targets)],
         ["images", images],
-        ["goal", f"class {s.targeted}" if s.targeted else "any wrong class"],
+        ["goal", str(m.goal or s.wanted)],
         ["threat", s.threat + (f", mask {s.mask}" if s.mask else "")],
         ["attacker", f"{a.access}, {a.feedback}; data: {a.quality}, {a.quantity:,} images"],
         ["between", ", ".join([*s.defences, *s.channels]) or "nothing"],

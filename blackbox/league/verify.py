@@ -21,6 +21,7 @@ from blackbox.league.book import Book
 from blackbox.league.entry import SCENARIO, SOURCE, Entry, EntryError
 from blackbox.league.floors import FLOORS
 from blackbox.league.games import Game, accounts_of, game_of
+from blackbox.league.judge import Judge
 from blackbox.league.material import Material, load, print_of
 from blackbox.league.scenario import Scenario
 from blackbox.league.signing import key_id
@@ -89,7 +90,7 @@ def _judge(
             if game.account.server != (own := entry.environment.get("versions", {}).get("blackbox")):
                 verdict.notes.append(f"{session}: played with version {own}, served with version {game.account.server}.")
             faults = [*_same(entry, game, key), *_counts(game, scenario), *claims.faults(game, scenario)]
-            faults += [] if material is None else _images(game, material)
+            faults += [] if material is None else [*_images(game, material), *_answers(game, material)]
             faults += [] if targets is None or session.target not in targets.names else claims.asked_again(game, targets, verdict)
             faults += [] if book is None else booked.faults(game, book)
         except Exception as error:
@@ -157,7 +158,7 @@ def _same(entry: Entry, game: Game, key: Ed25519PublicKey) -> Iterator[str]:
         "player": (entry.player, a.player), "scenario": (entry.scenario_hash, a.scenario_hash), "target": (s.target, a.target),
         "seed": (s.seed, a.seed), "budget": (s.budget, a.budget), "sealed or not": (s.sealed, a.sealed),
         "earlier sessions": (s.earlier, a.earlier),
-        "reason to stop": (s.stopped, a.stopped), "server's key": (s.key, key_id(key)),
+        "goal": (s.goal, a.about.get("goal", "")), "reason to stop": (s.stopped, a.stopped), "server's key": (s.key, key_id(key)),
     }  # fmt: skip
     for what, (claimed, signed) in pairs.items():
         if claimed != signed:
@@ -205,6 +206,17 @@ def _images(game: Game, material: Material) -> Iterator[str]:
             yield f"Expected image {image.image} as the scenario's data have it, but the server played another."
     if len(own) != len(game.account.images):
         yield f"Expected the {len(own)} images of the scenario, but the server played {len(game.account.images)}."
+
+
+def _answers(game: Game, material: Material) -> Iterator[str]:
+    """Do the signed answers reach the scenario's goal where the journal says that they do, and nowhere else?"""
+    judge = Judge(material, game.account.about)
+    if judge.words().get("goal", "") != game.account.about.get("goal", ""):
+        yield f"Expected the goal of the scenario's own files, {judge.goal}, but the server played {game.account.about.get('goal')!r}."
+        return
+    for image, asked in zip(game.account.images, game.asked, strict=True):
+        if image.image in material.rows and not judge.agrees(asked, material.rows[image.image]):
+            yield f"Expected the answers about image {image.image} to reach the goal where the journal says so, but the journal errs."
 
 
 def material_of(folder: str | os.PathLike[str], data: str | None = None) -> Material:

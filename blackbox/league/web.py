@@ -13,6 +13,7 @@ from blackbox.league.account import answers
 from blackbox.league.host import Host
 from blackbox.serving import Handler, Refused, Server
 from blackbox.targets import wire
+from blackbox.targets.rows import written
 
 PREFIX = "/league/1"
 _MOST = 1 << 20  # bytes of a request besides its images
@@ -80,7 +81,10 @@ class LeagueHandler(Handler):
         except ValueError:
             raise Refused(400, f"Expected {len(ids)} images of {int(np.prod(shape))} bytes in base64, but there were others.") from None
         said = answers(host.ask(images=rows, ids=ids, places=places, **who))
-        return {**said, "scores": None if said["scores"] is None else base64.b64encode(said["scores"].tobytes()).decode()}
+        return {
+            **said, "scores": None if said["scores"] is None else base64.b64encode(said["scores"].tobytes()).decode(),
+            "answers": None if said["answers"] is None else [*map(written, said["answers"])],
+        }  # fmt: skip
 
     def _close(self, host: Host, **given: Any) -> dict[str, Any]:
         return host.close(**given).model_dump()

@@ -48,10 +48,10 @@ def read_goal(text: str | None, images: ImageSet) -> Goal | None:
     name, colon, rest = text.strip().partition(":")
     if is_file(text.strip()):
         return _own(text.strip())
-    parse.one_of(name, _READERS, "--goal")
+    parse.one_of(name, READERS, "--goal")
     if not colon or not rest.strip():
         raise ValueError(f"Expected --goal {usage(name)}, but it was {text!r}.")
-    return _READERS[name](rest.strip(), images)
+    return READERS[name](rest.strip(), images)
 
 
 def any_form(text: str | None) -> bool:
@@ -62,7 +62,7 @@ def any_form(text: str | None) -> bool:
         return False
     if is_file(text.strip()):
         return _own(text.strip()).needs is Access.ANSWERS
-    return parse.one_of(text.strip().partition(":")[0], _READERS, "--goal") not in ("none-of", "any-of")
+    return parse.one_of(text.strip().partition(":")[0], READERS, "--goal") not in ("none-of", "any-of")
 
 
 def usage(name: str) -> str:
@@ -77,9 +77,7 @@ def _classes(kind: str) -> Callable[[str, ImageSet], Goal]:
     def read(rest: str, images: ImageSet) -> Goal:
         from blackbox import goals
 
-        found = re.fullmatch(r"(.*?)(?:\s+top\s*(\d+))?", rest)
-        assert found is not None
-        words, k = parse.words(found[1]), int(found[2] or 1)
+        words, k = among(rest)
         known = images.data.classes
         if words == [OWN] and OWN not in known:
             made: Goal = getattr(goals, kind)(images.data.labels[:, None], k)
@@ -89,6 +87,13 @@ def _classes(kind: str) -> Callable[[str, ImageSet], Goal]:
         return made
 
     return read
+
+
+def among(rest: str) -> tuple[list[str], int]:
+    """``"3,5 top 5"`` -> the words of its classes, and among how many first ones they are looked for."""
+    found = re.fullmatch(r"(.*?)(?:\s+top\s*(\d+))?", rest)
+    assert found is not None
+    return parse.words(found[1]), int(found[2] or 1)
 
 
 def _class(word: str, known: tuple[str, ...]) -> int:
@@ -206,7 +211,7 @@ def _labels(images: ImageSet) -> np.ndarray:
     return labels
 
 
-_READERS: dict[str, Callable[[str, ImageSet], Goal]] = {
+READERS: dict[str, Callable[[str, ImageSet], Goal]] = {
     "none-of": _classes("NoneOf"), "any-of": _classes("AnyOf"), "multilabel": _multilabel, "regression": _regression,
     "verification": _verification, "detection": _detection, "segmentation": _segmentation, "ranking": _ranking, "zero-shot": _zero_shot,
 }  # fmt: skip

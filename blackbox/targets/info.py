@@ -13,7 +13,7 @@ import torch
 from blackbox.protocol import Access
 
 RETURNS = {"labels": "labels", "topk": "probabilities", "scores": "probabilities", "logits": "logits"}
-"""What a target returns whose server announces this access."""
+"""What a target returns whose server announces this access; of answers of any form nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TargetInfo:
         """What a server announces of its target (docs/how-to/http.md), and what ``own`` gives instead or beside it."""
         numbers = {name: float(said.get(name, 0.0)) for name in ("probe", "resolution", "precision", "noise")}
         flags = {name: bool(said.get(name, False)) for name in ("randomised", "keyed")}
-        shows = {"returns": RETURNS[said["access"]], "shows": Access.parse(said["access"]), "k": said.get("k")}
+        shows = {"returns": RETURNS.get(said["access"]), "shows": Access.parse(said["access"]), "k": said.get("k")}
         return cls(**{"classes": said["classes"], **shows, **numbers, **flags, **own})
 
 

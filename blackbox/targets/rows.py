@@ -87,25 +87,26 @@ def encoded(rows: list[Any]) -> np.ndarray:
     Raises:
         TypeError: an answer holds something else than numbers, text, None, arrays, lists, tuples and dicts.
     """
-    return np.array([json.dumps(_written(row)).encode() for row in rows], dtype=np.bytes_)
+    return np.array([json.dumps(written(row)).encode() for row in rows], dtype=np.bytes_)
 
 
 def decoded(text: bytes) -> Any:
     """The inverse of `encoded`, of one answer."""
-    return _read(json.loads(text))
+    return read(json.loads(text))
 
 
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
+    """One answer as JSON holds it, arrays in numpy's own format. Raises: TypeError, as `encoded`."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         file = io.BytesIO()
         np.save(file, value, allow_pickle=False)
         return {_ARRAY: base64.b64encode(file.getvalue()).decode()}
     if isinstance(value, dict):
-        return {key: _written(each) for key, each in value.items()}
+        return {key: written(each) for key, each in value.items()}
     if isinstance(value, tuple):
-        return {_TUPLE: [_written(each) for each in value]}
+        return {_TUPLE: [written(each) for each in value]}
     if isinstance(value, list):
-        return [_written(each) for each in value]
+        return [written(each) for each in value]
     if value is None or isinstance(value, str | int | float):
         return value
     raise TypeError(
@@ -113,13 +114,14 @@ def _written(value: Any) -> Any:
     )
 
 
-def _read(value: Any) -> Any:
+def read(value: Any) -> Any:
+    """The inverse of `written`."""
     if isinstance(value, list):
-        return [_read(each) for each in value]
+        return [read(each) for each in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {_ARRAY}:
         return np.load(io.BytesIO(base64.b64decode(value[_ARRAY])), allow_pickle=False)
     if value.keys() == {_TUPLE}:
-        return tuple(_read(each) for each in value[_TUPLE])
-    return {key: _read(each) for key, each in value.items()}
+        return tuple(read(each) for each in value[_TUPLE])
+    return {key: read(each) for key, each in value.items()}

@@ -23,7 +23,7 @@ from blackbox.league.material import as_floats
 from blackbox.league.verify import verify
 from blackbox.results import AttackResult
 from blackbox.serving import Refused
-from tests.league_ground import BUDGET, Direct, Ground, edit, result, signed, wins
+from tests.league_ground import BUDGET, DODGE, Direct, Ground, edit, result, signed, wins, with_goal
 
 HONEST = int(os.environ.get("LEAGUE_HONEST", "24"))
 """How many honest entries are played."""
@@ -331,6 +331,38 @@ def test_questions_under_another_images_name(tmp_path: Path) -> None:
     wins(entry, j, levels)
     image(lambda images: images[j].update(success=True, distance=0.1, first_success_query=2))(ground, entry)
     assert f"example of image {j} to be one that the server was asked about" in " ".join(ground.verify(entry).refusals)
+
+
+def test_a_goal_that_is_claimed_and_not_reached(tmp_path: Path) -> None:
+    """The player goes by references of its own, from which it is easier to get away."""
+    ground = with_goal(tmp_path, DODGE, "answers")
+    clean = np.load(tmp_path / "clean.npy")
+    np.save(tmp_path / "clean.npy", clean + 0.14)
+    entry = ground.play("square")
+    assert any(image.success for image in Entry.read(entry).sessions[0].images)
+    refusals = " ".join(ground.verify(entry).refusals)
+    assert "to be adversarial, but the server did not answer so" in refusals and "to reach the goal (no longer taken for" in refusals
+
+
+@pytest.mark.parametrize("said", ["goal", "answers"])
+def test_a_server_whose_journal_says_that_an_answer_reaches_the_goal(tmp_path: Path, said: str) -> None:
+    """It signs another goal than that of the scenario's files, or what its own answers do not show; no target is needed to see it."""
+    ground = with_goal(tmp_path, DODGE, "answers")
+    entry = ground.play("noise")
+
+    def change(account: Account, asked: list[Question]) -> tuple[Account, list[Question]]:
+        if said == "goal":
+            return account.model_copy(update={"about": {**account.about, "goal": "anything"}}), asked
+        first = next(n for n, q in enumerate(asked) if not q.adversarial)
+        asked[first] = asked[first]._replace(adversarial=True)
+        images = [
+            a.model_copy(update={"bad": a.bad - 1}) if a.image == asked[first].image else a for a in account.images
+        ]  # fmt: skip
+        return account.model_copy(update={"images": images}), asked
+
+    bent(change)(ground, entry)
+    reason = {"goal": "Expected the goal of the scenario's own files, no longer taken", "answers": "but the journal errs"}[said]
+    assert reason in " ".join(verify(entry, ground.key, material=ground.material).refusals)
 
 
 def test_a_second_draw(ground: Ground) -> None:

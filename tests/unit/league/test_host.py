@@ -60,7 +60,7 @@ def test_a_target_that_fails_when_it_is_opened(tmp_path: Path, monkeypatch: pyte
     def failing(name: str) -> Any:
         raise TargetError("secret-net: no such layer")
 
-    monkeypatch.setattr(ground.targets, "clean_labels", failing)
+    monkeypatch.setattr(ground.targets, "clean", failing)
     with pytest.raises(Refused) as caught:
         ground.play("noise")
     assert str(caught.value) == "Expected the target open to answer, but it failed. The host's log says why." and not caught.value.__cause__

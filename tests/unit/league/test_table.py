@@ -107,6 +107,7 @@ def test_the_site_has_a_page_a_scenario_and_a_page_an_attack(tmp_path: Path) -> 
             assert (page.parent / link).is_file(), f"{page.with_suffix('.md')} links to {link}"
     index = (tmp_path / "index.md").read_text(encoding="utf-8")
     assert "**made: own needs the fewest queries, " in index and "points, beside square " in index
+    assert "\n\nNo description. Goal: any wrong class.\n" in index and "Of the images that the targets had right; seeds" in index
     assert "below 100, intervals of means may be too short" in index and "It was edited." in index and "without the floor" not in index
     head, *rows = [line for line in index.splitlines() if line.startswith("|")][:8]
     assert [row.split("|")[1].strip() for row in rows] == [

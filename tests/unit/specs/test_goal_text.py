@@ -26,7 +26,7 @@ from blackbox.goals import (
 from blackbox.goals.base import Setting
 from blackbox.protocol import Access
 from blackbox.specs.goal_files import read_mask
-from blackbox.specs.goal_text import _READERS, FORMS, read_goal
+from blackbox.specs.goal_text import FORMS, READERS, read_goal
 
 DATA = sg.Dataset(torch.rand(3, 1, 4, 4), torch.tensor([2, 0, 1]), ("cat", "dog", "owl"))
 IMAGES = specs.ImageSet(DATA, np.array([4, 1, 3]), "toy", 6)
@@ -107,7 +107,7 @@ def test_what_is_wrong_is_said_in_one_sentence(text: str, said: str) -> None:
 
 
 def test_every_goal_is_listed_and_read() -> None:
-    assert [form.partition(":")[0] for form, _ in FORMS] == [*_READERS, "file.py"]
+    assert [form.partition(":")[0] for form, _ in FORMS] == [*READERS, "file.py"]
 
 
 def test_masks_from_arrays_and_pictures(tmp_path: Path) -> None:
