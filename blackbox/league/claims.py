@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,7 +115,8 @@ def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]
         yield f"Expected the target {name} that the server signed, but the one at hand is another model, or another file."
         return
     clean, judge = targets.clean(name), targets.judge(name)
-    now = list(zip(clean.label.tolist(), judge.clean(clean) or [None] * len(clean.label), strict=True))
+    unreached: Sequence[bool | None] = judge.clean(clean) or [None] * len(clean.label)
+    now = list(zip(clean.label.tolist(), unreached, strict=True))
     if len(others := [a.image for a, own in zip(game.account.images, now, strict=True) if (a.clean, a.unreached) != own]) > odd(len(now)):
         yield f"Expected the target's answers to the clean images as signed, but of {len(others)}, {others[0]} first, it has others."
     rows = np.array([i for i, image in enumerate(game.session.images) if image.success], np.int64)
