@@ -161,7 +161,8 @@ def attack(
     shows = oracle.access if bound is None else bound.level(oracle.access)
     if tariff is not None:
         budget, plain = tariff.budget(budget), prior is None and table is None and shows is Access.LABELS
-        attack = tariff.search(attack, threat.norm, plain, oracle.flags is not None)
+        if plain and attack in ("auto", attacks.build("auto")):
+            attack = tariff.search("auto", threat.norm, plain, oracle.flags is not None)
     name, chosen, threat = resolve(attack, oracle, threat, shape, prior, None if bound is None else shows)
     aimed, begun = require(chosen, name, shape, oracle, goal, len(samples.x)), spent(chosen.prior)
     samples = placed(samples, asked, threat, chosen, aimed, target is not None)

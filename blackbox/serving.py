@@ -12,8 +12,9 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +34,9 @@ _UNKNOWN = 256 << 20  # bytes of a request about images of any size
 
 
 class Refused(Exception):
-    """A refused request, with the HTTP status and a sentence that says why."""
+    """A refused request, with the HTTP status and a sentence that says why. more: what its answer holds beside the sentence."""
+
+    more: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -217,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, *(made if isinstance(made, tuple) else (json.dumps(made).encode(), wire.JSON)))
         except Refused as error:
             self.close_connection = True  # a body may not have been read
-            self._send(error.status, json.dumps({"error": str(error)}).encode(), wire.JSON)
+            self._send(error.status, json.dumps({"error": str(error), **error.more}).encode(), wire.JSON)
             self._drain()
 
     def _check_host(self) -> None:

@@ -66,6 +66,13 @@ class Tariff:
                 "Give more, or lower prices."
             )
 
+    def __str__(self) -> str:
+        """``query 0.01, bad 0.02; at most 1.5 an image, locked out after 5 flagged queries``."""
+        prices = ", ".join(f"{name} {getattr(self, name):g}" for name in PRICES if getattr(self, name)) or "no prices"
+        most = [] if self.most is None else [f"at most {short(self.most)} an image"]
+        locks = [] if self.lock_out is None else [f"locked out after {self.lock_out:,} flagged {_WORDS['query'][self.lock_out != 1]}"]
+        return "; ".join([prices, *([", ".join([*most, *locks])] if most or locks else [])])
+
     @property
     def worst(self) -> float:
         """The most that one query may cost."""

@@ -15,8 +15,10 @@ import torch
 from blackbox.league import signing
 from blackbox.league.account import answers
 from blackbox.league.book import Book
+from blackbox.league.client import Over
 from blackbox.league.entry import ACCOUNT, Entry
 from blackbox.league.host import Host
+from blackbox.league.limits import Closed
 from blackbox.league.material import as_floats, load
 from blackbox.league.play import Attempt, play
 from blackbox.league.targets import Targets
@@ -75,7 +77,10 @@ class Direct:
         return self.host.open(**self.who, scenario=scenario, attack=attack, target=target, seed=seed)
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
-        return answers(self.host.ask(session, **self.who, images=images, ids=ids, places=places))
+        try:
+            return answers(self.host.ask(session, **self.who, images=images, ids=ids, places=places))
+        except Closed as error:
+            raise Over(str(error), error.over) from None
 
     def close(self, session: int, stopped: str | None = None) -> dict[str, Any]:
         return self.host.close(session, **self.who, stopped=stopped).model_dump()

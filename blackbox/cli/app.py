@@ -26,6 +26,7 @@ from blackbox.cli.options import (
     Table,
     Target,
     Targeted,
+    Tariff,
     Teaching,
     ToCheck,
     Trials,
@@ -97,13 +98,14 @@ def evaluate(
     ] = None,
     goal: Goal = None,
     table: Table = None,
+    tariff: Tariff = None,
 ) -> None:  # fmt: skip
     """How robust is a model: auto at each budget and access level, transfer, noise and the white-box ceiling. Exit code 4: a bar of
     --fail-under was missed, or the model is easier to fool than the --baseline. With --defence each search is shown beside one that
     knows the defence, and what a detector flags of benign queries."""
     from blackbox.cli.evaluate import run
 
-    wanted = (goal, table)
+    wanted = (goal, table, tariff)
     run(target, budgets, levels, channel or [], known, images, within, nets, common, keep, gate, attack, ceiling, defence or [], *wanted)
 
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from blackbox.oracle.oracle import Oracle
     from blackbox.report.pages import Page
     from blackbox.results import AttackResult
+    from blackbox.tariff import Tariff
     from blackbox.threat import Threat
 
 
 @dataclass
 class Job:
     """What has been read and checked before the first query. goal: target classes. first: start images. answers: bought for
-    training. aim: the goal where that is not one class. mask: what may change."""
+    training. aim: the goal where that is not one class. mask: what may change. tariff: what an image may cost in money and flags."""
 
     target: specs.Model
     shown: specs.ImageSet
@@ -47,6 +48,7 @@ class Job:
     answers: int = 0
     aim: Goal | None = None
     mask: np.ndarray | None = None
+    tariff: Tariff | None = None
 
 
 def run(
@@ -69,12 +71,15 @@ def run(
         "seed": common.seed, "device": str(next(iter(job.oracles.values())).device),
     })  # fmt: skip
     for name, made in job.attacks.items():
-        line = plan(made, name, job.target.name, job.shown.data, job.threat, how.budget)
+        most = how.budget if job.tariff is None else job.tariff.budget(how.budget)
+        line = plan(made, name, job.target.name, job.shown.data, job.threat, most)
         say(words.of_inputs(line, job.shown.kind), common.quiet)
     for line in goal.said(how.targeted, job.shown):
         say(line, common.quiet)
     if job.aim is not None:
         say(f"goal             {job.aim}", common.quiet)
+    if job.tariff is not None:
+        say(f"tariff           {job.tariff}", common.quiet)
     if job.access != "answers":
         say(f"answers read as: {next(iter(job.oracles.values())).reading or 'what the first answer shows'}", common.quiet)
     results = carry_out(job, how, common, keep, path, logs.opened(log, path))
@@ -94,7 +99,7 @@ def prepare(
 ) -> Job:  # fmt: skip
     """Read and check everything, and train surrogates where asked; no query before it all fits together."""
     area = specs.area(how.patch, how.frame, within)
-    wanted = area or specs.one_threat(within, how.table is not None)
+    wanted, tariff = area or specs.one_threat(within, how.table is not None), specs.read_tariff(how.tariff)
     attacks = specs.build(how.attack, how.settings or [])
     stack = between.read(how.channel or [], how.defence or [])
     nets.set_threads()
@@ -127,7 +132,7 @@ def prepare(
     if asked is not None and pool is not None:  # nothing is bought for nets that do not fit
         taught = training.teach(list(mine.values()), pool, next(iter(oracles.values())), asked, len(shown.data), common)
         attacks = informed(attacks, taught)
-    return Job(found, shown, wanted, shows, attacks, oracles, reach, first, count, asked or 0, aim, mask)
+    return Job(found, shown, wanted, shows, attacks, oracles, reach, first, count, asked or 0, aim, mask, tariff)
 
 
 def _aim(how: options.Search, shown: specs.ImageSet) -> Goal | None:
@@ -158,7 +163,7 @@ def carry_out(
                     target=job.goal, goal=job.aim, mask=job.mask, table=job.shown.table,
                     seed=common.seed, start=job.first if starts.takes(made) else None, ids=job.shown.index,
                     checkpoint=files["checkpoint"], journal=files["journal"], cache=how.cache, progress=progress, votes=how.votes,
-                    eight_bit=how.eight_bit, log=log,
+                    eight_bit=how.eight_bit, log=log, tariff=job.tariff,
                 )  # fmt: skip
         except BaseException as error:
             reached = getattr(error, "result", None)

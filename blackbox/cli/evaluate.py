@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blackbox.evaluation.evaluation import Evaluation
     from blackbox.goals.base import Goal
     from blackbox.report.pages import Page
+    from blackbox.tariff import Tariff
     from blackbox.threat import Threat
 
 
@@ -32,9 +33,10 @@ def run(
     target: str, budgets: str, levels: str | None, channels: list[str], known: options.Surrogates, images: options.Images,
     within: options.Within, nets: options.Nets, common: options.Run, keep: options.Keep, gate: gates.Gate,
     attack: str = "auto", ceiling: str | None = None, defence: list[str] | None = None, goal: str | None = None, table: str | None = None,
+    tariff: str | None = None,
 ) -> None:  # fmt: skip
     """Check, train surrogates, evaluate, save, print."""
-    wanted = specs.one_threat(within, table is not None)
+    wanted, prices = specs.one_threat(within, table is not None), specs.read_tariff(tariff)
     counts = [parse.integer(word, "--budgets") for word in parse.words(budgets)]
     stack = between.read(channels, defence or [])
     nets.set_threads()
@@ -56,13 +58,13 @@ def run(
     path = run_folder.create(common.out, "evaluate", found.name)
     run_folder.write_config(path, {
         "verb": "evaluate", "target": found.spec, "target_name": found.name,
-        "attack": attack, "goal": goal, "table": table, "threat": {"norm": wanted.norm, "eps": wanted.eps}, "budgets": counts,
-        "levels": shows, "ceiling": top, "channels": channels, "defence": defence or [], "surrogates": known.surrogate or [],
-        "own": known.own, "arch": known.arch, "epochs": known.epochs, **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets),
-        "n": len(shown.data), "classes": count, "seed": common.seed,
+        "attack": attack, "goal": goal, "table": table, "tariff": tariff, "threat": {"norm": wanted.norm, "eps": wanted.eps},
+        "budgets": counts, "levels": shows, "ceiling": top, "channels": channels, "defence": defence or [],
+        "surrogates": known.surrogate or [], "own": known.own, "arch": known.arch, "epochs": known.epochs,
+        **asdict(gate), **asdict(keep), **asdict(images), **asdict(nets), "n": len(shown.data), "classes": count, "seed": common.seed,
     })  # fmt: skip
     mine = _surrogates(known, images, shown, count, nets, common, any_form)
-    say(_plan(found.name, wanted, shown, counts, shows, list(mine), aim), common.quiet)
+    say(_plan(found.name, wanted, shown, counts, shows, list(mine), aim, prices), common.quiet)
     with ExitStack() as bars:
 
         def progress(what: str) -> Callable[[Progress], None] | None:
@@ -72,7 +74,7 @@ def run(
         try:
             got = bb.evaluate(
                 lambda access: specs.oracle(found, access, count, nets.device, stack=stack, seed=common.seed),
-                shown.data.images, None if any_form else shown.data.labels, wanted, goal=aim, table=shown.table, nets=mine,
+                shown.data.images, None if any_form else shown.data.labels, wanted, goal=aim, table=shown.table, nets=mine, tariff=prices,
                 white_box=found.net, ceiling=top if ceiling or found.net else None,
                 attack=attack, budgets=counts, levels=shows, seed=common.seed, ids=shown.index, progress=progress, journal=keep.journal,
                 checkpoint=keep.checkpoint, saved=lambda so_far: so_far.save(path),
@@ -97,14 +99,18 @@ def run(
 
 
 def _plan(
-    name: str, wanted: Threat, shown: specs.ImageSet, counts: list[int], shows: list[str], mine: list[str], aim: Goal | None
-) -> str:
+    name: str, wanted: Threat, shown: specs.ImageSet, counts: list[int], shows: list[str], mine: list[str], aim: Goal | None,
+    prices: Tariff | None = None,
+) -> str:  # fmt: skip
+    counts = counts if prices is None else [prices.budget(count) for count in counts]
     images, levels = len(shown.data), f"{len(shows)} level{'s' * (len(shows) > 1)} of access"
     line = (
         f"plan             {name}, {wanted}: {images:,} images × ({' + '.join(f'{b:,}' for b in counts)}) queries × "
         f"{levels} = at most {images * sum(counts) * len(shows):,}; surrogates: {', '.join(mine) or 'none'}"
     )
-    return words.of_inputs(line, shown.kind) + ("" if aim is None else f"\ngoal             {aim}")
+    return words.of_inputs(line, shown.kind) + "".join(
+        f"\n{what:<17}{given}" for what, given in (("goal", aim), ("tariff", prices)) if given is not None
+    )
 
 
 def _ceiling(text: str | None) -> dict[str, int]:

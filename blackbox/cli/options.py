@@ -101,6 +101,10 @@ Goal = Annotated[
     str | None,
     typer.Option(help="What to reach instead: none-of:3,5 top 5, regression:up=0.5, file.py:mine; see blackbox list goals."),
 ]
+Tariff = Annotated[
+    str | None,
+    typer.Option("--tariff", help="Prices and limits of an image: query=0.01,bad=0.02,flagged=0.5,most=1.5,lock-out=5."),
+]
 Patch = Annotated[
     str | None,
     typer.Option(help="Instead of --eps: anything in a rectangle: 8, 8x6; its place searched, or @random, @ROW,COLUMN."),
@@ -143,6 +147,7 @@ class Search:
     targeted: Targeted = None
     goal: Goal = None
     table: Table = None
+    tariff: Tariff = None
     mask: Mask = None
     patch: Patch = None
     frame: Annotated[int | None, typer.Option(help="Instead of --eps: anything in the outermost pixels, so many wide.")] = None

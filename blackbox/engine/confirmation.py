@@ -11,6 +11,7 @@ from blackbox.engine.cohort import CLEAN, Claim, Cohort
 from blackbox.engine.evaluator import Evaluator
 from blackbox.engine.ledger import CODES, LIVE
 from blackbox.engine.spec import RunSpec
+from blackbox.oracle.asking import LockedOut
 from blackbox.protocol import Status
 
 
@@ -64,7 +65,15 @@ class Confirmation:
         """Make one call: charge its answers, count them, and settle the claims that they decide."""
         led = self.ledger
         who = np.array([c.samples[c.plan.row[b.at]] for c, b, _ in asked])  # type: ignore[union-attr]
-        reply = self.evaluator.submit(torch.cat([point for _, _, point in asked]), who)
+        try:
+            reply = self.evaluator.submit(torch.cat([point for _, _, point in asked]), who)
+        except LockedOut as error:  # too few are left to decide these claims
+            led.shut[who[error.rows]] = True
+            led.close(who[error.rows], Status.BUDGET)
+            kept = [each for i, each in enumerate(asked) if i not in error.rows]
+            if kept:
+                self._ask_again(kept)
+            return
         _, adv = self.evaluator.judge(reply, who)
         np.add.at(led.bad, who, ~adv)
         wrong = self.spec.done(reply, adv, who)

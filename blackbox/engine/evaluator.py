@@ -13,11 +13,12 @@ from blackbox.answer import Plan
 from blackbox.engine.accounts import Accounts
 from blackbox.engine.answers import keep
 from blackbox.engine.cohort import CLEAN, Cohort
+from blackbox.engine.locked import Piece, without
 from blackbox.engine.spec import RunSpec
 from blackbox.goals.base import GoalError
-from blackbox.oracle.asking import asking
+from blackbox.oracle.asking import LockedOut, asking
 from blackbox.oracle.oracle import Oracle, Reply, TargetError
-from blackbox.protocol import Ask
+from blackbox.protocol import Ask, Status
 
 
 class Evaluator:
@@ -28,6 +29,7 @@ class Evaluator:
         self.name = spec.name
         self.ids, self.informed = spec.samples.ids, spec.attack.informed
         self.detects = oracle.flags is not None
+        self.shut = False
 
     def answer(self, cohorts: list[Cohort]) -> None:
         """Plan and answer the Ask of each cohort. In a resumed cohort it may be answered in part already."""
@@ -47,7 +49,7 @@ class Evaluator:
         at = 0
         while waiting:
             size = self.oracle.next_rows(waiting)
-            pieces: list[tuple[Cohort, Plan, int]] = []
+            pieces: list[Piece] = []
             room = size
             while room:
                 cohort, plan = todo[at]
@@ -57,8 +59,11 @@ class Evaluator:
                 at += n == len(plan.row) - plan.done
             self._call(pieces)
             waiting -= size
+        if self.shut:  # of whose rows the last is credited by now
+            ledger, self.shut = self.accounts.ledger, False
+            ledger.close(np.flatnonzero(ledger.shut), Status.BUDGET)
 
-    def _call(self, pieces: list[tuple[Cohort, Plan, int]]) -> None:
+    def _call(self, pieces: list[Piece]) -> None:
         """Make one call with the next n evaluations of each of these plans."""
         made = [plan.inputs(cohort.task, plan.done, plan.done + n) for cohort, plan, n in pieces]
         samples = [cohort.samples[plan.row[plan.done : plan.done + n]] for cohort, plan, n in pieces]
@@ -66,7 +71,13 @@ class Evaluator:
         who = samples[0] if len(samples) == 1 else np.concatenate(samples)
         if not math.isfinite(float(x.sum())):  # of numbers in the box: one cheap test for all entries
             raise self._not_finite(x, who)
-        reply = self.submit(x, who)
+        try:
+            reply = self.submit(x, who)
+        except LockedOut as error:
+            self.accounts.ledger.shut[who[error.rows]] = self.shut = True
+            if kept := without(pieces, error.rows):
+                self._call(kept)
+            return
         loss, adv = self.judge(reply, who)
         shown = self.spec.shown(reply, loss, adv, self.oracle) if self.informed else None
         np.add.at(self.accounts.ledger.bad, who, ~adv)

@@ -38,6 +38,7 @@ class Ledger:
         winner: the part that succeeded first, -1 where none is known.
         flagged: queries that the target rejected, or that its detector flagged.
         bad: queries charged whose answer was not what the attacker wants; a rejected one is among them.
+        shut: samples about which the target answers no more (`blackbox.oracle.asking.LockedOut`).
         answers: by the sample what a report shows of its answers, see `blackbox.engine.answers`.
         x: [N, \\*shape] the example kept: the adversarial one, else the candidate with the largest loss.
     """
@@ -60,6 +61,7 @@ class Ledger:
     winner: np.ndarray
     flagged: np.ndarray
     bad: np.ndarray
+    shut: np.ndarray
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -85,6 +87,7 @@ class Ledger:
             winner=np.full(n, -1, np.int16),
             flagged=np.zeros(n, np.int64),
             bad=np.zeros(n, np.int64),
+            shut=np.zeros(n, np.bool_),
         )
 
     @property

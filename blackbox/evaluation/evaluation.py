@@ -28,6 +28,7 @@ from blackbox.oracle.oracle import Oracle, TargetError
 from blackbox.protocol import Attack
 from blackbox.results.ledger import image_hashes
 from blackbox.tabular import Tabular
+from blackbox.tariff import Tariff
 from blackbox.threat import Threat, as_threat
 
 __all__ = ["BUDGETS", "CEILING_STEPS", "LEVELS", "PRESETS", "Evaluation", "Row", "evaluate"]
@@ -44,6 +45,7 @@ def evaluate(
     *,
     goal: Goal | None = None,
     table: Tabular | None = None,
+    tariff: Tariff | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     white_box: nn.Module | None = None,
     ceiling: Mapping[str, int] | None = None,
@@ -69,6 +71,8 @@ def evaluate(
             boxes, embeddings or numbers only ``"answers"``.
         table: what a row of a table may be, as in `blackbox.attack`; ``x`` is in its units. Crafted examples are no rows of a table: there
             is no transfer and no white-box row.
+        tariff: prices and limits, as in `blackbox.attack`: each row with a budget is an attacker who keeps to them, with accounts of their
+            own, and a line below the table says what it cost.
         nets: name -> surrogate: rows for their transfer, and `auto` may use them.
         white_box: the target itself, if its gradients are available: an ensemble of attacks with them (`surrogates.ceiling`)
             gives the ceiling, which no attacker should beat, and `Evaluation.nearness` how much of it queries recover. A model
@@ -109,7 +113,7 @@ def evaluate(
     found = _begun(given, threat, seed)
     check_levels(given, attacks.get(attack) if isinstance(attack, str) else attack, called(attack), levels, oracle)
     top, white_box, nets_shown = ceiling_settings(ceiling), *_helped(found, given, white_box, ceiling, nets)
-    run = Parts(found, oracle, plain, given, Kept(journal, checkpoint), saved, attack, level)
+    run = Parts(found, oracle, plain, given, Kept(journal, checkpoint), saved, attack, level, tariff)
     known: priors.Prior | None = sg.prior(list(nets.values())) if nets else None
     knowing = run.knowing(known) if plain.defences else None
     shown = [sees for level in levels for sees in ((level,) if knowing is None else (level, f"{level}, adaptive"))]

@@ -27,6 +27,7 @@ from blackbox.plugins import short
 from blackbox.protocol import Attack
 from blackbox.results.ended import why
 from blackbox.run import attack
+from blackbox.tariff import Tariff
 
 CEILING_STEPS = 50  # of each attack of the white-box ensemble
 CLEAN, NOISE = "none (clean images)", "random noise, same Linf"
@@ -66,6 +67,7 @@ class Parts:
     saved: Callable[[Evaluation], Any] | None
     attack: str | Attack = "auto"
     level: str = "labels"  # that `plain` shows
+    tariff: Tariff | None = None
 
     @property
     def wrong(self) -> np.ndarray:
@@ -258,7 +260,7 @@ class Parts:
                         result = attack(
                             self.oracle(level), attack=search, threat=found.threat, budget=budget, **self.given.some(left),
                             seed=found.seed, prior=known, **self.kept.of(name),
-                            progress=progress(f"{sees}, {budget:,}") if progress else None,
+                            progress=progress(f"{sees}, {budget:,}") if progress else None, tariff=self.tariff,
                         )  # fmt: skip
                     else:
                         found.notes.append(f"{sees}: nothing was left to attack with {budget:,} queries.")

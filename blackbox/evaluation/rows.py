@@ -47,7 +47,8 @@ class Evaluation:
     readings: of a loaded evaluation, how the target's answers were read. prints: [N] a hash of each clean image; 0 unknown.
     goal, goal_open: in words, where it is not a wrong class, and what holds of an input that does not reach it. kind: what an input is
     called, "image", "row" of a table or "input". white_box: which attack of the white-box ensemble broke how many images, and the
-    gradients spent. alarms: stream of benign queries -> (flagged, of how many), where a detector watches."""
+    gradients spent. alarms: stream of benign queries -> (flagged, of how many), where a detector watches. bills: of a loaded evaluation,
+    what its attacks cost by a tariff."""
 
     rows: list[Row]
     threat: Threat
@@ -66,6 +67,7 @@ class Evaluation:
     goal: str = ""
     goal_open: str = ""
     kind: str = "image"
+    bills: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.prints is None:
@@ -182,7 +184,7 @@ class Evaluation:
         told = [f"answers read as: {reading}" for reading in self.how_read()]
         told += [f"white-box ensemble: {self.white_box}"] if self.white_box else []
         told += [f"false alarms, {stream}: {cell(Rate(*counts))}" for stream, counts in self.alarms.items()]
-        told += self.near()
+        told += self.paid() + self.near()
         told += [f"note: {n}" for n in self.notes]
         told += [f"note: {self.of_inputs(warning)}"] if (warning := few(len(self.labels))) else []
         return "\n".join([*([cut] if cut else []), *goal, head, lay(self.cells(), left=2), *told])
@@ -190,6 +192,12 @@ class Evaluation:
     def how_read(self) -> list[str]:
         """How the target's answers were read, each way once."""
         return self.readings or list(dict.fromkeys(r.config["reading"] for r in self.results.values() if r.config.get("reading")))
+
+    def paid(self) -> list[str]:
+        """What each query attack cost by the tariff, in lines; empty without one."""
+        return self.bills or [
+            f"money, {sees}, {budget:,} queries: {r.bill}" for (sees, budget), r in self.results.items() if "tariff" in r.config
+        ]
 
     def save(self, folder: str | Path) -> Path:
         """evaluation.json (every row with the images it got wrong, by id), and a folder for each run."""
@@ -211,7 +219,7 @@ class Evaluation:
             "images": len(self.labels), "ids": self.ids.tolist(), "prints": self.prints.tolist(),
             "seconds": self.seconds, "notes": self.notes, "readings": self.how_read(),
             "white_box": self.white_box, "alarms": self.alarms, "goal": self.goal, "goal_open": self.goal_open, "kind": self.kind,
-            "complete": self.complete, "failures": self.failures, "rows": rows,
+            "bills": self.paid(), "complete": self.complete, "failures": self.failures, "rows": rows,
         }  # fmt: skip
         new = path / "evaluation.json.part"
         new.write_text(json.dumps(body, indent=1) + "\n")
@@ -247,6 +255,7 @@ class Evaluation:
                 prints=np.array(body.get("prints", [0] * len(ids)), np.int64), white_box=body.get("white_box", ""),
                 alarms={stream: (n, of) for stream, (n, of) in body.get("alarms", {}).items()},
                 goal=body.get("goal", ""), goal_open=body.get("goal_open", ""), kind=body.get("kind", "image"),
+                bills=body.get("bills", []),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Expected a saved evaluation in {path}, but it cannot be read: {error!r}.") from None

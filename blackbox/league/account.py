@@ -37,6 +37,11 @@ class Question(NamedTuple):
     answer: Any = None
 
     @property
+    def caught(self) -> bool:
+        """What a tariff calls flagged: by a detector, or rejected."""
+        return self.flagged or self.rejected
+
+    @property
     def hit(self) -> bool:
         """Is this an example: adversarial, and inside?"""
         return self.inside and self.adversarial
@@ -70,7 +75,7 @@ def chained(head: str, lines: Iterable[str]) -> str:
 class ImageAccount(Part):
     """One image in one session. print: of the clean image. clean: the target's label of it, looked up without charge when the session
     was opened. goal: the class to reach. unreached: under a goal of another kind, was the clean image answered, and does it not reach the
-    goal? rows: answered; flagged, rejected, bad (not adversarial), outside (the threat): of them."""
+    goal? rows: answered; flagged (by a detector, or rejected), rejected, bad (not adversarial), outside (the threat): of them."""
 
     image: int
     label: int
@@ -159,7 +164,7 @@ def counted(image: ImageAccount, asked: Iterable[Question]) -> ImageAccount:
     """The account of an image about which these questions were asked."""
     found = list(asked)
     counts: dict[str, Any] = {
-        "rows": len(found), "flagged": sum(q.flagged for q in found), "rejected": sum(q.rejected for q in found),
+        "rows": len(found), "flagged": sum(q.caught for q in found), "rejected": sum(q.rejected for q in found),
         "bad": sum(not q.adversarial for q in found), "outside": sum(not q.inside for q in found),
     }  # fmt: skip
     return image.model_copy(update=counts)

@@ -1,4 +1,4 @@
-"""Who may play, and under which names: what the host looks at before a target is opened."""
+"""Who may play, under which names, and with which images: what the host looks at before a target is opened, or asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 
+import numpy as np
+
 from blackbox.league import source as sources
+from blackbox.league.material import Material
 from blackbox.serving import Refused
 
 
@@ -36,3 +39,13 @@ def check_attack(attack: str, source: str, parameters: str) -> None:
         raise Refused(400, f"Expected a name of at most 200 letters for the attack, with single spaces, but it was {attack!r:.80}.")
     for fault in sources.misnamed(attack, source, parameters):
         raise Refused(403, fault)
+
+
+def check_images(m: Material, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which images [m, \\*shape] uint8 are inside threat and mask, [m] bool. Raises: Refused, one is where the rules let none be."""
+    kept, inside = m.unmasked(images, rows), m.inside(images, rows)
+    for i, ok in enumerate(inside if m.scenario.queries == "inside" else kept):
+        if not ok:
+            what = f"an image inside {m.scenario.threat}" if kept[i] else "an image that is changed only where the mask lets it"
+            raise Refused(403, f"Expected {what}, but row {i}, about image {int(m.ids[rows[i]])}, is not. None was answered.")
+    return inside

@@ -18,34 +18,42 @@ import numpy as np
 from blackbox.league import scenario as scenarios
 from blackbox.league import source
 from blackbox.league.account import Question, answers
-from blackbox.league.client import LeagueError
+from blackbox.league.client import LeagueError, Over
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
 from blackbox.league.games import Game, accounts_of, game_of
+from blackbox.league.limits import open_to, tally
 from blackbox.league.material import Material, as_levels, goal_of, print_of
 from blackbox.league.play import Attempt, search
 from blackbox.league.scenario import Scenario
 from blackbox.plugins import is_file
 from blackbox.results import AttackResult
+from blackbox.tariff import Tariff
 
 
 class Journal:
     """Answers from a journal what was asked before, at the same place, and refuses anything else. Where a session was stopped, questions
     after the last that was answered about an image are rejected: the calls of a replay are not cut where those were, so that other images
-    may still have answers to come.
+    may still have answers to come. After the last that the scenario's ``tariff`` allows there are none, as there were none at the server.
 
     read: the rows answered from the journal. other: the first question that is another.
     """
 
-    def __init__(self, game: Game) -> None:
+    def __init__(self, game: Game, tariff: Tariff | None = None) -> None:
         self.asked = {image.image: asked for image, asked in zip(game.account.images, game.asked, strict=True)}
         self.read, self.other, self.stopped = 0, "", game.account.stopped is not None
         first = next((q for asked in game.asked for q in asked), None)
         none = None if first is None or first.scores is None else np.full_like(first.scores, np.nan)
+        counts = np.array([tally(asked) for asked in game.asked])
+        spent = np.zeros(len(counts), bool) if tariff is None else open_to(tariff, counts) < 1
+        self.over = {image.image: image.rows for image, no in zip(game.account.images, spent, strict=True) if no}
         self.after = Question(0, 0, "", -1, none, False, True, False, False)
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
         """As `blackbox.league.client.Player.ask`."""
         found: list[Question] = []
+        over = {image: self.over[image] for image, at in zip(ids, places, strict=True) if at >= self.over.get(image, at + 1)}
+        if over:
+            raise Over("Expected no question past those that the tariff allows, but there was one.", over)
         for levels, sample, at in zip(images, ids, places, strict=True):
             known = self.asked[sample]
             if at >= len(known) and self.stopped:
@@ -96,7 +104,7 @@ def _apart(*given: Any) -> list[str]:
 
 
 def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray | None, data: str | None) -> list[str]:
-    a, journal, session = game.account, Journal(game), game.session
+    a, journal, session = game.account, Journal(game, scenario.prices), game.session
     try:
         attack, parameters = attempt.build(scenario, data)
     except (ValueError, TypeError) as error:

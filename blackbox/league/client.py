@@ -12,13 +12,22 @@ from blackbox.league.web import PREFIX
 from blackbox.targets.address import address
 from blackbox.targets.rows import read
 
-__all__ = ["Away", "Host", "LeagueError", "Player"]
+__all__ = ["Away", "Host", "LeagueError", "Over", "Player"]
 
 _AGAIN = (502, 503, 504)
 
 
 class LeagueError(RuntimeError):
     """The server refused, and says why; nothing was charged."""
+
+
+class Over(LeagueError):
+    """The server answers no more about some images, as the tariff says. over: of each of them, by its id, how many questions it has
+    answered; those of the call that came before are among them, and are answered again, uncharged, when they are asked again."""
+
+    def __init__(self, message: str, over: dict[int, int]) -> None:
+        super().__init__(message)
+        self.over = over
 
 
 class Away(ConnectionError):
@@ -29,7 +38,7 @@ class Host(Protocol):
     """Who answers a player: a server, or a journal that is played again."""
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
-        """Labels, scores, answers of another form, and rejections of images about the samples ``ids``."""
+        """Labels, scores, answers of another form, and rejections of images about the samples ``ids``. Raises: Over."""
 
 
 class Player:
@@ -112,6 +121,8 @@ class Player:
             refused = None if answer.status_code == 200 else found["error"]
         except (ValueError, KeyError, TypeError):
             raise LeagueError(f"Expected {self.url} to be a league's server, but it answered {answer.text[:60]!r}.") from None
+        if refused is not None and isinstance(over := found.get("over"), dict):
+            raise Over(refused, {int(image): int(rows) for image, rows in over.items()})
         if refused is not None:
             raise LeagueError(refused)
         return found

@@ -43,7 +43,7 @@ class Image(Part):
         queries: rows that the server answered about this image, its clean check among them.
         first_success_query: which of them first succeeded; 0 where none did.
         distance: of the claimed adversarial image, in the threat's norm; None without one.
-        flagged: queries that a detector flagged. rejected: those that got no answer. bad: those that were not adversarial.
+        flagged: queries that a detector flagged, or that were rejected. rejected: those that got no answer. bad: not adversarial.
         gradients: of surrogates, as the entrant declares. seconds: of the session, an image.
     """
 

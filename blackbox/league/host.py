@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import blackbox
+from blackbox.league import limits
 from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted
-from blackbox.league.admission import check_attack, check_player
+from blackbox.league.admission import check_attack, check_images, check_player
 from blackbox.league.book import Book
 from blackbox.league.failed import TARGET_ENDED, answered, named
 from blackbox.league.judge import Judge
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Open:
-    """A session that is being played. judge: of its answers. asked: the questions about each image, by its row. head: the journal's last
-    hash."""
+    """A session that is being played. judge: of its answers. asked: the questions about each image, by its row. tally: [N, 3], as
+    `limits.tally` counts them. head: the journal's last hash."""
 
     id: int
     account: Account
@@ -37,6 +38,7 @@ class Open:
     oracle: Oracle
     judge: Judge
     asked: list[list[Question]]
+    tally: np.ndarray
     head: str = FIRST
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,13 +134,14 @@ class Host:
         ]  # fmt: skip
         account = Account(
             server=blackbox.__version__, scenario=m.scenario.name, scenario_hash=m.hash, target=target,
-            sealed=m.scenario.target(target).sealed, model=targets.model_hash(target), seed=seed, budget=m.scenario.budget, player=player,
+            sealed=m.scenario.target(target).sealed, model=targets.model_hash(target), seed=seed, budget=m.scenario.limit, player=player,
             attack=attack, parameters=entry[2], source=entry[1], entered=entry[3], opened=time.time(),
             earlier=self.book.earlier(player, m.hash, target, seed), about=about, rows=0, journal=FIRST,
             images=images,
         )  # fmt: skip
         number = self.book.open(entry[0], secret, account)
-        game = self._open[number] = Open(number, account, m, oracle, judge, [[] for _ in images])
+        blank = np.zeros((len(images), 3), np.int64)
+        game = self._open[number] = Open(number, account, m, oracle, judge, [[] for _ in images], blank)
         return game
 
     def _again(self, targets: Targets, number: int, secret: int, account: Account) -> Open:
@@ -147,10 +150,12 @@ class Host:
         if account.closed is None:
             account = account.model_copy(update={"restarts": account.restarts + 1})
         oracle, judge = targets.oracle(account.target, secret), targets.judge(account.target)
-        game = Open(number, account, m, oracle, judge, [[] for _ in account.images])
+        blank = np.zeros((len(account.images), 3), np.int64)
+        game = Open(number, account, m, oracle, judge, [[] for _ in account.images], blank)
         lines = self.book.lines(number)
         for question in map(Question.read, lines):
             game.asked[m.rows[question.image]].append(question)
+        game.tally = np.array([limits.tally(asked) for asked in game.asked])
         game.head = chained(FIRST, lines)
         kept = [row for row in self.book.pixels(number) if row is not None]
         if kept:
@@ -174,7 +179,8 @@ class Host:
 
         Raises:
             Refused: a place that was another question's, a question past the budget, or an image that the rules forbid. Nothing is
-                charged, and no row is answered.
+                charged, and no row is answered. Closed: about an image of them no more is answered; the others were, and those about it
+                that came before.
         """
         game = self._game(session, player, token)
         m, rows = game.material, self._rows(game.material, images, ids, places)
@@ -189,25 +195,32 @@ class Host:
                     continue
                 if at != ahead[row]:
                     raise Refused(409, f"Expected question {ahead[row]} about image {ids[i]}, but it was question {at}.")
-                if at >= m.scenario.budget:
-                    most = f"at most {m.scenario.budget} queries about image {ids[i]}"
+                if at >= m.scenario.limit:
+                    most = f"at most {m.scenario.limit} queries about image {ids[i]}"
                     raise Refused(403, f"Expected {most}, but there would be more. None was answered.")
                 ahead[row] += 1
                 fresh.append(i)
             if fresh and game.account.closed is not None:
                 raise Refused(TARGET_ENDED, "Expected no new question in a session that was closed: there is no second draw.")
             if fresh:
-                self._answer(game, images[fresh], rows[fresh], [prints[i] for i in fresh])
+                self._within(game, images, rows, prints, fresh)
             return [game.asked[row][at] for row, at in zip(rows, places, strict=True)]
 
-    def _answer(self, game: Open, images: np.ndarray, rows: np.ndarray, prints: list[str]) -> None:
+    def _within(self, game: Open, images: np.ndarray, rows: np.ndarray, prints: list[str], fresh: list[int]) -> None:
+        """Answer questions in their order, as far as the tariff lets each image be asked about. Raises: Closed."""
+        m = game.material
+        inside = check_images(m, images[fresh], rows[fresh])
+        while fresh:
+            now = limits.allowed(m.scenario.prices, game.tally, rows[fresh])
+            if not len(now):
+                raise limits.closed(m.scenario.prices, game.tally, rows[fresh], m.ids)
+            at = np.array(fresh)[now]
+            self._answer(game, images[at], rows[at], [prints[i] for i in at], inside[now])
+            fresh, inside = np.delete(fresh, now).tolist(), np.delete(inside, now)
+
+    def _answer(self, game: Open, images: np.ndarray, rows: np.ndarray, prints: list[str], inside: np.ndarray) -> None:
         """Ask the target, and write the answers into the book before anybody sees them."""
         m = game.material
-        inside, kept = m.inside(images, rows), m.unmasked(images, rows)
-        for i, ok in enumerate(inside if m.scenario.queries == "inside" else kept):
-            if not ok:
-                what = f"an image inside {m.scenario.threat}" if kept[i] else "an image that is changed only where the mask lets it"
-                raise Refused(403, f"Expected {what}, but row {i}, about image {int(m.ids[rows[i]])}, is not. None was answered.")
         before = 0 if game.oracle.flags is None else len(game.oracle.flags)
         like = next((question.scores for asked in game.asked for question in asked), None)
         told, reached = answered(self.targets[m.hash], game.account.target, game.oracle, game.judge, images, rows, like)
@@ -232,6 +245,7 @@ class Host:
         game.head = chained(game.head, lines)
         for row, question in zip(rows, new, strict=True):
             game.asked[row].append(question)
+            game.tally[row] += limits.tally([question])
 
     def close(self, session: int, player: str, token: str, stopped: str | None) -> Signed:
         """End a session for good, and sign its account. Once more, it is signed again."""

@@ -224,7 +224,7 @@ def search(
     try:
         result = bb.attack(
             oracle, x, labels if goal is None else None, attack, threat, scenario.budget, target=goals, goal=goal, seed=seed,
-            ids=np.array(said["ids"]), votes=scenario.votes, mask=mask,
+            ids=np.array(said["ids"]), votes=scenario.votes, mask=mask, tariff=scenario.prices,
         )  # fmt: skip
     except BaseException as error:
         result = getattr(error, "result", None)  # type: ignore[assignment]

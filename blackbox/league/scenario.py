@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.protocol import Access
 from blackbox.specs import channels as between
 from blackbox.specs.goal import fits
+from blackbox.specs.tariff import tariff_of
 from blackbox.specs.threat import read_threat
 from blackbox.sweep.study import Images, Seeds
 from blackbox.tariff import Tariff
@@ -94,7 +95,7 @@ class Scenario(Part):
         threat: ``linf:8/255``. mask: a file, as --mask takes it. queries: "anywhere" in the box, or only "inside" the threat and mask.
         targeted: None, a class, or "random", another for each image. goal: what to reach instead of a class, as --goal takes it.
         channels, defences: between target and attacker, as --channel and --defence. votes: fresh answers that confirm a success.
-        tariff: prices, as `blackbox.Tariff` takes them.
+        tariff: prices and limits, as `blackbox.Tariff` takes them; the server holds to ``lock_out`` and ``most``, image by image.
         budget: queries an image, its clean check among them. seeds: each is played on each target.
         classes, mean, std, returns, batch: how models are loaded and read, as for the command line.
 
@@ -142,12 +143,7 @@ class Scenario(Part):
     @field_validator("tariff")
     @classmethod
     def _prices(cls, values: dict[str, float | int]) -> dict[str, float | int]:
-        names = [each.name for each in fields(Tariff)]
-        if unknown := [name for name in values if name not in names]:
-            raise ValueError(f"Expected prices of {', '.join(names)}, but there was {unknown[0]}.{did_you_mean(unknown[0], names)}")
-        if limit := next((name for name in ("lock_out", "most") if name in values), None):
-            raise ValueError(f"Expected prices alone, but there was {limit}, to which nothing in the league holds an attack. Leave it out.")
-        Tariff(**values)  # type: ignore[arg-type]
+        tariff_of(values)
         return values
 
     @field_validator("targets", "surrogates")
@@ -186,6 +182,16 @@ class Scenario(Part):
         if self.targeted == "random":
             return "another class, drawn for each image"
         return self.goal or ("any wrong class" if self.targeted is None else f"class {self.targeted}")
+
+    @cached_property
+    def prices(self) -> Tariff | None:
+        """The tariff; None without prices."""
+        return tariff_of(self.tariff)
+
+    @property
+    def limit(self) -> int:
+        """The most queries about an image, at which failures are charged: the budget, or fewer where the money pays for no more."""
+        return self.budget if self.prices is None else self.prices.budget(self.budget)
 
     def stack(self) -> list[between.Chosen]:
         """What stands between a target and the attacker, the innermost first."""

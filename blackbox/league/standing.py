@@ -55,7 +55,8 @@ class Standing:
 
     @property
     def budget(self) -> int:
-        return self.scenario.budget
+        """The most queries about an image: the scenario's budget, or fewer where the money pays for no more."""
+        return self.scenario.limit
 
     @property
     def goal(self) -> str:
@@ -133,14 +134,20 @@ class Standing:
 
     @cached_property
     def flagged(self) -> np.ndarray:
-        """Queries that were flagged or rejected, [R, N]; where a detector rejects, what it rejects is what it flags."""
-        return np.maximum(self.column("flagged"), self.column("rejected"))
+        """Queries that a detector flagged, or that were rejected, [R, N]."""
+        return np.maximum(self.column("flagged"), self.column("rejected"))  # an entry of an older server did not count these in those
+
+    @cached_property
+    def locked_out(self) -> np.ndarray:
+        """Which images were asked about no more, since so many queries were flagged, [R, N] bool."""
+        prices = self.scenario.prices
+        return np.zeros(self.flagged.shape, bool) if prices is None else prices.locked(self.flagged)
 
     def bill(self) -> Bill:
         """What all sessions cost by the scenario's tariff, with the labels and gradients that the entrant declares."""
         columns = self.column("queries"), self.flagged, self.column("bad"), self.column("gradients"), self.column("seconds")
         queries, flagged, bad, gradients, seconds = (float(column.sum()) for column in columns)
-        return Tariff(**self.scenario.tariff).bill(queries, flagged, bad, self.entry.labels, gradients, seconds)  # type: ignore[arg-type]
+        return (self.scenario.prices or Tariff()).bill(queries, flagged, bad, self.entry.labels, gradients, seconds)
 
 
 @dataclass(frozen=True)

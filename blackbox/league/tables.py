@@ -72,6 +72,7 @@ def _spent(found: Sequence[Standing]) -> dict[str, list[str]]:
     """Columns of what the entries spent, by their heads; without those that are 0 for all."""
     columns: dict[str, tuple[list[float], Callable[[float], str]]] = {
         "flagged": ([s.mean(s.flagged) for s in found], "{:,.1f}".format),
+        "locked out": ([100 * s.mean(s.locked_out) for s in found], f"{{:.0f}}{FIXED}%".format),
         "money (spent)": ([s.bill().total / max(int(s.attacked.sum()), 1) if s.scenario.tariff else 0.0 for s in found], short),
         "gradients": ([s.mean(s.column("gradients")) for s in found], "{:,.0f}".format),
         "labels bought": ([s.entry.labels for s in found], "{:,.0f}".format),

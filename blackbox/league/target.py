@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.league.client import Away, Host, LeagueError
+from blackbox.league.client import Away, Host, LeagueError, Over
 from blackbox.league.judge import Told
 from blackbox.league.material import LEVELS, as_floats, as_levels, print_of
-from blackbox.oracle.asking import asked
+from blackbox.oracle.asking import LockedOut, asked
 from blackbox.protocol import Access
 from blackbox.targets.info import Described, TargetInfo
 from blackbox.targets.rows import copied
@@ -61,19 +61,23 @@ class LeagueTarget(Described):
         return Told(labels, scores, rejected, other).returned(self.info.shows is Access.ANSWERS)
 
     def _ask(self, levels: np.ndarray, ids: list[int], keys: list[tuple[int, str]]) -> list[tuple[int, np.ndarray | None, bool, Any]]:
-        """Ask about 8-bit images, each at the next place of its sample."""
-        places = []
+        """Ask about 8-bit images, each at the next place of its sample. Raises: LockedOut, no more is answered about some."""
+        places, before = [], self._places.copy()
         for sample in ids:
             places.append(self._places[sample])
             self._places[sample] += 1
         try:
             said = self.host.ask(self.session, levels, ids, places)
+        except Over as error:
+            self._places = before
+            rows = [i for i, (sample, at) in enumerate(zip(ids, places, strict=True)) if at >= error.over.get(sample, at + 1)]
+            raise LockedOut(str(error), np.array(rows)) from None
         except (LeagueError, Away) as error:
             self.failure = error
             raise
         none = [None] * len(ids)
         shown = none if said["scores"] is None else [np.array(row) for row in said["scores"]]
         columns = zip(said["labels"], shown, said["rejected"], said["answers"] or none, strict=True)
-        rows = [(int(label), row, bool(no), copied(answer)) for label, row, no, answer in columns]
-        self._known.update(zip(keys, rows, strict=True))
-        return rows
+        told = [(int(label), row, bool(no), copied(answer)) for label, row, no, answer in columns]
+        self._known.update(zip(keys, told, strict=True))
+        return told

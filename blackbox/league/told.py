@@ -20,6 +20,7 @@ def of_scenario(path: str, data: str | None = None) -> str:
         ["attacker", f"{a.access}, {a.feedback}; data: {a.quality}, {a.quantity:,} images"],
         ["between", ", ".join([*s.defences, *s.channels]) or "nothing"],
         ["budget", f"{s.budget:,} queries an image, seeds {', '.join(map(str, s.seeds))}"],
+        *([] if s.prices is None else [["tariff", str(s.prices)]]),
     ]
     for surrogate, target, share, seen in overlap(m, data):
         own, attacked = _share(share, "of its training images are the target's"), _share(seen, "of the attacked images were in them")

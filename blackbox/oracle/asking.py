@@ -18,6 +18,15 @@ class Asking:
     charged: bool
 
 
+class LockedOut(RuntimeError):
+    """A target answers no more about some of the samples that a call is about. Nothing of that call counts: the engine makes it again
+    without those rows, whose samples are finished. rows: [k] their places in the call."""
+
+    def __init__(self, message: str, rows: np.ndarray) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
 _NOW: ContextVar[Asking | None] = ContextVar("asking", default=None)
 
 

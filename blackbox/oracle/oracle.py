@@ -20,6 +20,7 @@ from blackbox.checks import as_images, check_int
 from blackbox.defences.adaptive import defences_of
 from blackbox.defences.stateful import unwatched
 from blackbox.oracle.announced import check_announced, told_form
+from blackbox.oracle.asking import LockedOut
 from blackbox.oracle.call_size import CallSize
 from blackbox.oracle.calls import in_calls
 from blackbox.oracle.journal import Journal, JournalError
@@ -257,7 +258,7 @@ class Oracle:
             try:
                 with self.unwatched() if purpose in UNCHARGED else contextlib.nullcontext():
                     out = self.__target.predict(x)
-            except JournalError:
+            except (JournalError, LockedOut):
                 raise
             except (Exception, SystemExit) as error:
                 raise raised(self.name, error, m, self.rows, self.sizes.keys()) from error
@@ -272,7 +273,7 @@ class Oracle:
                     journal.withdraw(error.row)
                 raise
         except BaseException as error:
-            self.failed += sent_of(error, m if journal is None else journal.asked)
+            self.failed += 0 if isinstance(error, LockedOut) else sent_of(error, m if journal is None else journal.asked)
             raise
         finally:
             self.filled += filled_up() - filled

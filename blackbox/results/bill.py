@@ -119,6 +119,7 @@ def report(
         **shared(spec),
         **({} if spec.max_bad is None else {"max_bad": spec.max_bad}),
         **({} if spec.tariff is None else {"tariff": asdict(spec.tariff), "flags": _flags(oracle, ledger)}),
+        **({"locked_out": int(ledger.shut.sum())} if ledger.shut.any() else {}),
         "seed": spec.seed,
         "objective": spec.objective.kind,
         "targeted": spec.objective.targeted,

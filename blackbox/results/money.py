@@ -54,6 +54,9 @@ def told(result: AttackResult) -> list[str]:
     if prices.lock_out is not None:
         many = int(prices.locked(result.flagged.numpy()).sum())
         lines.append(f"lock-out         {counted(many, 'image was', 'images were')} locked out, after {prices.lock_out:,} flagged queries")
+    if shut := result.config.get("locked_out"):
+        who = counted(shut, "image", "images")
+        lines.append(f"note             about {who} the target answered no more, by its own count of flags and money")
     return lines
 
 

@@ -25,6 +25,8 @@ _WHERE = {
     "Images": "blackbox.specs.options",
     "Nets": "blackbox.specs.options",
     "Within": "blackbox.specs.options",
+    "read_tariff": "blackbox.specs.tariff",
+    "tariff_of": "blackbox.specs.tariff",
     "oracle": "blackbox.specs.target",
     "retrying": "blackbox.specs.target",
     "area": "blackbox.specs.threat",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from blackbox.specs.model import SURROGATE_FILE, Model, free, models, one_model, several, sources
     from blackbox.specs.options import Images, Nets, Within
     from blackbox.specs.target import oracle, retrying
+    from blackbox.specs.tariff import read_tariff, tariff_of
     from blackbox.specs.threat import area, one_threat, read_threat, threats
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -19,7 +19,7 @@ from blackbox.sweep.store import Store
 from blackbox.sweep.study import Point
 from blackbox.sweep.table import Table
 
-_FIXED = ("access", "channels", "votes", "eight_bit", "targeted", "steps")  # what a grid does not vary
+_FIXED = ("access", "channels", "votes", "eight_bit", "targeted", "tariff", "steps")  # what a grid does not vary
 
 
 class SweepLog:

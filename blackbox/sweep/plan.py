@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from blackbox.specs.goal_files import files_print
 from blackbox.specs.model import file_print
+from blackbox.specs.tariff import limit
 from blackbox.sweep import loading
 from blackbox.sweep.loading import GOAL
 from blackbox.sweep.study import Point, Study
@@ -101,7 +102,7 @@ class Plan:
         how |= {k: v for k, v in (("returns", study.returns), ("batch", study.batch)) if v is not None}  # newer than old stores
         grids = {"attack": study.attack, "transfer": study.transfer}
         fixed = {kind: grid.model_dump() for kind, grid in grids.items() if grid is not None}
-        newer = [("goal", None)]  # than old stores
+        newer = [("goal", None), ("tariff", None)]  # than old stores
         return {kind: ({k: v for k, v in grid.items() if k not in varied and (k, v) not in newer}, how) for kind, grid in fixed.items()}
 
     @cached_property
@@ -112,8 +113,8 @@ class Plan:
     def worst(self, cell: Cell) -> int:
         """The most queries a cell may cost."""
         n = cell.stop - cell.start
-        if cell.point.kind == "attack":
-            return n * cell.point.budget
+        if self.study.attack is not None and cell.point.kind == "attack":
+            return n * limit(self.study.attack.tariff, cell.point.budget)
         noise = self.study.transfer is not None and self.study.transfer.noise
         return n * (2 + (0 if not noise else 2 if cell.point.threat.lower().startswith("linf") else 1))
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.plugins import is_file
 from blackbox.specs.goal_text import any_form
+from blackbox.specs.tariff import read_tariff
 from blackbox.specs.threat import read_threat
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Attacks(_Grid):
     eight_bit: bool = False
     targeted: str | None = None
     goal: str | None = None
+    tariff: str | None = None
 
     @model_validator(mode="after")
     def _fit(self) -> Attacks:
@@ -121,6 +123,7 @@ class Attacks(_Grid):
         from blackbox.protocol import Access
 
         given.votes(self.votes, randomised=False)
+        read_tariff(self.tariff)
         if self.goal is not None and self.targeted is not None:
             raise ValueError("Expected either targeted or a goal, but both were given.")
         shown = Access.SCORES if self.any_form else Access.parse(self.shows.partition(":")[0])

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from blackbox.results.words import of_inputs
+from blackbox.specs.tariff import limit, read_tariff
 from blackbox.statistics import Rate, TwoLevel, few, rate_estimate
 from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan
 from blackbox.sweep.store import Store
 from blackbox.sweep.study import Point
+from blackbox.tariff import short
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,18 @@ class Table:
         found = self.outcomes[point]
         if point.kind != "attack" or not found or not found["attacked"].any():
             return float("nan"), float("nan")
-        charged = np.where(found["success"], found["queries"], point.budget)[found["attacked"]]
+        grid = self.plan.study.attack
+        budget = point.budget if grid is None else limit(grid.tariff, point.budget)
+        charged = np.where(found["success"], found["queries"], budget)[found["attacked"]]
         return float(charged.mean()), float(np.median(charged))
+
+    def money(self, point: Point) -> float | None:
+        """What the queries at a point cost in all; None without a tariff."""
+        found, grid = self.outcomes[point], self.plan.study.attack
+        prices = read_tariff(grid.tariff) if grid is not None and point.kind == "attack" else None
+        if prices is None or not found:
+            return None
+        return float(prices.money(*(found[name].clip(0).astype(np.float64).sum() for name in ("queries", "flagged", "bad"))))
 
     def records(self) -> list[dict[str, Any]]:
         """One dict a point, for a CSV file."""
@@ -131,6 +143,7 @@ class Table:
                 "rate": rate.value, "low": rate.low, "high": rate.high, "unknown": rate.unknown,
                 "noise": noise.value if noise else "",
                 "mean_queries": mean, "median_queries": median, "spent": int(asked.sum()) if asked is not None else "",
+                **({} if (paid := self.money(point)) is None else {"money": paid}),
             })  # fmt: skip
         return out
 
@@ -162,6 +175,9 @@ class Table:
             told[0] = f"Goal: {self.goal}; reached: of the inputs that did not reach it unchanged, with Wilson interval"
             if self.plan.study.transfer is not None:
                 told[0] += "\nfooled: of the images that the target had right"
+        if bills := {p: paid for p in self.outcomes if (paid := self.money(p)) is not None}:
+            told[0] += f"\nTariff: {read_tariff(self.plan.study.attack.tariff)}; money in all: "  # type: ignore[union-attr]
+            told[0] += "; ".join(f"{point} {short(paid)}" for point, paid in bills.items())
         if self.several():
             told[0] += "; pooled: an image's seeds are averaged first, and the interval is over images"
         if warning := few(self.plan.count):

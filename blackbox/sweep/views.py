@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blackbox.specs.tariff import limit, read_tariff
 from blackbox.specs.threat import read_threat
 from blackbox.sweep.study import Point
 from blackbox.sweep.table import Table
@@ -35,11 +37,13 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     if not found or grid is None:
         return None
     config = {
-        "attack": point.what, "target": point.target, "access": grid.shows, "budget": point.budget,
+        "attack": point.what, "target": point.target, "access": grid.shows, "budget": limit(grid.tariff, point.budget),
         "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
         "stopped": MISSING, "goal": grid.goal, "table": table.plan.study.images.table,
+        **({} if (prices := read_tariff(grid.tariff)) is None else {"tariff": asdict(prices)}),
     }  # fmt: skip
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
+    names += "" if prices is None else " flagged bad"
     missing = table.unknown(point)
     columns = {name: torch.from_numpy(_longer(name, np.array(found[name]), missing)) for name in names.split()}
     ends = [

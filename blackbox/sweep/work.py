@@ -123,12 +123,13 @@ def _attack(
         bb.attacks.build(named.name, **named.settings), read_threat(point.threat), point.budget,
         target=goal[start:stop] if isinstance(goal, torch.Tensor) else goal, goal=specs.read_goal(grid.goal, block), seed=point.seed,
         ids=block.index, table=block.table,
-        votes=grid.votes, eight_bit=grid.eight_bit, **files,
+        votes=grid.votes, eight_bit=grid.eight_bit, tariff=specs.read_tariff(grid.tariff), **files,
     )  # fmt: skip
     unseen = int((result.success & (result.verified < 0)).sum())
     if unseen and (files["journal"] or files["checkpoint"]):  # the cell is tried again from there, and pays for no more than this
         raise bb.TargetError(f"Expected answers to the verification of {unseen} examples, but the target failed then.")
     names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
+    names += "" if grid.tariff is None else " flagged bad"
     columns = {name: getattr(result, name) for name in names.split()}
     columns["attacked"] = result.attacked
     columns["x_adv_print"] = torch.stack([_digest(row) for row in result.x_adv])

@@ -17,12 +17,13 @@ import torch
 
 from blackbox.league import again, signing
 from blackbox.league.account import FIRST, Account, Question, chained
-from blackbox.league.client import LeagueError
+from blackbox.league.client import LeagueError, Over
 from blackbox.league.entry import Entry
 from blackbox.league.material import as_floats
 from blackbox.league.verify import verify
 from blackbox.results import AttackResult
 from blackbox.serving import Refused
+from blackbox.tariff import Tariff
 from tests.league_ground import BUDGET, DODGE, Direct, Ground, edit, result, signed, wins, with_goal
 
 HONEST = int(os.environ.get("LEAGUE_HONEST", "24"))
@@ -402,6 +403,30 @@ def test_a_source_that_asks_something_else(tmp_path: Path) -> None:
 
     entry, _ = play(ground, "other", before=other)
     assert any("but the source asks another" in said for said in again.again(entry, ground.key, ground.material))
+
+
+@pytest.mark.parametrize(
+    ("tariff", "reason"),
+    [
+        ("query = 1, lock_out = 4", r"more queries about image \d, which is locked out after 4 flagged queries, but there were \d+ more"),
+        ("query = 1, bad = 1, flagged = 1, most = 31", r"image \d, of whose money, 31, (29|30|31) is spent, and a query may cost 3, but"),
+    ],
+)
+def test_going_on_after_the_lock_out_or_beyond_the_money(tmp_path: Path, tariff: str, reason: str) -> None:
+    """Asked, it is refused; signed nevertheless by a lenient server, the entry is refused, and the source would not have asked it."""
+    ground = Ground(tmp_path, more=f'tariff = {{{tariff}}}\ndefences = ["blacklight:window=3"]', budget=15)
+    me, m = ground.player(), ground.material
+    me.enter(m.hash, "cheat", "a" * 64, "Cheat()")
+    number = me.open(m.hash, "cheat", "open", 0)["session"]
+    with pytest.raises(Over, match=reason.split("image")[1].split(", but")[0]):
+        for place in range(15):
+            me.ask(number, m.levels[:1], [0], [place])
+    with pytest.MonkeyPatch.context() as lenient:
+        lenient.setattr(Tariff, "left", lambda self, queries, flagged, bad: np.full(np.shape(queries), BUDGET))
+        entry = ground.play("nes")
+        assert again.again(entry, ground.key, m) == []
+    assert any(re.search(reason, said) for said in ground.verify(entry).refusals)
+    assert "Expected question" in (said := " ".join(again.again(entry, ground.key, m))) or "the source to ask" in said
 
 
 def test_a_source_of_its_own_under_our_name(tmp_path: Path) -> None:

@@ -362,6 +362,22 @@ def test_ctrl_c_saves_what_was_paid_for(said: Cli, tmp_path: Path) -> None:
     assert any("stopped" in status.value for status in saved.status)
 
 
+class TestTariff:
+    def test_a_run_keeps_to_it_and_shows_both_bills(self, own: Path, said: Any) -> None:
+        base = ("attack", "-t", f"{own}/target.py:brightness", "-d", f"npz:{own}/grey.npz", "--eps", "0.02", "-o", "run", "--access")
+        out = said(*base, "scores", "-a", "square", "-b", "50", "--tariff", "query=0.01,bad=0.02,most=0.3")
+        assert "at most 10 queries = at most 120" in out.stdout
+        assert "tariff           query 0.01, bad 0.02; at most 0.3 an image" in out.stdout
+        assert "money            3.60 in all: 120 queries at 0.01, 120 bad at 0.02; an attacked image cost 0.3 on" in out.stdout
+        assert all(float(row["money"]) == pytest.approx(0.3) for row in outcomes(own / "run"))
+        assert made(own / "run")["tariff"] == "query=0.01,bad=0.02,most=0.3"
+        assert "at most 0.3 allowed" in (own / "run/report.md").read_text()
+        out = said(*base, "labels", "-b", "3", "--tariff", "query=0.1,bad=1")
+        assert out.returncode == 3 and bb.AttackResult.load(own / "run").config["attack"] == "stealthy-rays"
+        out = said(*base, "scores", "--tariff", "query=1,mots=3")
+        assert out.returncode == 2 and "there was 'mots'. Did you mean 'most'?" in out.stderr
+
+
 class TestGoals:
     def test_a_run_with_a_goal_and_a_mask_says_no_false_word(self, own: Path, said: Any) -> None:
         (own / "target.py").write_text("def number(x):\n    return 10 * x.flatten(1).mean(1)\n\ndef far(a):\n    return a - 4.52\n")
