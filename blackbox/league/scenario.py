@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -183,7 +182,7 @@ class Scenario(Part):
             return "another class, drawn for each image"
         return self.goal or ("any wrong class" if self.targeted is None else f"class {self.targeted}")
 
-    @cached_property
+    @property
     def prices(self) -> Tariff | None:
         """The tariff; None without prices."""
         return tariff_of(self.tariff)

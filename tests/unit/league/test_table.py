@@ -144,7 +144,7 @@ def test_what_cannot_stand_in_one_table() -> None:
         Site([Played(ENTRIES[0], SCENARIO), Played(fewer, SCENARIO)]).write(Path())
     with pytest.raises(ValueError, match="at least one verified entry"):
         Site([]).write(Path())
-    with pytest.raises(ValueError, match="prices of query.*flaged. Did you mean 'flagged'"):
+    with pytest.raises(ValueError, match="prices .query.*flaged.. Did you mean 'flagged'"):
         Scenario(**{**SCENARIO.model_dump(), "tariff": {"flaged": 1}})
 
 
