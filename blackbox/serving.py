@@ -12,9 +12,8 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,11 +35,9 @@ _UNKNOWN = 256 << 20  # bytes of a request about images of any size
 class Refused(Exception):
     """A refused request, with the HTTP status and a sentence that says why. more: what its answer holds beside the sentence."""
 
-    more: ClassVar[Mapping[str, Any]] = {}
-
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, **more: Any) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.more = status, more
 
 
 def announced(oracle: Oracle, k: int | None) -> dict[str, Any]:

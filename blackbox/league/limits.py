@@ -22,9 +22,8 @@ class Closed(Refused):
     """No more is answered about some of the images of a call. over: of each of them, by its id, how many questions were."""
 
     def __init__(self, message: str, over: dict[int, int]) -> None:
-        super().__init__(LOCKED, message)
+        super().__init__(LOCKED, message, over=over)
         self.over = over
-        self.more = {"over": over}
 
 
 def tally(asked: Iterable[Question]) -> np.ndarray:
