@@ -47,6 +47,7 @@ _WHERE = {
     "Task": "blackbox.protocol",
     "Steps": "blackbox.protocol",
     "Status": "blackbox.protocol",
+    "PerImage": "blackbox.per_image",
     "CheckpointError": "blackbox.checkpoint",
     "AttackResult": "blackbox.results",
     "Pooled": "blackbox.results.pooled",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from blackbox.goals.own import goal
     from blackbox.image_set import Measured, UniversalResult, universal, universal_rate
     from blackbox.oracle.oracle import Oracle, Reply, TargetError
+    from blackbox.per_image import PerImage
     from blackbox.proposals import bases
     from blackbox.protocol import Access, AccessError, Ask, Attack, Status, Steps, Task, Tell
     from blackbox.results import AttackResult

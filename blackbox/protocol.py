@@ -137,20 +137,18 @@ class Task:
     Attributes:
         x0: [n, \\*shape] the clean images.
         loss0: [n] the loss there (the clean check has paid for it).
-        ids: [n] sample ids.
-        threat: norm, eps, box.
-        rng: the rows' random stream.
-        budget: total queries a row.
+        ids: [n] sample ids. threat: norm, eps, box.
+        rng: the rows' random stream. budget: total queries a row.
         probe: the smallest change of an entry that the target can see (1/255 behind an 8-bit input, else 0).
         resolution: the smallest change of a score that the target shows (0.01 when rounded to 2 digits, else 0).
         noise: standard deviation of a score that the target shows.
         randomised: the same image may get different answers.
         access: what the target shows.
-        targeted: there is a class to reach.
-        minimises: see `Attack`.
+        targeted: there is a class to reach. minimises: see `Attack`.
         start: [n, \\*shape] images to start from, given by the user, or None. Whether they are adversarial costs the attack
             a query.
         goal: [n] the class to leave, or to reach when targeted, for an `informed` attack; None for others.
+        shown0: [n, C] what the target showed of the clean images, as `Tell.shown`, for an `informed` attack; None for others.
         mask: [n, \\*shape] bool, which entries may change, None where all may. The engine keeps to it: an attack need not.
         table: rows of a table, of which ``x0`` are the scaled columns; None for other inputs. The target is asked about what it shows.
         bounds: shares of eps and ranges of single entries, None where there are none. The engine keeps to them too.
@@ -173,6 +171,7 @@ class Task:
     high: Tensor | None = None
     start: Tensor | None = None
     goal: Tensor | None = None
+    shown0: Tensor | None = None
     mask: Tensor | None = None
     table: TableRows | None = None
     bounds: Bounds | None = None
@@ -229,7 +228,7 @@ class Task:
     def take(self, keep: np.ndarray) -> Task:
         """The task of the rows in ``keep`` (a boolean mask)."""
         index = torch.from_numpy(keep.nonzero()[0]).to(self.x0.device)
-        names = ("low", "high", "start", "goal", "mask")
+        names = ("low", "high", "start", "goal", "shown0", "mask")
         kept: dict[str, Any] = {name: v if (v := getattr(self, name)) is None else v.index_select(0, index) for name in names}
         return replace(
             self,
@@ -254,6 +253,7 @@ class Attack:
         minimises: it moves outside the eps-ball towards the smallest distance (candidates are then only clipped to the box,
             and a row continues until its distance is within eps or its budget is spent).
         informed: it compares a prior with the target, so it gets the goal and what the target shows, not only the loss.
+        one_step: all its queries are made in ``init``: its images cannot wait for each other.
         parts: names of its components, for `Ask.part`.
         from_start: None, or a method ``from_start(t, x, loss)`` that replaces ``init`` and starts at points [n, \\*shape]
             with known losses [n].
@@ -266,6 +266,7 @@ class Attack:
     norms: ClassVar[tuple[str, ...]]
     minimises: ClassVar[bool] = False
     informed: ClassVar[bool] = False
+    one_step: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ()
     needs_prior: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False

@@ -168,7 +168,7 @@ def attack(
     samples = placed(samples, asked, threat, chosen, aimed, target is not None)
     aim = Objective.behind(oracle, objective, target is not None)
     file = None if checkpoint is None else Path(checkpoint)
-    shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat)
+    shared = sharing.cap_of(shared_budget, cap, budget, len(samples.x), file, threat, chosen.one_step)
     spec = RunSpec(
         chosen, threat, aim, samples, budget, name, seed, cohort, votes, eight_bit, file, max_bad, bound, shared, asked, aimed, tariff
     )

@@ -68,3 +68,8 @@ class Cohort:
     empty: int = 0
     claims: list[Claim] = field(default_factory=list)
     replay: list[Plan] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End the step that is under way where it stands: it may hold threads (`blackbox.per_image`)."""
+        if self.steps is not None:
+            self.steps.close()

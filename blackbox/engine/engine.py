@@ -101,5 +101,8 @@ class Engine:
         finally:
             for cohort in scheduler.cohorts:
                 self.ledger.store(cohort)
-            if file is not None:
-                file.save(scheduler)
+            try:
+                if file is not None:
+                    file.save(scheduler)
+            finally:
+                scheduler.close()

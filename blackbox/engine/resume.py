@@ -156,6 +156,7 @@ def pack(cohort: Cohort) -> dict[str, Any]:
         "spent_before": torch.from_numpy(cohort.spent_before),
         "k": cohort.k,
         "state": disk.encode(cohort.state),
+        **({} if cohort.task.shown0 is None else {"shown0": cohort.task.shown0.cpu()}),
         "ballots": torch.tensor([(c.at, c.yes, c.no) for c in cohort.claims], dtype=torch.int64).view(-1, 3),
         "script": [
             {
@@ -185,7 +186,8 @@ def unpack(saved: dict[str, Any], scheduler: Scheduler) -> Cohort:
         cohort.ask = Ask(cohort.task.x0)
     else:
         loss0 = torch.from_numpy(np.nan_to_num(ledger.loss0[samples], nan=UNKNOWN))  # as they were: see `Accounts.neutral`
-        cohort.task = replace(cohort.task, loss0=loss0.to(device))
+        shown0 = saved.get("shown0")
+        cohort.task = replace(cohort.task, loss0=loss0.to(device), shown0=None if shown0 is None else shown0.to(device))
         scheduler.begin_step(cohort)
     for i, part in enumerate(saved["script"]):
         plan = _answered(cohort, part, ledger)

@@ -64,6 +64,11 @@ class Scheduler:
             if between is not None:
                 between()
 
+    def close(self) -> None:
+        """End the steps that are under way, of a run that is over."""
+        for cohort in self.cohorts:
+            cohort.close()
+
     def _alive(self, cohort: Cohort) -> int:
         # numpy's own flatnonzero and count_nonzero go through several Python calls, which is slow here
         return len((self.ledger.status[cohort.samples] == LIVE).nonzero()[0])
@@ -133,8 +138,9 @@ class Scheduler:
         cohort.ask = None
         if not self._alive(cohort):
             self.ledger.store(cohort)
+            cohort.close()
         elif cohort.k == CLEAN:
-            cohort.task = replace(cohort.task, loss0=tell.loss)
+            cohort.task = replace(cohort.task, loss0=tell.loss, shown0=tell.shown)
             self._between_steps(cohort)
         else:
             try:

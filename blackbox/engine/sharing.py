@@ -25,7 +25,7 @@ SLICES = 10  # a slice is the budget of an image divided by this (ours)
 SERVED = 0.5  # of those who wait, the share that gets the next slice: halving
 
 
-def cap_of(wanted: bool, cap: int | None, budget: int, images: int, file: Path | None, threat: Threat) -> int | None:
+def cap_of(wanted: bool, cap: int | None, budget: int, images: int, file: Path | None, threat: Threat, one_step: bool) -> int | None:
     """The most that an image may cost of a shared budget; None where it is not shared.
 
     Raises:
@@ -39,6 +39,11 @@ def cap_of(wanted: bool, cap: int | None, budget: int, images: int, file: Path |
         raise ValueError(
             "Expected no checkpoint with shared_budget, whose images wait for each other, but one was given. Give journal=path instead: "
             "a killed run goes on from it."
+        )
+    if one_step:
+        raise ValueError(
+            "Expected an attack whose images can wait for each other with shared_budget, but this one makes all its queries in one step. "
+            "Leave shared_budget out."
         )
     if threat.eps == np.inf:
         raise ValueError(f"Expected a finite eps with shared_budget, so that an image can be done, but the threat was {threat}.")

@@ -21,7 +21,7 @@ __all__ = ["code", "digest", "misnamed", "ours", "read", "texts", "write"]
 
 _PARSING = threading.Lock()  # Python 3.11 counts the depth of a parse for all threads together, and raises SystemError
 _NAMES = "modules.json"
-ROOMS = ("attacks", "candidates", "proposals", "estimators", "search", "ascent", "direction", "rng", "threat")
+ROOMS = ("attacks", "candidates", "proposals", "estimators", "search", "ascent", "direction", "rng", "threat", "turns", "per_image")
 _LISTS = ("blackbox", "blackbox.attacks", "blackbox.estimators")  # they only name what is there
 
 

@@ -1,4 +1,8 @@
-"""Other toolkits' query attacks behind a counter of our own: torchattacks, foolbox, adversarial-robustness-toolbox.
+"""Other toolkits' query attacks (`experiments.peers.entries`) behind a counter of our own, beside which ours are published.
+
+As entries the engine counts them. The published rows are this counter's, and stay so: here a peer that takes several images at once gets
+them (with one seed for all), the seeds are those of the rows that settings were chosen by, and the clean check is known by its place
+among the first calls; behind the engine each image is alone, with a seed of its own, and the counts would be others.
 
 A peer attacks an image, or a batch, behind a `Meter` an image, which counts each row, looks at every answer (so that a peer need not
 notice its own success) and stops the attack when the budget is out. Which settings a peer may have, why, and on whose word, stands
@@ -8,22 +12,19 @@ in ``peers.toml``; `experiments.peers.settings` chooses among them. The extra ``
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import tempfile
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import blackbox as bb
-from experiments.peers.turns import Ask, by_turns, seed_all
+from experiments.peers.entries import Peer, Setting, art_classifier, by_part, load
+from experiments.peers.turns import Ask, by_turns
+
+__all__ = ["Meter", "Meters", "Peer", "Setting", "Spent", "art_classifier", "by_part", "load", "of_ours", "run"]
 
 
 class Spent(Exception):
@@ -132,87 +133,6 @@ class Meters(nn.Module):
         if all(meter.done or meter.rows >= meter.budget for meter in self.each):
             raise Spent
         return out
-
-
-def art_classifier(net: nn.Module, x: Tensor) -> Any:
-    """A net as ART takes it."""
-    from art.estimators.classification import PyTorchClassifier
-
-    loss, shape = nn.CrossEntropyLoss(), tuple(x.shape[1:])
-    return PyTorchClassifier(net, loss, shape, 10, clip_values=(0.0, 1.0), device_type="cpu")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to run a peer. options: of its attack; ``"$eps"``, ``"$pixels"``, ``"$budget"``, ``"$seed"`` and ``"$third"`` (of
-    the budget) stand for those of the run. hold, remember: the `Meter`'s. probabilities: what the peer is shown, instead of
-    logits."""
-
-    label: str
-    why: str
-    source: str
-    options: dict[str, Any] = field(default_factory=dict)
-    hold: bool = False
-    remember: bool = False
-    probabilities: bool = False
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A toolkit's attack, at most three settings of it, and the attack of ours that it is held against.
-
-    batch: images in a call, of a peer that takes several at once and draws the same for all of them.
-    """
-
-    part: str
-    name: str
-    toolkit: str
-    kind: str
-    ours: str
-    tried: tuple[Setting, ...]
-    batch: int = 1
-
-    def attack(self, model: nn.Module, x: Tensor, y: Tensor, threat: bb.Threat, budget: int, seed: int, how: Setting) -> None:
-        """Let it loose on a model that gives logits."""
-        pixels = int(threat.eps) if threat.eps < math.inf else 1
-        known = {"$eps": threat.eps, "$pixels": pixels, "$budget": budget, "$seed": seed, "$third": budget // 3}
-        given = {k: known.get(v, v) if isinstance(v, str) else v for k, v in how.options.items()}
-        seed_all(seed)
-        if self.toolkit == "torchattacks":
-            getattr(importlib.import_module("torchattacks"), self.kind)(model, **given)(x, y)
-        elif self.toolkit == "foolbox":
-            fb = importlib.import_module("foolbox")
-            getattr(fb.attacks, self.kind)(**given)(fb.PyTorchModel(model, bounds=(0, 1), device="cpu"), x, y, epsilons=None)
-        else:
-            if not hasattr(np, "mat"):
-                np.mat = np.asmatrix  # gone from numpy 2; ART's GeoDA still asks for it
-            kind = getattr(importlib.import_module("art.attacks.evasion"), self.kind)
-            shown = nn.Sequential(model, nn.Softmax(1)) if how.probabilities else model
-            kind(art_classifier(shown, x), verbose=False, **given).generate(x.numpy(), np.eye(10, dtype=np.float32)[y.numpy()])
-
-
-def load(path: Path | None = None) -> list[Peer]:
-    """All peers of ``peers.toml``.
-
-    Raises:
-        ValueError: a peer has none or more than three settings, or a setting has no reason or no source.
-    """
-    path = path or Path(__file__).with_name("peers.toml")
-    out = []
-    for p in tomllib.loads(path.read_text("utf-8"))["peer"]:
-        common = p.pop("options", {})
-        tried = tuple(Setting(**{**t, "options": common | t.get("options", {})}) for t in p.pop("tried", ()))
-        if not 1 <= len(tried) <= 3:
-            raise ValueError(f"Expected one to three settings of {p['name']}, but there were {len(tried)}. Mend {path}.")
-        for t in tried:
-            if not (t.why and t.source):
-                raise ValueError(f"Expected a reason and a source of {p['name']}, {t.label}, but one was empty. Mend {path}.")
-        out.append(Peer(tried=tried, **p))
-    return out
-
-
-def by_part(part: str) -> dict[str, Peer]:
-    return {p.name: p for p in load() if p.part == part}
 
 
 def run(

@@ -22,7 +22,7 @@ from benchmarks.clock import over_bare, paired, seconds
 from experiments import ground
 from experiments.cases import Case
 from experiments.peers import adapters, settings
-from experiments.peers.rows import version
+from experiments.peers.entries import version
 from experiments.rows import Job, code, commit, ours
 from experiments.runner import Book, Real, run, says
 from experiments.studies.queries import described

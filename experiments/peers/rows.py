@@ -7,21 +7,13 @@ settings a peer runs was chosen elsewhere (`experiments.peers.settings`).
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 
 from experiments.peers import adapters, settings
+from experiments.peers.entries import version
 from experiments.rows import DATA, Job, Outcome, Row
 
 SIDE = {"ART SimBA dct": ("cifar",)}  # its 32 frequencies want images of that size
-
-
-def version(toolkit: str) -> str:
-    package = "adversarial-robustness-toolbox" if toolkit == "art" else toolkit
-    try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return package
 
 
 def row(peer: adapters.Peer) -> Row:

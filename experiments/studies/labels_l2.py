@@ -27,7 +27,7 @@ import blackbox as bb
 from experiments import ground
 from experiments.cases import Case
 from experiments.peers import adapters, settings
-from experiments.peers.rows import version
+from experiments.peers.entries import version
 from experiments.rows import code, commit
 from experiments.runner import Real, run, says
 from experiments.studies.queries import Shared, described

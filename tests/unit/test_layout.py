@@ -18,7 +18,7 @@ _ORDER = """
     checks lazy moved rng rowwise environment
     threat areas bounds tabular statistics tariff checkpoint plain_text plugins change
     status protocol adopted start_images direction answer
-    search stealth ascent prior
+    search stealth ascent prior turns per_image
     proposals estimators placing candidates attacks
     targets channels defences oracle
     goals answer engine given placed loggers results run image_set
