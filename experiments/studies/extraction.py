@@ -1,9 +1,13 @@
 """How far does a copy get that learned from a target's answers, by what its owner had: data, other data, or nothing?
 
---study measure   Each way of spending 250 or 1,000 answers of a net for digits (three seeds: another target, another copy), and 1,000 or
-                  5,000 of other people's CIFAR net (one seed): agreement with the target on images that nobody asked about, and
-                  whether MI-FGSM's examples made on the copy change the target's class. Both are looked at outside the budget.
---study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, another seed.
+--study measure   Each way of spending answers of a net for digits (three seeds: another target, another copy), and 1,000 or 5,000 of other
+                  people's CIFAR net (one seed): agreement with the target on images that nobody asked about, and whether MI-FGSM's
+                  examples made on the copy change the target's class. Both are looked at outside the budget. With 5,000 answers or
+                  more, where a generator is trained, other ways than with few (LONG). `agreed_along`: the net that learned along the
+                  way, before it is trained anew on all answers.
+--study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, another seed. With
+                  --budgets 20000: how many steps a generator takes for so many answers.
+--study losses    What a generator raises, with 20,000 answers.
 --study floors    What random signs of the same size change, which needs no copy.
 --study pictures  What generators made.
 --study draw      The picture of agreement and transfer, from the rows that are there.
@@ -14,6 +18,7 @@ CIFAR: the owner's images are those for surrogates, `other` are crops of ImageNe
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Callable
@@ -37,16 +42,18 @@ from experiments.runner import DOCS, Book, Real, each, run, says
 from surrogates import acquisition as acquire
 
 DIGITS, CIFAR = "digits", "resnet8"
-BUDGETS = {DIGITS: (250, 1000), CIFAR: (1000, 5000)}
+BUDGETS = {DIGITS: (250, 1000, 5000, 20_000), CIFAR: (1000, 5000)}
 EPS = {DIGITS: 0.15, CIFAR: 8 / 255}
-EPOCHS = {250: 30, 1000: 20, 5000: 6}
+EPOCHS = {250: 30, 1000: 20, 5000: 6, 20_000: 4}
+MANY = 5000  # answers, for which a generator takes some steps
 FEW = 40  # images of one's own, to choose
 ACTIVE = acquire.KCenter(rounds=3)
+STUDIES = ("measure", "choose", "losses", "floors", "pictures", "draw")
 
 
 @dataclass(frozen=True)
 class Settings(Real):
-    study: str = says("measure", "measure, choose, floors, pictures or draw", ("measure", "choose", "floors", "pictures", "draw"))
+    study: str = says("measure", ", ".join(STUDIES), STUDIES)
     target: str = says(DIGITS, f"{DIGITS}, or {CIFAR} of experiments/ground.toml", (DIGITS, CIFAR))
     budgets: tuple[int, ...] = says((), "queries; by default those of the target")
     ways: tuple[int, ...] = says((), "their places in WAYS (or CHOICES), from 0; by default all")
@@ -134,6 +141,24 @@ WAYS: dict[str, tuple[str, Any, str]] = {
     "extract, data": ("scores", "extract", "data"), "extract, other data": ("scores", "extract", "other"),
     "extract, nothing": ("scores", "extract", ""),
 }  # fmt: skip
+SMALL = {"batch": 16, "copy_steps": 1}  # many steps of a generator for its answers; chosen by --study choose --budgets 20000
+TRAINED: dict[str, tuple[str, Any, str]] = {
+    "DFME, small batches": ("scores", acquire.DFME(**SMALL), ""), "MAZE, small batches": ("scores", acquire.MAZE(batch=16), ""),
+    "generator, labels, more steps": ("labels", acquire.HardLabel(generator_steps=5), ""),
+}  # fmt: skip
+LONG = {**{way: WAYS[way] for way in WAYS if way != "data, active" and not way.startswith("extract")}, **TRAINED}  # 5,000 answers or more
+LOSSES = {
+    **{f"DFME, {loss}": ("scores", acquire.DFME(loss=loss, **SMALL), "") for loss in ("l1", "kl", "minimax", "non-saturating")},
+    **{
+        f"generator, labels, {loss}": ("labels", acquire.HardLabel(loss=loss, generator_steps=5), "")
+        for loss in ("balanced", "minimax", "non-saturating")
+    },
+}
+STEPS = {
+    **{f"DFME {b} {c}": ("scores", acquire.DFME(batch=b, copy_steps=c), "") for b, c in ((64, 5), (64, 1), (32, 2), (16, 5), (16, 1))},
+    **{f"MAZE {b} {c}": ("scores", acquire.MAZE(batch=b, copy_steps=c), "") for b, c in ((64, 5), (16, 5), (16, 1))},
+    **{f"labels {b} {g}": ("labels", acquire.HardLabel(batch=b, generator_steps=g), "") for b, g in ((64, 1), (16, 1), (64, 5))},
+}
 CHOICES: dict[str, tuple[str, Any, str]] = {
     **{kind: ("scores", "distil", kind) for kind in ("mixed", "dead leaves", "spectrum", "gratings", "noise", "few", "few and mixed")},
     **{kind: ("scores", "distil", kind) for kind in ("other", "other and mixed")},
@@ -148,6 +173,7 @@ def spend(way: tuple[str, Any, str], budget: int, of: Case, eps: float) -> dict[
     access, strategy, kind = way
     oracle, begun = bb.Oracle(of.target, access, 10, returns="logits", rows_per_call=64), time.perf_counter()
     net, recipe = sg.build("lenet", 10, of.shape, of.seed + 1), sg.Recipe(epochs=EPOCHS[budget])
+    theirs, before = sg.predict(of.target, of.test), {}
     notes, along = (), []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of collapses, which are noted
@@ -159,14 +185,17 @@ def spend(way: tuple[str, Any, str], budget: int, of: Case, eps: float) -> dict[
             count = max(budget, len(of.own)) if kind == "data" else budget
             bill = sg.learn(net, oracle, of.pool(kind, count), strategy, queries=budget, recipe=recipe, held_out=0, seed=of.seed).bill
         else:
-            made = acquire.data_free(net, oracle, strategy, queries=budget, recipe=recipe, evaluation=of.test, seed=of.seed)
+            initial = copy.deepcopy(net.state_dict())
+            made = acquire.data_free(net, oracle, strategy, queries=budget, retrain=False, evaluation=of.test, seed=of.seed)
             bill, notes = made.bill, made.notes
-            along = [[q, r.k, r.n] for q, r in zip(made.curve.queries, made.curve.evaluation, strict=True)][:-1]
+            along = [[q, r.k, r.n] for q, r in zip(made.curve.queries, made.curve.evaluation, strict=True)]
+            before = {"agreed_along": each(sg.predict(net, of.test) == theirs)}
+            net.load_state_dict(initial)
+            sg.train(net, made.answers, recipe, seed=of.seed)  # as data_free does with retrain=True
     assert oracle.rows == bill.total == budget
-    theirs = sg.predict(of.target, of.test)
     x_adv = sg.craft(net, of.test, theirs, "mi-fgsm", threat=bb.Linf(eps), seed=of.seed)
     return {
-        "bill": str(bill), "notes": list(notes), "along": along, "agreement": each(sg.predict(net, of.test) == theirs),
+        "bill": str(bill), "notes": list(notes), "along": along, **before, "agreement": each(sg.predict(net, of.test) == theirs),
         "transfer": each(sg.predict(of.target, x_adv) != theirs), "row_seconds": round(time.perf_counter() - begun, 1),
     }  # fmt: skip
 
@@ -176,6 +205,14 @@ def floor(of: Case, eps: float) -> dict[str, Any]:
     return {"transfer": each(sg.predict(of.target, cornered(of.test, eps, of.seed)) != sg.predict(of.target, of.test))}
 
 
+def ways_of(study: str, budget: int) -> dict[str, tuple[str, Any, str]]:
+    if study == "losses":
+        return LOSSES
+    if study == "choose":
+        return STEPS if budget >= MANY else CHOICES
+    return LONG if budget >= MANY else WAYS
+
+
 def measure(s: Settings) -> None:
     if s.study == "pictures":
         print("wrote", pictures(s))
@@ -183,21 +220,21 @@ def measure(s: Settings) -> None:
     if s.study == "draw":
         print("wrote", draw(results(f"extraction_{s.target}")["rows"], s))
         return
-    choosing = s.study == "choose"
+    choosing, among = s.study == "choose", "losses" if s.study == "losses" else "rows"
     book = Book(f"extraction_{s.called}", s)
     seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
     if s.study == "floors":
         for seed in seeds:
             book.row(partial(floor, case(s, seed), EPS[s.target]), among="floors", seed=seed)
         return
-    ways = CHOICES if choosing else WAYS
-    for budget in s.budgets or ((1000,) if choosing else BUDGETS[s.target]):
+    for budget in s.budgets or ((1000,) if choosing else (20_000,) if s.study == "losses" else BUDGETS[s.target]):
+        ways = ways_of(s.study, budget)
         for seed in seeds:
             of = case(s, seed)
             for name in [list(ways)[i] for i in s.ways] or ways:
                 make = partial(spend, ways[name], budget, of, EPS[s.target])
-                book.row(make, way=name, access=ways[name][0], budget=budget, seed=seed)
-    if not choosing:
+                book.row(make, among, way=name, access=ways[name][0], budget=budget, seed=seed)
+    if s.study == "measure":
         print("wrote", draw(book.found["rows"], s))
 
 

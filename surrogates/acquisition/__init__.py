@@ -15,8 +15,9 @@ A strategy is a frozen dataclass with two methods, `Strategy.plan` (how many que
     jacobian      new images along the surrogate's Jacobian, from a handful of seeds
     noised        half of the queries on images, half on the same images under noise: for targets that show labels only
 
-A pool may be data of the target's kind, another data set (`fitted`), procedural pictures (`procedural`), or noise (`noise`). Without any,
-`data_free` learns to make images; `surrogates.extract` chooses between all of these.
+A pool may be data of the target's kind, another data set (`fitted`), procedural pictures (`procedural`), or noise (`noise`); `Pilot`
+chooses between several by a few answers on each. Without any, `data_free` learns to make images; `surrogates.extract` chooses between
+all of these.
 """
 
 from surrogates.acquisition.active import DFAL, KCenter, Uncertainty
@@ -27,6 +28,7 @@ from surrogates.acquisition.data_free import DFME, MAZE, DataFree, DataFreeLearn
 from surrogates.acquisition.data_free import names as data_free_names
 from surrogates.acquisition.extract import Extraction, extract
 from surrogates.acquisition.learn import Learned, learn
+from surrogates.acquisition.pilot import Pilot
 from surrogates.acquisition.pools import fitted, noise, procedural, widened
 from surrogates.acquisition.random import Distil, Random
 from surrogates.acquisition.strategies import get, names
@@ -35,6 +37,6 @@ from surrogates.acquisition.teach import teach
 
 __all__ = [
     "DFAL", "DFME", "MAZE", "AgreementCurve", "Bag", "Bill", "Choice", "DataFree", "DataFreeLearned", "Distil", "Extraction", "Generator",
-    "HardLabel", "Jacobian", "KCenter", "Learned", "Noised", "Random", "Rounds", "Situation", "Strategy", "Uncertainty", "bagged", "bill",
-    "data_free", "data_free_names", "extract", "fitted", "get", "learn", "names", "noise", "plot", "procedural", "teach", "widened",
+    "HardLabel", "Jacobian", "KCenter", "Learned", "Noised", "Pilot", "Random", "Rounds", "Situation", "Strategy", "Uncertainty", "bagged",
+    "bill", "data_free", "data_free_names", "extract", "fitted", "get", "learn", "names", "noise", "plot", "procedural", "teach", "widened",
 ]  # fmt: skip

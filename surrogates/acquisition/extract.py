@@ -21,6 +21,7 @@ from surrogates.acquisition.curve import AgreementCurve
 from surrogates.acquisition.data_free import methods
 from surrogates.acquisition.data_free.loop import data_free
 from surrogates.acquisition.learn import learn
+from surrogates.acquisition.pilot import Pilot
 from surrogates.acquisition.pools import fitted, procedural, unlabelled, widened
 from surrogates.acquisition.strategies import get
 from surrogates.crafting import presets
@@ -34,8 +35,12 @@ from surrogates.training.recipe import Recipe
 HELD, MOST_HELD = 0.1, 500  # of the budget to measure agreement, at most so many (ours)
 CRAFTED, MOST_CRAFTED = 0.05, 200  # and to measure transfer (ours)
 LEAST = 10  # queries
+PILOT = 0.15  # of the queries, on each pool that a pilot chooses between; chosen by `experiments.studies.pilot`
+LEAST_EACH = 10  # images of each; fewer tell nothing (ours)
+BOTH = ("other images", "procedural pictures")
 EPS = 8 / 255
 OWN = "images of the target's kind"
+NONE_OF_ITS_KIND = f"no {OWN} are there"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +85,7 @@ class Extraction:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """How the budget is spent. spare: images to measure on, which nothing is learned from."""
+    """How the budget is spent. spare: images to measure on, which nothing is learned from. pilot: between the pools of these names."""
 
     strategy: str
     pool: Dataset | None
@@ -91,6 +96,7 @@ class _Plan:
     learn: int
     crafted: int
     notes: tuple[str, ...] = ()
+    pilot: Pilot | None = None
 
 
 def extract(
@@ -112,9 +118,10 @@ def extract(
     """Copy a target within a budget, and measure how far the copy agrees with it and what carries over from it.
 
     The images asked about are, by what is given: ``data``; where they are fewer than the queries, changed copies of them too
-    (`acquire.widened`); else half of them ``other`` images, made to fit, and half procedural pictures, since which teach more depends
-    on the target; else procedural pictures of all kinds (`acquire.procedural`). That there is no generator among these, and no
-    pictures beside data, was chosen by `experiments.studies.extraction`, for budgets of a thousand; it needs far larger ones.
+    (`acquire.widened`); else ``other`` images, made to fit, or procedural pictures, between which the target's answers decide: 15 % of
+    the queries go to either, and the rest to those on which it tells more classes apart (`acquire.Pilot`; with a ``strategy``, or where
+    that is less than 10 images, half to either); else procedural pictures of all kinds (`acquire.procedural`). That there is no
+    generator among these, and no pictures beside data, was chosen by `experiments.studies.extraction`, for budgets of a thousand.
 
     Args:
         oracle: the target, charged under ``"train"`` (with a method without data also ``"estimate"``), ``"held out"`` and ``"transfer"``.
@@ -147,7 +154,8 @@ def extract(
         free = data_free(net, oracle, plan.strategy, queries=plan.learn, shape=size, recipe=recipe, seed=seed, journal=own)
         answers, bill, curve, notes = free.answers, free.bill, free.curve, (*plan.notes, *free.notes)
     else:
-        got = learn(net, oracle, plan.pool, plan.strategy, queries=plan.learn, recipe=recipe, held_out=0, seed=seed, journal=own)
+        how: Any = plan.pilot or plan.strategy
+        got = learn(net, oracle, plan.pool, how, queries=plan.learn, recipe=recipe, held_out=0, seed=seed, journal=own)
         answers, bill, curve, notes = got.answers, got.bill, got.curve, plan.notes
     try:
         with files.calls(oracle, "measure", seed=seed, budget=budget):
@@ -158,9 +166,19 @@ def extract(
         raise
     agreement = Rate.of((predict(net, held.images) == held.labels).numpy())
     bill = replace(bill, budget=budget, held_out=held.paid, transfer=min(plan.crafted, len(held)))
+    why = plan.why if plan.pilot is None else f"{plan.why}: {_told(plan.pilot, answers)}"
     return Extraction(
-        net, plan.strategy, plan.name, plan.why, agreement, transfer, threat, plan.measured_on, bill, answers, held, curve, notes
+        net, plan.strategy, plan.name, why, agreement, transfer, threat, plan.measured_on, bill, answers, held, curve, notes
     )
+
+
+def _told(pilot: Pilot, answers: Answers) -> str:
+    """What a pilot between `BOTH` found, and what followed."""
+    first, best = [len(some) for some in pilot.first], pilot.order(answers)[0]
+    seen = " and ".join(f"{v:.2f} on {n} {name}" for v, n, name in zip(pilot.found(answers), first, BOTH, strict=True))
+    left = pilot.parts[best] - first[best]
+    more = "" if len(answers) + answers.rejected - sum(first) <= left else f", all {left} that were left, and then about the others"
+    return f"the target tells {seen} classes apart, so that it was asked about more {BOTH[best]}{more}"
 
 
 def _transfer(net: nn.Module, oracle: Oracle, held: Answers, plan: _Plan, threat: Threat, attack: str, seed: int) -> Rate:
@@ -210,6 +228,12 @@ def _plan(
         spares = procedural(shape, held + 1, "mixed", seed, first=1 << 40) if data is None else _own(data, shape)
         _, spare, on = _parted(spares, held, tests, seed, "procedural pictures" if data is None else OWN)
         return _Plan(strategy, None, "a generator's images", "as asked for", spare, on, queries, crafted, notes)
+    each = 0 if data is not None or other is None or strategy else round(PILOT * queries)
+    if each >= LEAST_EACH:
+        parts, spare, on = _between(shape, queries, held, other, tests, seed)
+        pilot = Pilot(tuple(len(p) for p in parts), each)
+        pool, name = unlabelled(torch.cat([p.images for p in parts]), parts[0].name), " and ".join(BOTH)
+        return _Plan("pilot", pool, name, NONE_OF_ITS_KIND, spare, on, queries, crafted, notes, pilot)
     pool, name, why, spare, on = _pool(shape, queries, held, data, other, tests, seed)
     return _Plan(strategy or "distil", pool, name, why, spare, on, queries, crafted, notes)
 
@@ -243,6 +267,15 @@ def _parted(images: Dataset, held: int, test: Tensor | None, seed: int, what: st
     return images.take(order[held:].sort().values), images.images[order[:held]], f"{what} held out{which}"
 
 
+def _between(
+    shape: tuple[int, int, int], queries: int, held: int, other: Any, test: Tensor | None, seed: int
+) -> tuple[tuple[Dataset, Dataset], Tensor, str]:
+    """Other images in random order and procedural pictures, of either no more than queries; the images to measure on; their name."""
+    rest, spare, on = _parted(fitted(other, shape), held, test, seed, BOTH[0])
+    some = rest.take(Stream(seed, np.arange(1, dtype=np.uint64)).shared_permutation(0, "other", len(rest))[:queries])
+    return (some, procedural(shape, queries, "mixed", seed)), spare, on
+
+
 def _pool(
     shape: tuple[int, int, int], queries: int, held: int, data: Any, other: Any, test: Tensor | None, seed: int
 ) -> tuple[Dataset, str, str, Tensor, str]:
@@ -255,12 +288,10 @@ def _pool(
         why = f"{len(rest):,} images of its kind are there, fewer than queries"
         return widened(rest, queries, seed), "data and changed copies", why, spare, on
     if other is not None:
-        rest, spare, on = _parted(fitted(other, shape), held, test, seed, "other images")
-        some = rest.take(Stream(seed, np.arange(1, dtype=np.uint64)).shared_permutation(0, "other", len(rest))[: -(-queries // 2)])
-        more = procedural(shape, queries - len(some), "mixed", seed)
-        both = unlabelled(torch.cat([some.images, more.images]), some.name)
-        why = "no images of the target's kind are there, and which of both teaches more is not known"
-        return both, "other images and procedural pictures", why, spare, on
+        (some, more), spare, on = _between(shape, queries, held, other, test, seed)
+        some = some.take(slice(0, -(-queries // 2)))
+        both = unlabelled(torch.cat([some.images, more.images[: queries - len(some)]]), some.name)
+        return both, " and ".join(BOTH), f"{NONE_OF_ITS_KIND}, and which of both teaches more is not known", spare, on
     whole = procedural(shape, queries + (held if test is None else 0), "mixed", seed)
     rest, spare, on = _parted(whole, held, test, seed, "procedural pictures")
     return rest, "procedural pictures", "there are no images", spare, on

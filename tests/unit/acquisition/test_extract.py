@@ -109,7 +109,8 @@ def extracted(budget: int = 200, access: str = "scores", **options: object) -> t
 )
 def test_the_pool_follows_from_what_there_is_and_the_bill_is_exact(options: dict[str, object], pool: str, on: str) -> None:
     got, oracle = extracted(**options)  # type: ignore[arg-type]
-    assert got.pool == pool and got.measured_on.startswith(on) and got.strategy == options.get("strategy", "distil")
+    assert got.pool == pool and got.measured_on.startswith(on)
+    assert got.strategy == options.get("strategy", "pilot" if "other" in options else "distil")
     assert oracle.rows == 200 == got.bill.total == got.bill.budget
     assert oracle.counts["held out"] == got.bill.held_out == got.agreement.n
     assert oracle.counts["transfer"] == got.bill.transfer == got.transfer.n
@@ -118,6 +119,14 @@ def test_the_pool_follows_from_what_there_is_and_the_bill_is_exact(options: dict
     assert not learned & {v.numpy().tobytes() for v in got.held_out.images}
     assert got.agreement.k == int((sg.predict(got.net, got.held_out.images) == sg.predict(target(), got.held_out.images)).sum())
     assert f"{got.strategy} on {pool}: " in got.summary() and "200 of 200 queries" in got.summary()
+
+
+@pytest.mark.parametrize(("strategy", "budget"), [("distil", 200), (None, 70)])
+def test_without_a_pilot_half_of_the_images_are_other_ones(strategy: str | None, budget: int) -> None:
+    """A strategy of one's own, or a budget that leaves a pilot fewer than ten images of each pool."""
+    dark = torch.zeros(300, *SHAPE) + torch.arange(300).view(-1, 1, 1, 1) / 1e6
+    got, _ = extracted(budget, other=dark, shape=SHAPE, strategy=strategy)
+    assert got.strategy == "distil" and int((got.answers.images.amax((1, 2, 3)) < 1e-3).sum()) == -(-len(got.answers) // 2)
 
 
 def test_labels_alone_and_what_carries_over() -> None:
