@@ -60,7 +60,7 @@ class Settings(Real):
 
     @property
     def called(self) -> str:
-        return "choosing" if self.study == "choose" else self.target
+        return {"choose": "choosing", "losses": "losses"}.get(self.study, self.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ def measure(s: Settings) -> None:
     if s.study == "draw":
         print("wrote", draw(results(f"extraction_{s.target}")["rows"], s))
         return
-    choosing, among = s.study == "choose", "losses" if s.study == "losses" else "rows"
+    choosing = s.study == "choose"
     book = Book(f"extraction_{s.called}", s)
     seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
     if s.study == "floors":
@@ -233,7 +233,7 @@ def measure(s: Settings) -> None:
             of = case(s, seed)
             for name in [list(ways)[i] for i in s.ways] or ways:
                 make = partial(spend, ways[name], budget, of, EPS[s.target])
-                book.row(make, among, way=name, access=ways[name][0], budget=budget, seed=seed)
+                book.row(make, way=name, access=ways[name][0], budget=budget, seed=seed)
     if s.study == "measure":
         print("wrote", draw(book.found["rows"], s))
 

@@ -3,9 +3,10 @@
 Targets and images to choose on alone. Each pair of a target and a set of other images is a case; 850 answers, of which a LeNet learns. The
 ways: other images alone, procedural pictures alone, half of each, and each pool first asked about 10, 15 or 25 % of the answers, the rest
 going to the pool on which the target tells more classes apart. `criteria` are what the first images of each pool would have told, by
-other measures too: how many classes are told apart (`mutual`), how balanced the labels are (`balance`, the exponential of their entropy),
-the mean confidence, and whether a copy that learned from one pool's first images names the target's classes on the other's (`across`, the
-mean over these classes). They stand for shares of 5 and 15 % of the answers.
+other measures too: how many classes are told apart (`groups`: the median of three groups, each kind of procedural pictures being one;
+`mutual`: on all of them), how balanced the labels are (`balance`, the exponential of their entropy), the mean confidence, and whether a
+copy that learned from one pool's first images names the target's classes on the other's (`across`, the mean over these classes). They
+stand for shares of 5 and 15 % of the answers.
 
 Other images: crops of scikit-learn's two photographs, or of the first twenty ImageNet ones; MNIST digits, scikit-learn's digits, traffic
 signs.
@@ -13,7 +14,7 @@ signs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -123,8 +124,11 @@ def criteria(of: Case, count: int) -> dict[str, Any]:
         nets.append(None if one_class else sg.train(net, answers, sg.Recipe(epochs=EPOCHS), seed=of.seed))
     across = [0.0 if net is None else _balanced(net, answers) for net, answers in zip(nets, told[::-1], strict=True)]
     labels = [torch.bincount(a.labels, minlength=10) / len(a) for a in told]
+    pilot = acquire.Pilot((count, count), count)
+    both = told[0].join(replace(told[1], index=told[1].index + count))
     values = {
-        "mutual": [told_apart(a) for a in told], "balance": [float(torch.special.entr(share).sum().exp()) for share in labels],
+        "groups": pilot.found(both), "mutual": [told_apart(a) for a in told],
+        "balance": [float(torch.special.entr(share).sum().exp()) for share in labels],
         "confidence": [float(a.probabilities.amax(1).mean()) for a in told if a.probabilities is not None], "across": across,
     }  # fmt: skip
     return {name: [round(v, 4) for v in both] for name, both in values.items()}

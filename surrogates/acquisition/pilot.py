@@ -18,24 +18,27 @@ class Pilot(Strategy):
     """Chooses between pools by the target's answers: it asks about the first images of each, then about more of the best one.
 
     The best is the pool on which the target tells most classes apart (`told_apart`): no image of the target's kind is needed to see
-    that, and a pool whose images all get the same answer teaches nothing. Where the best pool is used up, the next one follows. Ours;
-    chosen by `experiments.studies.pilot`.
+    that, and a pool whose images all get the same answer teaches nothing. It is told of groups of images, by turns, and the median
+    counts: of ``"mixed"`` procedural pictures each kind is then one group, so that a kind whose answers are easy to have does not
+    decide for the others. Where the best pool is used up, the next one follows. Ours; chosen by `experiments.studies.pilot`.
 
     Args:
         parts: how many images of each pool there are; the pool given holds them one after the other, each in random order.
         each: how many of each pool are asked about first.
+        groups: of these. 3, as many as there are kinds of procedural pictures.
 
     Raises:
-        ValueError: fewer than two parts, an empty one, or no image of each.
+        ValueError: fewer than two parts, an empty one, no image of each, or no group.
     """
 
     parts: tuple[int, ...]
     each: int
+    groups: int = 3
 
     def __post_init__(self) -> None:
         if len(self.parts) < 2 or min(self.parts) < 1:
             raise ValueError(f"Expected at least two pools with images, but the pools' sizes were {self.parts!r}.")
-        check_int(self.each, "each", 1)
+        check_int(self.each, "each", 1), check_int(self.groups, "groups", 1)
 
     def plan(self, queries: int, pool: int) -> tuple[int, ...]:
         if pool != sum(self.parts):
@@ -61,8 +64,13 @@ class Pilot(Strategy):
         return np.split(np.arange(sum(self.parts)), np.cumsum(self.parts)[:-1])
 
     def found(self, answers: Answers) -> list[float]:
-        """How many classes the target tells apart on the first images of each pool; 0 where it answered none of them."""
-        return [told_apart(answers.take(np.isin(answers.index, some))) for some in self.first]
+        """How many classes the target tells apart on the first images of each pool, the median of the groups; 0 of images without an
+        answer."""
+        values = [[told_apart(answers.take(np.isin(answers.index, group))) for group in self._groups(some)] for some in self.first]
+        return [float(np.median(each)) for each in values]
+
+    def _groups(self, some: np.ndarray) -> list[np.ndarray]:
+        return [some[turn :: self.groups] for turn in range(min(self.groups, len(some)))]
 
     def order(self, answers: Answers) -> list[int]:
         """The pools, the best first; of equal ones, the first."""
