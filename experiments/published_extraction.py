@@ -12,8 +12,18 @@ import surrogates as sg
 from experiments.measurements import results
 from experiments.publishable import Figure, Table, Words, figure
 
-GENERATED = {"DFME": sg.acquire.DFME(), "MAZE": sg.acquire.MAZE(), "generator, labels": sg.acquire.HardLabel()}
+SMALL = {"batch": 16, "copy_steps": 1}  # many steps of a generator for its answers; chosen by --study choose --budgets 20000
+TRAINED = {
+    "DFME, small batches": sg.acquire.DFME(**SMALL), "MAZE, small batches": sg.acquire.MAZE(batch=16),
+    "generator, labels, more steps": sg.acquire.HardLabel(generator_steps=5),
+}  # fmt: skip
+RAISED = {
+    **{f"DFME, {loss}": sg.acquire.DFME(loss=loss, **SMALL) for loss in ("l1", "kl", "minimax", "non-saturating")},
+    **{f"labels, {loss}": sg.acquire.HardLabel(loss=loss, generator_steps=5) for loss in ("balanced", "minimax", "non-saturating")},
+}  # what a generator raises
+GENERATED = {"DFME": sg.acquire.DFME(), "MAZE": sg.acquire.MAZE(), "generator, labels": sg.acquire.HardLabel(), **TRAINED, **RAISED}
 TARGETS = ("digits", "resnet8")
+PILOT = 0.15  # of the queries, as surrogates.extract has it
 SHAPE = (1, 8, 8)  # the methods ask as much about any other
 
 
@@ -53,10 +63,10 @@ def copy_gain(target: str, way: str, other: str, budget: str, what: str = "agree
 
 
 @figure
-def copy_table(target: str, what: str) -> Table:
+def copy_table(target: str, what: str, *among: str) -> Table:
     """A way a line, a budget a column."""
-    rows = results(f"extraction_{target}")["rows"]
-    budgets = sorted({r["budget"] for r in rows})
+    budgets = [int(b) for b in among]
+    rows = [r for r in results(f"extraction_{target}")["rows"] if r["budget"] in budgets]
     lines = []
     for way in dict.fromkeys(r["way"] for r in rows):
         found = [_rows(target, way, b) for b in budgets]
@@ -72,6 +82,46 @@ def copy_both(target: str, budget: str) -> Table:
     both = ("agreement", "transfer")
     lines = [[way, _outcomes(some, both[0]).shape[1], *(share(some, what) for what in both)] for way, some in rows.items() if some]
     return Table(["asked about", "images", "agreement", "transfer"], lines)
+
+
+@figure
+def copy_trained(target: str, budget: str) -> Table:
+    """A way a line: a generator's steps, agreement of the copy that learned along the way, and both measures of one trained anew."""
+    rows = {r["way"]: _rows(target, r["way"], int(budget)) for r in results(f"extraction_{target}")["rows"]}
+    lines = []
+    for way, some in rows.items():
+        if some:
+            made = way in GENERATED and all("agreed_along" in r for r in some)
+            more = [generator_steps(way, budget, target), share(some, "agreed_along")] if made else ["", ""]
+            lines.append([way, _outcomes(some, "agreement").shape[1], *more, share(some, "agreement"), share(some, "transfer")])
+    return Table(["asked about", "images", "steps of a generator", "agreement along the way", "agreement", "transfer"], lines)
+
+
+@figure
+def pilot_table() -> Table:
+    """A case a line: which pool a pilot takes, and how far copies get by each way."""
+    found = results("extraction_pilot")
+    ways = list(dict.fromkeys(r["way"] for r in found["rows"]))
+    lines = []
+    for case in dict.fromkeys(r["case"] for r in found["rows"]):
+        rows = {r["way"]: r for r in found["rows"] if r["case"] == case}
+        shares = [share([rows[way]], "agreement") for way in ways]
+        lines.append([case.replace(" ", ", "), shares[0].n, rows[f"pilot {PILOT:.0%}"]["best"], *shares])
+    return Table(["target, other images", "images", "a pilot takes", *ways], lines)
+
+
+@figure
+def pilot_right(measure: str, first: str, points: str) -> Words:
+    """In how many cases, of those where the pools' copies are so many points apart, a measure on the first images names the better pool."""
+    found, right, cases = results("extraction_pilot"), 0, 0
+    for row in (r for r in found["criteria"] if r["share"] == float(first)):
+        other, mixed = (
+            next(r["agreement"].count("1") / len(r["agreement"]) for r in found["rows"] if (r["case"], r["way"]) == (row["case"], way))
+            for way in ("other", "mixed")
+        )
+        if abs(other - mixed) >= int(points) / 100:
+            cases, right = cases + 1, right + ((row[measure][0] > row[measure][1]) == (other > mixed))
+    return Words(f"{right} of {cases}")
 
 
 @figure
@@ -94,7 +144,7 @@ def copies_below_floor(target: str, budget: str) -> Words:
 
 
 @figure
-def generator_steps(way: str, budget: str) -> int:
+def generator_steps(way: str, budget: str, *among: str) -> int:
     """The steps that a generator took: what its method's rounds leave of the budget.
 
     Raises:
@@ -107,7 +157,7 @@ def generator_steps(way: str, budget: str) -> int:
                 steps, left = steps + 1, left - how.cost(SHAPE)
         left -= how.batch * how.copy_steps
     estimates = steps * max(how.cost(SHAPE) - how.batch, 0)
-    for row in (r for target in TARGETS for r in _rows(target, way, int(budget))):
+    for row in (r for target in among or TARGETS for r in _rows(target, way, int(budget))):
         told = re.search(r"([\d,]+) to estimate", row["bill"])
         if row["notes"] or (int(told[1].replace(",", "")) if told else 0) != estimates:
             raise ValueError(f"Expected {estimates} queries to estimate gradients and no collapse, but the bill was {row['bill']!r}.")
@@ -118,7 +168,11 @@ def generator_steps(way: str, budget: str) -> int:
 def generator_table(target: str) -> Table:
     """A method a line: queries a step of its generator, and the steps it took, a budget a column."""
     budgets = sorted({r["budget"] for r in results(f"extraction_{target}")["rows"]})
-    lines = [[way, how.cost(SHAPE), *(generator_steps(way, str(b)) for b in budgets)] for way, how in GENERATED.items()]
+    ways = {way: how for way, how in GENERATED.items() if way not in RAISED}
+    lines = [
+        [way, how.cost(SHAPE), *(generator_steps(way, str(b), target) if _rows(target, way, b) else "" for b in budgets)]
+        for way, how in ways.items()
+    ]
     return Table(["method", "queries a step", *(f"steps with {b:,} answers" for b in budgets)], lines)
 
 

@@ -9,7 +9,7 @@
                   --budgets 20000: how many steps a generator takes for so many answers.
 --study losses    What a generator raises, with 20,000 answers.
 --study floors    What random signs of the same size change, which needs no copy.
---study pictures  What generators made.
+--study pictures  What generators made after 20,000 answers.
 --study draw      The picture of agreement and transfer, from the rows that are there.
 
 Digits: scikit-learn's, of which targets, owners and measurements have parts of their own; `other` are crops of its two photographs.
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 import blackbox as bb
 import surrogates as sg
 from experiments import ground
+from experiments import published_extraction as extraction
 from experiments.cases import cornered
 from experiments.figures import dots, sheet
 from experiments.measurements import results
@@ -141,19 +142,9 @@ WAYS: dict[str, tuple[str, Any, str]] = {
     "extract, data": ("scores", "extract", "data"), "extract, other data": ("scores", "extract", "other"),
     "extract, nothing": ("scores", "extract", ""),
 }  # fmt: skip
-SMALL = {"batch": 16, "copy_steps": 1}  # many steps of a generator for its answers; chosen by --study choose --budgets 20000
-TRAINED: dict[str, tuple[str, Any, str]] = {
-    "DFME, small batches": ("scores", acquire.DFME(**SMALL), ""), "MAZE, small batches": ("scores", acquire.MAZE(batch=16), ""),
-    "generator, labels, more steps": ("labels", acquire.HardLabel(generator_steps=5), ""),
-}  # fmt: skip
+TRAINED = {name: (how.access.name.lower(), how, "") for name, how in extraction.TRAINED.items()}
 LONG = {**{way: WAYS[way] for way in WAYS if way != "data, active" and not way.startswith("extract")}, **TRAINED}  # 5,000 answers or more
-LOSSES = {
-    **{f"DFME, {loss}": ("scores", acquire.DFME(loss=loss, **SMALL), "") for loss in ("l1", "kl", "minimax", "non-saturating")},
-    **{
-        f"generator, labels, {loss}": ("labels", acquire.HardLabel(loss=loss, generator_steps=5), "")
-        for loss in ("balanced", "minimax", "non-saturating")
-    },
-}
+LOSSES = {name: (how.access.name.lower(), how, "") for name, how in extraction.RAISED.items()}
 STEPS = {
     **{f"DFME {b} {c}": ("scores", acquire.DFME(batch=b, copy_steps=c), "") for b, c in ((64, 5), (64, 1), (32, 2), (16, 5), (16, 1))},
     **{f"MAZE {b} {c}": ("scores", acquire.MAZE(batch=b, copy_steps=c), "") for b, c in ((64, 5), (16, 5), (16, 1))},
@@ -243,7 +234,7 @@ def draw(rows: list[dict[str, Any]], s: Settings) -> Any:
     three = "nets for digits, three seeds: over images and trainings"
     what = three if s.target == DIGITS else "ResNet-8 on CIFAR-10, one seed: over images alone"
     path = DOCS / f"extraction_{s.target}.png"
-    shown = [w for w in WAYS if not w.startswith("extract")]
+    shown = [w for w in (*WAYS, *TRAINED) if not w.startswith("extract") and any(r["way"] == w for r in rows)]
     budgets = sorted({r["budget"] for r in rows})
     with sheet(path, "A copy of what it was asked", f"{what}; 95 % intervals, as in the tables", 10.2, 7.4, columns=2, sharey=True) as (
         made, ((left, right),)
@@ -265,21 +256,20 @@ def _in_percent(found: Figure) -> tuple[float, float, float]:
 
 
 def pictures(s: Settings) -> Any:
-    """Draw what the generators made after a thousand answers, beside what else is asked about."""
+    """Draw what the generators made after 20,000 answers, beside what else is asked about."""
     import matplotlib.pyplot as plt
 
     of = case(s, 0)
-    budget, shown = 1000, {}
+    budget, shown = 20_000, {}
     for name in ("data", "other data", "dead leaves", "mixed pictures"):
         pool = of.pool(WAYS[name][2], 10)
         shown[name] = (pool.images if isinstance(pool, sg.Dataset) else pool)[:10]
-    for name in ("DFME", "MAZE", "generator, labels"):
-        access, method, _ = WAYS[name]
+    for name, (access, method, _) in TRAINED.items():
         oracle = bb.Oracle(of.target, access, 10, returns="logits", rows_per_call=64)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             net = sg.build("lenet", 10, of.shape, 1)
-            shown[name] = acquire.data_free(net, oracle, method, queries=budget, recipe=sg.Recipe(epochs=1)).images(10)
+            shown[name] = acquire.data_free(net, oracle, method, queries=budget, retrain=False).images(10)
     fig, grid = plt.subplots(len(shown), 10, figsize=(8.4, 0.84 * len(shown)), layout="constrained")
     for line, (name, images) in zip(grid, shown.items(), strict=True):
         for axes, image in zip(line, images, strict=True):

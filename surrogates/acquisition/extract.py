@@ -175,10 +175,11 @@ def extract(
 def _told(pilot: Pilot, answers: Answers) -> str:
     """What a pilot between `BOTH` found, and what followed."""
     first, best = [len(some) for some in pilot.first], pilot.order(answers)[0]
-    seen = " and ".join(f"{v:.2f} on {n} {name}" for v, n, name in zip(pilot.found(answers), first, BOTH, strict=True))
+    (one, here), (other, there) = zip(pilot.found(answers), (f"{n} {name}" for n, name in zip(first, BOTH, strict=True)), strict=True)
     left = pilot.parts[best] - first[best]
     more = "" if len(answers) + answers.rejected - sum(first) <= left else f", all {left} that were left, and then about the others"
-    return f"the target tells {seen} classes apart, so that it was asked about more {BOTH[best]}{more}"
+    seen = f"{one:.2f} classes apart on {here} and {other:.2f} on {there}"
+    return f"the target tells {seen}, so that it was asked about more {BOTH[best]}{more}"
 
 
 def _transfer(net: nn.Module, oracle: Oracle, held: Answers, plan: _Plan, threat: Threat, attack: str, seed: int) -> Rate:

@@ -107,7 +107,7 @@ def test_extract_says_what_its_pilot_found() -> None:
     dull = torch.rand(300, *SHAPE)
     dull[..., 3, 3] = 0.0
     got = sg.extract(Oracle(quarters, "scores", 4), 200, other=dull, shape=SHAPE, arch="mlp", recipe=QUICK)
-    assert "no images of the target's kind are there: the target tells 1.00 on 26 other images and " in got.why
+    assert "no images of the target's kind are there: the target tells 1.00 classes apart on 26 other images and " in got.why
     assert got.why.endswith("so that it was asked about more procedural pictures") and got.bill.rounds == (52, 118)
     few = sg.extract(Oracle(quarters, "scores", 4), 200, other=pools(1, 60, "dull")[0], shape=SHAPE, arch="mlp", recipe=QUICK)
     assert few.why.endswith("more other images, all 15 that were left, and then about the others"), few.why
