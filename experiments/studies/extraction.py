@@ -171,7 +171,7 @@ def spend(way: tuple[str, Any, str], budget: int, of: Case, eps: float) -> dict[
         if strategy == "extract":
             given = {"data": {"data": of.own}, "other": {"other": of.other(budget)}}.get(kind, {})
             got = sg.extract(oracle, budget, shape=of.shape, arch=net, recipe=recipe, seed=of.seed, **given)
-            bill = got.bill
+            bill, before = got.bill, {"why": got.why}
         elif kind:
             count = max(budget, len(of.own)) if kind == "data" else budget
             bill = sg.learn(net, oracle, of.pool(kind, count), strategy, queries=budget, recipe=recipe, held_out=0, seed=of.seed).bill
