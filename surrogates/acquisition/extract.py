@@ -118,9 +118,9 @@ def extract(
     """Copy a target within a budget, and measure how far the copy agrees with it and what carries over from it.
 
     The images asked about are, by what is given: ``data``; where they are fewer than the queries, changed copies of them too
-    (`acquire.widened`); else ``other`` images, made to fit, or procedural pictures, between which the target's answers decide: 15 % of
-    the queries go to either, and the rest to those on which it tells more classes apart (`acquire.Pilot`; with a ``strategy``, or where
-    that is less than 10 images, half to either); else procedural pictures of all kinds (`acquire.procedural`). That there is no
+    (`acquire.widened`); else ``other`` images, made to fit, or procedural pictures, between which the target's answers decide: a small
+    share of the queries goes to either, and the rest to those on which it tells more classes apart (`acquire.Pilot`; with a ``strategy``,
+    or where a share is less than 10 images, half to either); else procedural pictures of all kinds (`acquire.procedural`). That there is no
     generator among these, and no pictures beside data, was chosen by `experiments.studies.extraction`, for budgets of a thousand.
 
     Args:
