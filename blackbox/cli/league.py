@@ -67,10 +67,13 @@ def seal(
 
 @app.command()
 def show(scenario: Annotated[str, typer.Argument(help="A scenario's TOML file, or one that ships: mini.")], data: Data = None) -> None:
-    """Check a scenario, and measure the overlap of the surrogates' training data with the targets'."""
+    """Check a scenario, name its files that are not there, and measure the overlap of the surrogates' training data with the targets'."""
     from blackbox.league.told import of_scenario
 
-    print(of_scenario(scenario, data))
+    text, lacks = of_scenario(scenario, data)
+    print(text)
+    if lacks:
+        raise FileNotFoundError(lacks)
 
 
 @app.command()

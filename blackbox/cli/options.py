@@ -21,7 +21,7 @@ __all__ = ["ACCESS", "Images", "Keep", "Nets", "Run", "Target", "Targeted", "Wit
 Target = Annotated[
     str, typer.Option("--target", "-t", help="Model: digits:svm-rbf, net.onnx, file.py:load, http://127.0.0.1:8765, …")
 ]
-Targeted = Annotated[str | None, typer.Option(help="A class to reach, or random (another one for each image).")]
+Targeted = Annotated[str | None, typer.Option(help="A class to reach, random, or FILE.npy: another one for each image.")]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Budget = Annotated[int, typer.Option("--budget", "-b", help="Query budget per image.")]

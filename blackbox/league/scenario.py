@@ -17,7 +17,7 @@ from blackbox.league.entry import Part
 from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.protocol import Access
 from blackbox.specs import channels as between
-from blackbox.specs.goal import fits
+from blackbox.specs.goal import fits, in_file
 from blackbox.specs.tariff import tariff_of
 from blackbox.specs.threat import read_threat
 from blackbox.sweep.study import Images, Seeds
@@ -92,7 +92,8 @@ class Scenario(Part):
         name, version: of the scenario; another version is another scenario. about: a sentence for the table.
         images: which are attacked, all rounded to 8 bits. targets, surrogates: see `Target`, `Surrogate`.
         threat: ``linf:8/255``. mask: a file, as --mask takes it. queries: "anywhere" in the box, or only "inside" the threat and mask.
-        targeted: None, a class, or "random", another for each image. goal: what to reach instead of a class, as --goal takes it.
+        targeted: None, a class, "random", another for each image, or FILE.npy with a class for each. goal: what to reach instead of a
+            class, as --goal takes it.
         channels, defences: between target and attacker, as --channel and --defence. votes: fresh answers that confirm a success.
         tariff: prices and limits, as `blackbox.Tariff` takes them; the server holds to ``lock_out`` and ``most``, image by image.
         budget: queries an image, its clean check among them. seeds: each is played on each target.
@@ -180,6 +181,8 @@ class Scenario(Part):
         """What an attack is to reach, in words; of a goal as it is written."""
         if self.targeted == "random":
             return "another class, drawn for each image"
+        if self.targeted is not None and in_file(self.targeted):
+            return f"the class that {self.targeted} has for each image"
         return self.goal or ("any wrong class" if self.targeted is None else f"class {self.targeted}")
 
     @property
@@ -225,8 +228,9 @@ def path_of(text: str) -> Path:
         return path
     if (shipped := FOLDER / f"{text}.toml").is_file():
         return shipped
-    have = sorted(each.stem for each in FOLDER.glob("*.toml"))
-    raise FileNotFoundError(f"Expected a scenario at {text}, or one of {', '.join(have)}, but there is none.{did_you_mean(text, have)}")
+    have = sorted(each.relative_to(FOLDER).with_suffix("").as_posix() for each in FOLDER.rglob("*.toml"))
+    shown = ", ".join(dict.fromkeys(name if "/" not in name else f"{name.partition('/')[0]}/…" for name in have))
+    raise FileNotFoundError(f"Expected a scenario at {text}, or one of {shown}, but there is none.{did_you_mean(text, have)}")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Scenario, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from blackbox.plugins import is_file
 from blackbox.specs.channels import level_of
 from blackbox.specs.data import ImageSet
+from blackbox.specs.goal_files import each
 from blackbox.specs.goal_text import READERS, among, any_form, usage
 
 if TYPE_CHECKING:
@@ -17,16 +18,20 @@ if TYPE_CHECKING:
 
 
 def goals(targeted: str | None, images: ImageSet, classes: int, seed: int) -> torch.Tensor | int | None:
-    """Read the target class: a name, an index, or ``random``, another class for each image, by (seed, id).
+    """Read the target class: a name, an index, ``random``, another class for each image, by (seed, id), or a ``.npy`` file, with a class
+    for each image of the data set, or for each one attacked.
 
     Raises:
         ValueError: it is none of these.
     """
     if targeted is None:
         return None
-    if targeted != "random":
+    if targeted != "random" and not in_file(targeted):
         return _class(targeted, images)
     import torch
+
+    if targeted != "random":
+        return torch.from_numpy(_listed(targeted, images, classes))
 
     from blackbox.rng import Stream
 
@@ -36,8 +41,8 @@ def goals(targeted: str | None, images: ImageSet, classes: int, seed: int) -> to
 
 
 def others(targeted: str | None, images: ImageSet) -> ImageSet:
-    """The images that can be brought to the target class: with one class for all, those of that class are left out, and
-    counted in ``left_out``.
+    """The images that can be brought to their target class: with one class for all, or one for each in a file, those of that class are
+    left out, and counted in ``left_out``.
 
     Raises:
         ValueError: there is no other image.
@@ -45,7 +50,7 @@ def others(targeted: str | None, images: ImageSet) -> ImageSet:
     if targeted in (None, "random"):
         return images
     assert targeted is not None
-    keep = images.data.labels.numpy() != _class(targeted, images)
+    keep = images.data.labels.numpy() != (_listed(targeted, images) if in_file(targeted) else _class(targeted, images))
     if keep.all():
         return images
     if not keep.any():
@@ -54,6 +59,31 @@ def others(targeted: str | None, images: ImageSet) -> ImageSet:
             "--targeted random, another class for each image."
         )
     return replace(images, data=images.data.take(keep), index=images.index[keep], left_out=int((~keep).sum()))
+
+
+def in_file(targeted: str) -> bool:
+    """Are the classes to reach in a file?"""
+    return targeted.endswith(".npy")
+
+
+def in_words(targeted: str | None) -> str | None:
+    """The same, where no file can be kept: by a study. Raises: ValueError, it is one."""
+    if targeted is not None and in_file(targeted):
+        raise ValueError(f"Expected targeted as a class or random in a study, which keeps no file of classes, but it was {targeted}.")
+    return targeted
+
+
+def _listed(path: str, images: ImageSet, classes: int | None = None) -> np.ndarray:
+    """The classes of a file, [N] int64. Raises: FileNotFoundError; ValueError: it has no class for each image, of so many classes."""
+    found = each(path, "the classes to reach", images, "--targeted")
+    if found.dtype.kind not in "iu" or found.shape != (len(images.index),):
+        raise ValueError(
+            f"Expected the classes to reach in {path} as whole numbers, one for each of the {images.total} images of the data, but they "
+            f"were {found.dtype} of shape {found.shape}."
+        )
+    if classes is not None and ((wrong := (found < 0) | (found >= classes)).any()):
+        raise ValueError(f"Expected classes from 0 to {classes - 1} in {path}, but that of image {wrong.argmax()} was {found[wrong][0]}.")
+    return found.astype(np.int64)
 
 
 def said(targeted: str | None, images: ImageSet) -> list[str]:
@@ -100,5 +130,5 @@ def _class(targeted: str, images: ImageSet) -> int:
         return int(targeted)
     except ValueError:
         raise ValueError(
-            f"Expected --targeted to be random, a class index or a class name, but it was {targeted!r}."
+            f"Expected --targeted to be random, a class index, a class name or a .npy file of classes, but it was {targeted!r}."
         ) from None

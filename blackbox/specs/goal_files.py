@@ -84,9 +84,9 @@ def _loaded(path: str, what: str, form: str) -> np.ndarray | dict[str, np.ndarra
         raise ValueError(f"Expected {what} as a {form} file of plain numbers, but {where} cannot be read: {error}.") from None
 
 
-def each(path: str, what: str, images: ImageSet) -> np.ndarray:
+def each(path: str, what: str, images: ImageSet, option: str = "--goal") -> np.ndarray:
     """An array with an entry for each image attacked; of one for each of the data set these are taken."""
-    found = array(path, f"{what} of --goal")
+    found = array(path, f"{what} of {option}")
     return found[images.index] if found.ndim and _of_all(len(found), images) else found
 
 

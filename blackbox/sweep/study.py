@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from blackbox.plain_text import did_you_mean, of_toml
 from blackbox.plugins import is_file
+from blackbox.specs.goal import in_words
 from blackbox.specs.goal_text import any_form
 from blackbox.specs.tariff import read_tariff
 from blackbox.specs.threat import read_threat
@@ -49,6 +50,11 @@ class _Grid(_Part):
     @classmethod
     def _no_repeats(cls, values: Any) -> Any:
         return _different(values) if isinstance(values, list) else values
+
+    @field_validator("targeted", check_fields=False)
+    @classmethod
+    def _no_file(cls, value: str | None) -> str | None:
+        return in_words(value)
 
     @field_validator("threats")
     @classmethod

@@ -1,69 +1,67 @@
-"""The league's scenario ``small``, hosted and played on this machine: a server in a process of its own, a process an entrant, the site.
+"""The league's scenarios ``small``, hosted and played on this machine: a server in a process of its own, a process an entrant, the site.
 
-Targets, images and what they were made of: ../shared/data/README.md. Writes a folder (sealed slot, data, journal, entries), which is
-not committed, and the site, of which all but the HTML is. What was played already is gone on with.
+``small`` is CIFAR-10, ``small-imagenet`` photographs and nets for telephones, ``small-faces`` a face descriptor, ``small-moderation`` the
+net of a moderation service. What they need and where it is from: `experiments.studies.league_grounds`. Writes a folder (sealed slot, data,
+journal, entries), which is not committed, and the site, of which all but the HTML is. What was played already is gone on with.
 
     python -m experiments.studies.league_small
+    python -m experiments.studies.league_small --seeds 0,1,2 --site runs/site            # the same with more seeds, another scenario
+    python -m experiments.studies.league_small --scenario small-faces
     python -m experiments.studies.league_small --attacks square,noise --site runs/site   # a trial
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-import surrogates as sg
+from blackbox.league import scenario
 from blackbox.league.process import served
-from experiments import cases, nets
 from experiments.runner import Real, run, says
+from experiments.studies.league_grounds import GROUNDS
 
-ATTACKS = ("noise", "square", "ripples", "hop-skip-jump", "hybrid")
 WITH_NETS = ("hybrid",)
-LOADERS = {"poolcnn": ("pool_cnn", "cifar10_poolcnn_augmix"), "robust": ("resnet_nb", "cifar10_resnet2b_adv"),
-           "resnet8": ("resnet8", "cifar10_resnet8_w40")}  # fmt: skip
-OWN = {"vgg": nets.Plan("vgg", 45, 4e-3, "raw"), "cnn": nets.Plan("cnn", 60, 4e-3, "raw")}
-NETS = """
-import sys
-sys.path.insert(0, {loaders!r})
-def {name}():
-    import {module}
-    return {module}.load({weights!r})
-"""
 
 
 @dataclass(frozen=True)
 class Settings(Real):
-    attacks: tuple[str, ...] = says(ATTACKS, "that play")
-    folder: str = says("runs/league", "where data, keys, journal and entries are")
+    packages: str = says("../packages", "where packages of others are unpacked, see experiments/packaged.py")
+    scenario: str = says("small", f"which one: {', '.join(GROUNDS)}", tuple(GROUNDS))
+    seeds: tuple[int, ...] = says((), "other seeds than the scenario has, which makes another scenario of it [its own]")
+    attacks: tuple[str, ...] = says((), "that play [those of experiments.studies.league_grounds]")
+    folder: str = says("runs/league", "where data, keys, journal and entries are, in a folder a scenario")
     keys: str = says("~/blackbox-league-keys", "where the server's keys are, outside any repository")
-    site: str = says("docs/league/small", "where the site is written")
+    site: str = says("docs/league", "where the site is written, in a folder a scenario")
+
+    @property
+    def name(self) -> str:
+        """Of the folder: the scenario, with the number of its seeds where these are given."""
+        return f"{self.scenario}-{len(self.seeds)}-seeds" if self.seeds else self.scenario
 
 
-def prepare(s: Settings, where: Path) -> None:
-    """Images, targets and surrogates, keys and the sealed slot, in the folder that paths of the scenario start from."""
+def prepare(s: Settings, where: Path) -> Path:
+    """Images, targets and surrogates, keys and the sealed slots, in the folder that paths of the scenario start from; its file."""
     where.mkdir(parents=True, exist_ok=True)
-    root = Path(s.data).resolve()
-    data = cases.raw(root, unfiltered=True)
-    np.savez(where / "images.npz", images=(255 * data.images).round().byte().numpy().transpose(0, 2, 3, 1), labels=data.labels.numpy())
-    shutil.copyfile(root / "cifar10_raw_train.npz", where / "own.npz")
-    loaders = str(root / "loaders")
-    parts = [
-        NETS.format(loaders=loaders, name=name, module=module, weights=str(root / "weights" / f"{weights}.safetensors"))
-        for name, (module, weights) in LOADERS.items()
-    ]
-    (where / "nets.py").write_text("\n".join(parts))
-    for name, plan in OWN.items():
-        sg.save_weights(nets.trained(root, plan), where / f"{name}.safetensors")
+    wanted = GROUNDS[s.scenario]
+    wanted.fill(where, Path(s.data).resolve(), Path(s.packages).resolve())
+    file = where / f"{s.scenario}.toml"
+    text = scenario.path_of(s.scenario).read_text(encoding="utf-8")
+    file.write_text(with_seeds(text, s.seeds) if s.seeds else text, encoding="utf-8")
     if not (keys := Path(s.keys).expanduser()).exists():
         league("keys", keys)
     shutil.copyfile(keys / "league.pub", where / "league.pub")  # published, unlike the other
-    if not (where / "sealed.toml").exists():
-        league("seal", where / "sealed.toml", "--scenario", "small", "--model", "nets.py:resnet8")
+    if wanted.sealed and not (where / "sealed.toml").exists():
+        league("seal", where / "sealed.toml", "--scenario", file, *(word for model in wanted.sealed for word in ("--model", model)))
+    return file
+
+
+def with_seeds(text: str, seeds: tuple[int, ...]) -> str:
+    """A scenario's file with other seeds; it is another version of it."""
+    return re.sub(r"(?m)^seeds = .*$", f"version = 2\nseeds = {list(seeds)}", text, count=1)
 
 
 def league(*words: object) -> None:
@@ -74,16 +72,17 @@ def league(*words: object) -> None:
 
 
 def measure(s: Settings) -> None:
-    where, keys = Path(s.folder).resolve(), Path(s.keys).expanduser()
-    prepare(s, where)
-    options = ["--key", keys / "league.key", "--journal", where / "journal.sqlite", "--sealed", where / "sealed.toml", "--data", where]
-    with served("--scenario", "small", *options) as address:
-        for attack in s.attacks:
-            known = [word for name in OWN for word in ("--surrogate", name)] if attack in WITH_NETS else []
-            league("run", attack, "--scenario", "small", "--server", address, "--out", where / "entries" / attack, "--data", where, *known)
-    entries = [where / "entries" / attack for attack in s.attacks]
-    league("table", *entries, "--key", where / "league.pub", "--sealed", where / "sealed.toml", "--server-journal",
-           where / "journal.sqlite", "--data", where, "--out", s.site)  # fmt: skip
+    where, keys, wanted = Path(s.folder).resolve() / s.name, Path(s.keys).expanduser(), GROUNDS[s.scenario]
+    file, attacks = prepare(s, where), s.attacks or wanted.attacks
+    sealed = ["--sealed", where / "sealed.toml"] if wanted.sealed else []
+    options = ["--key", keys / "league.key", "--journal", where / "journal.sqlite", *sealed, "--data", where]
+    with served("--scenario", file, *options) as address:
+        for attack in attacks:
+            known = [word for name in wanted.pool for word in ("--surrogate", name)] if attack in WITH_NETS else []
+            league("run", attack, "--scenario", file, "--server", address, "--out", where / "entries" / attack, "--data", where, *known)
+    entries = [where / "entries" / attack for attack in attacks]
+    league("table", *entries, "--key", where / "league.pub", *sealed, "--server-journal", where / "journal.sqlite", "--data", where,
+           "--out", Path(s.site) / s.name)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_an_attack_that_the_goal_shows_too_little(tmp_path: Path) -> None:
 
 def test_what_is_shown_of_a_scenario(tmp_path: Path) -> None:
     ground = with_goal(tmp_path, DODGE, "answers")
-    assert "no longer taken for the reference (euclidean distance, threshold 0.25)" in of_scenario(str(ground.scenario), str(tmp_path))
+    assert "no longer taken for the reference (euclidean distance, threshold 0.25)" in of_scenario(str(ground.scenario), str(tmp_path))[0]
 
 
 def test_the_tables_say_the_goal(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from blackbox.league import sealed, signing
 from blackbox.league.material import load, overlap
 from blackbox.league.scenario import FOLDER, read
+from blackbox.league.told import lacking, of_scenario
 
 TEXT = """
 name = "s"
@@ -81,6 +82,20 @@ def test_a_scenario_that_is_not_there() -> None:
 def test_those_that_ship(path: Path) -> None:
     found, digest = read(path.stem)
     assert found.name == path.stem and len(digest) == 64 and found.about
+
+
+def test_those_of_transferbench_say_what_has_to_be_put_where(tmp_path: Path) -> None:
+    paths = sorted((FOLDER / "transferbench").glob("*.toml"))
+    assert len(paths) == 17 and len({read(path)[0].name for path in paths}) == 17
+    for path in paths:
+        name = f"transferbench/{path.stem}"
+        text, lacks = of_scenario(name, str(tmp_path))
+        assert lacks == f"Expected a .npz file at images.npz, but there is none. What belongs there is said in {path}."
+        assert "51 queries an image" in text and "the class that targets.npy has for each image" in text
+        head = path.read_text().partition("name =")[0]
+        for file in lacking(read(name)[0], tmp_path):
+            assert f"#   {file} " in head
+    assert "nets.py, of resnet56 and vgg13_bn and vgg16_bn" in of_scenario("transferbench/cifar10-hetero-resnet56", str(tmp_path))[0]
 
 
 def test_the_overlap_is_measured_by_pixels(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,27 @@ def test_nothing_is_left_out_otherwise() -> None:
         assert len(rest.data) == 5 and not goal.said(word, rest)
     with pytest.raises(ValueError, match=r"other classes than 0, the class to reach, but all 2 are of it.*--targeted random"):
         goal.others("0", specs.ImageSet(images().data.take([0, 4]), np.arange(2), "toy", 20))
+
+
+def test_classes_to_reach_in_a_file(tmp_path: Path) -> None:
+    """One for each image of the data, of which those attacked are taken; or one for each of these."""
+    whole = np.zeros(20, np.int16)
+    whole[[3, 5, 8, 9, 11]] = [1, 2, 0, 1, 0]
+    np.save(tmp_path / "whole.npy", whole)
+    rest = goal.others(f"{tmp_path}/whole.npy", images())
+    assert rest.index.tolist() == [3, 8, 9] and rest.left_out == 2  # the others have that class
+    found = specs.goals(f"{tmp_path}/whole.npy", rest, 3, 0)
+    assert isinstance(found, torch.Tensor) and found.tolist() == [1, 0, 1] and found.dtype == torch.int64
+    with pytest.raises(ValueError, match=r"classes from 0 to 1 in .*whole.npy, but that of image 0 was 2"):
+        specs.goals(f"{tmp_path}/whole.npy", images().__class__(images().data.take([1]), np.array([5]), "toy", 20), 2, 0)
+    for wrong, said in ((np.zeros(7, int), r"int64 of shape \(7,\)"), (np.zeros(20), r"float64 of shape \(5,\)")):
+        np.save(tmp_path / "wrong.npy", wrong)
+        with pytest.raises(ValueError, match=f"one for each of the 20 images of the data, but they were {said}"):
+            goal.others(f"{tmp_path}/wrong.npy", images())
+    with pytest.raises(FileNotFoundError, match="a file of the classes to reach of --targeted at lost.npy"):
+        goal.others("lost.npy", images())
+    with pytest.raises(ValueError, match="as a class or random in a study"):
+        Study(attack={"targets": ["digits:mlp"], "attacks": ["square"], "threats": ["linf:0.1"], "budgets": [5], "targeted": "a.npy"})  # type: ignore[arg-type]
 
 
 def test_in_python_the_error_says_how_to_leave_them_out() -> None:
