@@ -45,16 +45,12 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_several), 
 class _Grid(_Part):
     threats: Words
     seeds: Seeds = [0]
+    _reached = field_validator("targeted", check_fields=False)(in_words)
 
     @field_validator("*", mode="after")
     @classmethod
     def _no_repeats(cls, values: Any) -> Any:
         return _different(values) if isinstance(values, list) else values
-
-    @field_validator("targeted", check_fields=False)
-    @classmethod
-    def _no_file(cls, value: str | None) -> str | None:
-        return in_words(value)
 
     @field_validator("threats")
     @classmethod
