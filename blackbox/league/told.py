@@ -50,12 +50,13 @@ def of_scenario(path: str, data: str | None = None) -> tuple[str, str]:
 def lacking(scenario: Scenario, data: str | os.PathLike[str] | None = None) -> dict[str, list[str]]:
     """The files and folders that the models of a scenario name and that are not there, and whose they are."""
     base, out = Path(data or "."), dict[str, list[str]]()
-    for each in (*scenario.targets, *scenario.surrogates):
-        head, _, rest = (each.model or "").partition("#")[0].partition(":")
-        named = [rest] if head in _FOLDERS else [word for word in re.split("[:#,=]", each.model or "") if Path(word).suffix in _FILES]
+    models = [(t.name, t.model) for t in scenario.targets if t.model] + [(each.name, each.model) for each in scenario.surrogates]
+    for name, model in models:
+        head, _, rest = model.partition("#")[0].partition(":")
+        named = [rest] if head in _FOLDERS else [word for word in re.split("[:#,=]", model) if Path(word).suffix in _FILES]
         for file in named if head not in ("http", "https") else []:
             if not (base / file).exists():
-                out.setdefault(file, []).append(each.name)
+                out.setdefault(file, []).append(name)
     return out
 
 
