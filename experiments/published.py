@@ -31,6 +31,7 @@ from experiments import (
     published_goals,
     published_many,
     published_patches,
+    published_photographs,
     published_ripples,
     published_runs,
     published_studies,
@@ -46,7 +47,7 @@ from experiments.publishable import FIGURES, Figure, Table, Words, figure, told
 MORE = (
     paths, bad_queries, nearest, ceilings, defended, published_constants, published_studies, published_ripples, published_runs,
     published_bayesian, published_extraction, published_families, published_goals, published_many, published_patches,
-    published_peers, published_tabular,
+    published_photographs, published_peers, published_tabular,
     robust_nets, shared_budgets,
 )  # fmt: skip
 

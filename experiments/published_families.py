@@ -20,9 +20,16 @@ ALIKE = 10  # gradients an image that two rows may be apart and still be compare
 Row = dict[str, Any]
 
 
+def kept(goal: str) -> tuple[dict[str, Any], str]:
+    """The file of a goal, and its name there: ``targeted``, or ``targeted jpeg``, on images that were JPEG once."""
+    name, _, among = goal.partition(" ")
+    return results("_".join(filter(None, [SOURCE, among]))), name
+
+
 def rows(goal: str, eps: str, among: str = "reporting") -> list[Row]:
-    """The rows of a goal at a radius in 255ths. Raises ValueError: their targets are not for this use of the ground."""
-    some = [r for r in results(SOURCE)[among] if (r["goal"], str(r["eps"])) == (goal, eps)]
+    """The rows of a goal (`kept`) at a radius in 255ths. Raises ValueError: their targets are not for this use of the ground."""
+    file, name = kept(goal)
+    some = [r for r in file[among] if (r["goal"], str(r["eps"])) == (name, eps)]
     wrong = {name for r in some for name in r["fooled"] if ground()["targets"][name]["use"] != among}
     if wrong:
         raise ValueError(f"Expected {SOURCE}.json to hold targets for {among}, but {', '.join(sorted(wrong))} are not.")
@@ -31,7 +38,8 @@ def rows(goal: str, eps: str, among: str = "reporting") -> list[Row]:
 
 def chosen(goal: str, plain: str = PLAIN) -> tuple[str, str]:
     """The source and the recipe that were chosen, where the net as it is, or the nets, are these."""
-    found = results(SOURCE)["chosen"][goal if plain == PLAIN else f"{goal}, {plain}"]
+    file, name = kept(goal)
+    found = file["chosen"][name if plain == PLAIN else f"{name}, {plain}"]
     return found["source"], found["recipe"]
 
 
@@ -83,9 +91,9 @@ def titled(row: Row) -> str:
 
 
 @figure
-def family_images() -> int:
-    """Images that all targets have right."""
-    return len(results(SOURCE)["ids"])
+def family_images(among: str = "") -> int:
+    """Images that all targets have right; ``jpeg``: those that were JPEG once."""
+    return len(kept(f"all {among}".strip())[0]["ids"])
 
 
 @figure
@@ -129,6 +137,11 @@ def tests(goal: str, eps: str, of: str = "choice", on: str = "three") -> list[tu
     others = [row for row in rows(goal, eps) if row is not first and row["source"] == PLAIN]
     if of == "recipe":
         others = [row for row in others if abs(row["gradients"] - first["gradients"]) <= ALIKE]
+    return against(first, others, on)
+
+
+def against(first: Row, others: list[Row], on: str = "all") -> list[tuple[Row, str, statistics.Discordance, float]]:
+    """A row against others, target by target: McNemar's exact test, and its p for the number of tests (Holm)."""
     pairs = [(row, name, statistics.mcnemar(outcomes(first, name)[:, 0], outcomes(row, name)[:, 0]))
              for row in others for name in targets(first, on)]  # fmt: skip
     adjusted = statistics.holm([test.p for *_, test in pairs]).tolist()

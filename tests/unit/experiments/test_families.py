@@ -38,3 +38,12 @@ def test_rows_that_are_beaten_and_those_that_are_not(monkeypatch: pytest.MonkeyP
     assert [figures.family_tests("untargeted", "8", which) for which in ("all", "better", "noise", "worse")] == [12, 4, 2, 0]
     assert figures.family_tests("untargeted", "8", "worse", "choice", "all") == 1, "behind on the net that the means leave out"
     assert str(figures.family_beaten("untargeted", "8", "somewhere", "recipe", "all")) == "b on resnet8", "c and noise take fewer gradients"
+
+
+def test_images_that_were_jpeg_have_a_file_of_their_own_and_what_matters_most_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "results", lambda name: {"chosen": {"targeted": {"source": name, "recipe": "a"}}, "ids": [1, 2]})
+    assert figures.chosen("targeted jpeg") == ("families_jpeg", "a") and figures.chosen("targeted") == ("families", "a")
+    assert figures.family_images("jpeg") == 2
+    best = {goal: {"source": "VGG, robust-4", "recipe": "bsr", "on the plain net": "stm"} for goal in families.GOALS}
+    some = families.first_asked(best)
+    assert set(some) < set(families.asked(best, ["stm", "bsr"])) and {source for source, *_ in some} == {"VGG", "VGG, robust-4"}
