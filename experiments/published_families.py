@@ -84,9 +84,9 @@ def mean_rate(row: Row) -> float:
     return float(np.mean([rated(text).value for text in row["fooled"].values()]))
 
 
-def titled(row: Row) -> str:
+def titled(row: Row, goal: str = "") -> str:
     plain = FOUR if FOUR in row["source"] else PLAIN
-    star = " *" if (row["source"], row["recipe"]) == chosen(row["goal"], plain) else ""
+    star = " *" if (row["source"], row["recipe"]) == chosen(goal or row["goal"], plain) else ""
     return f"**{row['recipe']}**{star}" if star else row["recipe"]
 
 
@@ -178,7 +178,7 @@ def family_table(goal: str, eps: str, plain: str = PLAIN) -> Table:
     lines = []
     for row in sorted(some, key=lambda r: -outcomes(r).mean()):
         ahead = ["", ""] if row is first else [difference(first, row, on) for on in ("three", "all")]
-        lines.append([row["source"], titled(row), row["gradients"], *map(rated, row["fooled"].values()), mean(row), *ahead])
+        lines.append([row["source"], titled(row, goal), row["gradients"], *map(rated, row["fooled"].values()), mean(row), *ahead])
     columns = ["mean of three", "the choice is ahead by, points, of three", "of all four"]
     return Table(["source", "recipe", "gradients", *first["fooled"], *columns], lines)
 

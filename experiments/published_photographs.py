@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 import blackbox as bb
 from blackbox import statistics
 from experiments.ground import ground

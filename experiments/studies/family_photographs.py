@@ -129,7 +129,8 @@ def measure(s: Settings) -> None:
 def one(s: Settings, book: Book, on: Photographs, use: str, goal: str, name: str, recipe: str) -> dict[str, Any]:
     """A row, kept."""
     key = {"goal": goal, "eps": EPS, "source": name, "recipe": recipe}
-    return book.row(lambda: families.carried(on, source(name, s.root), recipe, EPS, goal, s.gradients // (1 + (use == "choosing"))), among=use, **key)
+    gradients = s.gradients // 2 if use == "choosing" else s.gradients
+    return book.row(lambda: families.carried(on, source(name, s.root), recipe, EPS, goal, gradients), among=use, **key)
 
 
 def merit(row: dict[str, Any]) -> tuple[float, float]:

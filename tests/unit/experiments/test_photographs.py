@@ -44,7 +44,8 @@ def test_a_class_to_reach_is_never_an_images_own() -> None:
 
 def test_the_choice_is_tested_against_all_rows_and_p_is_for_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def row(source: str, recipe: str, hits: int) -> dict[str, Any]:
-        return {"goal": "untargeted", "source": source, "recipe": recipe, "gradients": 1, "fooled": {"effnet": "1" * hits + "0" * (12 - hits)}}
+        fooled = {"effnet": "1" * hits + "0" * (12 - hits)}
+        return {"goal": "untargeted", "source": source, "recipe": recipe, "gradients": 1, "fooled": fooled}
 
     some = [row("both", "sia", 9), row("both", "noise", 0), row("both", "torchattacks MIFGSM", 4), row("both", "torchattacks DIFGSM", 7)]
     monkeypatch.setattr(figures, "results", lambda name: {"chosen": BEST, "reporting": some, "ids": list(range(12))})
