@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from surrogates.crafting.parts.surgery import Surgery
 from surrogates.crafting.parts.tuned import Memory
 from surrogates.crafting.surgery.attention import Attention
 from surrogates.crafting.surgery.edits import edited
+from surrogates.crafting.surgery.mixing import Back, same
 
 
 class _Edits(Memory):
@@ -61,6 +63,14 @@ class TransformerSurgery(Surgery):
         return _Edits(self, nets)
 
 
+def uniform(rng: Stream, k: int, tag: str, shape: tuple[int, ...]) -> Iterator[tuple[slice, Tensor]]:
+    """The draws of `Stream.uniform` for a few rows at a time, with their places: what is done with these stays in the cache."""
+    few = max(1, 2**18 // math.prod(shape))
+    for start in range(0, len(rng.ids), few):
+        ids = rng.ids[start : start + few]
+        yield slice(start, start + len(ids)), Stream(rng.seed, ids, rng.device).uniform(k, tag, shape)
+
+
 def hooked(t: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     """``t``, whose gradient g becomes f(g)."""
     if t.requires_grad:
@@ -70,8 +80,8 @@ def hooked(t: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 class _Constant(_Edit):
-    def maps(self, layer: int, a: Tensor) -> Tensor:
-        return a.detach()
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
+        return a, None
 
 
 @dataclass(frozen=True)
@@ -87,16 +97,14 @@ class PNA(TransformerSurgery):
 class _Regularised(_Edit):
     """Extreme entries of gradients out, the rest scaled."""
 
-    def maps(self, layer: int, a: Tensor) -> Tensor:
-        return hooked(a, lambda g: self.all.settings.of_map * without_extreme_tokens(g))
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
+        return a, lambda g: without_extreme_tokens(g).mul_(self.all.settings.of_map)
 
-    def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        f = lambda g: self.all.settings.of_qkv * without_extremes(g)  # noqa: E731
-        return hooked(q, f), hooked(k, f), hooked(v, f)
+    def of_qkv(self, layer: int, g: Tensor) -> Tensor:
+        return without_extremes(g).mul_(self.all.settings.of_qkv)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
-        f = lambda g: self.all.settings.of_mlp * without_extremes(g)  # noqa: E731
-        return hooked(out, f) if feeds and out.ndim == 3 else out
+        return hooked(out, lambda g: without_extremes(g.clone()).mul_(self.all.settings.of_mlp)) if feeds and out.ndim == 3 else out
 
 
 @dataclass(frozen=True)
@@ -118,25 +126,29 @@ class TGR(TransformerSurgery):
 
 
 def without_extremes(g: Tensor) -> Tensor:
-    """Set the largest and the smallest entry of each channel of ``g`` [..., tokens, channels] to zero, of equal ones all."""
+    """Set the largest and the smallest entry of each channel of ``g`` [..., tokens, channels] to zero, of equal ones all, in place."""
     highest, lowest = g.amax(-2, keepdim=True), g.amin(-2, keepdim=True)  # several times faster than their places
-    return g.masked_fill(g == highest, 0.0).masked_fill_(g == lowest, 0.0)
+    keep = torch.ne(g, highest, out=torch.empty_like(g))  # zeros and ones: to multiply by these is faster than to fill where they are
+    g.mul_(keep)
+    return g.mul_(torch.ne(g, lowest, out=keep))
 
 
 def without_extreme_tokens(g: Tensor) -> Tensor:
-    """Set the rows and columns of the largest and the smallest entry of each map of ``g`` [..., N, N] to zero."""
-    width, flat, keep = g.shape[-1], g.flatten(-2), torch.ones_like(g)
-    for where in (flat.argmax(-1), flat.argmin(-1)):
-        keep = keep.scatter(-2, (where // width)[..., None, None].expand(*g.shape[:-2], 1, width), 0.0)
-        keep = keep.scatter(-1, (where % width)[..., None, None].expand(*g.shape[:-1], 1), 0.0)
-    return g * keep
+    """Set the rows and columns of the largest and the smallest entry of each map of ``g`` [..., N, N] to zero, in place."""
+    rows, columns = torch.ones_like(g[..., 0]), torch.ones_like(g[..., 0, :])
+    for end, place in ((torch.amax, torch.argmax), (torch.amin, torch.argmin)):
+        row = place(end(g, -1), -1, keepdim=True)  # the first that holds it: much faster than its place in the whole map
+        column = place(g.gather(-2, row[..., None].expand(*row.shape, g.shape[-1])), -1)
+        rows.scatter_(-1, row, 0.0)
+        columns.scatter_(-1, column, 0.0)
+    return g.mul_(rows[..., None]).mul_(columns[..., None, :])
 
 
 class _Dense(_Edit):
     """Gradients of deeper places join those of shallower ones of their kind."""
 
-    def maps(self, layer: int, a: Tensor) -> Tensor:
-        return hooked(a, lambda g: self._join("map", self.all.settings.of_map, g))
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
+        return a, lambda g: self._join("map", self.all.settings.of_map, g)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         return hooked(out, lambda g: self._join("mlp", self.all.settings.of_mlp, g)) if feeds else out
@@ -144,10 +156,9 @@ class _Dense(_Edit):
     def _join(self, what: str, share: float, g: Tensor) -> Tensor:
         key, carried = (self.net, what), self.all.carried
         before = carried.get(key)
-        if before is None or before.shape != g.shape:  # a stage with other sizes begins anew
-            before = torch.zeros_like(g)
-        carried[key] = share * (before + g)
-        return g + before
+        joined = g if before is None or before.shape != g.shape else g + before  # a stage with other sizes begins anew
+        carried[key] = share * joined
+        return joined
 
 
 @dataclass(frozen=True)
@@ -167,12 +178,12 @@ class VDC(TransformerSurgery):
 class _Tuned(_Edit):
     """Extreme tokens are brought back to the mean; deep maps pass nothing."""
 
-    def maps(self, layer: int, a: Tensor) -> Tensor:
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
         deep = layer >= self.all.settings.deep * self.layers
-        return a.detach() if deep else hooked(a, lambda g: self.all.settings.of_map * g)
+        return a, None if deep else lambda g: g.mul_(self.all.settings.of_map)
 
-    def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return hooked(q, levelled), hooked(k, levelled), hooked(v, levelled)
+    def of_qkv(self, layer: int, g: Tensor) -> Tensor:
+        return levelled(g)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         return hooked(out, levelled) if out.ndim == 3 else out
@@ -202,13 +213,20 @@ def levelled(g: Tensor) -> Tensor:
 class _Refined(_Edit):
     """Weighted maps, remembered tokens."""
 
-    def maps(self, layer: int, a: Tensor) -> Tensor:
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
         wide = self.all.settings.wide
         if not wide:
-            return a
-        u = self.all.rng.uniform(self.all.k, f"map {layer}", tuple(a.shape[1:])).to(a)
-        u = u.repeat_interleave(len(a) // len(u), 0)  # a net that attends within windows has several maps an image
-        return (a * (1 + wide * (2 * u - 1))).clamp(0, 1)
+            return a, same
+        weight, out = a.new_empty(a.shape), a.new_empty(a.shape)
+        times = len(a) // len(self.all.rng.ids)  # a net that attends within windows has several maps an image
+        for rows, u in uniform(self.all.rng, self.all.k, f"map {layer}", tuple(a.shape[1:])):
+            at = slice(rows.start * times, rows.stop * times)
+            w = u.mul_(2).sub_(1).mul_(wide).add_(1).to(a)
+            w = w if times == 1 else w.repeat_interleave(times, 0)
+            full = a[at] * w
+            cut = torch.clamp(full, 0, 1, out=out[at])
+            torch.mul(w, torch.eq(full, cut, out=full), out=weight[at])  # nothing passes where one was cut off
+        return out, lambda g: g.mul_(weight)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         share, key = self.all.settings.memory, (self.net, feeds, layer)

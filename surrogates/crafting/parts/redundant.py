@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal
-from surrogates.crafting.parts.attention import TransformerSurgery, _Edit, _Edits
+from surrogates.crafting.parts.attention import TransformerSurgery, _Edit, _Edits, uniform
+from surrogates.crafting.surgery.mixing import Back, Changed, same
 
 CHANGES = ("none", "sparse", "permuted", "ghost")
 
@@ -50,45 +50,56 @@ class _Learned(_Edits):
 class _Redundant(_Edit):
     all: _Learned
 
-    def _few(self, change: str, layer: int, t: Tensor, f: Callable[[Tensor, Stream], Tensor]) -> Tensor:
-        """``t``, with f(rows, the draws of their images) in place of the rows whose change at this layer it is; the others take no time."""
+    def _few(self, change: str, layer: int, t: Tensor) -> tuple[Tensor, Stream] | None:
+        """The rows of ``t`` whose change at this layer it is, and the draws of their images; the others take no time."""
         which = self.all.chosen((self.net, layer), t).cpu() == CHANGES.index(change)
         image, times = which.nonzero()[:, 0], len(t) // len(which)  # a net that attends within windows has several rows an image
         if not len(image):
-            return t
+            return None
         at = (image[:, None] * times + torch.arange(times)).flatten().to(t.device)
         rng = self.all.rng
-        return t.index_copy(0, at, f(t.index_select(0, at), Stream(rng.seed, rng.ids[image.numpy()], rng.device)))
+        return at, Stream(rng.seed, rng.ids[image.numpy()], rng.device)
 
-    def _draw(self, rng: Stream, tag: str, layer: int, t: Tensor, shape: tuple[int, ...]) -> Tensor:
-        u = rng.uniform(self.all.k, f"{tag} {self.net} {layer}", shape).to(t.device)
-        return u.repeat_interleave(len(t) // len(u), 0) if len(t) > len(u) else u
+    def _draw(self, rng: Stream, tag: str, layer: int, t: Tensor, at: Tensor, shape: tuple[int, ...]) -> Tensor:
+        u = torch.cat([some for _, some in uniform(rng, self.all.k, f"{tag} {self.net} {layer}", shape)]).to(t)
+        return u.repeat_interleave(len(at) // len(u), 0) if len(at) > len(u) else u
 
-    def logits(self, layer: int, z: Tensor) -> Tensor:
-        share = self.all.settings.share
-        return self._few(
-            "sparse", layer, z, lambda some, rng: some.masked_fill(self._draw(rng, "sparse", layer, some, tuple(z.shape[1:])) < share, 0.0)
-        )
+    def logits(self, layer: int, z: Tensor) -> tuple[Tensor, Back]:
+        if (few := self._few("sparse", layer, z)) is None:
+            return z, same
+        at, rng = few
+        gone = self._draw(rng, "sparse", layer, z, at, tuple(z.shape[1:])) < self.all.settings.share
 
-    def maps(self, layer: int, a: Tensor) -> Tensor:
-        if a.ndim < 4:
-            return a
+        def thinned(t: Tensor) -> Tensor:
+            return t.index_copy_(0, at, t.index_select(0, at).masked_fill_(gone, 0.0))
 
-        def dealt(some: Tensor, rng: Stream) -> Tensor:
-            order = self._draw(rng, "heads", layer, some, (a.shape[1],)).argsort(dim=1, stable=True)
-            return some.gather(1, order[:, :, None, None].expand_as(some))
+        return thinned(z), thinned
 
-        return self._few("permuted", layer, a, dealt)
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
+        if a.ndim < 4 or (few := self._few("permuted", layer, a)) is None:
+            return a, same
+        at, rng = few
+        order = self._draw(rng, "heads", layer, a, at, (a.shape[1],)).argsort(dim=1, stable=True)
+        place = torch.arange(len(a) * a.shape[1], device=a.device).view(len(a), -1)  # of each head's map, among all
+        place[at] = place[at].gather(1, order)
+
+        def dealt(t: Tensor, place: Tensor) -> Tensor:
+            return t.flatten(0, 1).index_select(0, place).view(t.shape)
+
+        back = place.flatten().argsort()
+        return dealt(a, place.flatten()), lambda g: dealt(g, back)
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
-        if not feeds or layer >= self.layers:
+        if not feeds or layer >= self.layers or (few := self._few("ghost", layer, out)) is None:
             return out
-        share = self.all.settings.share
+        (at, rng), share = few, self.all.settings.share
+        keep = self._draw(rng, "ghost", layer, out, at, tuple(out.shape[1:])) >= share
 
-        def thinned(some: Tensor, rng: Stream) -> Tensor:
-            return some * (self._draw(rng, "ghost", layer, some, tuple(out.shape[1:])) >= share) / (1 - share)
+        def thinned(t: Tensor) -> Tensor:
+            return t.index_copy_(0, at, t.index_select(0, at).mul_(keep).div_(1 - share))
 
-        return self._few("ghost", layer, out, thinned)
+        changed: Tensor = Changed.apply(out, lambda t: (thinned(t), thinned))
+        return changed
 
 
 @dataclass(frozen=True)

@@ -17,26 +17,27 @@ from torch import Tensor
 
 from surrogates.crafting.surgery.edits import Edit, GradientEdits, then
 from surrogates.crafting.surgery.graph import Trace, name_of
+from surrogates.crafting.surgery.mixing import Back, Changed, Mixed, same
 
 
 class Attention(Edit):
     """Base class of edits of a net with attention: overwrite what is to be changed. ``layer`` counts the maps from 0.
 
-    ``qkv``: queries, keys and values [m, heads, N, d], before they meet (not where the net multiplies by the map itself).
-    ``logits``: the map before its softmax, [m, heads, N, N]. ``maps``: the map. ``ends``: the output of a residual branch, which
-    holds attention or does not (``feeds``), [m, N, width].
+    ``logits``: the map before its softmax, [m, heads, N, N]; ``maps``: the map; ``of_qkv``: the gradient of queries, keys and values
+    [m, heads, N, d] before they meet (not where the net multiplies by the map itself). See `MapEdit` for what these return. ``ends``: the
+    output of a residual branch, which holds attention or does not (``feeds``), [m, N, width].
     """
 
     name = "This"
 
-    def qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return q, k, v
+    def logits(self, layer: int, z: Tensor) -> tuple[Tensor, Back]:
+        return z, same
 
-    def logits(self, layer: int, z: Tensor) -> Tensor:
-        return z
+    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
+        return a, same
 
-    def maps(self, layer: int, a: Tensor) -> Tensor:
-        return a
+    def of_qkv(self, layer: int, g: Tensor) -> Tensor:
+        return g
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         return out
@@ -62,7 +63,8 @@ class Attention(Edit):
     def _call(self, layer: int, func: Any, args: Any, kwargs: Any) -> Any:
         name = name_of(func)
         if name == "softmax":
-            return self.maps(layer, func(self.logits(layer, args[0]), *args[1:], **kwargs))
+            z = Changed.apply(args[0], partial(self.logits, layer))
+            return Changed.apply(func(z, *args[1:], **kwargs), partial(self.maps, layer))
         if name == "multi_head_attention_forward":
             return self._module(layer, *args, **kwargs)
         return self._mixed(layer, *args, **kwargs)
@@ -73,16 +75,12 @@ class Attention(Edit):
     ) -> Tensor:  # fmt: skip
         if enable_gqa:
             raise ValueError(f"Expected as many keys as queries for {self.name}, but the net shares them (enable_gqa). Leave it out.")
-        q, k, v = self.qkv(layer, query, key, value)
-        # rows of whole cache lines: on some processors the last bit of a product depends on where a row lies (`nets.predict.pieces`)
-        count, more = k.shape[-2], (0, 0, 0, -k.shape[-2] % 16)
-        z = (q @ F.pad(k, more).mT)[..., :count] * (q.shape[-1] ** -0.5 if scale is None else scale)
+        lead = torch.broadcast_shapes(*(t.shape[:-2] for t in (query, key, value)))
+        q, k, v = (t.expand(*lead, *t.shape[-2:]) for t in (query, key, value))
         if is_causal:
-            z = z.masked_fill(torch.ones(z.shape[-2:], dtype=torch.bool, device=z.device).triu(1), -torch.inf)
-        if attn_mask is not None:
-            z = z.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else z + attn_mask
-        a = self.maps(layer, self.logits(layer, z).softmax(-1))
-        return F.pad(a, (0, more[3])) @ F.pad(v, more)
+            attn_mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+        scale = q.shape[-1] ** -0.5 if scale is None else scale
+        return Mixed.apply(q, k, v, attn_mask, scale, self, layer)
 
     def _module(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,
