@@ -149,6 +149,44 @@ def with_goal(folder: Path, goal: str, feedback: str, **settings: Any) -> Ground
     return first
 
 
+RULES = """
+label = "label"
+integer = ["area"]
+increasing = ["radius"]
+immutable = ["texture"]
+[categorical]
+site = ["left", "right"]
+"""
+MODEL = """
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+def model():
+    rows = np.genfromtxt("rows.csv", delimiter=",", skip_header=1)
+    return HistGradientBoostingClassifier(max_iter=12, random_state=0).fit(rows[:, :-1], rows[:, -1].astype(int))
+"""
+
+
+def with_table(folder: Path, **settings: Any) -> Ground:
+    """The tiny league with rows of scikit-learn's breast cancer data, and trees: whole areas, a radius that only grows, a texture that
+    stays, a side that is made up."""
+    from sklearn.datasets import load_breast_cancer
+
+    first = Ground(folder, **{"threat": "l2:0.6", **settings})
+    data = load_breast_cancer()
+    rows = np.stack([data.data[:, 0], data.data[:, 1], data.data[:, 3].round(), data.data[:, 7]], 1)
+    side = (data.data[:, 4] > np.median(data.data[:, 4])).astype(int)
+    head = "radius,texture,area,points,left,right,label\n"
+    lines = [",".join([*map(repr, row.tolist()), str(s), str(1 - s), str(y)]) for row, s, y in zip(rows, side, data.target, strict=True)]
+    (folder / "rows.csv").write_text(head + "\n".join(lines[:160]) + "\n")
+    (folder / "rules.toml").write_text(RULES)
+    (folder / "model.py").write_text(MODEL)
+    text = first.scenario.read_text().replace('data = "npz:images.npz"', f'data = "csv:rows.csv"\ntable = "rules.toml"\nn = {COUNT}')
+    text = text.replace('model = "one.py:answer"\n[[surrogates]]\nname = "twin"\nmodel = "one.py:answer"', 'model = "model.py:model"')
+    first.scenario.write_text(text)
+    first.again()
+    return first
+
+
 def _labels(images: np.ndarray) -> np.ndarray:
     import torch
 

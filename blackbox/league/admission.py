@@ -46,6 +46,7 @@ def check_images(m: Material, images: np.ndarray, rows: np.ndarray) -> np.ndarra
     kept, inside = m.unmasked(images, rows), m.inside(images, rows)
     for i, ok in enumerate(inside if m.scenario.queries == "inside" else kept):
         if not ok:
-            what = f"an image inside {m.scenario.threat}" if kept[i] else "an image that is changed only where the mask lets it"
+            what = "an image that is changed only where the mask lets it" if m.table is None else "what a row of the table may be"
+            what = f"{'an image' if m.table is None else 'a row'} inside {m.scenario.threat}" if kept[i] else what
             raise Refused(403, f"Expected {what}, but row {i}, about image {int(m.ids[rows[i]])}, is not. None was answered.")
     return inside

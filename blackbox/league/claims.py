@@ -11,7 +11,7 @@ import torch
 from blackbox import specs
 from blackbox.league.account import Question
 from blackbox.league.judge import Told
-from blackbox.league.material import as_floats, as_levels, print_of
+from blackbox.league.material import as_floats, as_levels, distances, print_of
 from blackbox.league.scenario import Scenario
 from blackbox.oracle.same import odd
 
@@ -38,7 +38,10 @@ def faults(game: Game, scenario: Scenario) -> Iterator[str]:
         yield f"Expected examples of shape {game.clean.shape}, but they have {tuple(result.x_adv.shape)}."
         return
     clean = as_floats(game.clean)
-    distance = threat.distance(result.x_adv, clean)
+    if (game.table is not None) != (game.clean.dtype == np.float64) or result.x_adv.dtype != clean.dtype:
+        yield f"Expected examples of type {str(clean.dtype).removeprefix('torch.')}, but they are {str(result.x_adv.dtype)[6:]}."
+        return
+    distance = distances(threat, result.x_adv, clean, game.table)
     for i, claimed in enumerate(game.session.images):
         if claimed.success != (bool(result.success[i]) and images[i].attacked):
             said = "success" if claimed.success else "failure"
@@ -56,7 +59,10 @@ def _example(game: Game, scenario: Scenario, threat: Threat, i: int, x: torch.Te
     """What is wrong with one claimed example."""
     claimed, asked = game.session.images[i], game.asked[i]
     told = f"the example of image {claimed.image}"
-    if not bool(x.isfinite().all()) or float(x.min()) < 0 or float(x.max()) > 1:
+    if game.table is not None and not (bool(x.isfinite().all()) and game.table.valid(x[None], game.clean[[i]])[0]):
+        yield f"Expected {told} to be what a row of the table may be, but it is not."
+        return
+    if game.table is None and (not bool(x.isfinite().all()) or float(x.min()) < 0 or float(x.max()) > 1):
         yield f"Expected {told} to lie in [0, 1], but it does not."
         return
     levels = as_levels(x[None])

@@ -71,12 +71,12 @@ class Player:
         return self._post("open", scenario=scenario, attack=attack, target=target, seed=seed)
 
     def images(self, session: int) -> np.ndarray:
-        """The clean images, [N, \\*shape] uint8."""
+        """The clean images, [N, \\*shape] uint8, or rows of a table, [N, d] float64."""
         said = self._post("images", session=session)
-        return np.frombuffer(base64.b64decode(said["images"]), np.uint8).reshape(said["shape"]).copy()
+        return np.frombuffer(base64.b64decode(said["images"]), np.dtype(said["dtype"])).reshape(said["shape"]).copy()
 
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
-        """Ask about images [m, \\*shape] uint8."""
+        """Ask about images [m, \\*shape] uint8, or rows [m, d] float64."""
         said = self._post(
             "ask", session=session, images=base64.b64encode(np.ascontiguousarray(images).tobytes()).decode(), ids=ids, places=places
         )

@@ -15,6 +15,7 @@ from blackbox.league.entry import ACCOUNT, IMAGES, JOURNAL, SCENARIO, Entry, Ent
 from blackbox.league.material import print_of
 from blackbox.league.signing import Signed, holds, key_id
 from blackbox.results import AttackResult
+from blackbox.tabular import Tabular
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -29,6 +30,14 @@ class Game:
     account: Account
     asked: list[list[Question]]
     clean: np.ndarray
+
+    @cached_property
+    def table(self) -> Tabular | None:
+        """What a row may be, as it was signed; None where images are attacked. Raises: EntryError, it is none."""
+        try:
+            return Tabular(**self.account.about["table"]) if "table" in self.account.about else None
+        except (TypeError, ValueError) as error:
+            raise EntryError(f"Expected what a row of the table may be in the signed account, but {error}") from None
 
     @cached_property
     def result(self) -> AttackResult:

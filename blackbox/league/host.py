@@ -159,7 +159,7 @@ class Host:
         game.head = chained(FIRST, lines)
         kept = [row for row in self.book.pixels(number) if row is not None]
         if kept:
-            rows = np.frombuffer(b"".join(kept), np.uint8).reshape(-1, *m.levels.shape[1:])
+            rows = np.frombuffer(b"".join(kept), m.levels.dtype).reshape(-1, *m.levels.shape[1:])
             for start in range(0, len(rows), self.max_rows):
                 targets.submit(game.oracle, rows[start : start + self.max_rows])
         self.book.update(number, account)
@@ -167,13 +167,14 @@ class Host:
         return game
 
     def images(self, session: int, player: str, token: str) -> np.ndarray:
-        """The clean images of a session, [N, \\*shape] uint8."""
+        """The clean images of a session, [N, \\*shape] uint8, or rows of a table, [N, d] float64."""
         return self._game(session, player, token).material.levels
 
     def ask(
         self, session: int, player: str, token: str, images: np.ndarray, ids: list[int], places: list[int]
     ) -> list[Question]:
-        """Answer images [m, \\*shape] uint8 about the samples ``ids``, each the ``places``-th question about its sample, from 0.
+        """Answer images [m, \\*shape] uint8, or rows [m, d] float64, about the samples ``ids``, each the ``places``-th question about
+        its sample, from 0.
 
         A question that was answered before, at the same place, gets the same answer and costs nothing.
 

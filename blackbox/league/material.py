@@ -1,4 +1,5 @@
-"""`Material`: the images of a scenario as they are played, 8 bits an entry, with labels, classes to reach, and what may change."""
+"""`Material`: the inputs of a scenario as they are played, with labels, classes to reach, and what may change: images of 8 bits an entry
+(uint8), or rows of a table in its own units (float64), each query of which is a valid row."""
 
 from __future__ import annotations
 
@@ -24,18 +25,21 @@ from blackbox.sweep.study import Images
 
 if TYPE_CHECKING:
     from blackbox.goals.base import Goal
+    from blackbox.tabular import Tabular
     from blackbox.threat import Threat
 
-__all__ = ["LEVELS", "Material", "as_floats", "as_levels", "beneath", "goal_of", "images_of", "load", "overlap", "print_of"]
+__all__ = [
+    "LEVELS", "Material", "as_floats", "as_levels", "beneath", "distances", "goal_of", "images_of", "load", "overlap", "print_of",
+]  # fmt: skip
 
 LEVELS = 255
 
 
 @dataclass(frozen=True)
 class Material:
-    """levels: [N, \\*shape] uint8, the clean images. labels: [N]. ids: [N], their places in the data. goals: [N] classes to reach, or
-    None. goal: what to reach instead of a class, or None. mask: [\\*shape] bool, or None where all may change. hash: of the scenario's
-    file."""
+    """levels: [N, \\*shape] uint8, the clean images, or [N, d] float64, rows of a ``table``, what they may be. labels: [N]. ids: [N], their
+    places in the data. goals: [N] classes to reach, or None. goal: what to reach instead of a class, or None. mask: [\\*shape] bool, or
+    None where all may change. hash: of the scenario's file."""
 
     scenario: Scenario
     hash: str
@@ -47,6 +51,7 @@ class Material:
     classes: int
     data: Any = None
     goal: Goal | None = None
+    table: Tabular | None = None
 
     @cached_property
     def rows(self) -> dict[int, int]:
@@ -65,28 +70,40 @@ class Material:
     def inside(self, levels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Which images [m, \\*shape] uint8 are inside the threat around their clean ones, and changed only where they may be, [m] bool."""
         clean = self.levels[rows]
-        near = self.threat.distance(as_floats(levels), as_floats(clean)).numpy() <= self.threat.eps + self.threat.tolerance
+        far = distances(self.threat, as_floats(levels), as_floats(clean), self.table).numpy()
+        near: np.ndarray = far <= self.threat.eps + self.threat.tolerance
         return near & self.unmasked(levels, rows)
 
     def unmasked(self, levels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Which images are changed only where the mask lets them, [m] bool."""
+        """Which images are changed only where the mask lets them; which rows are what a row may be; [m] bool."""
+        if self.table is not None:
+            return self.table.valid(levels, self.levels[rows]) & np.isfinite(levels).all(1)
         if self.mask is None:
             return np.ones(len(levels), bool)
         return ~((levels != self.levels[rows]) & ~self.mask).reshape(len(levels), -1).any(1)
 
 
 def as_floats(levels: np.ndarray) -> Tensor:
-    """8-bit images as floats in [0, 1]."""
+    """What a target is asked: 8-bit images as floats in [0, 1], rows of a table as they are."""
+    if levels.dtype == np.float64:
+        return torch.from_numpy(np.array(levels))
     return torch.from_numpy(np.array(levels)).to(torch.float32) / LEVELS
 
 
 def as_levels(x: Tensor) -> np.ndarray:
-    """Floats in [0, 1] as 8-bit images, each entry rounded to the nearest."""
+    """The inverse: floats in [0, 1] as 8-bit images, each entry rounded to the nearest; float64 are rows of a table."""
+    if x.dtype == torch.float64:
+        return x.numpy(force=True)
     return (x.double() * LEVELS).round().to(torch.uint8).numpy(force=True)
 
 
+def distances(threat: Threat, x: Tensor, clean: Tensor, table: Tabular | None) -> Tensor:
+    """How far inputs are from clean ones, both [m, \\*shape], in the threat's norm; rows over scaled columns; [m]."""
+    return threat.distance(x, clean) if table is None else table.distance(x, clean, threat)
+
+
 def print_of(levels: np.ndarray) -> str:
-    """The hash of one 8-bit image, its shape included."""
+    """The hash of one 8-bit image, or row of a table, its shape included."""
     return hashlib.sha256(f"{levels.shape}".encode() + np.ascontiguousarray(levels).tobytes()).hexdigest()
 
 
@@ -109,13 +126,16 @@ def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = Non
     allowed = None if mask is None else np.broadcast_to(mask.astype(bool), shape if mask.ndim <= len(shape) else mask.shape).copy()
     if allowed is not None and allowed.shape != shape:
         raise ValueError(f"Expected one mask for all images of {scenario.name}, shape {shape}, but it had shape {allowed.shape}.")
-    levels = as_levels(found.data.images)
-    return Material(scenario, digest, levels, found.data.labels.numpy(), found.index, goals, allowed, classes, found.data, aim)
+    levels = as_levels(found.data.images if found.table is None else found.data.images.double())
+    if found.table is not None:
+        found.table.rows(levels)  # a clean row that is not valid is named here
+    labels = found.data.labels.numpy()
+    return Material(scenario, digest, levels, labels, found.index, goals, allowed, classes, found.data, aim, found.table)
 
 
 def images_of(chosen: Images, labelled: bool = True) -> specs.ImageSet:
     """The images that a scenario names. labelled: whether they need labels."""
-    return specs.images(specs.Images(**chosen.model_dump(exclude={"table"})), labelled=labelled)
+    return specs.images(specs.Images(**chosen.model_dump(exclude={"table"})), labelled=labelled, table=chosen.table)
 
 
 def goal_of(scenario: Scenario, data: str | os.PathLike[str] | None = None) -> Goal | None:
@@ -172,4 +192,7 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
 
 
 def _trained_on(chosen: Images | None) -> set[str] | None:
-    return None if chosen is None else {*map(print_of, as_levels(images_of(chosen).data.images))}
+    if chosen is None:
+        return None
+    found = images_of(chosen)
+    return {*map(print_of, as_levels(found.data.images if found.table is None else found.data.images.double()))}

@@ -220,11 +220,11 @@ def search(
     x, threat = as_floats(clean), specs.read_threat(scenario.threat)
     goals, labels = None if said["goals"] is None else torch.tensor(said["goals"]), torch.tensor(said["labels"])
     mask = None if said["mask"] is None else torch.tensor(said["mask"], dtype=torch.bool).view(x.shape[1:])
-    stopped = None
+    stopped, table = None, bb.Tabular(**about["table"]) if "table" in about else None
     try:
         result = bb.attack(
             oracle, x, labels if goal is None else None, attack, threat, scenario.budget, target=goals, goal=goal, seed=seed,
-            ids=np.array(said["ids"]), votes=scenario.votes, mask=mask, tariff=scenario.prices,
+            ids=np.array(said["ids"]), votes=scenario.votes, mask=mask, tariff=scenario.prices, table=table,
         )  # fmt: skip
     except BaseException as error:
         result = getattr(error, "result", None)  # type: ignore[assignment]
@@ -234,7 +234,7 @@ def search(
         if result is None or not isinstance(error, Exception):
             raise
         stopped = " ".join(str(asked.failure or error).split())[:300]
-    return in_8_bits(result, x), stopped
+    return result if table is not None else in_8_bits(result, x), stopped
 
 
 def in_8_bits(result: AttackResult, x: torch.Tensor) -> AttackResult:

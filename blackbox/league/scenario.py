@@ -90,7 +90,8 @@ class Scenario(Part):
 
     Args:
         name, version: of the scenario; another version is another scenario. about: a sentence for the table.
-        images: which are attacked, all rounded to 8 bits. targets, surrogates: see `Target`, `Surrogate`.
+        images: which are attacked, all rounded to 8 bits; or rows of a ``table``, a file that says what these may be.
+        targets, surrogates: see `Target`, `Surrogate`.
         threat: ``linf:8/255``. mask: a file, as --mask takes it. queries: "anywhere" in the box, or only "inside" the threat and mask.
         targeted: None, a class, "random", another for each image, or FILE.npy with a class for each. goal: what to reach instead of a
             class, as --goal takes it.
@@ -127,13 +128,6 @@ class Scenario(Part):
     returns: Literal["logits", "probabilities", "percent", "labels"] | None = None
     batch: Annotated[int, Field(ge=1)] | None = None
 
-    @field_validator("images")
-    @classmethod
-    def _pictures(cls, value: Images) -> Images:
-        if value.table is not None or value.data.partition(":")[0].lower() == "csv":
-            raise ValueError("Expected images, of 8 bits an entry, but the data are rows of a table. The league plays none.")
-        return value
-
     @field_validator("threat")
     @classmethod
     def _norm(cls, value: str) -> str:
@@ -165,6 +159,9 @@ class Scenario(Part):
     def _fit(self) -> Scenario:
         between.access(self.attacker.feedback, self.stack())
         fits(self.goal, self.targeted, self.attacker.feedback)
+        if self.images.table is not None and (self.mask or self.surrogates):
+            beside = "a mask" if self.mask else "surrogates"
+            raise ValueError(f"Expected no mask and no surrogates with rows of a table, but there was {beside}. Leave it out.")
         if self.votes % 2 == 0:
             raise ValueError(f"Expected votes to be an odd number, so that there is a majority, but it was {self.votes}.")
         if self.attacker.access == "none" and self.budget != 1:

@@ -22,28 +22,32 @@ from blackbox.threat import eight_bit
 class LeagueTarget(Described):
     """Asks a host about the samples of one session.
 
-    A row is rounded to 8 bits towards its clean image, so that it is inside every threat that the float was inside of. What is asked to
+    A row is rounded to 8 bits towards its clean image, so that it is inside every threat that the float was inside of; a row of a table is
+    sent as it is, which is a valid one. What is asked to
     verify an example is answered from memory: the server charges all that it is asked.
 
     Args:
-        host: that answers. name: of the target. session: its number. clean: [N, \\*shape] uint8. ids: [N]. about: as the server tells.
-        max_rows: of a call.
+        host: that answers. name: of the target. session: its number. clean: [N, \\*shape] uint8, or [N, d] float64, rows of a table.
+        ids: [N]. about: as the server tells. max_rows: of a call.
     """
 
     def __init__(
         self, host: Host, name: str, session: int, clean: np.ndarray, ids: list[int], about: dict[str, Any], max_rows: int
     ) -> None:
         self.host, self.session = host, session
-        self.clean = as_floats(clean)
+        self.clean, self.table = as_floats(clean), clean.dtype == np.float64
         self._row = {int(sample): row for row, sample in enumerate(ids)}
         self._places: Counter[int] = Counter()
         self._known: dict[tuple[int, str], tuple[int, np.ndarray | None, bool, Any]] = {}
         self.failure: BaseException | None = None
         self.device = torch.device("cpu")
-        self.info = TargetInfo.announced(about, name=name, shape=tuple(clean.shape[1:]), max_rows=max_rows, probe=1 / LEVELS)
+        probe = 0.0 if self.table else 1 / LEVELS
+        self.info = TargetInfo.announced(about, name=name, shape=tuple(clean.shape[1:]), max_rows=max_rows, probe=probe)
 
     def rounded(self, x: Tensor, ids: Any) -> np.ndarray:
-        """Floats [m, \\*shape] about the samples ``ids`` as 8-bit images."""
+        """Floats [m, \\*shape] about the samples ``ids`` as 8-bit images; rows of a table as they are."""
+        if self.table:
+            return as_levels(x.cpu().double())
         rows = torch.tensor([self._row[int(sample)] for sample in ids])
         return as_levels(eight_bit(x.cpu(), self.clean[rows]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from typing import Any
@@ -13,6 +14,7 @@ from blackbox.league import sealed as sealing
 from blackbox.league.judge import Judge
 from blackbox.league.material import Material, as_floats, beneath
 from blackbox.oracle import Oracle, Reply
+from blackbox.oracle.calls import in_calls
 from blackbox.serving import announced
 from blackbox.specs import channels
 
@@ -67,7 +69,7 @@ class Targets:
     def answers(self, name: str, images: np.ndarray) -> Reply:
         """The reply to images [m, \\*shape] uint8, looked up by a new oracle, unwatched."""
         with self.lock:
-            return self.oracle(name, 0)(as_floats(images), "check")
+            return in_calls(self.oracle(name, 0), as_floats(images), "check")
 
     def submit(self, oracle: Oracle, images: np.ndarray) -> Reply:
         """Make one call about images [m, \\*shape] uint8."""
@@ -75,5 +77,6 @@ class Targets:
             return oracle.submit(as_floats(images).to(oracle.device), "serve")
 
     def about(self, oracle: Oracle) -> dict[str, Any]:
-        """What a client is told of the target, as of any served one."""
-        return announced(oracle, self.k)
+        """What a client is told of the target, as of any served one; and what a row of a table may be."""
+        table = self.material.table
+        return announced(oracle, self.k) | ({} if table is None else {"table": json.loads(json.dumps(table.about()))})

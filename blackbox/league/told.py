@@ -27,7 +27,8 @@ def of_scenario(path: str, data: str | None = None) -> tuple[str, str]:
         m = load(path, data)
     except FileNotFoundError as error:
         lacks = f"{error} What belongs there is said in {path_of(path)}."
-    images = s.images.data if m is None else f"{len(m.ids)} images of {s.images.data}, {'×'.join(map(str, m.levels.shape[1:]))}"
+    kind = "images" if s.images.table is None else "rows"
+    images = s.images.data if m is None else f"{len(m.ids)} {kind} of {s.images.data}, {'×'.join(map(str, m.levels.shape[1:]))}"
     rows = [
         ["scenario", f"{s.name} {s.version}, {digest[:12]}"],
         ["targets", ", ".join(f"{t.name} ({'sealed' if t.sealed else t.model})" for t in s.targets)],

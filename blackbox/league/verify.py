@@ -206,6 +206,8 @@ def _images(game: Game, material: Material) -> Iterator[str]:
     for image in game.account.images:
         if own.get(image.image) != (image.print, image.label, image.goal):
             yield f"Expected image {image.image} as the scenario's data have it, but the server played another."
+    if game.table != material.table:
+        yield "Expected what a row of the table may be as the scenario's own file has it, but the server played another."
     if len(own) != len(game.account.images):
         yield f"Expected the {len(own)} images of the scenario, but the server played {len(game.account.images)}."
 

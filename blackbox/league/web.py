@@ -32,7 +32,7 @@ class Service:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        sizes = [targets.material.levels[0].size for targets in host.targets.values()]
+        sizes = [targets.material.levels[0].nbytes for targets in host.targets.values()]
         self.most = _MOST + 2 * host.max_rows * max(sizes)
 
 
@@ -70,16 +70,16 @@ class LeagueHandler(Handler):
 
     def _images(self, host: Host, **who: Any) -> dict[str, Any]:
         levels = host.images(**who)
-        return {"shape": list(levels.shape), "images": base64.b64encode(levels.tobytes()).decode()}
+        return {"shape": list(levels.shape), "dtype": levels.dtype.str, "images": base64.b64encode(levels.tobytes()).decode()}
 
     def _ask(self, host: Host, images: str, ids: list[Any], places: list[Any], **who: Any) -> dict[str, Any]:
         if not all(type(v) is int and v >= 0 for v in (*ids, *places)):
             raise Refused(400, "Expected ids and places as whole numbers from 0, but there were others.")
-        shape = host.images(**who).shape[1:]
+        like = host.images(**who)
         try:
-            rows = np.frombuffer(base64.b64decode(images, validate=True), np.uint8).reshape(len(ids), *shape)
+            rows = np.frombuffer(base64.b64decode(images, validate=True), like.dtype).reshape(len(ids), *like.shape[1:])
         except ValueError:
-            raise Refused(400, f"Expected {len(ids)} images of {int(np.prod(shape))} bytes in base64, but there were others.") from None
+            raise Refused(400, f"Expected {len(ids)} images of {like[0].nbytes} bytes in base64, but there were others.") from None
         said = answers(host.ask(images=rows, ids=ids, places=places, **who))
         return {
             **said, "scores": None if said["scores"] is None else base64.b64encode(said["scores"].tobytes()).decode(),
