@@ -22,6 +22,7 @@ def run(out: str, attacks: str | None, quiet: bool) -> None:
     from blackbox.league.client import Player
     from blackbox.league.play import Attempt, play
     from blackbox.league.process import served
+    from blackbox.plugins import short
     from blackbox.specs import parse
 
     names = parse.words(attacks) if attacks else list(ENTRIES)
@@ -39,10 +40,10 @@ def run(out: str, attacks: str | None, quiet: bool) -> None:
             for name in names:
                 say(f"plays            {name}", quiet)
                 attempt = Attempt(name, surrogates=list(ENTRIES.get(name, [])))
-                play(attempt, SCENARIO, Player(url, "me"), path / "entries" / name, None, lambda line: say(f"  {line}", quiet))
+                play(attempt, SCENARIO, Player(url, "me"), path / "entries" / short(name), None, lambda line: say(f"  {line}", quiet))
         for kept in (public, Path(own) / "sealed.toml", Path(own) / "league.sqlite"):  # the season is over: all of it is published
             shutil.copyfile(kept, path / kept.name)
-    folders = [str(path / "entries" / name) for name in names]
+    folders = [str(path / "entries" / short(name)) for name in names]
     league_table.run(
         folders, str(path / "site"), str(path / signing.PUBLIC), str(path / "sealed.toml"), str(path / "league.sqlite"), False, None, quiet
     )  # fmt: skip

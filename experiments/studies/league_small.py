@@ -8,6 +8,7 @@ journal, entries), which is not committed, and the site, of which all but the HT
     python -m experiments.studies.league_small --seeds 0,1,2 --site runs/site            # the same with more seeds, another scenario
     python -m experiments.studies.league_small --scenario small-faces
     python -m experiments.studies.league_small --attacks square,noise --site runs/site   # a trial
+    python -m experiments.studies.league_small --attacks TorchattacksSquare,FoolboxHopSkipJump,ARTSimBA,ARTSquare   # other toolkits'
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from pathlib import Path
 
 from blackbox.league import scenario
 from blackbox.league.process import served
+from experiments.peers import entries
 from experiments.runner import Real, run, says
 from experiments.studies.league_grounds import GROUNDS
 
+THEIRS = ("TorchattacksSquare", "ARTSquare", "ARTSimBA", "FoolboxHopSkipJump", "ARTHopSkipJump")  # with the extra [peers]
+PEERS = {name: f"{entries.__file__}:{name}" for name in THEIRS}
 WITH_NETS = ("hybrid",)
 
 
@@ -32,7 +36,7 @@ class Settings(Real):
     packages: str = says("../packages", "where packages of others are unpacked, see experiments/packaged.py")
     scenario: str = says("small", f"which one: {', '.join(GROUNDS)}", tuple(GROUNDS))
     seeds: tuple[int, ...] = says((), "other seeds than the scenario has, which makes another scenario of it [its own]")
-    attacks: tuple[str, ...] = says((), "that play [those of experiments.studies.league_grounds]")
+    attacks: tuple[str, ...] = says((), f"that play; other toolkits' are {', '.join(THEIRS)} [those of league_grounds]")
     folder: str = says("runs/league", "where data, keys, journal and entries are, in a folder a scenario")
     keys: str = says("~/blackbox-league-keys", "where the server's keys are, outside any repository")
     site: str = says("docs/league", "where the site is written, in a folder a scenario")
@@ -79,9 +83,10 @@ def measure(s: Settings) -> None:
     with served("--scenario", file, *options) as address:
         for attack in attacks:
             known = [word for name in wanted.pool for word in ("--surrogate", name)] if attack in WITH_NETS else []
-            league("run", attack, "--scenario", file, "--server", address, "--out", where / "entries" / attack, "--data", where, *known)
-    entries = [where / "entries" / attack for attack in attacks]
-    league("table", *entries, "--key", where / "league.pub", *sealed, "--server-journal", where / "journal.sqlite", "--data", where,
+            played, out = PEERS.get(attack, attack), where / "entries" / attack
+            league("run", played, "--scenario", file, "--server", address, "--out", out, "--data", where, *known)
+    folders = [where / "entries" / attack for attack in attacks]
+    league("table", *folders, "--key", where / "league.pub", *sealed, "--server-journal", where / "journal.sqlite", "--data", where,
            "--out", Path(s.site) / s.name)  # fmt: skip
 
 

@@ -156,6 +156,47 @@ def test_a_source_that_remembers_from_session_to_session(tmp_path: Path) -> None
     assert said.startswith("open, seed 1: Expected question") and "the source asks another" in said
 
 
+THEIRS = """
+import random
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+import torch
+import blackbox as bb
+from blackbox.per_image import PerImage
+@dataclass(frozen=True)
+class Theirs(PerImage):
+    '''As a toolkit has it: it draws from generators that are everybody's.'''
+    access = bb.Access.SCORES
+    norms = ("Linf",)
+    def search(self, model, x, y, job):
+        rng = np.random.RandomState()
+        for _ in range(job.budget):
+            z = x + job.threat.eps * (2 * torch.rand(2, *x.shape[1:]).round() - 1) * random.random()
+            model(z if rng.rand() < 0.9 else x)
+"""
+
+
+def test_another_toolkits_attack(tmp_path: Path) -> None:
+    """Its questions are those of the journal; of one that took a hint, which is gone, they are not; an edited source is another."""
+    ground = Ground(tmp_path, threat="linf:25/255")
+    (mine := tmp_path / "theirs.py").write_text(THEIRS)
+    entry = ground.play(f"{mine}:Theirs")
+    found = [row.image for row in Entry.read(entry).rows()]
+    assert any(image.success for image in found) and any(image.queries == ground.material.scenario.budget for image in found)
+    assert ground.verify(entry, book=True).refusals == [] and again.again(entry, ground.key, ground.material, f"{mine}:Theirs") == []
+
+    mine.write_text(THEIRS.replace("random.random()", "(random.random() + Path(__file__).with_name('hint').exists())"))
+    (said,) = again.again(entry, ground.key, ground.material, f"{mine}:Theirs")
+    assert said.startswith("Expected the source that was entered")
+    (hint := tmp_path / "hint").touch()
+    told = ground.play(f"{mine}:Theirs", "told", name="told")
+    assert ground.verify(told).refusals == []
+    hint.unlink()
+    (said,) = again.again(told, ground.key, ground.material, f"{mine}:Theirs")
+    assert "Expected question" in said and "the source asks another" in said
+
+
 def test_settings_that_were_not_signed(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
     entry = ground.play("square", settings=["p_init=0.3"])

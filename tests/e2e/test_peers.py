@@ -1,4 +1,4 @@
-"""Every setting of every peer runs, is counted, and stops at the budget; needs the extra [peers]."""
+"""Every setting of every peer runs, is counted, and stops at the budget, and so does every entry; needs the extra [peers]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import blackbox as bb
-from experiments.peers import adapters, settings
+from experiments.peers import adapters, entries, settings
 
 pytestmark = pytest.mark.peers
 
@@ -39,3 +39,24 @@ def test_a_peer_spends_its_budget_on_each_image(peer: adapters.Peer, how: adapte
     assert all(m.rows <= 1000 for m in meters) and all(m.rows > 600 or m.reached for m in meters), [m.rows for m in meters]
     if math.isinf(threat.eps):
         assert all(math.isfinite(m.distance_at(1000)) for m in meters)
+
+
+PLAYED = [kind for kind in vars(entries).values() if isinstance(kind, type) and entries.Entry in kind.__mro__[1:]]
+
+
+@pytest.mark.parametrize("kind", PLAYED, ids=lambda kind: kind.__name__)
+def test_an_entry_plays(kind: type[entries.Entry]) -> None:
+    """The engine counts it, alone and in company alike."""
+    net, x = Coloured().eval(), torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        y = net(x).argmax(1)
+    threat = {"Linf": bb.Linf(2e-3), "L2": bb.L2(2.0 if kind.part == "near" else 0.1), "L0": bb.L0(5)}[kind.norms[0]]
+
+    def go(rows: list[int]) -> bb.AttackResult:
+        oracle = bb.Oracle(net, kind.access, 10)
+        result = bb.attack(oracle, x[rows], y[rows], kind(), threat, 300, ids=rows)
+        assert oracle.rows == int(result.queries.sum()) and (result.success | (result.queries > 200)).all()
+        return result
+
+    both, one = go([0, 1]), go([1])
+    assert both.queries[1] == one.queries[0] and torch.equal(both.x_adv[1], one.x_adv[0])

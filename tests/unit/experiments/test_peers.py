@@ -17,7 +17,7 @@ from torch import Tensor
 import blackbox as bb
 from experiments import measurements, runner
 from experiments.cases import Case
-from experiments.peers import adapters, benchmark, settings, tables
+from experiments.peers import adapters, benchmark, entries, settings, tables
 from experiments.peers.adapters import Meter, Meters, Peer, Setting, Spent
 from experiments.peers.turns import by_turns, seed_all
 
@@ -223,6 +223,32 @@ def test_rows_that_settings_rest_on_are_of_the_choosing_ground() -> None:
     for part in settings.THREATS:
         for r in settings.measured(part):
             assert r["target"] == "ResNet-20" and r["seed"] == 100 and len(r["ids"]) >= 20
+
+
+def played() -> list[type[entries.Entry]]:
+    return [kind for kind in vars(entries).values() if isinstance(kind, type) and entries.Entry in kind.__mro__[1:]]
+
+
+def test_every_peer_is_an_entry_with_the_setting_that_was_chosen() -> None:
+    """The two that only show what another setting does are settings of that one."""
+    peers = {(p.part, p.name): p for p in adapters.load()}
+    kinds = {(kind.part, kind.peer): kind for kind in played()}
+    assert set(peers) - set(kinds) == {("linf", f"torchattacks Square, {which}") for which in ("its default", "our p_init")}
+    for at, kind in kinds.items():
+        how = settings.chosen(peers[at]) if settings.ready(peers[at]) else peers[at].tried[0]
+        assert kind().how == how and str(how.options) in repr(kind())
+
+
+def test_an_entry_says_which_settings_it_has() -> None:
+    """They are signed, and a journal goes on with the same alone."""
+    square = entries.TorchattacksSquare
+    assert square(1).how.options["p_init"] == 0.8 and "'p_init': 0.8" in repr(square(1)) and repr(square(2)) == repr(square())
+    assert entries.ARTSquareOnce().remember and not square().remember and repr(entries.ARTSquareOnce()).endswith(", remember)")
+    with pytest.raises(ValueError, match="setting to be 0 to 3 for torchattacks Square, but it was 4"):
+        square(4)
+    oracle = bb.Oracle(lambda z: torch.eye(2)[(z.flatten(1)[:, 0] > 0.5).long()], classes=2)
+    with pytest.raises(RuntimeError, match="any wrong class to be the goal for TorchattacksSquare"):
+        bb.attack(oracle, X, [0], square(), bb.Linf(0.1), 9, target=1)
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------
