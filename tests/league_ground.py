@@ -55,7 +55,12 @@ quantity = 0
 """
 
 DODGE = "verification:clean.npy;threshold=0.25;dodge"
-OWN = "def far(answer):\n    return 0.4 - float(answer.max())\n"
+OWN = """
+import blackbox as bb
+def far(answer):
+    return 0.4 - float(answer.max())
+unlikely = bb.goal(lambda answer: 0.4 - float(answer.max()), graded=False, name="no class is likely")
+"""
 
 
 class Direct:

@@ -194,5 +194,5 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
 def _trained_on(chosen: Images | None) -> set[str] | None:
     if chosen is None:
         return None
-    found = images_of(chosen)
+    found = images_of(chosen, labelled=False)
     return {*map(print_of, as_levels(found.data.images if found.table is None else found.data.images.double()))}

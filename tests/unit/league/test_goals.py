@@ -153,6 +153,10 @@ def test_an_attack_that_the_goal_shows_too_little(tmp_path: Path) -> None:
     ground = with_goal(tmp_path, "none-of:0", "labels")
     with pytest.raises(ValueError, match="gets by with labels for tiny, but square needs"):
         ground.play("square")
+    (tmp_path / "yes").mkdir()
+    yes = with_goal(tmp_path / "yes", "own.py:unlikely", "answers")  # yes or no
+    with pytest.raises(ValueError, match="gets by with labels for tiny, but square needs"):
+        yes.play("square")
 
 
 def test_what_is_shown_of_a_scenario(tmp_path: Path) -> None:
