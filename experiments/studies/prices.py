@@ -34,7 +34,7 @@ WITH, WITHOUT = "hybrid", "auto"
 @dataclass(frozen=True)
 class Settings(Real):
     targets: tuple[str, ...] = says(tuple(PRIORS), "of experiments/ground.toml", PRIORS)
-    access: tuple[str, ...] = says(("scores", "labels"), "what the target shows")
+    access: tuple[str, ...] = says(("scores",), "what the target shows")
     images: int = says(40, "attacked, of each target")
     budget: int = says(1000, "queries an image")
 
