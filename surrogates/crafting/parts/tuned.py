@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from blackbox.rng import Stream
 from surrogates.crafting.goal import Goal
@@ -79,14 +81,36 @@ class _Tuned(Edit):
         factor = self.memory.get(key)
         if factor is None:
             factor = torch.ones(len(out), out.shape[axis]).to(out)
-        shape = [len(out), *(out.shape[i] if i == axis else 1 for i in range(1, out.ndim))]
-        plain, changed = out.detach(), out * factor.view(shape)
 
-        def tune(g: Tensor) -> None:
+        def tune(slope: Tensor) -> None:
             s = self.settings
-            slope = (g * plain).movedim(axis, 1).flatten(2).sum(2) if out.ndim > 2 else g * plain
             slope = slope / slope.abs().mean(1, keepdim=True).clamp_min(1e-30)
             self.memory.kept[key, rows] = (factor - s.rate * slope).clamp(1 - s.most, 1 + s.most)
 
-        changed.register_hook(tune)
+        changed: Tensor = _Scaled.apply(out, factor, axis, tune)
         return changed
+
+
+class _Scaled(torch.autograd.Function):
+    """``out`` times ``factor`` [m, C] along an axis, in place where it may be; ``tune`` gets the gradient by the factor."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, factor: Tensor, axis: int, tune: Callable[[Tensor], None]) -> Tensor:  # type: ignore[override]
+        wide = factor.view([len(out), *(out.shape[i] if i == axis else 1 for i in range(1, out.ndim))])
+        if out._is_view():
+            changed = out * wide
+        else:
+            changed = out.mul_(wide)
+            ctx.mark_dirty(out)
+        ctx.save_for_backward(changed, factor, wide)
+        ctx.axis, ctx.tune = axis, tune
+        return changed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        changed, factor, wide = ctx.saved_tensors
+        product = g * changed
+        others = [i for i in range(1, g.ndim) if i != ctx.axis]
+        ctx.tune((product.sum(others) if others else product) / factor)
+        return torch.mul(g, wide, out=product), None, None, None

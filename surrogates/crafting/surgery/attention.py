@@ -75,12 +75,13 @@ class Attention(Edit):
     ) -> Tensor:  # fmt: skip
         if enable_gqa:
             raise ValueError(f"Expected as many keys as queries for {self.name}, but the net shares them (enable_gqa). Leave it out.")
-        lead = torch.broadcast_shapes(*(t.shape[:-2] for t in (query, key, value)))
-        q, k, v = (t.expand(*lead, *t.shape[-2:]) for t in (query, key, value))
+        if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+            lead = torch.broadcast_shapes(*(t.shape[:-2] for t in (query, key, value)))
+            query, key, value = (t.expand(*lead, *t.shape[-2:]) for t in (query, key, value))
         if is_causal:
-            attn_mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
-        scale = q.shape[-1] ** -0.5 if scale is None else scale
-        return Mixed.apply(q, k, v, attn_mask, scale, self, layer)
+            attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+        out: Tensor = Mixed.apply(query, key, value, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale, self, layer)
+        return out
 
     def _module(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,

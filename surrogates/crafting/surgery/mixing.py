@@ -59,8 +59,8 @@ class Mixed(torch.autograd.Function):
     ) -> Tensor:
         lead, n, count = q.shape[:-2], q.shape[-2], k.shape[-2]
         more = -count % LINE
-        q, k, v = q.reshape(-1, n, q.shape[-1]), *(_in_lines(t, count + more) for t in (k, v))
-        wide = (q @ k.mT).mul_(scale)
+        q, k, v = q.reshape(-1, n, q.shape[-1]), *(F.pad(t, (0, 0, 0, more)).flatten(0, -3) for t in (k, v))
+        wide = torch.bmm(q, k.mT).mul_(scale)
         z = _masked(wide[..., :count].view(*lead, n, count), mask)
         new, ctx.of_logits = edit.logits(layer, z)
         a = _filled(new, z, wide, -torch.inf)
@@ -70,7 +70,7 @@ class Mixed(torch.autograd.Function):
         ctx.save_for_backward(q, k, v, a, b)
         ctx.edit, ctx.layer, ctx.scale, ctx.lead, ctx.count = edit, layer, scale, lead, count
         ctx.mask = mask if ctx.needs_input_grad[3] else None
-        return (b[..., :count] @ v[:, :count]).view(*lead, n, v.shape[-1])
+        return torch.bmm(b[..., :count], v[:, :count]).view(*lead, n, v.shape[-1])
 
     @staticmethod
     @once_differentiable
@@ -78,27 +78,19 @@ class Mixed(torch.autograd.Function):
         q, k, v, a, b = ctx.saved_tensors
         lead, count, g = ctx.lead, ctx.count, g.reshape(-1, *g.shape[-2:])
 
-        def finished(t: Tensor) -> Tensor:
-            return ctx.edit.of_qkv(ctx.layer, t.view(*lead, *t.shape[-2:]))
+        def finished(*parts: Tensor) -> list[Tensor]:
+            return [ctx.edit.of_qkv(ctx.layer, t.view(*lead, *t.shape[-2:])) for t in parts]
 
-        of_v = finished(b[..., :count].mT @ g)
+        of_v = torch.bmm(b[..., :count].mT, g)
         if ctx.of_maps is None or ctx.of_logits is None:
-            return None, None, of_v, None, None, None, None
-        wide = _changed(g @ v.mT, ctx.of_maps, lead, count)
-        wide = torch.ops.aten._softmax_backward_data(wide, a, -1, a.dtype, grad_input=wide)
+            return None, None, *finished(of_v), None, None, None, None
+        wide = _changed(torch.bmm(g, v.mT), ctx.of_maps, lead, count)
+        wide = torch._softmax_backward_data(wide, a, -1, a.dtype, grad_input=wide)
         wide = _changed(wide, ctx.of_logits, lead, count)
-        of_mask = None if ctx.mask is None else wide[..., :count].view(*lead, -1, count).sum_to_size(ctx.mask.shape)
-        wide = wide.mul_(ctx.scale)
         z = wide[..., :count]
-        return finished(z @ k[:, :count]), finished(z.mT @ q), of_v, of_mask, None, None, None
-
-
-def _in_lines(t: Tensor, rows: int) -> Tensor:
-    """Keys or values [\\*lead, M, d] with zeros for rows that lack, [prod(lead), ``rows``, d]."""
-    out = t.new_empty(*t.shape[:-2], rows, t.shape[-1])
-    out[..., : t.shape[-2], :] = t
-    out[..., t.shape[-2] :, :] = 0
-    return out.flatten(0, -3)
+        of_mask = None if ctx.mask is None else z.view(*lead, -1, count).sum_to_size(ctx.mask.shape)
+        wide.mul_(ctx.scale)
+        return *finished(torch.bmm(z, k[:, :count]), torch.bmm(z.mT, q), of_v), of_mask, None, None, None
 
 
 def _masked(z: Tensor, mask: Tensor | None) -> Tensor:
