@@ -234,7 +234,7 @@ class _Refined(_Edit):
         if not share:
             return out
         before = self.all.get(key)
-        mixed = out if before is None else (1 - share) * out + share * before
+        mixed = out if before is None else ((1 - share) * out).add_(before.mul_(share))  # what was kept is not needed again
         self.all.put(key, mixed.detach())
         return mixed
 
