@@ -86,15 +86,14 @@ def copy_both(target: str, budget: str) -> Table:
 
 @figure
 def copy_trained(target: str, budget: str) -> Table:
-    """A way a line: a generator's steps, agreement of the copy that learned along the way, and both measures of one trained anew."""
-    rows = {r["way"]: _rows(target, r["way"], int(budget)) for r in results(f"extraction_{target}")["rows"]}
+    """A generator a line: its steps, agreement of the copy that learned along the way, and both measures of one trained anew."""
+    rows = {r["way"]: _rows(target, r["way"], int(budget)) for r in results(f"extraction_{target}")["rows"] if r["way"] in GENERATED}
     lines = []
     for way, some in rows.items():
         if some:
-            made = way in GENERATED and all("agreed_along" in r for r in some)
-            more = [generator_steps(way, budget, target), share(some, "agreed_along")] if made else ["", ""]
-            lines.append([way, _outcomes(some, "agreement").shape[1], *more, share(some, "agreement"), share(some, "transfer")])
-    return Table(["asked about", "images", "steps of a generator", "agreement along the way", "agreement", "transfer"], lines)
+            three = [share(some, what) for what in ("agreed_along", "agreement", "transfer")]
+            lines.append([way, _outcomes(some, "agreement").shape[1], generator_steps(way, budget, target), *three])
+    return Table(["method", "images", "steps of the generator", "agreement along the way", "agreement", "transfer"], lines)
 
 
 @figure
@@ -111,10 +110,10 @@ def pilot_table() -> Table:
 
 
 @figure
-def pilot_right(measure: str, first: str, points: str) -> Words:
+def pilot_right(measure: str, points: str) -> Words:
     """In how many cases, of those where the pools' copies are so many points apart, a measure on the first images names the better pool."""
     found, right, cases = results("extraction_pilot"), 0, 0
-    for row in (r for r in found["criteria"] if r["share"] == float(first)):
+    for row in found["criteria"]:
         other, mixed = (
             next(r["agreement"].count("1") / len(r["agreement"]) for r in found["rows"] if (r["case"], r["way"]) == (row["case"], way))
             for way in ("other", "mixed")

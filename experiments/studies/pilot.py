@@ -1,12 +1,11 @@
 """What a copy's owner with other images should ask about, by the answers to a few: how `surrogates.extract` came to its pilot.
 
 Targets and images to choose on alone. Each pair of a target and a set of other images is a case; 850 answers, of which a LeNet learns. The
-ways: other images alone, procedural pictures alone, half of each, and each pool first asked about 10, 15 or 25 % of the answers, the rest
-going to the pool on which the target tells more classes apart. `criteria` are what the first images of each pool would have told, by
-other measures too: how many classes are told apart (`groups`: the median of three groups, each kind of procedural pictures being one;
-`mutual`: on all of them), how balanced the labels are (`balance`, the exponential of their entropy), the mean confidence, and whether a
-copy that learned from one pool's first images names the target's classes on the other's (`across`, the mean over these classes). They
-stand for shares of 5 and 15 % of the answers.
+ways: other images alone, procedural pictures alone, half of each, and each pool first asked about 10 or 15 % of the answers, the rest
+going to the pool on which the target tells more classes apart. `criteria` are what 15 % of the answers on each pool tell, by other measures
+too: how many classes are told apart (`groups`: the median of three groups, each kind of procedural pictures being one; `mutual`: on all of
+them), how balanced the labels are (`balance`, the exponential of their entropy), the mean confidence, and whether a copy that learned from
+one pool's answers names the target's classes on the other's (`across`, the mean over these classes).
 
 Other images: crops of scikit-learn's two photographs, or of the first twenty ImageNet ones; MNIST digits, scikit-learn's digits, traffic
 signs.
@@ -35,9 +34,9 @@ CASES = (
     "digits two", "digits-101 two", "digits mnist", "digits signs", "mnist_nat crops", "mnist_nat digits", "mnist_nat signs",
     "resnet20 crops", "resnet20 mnist", "own_cnn crops", "own_vgg signs", "cnna_adv crops",
 )  # fmt: skip
-SHARES = (0.1, 0.15, 0.25)
+SHARES = (0.1, 0.15)
 WAYS = ("other", "mixed", "half", *(f"pilot {share:.0%}" for share in SHARES))
-FIRST = (0.05, 0.15)  # of the answers, for the criteria
+FIRST = 0.15  # of the answers, for the criteria
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,7 @@ def measure(s: Settings) -> None:
     book = Book("extraction_pilot", s)
     for words in s.cases:
         of = case(words, s)
-        for share in FIRST:
-            book.row(partial(criteria, of, round(share * QUERIES)), among="criteria", case=words, share=share)
+        book.row(partial(criteria, of, round(FIRST * QUERIES)), among="criteria", case=words)
         for way in WAYS:
             book.row(partial(spend, way, of), case=words, way=way)
 

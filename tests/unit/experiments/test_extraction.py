@@ -36,3 +36,20 @@ def test_steps_of_a_generator_are_those_that_the_bill_tells_of(rows: list[dict[s
 def test_a_difference_near_zero_says_on_which_side_its_ends_lie(rows: list[dict[str, Any]], agreed: int, text: str) -> None:
     rows += [row("data", "", "1" * agreed + "0" * (100 - agreed)), row("noise", "", "0" * 100)]
     assert str(figures.copy_gain("digits", "data", "noise", "1000")) == text
+
+
+def test_a_measure_is_right_where_it_names_the_pool_that_teaches_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"case": c, "way": w, "agreement": "1" * k + "0" * (10 - k)} for c, w, k in (
+        ("a", "other", 8), ("a", "mixed", 2), ("b", "other", 1), ("b", "mixed", 9), ("c", "other", 5), ("c", "mixed", 6),
+    )]  # fmt: skip
+    criteria = [{"case": "a", "groups": [2, 1]}, {"case": "b", "groups": [2, 1]}, {"case": "c", "groups": [1, 2]}]
+    monkeypatch.setattr(figures, "results", lambda name: {"rows": rows, "criteria": criteria})
+    assert str(figures.pilot_right("groups", "20")) == "1 of 2" and str(figures.pilot_right("groups", "5")) == "2 of 3"
+
+
+def test_a_trained_generator_has_a_line_and_a_pool_has_none(rows: list[dict[str, Any]]) -> None:
+    some = {"agreement": "1" * 30 + "0" * 70, "agreed_along": "1" * 20 + "0" * 80, "transfer": "1" * 10 + "0" * 90}
+    rows.append(row("DFME", "1,000 of 1,000 queries: 872 to learn from + 128 to estimate gradients") | some)
+    rows.append(row("noise", "") | some)
+    assert "| DFME | 100 | 2 | 20 % [13, 29] | 30 % [22, 40] | 10 % [6, 17] |" in str(figures.copy_trained("digits", "1000"))
+    assert "noise" not in str(figures.copy_trained("digits", "1000"))
