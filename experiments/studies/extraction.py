@@ -7,7 +7,7 @@
                   way, before it is trained anew on all answers.
 --study choose    What `surrogates.extract` takes where there is no image, and where there are few: other digits, another seed. With
                   --budgets 20000: how many steps a generator takes for so many answers.
---study losses    What a generator raises, with 20,000 answers.
+--study losses    What a generator raises, with 20,000 answers and one seed.
 --study floors    What random signs of the same size change, which needs no copy.
 --study pictures  What generators made after 20,000 answers.
 --study draw      The picture of agreement and transfer, from the rows that are there.
@@ -213,7 +213,7 @@ def measure(s: Settings) -> None:
         return
     choosing = s.study == "choose"
     book = Book(f"extraction_{s.called}", s)
-    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.target == CIFAR else None]
+    seeds = ground.seeds("choosing" if choosing else "reporting")[: 1 if choosing or s.study == "losses" or s.target == CIFAR else None]
     if s.study == "floors":
         for seed in seeds:
             book.row(partial(floor, case(s, seed), EPS[s.target]), among="floors", seed=seed)
