@@ -42,9 +42,9 @@ def share(rows: Sequence[dict[str, Any]], what: str) -> Figure:
     return Figure.of(sg.two_level(_outcomes(rows, what)), percent=True)
 
 
-def _points(more: Sequence[dict[str, Any]], less: Sequence[dict[str, Any]], what: str) -> Figure:
+def _points(more: Sequence[dict[str, Any]], less: Sequence[dict[str, Any]], what: str, of_the_other: str = "") -> Figure:
     """The difference in points, on the same images and seeds; a digit more where an end would be written as zero, on which side it lies."""
-    found = sg.two_level(_outcomes(more, what), minus=_outcomes(less, what))
+    found = sg.two_level(_outcomes(more, what), minus=_outcomes(less, of_the_other or what))
     value, low, high = (100 * v for v in (found.value, found.low, found.high))
     digits = int(round(low) == 0 or round(high) == 0)
     return Figure(round(value, digits) + 0.0, low, high, found.n, digits=digits)  # + 0: no -0
@@ -60,6 +60,12 @@ def copy_share(target: str, way: str, budget: str, what: str = "agreement") -> F
 def copy_gain(target: str, way: str, other: str, budget: str, what: str = "agreement") -> Figure:
     """What a way is ahead of another, in points."""
     return _points(_rows(target, way, int(budget)), _rows(target, other, int(budget)), what)
+
+
+@figure
+def copy_gain_along(target: str, way: str, other: str, budget: str) -> Figure:
+    """What a way is ahead in agreement of the copy that learned along the way from a generator."""
+    return _points(_rows(target, way, int(budget)), _rows(target, other, int(budget)), "agreement", "agreed_along")
 
 
 @figure

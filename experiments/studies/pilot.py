@@ -90,7 +90,8 @@ def others(kind: str, shape: tuple[int, ...], s: Settings) -> Tensor:
     elif kind == "mnist":
         pool = ground.images("digits-second", s.root)[0].images
     else:
-        pool = sg.load(f"npz:{s.root / 'gtsrb.npz'}", size=32).images
+        with np.load(s.root / "gtsrb.npz") as file:
+            pool = torch.from_numpy(file["images32"]).permute(0, 3, 1, 2).float() / 255
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(s.seed))
     return acquire.widened(acquire.fitted(pool[order], shape), QUERIES, s.seed).images[:QUERIES]
 
