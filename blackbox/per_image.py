@@ -126,7 +126,7 @@ class _Image:
 
         def work(ask: Question) -> None:
             seed_all(job.seed)
-            attack.search(Model(ask).eval(), self.x.clone(), y, job)
+            attack.search(Model(lambda z: ask(self._checked(z))).eval(), self.x.clone(), y, job)
 
         self.turn = Turn(work)
 
@@ -143,7 +143,7 @@ class _Image:
             if asked is None:
                 self._ended(self.turn.error)
                 return None
-            self.asked, self.told = self._checked(asked), []
+            self.asked, self.told = asked, []
 
     def hear(self, shown: Tensor) -> None:
         """What the target showed of that point, [classes]."""
@@ -154,13 +154,17 @@ class _Image:
         self.told.append(answer)
 
     def _checked(self, z: Tensor) -> Tensor:
+        """What a search asks about, as a batch of its own; where it is none, the search has the error."""
         if not isinstance(z, Tensor) or z.shape[1:] != self.x.shape[1:]:
             shape = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
             raise ValueError(
                 f"Expected {self.name} to ask about images [m, {', '.join(map(str, self.x.shape[1:]))}], but for image {self.id} it was "
                 f"{shape}. Have it give its model what search is given: a batch."
             )
-        return z.detach().to("cpu", torch.float32).contiguous().clone()
+        z = z.detach().to("cpu", torch.float32).contiguous().clone()
+        if not z.isfinite().all():
+            raise ValueError(f"Expected {self.name} to ask about finite points, but for image {self.id} one holds NaN or is infinite.")
+        return z
 
     def _ended(self, error: BaseException | None) -> None:
         if error is None:

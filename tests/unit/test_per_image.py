@@ -131,14 +131,21 @@ def test_rows_are_moved_into_the_threat_unless_the_attack_comes_from_outside() -
     assert result.first_success_query.tolist() == [3, 0, 0] and answers == [[1, 1], [1, 0], [1, 0]]
 
 
-def test_a_search_that_raises_gives_up_its_image_and_the_others_go_on() -> None:
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (lambda model, x: {}["mine"], "KeyError: 'mine' after 1 queries"),
+        (lambda model, x: model(x / 0), "ValueError: Expected Own to ask about finite points, but for image 8"),
+    ],
+)
+def test_a_search_that_raises_gives_up_its_image_and_the_others_go_on(fault: Any, says: str) -> None:
     def broken(model: nn.Module, x: Tensor, y: Tensor, job: Job) -> None:
         model(lit(x, 0.02))
         if x[0, 0, 0, 0] == 0.3:
-            raise KeyError("mine")
+            fault(model, x)
         model(lit(x, 0.09))
 
-    with pytest.warns(UserWarning, match=r"Own to search to its end, but for image 8 it raised KeyError: 'mine' after 1 queries"):
+    with pytest.warns(UserWarning, match=f"Own to search to its end, but for image 8 it raised {says}"):
         result = go(broken, ids=[7, 8, 9])
     assert result.queries.tolist() == [3, 2, 3] and result.success.tolist() == [True, False, False]
     assert result.status[1] is bb.Status.GAVE_UP
@@ -148,7 +155,7 @@ def test_a_search_that_raises_gives_up_its_image_and_the_others_go_on() -> None:
     ("fault", "says"),
     [
         (lambda *given: 1 / 0, "example of image 0, but before it had asked anything it raised ZeroDivisionError"),
-        (lambda model, x, y, job: model(x[0]), r"ask about images \[m, 1, 2, 2\], but for image 0 it was \(1, 2, 2\)"),
+        (lambda model, x, y, job: model(x[0]), r"ValueError: Expected Own .* images \[m, 1, 2, 2\], but for image 0 it was \(1, 2, 2\)"),
         (lambda model, x, y, job: exit(), r"Own .* called sys.exit"),
     ],
 )
