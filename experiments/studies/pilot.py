@@ -27,7 +27,6 @@ from experiments import ground
 from experiments.runner import Book, Real, each, run, says
 from experiments.studies.extraction import crops, digits
 from surrogates import acquisition as acquire
-from surrogates.acquisition.pilot import told_apart
 
 QUERIES, EPOCHS = 850, 20
 CASES = (
@@ -124,10 +123,10 @@ def criteria(of: Case, count: int) -> dict[str, Any]:
         nets.append(None if one_class else sg.train(net, answers, sg.Recipe(epochs=EPOCHS), seed=of.seed))
     across = [0.0 if net is None else _balanced(net, answers) for net, answers in zip(nets, told[::-1], strict=True)]
     labels = [torch.bincount(a.labels, minlength=10) / len(a) for a in told]
-    pilot = acquire.Pilot((count, count), count)
+    groups, whole = (acquire.Pilot((count, count), count, n) for n in (3, 1))
     both = told[0].join(replace(told[1], index=told[1].index + count))
     values = {
-        "groups": pilot.found(both), "mutual": [told_apart(a) for a in told],
+        "groups": groups.found(both), "mutual": whole.found(both),
         "balance": [float(torch.special.entr(share).sum().exp()) for share in labels],
         "confidence": [float(a.probabilities.amax(1).mean()) for a in told if a.probabilities is not None], "across": across,
     }  # fmt: skip
