@@ -186,7 +186,7 @@ def family_table(goal: str, eps: str, plain: str = PLAIN) -> Table:
 @figure
 def family_sources(goal: str = "untargeted", eps: str = "8") -> Table:
     """Every source by the chosen recipe."""
-    some = [r for r in rows(goal, eps) if r["recipe"] == chosen(goal)[1]]
+    some = by_family([r for r in rows(goal, eps) if r["recipe"] == chosen(goal)[1]])
     return Table(["source", *some[0]["fooled"]], [[r["source"], *map(rated, r["fooled"].values())] for r in some])
 
 
@@ -194,7 +194,7 @@ def family_sources(goal: str = "untargeted", eps: str = "8") -> Table:
 def family_refined() -> Table:
     """Nets as they are and as refiners made them, by the chosen recipe: each target's rate, and points gained over three and over all."""
     of = chosen("untargeted")[1]
-    found = {row["source"]: row for row in rows("untargeted", "8") if row["recipe"] == of}
+    found = {row["source"]: row for row in by_family(rows("untargeted", "8")) if row["recipe"] == of}
     refined = {name.partition(",")[0] for name in found if ", " in name and name.partition(",")[0] in found}
     lines = []
     for name, row in found.items():

@@ -32,7 +32,7 @@ import surrogates as sg
 from experiments import ground, nets
 from experiments.cases import cornered, spread_over
 from experiments.figures import sheet
-from experiments.published_families import mean_rate
+from experiments.published_families import by_family, mean_rate
 from experiments.runner import DOCS, Book, Real, each, load, run, says
 from experiments.studies.league import at_effort
 
@@ -243,7 +243,7 @@ def draw(found: dict[str, Any], path: Path) -> Path:
     """The heat map: every source by the chosen recipe on every target, the share of images fooled."""
     recipe = found["chosen"]["untargeted"]["recipe"]
     rows = [r for r in found["reporting"] if (r["goal"], r["eps"], r["recipe"]) == ("untargeted", 8, recipe)]
-    rows += [r for r in found["reporting"] if (r["goal"], r["eps"], r["recipe"]) == ("untargeted", 8, "noise")]
+    rows = by_family(rows) + [r for r in found["reporting"] if (r["goal"], r["eps"], r["recipe"]) == ("untargeted", 8, "noise")]
     targets = TARGETS["reporting"]
     value = 100 * np.array([[r["fooled"][name].count("1") / len(r["fooled"][name]) for name in targets] for r in rows])
     under = f"% fooled of {len(found['ids'])} raw images that all targets have right;\n{recipe}, Linf 8/255; one training a source"
