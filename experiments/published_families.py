@@ -84,6 +84,14 @@ def mean_rate(row: Row) -> float:
     return float(np.mean([rated(text).value for text in row["fooled"].values()]))
 
 
+def by_family(some: list[Row]) -> list[Row]:
+    """The rows, those of one net behind each other, as it is and refined; nets in the order of their first row."""
+    first: dict[str, int] = {}
+    for place, row in enumerate(some):
+        first.setdefault(row["source"].partition(",")[0], place)
+    return sorted(some, key=lambda row: first[row["source"].partition(",")[0]])
+
+
 def titled(row: Row, goal: str = "") -> str:
     plain = FOUR if FOUR in row["source"] else PLAIN
     star = " *" if (row["source"], row["recipe"]) == chosen(goal or row["goal"], plain) else ""
