@@ -39,6 +39,7 @@ SETS = {"choosing": "photographs-first", "reporting": "photographs"}
 RECIPES = tuple(name for name in families.RECIPES if name != "p2fa")  # which takes one net
 TARGETED = ("logit", "margin")
 SCALE = 0.9  # as in `surrogates.refine.sasd_ws`
+ALIKE = ("mi-fgsm", "di-fgsm")  # what torchattacks has too, with the steps of our presets and as many gradients as the choice
 DEAR = tuple(f"torchattacks {kind}" for kind in ("VMIFGSM", "SINIFGSM"))  # five times the gradients of the others, and more
 
 
@@ -151,14 +152,15 @@ def choose(s: Settings, book: Book, on: Photographs) -> None:
 
 
 def asked(best: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What is reported: (goal, source, recipe), what matters most first, and what costs most last."""
+    """What is reported: (goal, source, recipe), what matters most first."""
     out: list[tuple[str, str, str]] = []
     for goal, first in best.items():
         out += [(goal, first["source"], first["recipe"]), (goal, "both", first["recipe"]), (goal, "both", "noise")]
         out += [(goal, "both", name) for kind in families.PEERS if (name := f"torchattacks {kind}") not in DEAR]
     for goal, first in best.items():
-        out += [(goal, name, first["recipe"]) for name in reversed(NETS)]
-    return list(dict.fromkeys([*out, *((goal, "both", kind) for kind in DEAR for goal in best)]))
+        out += [(goal, "both", DEAR[0]), *((goal, name, first["recipe"]) for name in reversed(NETS))]
+        out += [(goal, "both", name) for name in ALIKE if goal == "untargeted"]
+    return list(dict.fromkeys([*out, *((goal, "both", DEAR[1]) for goal in best)]))
 
 
 def report(s: Settings, book: Book, on: Photographs) -> None:
