@@ -80,7 +80,7 @@ def photograph_theirs(goal: str) -> Words:
 @figure
 def photograph_recipe(goal: str) -> Words:
     """The name of the recipe that was chosen."""
-    return Words(f"`{results(SOURCE)['chosen'][goal]['recipe']}`")
+    return Words(results(SOURCE)["chosen"][goal]["recipe"])
 
 
 @figure
