@@ -23,6 +23,8 @@ from blackbox.specs.threat import read_threat
 from blackbox.sweep.study import Images, Seeds
 from blackbox.tariff import Tariff
 
+__all__ = ["FOLDER", "Attacker", "Scenario", "Surrogate", "Target", "path_of", "read"]
+
 FOLDER = Path(__file__).parent / "scenarios"  # those that ship
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 
