@@ -29,18 +29,12 @@ in another batch."""
 def faults(game: Game, scenario: Scenario) -> Iterator[str]:
     """What is wrong with the claims of a session, in the light of its journal."""
     result, images, threat = game.result, game.account.images, specs.read_threat(scenario.threat)
-    if result.ids.tolist() != [image.image for image in images]:
-        yield "Expected the result to hold the images of the account in their order, but it holds others."
-        return
     if (result.threat.norm, float(result.threat.eps)) != (threat.norm, float(threat.eps)):
         yield f"Expected the result under {scenario.threat}, but it is under {result.threat}."
-    if result.x_adv.shape != game.clean.shape:
-        yield f"Expected examples of shape {game.clean.shape}, but they have {tuple(result.x_adv.shape)}."
+    if other := _misfit(game):
+        yield other
         return
     clean = as_floats(game.clean)
-    if (game.table is not None) != (game.clean.dtype == np.float64) or result.x_adv.dtype != clean.dtype:
-        yield f"Expected examples of type {str(clean.dtype).removeprefix('torch.')}, but they are {str(result.x_adv.dtype)[6:]}."
-        return
     distance = distances(threat, result.x_adv, clean, game.table)
     for i, claimed in enumerate(game.session.images):
         if claimed.success != (bool(result.success[i]) and images[i].attacked):
@@ -53,6 +47,18 @@ def faults(game: Game, scenario: Scenario) -> Iterator[str]:
             if claimed.first_success_query != int(result.first_success_query[i]):
                 said = f"{int(result.first_success_query[i])}, but the entry says {claimed.first_success_query}"
                 yield f"Expected the first success of image {claimed.image} at the query that its result has, {said}."
+
+
+def _misfit(game: Game) -> str | None:
+    """Why the examples of a result are no inputs at all of the session's target; None where they are."""
+    result, clean = game.result, as_floats(game.clean)
+    if result.ids.tolist() != [image.image for image in game.account.images]:
+        return "Expected the result to hold the images of the account in their order, but it holds others."
+    if result.x_adv.shape != clean.shape:
+        return f"Expected examples of shape {tuple(clean.shape)}, but they have {tuple(result.x_adv.shape)}."
+    if (game.table is not None) != (game.clean.dtype == np.float64) or result.x_adv.dtype != clean.dtype:
+        return f"Expected examples of type {str(clean.dtype).removeprefix('torch.')}, but they are {str(result.x_adv.dtype)[6:]}."
+    return None
 
 
 def _example(game: Game, scenario: Scenario, threat: Threat, i: int, x: torch.Tensor, distance: float) -> Iterator[str]:
@@ -111,8 +117,11 @@ def _won(same: list[Question], votes: int) -> bool:
 
 
 def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]:
-    """Look the claimed examples up at the target itself, as the 8-bit images that they are."""
+    """Look the claimed examples up at the target itself, as the 8-bit images that they are. The target is asked about those alone that it
+    may be asked about: an error of it is then no fault of the entry's."""
     name = game.session.target
+    if _misfit(game) or game.clean.shape != targets.material.levels.shape or game.clean.dtype != targets.material.levels.dtype:
+        return  # `faults` says so, or the images are not the scenario's
     oracle = targets.oracle(name, 0)
     if oracle.randomised:
         verdict.notes.append(f"{name}: its answers are random, so that examples were not looked at again; the journal's votes count.")
@@ -129,9 +138,12 @@ def asked_again(game: Game, targets: Targets, verdict: Verdict) -> Iterator[str]
     if not len(rows):
         return
     levels = as_levels(game.result.x_adv[rows])
-    for i, inside in zip(rows, targets.material.inside(levels, rows), strict=True):
-        if not inside:
-            yield f"Expected the example of image {game.session.images[i].image} inside the threat and the mask, but it is not."
+    inside = targets.material.inside(levels, rows)
+    for i in rows[~inside]:
+        yield f"Expected the example of image {game.session.images[i].image} inside the threat and the mask, but it is not."
+    if not len(rows := rows[inside]):
+        return
+    levels = levels[inside]
     reply = targets.answers(name, levels)
     losses, reached = judge(Told.of(reply), rows)
     for at, i in enumerate(rows):

@@ -87,6 +87,11 @@ def swaps_examples(ground: Ground, entry: Path) -> None:
     result(entry, x_adv=lambda x: x.roll(1, 0))
 
 
+def examples(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Ground, Path], None]:
+    """A cheat that changes the array of all examples."""
+    return lambda ground, entry: result(entry, x_adv=change)
+
+
 def another_session(name: str, own: str) -> Callable[[Ground, Path], None]:
     """Puts another session's account and journal in the place of the first."""
 
@@ -206,6 +211,10 @@ CHEATS: dict[str, tuple[Callable[[Ground, Path], None], str]] = {
     "drops a session": (lambda g, e: edit(e, lambda v: v["sessions"].pop()), "one session on open with seed 1, but there were 0"),
     "shows a session twice": (lambda g, e: edit(e, lambda v: v["sessions"].append(v["sessions"][0])), "seed 0, but there were 2"),
     "swaps images between ids": (swaps_examples, "in no row of the journal about that image"),
+    "examples of float64": (examples(lambda x: x.double()), "examples of type float32, but they are float64"),
+    "examples of 3 channels": (examples(lambda x: x.repeat(1, 3, 1, 1)), r"examples of shape \(5, 1, 6, 6\), but they have \(5, 3, 6, 6\)"),
+    "examples of fewer rows": (examples(lambda x: x[:, :, :5].contiguous()), r"of shape \(5, 1, 6, 6\), but they have \(5, 1, 5, 6\)"),
+    "examples that are flat": (examples(lambda x: x.flatten(1)), r"examples of shape \(5, 1, 6, 6\), but they have \(5, 36\)"),
     "another attack's hash": (head("source", "c" * 64), "the hash of the source that the server signed"),
     "another attack's name": (head("attack", "ripples"), "the attack that the server signed"),
     "other settings": (head("parameters", "Square(p_init=0.1)"), "the settings that the server signed"),
