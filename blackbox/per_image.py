@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,21 @@ class Job:
     start: Tensor | None = None
 
 
+class _Answer(torch.autograd.Function):
+    """The answer to points that require gradients: as of any model it requires them too, but says that there are none."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, answer: Tensor) -> Tensor:  # type: ignore[override]
+        return answer.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:  # type: ignore[override]
+        raise RuntimeError(
+            "Expected a search without gradients, but it asked for one through the model. A model behind queries only answers: estimate "
+            "the gradient from its answers, or take it of a surrogate."
+        )
+
+
 class Model(nn.Module):
     """What a search asks: images [m, \\*shape] in, logits [m, classes] out, without gradients."""
 
@@ -49,7 +64,8 @@ class Model(nn.Module):
         self.here = nn.Parameter(torch.zeros(()), requires_grad=False)  # toolkits look for a parameter to learn the device
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.ask(z)
+        answer = self.ask(z)
+        return _Answer.apply(z, answer) if z.requires_grad else answer  # type: ignore[no-untyped-call, no-any-return]
 
 
 class PerImage(Attack):
@@ -57,12 +73,13 @@ class PerImage(Attack):
 
     A row that is asked is a query, also one that was asked before; only the clean image's own answer, which is paid for already, is given
     once for nothing. Rows are projected into the threat before they are answered, or where the attack ``minimises`` only clipped to the
-    box. Searches and their draws are on the CPU, wherever the target is. A search that draws from the global generators, or from one that
-    it makes without a seed by ``numpy.random``, is the same in every run with the seed.
+    box. Searches and their draws are on the CPU, wherever the target is. A search is the same in every run with the seed where it draws
+    from the global generators of Python, numpy and torch, or from ``np.random.RandomState()`` or ``np.random.default_rng()`` written so;
+    not where it makes another without a seed, or by a name imported from ``numpy.random`` beforehand: give those ``job.seed``.
 
-    A search that ends gives up its image; one that raises does too, and a warning names the image. One that raises before it has asked
-    anything ends the run. The whole is one step: a checkpoint holds every answer and a killed run replays them; images cannot share one
-    budget.
+    A search that ends gives up its image; one that raises does too, and a warning names the image. One that raises before its first
+    query ends the run. It asks from its own thread, several points in one batch. The whole is one step: a
+    checkpoint holds every answer and a killed run replays them; images cannot share one budget.
 
     Attributes:
         remember: points that were asked about before are answered from memory and are no queries.
@@ -172,9 +189,11 @@ class _Image:
         if not isinstance(error, Exception):  # the search called exit()
             raise error
         said = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+        if "does not require grad" in said:  # torch's, where the points did not require gradients either
+            said += " (A model behind queries gives no gradients.)"
         if not self.queries:
             raise RuntimeError(
-                f"Expected {self.name} to search for an example of image {self.id}, but before it had asked anything it raised {said}"
+                f"Expected {self.name} to search for an example of image {self.id}, but before its first query it raised {said}"
             ) from error
         warnings.warn(
             f"Expected {self.name} to search to its end, but for image {self.id} it raised {said} after {self.queries} queries. The image "

@@ -35,7 +35,17 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class _RandomState(np.random.RandomState):
+_numpys = np.random.RandomState
+
+
+class _Kind(type):
+    """Whatever is one of numpy's is one of `_RandomState`, also where it was made before the turn."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _numpys) if cls is _RandomState else super().__instancecheck__(instance)
+
+
+class _RandomState(np.random.RandomState, metaclass=_Kind):
     """A generator that is made without a seed takes one from numpy's global generator, which has one."""
 
     def __init__(self, seed: Any = None) -> None:
@@ -115,6 +125,11 @@ class Turn:
         self._back.release()
 
     def _ask(self, z: Tensor) -> Tensor:
+        if threading.current_thread() is not self._thread:  # it could get another's answer, and would run between two turns
+            raise RuntimeError(
+                "Expected a search to ask from the thread that it runs in, but it asked from another, "
+                f"{threading.current_thread().name}. Have it ask about several points in one batch, without threads of its own."
+            )
         if not self._stopped:
             self._asked = z
             self._back.release()

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -154,7 +155,7 @@ def test_a_search_that_raises_gives_up_its_image_and_the_others_go_on(fault: Any
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (lambda *given: 1 / 0, "example of image 0, but before it had asked anything it raised ZeroDivisionError"),
+        (lambda *given: 1 / 0, "example of image 0, but before its first query it raised ZeroDivisionError"),
         (lambda model, x, y, job: model(x[0]), r"ValueError: Expected Own .* images \[m, 1, 2, 2\], but for image 0 it was \(1, 2, 2\)"),
         (lambda model, x, y, job: exit(), r"Own .* called sys.exit"),
     ],
@@ -163,6 +164,29 @@ def test_a_search_that_cannot_begin_ends_the_run(fault: Any, says: str) -> None:
     with pytest.raises((RuntimeError, ValueError), match=says) as error:
         go(fault)
     assert error.value.result.queries.tolist() == [1, 1, 1]  # type: ignore[attr-defined]
+
+
+def in_threads(model: nn.Module, x: Tensor, y: Tensor, job: Job) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda by: model(lit(x, by)), (0.01, 0.02, 0.03, 0.04)))
+
+
+def descend(model: nn.Module, x: Tensor, y: Tensor, job: Job) -> None:
+    """By a gradient that has another part beside the model's."""
+    (model(x.requires_grad_())[0, 0] + x.square().sum()).backward()
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (in_threads, "RuntimeError: Expected a search to ask from the thread that it runs in, but it asked from "),
+        (descend, "before its first query it raised RuntimeError: Expected a search without gradients"),
+        (lambda model, x, y, job: model(x).sum().backward(), r"require grad .* \(A model behind queries gives no gradients"),
+    ],
+)
+def test_new_what_a_model_behind_queries_cannot_do_is_refused(function: Any, says: str) -> None:
+    with pytest.raises(RuntimeError, match=says):
+        go(function)
 
 
 def test_a_run_that_is_stopped_loses_nothing_and_leaves_no_thread(tmp_path: Path) -> None:
@@ -230,6 +254,19 @@ def test_turns_have_their_own_generators() -> None:
     assert drawn[0] == drawn[1] != drawn[2] == drawn[3] and all(turn.ended and turn.error is None for turn in turns)
     assert [random.random(), float(np.random.rand()), float(torch.rand(()))] == wanted
     assert np.random.RandomState.__module__ == "numpy.random.mtrand" and turns[0].resume() is None
+
+
+def test_new_generators_made_before_a_turn_are_still_random_states() -> None:
+    def look(ask: Callable[[Tensor], Tensor]) -> None:
+        class Other(np.random.RandomState): ...
+
+        made = (before, np.random.RandomState(), Other(3), np.random.default_rng())
+        seen.extend((isinstance(each, np.random.RandomState), isinstance(each, Other)) for each in made)
+
+    seen: list[tuple[bool, bool]] = []
+    before, turn = np.random.RandomState(1), Turn(look)
+    turn.resume()
+    assert turn.error is None and seen == [(True, False), (True, False), (True, True), (False, False)]
 
 
 def test_a_search_that_catches_exceptions_is_stopped_nevertheless() -> None:
