@@ -38,7 +38,7 @@ class Tariff:
         most: the money that the queries of one image may cost; None for no limit but the budget.
 
     Raises:
-        ValueError: a price below zero, a lock-out before the first flag, a limit that pays for no query.
+        ValueError: a price below zero, a lock-out before the first flag or of more than 63 bits, a limit that pays for no query.
     """
 
     query: float = 0.0
@@ -54,7 +54,9 @@ class Tariff:
         for name in PRICES:
             _amount(getattr(self, name), f"the price {name}")
         if self.lock_out is not None:
-            check_int(self.lock_out, "lock_out", 1, "the number of flagged queries at which an account is closed")
+            lock_out = check_int(self.lock_out, "lock_out", 1, "the number of flagged queries at which an account is closed")
+            if lock_out >= 2**63:
+                raise ValueError(f"Expected lock_out to be a whole number below 2**63, but it was {lock_out}.")
         if self.most is None:
             return
         _amount(self.most, "most, the money that an image may cost,")

@@ -42,7 +42,11 @@ def check_attack(attack: str, source: str, parameters: str) -> None:
 
 
 def check_images(m: Material, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Which images [m, \\*shape] uint8 are inside threat and mask, [m] bool. Raises: Refused, one is where the rules let none be."""
+    """Which images [m, \\*shape] uint8 are inside threat and mask, [m] bool. Raises: Refused, they are no such images, or one is where
+    the rules let none be."""
+    if (images.dtype, images.shape[1:]) != (m.levels.dtype, m.levels.shape[1:]):
+        wanted, came = (f"{each.dtype.str} of shape {each.shape[1:]}" for each in (m.levels, images))
+        raise Refused(400, f"Expected images or rows of type {wanted}, but they were of type {came}. None was answered.")
     kept, inside = m.unmasked(images, rows), m.inside(images, rows)
     for i, ok in enumerate(inside if m.scenario.queries == "inside" else kept):
         if not ok:

@@ -13,7 +13,7 @@ from blackbox.league.admission import check_attack, check_player
 from blackbox.league.entry import Entry
 from blackbox.oracle import TargetError
 from blackbox.serving import Refused
-from tests.league_ground import Ground
+from tests.league_ground import Ground, with_table
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,18 @@ def test_nobody_gets_in_without_the_token_of_a_registered_name(player: str, toke
 def test_names_that_look_like_others(name: str) -> None:
     with pytest.raises(Refused, match="with single spaces"):
         check_attack(name, "a" * 64, "Mine()")
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_rows_of_another_shape_or_type(tmp_path: Path, table: bool) -> None:
+    ground = with_table(tmp_path) if table else Ground(tmp_path)
+    me, rows = ground.player(), ground.material.levels[:1]
+    me.enter(ground.material.hash, "mine", "a" * 64, "Mine()")
+    number = me.open(ground.material.hash, "mine", "open", 0)["session"]
+    for other in (rows[..., :-1], rows.astype(object), rows.astype(">f8"), rows.astype(np.float32), rows[0]):
+        with pytest.raises(Refused, match="Expected images or rows of type .* None was answered"):
+            me.ask(number, other[:1], [int(ground.material.ids[0])], [0])
+    assert len(me.ask(number, rows, [int(ground.material.ids[0])], [0])["labels"]) == 1
 
 
 @pytest.mark.parametrize("feedback", ["scores", "labels"])

@@ -34,6 +34,7 @@ def test_a_tariff_is_read() -> None:
         ("query", "Expected a tariff as name=value"), ("", "but there was none in ''"), ("query=much", "Expected query to be a number"),
         ("query=1,query=2", "Expected each price once in a tariff, but query was there twice"),
         ("query=1,lock-out=2.5", "Expected lock_out to be a whole number"), ("query=-1", "the price query to be a number of at least 0"),
+        (f"query=1,lock-out={2**63}", "Expected lock_out to be a whole number below 2**63"),
         ("query=1,most=0.5", "Expected most to pay for a query at least"),
     ],
 )  # fmt: skip
