@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -52,7 +53,10 @@ class Situation:
 
 @dataclass(frozen=True)
 class Strategy:
-    """Base class. A subclass is a frozen dataclass of its settings."""
+    """Base class. A subclass is a frozen dataclass of its settings. blind: it chooses without the net, so that it goes on where no net can
+    be trained yet, since all answers are of one class."""
+
+    blind: ClassVar[bool] = False
 
     def plan(self, queries: int, pool: int) -> tuple[int, ...]:
         """The number of queries of each round, known before the first query; together at most ``queries``.

@@ -166,20 +166,10 @@ def extract(
         raise
     agreement = Rate.of((predict(net, held.images) == held.labels).numpy())
     bill = replace(bill, budget=budget, held_out=held.paid, transfer=min(plan.crafted, len(held)))
-    why = plan.why if plan.pilot is None else f"{plan.why}: {_told(plan.pilot, answers)}"
+    why = plan.why if plan.pilot is None else f"{plan.why}: {plan.pilot.why(answers, BOTH)}"
     return Extraction(
         net, plan.strategy, plan.name, why, agreement, transfer, threat, plan.measured_on, bill, answers, held, curve, notes
     )
-
-
-def _told(pilot: Pilot, answers: Answers) -> str:
-    """What a pilot between `BOTH` found, and what followed."""
-    first, best = [len(some) for some in pilot.first], pilot.order(answers)[0]
-    (one, here), (other, there) = zip(pilot.found(answers), (f"{n} {name}" for n, name in zip(first, BOTH, strict=True)), strict=True)
-    left = pilot.parts[best] - first[best]
-    more = "" if len(answers) + answers.rejected - sum(first) <= left else f", all {left} that were left, and then about the others"
-    seen = f"{one:.2f} classes apart on {here} and {other:.2f} on {there}"
-    return f"the target tells {seen}, so that it was asked about more {BOTH[best]}{more}"
 
 
 def _transfer(net: nn.Module, oracle: Oracle, held: Answers, plan: _Plan, threat: Threat, attack: str, seed: int) -> Rate:
@@ -230,7 +220,8 @@ def _plan(
         _, spare, on = _parted(spares, held, tests, seed, "procedural pictures" if data is None else OWN)
         return _Plan(strategy, None, "a generator's images", "as asked for", spare, on, queries, crafted, notes)
     each = 0 if data is not None or other is None or strategy else round(PILOT * queries)
-    if each >= LEAST_EACH:
+    have = 0 if other is None else len(images_of(other, "other images")) - (held if tests is None else 0)
+    if min(each, have) >= LEAST_EACH:
         parts, spare, on = _between(shape, queries, held, other, tests, seed)
         pilot = Pilot(tuple(len(p) for p in parts), each)
         pool, name = unlabelled(torch.cat([p.images for p in parts]), parts[0].name), " and ".join(BOTH)

@@ -130,6 +130,8 @@ def learn(
             paid = asked.paid + plan.held_out
             try:
                 check_answered(asked, held)
+                if chosen.blind and number + 1 < len(plan.rounds) and len(asked.labels.unique()) < 2:
+                    continue  # one class teaches nothing; the next images may show another
                 train(net, asked, recipe, seed=seed, soft=soft, validation=held)
             except ValueError as error:
                 error.answers = asked  # type: ignore[attr-defined]  # they were paid for

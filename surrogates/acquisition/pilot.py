@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +22,8 @@ class Pilot(Strategy):
     The best is the pool on which the target tells most classes apart (`told_apart`): no image of the target's kind is needed to see
     that, and a pool whose images all get the same answer teaches nothing. It is told of groups of images, by turns, and the median
     counts: of ``"mixed"`` procedural pictures each kind is then one group, so that a kind whose answers are easy to have does not
-    decide for the others. Where the best pool is used up, the next one follows. Ours; chosen by `experiments.studies.pilot`.
+    decide for the others. Where the best pool is used up, the next one follows; where all first images get one class, all pools are asked
+    about by turns. Ours; chosen by `experiments.studies.pilot`.
 
     Args:
         parts: how many images of each pool there are; the pool given holds them one after the other, each in random order.
@@ -31,6 +34,7 @@ class Pilot(Strategy):
         ValueError: fewer than two parts, an empty one, no image of each, or no group.
     """
 
+    blind: ClassVar[bool] = True
     parts: tuple[int, ...]
     each: int
     groups: int = 3
@@ -52,7 +56,29 @@ class Pilot(Strategy):
         if now.asked is None:
             return now.take(np.concatenate(self.first))
         left = [now.left[np.isin(now.left, part)] for part in self._places]
+        if self.undecided(now.asked):
+            turns = np.concatenate([np.arange(len(part)) for part in left])
+            return now.take(np.concatenate(left)[np.argsort(turns, kind="stable")][:count])
         return now.take(np.concatenate([left[i] for i in self.order(now.asked)])[:count])
+
+    def undecided(self, answers: Answers) -> bool:
+        """Did the first images of all pools get one class?"""
+        told = answers.take(np.isin(answers.index, np.concatenate(self.first))).labels
+        return len(told.unique()) < 2 and min(self.found(answers)) > 0
+
+    def why(self, answers: Answers, names: Sequence[str]) -> str:
+        """What was found on two pools of these names, and what followed, as a sentence."""
+        first, best = [len(some) for some in self.first], self.order(answers)[0]
+        (one, here), (other, there) = zip(self.found(answers), (f"{n} {name}" for n, name in zip(first, names, strict=True)), strict=True)
+        seen = f"the target tells {one:.2f} classes apart on {here} and {other:.2f} on {there}"
+        if self.undecided(answers):
+            return f"{seen}, all of one class, so that it was asked about more of both"
+        left = self.parts[best] - first[best]
+        if not left:
+            return f"{seen}, but it had been asked about all {names[best]}, so that it was asked about more {names[1 - best]}"
+        all_left = "the one that was left" if left == 1 else f"all {left} that were left"
+        more = "" if len(answers) + answers.rejected - sum(first) <= left else f", {all_left}, and then about the others"
+        return f"{seen}, so that it was asked about more {names[best]}{more}"
 
     @property
     def first(self) -> list[np.ndarray]:

@@ -111,3 +111,32 @@ def test_extract_says_what_its_pilot_found() -> None:
     assert got.why.endswith("so that it was asked about more procedural pictures") and got.bill.rounds == (52, 118)
     few = sg.extract(Oracle(quarters, "scores", 4), 200, other=pools(1, 60, "dull")[0], shape=SHAPE, arch="mlp", recipe=QUICK)
     assert few.why.endswith("more other images, all 15 that were left, and then about the others"), few.why
+
+
+def test_a_pilot_whose_first_images_are_of_one_class_goes_on_with_both_pools() -> None:
+    torch.manual_seed(1)
+    pool = torch.rand(100, *SHAPE)
+    pool[..., 3, 3] = 0.0
+    pool[[30, 80], 0, 3, 3], pool[[30, 80], 0, 0, 0] = 1.0, 0.9
+    oracle, pilot = Oracle(quarters, "scores", 4), acquire.Pilot((50, 50), 10)
+    got = sg.learn(sg.build("mlp", 4, SHAPE), oracle, pool, pilot, queries=90, held_out=0, recipe=QUICK)
+    assert oracle.rows == 90 and (got.answers.index < 50).sum() == 45 and got.answers.labels.unique().tolist() == [0, 3]
+    names = ("drawn", "found")
+    said = "the target tells 1.00 classes apart on 10 drawn and 1.00 on 10 found"
+    assert pilot.why(got.answers, names) == f"{said}, all of one class, so that it was asked about more of both"
+    pool[..., 3, 3] = 0.0
+    with pytest.raises(ValueError, match="at least two classes, but the target answered 0 for all of the 90 images"):
+        sg.learn(sg.build("mlp", 4, SHAPE), Oracle(quarters, "scores", 4), pool, pilot, queries=90, held_out=0, recipe=QUICK)
+
+
+@pytest.mark.parametrize(("left", "said"), [(0, "about all drawn, so that it was asked about more found"), (1, "the one that was left")])
+def test_what_was_left_is_said(left: int, said: str) -> None:
+    told = answers([0, 1, 2, 3, 0, 0, 0, 0, 0, 0])
+    told = Answers(told.images, told.labels, None, np.array([0, 1, 2, 3, 4 + left, 5 + left, 6 + left, 7 + left, 8 + left, 9 + left]), 4)
+    assert said in acquire.Pilot((4 + left, 20), 4, 1).why(told, ("drawn", "found"))
+
+
+def test_fewer_other_images_than_a_share_are_not_judged_by() -> None:
+    torch.manual_seed(1)
+    few = sg.extract(Oracle(quarters, "scores", 4), 200, other=torch.rand(2, *SHAPE), shape=SHAPE, arch="mlp", recipe=QUICK)
+    assert few.strategy == "distil" and "which of both teaches more is not known" in few.why
