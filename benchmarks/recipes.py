@@ -19,8 +19,11 @@ from experiments.studies.league import at_effort
 
 NEW = ("ops", "l2t", "decowa", "stm", "awt", "fgsra", "mumodig", "p2fa")
 ATTENTION = ("pna-patchout", "tgr", "vdc", "att", "fpr", "ll2s")
-SHARED = {"mi-fgsm": "MIFGSM", "di-fgsm": "DIFGSM", "ti-fgsm": "TIFGSM", "si-fgsm": "SINIFGSM", "vmi-fgsm": "VMIFGSM"}
-COPIES = {"SINIFGSM": ("m", 5, 0), "VMIFGSM": ("N", 5, 1)}  # torchattacks' option, what it is, gradients beside the copies
+SHARED = {
+    "i-fgsm": "BIM", "pgd": "PGD", "mi-fgsm": "MIFGSM", "ni-fgsm": "NIFGSM", "di-fgsm": "DIFGSM", "ti-fgsm": "TIFGSM",
+    "si-fgsm": "SINIFGSM", "vmi-fgsm": "VMIFGSM", "vni-fgsm": "VNIFGSM",
+}  # fmt: skip
+COPIES = {"SINIFGSM": ("m", 5, 0), "VMIFGSM": ("N", 5, 1), "VNIFGSM": ("N", 5, 1)}  # torchattacks' option, what it is, gradients beside the copies
 
 
 def thin(name: str, gradients: int) -> sg.presets.Preset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 import surrogates as sg
 from blackbox.rng import Stream
 from blackbox.threat import L2, Linf
-from surrogates.crafting import parts
+from surrogates.crafting import parts, presets
 from surrogates.crafting.goal import Goal, Pool
 from surrogates.crafting.gradients import Autograd
 from surrogates.crafting.parts.blocks import BSR, layout
@@ -279,6 +281,45 @@ def test_memory_is_that_of_one_piece_whatever_the_copies(view: type) -> None:
     x = images(4, (1, 8, 8))
     sg.craft(Spy(64), x, torch.arange(4) % 3, parts.Momentum() | view(64), threat=T, steps=1, chunk=6)
     assert max(most) == 6 and len(most) == 1 + -(-64 * 4 // 6)
+
+
+class Held:
+    """A tensor that a graph keeps for its backward pass, counted while it lives."""
+
+    now = most = 0
+
+    def __init__(self, t: Tensor) -> None:
+        self.t = t
+        Held.now += t.nbytes
+        Held.most = max(Held.most, Held.now)
+
+    def __del__(self) -> None:
+        Held.now -= self.t.nbytes
+
+
+@pytest.mark.parametrize(
+    "name", ["si-fgsm", "sia", "decowa", "stm", "l2t", "everywhere", "vmi-fgsm", "gra", "pgn", "fgsra", "mumodig"]
+)
+def test_no_recipe_keeps_more_for_more_copies(name: str) -> None:
+    """Neither the rows of a call nor what graphs hold at once grow from 4 copies (or neighbours) to 16, but for what is drawn."""
+    preset, x, found = presets.get(name), images(2, (3, 16, 16)), []
+
+    def watched(net: nn.Module, given: tuple[Tensor]) -> None:
+        rows.append(len(given[0]))
+
+    net = sg.build("cnn", 3, (3, 16, 16), seed=0)
+    net.register_forward_pre_hook(watched)
+    for count in (4, 16):
+        several = [replace(p, **{f.name: count}) for p in preset.parts for f in fields(p) if f.name in ("copies", "count")]
+        changed = parts.base.Parts(tuple(next((s for s in several if type(s) is type(p)), p) for p in preset.parts))
+        assert several
+        rows: list[int] = []
+        Held.now = Held.most = 0
+        with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.t):
+            sg.craft(net, x, torch.arange(2), changed, threat=T, steps=2, chunk=4)
+        found.append((max(rows), Held.most))
+        assert sum(rows) > count
+    assert found[0][0] == found[1][0] == 4 and found[1][1] <= 1.05 * found[0][1]
 
 
 @pytest.mark.parametrize(
