@@ -298,7 +298,7 @@ class Held:
 
 
 @pytest.mark.parametrize(
-    "name", ["si-fgsm", "sia", "decowa", "stm", "l2t", "everywhere", "vmi-fgsm", "gra", "pgn", "fgsra", "mumodig"]
+    "name", ["si-fgsm", "sia", "stm", "l2t", "everywhere", "vmi-fgsm", "gra", "pgn", "fgsra", "mumodig"]
 )
 def test_no_recipe_keeps_more_for_more_copies(name: str) -> None:
     """Neither the rows of a call nor what graphs hold at once grow from 4 copies (or neighbours) to 16, but for what is drawn."""
