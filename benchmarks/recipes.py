@@ -23,7 +23,8 @@ SHARED = {
     "i-fgsm": "BIM", "pgd": "PGD", "mi-fgsm": "MIFGSM", "ni-fgsm": "NIFGSM", "di-fgsm": "DIFGSM", "ti-fgsm": "TIFGSM",
     "si-fgsm": "SINIFGSM", "vmi-fgsm": "VMIFGSM", "vni-fgsm": "VNIFGSM",
 }  # fmt: skip
-COPIES = {"SINIFGSM": ("m", 5, 0), "VMIFGSM": ("N", 5, 1), "VNIFGSM": ("N", 5, 1)}  # torchattacks' option, what it is, gradients beside the copies
+# torchattacks' option, what it is, gradients beside the copies
+COPIES = {"SINIFGSM": ("m", 5, 0), "VMIFGSM": ("N", 5, 1), "VNIFGSM": ("N", 5, 1)}
 
 
 def thin(name: str, gradients: int) -> sg.presets.Preset:

@@ -62,7 +62,7 @@ class Autograd:
         fusion: how the answers of several nets become one loss: by default the loss of the mean logits.
         surgeries: changes to the nets during the calls.
         schedule: which nets take part at a step; by default all.
-        fold: use copies with batch norms folded (`surrogates.nets.fold`), unless there is surgery.
+        fold: use faster copies (`surrogates.nets.fold`): with batch norms folded without surgery, else where all surgeries can.
         twins: the goal seen through the nets, in place of classes.
 
     The nets are used in eval mode; their flags are restored after each call.
@@ -99,8 +99,8 @@ class Autograd:
         self.classes, self.device = _classes(self.nets, x) if twins is None else 2, places.pop()
         self.chunk = chunk or chunk_rows(tuple(x.shape[1:]), self.device)
         self.cost = len(self.nets)
-        if fold and not self.surgeries:
-            made = {net: folded(net, tuple(x.shape[1:])) for net in self.nets}  # a net may be listed twice
+        if fold and all(surgery.copied for surgery in self.surgeries):
+            made = {net: folded(net, tuple(x.shape[1:]), not self.surgeries) for net in self.nets}  # a net may be listed twice
             self.nets = tuple(made[net] for net in self.nets)
         self._listeners: list[Any] | None = None
 

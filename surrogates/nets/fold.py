@@ -15,7 +15,7 @@ from blackbox.targets.outputs import scores_of
 from surrogates.nets.predict import frozen, place
 
 
-def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+def folded(net: nn.Module, shape: tuple[int, ...], norms: bool = True) -> nn.Module:
     """Make a copy of the net whose gradients in eval mode are faster (`benchmarks --only craft`).
 
     Each batch norm that normalises only the output of one convolution is folded into that convolution's weights; such pairs
@@ -24,6 +24,7 @@ def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
 
     Args:
         shape: (C, H, W) of the images it takes.
+        norms: fold batch norms; else the copy has another layout alone.
 
     Returns:
         The copy; or the net itself if it has no convolution, if a copy could lose something (hooks, a forward set on the
@@ -39,7 +40,8 @@ def folded(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
         with frozen([net]), torch.no_grad():
             original = net if wide == dtype else copy.deepcopy(net).to(wide)
             copied = copy.deepcopy(original)
-            _fold(copied, ramp)
+            if norms:
+                _fold(copied, ramp)
             copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             ours, theirs = scores_of(copied(ramp)), scores_of(original(ramp))
         same = ours.shape == theirs.shape and bool((ours - theirs).abs().max() <= 1e-3 * theirs.abs().max())

@@ -17,7 +17,7 @@ from surrogates.crafting.parts.surgery import Surgery
 from surrogates.crafting.parts.tuned import Memory
 from surrogates.crafting.surgery.attention import Attention
 from surrogates.crafting.surgery.edits import edited
-from surrogates.crafting.surgery.mixing import Back, same
+from surrogates.crafting.surgery.mixing import Back, in_lines, same
 
 
 class _Edits(Memory):
@@ -218,7 +218,7 @@ class _Refined(_Edit):
         wide = self.all.settings.wide
         if not wide:
             return a, same
-        weight, out = a.new_empty(a.shape), a.new_empty(a.shape)
+        weight, out = in_lines(a), in_lines(a)
         times = len(a) // len(self.all.rng.ids)  # a net that attends within windows has several maps an image
         for rows, u in uniform(self.all.rng, self.all.k, f"map {layer}", tuple(a.shape[1:])):
             at = slice(rows.start * times, rows.stop * times)

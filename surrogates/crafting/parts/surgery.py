@@ -19,11 +19,13 @@ from surrogates.crafting.surgery import hooks
 class Surgery(Part):
     """Base class: ``__call__(nets)`` is a context manager around all calls of the nets, which it restores at the end.
 
-    It yields None or a `Listener`. tap: the `Listener` has a ``take`` that returns features.
+    It yields None or a `Listener`. tap: the `Listener` has a ``take`` that returns features. copied: it works on copies of the nets in
+    the faster channels-last layout as well.
     """
 
     slot: ClassVar[str] = "nets"
     tap: ClassVar[bool] = False
+    copied: ClassVar[bool] = False
 
 
 class Listener(Protocol):

@@ -32,6 +32,7 @@ class AWT(Surgery):
 
     rate: float = 0.01
     most: float = 0.2
+    copied = True
 
     def __post_init__(self) -> None:
         if self.rate < 0 or not 0 <= self.most < 1:
@@ -84,8 +85,8 @@ class _Tuned(Edit):
 
         def tune(slope: Tensor) -> None:
             s = self.settings
-            slope = slope / slope.abs().mean(1, keepdim=True).clamp_min(1e-30)
-            self.memory.kept[key, rows] = (factor - s.rate * slope).clamp(1 - s.most, 1 + s.most)
+            size = slope.abs().mean(1, keepdim=True).clamp_min(1e-30)
+            self.memory.kept[key, rows] = factor.addcdiv(slope, size, value=-s.rate).clamp_(1 - s.most, 1 + s.most)
 
         changed: Tensor = _Scaled.apply(out, factor, axis, tune)
         return changed

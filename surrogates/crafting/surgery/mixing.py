@@ -93,6 +93,11 @@ class Mixed(torch.autograd.Function):
         return *finished(torch.bmm(z, k[:, :count]), torch.bmm(z.mT, q), of_v), of_mask, None, None, None
 
 
+def in_lines(t: Tensor) -> Tensor:
+    """An empty tensor like maps ``t`` [..., N, M], laid out as these passes want it."""
+    return t.new_empty(*t.shape[:-1], t.shape[-1] + -t.shape[-1] % LINE)[..., : t.shape[-1]]
+
+
 def _masked(z: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return z
@@ -101,9 +106,12 @@ def _masked(z: Tensor, mask: Tensor | None) -> Tensor:
 
 def _filled(new: Tensor, seen: Tensor, wide: Tensor, value: float) -> Tensor:
     """Maps [\\*lead, N, M] in whole lines, with ``value`` behind: ``new``, or ``seen``, which lies in ``wide``."""
-    if new is not seen:
+    if new is not seen and new.stride() == seen.stride() and new.untyped_storage().nbytes() == wide.nbytes:  # `in_lines`
+        seen, wide = new, new.as_strided(wide.shape, wide.stride())
+        wide[..., seen.shape[-1] :] = value
+    elif new is not seen:
         return F.pad(new, (0, wide.shape[-1] - new.shape[-1]), value=value).view_as(wide)
-    if value:
+    elif value:
         wide[..., seen.shape[-1] :] = value
     return wide
 
