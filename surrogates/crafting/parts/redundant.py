@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from surrogates.crafting.parts.attention import TransformerSurgery, _Edit, _Edit
 from surrogates.crafting.surgery.mixing import Back, Changed, same
 
 CHANGES = ("none", "sparse", "permuted", "ghost")
+Change = Callable[[Tensor], Tensor]  # in place
 
 
 class _Learned(_Edits):
@@ -67,31 +70,44 @@ class _Redundant(_Edit):
         return u.repeat_interleave(len(at) // len(u), 0) if len(at) > len(u) else u
 
     def logits(self, layer: int, z: Tensor) -> tuple[Tensor, Back]:
+        """Sparse maps; and dealt ones here too, since a map that changes heads before its softmax needs no copy."""
+        made = [f for f in (self._sparse(layer, z), self._permuted(layer, z)) if f is not None]
+        for forth, _ in made:
+            forth(z)
+
+        def back(g: Tensor) -> Tensor:
+            for _, f in made:
+                f(g)
+            return g
+
+        return z, back if made else same
+
+    def _sparse(self, layer: int, z: Tensor) -> tuple[Change, Change] | None:
         if (few := self._few("sparse", layer, z)) is None:
-            return z, same
+            return None
         at, rng = few
-        u, finite = self._draw(rng, "sparse", layer, z, at, tuple(z.shape[1:])), bool(z.amin() > -torch.inf)  # not masked
+        u = self._draw(rng, "sparse", layer, z, at, tuple(z.shape[1:]))
         keep = torch.ge(u, self.all.settings.share, out=u)  # zeros and ones: several times faster than to fill where they are
+        finite = bool(z.index_select(0, at).amin() > -torch.inf)  # not masked
 
         def thinned(t: Tensor) -> Tensor:
             some = t.index_select(0, at)
             return t.index_copy_(0, at, some.mul_(keep) if finite else some.masked_fill_(keep == 0, 0.0))
 
-        return thinned(z), thinned
+        return thinned, thinned
 
-    def maps(self, layer: int, a: Tensor) -> tuple[Tensor, Back]:
-        if a.ndim < 4 or (few := self._few("permuted", layer, a)) is None:
-            return a, same
+    def _permuted(self, layer: int, z: Tensor) -> tuple[Change, Change] | None:
+        if z.ndim < 4 or (few := self._few("permuted", layer, z)) is None:
+            return None
         at, rng = few
-        order = self._draw(rng, "heads", layer, a, at, (a.shape[1],)).argsort(dim=1, stable=True)
-        place = torch.arange(len(a) * a.shape[1], device=a.device).view(len(a), -1)  # of each head's map, among all
-        place[at] = place[at].gather(1, order)
+        order = self._draw(rng, "heads", layer, z, at, (z.shape[1],)).argsort(dim=1, stable=True)
+        place = (order + z.shape[1] * torch.arange(len(at), device=z.device)[:, None]).flatten()  # of each head's map, among these
 
-        def dealt(t: Tensor, place: Tensor) -> Tensor:
-            return t.flatten(0, 1).index_select(0, place).view(t.shape)
+        def dealt(place: Tensor, t: Tensor) -> Tensor:
+            some = t.index_select(0, at)
+            return t.index_copy_(0, at, some.flatten(0, 1).index_select(0, place).view(some.shape))
 
-        back = place.flatten().argsort()
-        return dealt(a, place.flatten()), lambda g: dealt(g, back)
+        return partial(dealt, place), partial(dealt, place.argsort())
 
     def ends(self, layer: int, feeds: bool, out: Tensor) -> Tensor:
         if not feeds or layer >= self.layers or (few := self._few("ghost", layer, out)) is None:
