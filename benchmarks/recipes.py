@@ -1,7 +1,8 @@
 """How long does each crafting recipe take beside the bare passes that its gradients need?
 
 Recipes of 2023 and later, and older ones that torchattacks has too, each thinned to about as many gradients; on a ResNet-20, those for
-attention on a small ViT. Bare: forward and backward passes of the net as it is, without graph of its weights, at its best batch size.
+attention on a small ViT, where torch's attention that computes the map is a row too. Bare: forward and backward passes of the net as it
+is, without graph of its weights, at its best batch size.
 Above 1: slower than these. Ours folds batch norms where a recipe leaves the net alone, so it may be below.
 """
 
@@ -11,6 +12,8 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import surrogates as sg
 from benchmarks.clock import seconds, spread
@@ -50,11 +53,19 @@ def recipes(s: Any) -> Iterator[Row]:
             calls[f"ours, {name}"] = preset.cost(), partial(sg.craft, net, x, y, preset, threat=threat)
             if kind == "ResNet-20" and name in SHARED and importlib.util.find_spec("torchattacks"):
                 calls[f"torchattacks {SHARED[name]}"] = theirs(SHARED[name], net, x, y, threat.eps, effort, size)
+        if net is vit:
+            calls["bare, attention map in full"] = effort, partial(in_full, partial(passes, net, x, y, size, effort))
         for label, (gradients, call) in calls.items():
             call()
             alone = partial(passes, net, x, y, size, gradients)
             pairs = [(seconds(call, s.device, own), seconds(alone, s.device, own)) for _ in range(s.repeats)]
             yield "time over bare passes", {"what": f"{label}, {kind}", "gradients": gradients, **spread([a / b for a, b in pairs])}
+
+
+def in_full(call: Callable[[], object]) -> None:
+    """A call with torch's attention that computes the map, in place of the fused one: what a recipe for attention needs at least."""
+    with sdpa_kernel(SDPBackend.MATH):
+        call()
 
 
 def theirs(kind: str, net: Any, x: Any, y: Any, eps: float, gradients: int, size: int) -> tuple[int, Callable[[], object]]:

@@ -144,6 +144,10 @@ def test_craft_goes_through_it_but_not_where_there_is_surgery() -> None:
     assert norms(Autograd(net, x, fold=True).nets[0]) == 0
     for surgery in (parts.SGM(), parts.Tap()):
         assert Autograd(net, x, fold=True, surgeries=(surgery,)).nets[0] is net
+    tuned, both = (Autograd(net, x, fold=True, surgeries=s).nets[0] for s in ((parts.AWT(),), (parts.AWT(), parts.SGM())))
+    assert both is net and tuned is not net and norms(tuned) == norms(net)  # AWT's factors belong before the norms
+    assert next(tuned.parameters()).is_contiguous(memory_format=torch.channels_last)
+    agree(tuned, net)
     assert Autograd(net, x).nets[0] is net
     pair = Autograd([net, net], x, fold=True).nets
     assert pair[0] is pair[1]
