@@ -70,9 +70,9 @@ def shown(words: str) -> str:
 def pages() -> list[Path]:
     """What is walked: README and the site's text, without what a build makes of it."""
     made = ("_build", "attacks", "gallery")
-    league = ROOT / "docs" / "league" / "small"  # made of the rows beside it, table.json, by blackbox league table
+    league = [path.parent for path in (ROOT / "docs" / "league").glob("*/table.json")]  # pages made of these rows, by blackbox league table
     docs = [p for p in (ROOT / "docs").rglob("*") if p.suffix in (".md", ".ipynb") and p.relative_to(ROOT / "docs").parts[0] not in made]
-    docs = [p for p in docs if league not in p.parents]
+    docs = [p for p in docs if not any(room in p.parents for room in league)]
     names = ("README.md", "CONTRIBUTING.md", "experiments/README.md", "experiments/RESULTS.md", "docs/attacks.toml")
     more = [ROOT / name for name in names]
     return [*more, *sorted(docs), *sorted((ROOT / "examples").glob("*.py"))]
