@@ -45,7 +45,7 @@ def recipes(s: Any) -> Iterator[Row]:
     x, y, threat = case.images, case.labels, case.threat
     for kind, net, names in (("ResNet-20", case.net, (*SHARED, *NEW)), ("small ViT", vit, ("mi-fgsm", *ATTENTION))):
         net.requires_grad_(False)
-        sizes = [size for size in (8, 16, 32) if size <= count]
+        sizes = [size for size in (8, 16, 32) if size <= count] or [count]
         size = best_size(sizes, lambda size, net=net: 1 / min(seconds(partial(passes, net, x, y, size), s.device, own) for _ in range(2)))
         calls: dict[str, tuple[int, Callable[[], object]]] = {}
         for name in names:
