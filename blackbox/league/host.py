@@ -29,18 +29,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Open:
-    """A session that is being played. judge: of its answers. asked: the questions about each image, by its row. tally: [N, 3], as
-    `limits.tally` counts them. head: the journal's last hash."""
+    """A session that is being played. judge: of its answers. head: the journal's last hash. asked: the questions about each image, by its
+    row. tally: [N, 3], as `limits.tally` counts them."""
 
     id: int
     account: Account
     material: Material
     oracle: Oracle
     judge: Judge
-    asked: list[list[Question]]
-    tally: np.ndarray
     head: str = FIRST
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.asked: list[list[Question]] = [[] for _ in self.account.images]
+        self.tally = np.zeros((len(self.asked), 3), np.int64)
+
+    def add(self, row: int, question: Question) -> None:
+        """Count a question about the image in this row, which was answered."""
+        self.asked[row].append(question)
+        self.tally[row] += limits.tally([question])
 
     @property
     def rows(self) -> int:
@@ -140,8 +147,7 @@ class Host:
             images=images,
         )  # fmt: skip
         number = self.book.open(entry[0], secret, account)
-        blank = np.zeros((len(images), 3), np.int64)
-        game = self._open[number] = Open(number, account, m, oracle, judge, [[] for _ in images], blank)
+        game = self._open[number] = Open(number, account, m, oracle, judge)
         return game
 
     def _again(self, targets: Targets, number: int, secret: int, account: Account) -> Open:
@@ -149,14 +155,10 @@ class Host:
         m = targets.material
         if account.closed is None:
             account = account.model_copy(update={"restarts": account.restarts + 1})
-        oracle, judge = targets.oracle(account.target, secret), targets.judge(account.target)
-        blank = np.zeros((len(account.images), 3), np.int64)
-        game = Open(number, account, m, oracle, judge, [[] for _ in account.images], blank)
         lines = self.book.lines(number)
+        game = Open(number, account, m, targets.oracle(account.target, secret), targets.judge(account.target), chained(FIRST, lines))
         for question in map(Question.read, lines):
-            game.asked[m.rows[question.image]].append(question)
-        game.tally = np.array([limits.tally(asked) for asked in game.asked])
-        game.head = chained(FIRST, lines)
+            game.add(m.rows[question.image], question)
         kept = [row for row in self.book.pixels(number) if row is not None]
         if kept:
             rows = np.frombuffer(b"".join(kept), m.levels.dtype).reshape(-1, *m.levels.shape[1:])
@@ -245,8 +247,7 @@ class Host:
             self.answered += len(new)
         game.head = chained(game.head, lines)
         for row, question in zip(rows, new, strict=True):
-            game.asked[row].append(question)
-            game.tally[row] += limits.tally([question])
+            game.add(row, question)
 
     def close(self, session: int, player: str, token: str, stopped: str | None) -> Signed:
         """End a session for good, and sign its account. Once more, it is signed again."""
