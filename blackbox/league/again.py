@@ -43,8 +43,7 @@ class Journal:
         self.read, self.other, self.stopped = 0, "", game.account.stopped is not None
         first = next((q for asked in game.asked for q in asked), None)
         none = None if first is None or first.scores is None else np.full_like(first.scores, np.nan)
-        counts = np.array([tally(asked) for asked in game.asked])
-        spent = np.zeros(len(counts), bool) if tariff is None else open_to(tariff, counts) < 1
+        spent = open_to(tariff, np.array([tally(asked) for asked in game.asked])) < 1
         self.over = {image.image: image.rows for image, no in zip(game.account.images, spent, strict=True) if no}
         self.after = Question(0, 0, "", -1, none, False, True, False, False)
 

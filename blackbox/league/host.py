@@ -186,7 +186,7 @@ class Host:
                 that came before.
         """
         game = self._game(session, player, token)
-        m, rows = game.material, self._rows(game.material, images, ids, places)
+        m, most, rows = game.material, game.material.scenario.limit, self._rows(game.material, images, ids, places)
         with game.lock:
             prints = [print_of(each) for each in images]
             ahead = [len(asked) for asked in game.asked]
@@ -198,25 +198,28 @@ class Host:
                     continue
                 if at != ahead[row]:
                     raise Refused(409, f"Expected question {ahead[row]} about image {ids[i]}, but it was question {at}.")
-                if at >= m.scenario.limit:
-                    most = f"at most {m.scenario.limit} queries about image {ids[i]}"
-                    raise Refused(403, f"Expected {most}, but there would be more. None was answered.")
+                if at >= most:
+                    said = f"at most {most} queries about image {ids[i]}"
+                    raise Refused(403, f"Expected {said}, but there would be more. None was answered.")
                 ahead[row] += 1
                 fresh.append(i)
             if fresh and game.account.closed is not None:
                 raise Refused(TARGET_ENDED, "Expected no new question in a session that was closed: there is no second draw.")
             if fresh:
-                self._within(game, images, rows, prints, fresh)
+                self._within(game, images, rows, np.array(places), prints, fresh)
             return [game.asked[row][at] for row, at in zip(rows, places, strict=True)]
 
-    def _within(self, game: Open, images: np.ndarray, rows: np.ndarray, prints: list[str], fresh: list[int]) -> None:
+    def _within(
+        self, game: Open, images: np.ndarray, rows: np.ndarray, places: np.ndarray, prints: list[str], fresh: list[int]
+    ) -> None:  # fmt: skip
         """Answer questions in their order, as far as the tariff lets each image be asked about. Raises: Closed."""
-        m = game.material
+        m, prices = game.material, game.material.scenario.prices
         inside = check_images(m, images[fresh], rows[fresh])
         while fresh:
-            now = limits.allowed(m.scenario.prices, game.tally, rows[fresh])
+            so_far = game.tally[rows[fresh]]
+            now = limits.allowed(prices, so_far, places[fresh])
             if not len(now):
-                raise limits.closed(m.scenario.prices, game.tally, rows[fresh], m.ids)
+                raise limits.closed(prices, so_far, m.ids[rows[fresh]])
             at = np.array(fresh)[now]
             self._answer(game, images[at], rows[at], [prints[i] for i in at], inside[now])
             fresh, inside = np.delete(fresh, now).tolist(), np.delete(inside, now)

@@ -26,50 +26,49 @@ class Closed(Refused):
         self.over = over
 
 
+def counts(asked: Iterable[Question]) -> np.ndarray:
+    """Of each of m questions: 1, was it flagged or rejected, was it bad, [m, 3] int64."""
+    return np.array([(1, q.caught, not q.adversarial) for q in asked], np.int64).reshape(-1, 3)
+
+
 def tally(asked: Iterable[Question]) -> np.ndarray:
     """Of questions about an image: how many there were, how many of them flagged or rejected, and how many bad, [3] int64."""
-    rows = [(1, q.caught, not q.adversarial) for q in asked]
-    found: np.ndarray = np.array(rows, np.int64).reshape(-1, 3).sum(0)
+    found: np.ndarray = counts(asked).sum(0)
     return found
 
 
-def open_to(tariff: Tariff, counts: np.ndarray) -> np.ndarray:
-    """How many more questions are answered at once, whatever becomes of them, about images with these counts [m, 3], [m]."""
-    left: np.ndarray = tariff.left(*counts.T)
+def open_to(tariff: Tariff | None, so_far: np.ndarray) -> np.ndarray:
+    """How many more questions are answered at once, whatever becomes of them, about images with these counts so far [m, 3], [m]."""
+    left: np.ndarray = (tariff or Tariff()).left(*so_far.T)
     return left
 
 
-def allowed(tariff: Tariff | None, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Of questions about the images ``rows`` [m], in their order, those that are answered at once, whatever becomes of them: their places.
+def allowed(tariff: Tariff | None, so_far: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Which questions are answered at once, whatever becomes of them: their indices.
 
-    counts: [N, 3], of all images so far.
+    so_far: [m, 3], the counts of their images. places: [m], how many questions about its image come before each, answered or not.
     """
-    if tariff is None:
-        return np.arange(len(rows))
-    left = open_to(tariff, counts)
-    before = np.array([np.count_nonzero(rows[:i] == row) for i, row in enumerate(rows)])
-    found: np.ndarray = np.flatnonzero(before < left[rows])
+    found: np.ndarray = np.flatnonzero(places - so_far[:, 0] < open_to(tariff, so_far))
     return found
 
 
-def closed(tariff: Tariff | None, counts: np.ndarray, rows: np.ndarray, ids: np.ndarray) -> Closed:
-    """The refusal of questions about images of which no more is answered."""
+def closed(tariff: Tariff | None, so_far: np.ndarray, ids: np.ndarray) -> Closed:
+    """The refusal of questions about images, of these ``ids`` [m], about which no more is answered. so_far: [m, 3], their counts."""
     assert tariff is not None
-    first = counts[rows[0]]
-    message = f"Expected no more questions about image {int(ids[rows[0]])}, {_why(tariff, first)}, but there were."
-    return Closed(message, {int(ids[row]): int(counts[row, 0]) for row in rows})
+    message = f"Expected no more questions about image {int(ids[0])}, {_why(tariff, so_far[0])}, but there were."
+    return Closed(message, dict(zip(ids.tolist(), so_far[:, 0].tolist(), strict=True)))
 
 
-def _why(tariff: Tariff, counts: np.ndarray) -> str:
-    if tariff.locked(counts[1]):
+def _why(tariff: Tariff, so_far: np.ndarray) -> str:
+    if tariff.locked(so_far[1]):
         return f"which is locked out after {tariff.lock_out:,} flagged queries"
-    spent = short(float(tariff.money(*counts)))
+    spent = short(float(tariff.money(*so_far)))
     return f"of whose money, {short(tariff.most or 0)}, {spent} is spent, and a query may cost {short(tariff.worst)}"
 
 
 def faults(tariff: Tariff, image: int, asked: Sequence[Question]) -> Iterator[str]:
     """Do the questions about an image keep to the tariff?"""
-    each = np.array([tally([q]) for q in asked]).reshape(-1, 3)
+    each = counts(asked)
     before = np.cumsum(each, 0) - each
     over = np.flatnonzero(open_to(tariff, before) < 1)
     if len(over):

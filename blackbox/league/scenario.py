@@ -192,7 +192,8 @@ class Scenario(Part):
     @property
     def limit(self) -> int:
         """The most queries about an image, at which failures are charged: the budget, or fewer where the money pays for no more."""
-        return self.budget if self.prices is None else self.prices.budget(self.budget)
+        prices = self.prices
+        return self.budget if prices is None else prices.budget(self.budget)
 
     def stack(self) -> list[between.Chosen]:
         """What stands between a target and the attacker, the innermost first."""

@@ -171,9 +171,9 @@ def _same(entry: Entry, game: Game, key: Ed25519PublicKey) -> Iterator[str]:
 
 def _counts(game: Game, scenario: Scenario) -> Iterator[str]:
     """Do journal, account and entry count the same, within the budget?"""
-    a, s = game.account, game.session
-    if a.budget != scenario.limit:
-        yield f"Expected the scenario's budget of {scenario.limit} queries, but the session had {a.budget}."
+    a, s, most, prices = game.account, game.session, scenario.limit, scenario.prices
+    if a.budget != most:
+        yield f"Expected the scenario's budget of {most} queries, but the session had {a.budget}."
     if [image.image for image in a.images] != [image.image for image in s.images]:
         gone = {image.image for image in a.images} - {image.image for image in s.images}
         yield f"Expected every image of the account in its order, but the entry {f'leaves out {sorted(gone)}' if gone else 'has others'}."
@@ -183,10 +183,10 @@ def _counts(game: Game, scenario: Scenario) -> Iterator[str]:
     for image, claimed, asked in zip(a.images, s.images, game.asked, strict=True):
         if counted(image, asked) != image:
             yield f"Expected the account of image {image.image} to count what its journal holds, but it does not."
-        if image.rows > scenario.limit:
-            yield f"Expected at most {scenario.limit} queries about image {image.image}, but there were {image.rows}."
-        if scenario.prices is not None:
-            yield from limits.faults(scenario.prices, image.image, asked)
+        if image.rows > most:
+            yield f"Expected at most {most} queries about image {image.image}, but there were {image.rows}."
+        if prices is not None:
+            yield from limits.faults(prices, image.image, asked)
         if (claimed.label, claimed.attacked) != (image.label, image.attacked):
             yield f"Expected label and clean answer of image {image.image} as signed, but the entry has others."
         for what, there, signed in (
