@@ -160,6 +160,16 @@ def answers(asked: Sequence[Question]) -> dict[str, Any]:
     return {"labels": [q.label for q in asked], "rejected": [q.rejected for q in asked], "scores": scores, "answers": other}
 
 
+def opened(session: int, max_rows: int, account: Account, mask: np.ndarray | None) -> dict[str, Any]:
+    """What a player is told when a session is opened: by the server, or to play its journal again. max_rows: of a call."""
+    images = account.images
+    return {
+        "session": session, "max_rows": max_rows, "about": account.about, "ids": [image.image for image in images],
+        "labels": [image.label for image in images], "goals": None if images[0].goal is None else [image.goal for image in images],
+        "mask": None if mask is None else mask.astype(int).ravel().tolist(),
+    }  # fmt: skip
+
+
 def counted(image: ImageAccount, asked: Iterable[Question]) -> ImageAccount:
     """The account of an image about which these questions were asked."""
     found = list(asked)

@@ -17,8 +17,8 @@ import numpy as np
 
 from blackbox.league import scenario as scenarios
 from blackbox.league import source
-from blackbox.league.account import Question, answers
-from blackbox.league.client import LeagueError, Over
+from blackbox.league.account import Question, answers, opened
+from blackbox.league.client import LeagueError, Over, past
 from blackbox.league.entry import SCENARIO, SOURCE, Entry
 from blackbox.league.games import Game, accounts_of, game_of
 from blackbox.league.limits import open_to, tally
@@ -50,9 +50,8 @@ class Journal:
     def ask(self, session: int, images: np.ndarray, ids: list[int], places: list[int]) -> dict[str, Any]:
         """As `blackbox.league.client.Player.ask`."""
         found: list[Question] = []
-        over = {image: self.over[image] for image, at in zip(ids, places, strict=True) if at >= self.over.get(image, at + 1)}
-        if over:
-            raise Over("Expected no question past those that the tariff allows, but there was one.", over)
+        if past(self.over, ids, places):
+            raise Over("Expected no question past those that the tariff allows, but there was one.", self.over)
         for levels, sample, at in zip(images, ids, places, strict=True):
             known = self.asked[sample]
             if at >= len(known) and self.stopped:
@@ -110,11 +109,7 @@ def _session(game: Game, attempt: Attempt, scenario: Scenario, mask: np.ndarray 
         return [f"Expected settings and surrogates with which the attack can be made again, but: {' '.join(str(error).split())}"]
     if parameters != a.parameters:
         return [f"Expected the settings that were signed, {a.parameters:.80}, but those in the entry make {parameters:.80}."]
-    said = {
-        "session": 0, "max_rows": 1024, "about": a.about, "ids": [i.image for i in a.images], "labels": [i.label for i in a.images],
-        "goals": None if a.images[0].goal is None else [i.goal for i in a.images],
-        "mask": None if mask is None else mask.astype(int).ravel().tolist(),
-    }  # fmt: skip
+    said = opened(0, 1024, a, mask)
     try:
         result, stopped = search(
             journal, scenario, said, game.clean, session.target, session.seed, attack, goal_of(scenario, data)

@@ -12,7 +12,7 @@ from blackbox.league.web import PREFIX
 from blackbox.targets.address import address
 from blackbox.targets.rows import read
 
-__all__ = ["Away", "Host", "LeagueError", "Over", "Player"]
+__all__ = ["Away", "Host", "LeagueError", "Over", "Player", "past"]
 
 _AGAIN = (502, 503, 504)
 
@@ -28,6 +28,11 @@ class Over(LeagueError):
     def __init__(self, message: str, over: dict[int, int]) -> None:
         super().__init__(message)
         self.over = over
+
+
+def past(over: dict[int, int], ids: list[int], places: list[int]) -> list[int]:
+    """Which questions, about the samples ``ids``, each at its place, come after the last that is answered, as `Over` has it: their indices."""
+    return [i for i, (sample, at) in enumerate(zip(ids, places, strict=True)) if at >= over.get(sample, at + 1)]
 
 
 class Away(ConnectionError):

@@ -12,7 +12,7 @@ import numpy as np
 
 import blackbox
 from blackbox.league import limits
-from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted
+from blackbox.league.account import FIRST, Account, ImageAccount, Question, chained, counted, opened
 from blackbox.league.admission import check_attack, check_images, check_player
 from blackbox.league.book import Book
 from blackbox.league.failed import TARGET_ENDED, answered, named
@@ -121,11 +121,7 @@ class Host:
                     game = self._begin(targets, entry, player, attack, target, seed)
                 else:
                     game = self._open.get(known[0]) or self._again(targets, *known)
-        return {
-            "session": game.id, "max_rows": self.max_rows, "about": game.account.about, "ids": game.material.ids.tolist(),
-            "labels": game.material.labels.tolist(), "goals": None if game.material.goals is None else game.material.goals.tolist(),
-            "mask": None if game.material.mask is None else game.material.mask.astype(int).ravel().tolist(),
-        }  # fmt: skip
+        return opened(game.id, self.max_rows, game.account, game.material.mask)
 
     def _begin(self, targets: Targets, entry: Any, player: str, attack: str, target: str, seed: int) -> Open:
         m, secret = targets.material, secrets.randbits(31)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.league.client import Away, Host, LeagueError, Over
+from blackbox.league.client import Away, Host, LeagueError, Over, past
 from blackbox.league.judge import Told
 from blackbox.league.material import LEVELS, as_floats, as_levels, print_of
 from blackbox.oracle.asking import LockedOut, asked
@@ -74,8 +74,7 @@ class LeagueTarget(Described):
             said = self.host.ask(self.session, levels, ids, places)
         except Over as error:
             self._places = before
-            rows = [i for i, (sample, at) in enumerate(zip(ids, places, strict=True)) if at >= error.over.get(sample, at + 1)]
-            raise LockedOut(str(error), np.array(rows)) from None
+            raise LockedOut(str(error), np.array(past(error.over, ids, places))) from None
         except (LeagueError, Away) as error:
             self.failure = error
             raise
