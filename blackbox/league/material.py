@@ -148,11 +148,8 @@ def goal_of(scenario: Scenario, data: str | os.PathLike[str] | None = None) -> G
 
 def _goal(scenario: Scenario, images: specs.ImageSet) -> Goal | None:
     found = specs.read_goal(scenario.goal, images)
-    if found is not None and (found.needs is Access.ANSWERS) != scenario.any_form:  # of a goal in a file, which is run here first
-        raise ValueError(
-            f"Expected feedback of {'answers' if found.needs is Access.ANSWERS else 'labels, topk:K, scores or logits'} for the goal "
-            f"{scenario.goal}, but it was {scenario.attacker.feedback}."
-        )
+    if found is not None:  # a file of one's own is run here first
+        goal.check_reads(scenario.goal, found.needs is Access.ANSWERS, scenario.attacker.feedback)
     return found
 
 

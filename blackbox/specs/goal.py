@@ -114,12 +114,17 @@ def fits(text: str | None, targeted: str | None, shown: str) -> None:
     other = any_form(name)
     if not rest.strip():
         raise ValueError(f"Expected a goal {usage(name)}, but it was {text!r}.")
-    if other != (level == "answers"):
-        kinds = "answers" if other else "labels, topk:K, scores or logits"
-        raise ValueError(f"Expected feedback of {kinds} for the goal {name}, but it was {shown}.")
+    check_reads(name, other, shown)
     k = 1 if other else among(rest)[1]
     if k > 1 and (level == "labels" or (listed is not None and listed < k)):
         raise ValueError(f"Expected feedback of topk:{k} at least, scores or logits for a goal about the first {k}, but it was {shown}.")
+
+
+def check_reads(name: str | None, other: bool, shown: str) -> None:
+    """Refuse a goal that does not read what is ``shown``. other: it needs answers of another form than classes. Raises: ValueError."""
+    if other != (level_of(shown)[0] == "answers"):
+        kinds = "answers" if other else "labels, topk:K, scores or logits"
+        raise ValueError(f"Expected feedback of {kinds} for the goal {name}, but it was {shown}.")
 
 
 def _class(targeted: str, images: ImageSet) -> int:
