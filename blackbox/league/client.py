@@ -31,7 +31,7 @@ class Over(LeagueError):
 
 
 def past(over: dict[int, int], ids: list[int], places: list[int]) -> list[int]:
-    """Which questions, about the samples ``ids``, each at its place, come after the last that is answered, as `Over` has it: their indices."""
+    """Which questions, about the samples ``ids``, come after the last that is answered, as `Over` has it: their indices."""
     return [i for i, (sample, at) in enumerate(zip(ids, places, strict=True)) if at >= over.get(sample, at + 1)]
 
 

@@ -182,7 +182,7 @@ class Host:
                 that came before.
         """
         game = self._game(session, player, token)
-        m, most, rows = game.material, game.material.scenario.limit, self._rows(game.material, images, ids, places)
+        most, rows = game.material.scenario.limit, self._rows(game.material, images, ids, places)
         with game.lock:
             prints = [print_of(each) for each in images]
             ahead = [len(asked) for asked in game.asked]
