@@ -57,7 +57,8 @@ def _misfit(game: Game) -> str | None:
     if result.x_adv.shape != clean.shape:
         return f"Expected examples of shape {tuple(clean.shape)}, but they have {tuple(result.x_adv.shape)}."
     if (game.table is not None) != (game.clean.dtype == np.float64) or result.x_adv.dtype != clean.dtype:
-        return f"Expected examples of type {str(clean.dtype).removeprefix('torch.')}, but they are {str(result.x_adv.dtype)[6:]}."
+        wanted, came = (str(each.dtype).removeprefix("torch.") for each in (clean, result.x_adv))
+        return f"Expected examples of type {wanted}, but they are {came}."
     return None
 
 
@@ -65,7 +66,7 @@ def _example(game: Game, scenario: Scenario, threat: Threat, i: int, x: torch.Te
     """What is wrong with one claimed example."""
     claimed, asked = game.session.images[i], game.asked[i]
     told = f"the example of image {claimed.image}"
-    if game.table is not None and not (bool(x.isfinite().all()) and game.table.valid(x[None], game.clean[[i]])[0]):
+    if game.table is not None and not game.table.valid(x[None], game.clean[[i]])[0]:
         yield f"Expected {told} to be what a row of the table may be, but it is not."
         return
     if game.table is None and (not bool(x.isfinite().all()) or float(x.min()) < 0 or float(x.max()) > 1):

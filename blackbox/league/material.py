@@ -77,7 +77,7 @@ class Material:
     def unmasked(self, levels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Which images are changed only where the mask lets them; which rows are what a row may be; [m] bool."""
         if self.table is not None:
-            return self.table.valid(levels, self.levels[rows]) & np.isfinite(levels).all(1)
+            return self.table.valid(levels, self.levels[rows])
         if self.mask is None:
             return np.ones(len(levels), bool)
         return ~((levels != self.levels[rows]) & ~self.mask).reshape(len(levels), -1).any(1)

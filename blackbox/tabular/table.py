@@ -135,7 +135,7 @@ class Tabular:
         kinds = {"integer": self.integer, "immutable": self.immutable, "increasing": self.increasing}
         some = {kind: np.array([at[name] for name in names], dtype=int) for kind, names in kinds.items()}
         out = {
-            "ranges": ((new < low) | (new > high)).any(1),
+            "ranges": ~(np.isfinite(new) & (low <= new) & (new <= high)).all(1),
             "integer": (new != np.round(new))[:, some["integer"]].any(1),
             "categorical": np.zeros(len(new), bool),
             "immutable": (new != old)[:, some["immutable"]].any(1),

@@ -100,6 +100,9 @@ def test_violations_are_told_apart_and_projected_away() -> None:
         "increasing": [False, True, False, False],
     }
     assert not TABLE.valid(x, FRAME).any() and TABLE.valid(TABLE.project(x, FRAME), FRAME).all()
+    x = torch.tensor(FRAME.to_numpy())
+    x[:, 1] = float("nan")  # in no range
+    assert TABLE.violations(x, FRAME)["ranges"].all() and not TABLE.valid(x, FRAME).any()
     kept = bb.Tabular.from_data(FRAME, categorical=[JOBS], immutable=JOBS)
     assert torch.equal(kept.project(FRAME[::-1], FRAME)[:, 3:6], torch.tensor(FRAME[JOBS].to_numpy(float)))
 
