@@ -193,8 +193,6 @@ def with_table(folder: Path, **settings: Any) -> Ground:
 
 
 def _labels(images: np.ndarray) -> np.ndarray:
-    import torch
-
     names: dict[str, Any] = {}
     exec(TARGET, names)
     found: np.ndarray = names["answer"](torch.from_numpy(images)).argmax(1).numpy()

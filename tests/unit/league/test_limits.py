@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from blackbox.league.standing import Standing
 from blackbox.league.web import server
 from blackbox.results import AttackResult
 from tests.league_ground import BUDGET, Ground
+from tests.served_nets import running
 
 SILENT = 'defences = ["blacklight:window=3"]\n'
 LOUD = 'defences = ["blacklight:window=3,action=reject"]\n'
@@ -60,9 +60,7 @@ def test_no_more_is_answered_than_the_tariff_allows(tmp_path: Path, attack: str,
 def test_over_http_a_question_too_many_is_refused_with_its_reason(tmp_path: Path) -> None:
     """Those before it in the same call are answered; asked again they are answered again."""
     ground = Ground(tmp_path, more=f"tariff = {{query = 1, lock_out = 2}}\n{SILENT}")
-    serving = server(ground.host)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    try:
+    with running(server(ground.host)) as serving:
         me, m = Player(serving.url, "me"), ground.material
         me.enter(m.hash, "mine", "a" * 64, "Mine()")
         number = me.open(m.hash, "mine", "open", 0)["session"]
@@ -73,6 +71,3 @@ def test_over_http_a_question_too_many_is_refused_with_its_reason(tmp_path: Path
         assert me.ask(number, *(each[:3] for each in same))["labels"] == [int(m.labels[0])] * 3
         account = Account.of(me.close(number)["body"])
         assert account.rows == 3 and account.images[0].flagged == 2
-    finally:
-        serving.shutdown()
-        serving.server_close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from blackbox.league.verify import verify
 from blackbox.league.web import server
 from blackbox.results import AttackResult
 from tests.league_ground import BUDGET, Ground, result, with_table
+from tests.served_nets import running
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 
 
 def test_a_row_that_is_none_is_not_answered_over_http(ground: Ground) -> None:
-    serving = server(ground.host)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    try:
+    with running(server(ground.host)) as serving:
         m, me = ground.material, Player(serving.url, "me")
         me.enter(m.hash, "mine", "a" * 64, "Mine()")
         number = me.open(m.hash, "mine", "open", 0)["session"]
@@ -60,9 +58,6 @@ def test_a_row_that_is_none_is_not_answered_over_http(ground: Ground) -> None:
             with pytest.raises(LeagueError, match="Expected what a row of the table may be, but row 0, about image 0, is not"):
                 me.ask(number, row, [int(m.ids[0])], [0])
         assert me.ask(number, clean[:1], [int(m.ids[0])], [0])["labels"] == [int(m.labels[0])]
-    finally:
-        serving.shutdown()
-        serving.server_close()
 
 
 def test_a_claim_that_is_no_row_is_refused(ground: Ground, tmp_path: Path) -> None:
