@@ -126,7 +126,7 @@ def load(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = Non
     allowed = None if mask is None else np.broadcast_to(mask.astype(bool), shape if mask.ndim <= len(shape) else mask.shape).copy()
     if allowed is not None and allowed.shape != shape:
         raise ValueError(f"Expected one mask for all images of {scenario.name}, shape {shape}, but it had shape {allowed.shape}.")
-    levels = as_levels(found.data.images if found.table is None else found.data.images.double())
+    levels = _levels(found)
     if found.table is not None:
         found.table.rows(levels)  # a clean row that is not valid is named here
     labels = found.data.labels.numpy()
@@ -191,5 +191,9 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
 def _trained_on(chosen: Images | None) -> set[str] | None:
     if chosen is None:
         return None
-    found = images_of(chosen, labelled=False)
-    return {*map(print_of, as_levels(found.data.images if found.table is None else found.data.images.double()))}
+    return {*map(print_of, _levels(images_of(chosen, labelled=False)))}
+
+
+def _levels(images: specs.ImageSet) -> np.ndarray:
+    """The inputs of a data set as they are played."""
+    return as_levels(images.data.images if images.table is None else images.data.images.double())

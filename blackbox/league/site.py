@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox.league import draws, pictures, tables
 from blackbox.league.entry import Entry
+from blackbox.league.floors import FLOORS
 from blackbox.league.standing import Standing, comparable
 from blackbox.plain_text import counted
 from blackbox.report.pages import Page
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from blackbox.league.scenario import Scenario
 
 INDEX, DATA = "index", "table.json"
-FLOORS = ("noise", "square")  # what every table shows beside the attacks
 
 
 @dataclass(frozen=True)

@@ -140,8 +140,8 @@ class Standing:
     @cached_property
     def locked_out(self) -> np.ndarray:
         """Which images were asked about no more, since so many queries were flagged, [R, N] bool."""
-        prices = self.scenario.prices
-        return np.zeros(self.flagged.shape, bool) if prices is None else prices.locked(self.flagged)
+        locked: np.ndarray = (self.scenario.prices or Tariff()).locked(self.flagged)
+        return locked
 
     def bill(self) -> Bill:
         """What all sessions cost by the scenario's tariff, with the labels and gradients that the entrant declares."""
