@@ -1,9 +1,10 @@
-"""What a scenario of the league needs on this machine: images, nets and the files of its goal, written into the folder that its paths
-start from. The nets and images are other people's (../shared/data/README.md, experiments/packaged.py) or were trained on the spot.
+"""What a scenario of the league needs on this machine: images or rows, models and the files of its goal, written into the folder that its
+paths start from. Nets and images are other people's (../shared/data/README.md, experiments/packaged.py) or were trained on the spot.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 
 import surrogates as sg
 from experiments import cases, ground, nets, packaged
+from experiments.studies.tabular import cancer
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = {"vgg": nets.Plan("vgg", 45, 4e-3, "raw"), "cnn": nets.Plan("cnn", 60, 4e-3, "raw")}
@@ -99,9 +101,28 @@ def moderation(where: Path, root: Path, packages: Path) -> None:
     of_package(where, "service", "moderation", packages, ", torch.nn.Softmax(1)")
 
 
+def table(where: Path, root: Path, packages: Path) -> None:
+    """Table, rules and rows of `experiments.studies.tabular`; the sealed model is fitted on the other half of what there is to fit on."""
+    from lightgbm import LGBMClassifier
+
+    frame, y, kinds = cancer()
+    attacked, _, fit = np.split(np.random.default_rng(7).permutation(len(frame)), [180, 260])  # as in the study of tables
+    rows = frame.to_numpy(np.float64)
+    for seed, (name, some) in enumerate((("trees", fit[::2]), ("kept", fit[1::2]))):
+        model = LGBMClassifier(n_estimators=60, n_jobs=1, verbose=-1, random_state=seed).fit(rows[some], y[some])
+        model.booster_.save_model(where / f"{name}.txt")
+    head = ",".join([*frame.columns, "label"])
+    lines = [",".join([*map(repr, rows[i].tolist()), str(y[i])]) for i in attacked]
+    (where / "cancer.csv").write_text("\n".join([head, *lines]) + "\n")
+    ranges = [f"{json.dumps(name)} = [{float(frame[name].min())!r}, {float(frame[name].max())!r}]" for name in frame.columns]
+    words = [f"{kind} = {json.dumps(names)}" for kind, names in kinds.items()]
+    (where / "rules.toml").write_text("\n".join(['label = "label"', *words, "[ranges]", *ranges]) + "\n")
+
+
 GROUNDS = {
     "small": Ground(cifar, ("nets.py:resnet8",), ("noise", "square", "ripples", "hop-skip-jump", "hybrid"), tuple(OWN)),
     "small-imagenet": Ground(photographs, ("nets.py:effnet",), ("noise", "square", "ripples", "hybrid"), ("squeezenet",)),
     "small-faces": Ground(faces),
     "small-moderation": Ground(moderation),
+    "small-table": Ground(table, ("kept.txt",), ("noise", "square", "simba", "evolution", "bayes-linear")),
 }

@@ -1,8 +1,9 @@
 """The league's scenarios ``small``, hosted and played on this machine: a server in a process of its own, a process an entrant, the site.
 
 ``small`` is CIFAR-10, ``small-imagenet`` photographs and nets for telephones, ``small-faces`` a face descriptor, ``small-moderation`` the
-net of a moderation service. What they need and where it is from: `experiments.studies.league_grounds`. Writes a folder (sealed slot, data,
-journal, entries), which is not committed, and the site, of which all but the HTML is. What was played already is gone on with.
+net of a moderation service, ``small-table`` rows of a table and LightGBM. What they need and where it is from:
+`experiments.studies.league_grounds`. Writes a folder (sealed slot, data, journal, entries), which is not committed, and the site, of which
+all but the HTML is. What was played already is gone on with.
 
     python -m experiments.studies.league_small
     python -m experiments.studies.league_small --seeds 0,1,2 --site runs/site            # the same with more seeds, another scenario
