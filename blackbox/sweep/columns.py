@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 
 
+def of_result(tariff: bool) -> list[str]:
+    """The columns of a result that a cell keeps: with a tariff also what it charges beside queries."""
+    names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
+    return [*names.split(), *(("flagged", "bad") if tariff else ())]
+
+
 def pack(columns: Mapping[str, Any]) -> bytes:
     """Columns, each a tensor or an array over the same images, as they go to a store."""
     import torch

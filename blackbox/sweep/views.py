@@ -10,6 +10,7 @@ import numpy as np
 
 from blackbox.specs.tariff import limit, read_tariff
 from blackbox.specs.threat import read_threat
+from blackbox.sweep.columns import of_result
 from blackbox.sweep.study import Point
 from blackbox.sweep.table import Table
 
@@ -42,10 +43,8 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
         "stopped": MISSING, "goal": grid.goal, "table": table.plan.study.images.table,
         **({} if (prices := read_tariff(grid.tariff)) is None else {"tariff": asdict(prices)}),
     }  # fmt: skip
-    names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
-    names += "" if prices is None else " flagged bad"
-    missing = table.unknown(point)
-    columns = {name: torch.from_numpy(_longer(name, np.array(found[name]), missing)) for name in names.split()}
+    missing, names = table.unknown(point), of_result(prices is not None)
+    columns = {name: torch.from_numpy(_longer(name, np.array(found[name]), missing)) for name in names}
     ends = [
         Status.SUCCESS if s else Status.BUDGET if a else Status.CLEAN_WRONG if grid.goal is None else Status.REACHED
         for s, a in zip(found["success"], found["attacked"], strict=True)

@@ -19,7 +19,7 @@ from typing import Any
 from blackbox.oracle.kept import Kept
 from blackbox.specs.threat import read_threat
 from blackbox.sweep import loading, pictures
-from blackbox.sweep.columns import pack
+from blackbox.sweep.columns import of_result, pack
 from blackbox.sweep.loading import GOAL, images
 from blackbox.sweep.study import Point
 
@@ -128,9 +128,7 @@ def _attack(
     unseen = int((result.success & (result.verified < 0)).sum())
     if unseen and (files["journal"] or files["checkpoint"]):  # the cell is tried again from there, and pays for no more than this
         raise bb.TargetError(f"Expected answers to the verification of {unseen} examples, but the target failed then.")
-    names = "success queries first_success_query distance loss clean_loss clean_label verified y goal ids success_float"
-    names += "" if grid.tariff is None else " flagged bad"
-    columns = {name: getattr(result, name) for name in names.split()}
+    columns = {name: getattr(result, name) for name in of_result(grid.tariff is not None)}
     columns["attacked"] = result.attacked
     columns["x_adv_print"] = torch.stack([_digest(row) for row in result.x_adv])
     if start or block.table is not None:  # a row of a table is nothing to look at
