@@ -13,43 +13,34 @@ every row that it answers. After each fault everything that was left is read bac
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
-import signal
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import blackbox as bb
 import surrogates as sg
-from blackbox.serving import Refused, Server, Service
+from blackbox.serving import Server
 from blackbox.sweep import Study
 from experiments.runner import Book, run, says, tell
+from experiments.studies import faults_target
 from experiments.studies.faults_left import facts, same, saved_wrong, wrong
+from experiments.studies.faults_target import CLASSES, KINDS, Desk, Faulty, Net, answer, ask, booked, data
 
 VERBS = ("attack", "evaluate", "surrogate", "transfer", "sweep", "tune")
-RAISED: dict[str, Callable[[], BaseException]] = {
-    "429": lambda: ConnectionError("429 Too Many Requests"),
-    "500": lambda: ValueError("500 Internal Server Error"),
-    "cut": lambda: ConnectionResetError("the line was cut"),
-    "ctrl-c": KeyboardInterrupt,
-}
-KINDS = (*RAISED, "nan", "rows", "kill before", "kill after")
-SHAPE, CLASSES, EPS = (1, 8, 8), 10, 0.15
+SHAPE, EPS = (1, 8, 8), 0.15
 CHECK = 8  # recorded queries that a resumed run asks again
 
 
@@ -58,123 +49,6 @@ class Settings:
     trials: int = says(1000, "in all")
     seed: int = says(0, "of the trials")
     verbs: tuple[str, ...] = says(VERBS, "verbs", VERBS)
-
-
-# -- the target ------------------------------------------------------------------------------------------------------
-
-
-@cache
-def data() -> tuple[np.ndarray, Any, Any]:
-    """The weights of a linear classifier of digits, the images attacked, the images to learn from."""
-    part = sg.split(sg.load("digits"), {"fit": 500, "attack": 30, "own": 60}, seed=0)
-    x = part["fit"].images.flatten(1).numpy() - 0.5
-    y = np.eye(CLASSES)[part["fit"].labels.numpy()]
-    weight = np.linalg.solve(x.T @ x + 2 * np.eye(x.shape[1]), x.T @ y).T.astype(np.float32) * 8
-    return weight, part["attack"], part["own"]
-
-
-def answer(rows: np.ndarray) -> np.ndarray:
-    """Logits, row by row."""
-    weight = data()[0]
-    return np.stack([(weight * (row.reshape(1, -1) - np.float32(0.5))).sum(1) for row in rows])
-
-
-class Net(nn.Module):
-    """A surrogate of sorts, and a white box: nearly the target."""
-
-    def __init__(self, off: float = 0.3) -> None:
-        super().__init__()
-        moved = torch.from_numpy(data()[0]) + off * torch.randn(CLASSES, 64, generator=torch.Generator().manual_seed(1))
-        self.weight = nn.Parameter(moved)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x.flatten(1) - 0.5) @ self.weight.T
-
-
-@dataclass
-class Desk:
-    """Where the faults come from, and the book of what was answered. faults: call -> kind."""
-
-    book: Path
-    faults: dict[int, str] = field(default_factory=dict)
-    calls: int = 0
-    victim: int = 0  # who is killed; 0: this process
-    word: str = "row"
-    said: Callable[[], int] = lambda: 0  # how many rows a doomed process has asked to make sure of its target
-
-    def write(self, word: str, rows: np.ndarray) -> None:
-        with open(self.book, "a") as file:
-            file.write("".join(f"{word} {hashlib.sha256(row.tobytes()).hexdigest()[:16]}\n" for row in rows))
-
-    def next(self) -> str:
-        self.calls += 1
-        kind = self.faults.pop(self.calls, "")
-        if kind.startswith("kill"):
-            self.book.with_name("checks").write_text(str(self.said()))
-        return kind
-
-    def kill(self) -> None:
-        while not (who := self.victim):
-            time.sleep(0.001)  # the parent has not said yet who it is
-        os.kill(who, signal.SIGKILL)
-
-    def read(self) -> Counter[str]:
-        return Counter(self.book.read_text().splitlines()) if self.book.exists() else Counter()
-
-
-DESK = Desk(Path(os.devnull))
-
-
-def load() -> Callable[[Tensor], Tensor]:
-    """The target of a study's file."""
-    return ask
-
-
-def ask(x: Tensor) -> Tensor:
-    """The target in this process, with its faults."""
-    kind, rows = DESK.next(), x.numpy()
-    if kind in RAISED:
-        raise RAISED[kind]()
-    if kind == "kill before":
-        DESK.kill()
-    out = answer(rows)
-    if kind in ("nan", "rows"):
-        DESK.write("refused", rows)
-        out[len(out) // 2] = np.nan
-        return torch.from_numpy(out if kind == "nan" else out[:-1])
-    DESK.write("doubt" if kind == "kill after" else "row", rows)
-    if kind == "kill after":
-        DESK.kill()
-    return torch.from_numpy(out)
-
-
-class Faulty(Service):
-    """The target behind the reference server, with faults of requests. It charges a key once."""
-
-    def answer(self, images: np.ndarray, keys: np.ndarray | None = None) -> dict[str, np.ndarray | None]:
-        kind = DESK.next()
-        if kind in ("429", "500"):
-            raise Refused(int(kind), "not today")
-        if kind == "kill before":
-            DESK.kill()
-        # will the client see the answer? NaN is none: it is asked for anew, under another key
-        DESK.word = {"": "row", "kill before": "row", "nan": "refused"}.get(kind, "doubt")
-        found = super().answer(images, keys)
-        if kind == "kill after":
-            DESK.kill()
-        if kind in ("cut", "ctrl-c"):
-            raise RuntimeError("the connection is closed without an answer")
-        if kind == "rows":
-            return {name: None if v is None else v[:-1] for name, v in found.items()}
-        if kind == "nan":
-            return {name: np.full_like(v, np.nan) if v is not None and v.dtype.kind == "f" else v for name, v in found.items()}
-        return found
-
-
-def booked(x: Tensor) -> Tensor:
-    """The target of the service: only rows that it does not remember come here."""
-    DESK.write(DESK.word, x.numpy())
-    return torch.from_numpy(answer(x.numpy()))
 
 
 # -- the verbs -------------------------------------------------------------------------------------------------------
@@ -242,7 +116,7 @@ class Trial:
 
     def sweep(self) -> Any:
         file = self.folder.parent / "target.py"  # the same for both: a cell is known by its path
-        file.write_text("from experiments.studies.faults import load\n")
+        file.write_text("from experiments.studies.faults_target import load\n")
         study = Study(
             name="faults", images={"data": "digits", "n": 4, "pick": "first"}, block=2, rows=2 + self.seed % 3,
             attack={"targets": [f"{file}:load"], "attacks": ["square"], "threats": [f"linf:{EPS}"], "budgets": [8],
@@ -280,21 +154,21 @@ def service(on: bool) -> Iterator[str]:
 def session(trial: Trial, deadly: bool) -> tuple[Any, Any]:
     """One attempt: what it gave, or None and what it left. A deadly one runs in a process of its own, and leaves files only."""
     if deadly:
-        DESK.victim = 0
+        faults_target.DESK.victim = 0
         child = os.fork()
         if not child:
             try:
-                DESK.victim = os.getpid()
+                faults_target.DESK.victim = os.getpid()
                 trial.oracles = []
-                DESK.said = lambda: sum(oracle.counts["check"] for oracle in trial.oracles)
+                faults_target.DESK.said = lambda: sum(oracle.counts["check"] for oracle in trial.oracles)
                 trial.run()
-                DESK.book.with_name("checks").write_text(str(DESK.said()))
+                faults_target.DESK.book.with_name("checks").write_text(str(faults_target.DESK.said()))
             except BaseException:
                 os._exit(1)
             os._exit(0)
-        DESK.victim = child
+        faults_target.DESK.victim = child
         os.waitpid(child, 0)
-        noted = DESK.book.with_name("checks")
+        noted = faults_target.DESK.book.with_name("checks")
         trial.doomed += CHECK + (int(noted.read_text()) if noted.exists() else 0)
         noted.unlink(missing_ok=True)
         return None, None
@@ -307,7 +181,6 @@ def session(trial: Trial, deadly: bool) -> tuple[Any, Any]:
 
 def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
     """The counts of one trial."""
-    global DESK
     draw = random.Random(seed)
     verb = draw.choices(verbs, [1 if v == "evaluate" else 2 for v in verbs])[0]  # which takes as long as the others together
     behind = verb not in ("sweep", "tune") and draw.random() < 0.2
@@ -317,18 +190,18 @@ def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
     deadly = any(kind.startswith("kill") for kind in faults)
     either = verb != "transfer" and not (verb == "surrogate" and seed % 4 >= 2) and not deadly  # the others take a journal alone
     kept = "checkpoint" if either and draw.random() < 0.4 else "journal"
-    DESK = Desk(folder / "alone")
+    faults_target.DESK = Desk(folder / "alone")
     path = {"journal": None} if verb == "transfer" else {}
     with service(behind) as url:
         whole = Trial(verb, seed, folder / "w", path, url).run()
-    calls, alone = DESK.calls, DESK.read()
-    DESK = Desk(folder / "book")
+    calls, alone = faults_target.DESK.calls, faults_target.DESK.read()
+    faults_target.DESK = Desk(folder / "book")
     trial = Trial(verb, seed, folder / "t", {kept: folder / "kept"})
     out = {"verb": verb, "behind a service": behind, "kept": kept, "faults": faults, "wrong": [], "sessions": 0}
     found = None
     with service(behind) as trial.url:
         for kind in [*faults, ""]:
-            DESK.calls, DESK.faults = 0, {draw.randint(1, calls): kind} if kind else {}
+            faults_target.DESK.calls, faults_target.DESK.faults = 0, {draw.randint(1, calls): kind} if kind else {}
             out["sessions"] += 1
             done, left = session(trial, kind.startswith("kill"))
             found = found if done is None else done
@@ -340,7 +213,7 @@ def one(seed: int, verbs: tuple[str, ...], folder: Path) -> dict[str, Any]:
         out["checks"] = trial.checks(out["sessions"])
     keyed = behind and kept == "journal"  # a call that is cut off is charged once, too
     seen = Counter[str]()
-    for line, n in DESK.read().items():
+    for line, n in faults_target.DESK.read().items():
         word, row = line.split()
         seen[f"row {row}"] += n if word == "row" or (keyed and word == "doubt") else 0
     out["again"] = (seen - alone).total()
@@ -397,6 +270,4 @@ def measure(s: Settings) -> None:
 
 
 if __name__ == "__main__":
-    from experiments.studies import faults  # under its own name, by which the study's target finds it
-
-    run(faults.Settings, faults.measure)
+    run(Settings, measure)

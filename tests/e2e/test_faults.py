@@ -23,10 +23,10 @@ def test_nothing_is_lost_and_nothing_wrong_is_left() -> None:
 FLAKY = """
 import pathlib
 import torch
-from experiments.studies import faults
+from experiments.studies import faults_target
 
 HERE = pathlib.Path(__file__).parent
-W = torch.from_numpy(faults.data()[0])
+W = torch.from_numpy(faults_target.data()[0])
 
 def target(x):
     count = HERE / "calls"
