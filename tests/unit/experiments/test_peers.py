@@ -225,14 +225,10 @@ def test_rows_that_settings_rest_on_are_of_the_choosing_ground() -> None:
             assert r["target"] == "ResNet-20" and r["seed"] == 100 and len(r["ids"]) >= 20
 
 
-def played() -> list[type[entries.Entry]]:
-    return [kind for kind in vars(entries).values() if isinstance(kind, type) and entries.Entry in kind.__mro__[1:]]
-
-
 def test_every_peer_is_an_entry_with_the_setting_that_was_chosen() -> None:
     """The two that only show what another setting does are settings of that one."""
     peers = {(p.part, p.name): p for p in adapters.load()}
-    kinds = {(kind.part, kind.peer): kind for kind in played()}
+    kinds = {(kind.part, kind.peer): kind for kind in entries.Entry.__subclasses__()}
     assert set(peers) - set(kinds) == {("linf", f"torchattacks Square, {which}") for which in ("its default", "our p_init")}
     for at, kind in kinds.items():
         how = settings.chosen(peers[at]) if settings.ready(peers[at]) else peers[at].tried[0]
