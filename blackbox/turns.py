@@ -29,10 +29,11 @@ class Stopped(BaseException):
 
 
 def seed_all(seed: int) -> None:
-    """Seed the global generators of Python, numpy and torch, ``seed`` in 0 to 2**32 - 1."""
+    """Seed the global generators of Python, numpy and torch (on the CPU) with ``seed``, 0 to 2**32 - 1; in a turn these are the search's
+    own, and the program's are restored after it."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed those of other devices, too, which no turn restores
 
 
 _numpys = np.random.RandomState

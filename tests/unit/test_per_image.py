@@ -20,7 +20,7 @@ import blackbox as bb
 from blackbox.per_image import Job
 from blackbox.testing import AttackContract
 from blackbox.testing.targets import Failing, Recording
-from blackbox.turns import Stopped, Turn
+from blackbox.turns import Stopped, Turn, seed_all
 
 
 @pytest.fixture(autouse=True)
@@ -254,6 +254,20 @@ def test_turns_have_their_own_generators() -> None:
     assert drawn[0] == drawn[1] != drawn[2] == drawn[3] and all(turn.ended and turn.error is None for turn in turns)
     assert [random.random(), float(np.random.rand()), float(torch.rand(()))] == wanted
     assert np.random.RandomState.__module__ == "numpy.random.mtrand" and turns[0].resume() is None
+
+
+def test_a_seed_of_a_search_is_not_given_to_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose generators are not restored after a turn. On the CPU it is torch's own seed."""
+
+    def draw(ask: Callable[[Tensor], Tensor]) -> None:
+        seed_all(3)
+        drawn.append(float(torch.rand(())))
+
+    drawn: list[float] = []
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    Turn(draw).resume()
+    assert drawn == [float(torch.rand((), generator=torch.Generator().manual_seed(3)))] and not seeded
 
 
 def test_new_generators_made_before_a_turn_are_still_random_states() -> None:
