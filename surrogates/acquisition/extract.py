@@ -85,7 +85,7 @@ class Extraction:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """How the budget is spent. spare: images to measure on, which nothing is learned from. pilot: between the pools of these names."""
+    """How the budget is spent. spare: images to measure on, which nothing is learned from. pilot: chooses between parts of the pool."""
 
     strategy: str
     pool: Dataset | None

@@ -77,7 +77,7 @@ class Pilot(Strategy):
         if not left:
             return f"{seen}, but it had been asked about all {names[best]}, so that it was asked about more {names[1 - best]}"
         all_left = "the one that was left" if left == 1 else f"all {left} that were left"
-        more = "" if len(answers) + answers.rejected - sum(first) <= left else f", {all_left}, and then about the others"
+        more = "" if answers.paid - sum(first) <= left else f", {all_left}, and then about the others"
         return f"{seen}, so that it was asked about more {names[best]}{more}"
 
     @property
