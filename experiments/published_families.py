@@ -18,6 +18,7 @@ FOUR = "four nets"
 PLAIN, OTHERS = "VGG", ("densenet", "poolcnn", "vit_adv")  # the net as it is; the targets that means are over, where nothing else is said
 ALIKE = 10  # gradients an image that two rows may be apart and still be compared as recipes
 Row = dict[str, Any]
+Test = tuple[Row, str, statistics.Discordance, float]  # the other row, the target, the test, p for the number of tests
 
 
 def kept(goal: str) -> tuple[dict[str, Any], str]:
@@ -29,11 +30,23 @@ def kept(goal: str) -> tuple[dict[str, Any], str]:
 def rows(goal: str, eps: str, among: str = "reporting") -> list[Row]:
     """The rows of a goal (`kept`) at a radius in 255ths. Raises ValueError: their targets are not for this use of the ground."""
     file, name = kept(goal)
-    some = [r for r in file[among] if (r["goal"], str(r["eps"])) == (name, eps)]
-    wrong = {name for r in some for name in r["fooled"] if ground()["targets"][name]["use"] != among}
+    return of_use([r for r in file[among] if (r["goal"], str(r["eps"])) == (name, eps)], among, SOURCE)
+
+
+def of_use(some: list[Row], use: str, file: str) -> list[Row]:
+    """The rows of a file. Raises ValueError: their targets are not for this use of the ground."""
+    wrong = {name for r in some for name in r["fooled"] if ground()["targets"][name]["use"] != use}
     if wrong:
-        raise ValueError(f"Expected {SOURCE}.json to hold targets for {among}, but {', '.join(sorted(wrong))} are not.")
+        raise ValueError(f"Expected {file}.json to hold targets for {use}, but {', '.join(sorted(wrong))} are not.")
     return some
+
+
+def only(some: list[Row], source: str, recipe: str, where: str) -> Row:
+    """The row of a source and a recipe. Raises ValueError: there is none, or there are several."""
+    found = [r for r in some if (r["source"], r["recipe"]) == (source, recipe)]
+    if len(found) != 1:
+        raise ValueError(f"Expected one row of {where} from {source} by {recipe}, but there are {len(found)}.")
+    return found[0]
 
 
 def chosen(goal: str, plain: str = PLAIN) -> tuple[str, str]:
@@ -53,10 +66,7 @@ def one(goal: str, eps: str, source: str, recipe: str) -> Row:
         return max(theirs, key=lambda r: float(outcomes(r, on).mean()))
     first = chosen(goal, FOUR if FOUR in source else PLAIN)
     source, recipe = first[0] if source.startswith("chosen") else source, first[1] if recipe in ("chosen", "same") else recipe
-    some = [r for r in rows(goal, eps) if (r["source"], r["recipe"]) == (source, recipe)]
-    if len(some) != 1:
-        raise ValueError(f"Expected one row of {SOURCE}.json for {goal} at {eps} from {source} by {recipe}, but there are {len(some)}.")
-    return some[0]
+    return only(rows(goal, eps), source, recipe, f"{SOURCE}.json for {goal} at {eps}")
 
 
 def targets(row: Row, on: str) -> tuple[str, ...]:
@@ -135,8 +145,8 @@ def family_peers(goal: str, eps: str) -> Words:
     return Words(f"{min(some)} to {max(some)}")
 
 
-def tests(goal: str, eps: str, of: str = "choice", on: str = "three") -> list[tuple[Row, str, statistics.Discordance, float]]:
-    """Target by target McNemar's exact test, and its p for the number of tests (Holm): the other row, the target, the test, p.
+def tests(goal: str, eps: str, of: str = "choice", on: str = "three") -> list[Test]:
+    """Target by target McNemar's exact test, and its p for the number of tests (Holm).
 
     of: ``choice``: what was chosen against every other row on the net as it is; ``recipe``: the recipe that was chosen, on the net as it
     is, against the recipes there that take about as many gradients (`ALIKE`).
@@ -148,7 +158,7 @@ def tests(goal: str, eps: str, of: str = "choice", on: str = "three") -> list[tu
     return against(first, others, on)
 
 
-def against(first: Row, others: list[Row], on: str = "all") -> list[tuple[Row, str, statistics.Discordance, float]]:
+def against(first: Row, others: list[Row], on: str = "all") -> list[Test]:
     """A row against others, target by target: McNemar's exact test, and its p for the number of tests (Holm)."""
     pairs = [(row, name, statistics.mcnemar(outcomes(first, name)[:, 0], outcomes(row, name)[:, 0]))
              for row in others for name in targets(first, on)]  # fmt: skip
@@ -156,14 +166,18 @@ def against(first: Row, others: list[Row], on: str = "all") -> list[tuple[Row, s
     return [(*pair, p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
-@figure
-def family_tests(goal: str, eps: str, which: str, of: str = "choice", on: str = "three") -> int:
-    """How many of these tests: all; at 5 %, what the first row wins (better), of that against noise (noise), and loses (worse)."""
-    found = tests(goal, eps, of, on)
+def tally(found: list[Test]) -> dict[str, int]:
+    """How many tests there are (all), and at 5 % what the first row wins (better), of that against noise (noise), and loses (worse)."""
     sure = [(row, test.first_only > test.second_only) for row, _, test, p in found if p < 0.05]
     noise = sum(ahead and row["recipe"] == "noise" for row, ahead in sure)
     better = sum(ahead for _, ahead in sure)
-    return {"all": len(found), "better": better, "noise": noise, "worse": len(sure) - better}[which]
+    return {"all": len(found), "better": better, "noise": noise, "worse": len(sure) - better}
+
+
+@figure
+def family_tests(goal: str, eps: str, which: str, of: str = "choice", on: str = "three") -> int:
+    """How many of these tests, by `tally`."""
+    return tally(tests(goal, eps, of, on))[which]
 
 
 @figure

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import blackbox as bb
-from blackbox import statistics
-from experiments.ground import ground
 from experiments.measurements import results
 from experiments.paths import rated
-from experiments.publishable import Figure, Table, Words, figure, ratio_of
-from experiments.published_families import Row, against, difference, outcomes
+from experiments.publishable import Figure, Table, Words, figure
+from experiments.published_families import Row, Test, against, difference, of_use, only, outcomes, tally
 
 SOURCE, TARGET = "family_photographs", "effnet"
 BOTH = "both"  # the nets together, on which torchattacks crafts too
@@ -18,11 +16,7 @@ BOTH = "both"  # the nets together, on which torchattacks crafts too
 
 def rows(goal: str, use: str = "reporting") -> list[Row]:
     """The rows of a goal. Raises ValueError: their target is not for this use of the ground."""
-    some: list[Row] = [row for row in results(SOURCE)[use] if row["goal"] == goal]
-    wrong = {name for row in some for name in row["fooled"] if ground()["targets"][name]["use"] != use}
-    if wrong:
-        raise ValueError(f"Expected {SOURCE}.json to hold targets for {use}, but {', '.join(sorted(wrong))} are not.")
-    return some
+    return of_use([row for row in results(SOURCE)[use] if row["goal"] == goal], use, SOURCE)
 
 
 def one(goal: str, recipe: str, source: str = BOTH) -> Row:
@@ -31,17 +25,14 @@ def one(goal: str, recipe: str, source: str = BOTH) -> Row:
     if recipe == "theirs":
         return max(theirs(goal), key=lambda row: float(outcomes(row, "all").mean()))
     wanted = (found["source"] if source == "chosen" else source, found["recipe"] if recipe == "chosen" else recipe)
-    some = [row for row in rows(goal) if (row["source"], row["recipe"]) == wanted]
-    if len(some) != 1:
-        raise ValueError(f"Expected one row of {SOURCE}.json for {goal} by {wanted[1]} from {wanted[0]}, but there are {len(some)}.")
-    return some[0]
+    return only(rows(goal), *wanted, f"{SOURCE}.json for {goal}")
 
 
 def theirs(goal: str) -> list[Row]:
     return [row for row in rows(goal) if row["recipe"].startswith("torchattacks")]
 
 
-def tests(goal: str) -> list[tuple[Row, str, statistics.Discordance, float]]:
+def tests(goal: str) -> list[Test]:
     """What was chosen against every other row of its goal: McNemar's exact test, and p for the number of rows (Holm)."""
     first = one(goal, "chosen", "chosen")
     return against(first, [row for row in rows(goal) if row is not first])
@@ -66,12 +57,6 @@ def photograph_gain(goal: str, recipe: str, other: str, source: str = BOTH, of: 
 
 
 @figure
-def photograph_ratio(goal: str, recipe: str, other: str, source: str = BOTH, of: str = BOTH) -> Figure:
-    """The rate of one recipe and source over that of another."""
-    return ratio_of(*(outcomes(row, "all")[:, 0].astype(float) for row in (one(goal, recipe, source), one(goal, other, of))))
-
-
-@figure
 def photograph_theirs(goal: str) -> Words:
     """The name of torchattacks' class that fools most."""
     return Words(one(goal, "theirs")["recipe"])
@@ -85,10 +70,8 @@ def photograph_recipe(goal: str) -> Words:
 
 @figure
 def photograph_tests(goal: str, which: str) -> int:
-    """How many of these tests: all; at 5 %, what was chosen wins (better), and loses (worse)."""
-    found = tests(goal)
-    better = [test.first_only > test.second_only for _, _, test, p in found if p < 0.05]
-    return {"all": len(found), "better": sum(better), "worse": len(better) - sum(better)}[which]
+    """How many of these tests, by `tally`."""
+    return tally(tests(goal))[which]
 
 
 @figure
