@@ -130,7 +130,7 @@ class Host:
         labels, unreached = clean.label.tolist(), judge.clean(clean)
         images = [
             ImageAccount(
-                image=int(m.ids[i]), label=int(m.labels[i]), print=print_of(m.levels[i]), clean=labels[i],
+                image=int(m.ids[i]), label=int(m.labels[i]), print=m.prints[i], clean=labels[i],
                 goal=None if m.goals is None else int(m.goals[i]), unreached=None if unreached is None else unreached[i],
             )
             for i in range(len(m.ids))

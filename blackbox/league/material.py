@@ -59,6 +59,11 @@ class Material:
         return {int(image): row for row, image in enumerate(self.ids)}
 
     @cached_property
+    def prints(self) -> list[str]:
+        """The hash of each image."""
+        return [*map(print_of, self.levels)]
+
+    @cached_property
     def threat(self) -> Threat:
         return specs.read_threat(self.scenario.threat)
 
@@ -176,7 +181,7 @@ def overlap(material: Material, data: str | os.PathLike[str] | None = None) -> l
         For each surrogate and target: their names, the share of the surrogate's training images that are training images of the target,
         and the share of the attacked images that the surrogate was trained on; None where a side is not known.
     """
-    attacked = {*map(print_of, material.levels)}
+    attacked = {*material.prints}
     out = []
     with beneath(data):
         owned = {target.name: _trained_on(target.trained_on) for target in material.scenario.targets}

@@ -23,8 +23,8 @@ class LeagueTarget(Described):
     """Asks a host about the samples of one session.
 
     A row is rounded to 8 bits towards its clean image, so that it is inside every threat that the float was inside of; a row of a table is
-    sent as it is, which is a valid one. What is asked to
-    verify an example is answered from memory: the server charges all that it is asked.
+    sent as it is, which is a valid one. What is asked to verify an example is answered from memory: the server charges all that it is
+    asked.
 
     Args:
         host: that answers. name: of the target. session: its number. clean: [N, \\*shape] uint8, or [N, d] float64, rows of a table.

@@ -22,7 +22,7 @@ from blackbox.league.entry import SCENARIO, SOURCE, Entry, EntryError
 from blackbox.league.floors import FLOORS
 from blackbox.league.games import Game, accounts_of, game_of
 from blackbox.league.judge import Judge
-from blackbox.league.material import Material, load, print_of
+from blackbox.league.material import Material, load
 from blackbox.league.scenario import Scenario
 from blackbox.league.signing import key_id
 from blackbox.oracle import TargetError
@@ -201,8 +201,8 @@ def _counts(game: Game, scenario: Scenario) -> Iterator[str]:
 def _images(game: Game, material: Material) -> Iterator[str]:
     """Are the signed images those of the scenario's own data?"""
     goals = [None] * len(material.ids) if material.goals is None else material.goals.tolist()
-    rows = zip(material.ids, material.levels, material.labels, goals, strict=True)
-    own = {int(sample): (print_of(levels), int(label), goal) for sample, levels, label, goal in rows}
+    rows = zip(material.ids, material.prints, material.labels, goals, strict=True)
+    own = {int(sample): (found, int(label), goal) for sample, found, label, goal in rows}
     for image in game.account.images:
         if own.get(image.image) != (image.print, image.label, image.goal):
             yield f"Expected image {image.image} as the scenario's data have it, but the server played another."
