@@ -101,8 +101,7 @@ class Entry(Part):
 
     Args:
         attack: its name. parameters: its settings, as it shows them; settings: those that were given, ``["p_init=.1"]``.
-        source: the hash of its source, given to the server before it
-            opened a target. floor: shown as a floor of the table (noise, Square).
+        source: the hash of its source, given to the server before it opened a target. floor: shown as a floor of the table (noise, Square).
         player: the account of the host that played. scenario: its name. scenario_hash: of the file's content.
         surrogates: names from the scenario's pool whose gradients were used. labels: answers that a surrogate was trained with.
             training: what else its surrogates took. All three as the entrant declares.
