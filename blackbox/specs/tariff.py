@@ -38,11 +38,6 @@ def read_tariff(text: str | None) -> Tariff | None:
     return Tariff(**values)
 
 
-def limit(text: str | None, budget: int) -> int:
-    """The most queries of an image at this budget: fewer where the money of the tariff in ``text`` pays for no more."""
-    return budget if text is None else read_tariff(text).budget(budget)
-
-
 def tariff_of(values: Mapping[str, Any]) -> Tariff | None:
     """A tariff from a file's values by name; None where there are none. Raises: ValueError."""
     _check_names(values)

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from blackbox.specs.goal_files import files_print
 from blackbox.specs.model import file_print
-from blackbox.specs.tariff import limit
+from blackbox.specs.tariff import read_tariff
 from blackbox.sweep import loading
 from blackbox.sweep.loading import GOAL
 from blackbox.sweep.study import Point, Study
+from blackbox.tariff import Tariff
 
 FORMAT = 1
 """Raised when a cell's result is another for the same study: cells of an older format are not read."""
@@ -110,11 +111,20 @@ class Plan:
         """An attack with its settings, as the points have it -> its name."""
         return {str(named): named.name for named in (self.study.attack.attacks if self.study.attack else ())}
 
+    @cached_property
+    def tariff(self) -> Tariff | None:
+        """The prices of its query attacks; None where there are none."""
+        return None if self.study.attack is None else read_tariff(self.study.attack.tariff)
+
+    def most(self, point: Point) -> int:
+        """The most queries of an image at a point of query attacks: its budget, or fewer where the money pays for no more."""
+        return point.budget if self.tariff is None else self.tariff.budget(point.budget)
+
     def worst(self, cell: Cell) -> int:
         """The most queries a cell may cost."""
         n = cell.stop - cell.start
-        if self.study.attack is not None and cell.point.kind == "attack":
-            return n * limit(self.study.attack.tariff, cell.point.budget)
+        if cell.point.kind == "attack":
+            return n * self.most(cell.point)
         noise = self.study.transfer is not None and self.study.transfer.noise
         return n * (2 + (0 if not noise else 2 if cell.point.threat.lower().startswith("linf") else 1))
 

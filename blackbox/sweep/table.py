@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from blackbox.results.words import of_inputs
-from blackbox.specs.tariff import limit, read_tariff
 from blackbox.statistics import Rate, TwoLevel, few, rate_estimate
 from blackbox.sweep.columns import joined
 from blackbox.sweep.plan import Plan
@@ -118,16 +117,13 @@ class Table:
         found = self.outcomes[point]
         if point.kind != "attack" or not found or not found["attacked"].any():
             return float("nan"), float("nan")
-        grid = self.plan.study.attack
-        budget = point.budget if grid is None else limit(grid.tariff, point.budget)
-        charged = np.where(found["success"], found["queries"], budget)[found["attacked"]]
+        charged = np.where(found["success"], found["queries"], self.plan.most(point))[found["attacked"]]
         return float(charged.mean()), float(np.median(charged))
 
     def money(self, point: Point) -> float | None:
         """What the queries at a point cost in all; None without a tariff."""
-        found, grid = self.outcomes[point], self.plan.study.attack
-        prices = read_tariff(grid.tariff) if grid is not None and point.kind == "attack" else None
-        if prices is None or not found:
+        found, prices = self.outcomes[point], self.plan.tariff
+        if prices is None or point.kind != "attack" or not found:
             return None
         return float(prices.money(*(found[name].clip(0).astype(np.float64).sum() for name in ("queries", "flagged", "bad"))))
 
@@ -176,7 +172,7 @@ class Table:
             if self.plan.study.transfer is not None:
                 told[0] += "\nfooled: of the images that the target had right"
         if bills := {p: paid for p in self.outcomes if (paid := self.money(p)) is not None}:
-            told[0] += f"\nTariff: {read_tariff(self.plan.study.attack.tariff)}; money in all: "  # type: ignore[union-attr]
+            told[0] += f"\nTariff: {self.plan.tariff}; money in all: "
             told[0] += "; ".join(f"{point} {short(paid)}" for point, paid in bills.items())
         if self.several():
             told[0] += "; pooled: an image's seeds are averaged first, and the interval is over images"

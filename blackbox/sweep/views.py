@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox.specs.tariff import limit, read_tariff
 from blackbox.specs.threat import read_threat
 from blackbox.sweep.columns import of_result
 from blackbox.sweep.study import Point
@@ -38,10 +37,10 @@ def result(table: Table, point: Point, shown: Shown | None = None) -> AttackResu
     if not found or grid is None:
         return None
     config = {
-        "attack": point.what, "target": point.target, "access": grid.shows, "budget": limit(grid.tariff, point.budget),
+        "attack": point.what, "target": point.target, "access": grid.shows, "budget": table.plan.most(point),
         "seed": point.seed, "targeted": grid.targeted is not None, "votes": grid.votes or 1, "eight_bit": grid.eight_bit,
         "stopped": MISSING, "goal": grid.goal, "table": table.plan.study.images.table,
-        **({} if (prices := read_tariff(grid.tariff)) is None else {"tariff": asdict(prices)}),
+        **({} if (prices := table.plan.tariff) is None else {"tariff": asdict(prices)}),
     }  # fmt: skip
     missing, names = table.unknown(point), of_result(prices is not None)
     columns = {name: torch.from_numpy(_longer(name, np.array(found[name]), missing)) for name in names}

@@ -52,6 +52,26 @@ def test_rates_are_those_of_one_attack_on_all_images(here: Path) -> None:
     assert "square" in str(table) and table.save("out").joinpath("rates.csv").read_text().count("\n") == 9
 
 
+def test_money_and_budgets_are_those_of_one_attack_with_the_tariff(here: Path) -> None:
+    """An image has money for five of its ten queries."""
+    import blackbox as bb
+
+    plain = one_point()
+    assert plain.attack is not None
+    priced = Study(**plain.model_dump() | {"attack": plain.attack.model_dump() | {"tariff": "query=0.01,bad=0.02,most=0.15"}})
+    assert "at most 70 queries" in Plan.of(priced).summary() and "at most 140 queries" in Plan.of(plain).summary()
+    table = priced.run("s")
+    (point,) = table.outcomes
+    data, model = np.load("data.npz"), runpy.run_path("target.py")["linear"]
+    tariff = bb.Tariff(query=0.01, bad=0.02, most=0.15)
+    alone = bb.attack(bb.Oracle(model, classes=3), data["images"], data["labels"], "square", bb.Linf(0.3), 10, tariff=tariff)
+    assert table.queries(point) == (alone.mean_queries, alone.median_queries)
+    found = result(table, point)
+    assert found is not None and found.config["budget"] == alone.config["budget"] == 5 and found.bill.total == alone.bill.total
+    assert table.money(point) == table.records()[0]["money"] == pytest.approx(alone.bill.total)
+    assert "Tariff: query 0.01, bad 0.02; at most 0.15 an image; money in all: " in str(table)
+
+
 def test_a_cell_that_fails_says_why_and_the_others_go_on(here: Path) -> None:
     both = study(["target.py:refuses", "target.py:linear"])
     table = both.run("s")
